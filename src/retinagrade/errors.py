@@ -1,0 +1,39 @@
+"""Errors that a user can act on: each message names the file, what is wrong and what to do."""
+
+from __future__ import annotations
+
+
+class RetinagradeError(Exception):
+    """Base of every error that retinagrade raises on purpose; the command line exits with 2."""
+
+
+class UsageError(RetinagradeError):
+    """The request itself makes no sense: an unknown name, options that contradict each other."""
+
+
+class ManifestError(RetinagradeError):
+    """A table of photographs or predictions is malformed; the message names file, line and column."""
+
+
+class LayoutError(RetinagradeError):
+    """A source folder is not in any known layout, or not wholly in the one that was named."""
+
+
+class ImageError(RetinagradeError):
+    """A photograph can't be used: corrupt, empty, or without a field of view."""
+
+
+class JoinError(RetinagradeError):
+    """Two tables don't describe the same photographs: ids are missing, left over or repeated."""
+
+
+class ExperimentError(RetinagradeError):
+    """An experiment or run can't be used: an unknown key, a value out of range, another run's folder."""
+
+
+class MissingExtraError(RetinagradeError):
+    """A command needs packages that the base install leaves out."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        """Args: ``package`` that could not be imported, ``extra`` that brings it."""
+        super().__init__(f"this needs {package}: pip install 'retinagrade[{extra}]'")

@@ -1,0 +1,82 @@
+"""The five ICDR grades: the one place that says which index is which grade.
+
+Source: C. P. Wilkinson et al., "Proposed international clinical diabetic retinopathy and diabetic macular
+edema disease severity scales", Ophthalmology 110(9), 2003.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from typing import Final
+
+
+class Grade(IntEnum):
+    """International Clinical Diabetic Retinopathy severity; the value is the index of its probability.
+
+    Example:
+        >>> Grade(2).label, Grade.MODERATE >= REFERABLE
+        ('moderate', True)
+    """
+
+    NONE = 0
+    MILD = 1
+    MODERATE = 2
+    SEVERE = 3
+    PROLIFERATIVE = 4
+
+    @property
+    def label(self) -> str:
+        """The grade's name in lower case, as tables and pictures print it."""
+        return self.name.lower()
+
+
+N_GRADES: Final = len(Grade)
+REFERABLE: Final = Grade.MODERATE
+"""Referable retinopathy is this grade or worse."""
+VISION_THREATENING: Final = Grade.SEVERE
+"""Vision-threatening retinopathy is this grade or worse."""
+PROBABILITY_COLUMNS: Final = tuple(f"p{grade.value}" for grade in Grade)
+"""Columns of a predictions table, ``p0`` to ``p4``."""
+
+_NAMES: Final = {
+    "nodr": Grade.NONE,
+    "no": Grade.NONE,
+    "none": Grade.NONE,
+    "normal": Grade.NONE,
+    "healthy": Grade.NONE,
+    "noapparentretinopathy": Grade.NONE,
+    "mild": Grade.MILD,
+    "moderate": Grade.MODERATE,
+    "severe": Grade.SEVERE,
+    "proliferative": Grade.PROLIFERATIVE,
+    "proliferate": Grade.PROLIFERATIVE,
+    "proliferating": Grade.PROLIFERATIVE,
+    "pdr": Grade.PROLIFERATIVE,
+}
+
+
+def grade_from_name(name: str) -> Grade | None:
+    """Reads a grade from a folder or class name: ``0`` … ``4``, or an English name in any case.
+
+    Words that only say "diabetic retinopathy" or "NPDR" are ignored, as are separators, so the names of the
+    public Kaggle folders (``No_DR Mild Moderate Severe Proliferate_DR``) and of the report's table work.
+
+    Args:
+        name: A folder or class name.
+
+    Returns:
+        The grade, or ``None`` when the name is not known: callers must refuse it, never guess by order.
+
+    Example:
+        >>> [grade_from_name(n) for n in ("No_DR", "MILD", "3", "Proliferate_DR", "Severe NPDR")]
+        [<Grade.NONE: 0>, <Grade.MILD: 1>, <Grade.SEVERE: 3>, <Grade.PROLIFERATIVE: 4>, <Grade.SEVERE: 3>]
+        >>> grade_from_name("cataract") is None
+        True
+    """
+    key = re.sub(r"[^a-z0-9]", "", name.lower())
+    if key in {str(grade.value) for grade in Grade}:
+        return Grade(int(key))
+    if key in _NAMES:
+        return _NAMES[key]
+    return _NAMES.get(re.sub(r"(npdr|dr|diabeticretinopathy|retinopathy)$", "", key))
