@@ -29,11 +29,3 @@ class JoinError(RetinagradeError):
 
 class ExperimentError(RetinagradeError):
     """An experiment or run can't be used: an unknown key, a value out of range, another run's folder."""
-
-
-class MissingExtraError(RetinagradeError):
-    """A command needs packages that the base install leaves out."""
-
-    def __init__(self, package: str, extra: str) -> None:
-        """Args: ``package`` that could not be imported, ``extra`` that brings it."""
-        super().__init__(f"this needs {package}: pip install 'retinagrade[{extra}]'")

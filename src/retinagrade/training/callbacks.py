@@ -1,0 +1,98 @@
+"""Callbacks of a run: its history, its checkpoints, and plain progress lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import lightning.pytorch as pl
+import pandas as pd
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from retinagrade.files import atomic_path, write_text
+from retinagrade.training.experiment import Experiment
+
+HISTORY_COLUMNS: Final = (
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "val_accuracy",
+    "val_qwk",
+    "learning_rate",
+    "seconds",
+)
+
+
+class History(pl.Callback):
+    """Writes ``history.csv`` after every epoch; its rows live in the checkpoint, so a resumed file has no gap."""
+
+    def __init__(self, path: Path, announce: bool) -> None:
+        """Args: ``path`` of the CSV, ``announce`` each epoch in a line of text as well."""
+        self.path, self.announce = path, announce
+        self.rows: list[dict[str, float]] = []
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the epoch's clock."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Appends the epoch and rewrites the file."""
+        figures = trainer.callback_metrics
+        row = {
+            "epoch": trainer.current_epoch,
+            **{name: float(figures[name]) for name in HISTORY_COLUMNS if name in figures},
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "seconds": round(time.monotonic() - self._started, 1),
+        }
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            table = pd.DataFrame(self.rows, columns=list(HISTORY_COLUMNS))
+            write_text(self.path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+        if self.announce and trainer.is_global_zero:
+            pl_module.print(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: train loss {row['train_loss']:.3f}, "
+                f"validation loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.3f}, "
+                f"QWK {row['val_qwk']:.3f} ({row['seconds']:.0f} s)"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes checkpoints beside their place and renames them: a kill can't leave half of one.
+
+    Lightning goes through the system's temporary folder, whose move to another file system is a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Saves a checkpoint atomically."""
+        with atomic_path(Path(path)) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+
+def training_callbacks(experiment: Experiment, folder: Path, announce: bool) -> list[pl.Callback]:
+    """History, early stopping, and checkpoints ``best.ckpt`` (lowest ``val_loss``) and ``last.ckpt``.
+
+    Lightning runs checkpoint callbacks after all others and in this order, so ``last.ckpt`` knows the epoch's
+    history, patience and best checkpoint.
+    """
+    checkpoints = {
+        "dirpath": folder / "checkpoints",
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    return [
+        History(folder / "history.csv", announce),
+        EarlyStopping("val_loss", patience=experiment.training.patience, check_on_train_epoch_end=True),
+        ModelCheckpoint(filename="best", monitor="val_loss", save_weights_only=True, **checkpoints),
+        ModelCheckpoint(filename="last", **checkpoints),
+    ]

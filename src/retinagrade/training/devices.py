@@ -1,0 +1,40 @@
+"""What the machine computes in: worker processes and floating-point precision."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+def loader_workers() -> int:
+    """Worker processes a loader is worth: none on a processor that computes as well, else up to eight."""
+    if not torch.cuda.is_available():
+        return 0
+    return min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Precision:
+    """Lightning's name of a precision; ``auto`` asks the machine.
+
+    bfloat16 on a processor that only emulates it was measured at a tenth of the speed of float32, so a processor
+    must have the instructions (AMX or AVX512-BF16).
+    """
+    if precision != "auto":
+        names: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+        return names[precision]
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    return "bf16-mixed" if _processor_has_bfloat16() else "32-true"
+
+
+def _processor_has_bfloat16() -> bool:
+    # torch's own probes are private before torch.cpu.get_capabilities (2.12); each release has one of these.
+    for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        supported = getattr(torch.cpu, probe, None)
+        if supported is not None and supported():
+            return True
+    return False

@@ -1,0 +1,163 @@
+"""Experiments: YAML in, a validated and immutable description of one training out. No framework is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from retinagrade.errors import ExperimentError
+from retinagrade.models.settings import NetworkSettings
+
+SHIPPED: Final = resources.files("retinagrade.experiments")
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AugmentationSettings(_Settings):
+    """Online augmentation of training photographs (report, chapter 3); the defaults change nothing.
+
+    Attributes:
+        flip_vertical: Mirror top and bottom in half of the draws.
+        flip_horizontal: Mirror left and right in half of the draws.
+        zoom: Largest relative change of scale: 0.1 draws from -10 % to +10 %.
+        rotation: Largest rotation either way, in turns: 1.0 draws any angle.
+    """
+
+    flip_vertical: bool = False
+    flip_horizontal: bool = False
+    zoom: float = Field(default=0.0, ge=0, lt=1)
+    rotation: float = Field(default=0.0, ge=0, le=1)
+
+
+class TrainingSettings(_Settings):
+    """How the network is trained.
+
+    Attributes:
+        balance: Photographs drawn of every grade each epoch, or nothing to take all as they are.
+        epochs: Most epochs to train.
+        batch_size: Photographs a step.
+        optimizer: ``adam`` (the report's) or ``adamw``.
+        learning_rate: The constant rate, or the peak of ``one-cycle``.
+        weight_decay: Decoupled weight decay of ``adamw``.
+        gradient_clip: Largest norm of the gradient, or nothing.
+        schedule: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then cosine to zero.
+        patience: Epochs without a better validation loss after which training stops.
+        seed: Seed of initial values, order, augmentation and dropout.
+        precision: ``auto`` takes bfloat16 where the processor or GPU computes in it, else float16 on GPUs and
+            float32 on processors.
+    """
+
+    balance: PositiveInt | None = None
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    gradient_clip: PositiveFloat | None = None
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    patience: PositiveInt
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+
+
+class Experiment(_Settings):
+    """One training, complete: what ``experiment.yaml`` in a run holds.
+
+    Attributes:
+        name: The experiment's name, as the command line knows it.
+        description: One line for people.
+        source: Where it comes from: the report's section, or ours.
+        network: What is trained.
+        augmentation: What is done to training photographs.
+        training: How it is trained.
+    """
+
+    name: str
+    description: str
+    source: str
+    network: NetworkSettings
+    augmentation: AugmentationSettings = AugmentationSettings()
+    training: TrainingSettings
+
+    def to_yaml(self) -> str:
+        """The experiment as YAML that :func:`load_experiment` reads back to an equal experiment."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def experiment_names() -> list[str]:
+    """Names of the experiments that come with retinagrade, sorted."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
+    """Loads an experiment and applies overrides.
+
+    Args:
+        name: A shipped experiment's name, or the path of a YAML file.
+        overrides: ``section.key=value``, as in ``training.epochs=3``; values are read as YAML.
+
+    Returns:
+        The validated experiment.
+
+    Raises:
+        ExperimentError: Unknown name (the known ones are listed), or bad keys or values (each named).
+
+    Example:
+        >>> load_experiment("scratch-2", ["training.epochs=3"]).training.epochs
+        3
+    """
+    if name in experiment_names():
+        text, where = (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"), name
+    elif Path(name).suffix in (".yaml", ".yml"):
+        try:
+            text, where = Path(name).read_text(encoding="utf-8"), name
+        except (OSError, UnicodeDecodeError) as error:
+            raise ExperimentError(f"{name}: not a readable experiment: {error}") from error
+    else:
+        raise ExperimentError(
+            f"no experiment {name!r}: a path ending in .yaml, or one of {', '.join(experiment_names())}"
+        )
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"{where}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ExperimentError(f"{where}: an experiment is a mapping with 'name', 'network' and 'training'")
+    try:
+        return Experiment.model_validate(_override(values, overrides) if overrides else values)
+    except ValidationError as error:
+        problems = "\n  ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'experiment'}: {problem['msg']}" for problem in error.errors()
+        )
+        raise ExperimentError(f"{where} is not a valid experiment:\n  {problems}") from None
+
+
+def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf  # here, so that listing experiments does without the extra `train`
+    from omegaconf.errors import OmegaConfBaseException
+
+    for override in overrides:
+        if "=" not in override:
+            raise ExperimentError(f"--set {override!r}: write section.key=value, as in training.epochs=3")
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(values), OmegaConf.from_dotlist(list(overrides)))
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ExperimentError(f"--set {' '.join(overrides)}: {error}") from error
+    container = OmegaConf.to_container(merged)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}

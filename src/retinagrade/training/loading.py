@@ -1,0 +1,142 @@
+"""Loaders of prepared photographs. Every draw depends on seed, epoch and place alone, never on a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypedDict
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from retinagrade.datasets.balance import balance
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.training.augment import augment
+from retinagrade.training.experiment import AugmentationSettings, Experiment
+
+
+class Draw(NamedTuple):
+    """One photograph of an epoch: its row in the manifest, and what its augmentation is seeded with."""
+
+    row: int
+    epoch: int
+    place: int
+
+
+class Batch(TypedDict):
+    """What a network is fed: pixels (N, 3, S, S) uint8 in channels-last layout, grades (N,) int64, ids."""
+
+    photographs: Tensor
+    grades: Tensor
+    image_ids: list[str]
+
+
+class Photographs(Dataset[tuple[np.ndarray, int, str]]):
+    """Prepared photographs of a manifest at the network's input size; ungraded ones have grade -1."""
+
+    def __init__(
+        self, manifest: Manifest, size: int, augmentation: AugmentationSettings | None = None, seed: int = 0
+    ) -> None:
+        """Args: ``manifest`` of a prepared set, input side ``size`` in pixels, ``augmentation`` for training."""
+        table = manifest.table
+        self.paths = [manifest.file(path) for path in table["path"]]
+        self.grades = table["grade"].fillna(-1).to_numpy(dtype=np.int64)
+        self.image_ids: list[str] = table["image_id"].tolist()
+        self.size, self.augmentation, self.seed = size, augmentation, seed
+
+    def __len__(self) -> int:
+        """The number of photographs."""
+        return len(self.paths)
+
+    def __getitem__(self, draw: Draw | int) -> tuple[np.ndarray, int, str]:
+        """One photograph as RGB (S, S, 3) uint8, with grade and id; augmented when asked by a :class:`Draw`."""
+        row = draw.row if isinstance(draw, Draw) else draw
+        photograph = read_photograph(self.paths[row])
+        if photograph.shape[:2] != (self.size, self.size):
+            shrinks = photograph.shape[0] > self.size
+            photograph = cv2.resize(
+                photograph,
+                (self.size, self.size),
+                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
+            )
+        if self.augmentation is not None and isinstance(draw, Draw):
+            rng = np.random.default_rng((self.seed, draw.epoch, draw.place))
+            photograph = augment(photograph, rng, self.augmentation)
+        return photograph, int(self.grades[row]), self.image_ids[row]
+
+
+class EpochSampler(Sampler[Draw]):
+    """The order of one epoch: shuffled, balanced when asked. Lightning calls ``set_epoch`` before each epoch."""
+
+    def __init__(self, grades: np.ndarray, per_grade: int | None, seed: int) -> None:
+        """Args: ``grades`` (N,) int, photographs ``per_grade`` (report §2.5) or ``None`` for all, ``seed``."""
+        self.grades, self.per_grade, self.seed = grades, per_grade, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch to draw, counted from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Photographs an epoch."""
+        return len(self._rows())
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Draws rows of the manifest.
+
+        Balancing draws anew each epoch: the report fixed one sub-sample for the whole training, which only
+        throws photographs of the frequent grades away.
+        """
+        return (Draw(int(row), self.epoch, place) for place, row in enumerate(self._rows()))
+
+    def _rows(self) -> np.ndarray:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        rows = np.arange(len(self.grades))
+        if self.per_grade is not None:
+            rows = balance(self.grades, self.per_grade, rng)
+        return rng.permutation(rows)
+
+
+def collate(items: list[tuple[np.ndarray, int, str]]) -> Batch:
+    """Stacks items to a batch; permuting (N, S, S, 3) gives channels-last pixels without a copy."""
+    photographs, grades, image_ids = zip(*items, strict=True)
+    return {
+        "photographs": torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2),
+        "grades": torch.tensor(grades),
+        "image_ids": list(image_ids),
+    }
+
+
+def training_loader(manifest: Manifest, experiment: Experiment, workers: int) -> DataLoader[Batch]:
+    """The loader of augmented, shuffled and, when asked, balanced training photographs.
+
+    A last batch that is not full is left out where there are others: batch statistics of a handful of
+    photographs disturb batch-norm, and the next epoch draws another order.
+    """
+    settings = experiment.training
+    photographs = Photographs(manifest, experiment.network.image_size, experiment.augmentation, settings.seed)
+    sampler = EpochSampler(photographs.grades, settings.balance, settings.seed)
+    return DataLoader(
+        photographs,
+        batch_size=settings.batch_size,
+        sampler=sampler,
+        drop_last=len(sampler) > settings.batch_size,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def evaluation_loader(manifest: Manifest, experiment: Experiment, workers: int) -> DataLoader[Batch]:
+    """The loader of photographs as they were prepared, each exactly once."""
+    return DataLoader(
+        Photographs(manifest, experiment.network.image_size),
+        batch_size=experiment.training.batch_size,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,89 @@
+"""The Lightning module: loss, optimiser, schedule, and validation figures keyed by photograph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from retinagrade.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from retinagrade.models.network import Network
+from retinagrade.training.experiment import Experiment
+from retinagrade.training.loading import Batch
+
+WARM_UP = 0.15
+"""Share of the steps in which a one-cycle schedule climbs to its peak."""
+
+
+class GradingModule(pl.LightningModule):
+    """Trains a :class:`Network` with categorical cross-entropy, as the report does."""
+
+    def __init__(self, network: Network, experiment: Experiment) -> None:
+        """Args: ``network`` to train, ``experiment`` that says how."""
+        super().__init__()
+        self.network = network
+        self.experiment = experiment
+        self._seen: dict[str, tuple[int, int, float]] = {}
+
+    def forward(self, photographs: Tensor) -> Tensor:
+        """Logits (N, 5) of photographs (N, 3, S, S), 0 to 255."""
+        logits: Tensor = self.network(photographs)
+        return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds dropout from seed and epoch, so that a resumed epoch repeats what the killed one would have done."""
+        torch.manual_seed(hash((self.experiment.training.seed, self.current_epoch)) % 2**63)
+
+    def training_step(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy of a batch."""
+        loss = F.cross_entropy(self(batch["photographs"]).float(), batch["grades"])
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the last epoch's photographs."""
+        self._seen = {}
+
+    def validation_step(self, batch: Batch) -> None:
+        """Notes grade, predicted grade and loss of every photograph by its id."""
+        logits = self(batch["photographs"]).float()
+        losses = F.cross_entropy(logits, batch["grades"], reduction="none")
+        for image_id, grade, predicted, loss in zip(
+            batch["image_ids"],
+            batch["grades"].tolist(),
+            logits.argmax(1).tolist(),
+            losses.tolist(),
+            strict=True,
+        ):
+            self._seen[image_id] = (grade, predicted, loss)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the figures of the whole split, each photograph counted once and in the order of ids."""
+        rows = [self._seen[image_id] for image_id in sorted(self._seen)]
+        grades, predicted, losses = (torch.tensor(column) for column in zip(*rows, strict=True))
+        matrix = confusion_matrix(grades.numpy(), predicted.numpy())
+        kappa = quadratic_weighted_kappa(matrix)
+        self.log("val_loss", losses.double().mean().float())
+        self.log("val_accuracy", float(accuracy(matrix)))
+        self.log("val_qwk", float("nan") if kappa is None else float(kappa))
+
+    def configure_optimizers(self) -> Any:
+        """The experiment's optimiser over what is not frozen, and its schedule a step."""
+        settings = self.experiment.training
+        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        if settings.optimizer == "adam":
+            optimizer: torch.optim.Optimizer = torch.optim.Adam(parameters, settings.learning_rate, eps=1e-7)
+        else:
+            optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+        if settings.schedule == "constant":
+            return optimizer
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=settings.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=WARM_UP,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,95 @@
+"""A run's folder: what was trained, on what, and where its parts are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from retinagrade.errors import ExperimentError
+from retinagrade.models.network import Network, build_network
+from retinagrade.training.experiment import Experiment, load_experiment
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training's folder, by convention ``runs/<name>``."""
+
+    folder: Path
+
+    @property
+    def experiment_file(self) -> Path:
+        """The experiment as used."""
+        return self.folder / "experiment.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        """Versions, settings, data fingerprint and figures."""
+        return self.folder / "run.json"
+
+    @property
+    def history_file(self) -> Path:
+        """One row an epoch."""
+        return self.folder / "history.csv"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """Weights of the epoch with the lowest validation loss."""
+        return self.folder / "checkpoints" / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Everything that resuming needs, after the last whole epoch."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    def predictions_file(self, split: str) -> Path:
+        """Predictions of one split."""
+        return self.folder / "predictions" / f"{split}.csv"
+
+    def experiment(self) -> Experiment:
+        """The experiment as used.
+
+        Raises:
+            ExperimentError: The folder is no run.
+        """
+        if not self.experiment_file.is_file():
+            raise ExperimentError(f"{self.folder} is not a run: it has no experiment.yaml")
+        return load_experiment(str(self.experiment_file))
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says."""
+        try:
+            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"{self.record_file}: not a readable run record: {error}") from error
+        return record
+
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: losses, validation figures, learning rate, seconds."""
+        return pd.read_csv(self.history_file)
+
+    def network(self) -> Network:
+        """The trained network, with the weights of its best epoch, in evaluation mode on the CPU.
+
+        Raises:
+            ExperimentError: No checkpoint, or one that doesn't fit the experiment.
+        """
+        if not self.best_checkpoint.is_file():
+            raise ExperimentError(f"{self.folder} holds no {self.best_checkpoint.name}: train it first")
+        checkpoint = torch.load(self.best_checkpoint, map_location="cpu", weights_only=True)
+        state = {
+            name.removeprefix("network."): tensor
+            for name, tensor in checkpoint["state_dict"].items()
+            if name.startswith("network.")
+        }
+        settings = self.experiment().network.model_copy(update={"weights": "none"})
+        network = build_network(settings)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise ExperimentError(f"{self.best_checkpoint} does not fit its experiment.yaml: {error}") from error
+        return network.eval()

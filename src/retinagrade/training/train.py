@@ -1,0 +1,167 @@
+"""Training one experiment on one prepared set: from nothing, or from where a killed run stopped."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from retinagrade import provenance
+from retinagrade.datasets.prepare import preparation_settings
+from retinagrade.errors import ExperimentError
+from retinagrade.evaluation.plots import figure_png, training_curves
+from retinagrade.evaluation.predictions import write_predictions
+from retinagrade.files import sha256, write_bytes, write_json, write_text
+from retinagrade.manifest import Manifest
+from retinagrade.models.network import build_network, count_parameters
+from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
+from retinagrade.training.devices import lightning_precision, loader_workers
+from retinagrade.training.experiment import Experiment
+from retinagrade.training.loading import evaluation_loader, training_loader
+from retinagrade.training.module import GradingModule
+from retinagrade.training.predict import predict_network
+from retinagrade.training.run import Run
+
+
+def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None = None) -> Run:
+    """Trains an experiment, keeps its best epoch and predicts the validation split with it.
+
+    The same call again continues a run that was cut off, from its last whole epoch and to the same history, and
+    returns a finished run as it is.
+
+    Args:
+        experiment: What to train.
+        prepared: A prepared set with splits ``train`` and ``val``.
+        out: The run's folder.
+        workers: Processes that load photographs; by default what the machine is worth.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ExperimentError: ``out`` holds another experiment or was trained on other data.
+        ManifestError: The prepared set has no graded photographs in a split.
+    """
+    manifest_file = prepared / "manifest.csv"
+    manifest = Manifest.read(manifest_file).graded()
+    training, validation = manifest.split("train"), manifest.split("val")
+    run = Run(out)
+    record = {
+        "status": "training",
+        "experiment": experiment.name,
+        "data": {
+            "prepared": str(prepared.resolve()),
+            "manifest_sha256": sha256(manifest_file),
+            "preparation": preparation_settings(prepared),
+            "photographs": {"train": len(training), "val": len(validation)},
+        },
+    }
+    if _begin(run, experiment, record):
+        return run
+    _fit(run, experiment, training, validation, loader_workers() if workers is None else workers)
+    network = run.network()
+    predictions = predict_network(network, experiment, validation)
+    write_predictions(predictions, run.predictions_file("val"))
+    history = run.history()
+    write_bytes(out / "curves.png", figure_png(training_curves(history)))
+    total, trainable = count_parameters(network)
+    best = history.loc[history["val_loss"].idxmin()]
+    finished = {
+        "status": "finished",
+        "parameters": {"total": total, "trainable": trainable},
+        "epochs": len(history),
+        "best": {name: float(best[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")},
+        "training_seconds": float(history["seconds"].sum()),
+        "devices": _device(),
+        "precision": lightning_precision(experiment.training.precision),
+    }
+    write_json(run.record_file, {**record, **finished, **provenance.stamp()})
+    return run
+
+
+def _begin(run: Run, experiment: Experiment, record: dict[str, object]) -> bool:
+    """Starts or recognises the run's folder; true when there is nothing left to do."""
+    if not run.experiment_file.exists():
+        if run.folder.exists() and any(run.folder.iterdir()):
+            raise ExperimentError(f"{run.folder} is not empty and not a run: choose another --out")
+        write_json(run.record_file, record)
+        write_text(run.experiment_file, experiment.to_yaml())
+        return False
+    before, now = run.experiment().model_dump(mode="json"), experiment.model_dump(mode="json")
+    changed = [
+        f"{section}.{key}" if isinstance(now[section], dict) else section
+        for section in now
+        for key in (now[section] if isinstance(now[section], dict) else [""])
+        if (now[section] != before[section] if key == "" else now[section][key] != before[section][key])
+    ]
+    if changed:
+        raise ExperimentError(
+            f"{run.folder} holds a run with another {', '.join(changed)}: choose another --out, or delete that folder"
+        )
+    earlier = run.record()
+    if earlier["data"]["manifest_sha256"] != record["data"]["manifest_sha256"]:  # type: ignore[index]
+        raise ExperimentError(
+            f"{run.folder} was trained on other data or another split: choose another --out, or delete that folder"
+        )
+    return bool(earlier["status"] == "finished")
+
+
+def _fit(run: Run, experiment: Experiment, training: Manifest, validation: Manifest, workers: int) -> None:
+    settings = experiment.training
+    if _is_over(run, experiment):
+        return
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
+    module = GradingModule(build_network(experiment.network), experiment)
+    on_terminal = sys.stderr.isatty()
+    _quiet_lightning()
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        precision=lightning_precision(settings.precision),
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=[
+            *training_callbacks(experiment, run.folder, announce=not on_terminal),
+            *([TQDMProgressBar()] if on_terminal else []),
+        ],
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        deterministic="warn",
+        enable_progress_bar=on_terminal,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=run.folder,
+    )
+    trainer.fit(
+        module,
+        training_loader(training, experiment, workers),
+        evaluation_loader(validation, experiment, workers),
+        ckpt_path=run.last_checkpoint if run.last_checkpoint.is_file() else None,
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _is_over(run: Run, experiment: Experiment) -> bool:
+    """Whether all epochs of a cut-off run are done, and only what comes after them was lost."""
+    if not run.last_checkpoint.is_file():
+        return False
+    # The checkpoint is written after history.csv, so the file may hold one epoch that will be repeated.
+    checkpoint = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True)
+    history = pd.DataFrame(checkpoint["callbacks"]["History"]["rows"])
+    waited = len(history) - 1 - int(history["val_loss"].idxmin())
+    return len(history) >= experiment.training.epochs or waited >= experiment.training.patience
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+
+
+def _quiet_lightning() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*The number of training batches.*")

@@ -1,0 +1,147 @@
+"""Networks: counts, scaling, dropout, batch-norm and freezing, for every kind of backbone."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from retinagrade.errors import ExperimentError
+from retinagrade.models.network import Network, build_network, count_parameters
+from retinagrade.models.settings import NetworkSettings, ScratchSettings
+from retinagrade.models.weights import PYPI_PACKAGES, UNIT, Scaling, _package_state, timm_backbone
+from retinagrade.training.experiment import load_experiment
+
+SCRATCH = NetworkSettings(
+    backbone="scratch",
+    scratch=ScratchSettings(filters=(4, 8), kernel=3, pools=(2, 2)),
+    weights="none",
+    image_size=32,
+    pooling="flatten",
+    dense=(16,),
+    feature_dropout=0.5,
+    dense_dropout=0.5,
+)
+LITE = NetworkSettings(
+    backbone="tf_efficientnet_lite0", weights="imagenet", image_size=64, pooling="gap", feature_dropout=0.2
+)
+
+
+def photographs(count: int, size: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+
+
+def test_scratch_2_has_the_reports_parameters() -> None:
+    # Keras's summary, report figure 4.3
+    assert count_parameters(build_network(load_experiment("scratch-2").network)) == (1_355_621, 1_355_621)
+
+
+def test_frozen_parameters_and_running_statistics_count_as_keras_counts_them() -> None:
+    network = build_network(LITE.model_copy(update={"frozen": True}))
+    total, trainable = count_parameters(network)
+    # 4,652,008 parameters are published for it; less the classifier's 1,281,000, plus 42,016 statistics.
+    assert total - trainable == 3_413_024
+    assert trainable == 1280 * 5 + 5
+
+
+@pytest.mark.parametrize("settings", [SCRATCH, LITE], ids=["scratch", "lite0"])
+def test_evaluation_is_deterministic_and_training_is_not(settings: NetworkSettings) -> None:
+    network = build_network(settings)
+    batch = photographs(4, settings.image_size)
+    with torch.no_grad():
+        assert not torch.equal(network(batch), network(batch))
+        network.eval()
+        assert network(batch).shape == (4, 5)
+        torch.testing.assert_close(network(batch), network(batch), rtol=0, atol=0)
+        torch.testing.assert_close(network(batch)[:2], network(batch[:2]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_statistics_in_training() -> None:
+    network = build_network(LITE.model_copy(update={"frozen": True})).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    network(photographs(4, 64)).sum().backward()
+    optimizer.step()
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith("head.") for name in changed)
+
+
+def test_batch_norm_of_a_trained_backbone_moves_in_training_only() -> None:
+    network = build_network(LITE)
+    norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    assert norm.running_mean is not None
+    start = norm.running_mean.clone()
+    with torch.no_grad():
+        network.eval()(photographs(4, 64))
+        torch.testing.assert_close(norm.running_mean, start, rtol=0, atol=0)
+        network.train()(photographs(4, 64))
+    assert not torch.equal(norm.running_mean, start)
+
+
+def test_weights_of_the_package_land_in_the_right_tensors() -> None:
+    backbone, scaling = timm_backbone("tf_efficientnet_lite0", "imagenet")
+    assert scaling.mean == (127.0, 127.0, 127.0)
+    assert scaling.std == (128.0, 128.0, 128.0)
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_var is not None
+            assert (module.running_var >= 0).all()
+            assert module.running_var.max() > 0
+    # Order is all that joins the two: the last convolution before the classifier must be the package's.
+    source = _package_state(PYPI_PACKAGES["tf_efficientnet_lite0"])
+    head = next(tensor for tensor in source.values() if tensor.shape == (1280, 320, 1, 1))
+    torch.testing.assert_close(backbone.state_dict()["conv_head.weight"], head, rtol=0, atol=0)
+
+
+def test_input_scaling_is_inside_the_network() -> None:
+    class Echo(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels
+
+    white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    assert Network(Echo(), nn.Identity(), UNIT, frozen=False)(white).unique().tolist() == [1.0]
+    lite = Scaling((127.0,) * 3, (128.0,) * 3)
+    assert Network(Echo(), nn.Identity(), lite, frozen=False)(white).unique().tolist() == [1.0]
+
+
+def test_pytorch_and_keras_glorot_agree_on_spread() -> None:
+    torch.manual_seed(0)
+    dense = build_network(load_experiment("scratch-2").network).head[2]
+    assert isinstance(dense, nn.Linear)
+    limit = (6 / (2304 + 512)) ** 0.5
+    assert dense.weight.abs().max().item() == pytest.approx(limit, rel=1e-3)
+    assert dense.bias.abs().max().item() == 0
+
+
+def test_unknown_backbone_names_known_ones() -> None:
+    with pytest.raises(ExperimentError, match="tf_efficientnet_lite0"):
+        build_network(LITE.model_copy(update={"backbone": "tf_efficientnet_light"}))
+
+
+def test_photographs_too_small_for_the_network_say_so() -> None:
+    settings = load_experiment("scratch-2").network.model_copy(update={"image_size": 32})
+    with pytest.raises(ExperimentError, match="image_size"):
+        build_network(settings)
+
+
+def test_backbones_without_feature_maps_are_refused() -> None:
+    settings = NetworkSettings(backbone="vit_tiny_patch16_224", weights="none", image_size=224, pooling="gap")
+    with pytest.raises(ExperimentError, match="no feature maps"):
+        build_network(settings)
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValidationError, match="one of each a block"):
+        ScratchSettings(filters=(1, 2), kernel=2, pools=(2,))
+    with pytest.raises(ValidationError, match="goes with the backbone"):
+        NetworkSettings(backbone="scratch", weights="none", image_size=64, pooling="gap")
+    with pytest.raises(ValidationError, match="no weights to load"):
+        NetworkSettings.model_validate({**SCRATCH.model_dump(), "weights": "imagenet"})
+
+
+def test_every_package_of_weights_is_a_timm_architecture() -> None:
+    assert all(timm.is_model(name) for name in PYPI_PACKAGES)

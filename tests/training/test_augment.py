@@ -1,0 +1,79 @@
+"""Augmentation: exactly the report's four layers, as one warp."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retinagrade.training.augment import augment, random_warp
+from retinagrade.training.experiment import AugmentationSettings
+
+REPORT = AugmentationSettings(flip_vertical=True, flip_horizontal=True, zoom=0.1, rotation=1.0)
+PICTURE = np.random.default_rng(0).integers(1, 256, (33, 33, 3), dtype=np.uint8)
+
+
+def draws(settings: AugmentationSettings, count: int = 2000) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return np.stack([random_warp(rng, settings, 64)[:, :2] for _ in range(count)])
+
+
+def test_nothing_asked_changes_nothing() -> None:
+    np.testing.assert_array_equal(augment(PICTURE, np.random.default_rng(0), AugmentationSettings()), PICTURE)
+
+
+@pytest.mark.parametrize(("setting", "axis"), [("flip_horizontal", 1), ("flip_vertical", 0)])
+def test_flips_are_exact_mirrors_in_half_of_the_draws(setting: str, axis: int) -> None:
+    settings = AugmentationSettings.model_validate({setting: True})
+    mirrored = 0
+    for seed in range(200):
+        result = augment(PICTURE, np.random.default_rng(seed), settings)
+        flipped = np.array_equal(result, np.flip(PICTURE, axis))
+        assert flipped or np.array_equal(result, PICTURE)
+        mirrored += flipped
+    assert 70 < mirrored < 130
+
+
+def test_draws_cover_the_reports_ranges() -> None:
+    warps = draws(REPORT)
+    determinants = np.linalg.det(warps)
+    scales = np.sqrt(np.abs(determinants))
+    assert scales.min() == pytest.approx(0.9, abs=0.005)
+    assert scales.max() == pytest.approx(1.1, abs=0.005)
+    assert np.mean(determinants < 0) == pytest.approx(0.5, abs=0.05)  # one flip, but not both
+    angles = np.arctan2(warps[:, 1, 0], warps[:, 0, 0])
+    assert np.histogram(angles, bins=8, range=(-np.pi, np.pi))[0].min() > 150
+
+
+def test_what_comes_from_outside_is_black() -> None:
+    white = np.full((65, 65, 3), 255, np.uint8)
+    rotated = augment(white, np.random.default_rng(3), AugmentationSettings(rotation=1.0))
+    assert rotated.min() == 0
+    assert rotated[32, 32].tolist() == [255, 255, 255]
+
+
+@given(seed=st.integers(0, 10_000), size=st.integers(8, 300))
+def test_the_centre_stays_and_one_warp_is_a_similarity(seed: int, size: int) -> None:
+    warp = random_warp(np.random.default_rng(seed), REPORT, size)
+    centre = (size - 1) / 2
+    np.testing.assert_allclose(warp @ [centre, centre, 1], [centre, centre], atol=1e-9)
+    product = warp[:, :2] @ warp[:, :2].T
+    np.testing.assert_allclose(product, product[0, 0] * np.eye(2), atol=1e-9)
+
+
+def test_switching_one_part_off_leaves_the_others_as_they_were() -> None:
+    for seed in range(20):
+        both = random_warp(np.random.default_rng(seed), REPORT, 64)[:, :2]
+        unzoomed = random_warp(np.random.default_rng(seed), REPORT.model_copy(update={"zoom": 0.0}), 64)[:, :2]
+        np.testing.assert_allclose(both / np.sqrt(np.abs(np.linalg.det(both))), unzoomed, atol=1e-9)
+
+
+def test_opencv_moves_pixels_where_the_matrix_says() -> None:
+    point = np.zeros((64, 64, 3), np.uint8)
+    cv2.circle(point, (40, 20), 2, (255, 255, 255), -1)
+    rng, again = np.random.default_rng(5), np.random.default_rng(5)
+    warp = random_warp(rng, REPORT, 64)
+    ys, xs = np.nonzero(augment(point, again, REPORT)[..., 0] > 127)
+    np.testing.assert_allclose([xs.mean(), ys.mean()], warp @ [40, 20, 1], atol=0.5)

@@ -1,0 +1,76 @@
+"""Experiments: every shipped one loads, overrides work, and errors name the key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retinagrade.errors import ExperimentError
+from retinagrade.training.experiment import experiment_names, load_experiment
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_every_shipped_experiment_loads_under_its_own_name(name: str, tmp_path: Path) -> None:
+    experiment = load_experiment(name)
+    assert experiment.name == name
+    assert experiment.source
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(experiment.to_yaml(), encoding="utf-8")
+    assert load_experiment(str(copy)) == experiment
+
+
+def test_overrides_change_one_value_each() -> None:
+    plain = load_experiment("scratch-2")
+    changed = load_experiment(
+        "scratch-2",
+        ["training.epochs=3", "training.balance=null", "network.dense=[8,4]", "training.learning_rate=1e-3"],
+    )
+    assert changed.training.epochs == 3
+    assert changed.training.balance is None
+    assert changed.network.dense == (8, 4)
+    assert changed.training.learning_rate == 1e-3
+    assert changed.augmentation == plain.augmentation
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", r"training\.epoch: Extra inputs"),
+        ("training.epochs=-1", r"training\.epochs: .*greater than 0"),
+        ("training.optimizer=lion", r"training\.optimizer: .*'adam'"),
+        ("augmentation.zoom=2", r"augmentation\.zoom: .*less than 1"),
+        ("epochs", "section.key=value"),
+        ("training.epochs=[", "training.epochs"),
+    ],
+)
+def test_a_bad_override_is_named(override: str, message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        load_experiment("scratch-2", [override])
+
+
+def test_unknown_experiments_list_the_known_ones() -> None:
+    with pytest.raises(ExperimentError, match="efficientnet-lite0, scratch-2"):
+        load_experiment("resnet-9000")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "name: [", ""])
+def test_a_broken_file_is_named(text: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text, encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"broken\.yaml"):
+        load_experiment(str(broken))
+    with pytest.raises(ExperimentError, match=r"missing\.yaml"):
+        load_experiment(str(tmp_path / "missing.yaml"))
+
+
+def test_listing_experiments_imports_no_framework() -> None:
+    code = (
+        "import sys; from retinagrade.training.experiment import experiment_names, load_experiment;"
+        "[load_experiment(name) for name in experiment_names()];"
+        "print(sorted({'torch', 'timm', 'lightning', 'pandas'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
