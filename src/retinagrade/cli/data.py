@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.errors import UsageError
+from retinagrade.grades import N_GRADES
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Source data: make photographs up.")
 
@@ -75,6 +78,55 @@ def prepare(
             highlight=False,
         )
         if result.failed:
-            console().print(failures(result.failed))
+            table = Table("photograph", "why it could not be used", title=f"{len(result.failed)} left out")
+            for failure in result.failed:
+                table.add_row(failure.image_id, failure.reason)
+            console().print(table)
     if result.failed:
         raise typer.Exit(ATTENTION)
+
+
+def split(
+    prepared: Annotated[Path, typer.Argument(help="A prepared set.")],
+    val: Annotated[float, typer.Option(help="Share of the photographs of each grade for validation.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Share for testing, where the data set has no official test set.")] = 0.0,
+    by: Annotated[
+        By, typer.Option(help="Keep patients and copies together, or split single images (report).")
+    ] = By.PATIENT,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same split.")] = 0,
+) -> None:
+    """Divide a prepared set into training, validation and test photographs, stratified by grade."""
+    from retinagrade.datasets.split import split_prepared
+
+    manifest = split_prepared(prepared, val=val, test=test, by=by.value, seed=seed)
+    table = Table("split", *(f"grade {grade}" for grade in range(N_GRADES)), "ungraded", "all")
+    for name, rows in manifest.table.groupby("split"):
+        counts = [int((rows["grade"] == grade).sum()) for grade in range(N_GRADES)]
+        table.add_row(str(name), *map(str, counts), str(int(rows["grade"].isna().sum())), str(len(rows)))
+    console().print(table)
+    if by is By.IMAGE:
+        console().print(
+            "note: --by image separates eyes of one patient and copies of one photograph, so figures will flatter",
+            style="yellow",
+        )
+
+
+def parse_grade_map(text: str | None) -> dict[str, int] | None:
+    """Reads ``name=grade,…`` as given on the command line.
+
+    Raises:
+        UsageError: A part without ``=``, or a grade that is not 0 to 4.
+
+    Example:
+        >>> parse_grade_map("healthy=0, early=1")
+        {'healthy': 0, 'early': 1}
+    """
+    if text is None:
+        return None
+    pairs = {}
+    for part in text.split(","):
+        name, equals, grade = (word.strip() for word in part.partition("="))
+        if not (name and equals and grade in {str(index) for index in range(N_GRADES)}):
+            raise UsageError(f"--grades {part.strip()!r}: write NAME=GRADE with a grade 0 to {N_GRADES - 1}")
+        pairs[name] = int(grade)
+    return pairs

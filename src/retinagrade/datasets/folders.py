@@ -1,0 +1,106 @@
+"""Folders per grade: ``<root>/<grade>/…`` or ``<root>/<split>/<grade>/…``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from retinagrade.datasets.found import photographs_in, some
+from retinagrade.errors import LayoutError
+from retinagrade.grades import grade_from_name
+from retinagrade.manifest import Manifest
+
+_SPLITS: Final = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+_EYE: Final = re.compile(r"(?P<patient>.+)_(?P<side>left|right)", re.IGNORECASE)
+KNOWN: Final = "0 to 4, or names such as No_DR, Mild, Moderate, Severe, Proliferate_DR in any case"
+
+
+def is_folders(source: Path) -> bool:
+    """Whether at least two sub-folders, below split folders or not, are named by a grade and hold photographs."""
+    if not source.is_dir():
+        return False
+    named = {
+        grade_from_name(folder.name)
+        for _, folder in _grade_folders(source)
+        if photographs_in(folder) and grade_from_name(folder.name) is not None
+    }
+    return len(named) >= 2
+
+
+def read_folders(source: Path, grade_map: Mapping[str, int] | None = None) -> Manifest:
+    """Reads photographs whose grade is their folder's name. The order of names never decides a grade.
+
+    Args:
+        source: The folder above the grades, or above split folders (``train``, ``val``, ``test``) of grades.
+        grade_map: Folder names, in any case, and their grades 0 to 4; without it, :data:`KNOWN` names count.
+
+    Returns:
+        A manifest. Ids are file names without suffix where these are unique in the whole tree, else relative
+        paths without suffix. Where all names end in ``_left`` or ``_right``, as EyePACS's do, patient and
+        laterality are known as well.
+
+    Raises:
+        LayoutError: A folder of photographs that names no grade, two folders for one grade that no map explains,
+            or photographs of one name and different suffixes.
+    """
+    mapping = None if grade_map is None else {name.lower(): grade for name, grade in grade_map.items()}
+    rows = []
+    folders: dict[tuple[str | None, int], Path] = {}
+    for split, folder in _grade_folders(source):
+        files = photographs_in(folder)
+        if not files:
+            continue
+        grade = grade_from_name(folder.name) if mapping is None else mapping.get(folder.name.lower())
+        if grade is None:
+            known = KNOWN if mapping is None else ", ".join(map(repr, mapping))
+            raise LayoutError(
+                f"{folder} holds {len(files)} photographs, but its name is no known grade ({known}): rename it, or "
+                f"name every folder's grade with --grades '{folder.name}=GRADE,…'"
+            )
+        other = folders.setdefault((split, int(grade)), folder)
+        if other != folder and mapping is None:
+            raise LayoutError(f"{other} and {folder} both mean grade {int(grade)}: merge them, or use --grades")
+        rows += [{"file": file, "grade": int(grade), "split": split} for file in files]
+    if not rows:
+        raise LayoutError(f"{source}: no photographs in folders per grade ({KNOWN}), nor below train, val or test")
+    return Manifest.from_table(_identify(pd.DataFrame(rows), source), source, str(source))
+
+
+def _grade_folders(source: Path) -> list[tuple[str | None, Path]]:
+    """All folders that could be a grade's, with the split that they stand under."""
+    found: list[tuple[str | None, Path]] = []
+    for folder in sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        split = _SPLITS.get(folder.name.lower())
+        if split is None:
+            found.append((None, folder))
+        else:
+            found += [(split, inner) for inner in sorted(folder.iterdir()) if inner.is_dir()]
+    return found
+
+
+def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
+    stems = [file.stem for file in rows["file"]]
+    relative = [file.relative_to(source) for file in rows["file"]]
+    ids = stems if len(set(stems)) == len(stems) else [path.with_suffix("").as_posix() for path in relative]
+    if repeated := [name for name, count in Counter(ids).items() if count > 1]:
+        raise LayoutError(f"{source}: photographs that differ in suffix only ({some(repeated)}): keep one of each")
+    table = pd.DataFrame({"image_id": ids, "path": [path.as_posix() for path in relative]})
+    table[["grade", "split"]] = rows[["grade", "split"]].to_numpy()
+    table["dataset"] = source.name
+    eyes = [_EYE.fullmatch(stem) for stem in stems]
+    if all(eyes):
+        table["patient_id"] = [eye["patient"] for eye in eyes if eye]
+        table["laterality"] = [eye["side"] for eye in eyes if eye]
+    return table

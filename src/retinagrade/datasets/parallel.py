@@ -1,0 +1,76 @@
+"""Work in parallel processes that survives a file which kills its process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from typing import TypeVar
+
+import cv2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_AHEAD = 4
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_unordered(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int, crashed: Callable[[Item], Result]
+) -> Iterator[Result]:
+    """Applies a function to items in processes; results come as they are ready.
+
+    When a process dies, the items that were under way are tried again one by one, each in a process of its own, so
+    that the one item that kills its process costs nobody else.
+
+    Args:
+        work: A picklable function. Its exceptions end the iteration.
+        items: What to work on; a few items a process are taken ahead, so memory stays bounded.
+        workers: Processes; 1 works in this one, where nothing can be isolated.
+        crashed: What stands in for the result of an item that killed its process.
+
+    Yields:
+        One result an item.
+    """
+    if workers == 1:
+        yield from map(work, items)
+        return
+    queue = iter(items)
+    while True:
+        waiting: dict[Future[Result], Item] = {}
+        try:
+            with _pool(workers) as pool:
+                for item in islice(queue, workers * _AHEAD):
+                    waiting[pool.submit(work, item)] = item
+                while waiting:
+                    ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in ready:
+                        result = future.result()
+                        del waiting[future]
+                        yield result
+                        for item in islice(queue, 1):
+                            waiting[pool.submit(work, item)] = item
+                return
+        except BrokenProcessPool:
+            for item in waiting.values():
+                yield _alone(work, item, crashed)
+
+
+def _alone(work: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
+    try:
+        with _pool(1) as pool:
+            return pool.submit(work, item).result()
+    except BrokenProcessPool:
+        return crashed(item)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Never fork: OpenCV's and a framework's threads don't survive it.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))

@@ -1,0 +1,312 @@
+"""Prepare: every photograph of a source cropped to its field of view, checked, and resized; none lost silently."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from retinagrade.datasets.parallel import map_unordered, processors
+from retinagrade.errors import ImageError, LayoutError, UsageError
+from retinagrade.files import write_bytes, write_json
+from retinagrade.images.contrast import CLIP_LIMIT, TILES, clahe
+from retinagrade.images.fov import FieldOfView, crop_square, find_field_of_view
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.progress import progress
+from retinagrade.provenance import versions
+
+JPEG_QUALITY: Final = 95
+_JOURNAL: Final = ".prepare.journal.jsonl"
+_RECORD: Final = "prepare.json"
+_PHOTOGRAPHS: Final = "photographs"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How photographs are prepared.
+
+    Attributes:
+        size: Side of the square photographs, in pixels.
+        clahe: Equalise lightness by tiles.
+        recipe: Raised whenever the same settings would give other pixels.
+    """
+
+    size: int
+    clahe: bool
+    recipe: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one photograph.
+
+    Attributes:
+        image_id: Its id.
+        source: Its path, as the source's manifest says it.
+        bytes: The source file's size.
+        sha256: Digest of the source file, hexadecimal; ``None`` where it can't be read.
+        reason: Why it could not be used; ``None`` where it was prepared.
+        field_of_view: x, y, width, height in pixels of the decoded photograph, and that photograph's width and
+            height, which are smaller than the file's where a JPEG was decoded at reduced scale.
+    """
+
+    image_id: str
+    source: str
+    bytes: int
+    sha256: str | None
+    reason: str | None
+    field_of_view: dict[str, int] | None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a call of :func:`prepare` did.
+
+    Attributes:
+        out: The prepared set.
+        prepared: Photographs that this call prepared.
+        reused: Photographs that an earlier call had prepared.
+        failed: Photographs that could not be used, with the reason.
+    """
+
+    out: Path
+    prepared: int
+    reused: int
+    failed: list[Outcome]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "out": str(self.out),
+            "prepared": self.prepared,
+            "reused": self.reused,
+            "failed": [asdict(outcome) for outcome in self.failed],
+        }
+
+
+def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
+    """Decodes, crops, optionally equalises, and resizes one photograph (report, chapter 2).
+
+    A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for.
+
+    Args:
+        path: The photograph.
+        settings: What to make of it.
+
+    Returns:
+        RGB pixels (size, size, 3), uint8; the field of view and the (height, width) of the decoded photograph that
+        it refers to. Shrinking averages areas, enlarging interpolates bicubically.
+
+    Raises:
+        ImageError: Corrupt, or without a field of view.
+    """
+    photograph = read_photograph(path, settings.size)
+    fov = _find(photograph, path)
+    if fov.side < settings.size:
+        finer = read_photograph(path, round(1.1 * min(photograph.shape[:2]) * settings.size / fov.side))
+        if finer.shape != photograph.shape:
+            photograph, fov = finer, _find(finer, path)
+    square = _resize(crop_square(photograph, fov), settings.size)
+    if settings.clahe:
+        height, width = photograph.shape[:2]
+        lit = cv2.resize(fov.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        inside = cv2.resize(crop_square(lit, fov), square.shape[:2], interpolation=cv2.INTER_NEAREST)
+        square = clahe(square, inside.astype(bool))
+    return square, fov, (photograph.shape[0], photograph.shape[1])
+
+
+def prepare(
+    source: Manifest, out: Path, *, size: int = 512, clahe: bool = False, workers: int | None = None
+) -> Preparation:
+    """Prepares all photographs of a source in parallel.
+
+    The same call again continues a run that was cut off, tries failed photographs again, and takes in new ones. The
+    folder's bytes depend neither on the number of workers nor on interruptions.
+
+    Args:
+        source: The photographs.
+        out: The prepared set: ``photographs/<image_id>.jpg``, ``manifest.csv`` (without the failed ones; with the
+            source file's ``sha256``, and with ``official_split`` where the source has splits) and ``prepare.json``.
+        size: Side of the square photographs, in pixels.
+        clahe: Equalise lightness by tiles (report §2.3).
+        workers: Processes; by default one a processor.
+
+    Returns:
+        Counts, and every photograph that could not be used.
+
+    Raises:
+        UsageError: ``out`` was prepared with other settings, or is something else.
+        ImageError: Not one photograph could be used.
+    """
+    if size < 32:
+        raise UsageError(f"size {size}: prepared photographs need at least 32 pixels a side")
+    settings = Settings(size, clahe)
+    done = _begin(out, settings)
+    items = [
+        (str(row.image_id), str(row.path), source.file(str(row.path)))
+        for row in source.table[["image_id", "path"]].itertuples(index=False)
+    ]
+    reused = {
+        image_id: done[image_id]
+        for image_id, shown, path in items
+        if image_id in done and _still_good(done[image_id], shown, path, out)
+    }
+    todo = [item for item in items if item[0] not in reused]
+    outcomes = dict(reused)
+    with progress("preparing", len(items)) as step, (out / _JOURNAL).open("a", encoding="utf-8") as journal:
+        for _ in reused:
+            step()
+        work = partial(_prepare_one, settings=settings, out=out)
+        for outcome in map_unordered(work, todo, min(workers or processors(), max(1, len(todo))), _crashed):
+            journal.write(json.dumps(asdict(outcome)) + "\n")
+            journal.flush()
+            outcomes[outcome.image_id] = outcome
+            step()
+    in_order = [outcomes[image_id] for image_id, _, _ in items]
+    failed = [outcome for outcome in in_order if outcome.reason is not None]
+    _finish(source, out, settings, in_order)
+    if len(failed) == len(items):
+        raise ImageError(f"not one of {len(items)} photographs could be used; the first: {failed[0].reason}")
+    return Preparation(out, len(items) - len(reused) - len(failed), len(reused), failed)
+
+
+def preparation_settings(prepared: Path) -> dict[str, Any]:
+    """The settings that a prepared set was made with.
+
+    Raises:
+        LayoutError: The folder is no prepared set, or one that was never finished.
+    """
+    try:
+        record = json.loads((prepared / _RECORD).read_text(encoding="utf-8"))
+        settings: dict[str, Any] = record["settings"]
+    except (OSError, ValueError, KeyError) as error:
+        raise LayoutError(
+            f"{prepared} is not a prepared set (no readable {_RECORD}): run `retinagrade prepare`"
+        ) from error
+    if not (prepared / "manifest.csv").is_file():
+        raise LayoutError(f"{prepared} was not prepared to the end: run the same `retinagrade prepare` again")
+    return settings
+
+
+def _prepare_one(item: tuple[str, str, Path], settings: Settings, out: Path) -> Outcome:
+    image_id, shown, path = item
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror})", None)
+    outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
+    try:
+        square, fov, (height, width) = prepare_photograph(path, settings)
+    except ImageError as error:
+        return replace(outcome, reason=str(error))
+    write_bytes(
+        _target(out, image_id), simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
+    )
+    box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
+    return replace(outcome, field_of_view=box)
+
+
+def _crashed(item: tuple[str, str, Path]) -> Outcome:
+    image_id, shown, path = item
+    return Outcome(image_id, shown, path.stat().st_size, None, f"{path}: decoding it killed the process", None)
+
+
+def _find(photograph: np.ndarray, path: Path) -> FieldOfView:
+    try:
+        return find_field_of_view(photograph)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+
+
+def _resize(square: np.ndarray, size: int) -> np.ndarray:
+    shrinks = square.shape[0] > size
+    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _target(out: Path, image_id: str) -> Path:
+    return out / _PHOTOGRAPHS / f"{image_id}.jpg"
+
+
+def _still_good(outcome: Outcome, shown: str, path: Path, out: Path) -> bool:
+    try:
+        same_source = outcome.source == shown and path.stat().st_size == outcome.bytes
+    except OSError:
+        return False
+    return outcome.reason is None and same_source and _target(out, outcome.image_id).is_file()
+
+
+def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
+    """Makes or takes up the folder; returns what earlier calls have done, by id."""
+    record = {"settings": asdict(settings), "versions": versions()}
+    if (out / _RECORD).is_file():
+        earlier = json.loads((out / _RECORD).read_text(encoding="utf-8"))
+        if earlier["settings"] != record["settings"]:
+            raise UsageError(
+                f"{out} was prepared with {earlier['settings']}: choose another folder, or delete that one"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is not empty and not a prepared set: choose another folder")
+    else:
+        earlier = record
+        write_json(out / _RECORD, record)
+    return {outcome.image_id: outcome for outcome in _outcomes(out, earlier)}
+
+
+def _outcomes(out: Path, record: dict[str, Any]) -> Iterator[Outcome]:
+    for values in record.get("photographs", []):
+        yield Outcome(**values)
+    journal = out / _JOURNAL
+    if not journal.is_file():
+        return
+    whole = journal.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed run may leave half a line
+    write_bytes(journal, f"{whole}\n".encode() if whole else b"")
+    for line in filter(None, whole.split("\n")):
+        yield Outcome(**json.loads(line))
+
+
+def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outcome]) -> None:
+    """Writes manifest and record, and clears away what only a cut-off run needs."""
+    digests = {outcome.image_id: outcome.sha256 for outcome in outcomes if outcome.reason is None}
+    table = source.table[source.table["image_id"].isin(list(digests))].reset_index(drop=True)
+    table = table.assign(
+        path=[_target(out, image_id).relative_to(out).as_posix() for image_id in table["image_id"]],
+        sha256=table["image_id"].map(digests),
+    )
+    if table["split"].notna().any():
+        table["official_split"] = table["split"]
+    if len(table):
+        manifest = Manifest.from_table(table, out, str(out / "manifest.csv"))
+        _keep_split(manifest, out).write(out / "manifest.csv")
+    failed = [outcome.image_id for outcome in outcomes if outcome.reason is not None]
+    write_json(
+        out / _RECORD,
+        {
+            "settings": asdict(settings),
+            "constants": {"jpeg_quality": JPEG_QUALITY, "clahe_tiles": TILES, "clahe_clip_limit": CLIP_LIMIT},
+            "versions": versions(),
+            "counts": {"prepared": len(outcomes) - len(failed), "failed": len(failed)},
+            "photographs": [asdict(outcome) for outcome in outcomes],
+        },
+    )
+    for leftover in filter(Path.is_file, out.rglob(".*")):  # the journal, and temporary files of a killed run
+        leftover.unlink()
+
+
+def _keep_split(manifest: Manifest, out: Path) -> Manifest:
+    """Takes the split over from an earlier manifest of the same photographs; removes ``split.json`` otherwise."""
+    if (out / "split.json").is_file():
+        earlier = Manifest.read(out / "manifest.csv").table
+        same = ["image_id", "grade", "patient_id", "sha256"]
+        if earlier[same].astype("string").equals(manifest.table[same].astype("string")):
+            return Manifest(manifest.table.assign(split=earlier["split"]), out)
+        (out / "split.json").unlink()
+    return manifest

@@ -1,0 +1,155 @@
+"""Splits: stratified by grade, seeded, and never between two eyes of a patient or two copies of a photograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from retinagrade import provenance
+from retinagrade.errors import UsageError
+from retinagrade.files import sha256, write_json
+from retinagrade.grades import N_GRADES
+from retinagrade.manifest import Manifest
+
+EXCLUDED: Final = "excluded"
+"""Split of photographs that would leak an official test set into training."""
+
+
+def split(
+    manifest: Manifest,
+    *,
+    val: float = 0.1,
+    test: float = 0.0,
+    by: Literal["patient", "image"] = "patient",
+    seed: int = 0,
+) -> Manifest:
+    """Assigns every photograph to ``train``, ``val`` or ``test``.
+
+    Each split takes, of every grade, at most ``floor(share × photographs of that grade)``. Groups of one photograph
+    reach that number exactly, as in the report (§2.4); larger groups may leave a few places empty. Photographs
+    without a grade are a stratum of their own. The result depends on ids, not on the order of rows.
+
+    Args:
+        manifest: Photographs; the columns ``sha256`` and ``official_split`` of a prepared set are taken into account.
+        val: Share for validation.
+        test: Share for testing.
+        by: ``patient`` keeps patients, where known, and byte-identical copies together; ``image`` splits every
+            photograph by itself, as the report does, which flatters figures wherever there are copies or both eyes.
+        seed: Seed of the draw.
+
+    Returns:
+        The manifest with column ``split`` filled. With an official test set, that stays the test set, and what
+        belongs together with one of its photographs becomes ``excluded``.
+
+    Raises:
+        UsageError: Shares out of range, a test share beside an official test set, or no photograph left to validate.
+    """
+    if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
+        raise UsageError(
+            f"shares val={val} and test={test}: each at least 0, val more than 0, and together less than 1"
+        )
+    table = manifest.table.sort_values("image_id", ignore_index=True)
+    groups = _groups(table) if by == "patient" else np.arange(len(table))
+    official = _official_test(table)
+    if official.any() and test:
+        raise UsageError("the data set has an official test set: leave --test out")
+    tainted = np.isin(groups, groups[official]) & ~official
+    free = np.flatnonzero(~official & ~tainted)
+    names = np.full(len(table), "test", dtype=object)
+    names[tainted] = EXCLUDED
+    names[free] = _assign(table["grade"].iloc[free], groups[free], {"test": test, "val": val}, seed)
+    if "val" not in names:
+        raise UsageError(f"{len(free)} photographs are too few for a validation share of {val}: raise --val")
+    chosen = pd.Series(names, index=table["image_id"])
+    return Manifest(manifest.table.assign(split=manifest.table["image_id"].map(chosen).astype("string")), manifest.root)
+
+
+def split_prepared(
+    prepared: Path,
+    *,
+    val: float = 0.1,
+    test: float = 0.0,
+    by: Literal["patient", "image"] = "patient",
+    seed: int = 0,
+) -> Manifest:
+    """Splits a prepared set: writes its ``manifest.csv`` anew, and ``split.json`` beside it.
+
+    Args:
+        prepared: A prepared set.
+        val: As for :func:`split`.
+        test: As for :func:`split`.
+        by: As for :func:`split`.
+        seed: As for :func:`split`.
+
+    Returns:
+        The manifest as written.
+    """
+    path = prepared / "manifest.csv"
+    result = split(Manifest.read(path), val=val, test=test, by=by, seed=seed)
+    result.write(path)
+    write_json(
+        prepared / "split.json",
+        {
+            "settings": {"val": val, "test": test, "by": by, "seed": seed},
+            "counts": split_counts(result),
+            "manifest_sha256": sha256(path),
+            "versions": provenance.versions(),
+        },
+    )
+    return result
+
+
+def split_counts(manifest: Manifest) -> dict[str, dict[str, int]]:
+    """Photographs by split and grade; ungraded ones under ``ungraded``."""
+    counts: dict[str, dict[str, int]] = {}
+    for name, rows in manifest.table.groupby("split"):
+        by_grade: dict[str, Any] = {str(grade): int((rows["grade"] == grade).sum()) for grade in range(N_GRADES)}
+        counts[str(name)] = {**by_grade, "ungraded": int(rows["grade"].isna().sum())}
+    return counts
+
+
+def _official_test(table: pd.DataFrame) -> np.ndarray:
+    if "official_split" not in table.columns:
+        return np.zeros(len(table), dtype=bool)
+    return (table["official_split"] == "test").fillna(False).to_numpy(dtype=bool)
+
+
+def _groups(table: pd.DataFrame) -> np.ndarray:
+    """Numbers (N,) that photographs share when a patient or a copy joins them, over any number of steps."""
+    heads, tails = [], []
+    keys = {"patient_id": ["dataset", "patient_id"], "sha256": ["sha256"]}
+    for column, key in keys.items():
+        if column not in table.columns:
+            continue
+        known = table[table[column].notna()]
+        for rows in known.groupby(key, dropna=False).indices.values():
+            members = known.index[rows].to_numpy()
+            heads += [members[0]] * (len(members) - 1)
+            tails += members[1:].tolist()
+    links = coo_array((np.ones(len(heads)), (heads, tails)), shape=(len(table), len(table)))
+    labels: np.ndarray = connected_components(links, directed=False)[1]
+    return labels
+
+
+def _assign(grades: pd.Series, groups: np.ndarray, shares: dict[str, float], seed: int) -> np.ndarray:
+    """Gives whole groups to splits, the largest first, as long as no grade's number is exceeded."""
+    strata = grades.fillna(N_GRADES).to_numpy(dtype=int)
+    totals = np.bincount(strata, minlength=N_GRADES + 1)
+    room = {name: np.floor(share * totals + 1e-9).astype(int) for name, share in shares.items()}
+    members = pd.Series(np.arange(len(groups))).groupby(groups).apply(lambda rows: rows.to_numpy()).tolist()
+    order = np.random.default_rng(seed).permutation(len(members))
+    names = np.full(len(groups), "train", dtype=object)
+    for group in sorted(order, key=lambda index: -len(members[index])):
+        rows = members[group]
+        needs = np.bincount(strata[rows], minlength=N_GRADES + 1)
+        for name, left in room.items():
+            if (needs <= left).all():
+                names[rows] = name
+                left -= needs
+                break
+    return names

@@ -1,0 +1,246 @@
+"""Training end to end on a tiny set: figures, resuming after a kill, and predictions that no loader can change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from retinagrade.errors import ExperimentError, ManifestError
+from retinagrade.evaluation.evaluate import evaluate
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.manifest import Manifest
+from retinagrade.training.experiment import Experiment, load_experiment
+from retinagrade.training.loading import EpochSampler, Photographs, collate, evaluation_loader, training_loader
+from retinagrade.training.predict import predict, predict_network
+from retinagrade.training.run import Run
+from retinagrade.training.train import train
+
+TINY = [
+    "network.image_size=48",
+    "network.scratch.filters=[4,8]",
+    "network.scratch.kernel=3",
+    "network.scratch.pools=[3,3]",
+    "network.dense=[16]",
+    "training.epochs=4",
+    "training.batch_size=8",
+    "training.balance=6",
+    "training.learning_rate=1e-3",
+]
+
+
+def tiny(*overrides: str) -> Experiment:
+    return load_experiment("scratch-2", [*TINY, *overrides])
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(tiny(), prepared, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+def comparable(run: Run) -> pd.DataFrame:
+    return run.history().drop(columns="seconds")
+
+
+def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
+    assert run.experiment() == tiny()
+    assert comparable(run).columns.tolist() == [
+        "epoch", "train_loss", "val_loss", "val_accuracy", "val_qwk", "learning_rate",
+    ]  # fmt: skip
+    assert run.history()["epoch"].tolist() == [0, 1, 2, 3]
+    record = run.record()
+    assert record["status"] == "finished"
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["best"]["epoch"] == run.history()["val_loss"].idxmin()
+    assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    validation = Manifest.read(prepared / "manifest.csv").split("val")
+    predictions = read_predictions(run.predictions_file("val"))
+    assert set(predictions["image_id"]) == set(validation.table["image_id"])
+
+
+def test_the_logged_figures_are_those_of_the_saved_predictions(run: Run) -> None:
+    best = run.record()["best"]
+    predictions = read_predictions(run.predictions_file("val"))
+    evaluation = evaluate(predictions).to_json()
+    assert evaluation["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-5)
+    assert evaluation["quadratic_weighted_kappa"] == pytest.approx(best["val_qwk"], abs=1e-4)
+    grades = predictions["grade"].to_numpy(dtype=int)
+    probabilities = predictions[["p0", "p1", "p2", "p3", "p4"]].to_numpy()
+    loss = -np.log(probabilities[np.arange(len(grades)), grades]).mean()
+    assert loss == pytest.approx(best["val_loss"], rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(run: Run, prepared: Path, tmp_path: Path) -> None:
+    again = train(tiny(), prepared, tmp_path / "again")
+    pd.testing.assert_frame_equal(comparable(again), comparable(run), rtol=1e-5)
+    other = train(tiny("training.seed=1"), prepared, tmp_path / "other")
+    assert not np.allclose(other.history()["train_loss"], run.history()["train_loss"])
+
+
+def test_a_finished_run_is_left_as_it_is(run: Run, prepared: Path) -> None:
+    before = run.best_checkpoint.stat().st_mtime_ns
+    assert train(tiny(), prepared, run.folder) == run
+    assert run.best_checkpoint.stat().st_mtime_ns == before
+
+
+def test_kill_9_in_the_middle_and_the_same_command_again_give_the_same_history(
+    run: Run, prepared: Path, tmp_path: Path
+) -> None:
+    killed = Run(tmp_path / "killed")
+    arguments = [word for override in TINY for word in ("--set", override)]
+    command = [sys.executable, "-m", "retinagrade", "train", "scratch-2", "--data", str(prepared), "--out"]
+    process = subprocess.Popen([*command, str(killed.folder), *arguments], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not killed.last_checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert killed.last_checkpoint.is_file()
+    assert killed.record()["status"] == "training", "the kill came too late to test anything"
+    resumed = train(tiny(), prepared, killed.folder)
+    pd.testing.assert_frame_equal(comparable(resumed), comparable(run), rtol=1e-4)
+    pd.testing.assert_frame_equal(
+        read_predictions(resumed.predictions_file("val")), read_predictions(run.predictions_file("val")), rtol=1e-3
+    )
+
+
+def test_a_run_that_lost_only_its_end_trains_no_epoch_more(run: Run, prepared: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(run.folder, cut)
+    record = (cut / "run.json").read_text(encoding="utf-8")
+    (cut / "run.json").write_text(record.replace('"finished"', '"training"', 1), encoding="utf-8")
+    shutil.rmtree(cut / "predictions")
+    finished = train(tiny(), prepared, cut)
+    pd.testing.assert_frame_equal(finished.history(), run.history())
+    assert finished.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()
+
+
+def test_another_experiment_or_other_data_never_continue_a_run(run: Run, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"another training\.learning_rate"):
+        train(tiny("training.learning_rate=0.1"), prepared, run.folder)
+    other = tmp_path / "other"
+    shutil.copytree(prepared, other)
+    manifest = Manifest.read(other / "manifest.csv")
+    Manifest(manifest.table.iloc[1:], manifest.root).write(other / "manifest.csv")
+    with pytest.raises(ExperimentError, match="other data"):
+        train(tiny(), other, run.folder)
+    with pytest.raises(ExperimentError, match="not empty and not a run"):
+        train(tiny(), prepared, prepared)
+
+
+def test_early_stopping_waits_for_its_patience(prepared: Path, tmp_path: Path) -> None:
+    # A rate of 1e-12 changes nothing, so no epoch after the first is better by more than float noise.
+    still = tiny("training.learning_rate=1e-12", "training.patience=2", "training.epochs=30")
+    stopped = train(still, prepared, tmp_path / "still")
+    history = stopped.history()
+    assert len(history) == history["val_loss"].idxmin() + 1 + 2
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_predictions_do_not_depend_on_the_loader(run: Run, prepared: Path, workers: int, shuffled: bool) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    expected = predict_network(run.network(), run.experiment(), manifest, workers=0)
+    if shuffled:
+        rows = np.random.default_rng(workers).permutation(len(manifest))
+        manifest = Manifest(manifest.table.iloc[rows].reset_index(drop=True), manifest.root)
+    table = predict_network(run.network(), run.experiment(), manifest, workers=workers)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    assert evaluate(table).to_json() == evaluate(expected).to_json()
+
+
+def test_predictions_are_those_of_each_photograph_alone(run: Run, prepared: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    table = predict_network(run.network(), run.experiment(), manifest).set_index("image_id")
+    photographs = Photographs(manifest, 48)
+    for row in (0, len(manifest) - 1):
+        pixels, _, image_id = photographs[row]
+        with torch.no_grad():
+            logits = run.network()(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+        expected = logits.double().softmax(1)[0].numpy()
+        np.testing.assert_allclose(table.loc[image_id, ["p0", "p1", "p2", "p3", "p4"]].astype(float), expected, atol=1e-6)
+
+
+def test_predict_writes_a_split_and_refuses_another_preparation(run: Run, prepared: Path, tmp_path: Path) -> None:
+    written = read_predictions(predict(run, prepared, "test"))
+    assert set(written["image_id"]) == set(Manifest.read(prepared / "manifest.csv").split("test").table["image_id"])
+    everyone = read_predictions(predict(run, prepared, "all", tmp_path / "all.csv"))
+    assert len(everyone) == 30
+    with pytest.raises(ManifestError, match="it has test, train, val"):
+        predict(run, prepared, "holdout")
+    other = tmp_path / "other"
+    shutil.copytree(prepared, other)
+    settings = (other / "prepare.json").read_text(encoding="utf-8")
+    (other / "prepare.json").write_text(settings.replace('"clahe": false', '"clahe": true'), encoding="utf-8")
+    with pytest.raises(ExperimentError, match="prepare it again"):
+        predict(run, other, "test")
+
+
+def test_ungraded_photographs_are_predicted_without_a_grade(run: Run, prepared: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    table = manifest.table.assign(grade=pd.array([pd.NA] * len(manifest), dtype="Int64"))
+    predictions = predict_network(run.network(), run.experiment(), Manifest(table, manifest.root))
+    assert predictions["grade"].isna().all()
+    assert predictions["p0"].notna().all()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_training_batches_do_not_depend_on_workers(prepared: Path, workers: int) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv").split("train")
+
+    def batches(count: int) -> list[torch.Tensor]:
+        loader = training_loader(manifest, tiny(), count)
+        assert isinstance(loader.sampler, EpochSampler)
+        loader.sampler.set_epoch(3)
+        return [batch["photographs"] for batch in loader]
+
+    for expected, got in zip(batches(0), batches(workers), strict=True):
+        assert torch.equal(expected, got)
+        assert expected.is_contiguous(memory_format=torch.channels_last)
+        assert expected.dtype == torch.uint8
+
+
+def test_epochs_differ_in_order_and_augmentation_but_repeat_themselves(prepared: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv").split("train")
+    loader = training_loader(manifest, tiny(), 0)
+    assert isinstance(loader.sampler, EpochSampler)
+    loader.sampler.set_epoch(0)
+    first, again = (next(iter(loader))["photographs"] for _ in range(2))
+    loader.sampler.set_epoch(1)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, next(iter(loader))["photographs"])
+
+
+def test_balancing_is_in_the_training_loader_only(prepared: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    seen = [grade for batch in training_loader(manifest, tiny("training.batch_size=30"), 0) for grade in batch["grades"]]
+    assert np.bincount(seen).tolist() == [6] * 5
+    evaluated: DataLoader = evaluation_loader(manifest, tiny(), 0)  # type: ignore[type-arg]
+    ids = [image_id for batch in evaluated for image_id in batch["image_ids"]]
+    assert ids == manifest.table["image_id"].tolist()
+
+
+def test_collate_keeps_pixels_grades_and_ids_together() -> None:
+    pixels = [np.full((4, 4, 3), value, np.uint8) for value in (1, 2)]
+    batch = collate([(pixels[0], 3, "a"), (pixels[1], 0, "b")])
+    assert batch["photographs"][:, 0, 0, 0].tolist() == [1, 2]
+    assert batch["grades"].tolist() == [3, 0]
+    assert batch["image_ids"] == ["a", "b"]
+
+
+@pytest.mark.slow
+def test_the_pretrained_network_learns_made_up_photographs(tmp_path: Path) -> None:
+    from retinagrade.demo import run_demo
+
+    result = run_demo(tmp_path / "demo")
+    assert result.pretrained_qwk >= 0.8
