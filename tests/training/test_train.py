@@ -22,7 +22,7 @@ from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.manifest import Manifest
 from retinagrade.training.experiment import Experiment, load_experiment
 from retinagrade.training.loading import EpochSampler, Photographs, collate, evaluation_loader, training_loader
-from retinagrade.training.predict import predict, predict_network
+from retinagrade.training.predict import load_network, predict, predict_network
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
 
@@ -150,23 +150,23 @@ def test_early_stopping_waits_for_its_patience(prepared: Path, tmp_path: Path) -
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_predictions_do_not_depend_on_the_loader(run: Run, prepared: Path, workers: int, shuffled: bool) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
-    expected = predict_network(run.network(), run.experiment(), manifest, workers=0)
+    expected = predict_network(load_network(run), run.experiment(), manifest, workers=0)
     if shuffled:
         rows = np.random.default_rng(workers).permutation(len(manifest))
         manifest = Manifest(manifest.table.iloc[rows].reset_index(drop=True), manifest.root)
-    table = predict_network(run.network(), run.experiment(), manifest, workers=workers)
+    table = predict_network(load_network(run), run.experiment(), manifest, workers=workers)
     pd.testing.assert_frame_equal(table, expected, check_exact=True)
     assert evaluate(table).to_json() == evaluate(expected).to_json()
 
 
 def test_predictions_are_those_of_each_photograph_alone(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
-    table = predict_network(run.network(), run.experiment(), manifest).set_index("image_id")
+    table = predict_network(load_network(run), run.experiment(), manifest).set_index("image_id")
     photographs = Photographs(manifest, 48)
     for row in (0, len(manifest) - 1):
         pixels, _, image_id = photographs[row]
         with torch.no_grad():
-            logits = run.network()(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+            logits = load_network(run)(torch.from_numpy(pixels).permute(2, 0, 1)[None])
         expected = logits.double().softmax(1)[0].numpy()
         np.testing.assert_allclose(table.loc[image_id, ["p0", "p1", "p2", "p3", "p4"]].astype(float), expected, atol=1e-6)
 
@@ -189,7 +189,7 @@ def test_predict_writes_a_split_and_refuses_another_preparation(run: Run, prepar
 def test_ungraded_photographs_are_predicted_without_a_grade(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     table = manifest.table.assign(grade=pd.array([pd.NA] * len(manifest), dtype="Int64"))
-    predictions = predict_network(run.network(), run.experiment(), Manifest(table, manifest.root))
+    predictions = predict_network(load_network(run), run.experiment(), Manifest(table, manifest.root))
     assert predictions["grade"].isna().all()
     assert predictions["p0"].notna().all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ class History(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Appends the epoch and rewrites the file."""
         figures = trainer.callback_metrics
-        row = {
+        row: dict[str, float] = {
             "epoch": trainer.current_epoch,
             **{name: float(figures[name]) for name in HISTORY_COLUMNS if name in figures},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
@@ -85,14 +86,12 @@ def training_callbacks(experiment: Experiment, folder: Path, announce: bool) -> 
     Lightning runs checkpoint callbacks after all others and in this order, so ``last.ckpt`` knows the epoch's
     history, patience and best checkpoint.
     """
-    checkpoints = {
-        "dirpath": folder / "checkpoints",
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
+    checkpoint = partial(
+        ModelCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
+    )
     return [
         History(folder / "history.csv", announce),
         EarlyStopping("val_loss", patience=experiment.training.patience, check_on_train_epoch_end=True),
-        ModelCheckpoint(filename="best", monitor="val_loss", save_weights_only=True, **checkpoints),
-        ModelCheckpoint(filename="last", **checkpoints),
+        checkpoint(filename="best", monitor="val_loss", save_weights_only=True),
+        checkpoint(filename="last"),
     ]

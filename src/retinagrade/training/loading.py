@@ -119,8 +119,8 @@ def training_loader(manifest: Manifest, experiment: Experiment, workers: int) ->
     settings = experiment.training
     photographs = Photographs(manifest, experiment.network.image_size, experiment.augmentation, settings.seed)
     sampler = EpochSampler(photographs.grades, settings.balance, settings.seed)
-    return DataLoader(
-        photographs,
+    return DataLoader[Batch](
+        photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
         batch_size=settings.batch_size,
         sampler=sampler,
         drop_last=len(sampler) > settings.batch_size,
@@ -133,8 +133,8 @@ def training_loader(manifest: Manifest, experiment: Experiment, workers: int) ->
 
 def evaluation_loader(manifest: Manifest, experiment: Experiment, workers: int) -> DataLoader[Batch]:
     """The loader of photographs as they were prepared, each exactly once."""
-    return DataLoader(
-        Photographs(manifest, experiment.network.image_size),
+    return DataLoader[Batch](
+        Photographs(manifest, experiment.network.image_size),  # type: ignore[arg-type]
         batch_size=experiment.training.batch_size,
         collate_fn=collate,
         num_workers=workers,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from retinagrade.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
 from retinagrade.models.network import Network
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch
@@ -65,10 +65,13 @@ class GradingModule(pl.LightningModule):
         rows = [self._seen[image_id] for image_id in sorted(self._seen)]
         grades, predicted, losses = (torch.tensor(column) for column in zip(*rows, strict=True))
         matrix = confusion_matrix(grades.numpy(), predicted.numpy())
-        kappa = quadratic_weighted_kappa(matrix)
+        try:
+            kappa = quadratic_weighted_kappa(matrix)
+        except Undefined:
+            kappa = float("nan")
         self.log("val_loss", losses.double().mean().float())
-        self.log("val_accuracy", float(accuracy(matrix)))
-        self.log("val_qwk", float("nan") if kappa is None else float(kappa))
+        self.log("val_accuracy", accuracy(matrix))
+        self.log("val_qwk", kappa)
 
     def configure_optimizers(self) -> Any:
         """The experiment's optimiser over what is not frozen, and its schedule a step."""

@@ -13,7 +13,7 @@ from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
-from retinagrade.models.network import Network
+from retinagrade.models.network import Network, build_network
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader
@@ -45,8 +45,30 @@ def predict(run: Run, prepared: Path, split: str, out: Path | None = None) -> Pa
     manifest = Manifest.read(prepared / "manifest.csv")
     chosen = manifest if split == "all" else manifest.split(split)
     target = out or run.predictions_file(split)
-    write_predictions(predict_network(run.network(), run.experiment(), chosen), target)
+    write_predictions(predict_network(load_network(run), run.experiment(), chosen), target)
     return target
+
+
+def load_network(run: Run) -> Network:
+    """The trained network of a run, with the weights of its best epoch, in evaluation mode on the CPU.
+
+    Raises:
+        ExperimentError: No checkpoint, or one that doesn't fit the experiment.
+    """
+    if not run.best_checkpoint.is_file():
+        raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
+    checkpoint = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)
+    state = {
+        name.removeprefix("network."): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith("network.")
+    }
+    network = build_network(run.experiment().network.model_copy(update={"weights": "none"}))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ExperimentError(f"{run.best_checkpoint} does not fit its experiment.yaml: {error}") from error
+    return network.eval()
 
 
 @torch.inference_mode()

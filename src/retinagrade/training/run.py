@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from retinagrade.errors import ExperimentError
-from retinagrade.models.network import Network, build_network
 from retinagrade.training.experiment import Experiment, load_experiment
 
 
@@ -71,25 +69,3 @@ class Run:
     def history(self) -> pd.DataFrame:
         """One row an epoch: losses, validation figures, learning rate, seconds."""
         return pd.read_csv(self.history_file)
-
-    def network(self) -> Network:
-        """The trained network, with the weights of its best epoch, in evaluation mode on the CPU.
-
-        Raises:
-            ExperimentError: No checkpoint, or one that doesn't fit the experiment.
-        """
-        if not self.best_checkpoint.is_file():
-            raise ExperimentError(f"{self.folder} holds no {self.best_checkpoint.name}: train it first")
-        checkpoint = torch.load(self.best_checkpoint, map_location="cpu", weights_only=True)
-        state = {
-            name.removeprefix("network."): tensor
-            for name, tensor in checkpoint["state_dict"].items()
-            if name.startswith("network.")
-        }
-        settings = self.experiment().network.model_copy(update={"weights": "none"})
-        network = build_network(settings)
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise ExperimentError(f"{self.best_checkpoint} does not fit its experiment.yaml: {error}") from error
-        return network.eval()

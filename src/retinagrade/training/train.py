@@ -6,6 +6,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
@@ -25,7 +26,7 @@ from retinagrade.training.devices import lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
-from retinagrade.training.predict import predict_network
+from retinagrade.training.predict import load_network, predict_network
 from retinagrade.training.run import Run
 
 
@@ -52,7 +53,7 @@ def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None
     manifest = Manifest.read(manifest_file).graded()
     training, validation = manifest.split("train"), manifest.split("val")
     run = Run(out)
-    record = {
+    record: dict[str, Any] = {
         "status": "training",
         "experiment": experiment.name,
         "data": {
@@ -65,13 +66,13 @@ def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None
     if _begin(run, experiment, record):
         return run
     _fit(run, experiment, training, validation, loader_workers() if workers is None else workers)
-    network = run.network()
+    network = load_network(run)
     predictions = predict_network(network, experiment, validation)
     write_predictions(predictions, run.predictions_file("val"))
     history = run.history()
     write_bytes(out / "curves.png", figure_png(training_curves(history)))
     total, trainable = count_parameters(network)
-    best = history.loc[history["val_loss"].idxmin()]
+    best = history.iloc[int(history["val_loss"].argmin())]
     finished = {
         "status": "finished",
         "parameters": {"total": total, "trainable": trainable},
@@ -85,7 +86,7 @@ def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None
     return run
 
 
-def _begin(run: Run, experiment: Experiment, record: dict[str, object]) -> bool:
+def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
     """Starts or recognises the run's folder; true when there is nothing left to do."""
     if not run.experiment_file.exists():
         if run.folder.exists() and any(run.folder.iterdir()):
@@ -105,7 +106,7 @@ def _begin(run: Run, experiment: Experiment, record: dict[str, object]) -> bool:
             f"{run.folder} holds a run with another {', '.join(changed)}: choose another --out, or delete that folder"
         )
     earlier = run.record()
-    if earlier["data"]["manifest_sha256"] != record["data"]["manifest_sha256"]:  # type: ignore[index]
+    if earlier["data"]["manifest_sha256"] != record["data"]["manifest_sha256"]:
         raise ExperimentError(
             f"{run.folder} was trained on other data or another split: choose another --out, or delete that folder"
         )
@@ -153,7 +154,7 @@ def _is_over(run: Run, experiment: Experiment) -> bool:
     # The checkpoint is written after history.csv, so the file may hold one epoch that will be repeated.
     checkpoint = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True)
     history = pd.DataFrame(checkpoint["callbacks"]["History"]["rows"])
-    waited = len(history) - 1 - int(history["val_loss"].idxmin())
+    waited = len(history) - 1 - int(history["val_loss"].argmin())
     return len(history) >= experiment.training.epochs or waited >= experiment.training.patience
 
 

@@ -1,0 +1,1 @@
+"""Evaluation: predictions joined to grades by ``image_id``, metrics, integrity, pictures and the report."""

@@ -1,0 +1,71 @@
+"""Example photographs for the report: the gravest mistakes, and one that is right of every grade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+
+_SIDE: Final = 224
+_QUALITY: Final = 85
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photograph with what is known and what was predicted.
+
+    Attributes:
+        image_id: Its id.
+        grade: Its grade.
+        predicted: The grade that it was given.
+        probability: The probability of that grade, 0 to 1.
+        jpeg: The photograph, small, as JPEG.
+    """
+
+    image_id: str
+    grade: int
+    predicted: int
+    probability: float
+    jpeg: bytes
+
+
+def example_photographs(predictions: pd.DataFrame, manifest: Manifest, mistakes: int = 5) -> list[Example]:
+    """Chooses photographs that tell most about a network.
+
+    Args:
+        predictions: Columns ``image_id``, ``p0`` … ``p4``, ``grade``.
+        manifest: The prepared photographs; predictions of others are left out.
+        mistakes: How many wrong ones at most.
+
+    Returns:
+        First the mistakes by the most grades and, among these, of the highest probability; then the surest right one
+        of every grade.
+    """
+    table = predictions[predictions["grade"].notna()].merge(manifest.table[["image_id", "path"]], on="image_id")
+    probabilities = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    table = table.assign(
+        predicted=probabilities.argmax(axis=1),
+        probability=probabilities.max(axis=1),
+        off=np.abs(probabilities.argmax(axis=1) - table["grade"].to_numpy(dtype=int)),
+    ).sort_values(["off", "probability", "image_id"], ascending=[False, False, True])
+    wrong = table[table["off"] > 0].head(mistakes)
+    right = table[table["off"] == 0].groupby("grade").head(1).sort_values("grade")
+    chosen: list[dict[str, Any]] = pd.concat([wrong, right]).to_dict("records")  # type: ignore[assignment]
+    return [
+        Example(row["image_id"], int(row["grade"]), row["predicted"], row["probability"], _small(manifest, row["path"]))
+        for row in chosen
+    ]
+
+
+def _small(manifest: Manifest, path: str) -> bytes:
+    photograph = cv2.resize(read_photograph(manifest.file(path), _SIDE), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    jpeg: bytes = simplejpeg.encode_jpeg(photograph, _QUALITY, colorspace="RGB")
+    return jpeg
