@@ -10,7 +10,7 @@ import pytest
 from retinagrade.datasets.layouts import read_source
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split_prepared
-from retinagrade.datasets.synthetic import synthesize
+from retinagrade.datasets.synthetic.patients import synthesize
 
 REAL_DATA = Path(os.environ.get("RETINAGRADE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

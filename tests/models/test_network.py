@@ -110,7 +110,9 @@ def test_input_scaling_is_inside_the_network() -> None:
 
 def test_pytorch_and_keras_glorot_agree_on_spread() -> None:
     torch.manual_seed(0)
-    dense = build_network(load_experiment("scratch-2").network).head[2]
+    head = build_network(load_experiment("scratch-2").network).head
+    assert isinstance(head, nn.Sequential)
+    dense = head[2]
     assert isinstance(dense, nn.Linear)
     limit = (6 / (2304 + 512)) ** 0.5
     assert dense.weight.abs().max().item() == pytest.approx(limit, rel=1e-3)

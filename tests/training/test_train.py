@@ -143,7 +143,7 @@ def test_early_stopping_waits_for_its_patience(prepared: Path, tmp_path: Path) -
     still = tiny("training.learning_rate=1e-12", "training.patience=2", "training.epochs=30")
     stopped = train(still, prepared, tmp_path / "still")
     history = stopped.history()
-    assert len(history) == history["val_loss"].idxmin() + 1 + 2
+    assert len(history) == int(history["val_loss"].argmin()) + 1 + 2
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -168,7 +168,9 @@ def test_predictions_are_those_of_each_photograph_alone(run: Run, prepared: Path
         with torch.no_grad():
             logits = load_network(run)(torch.from_numpy(pixels).permute(2, 0, 1)[None])
         expected = logits.double().softmax(1)[0].numpy()
-        np.testing.assert_allclose(table.loc[image_id, ["p0", "p1", "p2", "p3", "p4"]].astype(float), expected, atol=1e-6)
+        np.testing.assert_allclose(
+            table.loc[image_id, ["p0", "p1", "p2", "p3", "p4"]].astype(float), expected, atol=1e-6
+        )
 
 
 def test_predict_writes_a_split_and_refuses_another_preparation(run: Run, prepared: Path, tmp_path: Path) -> None:
@@ -223,7 +225,9 @@ def test_epochs_differ_in_order_and_augmentation_but_repeat_themselves(prepared:
 
 def test_balancing_is_in_the_training_loader_only(prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
-    seen = [grade for batch in training_loader(manifest, tiny("training.batch_size=30"), 0) for grade in batch["grades"]]
+    seen = [
+        grade for batch in training_loader(manifest, tiny("training.batch_size=30"), 0) for grade in batch["grades"]
+    ]
     assert np.bincount(seen).tolist() == [6] * 5
     evaluated: DataLoader = evaluation_loader(manifest, tiny(), 0)  # type: ignore[type-arg]
     ids = [image_id for batch in evaluated for image_id in batch["image_ids"]]
@@ -243,4 +247,4 @@ def test_the_pretrained_network_learns_made_up_photographs(tmp_path: Path) -> No
     from retinagrade.demo import run_demo
 
     result = run_demo(tmp_path / "demo")
-    assert result.pretrained_qwk >= 0.8
+    assert (result.qwk["efficientnet-lite0"] or 0) >= 0.8

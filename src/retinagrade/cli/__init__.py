@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from retinagrade.cli import data, evaluation, info, training
+from retinagrade.cli import data, demo, evaluation, info, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
@@ -24,7 +24,7 @@ app = typer.Typer(
 data.register(app)
 training.register(app)
 evaluation.register(app)
-# demo.register(app)
+demo.register(app)
 info.register(app)
 
 

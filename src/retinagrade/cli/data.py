@@ -39,7 +39,7 @@ def synthesize(
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
 ) -> None:
     """Make fundus photographs up, with vessels, lesions by grade, lesion masks and labels."""
-    from retinagrade.datasets.synthetic import synthesize as make
+    from retinagrade.datasets.synthetic.patients import synthesize as make
     from retinagrade.progress import progress
 
     with progress("drawing", count) as done:

@@ -38,10 +38,20 @@ def map_unordered(
 
     Yields:
         One result an item.
+
+    Raises:
+        RuntimeError: Processes can't start at all.
     """
     if workers == 1:
         yield from map(work, items)
         return
+    try:
+        with _pool(1) as pool:
+            pool.submit(processors).result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "worker processes can't start: a script that calls this needs `if __name__ == '__main__':`"
+        ) from None
     queue = iter(items)
     while True:
         waiting: dict[Future[Result], Item] = {}
