@@ -74,9 +74,9 @@ def grade_from_name(name: str) -> Grade | None:
         >>> grade_from_name("cataract") is None
         True
     """
+    if name.strip() in {str(grade.value) for grade in Grade}:
+        return Grade(int(name))
     key = re.sub(r"[^a-z0-9]", "", name.lower())
-    if key in {str(grade.value) for grade in Grade}:
-        return Grade(int(key))
     if key in _NAMES:
         return _NAMES[key]
     return _NAMES.get(re.sub(r"(npdr|dr|diabeticretinopathy|retinopathy)$", "", key))

@@ -127,7 +127,7 @@ def read_csv_text(path: Path) -> pd.DataFrame:
         kept as empty rows, so that row ``i`` is line ``i + 2`` of the file.
 
     Raises:
-        ManifestError: The file is missing, empty, not UTF-8, or its lines have different numbers of cells.
+        ManifestError: The file is missing, empty, not UTF-8, or lines have more cells than the header.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
@@ -135,6 +135,8 @@ def read_csv_text(path: Path) -> pd.DataFrame:
         raise ManifestError(f"{path}: no such file") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
         raise ManifestError(f"{path}: not a readable CSV table: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes cells without a header for row names
+        raise ManifestError(f"{path}: not a readable CSV table: lines have more cells than the header has columns")
     table.columns = [str(column).strip() for column in table.columns]
     while len(table) and (table.iloc[-1].fillna("") == "").all():
         table = table.iloc[:-1]

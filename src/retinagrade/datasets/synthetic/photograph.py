@@ -131,11 +131,9 @@ def _background(
     near_disc = np.exp(-((x - disc[0]) ** 2 + (y - disc[1]) ** 2) / (2 * 0.2**2))
     colour = complexion.colour * (shade + 0.12 * near_disc)[..., None]
     colour += _float(40, 50, 45) * haze[..., None]
-    drift = cv2.resize(
-        rng.normal(0, 0.05, (3, 3, 3)).astype(np.float32), (coarse, coarse), interpolation=cv2.INTER_CUBIC
-    )
-    colour *= 1 + drift  # colours wander across the field
-    mottle = sum(_noise(rng, cells) / cells**0.5 for cells in (5, 9, 17, 33))
+    drift = rng.normal(0, 0.05, (3, 3, 3)).astype(np.float32)  # colours wander across the field
+    colour *= 1 + cv2.resize(drift, (coarse, coarse), interpolation=cv2.INTER_CUBIC)
+    mottle: np.ndarray = np.sum([_noise(rng, cells) / cells**0.5 for cells in (5, 9, 17, 33)], axis=0)
     retina: np.ndarray = cv2.resize(colour.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
     choroid = cv2.resize(mottle.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     fibres = cv2.resize(_noise(rng, 61), (side, side), interpolation=cv2.INTER_CUBIC)
