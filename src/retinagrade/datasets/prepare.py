@@ -18,7 +18,7 @@ from retinagrade.datasets.parallel import map_unordered, processors
 from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.files import write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES, clahe
-from retinagrade.images.fov import FieldOfView, crop_square, find_field_of_view
+from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.progress import progress
@@ -96,7 +96,8 @@ class Preparation:
 def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
     """Decodes, crops, optionally equalises, and resizes one photograph (report, chapter 2).
 
-    A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for.
+    A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for, and can be
+    found to a pixel or two of the result.
 
     Args:
         path: The photograph.
@@ -109,7 +110,7 @@ def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, Fiel
     Raises:
         ImageError: Corrupt, or without a field of view.
     """
-    photograph = read_photograph(path, settings.size)
+    photograph = read_photograph(path, max(settings.size, SEARCH_SIDE))
     fov = _find(photograph, path)
     if fov.side < settings.size:
         finer = read_photograph(path, round(1.1 * min(photograph.shape[:2]) * settings.size / fov.side))
@@ -297,8 +298,10 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
             "photographs": [asdict(outcome) for outcome in outcomes],
         },
     )
-    for leftover in filter(Path.is_file, out.rglob(".*")):  # the journal, and temporary files of a killed run
-        leftover.unlink()
+    kept = {_target(out, image_id) for image_id in digests}
+    for path in filter(Path.is_file, [*out.rglob(".*"), *(out / _PHOTOGRAPHS).rglob("*.jpg")]):
+        if path not in kept:  # the journal, temporary files of a killed run, photographs that left the source
+            path.unlink()
 
 
 def _keep_split(manifest: Manifest, out: Path) -> Manifest:

@@ -10,7 +10,7 @@ import numpy as np
 
 from retinagrade.errors import ImageError
 
-_SEARCH_SIDE: Final = 320
+SEARCH_SIDE: Final = 320
 """Longer side, in pixels, of the copy in which the field of view is looked for."""
 _SMALLEST_SHARE: Final = 0.1
 """A lit region under this share of the frame is a reflex, a label or noise, not a fundus."""
@@ -62,7 +62,7 @@ def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
         ImageError: Nothing is lit, or no lit region is large enough.
     """
     height, width = photograph.shape[:2]
-    scale = min(1.0, _SEARCH_SIDE / max(height, width))
+    scale = min(1.0, SEARCH_SIDE / max(height, width))
     small_size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(photograph, small_size, interpolation=cv2.INTER_AREA)
     # The brightest channel: in a dark fundus only red is above the noise.

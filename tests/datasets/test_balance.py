@@ -1,0 +1,22 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retinagrade.datasets.balance import balance
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(1, 60), st.integers(0, 9))
+def test_every_present_grade_exactly_n_times_and_evenly(grades: list[int], per_grade: int, seed: int) -> None:
+    known = np.array(grades)
+    rows = balance(known, per_grade, np.random.default_rng(seed))
+    assert {grade: int((known[rows] == grade).sum()) for grade in set(grades)} == dict.fromkeys(grades, per_grade)
+    for grade in set(grades):
+        times = np.bincount(rows[known[rows] == grade], minlength=len(known))[known == grade]
+        assert times.max() - times.min() <= 1
+
+
+def test_the_reports_numbers() -> None:
+    grades = np.repeat(np.arange(5), [23228, 2199, 4763, 786, 638])
+    rows = balance(grades, 638, np.random.default_rng(0))
+    assert np.bincount(grades[rows]).tolist() == [638] * 5
+    assert len(np.unique(rows)) == 5 * 638  # only under-sampling

@@ -1,0 +1,40 @@
+import os
+import signal
+
+import pytest
+
+from retinagrade.datasets.parallel import map_unordered, processors
+
+
+def square(item: int) -> int:
+    return item * item
+
+
+def square_unless_seven(item: int) -> int:
+    if item == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item * item
+
+
+def refuse(item: int) -> int:
+    raise ValueError(f"not {item}")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_every_item_once(workers: int) -> None:
+    assert sorted(map_unordered(square, range(40), workers, lambda item: -1)) == [item**2 for item in range(40)]
+
+
+def test_an_item_that_kills_its_process_costs_nobody_else() -> None:
+    results = sorted(map_unordered(square_unless_seven, range(20), 2, lambda item: -item))
+    assert results == sorted([-7, *(item**2 for item in range(20) if item != 7)])
+
+
+def test_exceptions_come_through() -> None:
+    with pytest.raises(ValueError, match="not 0"):
+        list(map_unordered(refuse, range(3), 2, lambda item: 0))
+
+
+def test_no_items_and_processors() -> None:
+    assert list(map_unordered(square, [], 2, lambda item: 0)) == []
+    assert 1 <= processors() <= (os.cpu_count() or 1)

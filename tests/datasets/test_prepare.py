@@ -1,0 +1,205 @@
+"""Prepare: what comes out is right, nothing is lost, and neither workers nor kills change a byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from retinagrade.datasets.layouts import read_source
+from retinagrade.datasets.prepare import Settings, prepare, prepare_photograph
+from retinagrade.datasets.split import split_prepared
+from retinagrade.datasets.synthetic.patients import synthesize
+from retinagrade.errors import ImageError, LayoutError, UsageError
+from retinagrade.images.fov import detect_and_crop
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from tests.datasets.layouts import write_photograph
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    synthesize(folder, count=24, size=160, seed=1, workers=1)
+    return folder
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    """Digests of all files, hidden ones as well."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_prepared_set(source: Path, tmp_path: Path) -> None:
+    result = prepare(read_source(source), tmp_path / "set", size=64, workers=1)
+    assert (result.prepared, result.reused, result.failed) == (24, 0, [])
+    manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
+    labels = read_source(source).table
+    pd.testing.assert_series_equal(manifest.table["grade"], labels["grade"])
+    for row in manifest.table.to_dict("records"):
+        photograph = read_photograph(manifest.file(row["path"]))
+        assert photograph.shape == (64, 64, 3)
+        original = source / "photographs" / f"{row['image_id']}.jpg"
+        assert row["sha256"] == hashlib.sha256(original.read_bytes()).hexdigest()
+        expected = cv2.resize(detect_and_crop(read_photograph(original)), (64, 64), interpolation=cv2.INTER_AREA)
+        assert np.abs(photograph.astype(int) - expected.astype(int)).mean() < 3
+    record = json.loads((tmp_path / "set" / "prepare.json").read_text())
+    assert record["settings"]["size"] == 64
+    assert record["counts"] == {"prepared": 24, "failed": 0}
+    assert {entry["image_id"] for entry in record["photographs"]} == set(labels["image_id"])
+    assert record["versions"]["simplejpeg"]
+
+
+def test_two_workers_make_the_same_bytes_as_one(source: Path, tmp_path: Path) -> None:
+    for workers in (1, 2):
+        prepare(read_source(source), tmp_path / str(workers), size=64, clahe=True, workers=workers)
+    assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")
+
+
+def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    synthesize(source, count=60, size=500, seed=2)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    prepare(read_source(source), whole, size=256, workers=2)
+    command = [sys.executable, "-m", "retinagrade", "prepare", str(source), str(killed), "--size", "256"]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(killed.glob("photographs/0*.jpg"))) < 6 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "manifest.csv").exists(), "the kill came too late to test anything"
+    assert (killed / "prepare.json").is_file()
+    result = prepare(read_source(source), killed, size=256, workers=2)
+    assert result.reused > 0
+    assert result.prepared + result.reused == 60
+    assert bytes_of(killed) == bytes_of(whole)
+
+
+def test_bad_files_are_named_and_cost_nobody_else(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    good = (source / "photographs" / "00000_left.jpg").read_bytes()
+    contents = {
+        "good": good,
+        "cut": good[: len(good) // 2],
+        "zeros": good[: len(good) // 2] + bytes(len(good) // 2),
+        "empty": b"",
+        "text": b"not a photograph",
+    }
+    for name, content in contents.items():
+        (folder / "0").mkdir(parents=True, exist_ok=True)
+        (folder / "0" / f"{name}.jpg").write_bytes(content)
+    write_photograph(folder / "1" / "other.png")
+    cv2.imwrite(str(folder / "1" / "black.png"), np.zeros((100, 150, 3), np.uint8))
+    result = prepare(read_source(folder), tmp_path / "set", size=64, workers=2)
+    assert {outcome.image_id for outcome in result.failed} == {"cut", "zeros", "empty", "text", "black"}
+    assert all(outcome.image_id in (outcome.reason or "") for outcome in result.failed)
+    assert set(Manifest.read(tmp_path / "set" / "manifest.csv").table["image_id"]) == {"good", "other"}
+    record = json.loads((tmp_path / "set" / "prepare.json").read_text())
+    assert record["counts"] == {"prepared": 2, "failed": 5}
+    # Mended, it is taken in by the same call again.
+    (folder / "0" / "cut.jpg").write_bytes(good)
+    again = prepare(read_source(folder), tmp_path / "set", size=64, workers=2)
+    assert (again.prepared, again.reused, len(again.failed)) == (1, 2, 4)
+
+
+def test_a_changed_or_lost_file_is_prepared_again(source: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "folder", tmp_path / "set"
+    for name in "abc":
+        write_photograph(folder / "0" / f"{name}.png", ord(name))
+    write_photograph(folder / "1" / "d.png")
+    prepare(read_source(folder), out, size=64, workers=1)
+    write_photograph(folder / "0" / "a.png", 5, size=140)
+    (out / "photographs" / "b.jpg").unlink()
+    result = prepare(read_source(folder), out, size=64, workers=1)
+    assert (result.prepared, result.reused) == (2, 2)
+
+
+def test_a_photograph_that_left_the_source_leaves_the_set(tmp_path: Path) -> None:
+    folder, out = tmp_path / "folder", tmp_path / "set"
+    for name in "abc":
+        write_photograph(folder / str(ord(name) % 2) / f"{name}.png", ord(name))
+    prepare(read_source(folder), out, size=64, workers=1)
+    (folder / "0" / "b.png").unlink()
+    write_photograph(folder / "0" / "e.png")
+    prepare(read_source(folder), out, size=64, workers=1)
+    assert set(Manifest.read(out / "manifest.csv").table["image_id"]) == {"a", "c", "e"}
+    assert sorted(path.stem for path in (out / "photographs").iterdir()) == ["a", "c", "e"]
+
+
+def test_a_split_survives_while_the_photographs_are_the_same(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    prepare(read_source(source), out, size=64, workers=1)
+    split_prepared(out, val=0.3)
+    before = bytes_of(out)
+    prepare(read_source(source), out, size=64, workers=1)
+    assert bytes_of(out) == before
+    table = read_source(source).table
+    table.loc[0, "grade"] = (table.loc[0, "grade"] + 1) % 5
+    prepare(Manifest(table, source), out, size=64, workers=1)
+    assert Manifest.read(out / "manifest.csv").table["split"].isna().all()
+    assert not (out / "split.json").exists()
+
+
+def test_other_settings_and_other_folders_are_refused(source: Path, tmp_path: Path) -> None:
+    prepare(read_source(source), tmp_path / "set", size=64, workers=1)
+    with pytest.raises(UsageError, match="was prepared with"):
+        prepare(read_source(source), tmp_path / "set", size=96)
+    with pytest.raises(UsageError, match="not empty and not a prepared set"):
+        prepare(read_source(source), source, size=64)
+    with pytest.raises(UsageError, match="at least 32"):
+        prepare(read_source(source), tmp_path / "tiny", size=8)
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no")
+    table = pd.DataFrame({"image_id": ["a"], "path": ["a.jpg"]})
+    with pytest.raises(ImageError, match="not one of 1 photographs could be used; the first: .*not a photograph"):
+        prepare(Manifest.from_table(table, tmp_path, "table"), tmp_path / "set", workers=1)
+    from retinagrade.datasets.prepare import preparation_settings
+
+    with pytest.raises(LayoutError, match="not a prepared set"):
+        preparation_settings(tmp_path)
+
+
+@pytest.mark.parametrize("size", [64, 100, 256, 500])
+def test_reduced_decoding_costs_no_detail(tmp_path: Path, size: int) -> None:
+    synthesize(tmp_path, count=1, size=900, seed=3, workers=1)
+    path = next((tmp_path / "photographs").iterdir())
+    square, fov, (height, _) = prepare_photograph(path, Settings(size, clahe=False))
+    assert fov.side >= size
+    full = cv2.resize(detect_and_crop(read_photograph(path)), (size, size), interpolation=cv2.INTER_AREA)
+    assert np.abs(square.astype(int) - full.astype(int)).mean() < 2.5
+    if size <= 256:
+        assert height < 900
+
+
+def test_all_real_photographs_are_prepared(idrid: Path, tmp_path: Path) -> None:
+    result = prepare(read_source(idrid), tmp_path / "set", size=128)
+    assert (result.prepared, result.failed) == (413, [])
+    manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
+    copies = manifest.table.groupby("sha256")["image_id"].apply(sorted)
+    assert sorted("/".join(name[-3:] for name in names) for names in copies if len(names) > 1) == [
+        "021/391", "028/327", "045/333", "073/375", "079/279",
+    ]  # fmt: skip
+    split_prepared(tmp_path / "set", val=0.2)
+    table = Manifest.read(tmp_path / "set" / "manifest.csv").table
+    assert (table.groupby("sha256")["split"].nunique() == 1).all()
+    for path in manifest.table["path"][::40]:
+        photograph = read_photograph(manifest.file(path))
+        middle = photograph[:, 60:68].max(axis=2).max(axis=1)
+        assert photograph[60:68].max(axis=2).max(axis=0)[[4, -5]].min() > 20, "the disc reaches left and right edges"
+        assert middle[64] > 20

@@ -1,0 +1,127 @@
+"""Nobody is on two sides of a split, grades are spread evenly, and the report's numbers come out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retinagrade.datasets.split import EXCLUDED, split, split_counts, split_prepared
+from retinagrade.errors import UsageError
+from retinagrade.manifest import Manifest
+
+
+def manifest(rows: pd.DataFrame) -> Manifest:
+    table = rows.assign(path="x.jpg")
+    if "image_id" not in table:
+        table["image_id"] = [f"{index:06d}" for index in range(len(table))]
+    return Manifest.from_table(table, Path(), "table")
+
+
+def test_the_reports_split_exactly() -> None:
+    counts = [25808, 2443, 5292, 873, 708]
+    whole = manifest(pd.DataFrame({"grade": np.repeat(np.arange(5), counts)}))
+    for by in ("image", "patient"):
+        result = split_counts(split(whole, val=0.1, by=by))  # type: ignore[arg-type]
+        assert [result["val"][str(grade)] for grade in range(5)] == [2580, 244, 529, 87, 70]
+        assert sum(result["train"].values()) == sum(counts) - 3510
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> pd.DataFrame:
+    """Photographs with patients, copies and missing grades in any mixture."""
+    size = draw(st.integers(12, 60))
+
+    def column(values: st.SearchStrategy[object]) -> list[object]:
+        return draw(st.lists(values, min_size=size, max_size=size))
+
+    return pd.DataFrame(
+        {
+            "grade": column(st.none() | st.integers(0, 4)),
+            "patient_id": column(st.none() | st.sampled_from([f"p{index}" for index in range(size // 2)])),
+            "sha256": column(st.sampled_from([f"{index:064d}" for index in range(size)])),
+            "official_split": column(st.sampled_from(["train", "train", "train", "test"])),
+        }
+    )
+
+
+@given(groups(), st.integers(0, 5), st.booleans())
+def test_patients_and_copies_stay_together(rows: pd.DataFrame, seed: int, official: bool) -> None:
+    if not official:
+        rows = rows.drop(columns="official_split")
+    try:
+        result = split(manifest(rows), val=0.3, test=0.0 if official else 0.2, seed=seed)
+    except UsageError as error:
+        assert "too few" in str(error)  # noqa: PT017 - either outcome is right, depending on the groups drawn
+        return
+    table = result.table
+    assert set(table["split"]) <= {"train", "val", "test", EXCLUDED}
+    for key in ("patient_id", "sha256"):
+        sides = table[table["split"] != EXCLUDED].groupby(key)["split"].nunique()
+        if official:  # what belongs to the official test set is out of training and validation
+            learnt = table[table["split"].isin(["train", "val"])]
+            assert not set(learnt[key].dropna()) & set(table[table["split"] == "test"][key].dropna())
+            sides = learnt.groupby(key)["split"].nunique()
+        assert (sides <= 1).all()
+    if official:
+        assert (table["split"][table["official_split"] == "test"] == "test").all()
+    for grade in range(5):
+        of_grade = table[(table["grade"] == grade) & ~table["split"].isin([EXCLUDED] + ["test"] * official)]
+        assert (of_grade["split"] == "val").sum() <= 0.3 * len(of_grade)
+
+
+@given(st.permutations(range(40)), st.integers(0, 3))
+def test_the_order_of_rows_does_not_matter(order: list[int], seed: int) -> None:
+    rows = pd.DataFrame(
+        {
+            "image_id": [f"{index:02d}" for index in range(40)],
+            "grade": [index % 5 for index in range(40)],
+            "patient_id": [f"p{index // 2}" for index in range(40)],
+        }
+    )
+    expected = split(manifest(rows), val=0.25, seed=seed).table.set_index("image_id")["split"]
+    shuffled = split(manifest(rows.iloc[order]), val=0.25, seed=seed).table.set_index("image_id")["split"]
+    pd.testing.assert_series_equal(shuffled.sort_index(), expected.sort_index())
+
+
+def test_seeds_differ_and_image_separates_eyes() -> None:
+    rows = pd.DataFrame({"grade": [0] * 60, "patient_id": [f"p{index // 2}" for index in range(60)]})
+    first, second = (split(manifest(rows), val=0.3, seed=seed).table["split"].tolist() for seed in (0, 1))
+    assert first != second
+    by_image = split(manifest(rows), val=0.3, by="image").table
+    assert (by_image.groupby("patient_id")["split"].nunique() == 2).any()
+
+
+def test_patients_of_two_data_sets_are_two_people() -> None:
+    rows = pd.DataFrame({"grade": [0] * 40, "patient_id": ["1"] * 40, "dataset": [str(index) for index in range(40)]})
+    assert set(split(manifest(rows), val=0.5).table["split"]) == {"train", "val"}
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.0, 0.0), (1.0, 0.0), (0.6, 0.4), (-0.1, 0.0), (0.2, -0.1)])
+def test_shares_out_of_range(val: float, test: float) -> None:
+    with pytest.raises(UsageError, match="together less than 1"):
+        split(manifest(pd.DataFrame({"grade": [0] * 20})), val=val, test=test)
+
+
+def test_a_second_test_set_and_too_few_photographs_are_refused() -> None:
+    rows = pd.DataFrame({"grade": [0] * 20, "official_split": ["train"] * 10 + ["test"] * 10})
+    with pytest.raises(UsageError, match="has an official test set"):
+        split(manifest(rows), test=0.1)
+    with pytest.raises(UsageError, match="too few for a validation share of 0.1"):
+        split(manifest(pd.DataFrame({"grade": [0, 1, 2]})))
+
+
+def test_split_prepared_writes_table_and_record(prepared: Path) -> None:
+    record = json.loads((prepared / "split.json").read_text())
+    assert record["settings"] == {"val": 0.2, "test": 0.2, "by": "patient", "seed": 0}
+    table = Manifest.read(prepared / "manifest.csv").table
+    assert (table.groupby("patient_id")["split"].nunique() == 1).all()
+    assert sum(record["counts"]["train"].values()) == (table["split"] == "train").sum()
+    before = (prepared / "manifest.csv").read_bytes()
+    split_prepared(prepared, val=0.2, test=0.2, seed=0)
+    assert (prepared / "manifest.csv").read_bytes() == before
