@@ -70,9 +70,23 @@ def test_patients_and_copies_stay_together(rows: pd.DataFrame, seed: int, offici
         assert (sides <= 1).all()
     if official:
         assert (table["split"][table["official_split"] == "test"] == "test").all()
-    for grade in range(5):
-        of_grade = table[(table["grade"] == grade) & ~table["split"].isin([EXCLUDED] + ["test"] * official)]
-        assert (of_grade["split"] == "val").sum() <= 0.3 * len(of_grade)
+
+
+@given(st.lists(st.integers(0, 4), min_size=10, max_size=60), st.floats(0.1, 0.6), st.integers(0, 5))
+def test_numbers_are_as_near_as_pairs_can_be(pairs: list[int], val: float, seed: int) -> None:
+    rows = pd.DataFrame(
+        {"grade": np.repeat(pairs, 2), "patient_id": np.repeat([f"p{i}" for i in range(len(pairs))], 2)}
+    )
+    table = split(manifest(rows), val=val, seed=seed).table
+    wanted = np.floor(val * np.bincount(table["grade"], minlength=5) + 1e-9)
+    got = np.bincount(table["grade"][table["split"] == "val"], minlength=5)
+    assert (np.abs(got - wanted) <= 1).all()
+
+
+def test_small_sets_of_patients_with_two_eyes_still_have_validation_photographs() -> None:
+    rows = pd.DataFrame({"grade": np.repeat(np.arange(5), 6), "patient_id": [f"p{index // 2}" for index in range(30)]})
+    table = split(manifest(rows), val=0.2, test=0.2).table
+    assert table.groupby(["split", "grade"]).size().unstack().loc[["val", "test"]].to_numpy().tolist() == [[2] * 5] * 2
 
 
 @given(st.permutations(range(40)), st.integers(0, 3))

@@ -60,7 +60,7 @@ def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
     assert run.history()["epoch"].tolist() == [0, 1, 2, 3]
     record = run.record()
     assert record["status"] == "finished"
-    assert record["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(record["versions"]["torch"])
     assert record["best"]["epoch"] == run.history()["val_loss"].idxmin()
     assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     validation = Manifest.read(prepared / "manifest.csv").split("val")

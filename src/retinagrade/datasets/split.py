@@ -30,9 +30,9 @@ def split(
 ) -> Manifest:
     """Assigns every photograph to ``train``, ``val`` or ``test``.
 
-    Each split takes, of every grade, at most ``floor(share × photographs of that grade)``. Groups of one photograph
-    reach that number exactly, as in the report (§2.4); larger groups may leave a few places empty. Photographs
-    without a grade are a stratum of their own. The result depends on ids, not on the order of rows.
+    Each split takes, of every grade, ``floor(share × photographs of that grade)``. Groups of one photograph reach
+    that number exactly, as in the report (§2.4); larger groups come as near as whole groups can. Photographs without
+    a grade are a stratum of their own. The result depends on ids, not on the order of rows.
 
     Args:
         manifest: Photographs; the columns ``sha256`` and ``official_split`` of a prepared set are taken into account.
@@ -137,10 +137,11 @@ def _groups(table: pd.DataFrame) -> np.ndarray:
 
 
 def _assign(grades: pd.Series, groups: np.ndarray, shares: dict[str, float], seed: int) -> np.ndarray:
-    """Gives whole groups to splits, the largest first, as long as no grade's number is exceeded."""
+    """Gives whole groups to splits, the largest first, wherever that brings the grades nearer to their numbers."""
     strata = grades.fillna(N_GRADES).to_numpy(dtype=int)
     totals = np.bincount(strata, minlength=N_GRADES + 1)
-    room = {name: np.floor(share * totals + 1e-9).astype(int) for name, share in shares.items()}
+    # Half a photograph more than wanted: a single one is taken up to the number, a pair also one beyond it.
+    room = {name: np.floor(share * totals + 1e-9) + 0.5 for name, share in shares.items()}
     members = pd.Series(np.arange(len(groups))).groupby(groups).apply(lambda rows: rows.to_numpy()).tolist()
     order = np.random.default_rng(seed).permutation(len(members))
     names = np.full(len(groups), "train", dtype=object)
@@ -148,7 +149,7 @@ def _assign(grades: pd.Series, groups: np.ndarray, shares: dict[str, float], see
         rows = members[group]
         needs = np.bincount(strata[rows], minlength=N_GRADES + 1)
         for name, left in room.items():
-            if (needs <= left).all():
+            if shares[name] and np.sum((left - needs) ** 2) < np.sum(left**2):
                 names[rows] = name
                 left -= needs
                 break

@@ -35,8 +35,8 @@ class History(pl.Callback):
         self.rows: list[dict[str, float]] = []
         self._started = 0.0
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the epoch's clock."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the first epoch's clock; Lightning has no such call for each epoch of a resumed run."""
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -48,6 +48,7 @@ class History(pl.Callback):
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(time.monotonic() - self._started, 1),
         }
+        self._started = time.monotonic()
         self.rows.append(row)
         if trainer.is_global_zero:
             table = pd.DataFrame(self.rows, columns=list(HISTORY_COLUMNS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,9 +34,13 @@ class GradingModule(pl.LightningModule):
         logits: Tensor = self.network(photographs)
         return logits
 
-    def on_train_epoch_start(self) -> None:
-        """Seeds dropout from seed and epoch, so that a resumed epoch repeats what the killed one would have done."""
-        torch.manual_seed(hash((self.experiment.training.seed, self.current_epoch)) % 2**63)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds dropout from seed, epoch and step, so that a resumed epoch repeats what the killed one did.
+
+        Lightning leaves ``on_train_epoch_start`` out of the first epoch after resuming.
+        """
+        place = (self.experiment.training.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of a batch."""
@@ -48,8 +53,12 @@ class GradingModule(pl.LightningModule):
         self._seen = {}
 
     def validation_step(self, batch: Batch) -> None:
-        """Notes grade, predicted grade and loss of every photograph by its id."""
-        logits = self(batch["photographs"]).float()
+        """Notes grade, predicted grade and loss of every photograph by its id.
+
+        In float32 whatever the training's precision, so that the logged figures are those of the predictions.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self(batch["photographs"]).float()
         losses = F.cross_entropy(logits, batch["grades"], reduction="none")
         for image_id, grade, predicted, loss in zip(
             batch["image_ids"],

@@ -1,0 +1,126 @@
+"""The integrity check: flags what carries no information, and accuses no good network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chi2_contingency
+
+from retinagrade.evaluation.evaluate import Evaluation, evaluate, evaluate_confusion_matrix, read_confusion_matrix
+from retinagrade.evaluation.integrity import check, independence
+from retinagrade.evaluation.metrics import Undefined, confusion_matrix
+from tests.evaluation.tables import predictions, some_grades
+
+REPORT = Path(__file__).parents[2] / "docs" / "report"
+FIGURES = pd.read_csv(REPORT / "figures.csv").set_index("model")
+
+
+def codes(evaluation: Evaluation) -> list[str]:
+    return [finding.code for finding in evaluation.findings]
+
+
+def test_there_are_twelve_matrices_of_the_reports_test_set() -> None:
+    matrices = [read_confusion_matrix(path) for path in sorted((REPORT / "matrices").glob("*.csv"))]
+    assert len(matrices) == len(FIGURES) == 12
+    for matrix in matrices:
+        assert matrix.sum(axis=1).tolist() == [39533, 3762, 7861, 1214, 1206]
+
+
+@pytest.mark.parametrize("model", FIGURES.index)
+def test_every_matrix_of_the_report_is_flagged(model: str) -> None:
+    evaluation = evaluate_confusion_matrix(read_confusion_matrix(REPORT / "matrices" / f"{model}.csv"))
+    assert codes(evaluation)[0] == "no-information"
+    expected = FIGURES.loc[model]
+    for name in ("accuracy", "chance_accuracy"):
+        assert evaluation.figures[name] == pytest.approx(expected[name], abs=6e-5)
+    assert evaluation.quadratic_weighted_kappa == pytest.approx(expected["quadratic_weighted_kappa"], abs=6e-4)
+    test = evaluation.independence
+    assert test is not None
+    frequent = evaluation.matrix[:, evaluation.matrix.sum(axis=0) >= 20]  # as docs/report/README.md says of figures.csv
+    assert chi2_contingency(frequent, correction=False).pvalue == pytest.approx(expected["p_value"], abs=0.006)
+    if test.method == "chi-squared":
+        assert test.p_value == pytest.approx(expected["p_value"], abs=0.006)
+    assert evaluation.figures["accuracy"] < evaluation.figures["majority_baseline"]  # type: ignore[operator]
+
+
+def test_networks_that_varied_their_predictions_look_misaligned() -> None:
+    matrix = read_confusion_matrix(REPORT / "matrices" / "vgg16-5.csv")
+    findings = check(matrix)
+    assert [finding.code for finding in findings] == ["no-information", "misaligned"]
+    assert "image_id" in findings[1].message
+
+
+@pytest.mark.parametrize("count", [40, 80, 300, 3000])
+@pytest.mark.parametrize("skill", [1.5, 4])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_genuinely_good_network_is_never_accused(count: int, skill: float, seed: int) -> None:
+    assert codes(evaluate(predictions(some_grades(count, seed), skill, seed))) == []
+
+
+def test_a_good_matrix_of_idrids_size_is_not_flagged() -> None:
+    # QWK 0.72 on 103 photographs, the size of IDRiD's test set.
+    matrix = np.array([[30, 1, 3, 0, 0], [3, 1, 1, 0, 0], [4, 1, 22, 4, 1], [1, 0, 7, 9, 2], [1, 0, 4, 3, 5]])
+    assert codes(evaluate_confusion_matrix(matrix)) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_shuffled_predictions_of_a_good_network_are_found(seed: int) -> None:
+    table = predictions(some_grades(1500, seed), skill=2, seed=seed)
+    assert codes(evaluate(table)) == []
+    order = np.random.default_rng(seed).permutation(len(table))
+    shuffled = table.assign(grade=table["grade"].to_numpy()[order])
+    evaluation = evaluate(shuffled)
+    assert codes(evaluation) == ["no-information", "misaligned"]
+    assert "is sure of" in evaluation.findings[1].message
+
+
+def test_few_photographs_are_called_few_and_not_useless() -> None:
+    evaluation = evaluate(predictions(some_grades(15), skill=0))
+    assert codes(evaluation) == ["few-photographs"]
+
+
+def test_a_meaningless_association_of_many_photographs_is_found_although_significant() -> None:
+    rng = np.random.default_rng(0)
+    grades = rng.integers(0, 5, 200_000)
+    predicted = np.where(rng.random(len(grades)) < 0.02, grades, rng.integers(0, 5, len(grades)))
+    evaluation = evaluate_confusion_matrix(confusion_matrix(grades, predicted))
+    assert evaluation.independence is not None
+    assert evaluation.independence.p_value < 0.001
+    assert codes(evaluation) == ["no-information"]
+    assert "hardly any" in evaluation.findings[0].message
+
+
+def test_one_grade_or_one_prediction() -> None:
+    assert codes(evaluate_confusion_matrix(np.diag([9, 0, 0, 0, 0]))) == ["one-grade"]
+    constant = np.zeros((5, 5), int)
+    constant[:, 2] = [50, 10, 20, 5, 5]
+    assert codes(evaluate_confusion_matrix(constant)) == ["one-prediction"]
+    with pytest.raises(Undefined, match="one grade"):
+        independence(constant)
+
+
+@pytest.mark.parametrize("order", [[1, 2, 0, 4, 3], [2, 0, 1, 4, 3], [4, 3, 2, 1, 0]])
+def test_classes_in_another_order_are_found(order: list[int]) -> None:
+    good = evaluate(predictions(some_grades(400), skill=3)).matrix
+    findings = check(good[:, order])
+    assert [finding.code for finding in findings] == ["class-order"]
+
+
+def test_worse_than_chance() -> None:
+    matrix = np.zeros((5, 5), int)
+    matrix[1, [1, 2]], matrix[2, [1, 2]] = (40, 60), (60, 40)
+    assert [finding.code for finding in check(matrix)] == ["worse-than-chance"]
+
+
+def test_the_tests_size_is_right_where_counts_are_small() -> None:
+    """Independent predictions are rejected at 1 % about once in a hundred times, also with rare grades."""
+    rng = np.random.default_rng(1)
+    p_values = [
+        independence(confusion_matrix(some_grades(60, seed), rng.choice(5, 60, p=[0.6, 0.1, 0.2, 0.05, 0.05]))).p_value
+        for seed in range(200)
+    ]
+    assert np.mean(np.array(p_values) < 0.01) <= 0.035
+    assert 0.35 < np.mean(p_values) < 0.65

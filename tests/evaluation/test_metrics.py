@@ -1,0 +1,110 @@
+"""Metrics agree with scikit-learn and torchmetrics, and what is undefined says why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics as reference
+import torch
+import torchmetrics.functional.classification as torch_reference
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retinagrade.evaluation import metrics
+from retinagrade.evaluation.metrics import Undefined
+
+LABELS = list(range(5))
+
+
+@st.composite
+def graded(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    size = draw(st.integers(1, 60))
+    column = st.lists(st.integers(0, 4), min_size=size, max_size=size)
+    return np.array(draw(column)), np.array(draw(column))
+
+
+@given(graded())
+def test_confusion_matrix_and_accuracy(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    grades, predicted = pair
+    matrix = metrics.confusion_matrix(grades, predicted)
+    assert np.array_equal(matrix, reference.confusion_matrix(grades, predicted, labels=LABELS))
+    assert metrics.accuracy(matrix) == pytest.approx(reference.accuracy_score(grades, predicted))
+    assert metrics.majority_baseline(matrix) == pytest.approx(np.bincount(grades).max() / len(grades))
+    present = np.unique(grades)
+    recalls = reference.recall_score(grades, predicted, labels=present, average=None, zero_division=0)
+    assert metrics.balanced_accuracy(matrix) == pytest.approx(recalls.mean())
+
+
+@given(graded())
+def test_quadratic_weighted_kappa(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    grades, predicted = pair
+    matrix = metrics.confusion_matrix(grades, predicted)
+    if len(set(grades) | set(predicted)) == 1:
+        with pytest.raises(Undefined, match="no disagreement by chance"):
+            metrics.quadratic_weighted_kappa(matrix)
+        return
+    kappa = metrics.quadratic_weighted_kappa(matrix)
+    expected = reference.cohen_kappa_score(grades, predicted, labels=LABELS, weights="quadratic")
+    assert kappa == pytest.approx(expected, abs=1e-12)
+    other = torch_reference.multiclass_cohen_kappa(
+        torch.tensor(predicted), torch.tensor(grades), num_classes=5, weights="quadratic"
+    )
+    assert kappa == pytest.approx(float(other), abs=1e-5)
+
+
+def test_kappas_labels_are_fixed_so_absent_grades_keep_their_distance() -> None:
+    # Grades 0 and 4 only: numbering the classes that occur (0, 1) would not change this one, but adding a 1 does.
+    grades, predicted = np.array([0, 0, 4, 4, 1]), np.array([0, 4, 4, 0, 0])
+    by_grade = metrics.quadratic_weighted_kappa(metrics.confusion_matrix(grades, predicted))
+    by_rank = reference.cohen_kappa_score([0, 0, 2, 2, 1], [0, 2, 2, 0, 0], weights="quadratic")
+    assert abs(by_grade - by_rank) > 0.01
+
+
+@given(graded(), st.integers(0, 4))
+def test_precision_recall_f1(pair: tuple[np.ndarray, np.ndarray], grade: int) -> None:
+    grades, predicted = pair
+    matrix = metrics.confusion_matrix(grades, predicted)
+    expected = reference.precision_recall_fscore_support(
+        grades, predicted, labels=LABELS, zero_division=np.nan, average=None
+    )
+    for metric, value in zip((metrics.precision, metrics.recall, metrics.f1), expected, strict=False):
+        defined = {
+            metrics.precision: grade in predicted,
+            metrics.recall: grade in grades,
+            metrics.f1: grade in predicted or grade in grades,
+        }[metric]
+        if defined:
+            assert metric(matrix, grade) == pytest.approx(0 if np.isnan(value[grade]) else value[grade])
+        else:
+            with pytest.raises(Undefined, match=f"grade {grade}"):
+                metric(matrix, grade)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(5, 80))
+def test_areas_under_curves(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    grades = rng.integers(0, 5, size)
+    grades[:5] = LABELS
+    probabilities = rng.dirichlet(np.ones(5), size).round(2)  # rounded, so that there are ties
+    rows = torch.tensor(probabilities)
+    each = [
+        float(torch_reference.binary_auroc(rows[:, grade], torch.tensor(grades == grade).int())) for grade in LABELS
+    ]
+    assert metrics.macro_auc(grades, probabilities) == pytest.approx(np.mean(each), abs=1e-5)
+    referable = float(torch_reference.binary_auroc(rows[:, 2:].sum(1), torch.tensor(grades >= 2).int()))
+    assert metrics.referable_auc(grades, probabilities) == pytest.approx(referable, abs=1e-5)
+    false_positive, true_positive = metrics.referable_roc(grades, probabilities)
+    assert np.trapezoid(true_positive, false_positive) == pytest.approx(referable, abs=1e-5)
+
+
+def test_what_is_undefined_says_why() -> None:
+    ones = np.ones((3, 5)) / 5
+    with pytest.raises(Undefined, match="fewer than two grades"):
+        metrics.macro_auc(np.array([1, 1, 1]), ones)
+    with pytest.raises(Undefined, match="no photograph is referable"):
+        metrics.referable_auc(np.array([0, 1, 1]), ones)
+    with pytest.raises(Undefined, match="all photographs are referable"):
+        metrics.referable_roc(np.array([2, 3, 4]), ones)
+    for metric in (metrics.accuracy, metrics.quadratic_weighted_kappa, metrics.balanced_accuracy):
+        with pytest.raises(Undefined, match="no graded photographs"):
+            metric(np.zeros((5, 5), int))

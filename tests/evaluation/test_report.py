@@ -1,0 +1,93 @@
+"""The page is whole, self-contained, escapes what it shows, and warns where it must."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix
+from retinagrade.evaluation.examples import example_photographs
+from retinagrade.evaluation.report import ReportSection, render_report, write_evaluation
+from retinagrade.manifest import Manifest
+from retinagrade.provenance import stamp
+from tests.evaluation.tables import predictions, some_grades
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [0, 1, 2],
+        "train_loss": [1.5, 1.2, 1.0],
+        "val_loss": [1.6, 1.1, 1.3],
+        "val_accuracy": [0.3, 0.5, 0.5],
+        "val_qwk": [np.nan, 0.2, 0.4],
+    }
+)
+
+
+class References(HTMLParser):
+    """Collects everything that a page would load, and its tags."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.tags: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.urls += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_is_self_contained_and_says_what_it_is_not() -> None:
+    section = ReportSection("network <b>", evaluate(predictions(some_grades(90), 3)), "About & more.", HISTORY)
+    page = render_report("A title", [section, section], stamp())
+    found = References(page)
+    assert found.urls
+    assert all(url.startswith("data:image/") for url in found.urls)
+    assert "b" not in found.tags
+    assert "About &amp; more." in page
+    assert "not a medical device" in page
+    assert found.urls == found.urls[:3] * 2  # confusion matrix, ROC, curves, twice
+    assert "Don't believe" not in page
+
+
+def test_findings_and_undefined_figures_are_shown() -> None:
+    matrix = np.zeros((5, 5), int)
+    matrix[:, 0] = [50, 5, 9, 3, 2]
+    page = render_report("t", [ReportSection("n", evaluate_confusion_matrix(matrix))], stamp())
+    assert "Don&#39;t believe" in page or "Don't believe" in page
+    assert "Every photograph was given grade 0" in page
+    assert "needs probabilities" in page
+
+
+def test_examples_are_the_gravest_mistakes_then_a_right_one_of_each_grade(prepared: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    table = predictions(manifest.table["grade"].to_numpy(dtype=int), skill=8)
+    table["image_id"] = manifest.table["image_id"]
+    first = table[table["grade"] == 0].index[0]
+    table.loc[first, ["p0", "p1", "p2", "p3", "p4"]] = [0.0, 0.1, 0.0, 0.0, 0.9]
+    second = table[table["grade"] == 2].index[0]
+    table.loc[second, ["p0", "p1", "p2", "p3", "p4"]] = [0.0, 0.2, 0.0, 0.8, 0.0]
+    examples = example_photographs(table, manifest)
+    assert [example.image_id for example in examples[:2]] == table["image_id"][[first, second]].tolist()
+    assert [(example.grade, example.predicted) for example in examples[2:]] == [(grade, grade) for grade in range(5)]
+    assert all(example.jpeg.startswith(b"\xff\xd8") for example in examples)
+    page = render_report("t", [ReportSection("n", evaluate(table), examples=examples)], stamp())
+    assert page.count('alt="fundus photograph') == 7
+
+
+def test_write_evaluation(tmp_path: Path) -> None:
+    evaluation = evaluate(predictions(some_grades(90), 3))
+    source = tmp_path / "source.csv"
+    source.write_text("x")
+    page = write_evaluation(tmp_path / "out", ReportSection("n", evaluation, history=HISTORY), [source])
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == evaluation.to_json()
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert set(record["sources"]) == {str(source)}
+    assert record["versions"]["scikit-learn"]
+    for picture in ("confusion_matrix", "roc", "curves"):
+        assert (tmp_path / "out" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
