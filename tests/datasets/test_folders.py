@@ -48,7 +48,7 @@ def test_eyes_of_patients_as_eyepacs_names_them(tmp_path: Path) -> None:
     for name, grade in (("10_left", 0), ("10_right", 1), ("7_left", 0)):
         write_photograph(tmp_path / str(grade) / f"{name}.jpeg")
     table = read_folders(tmp_path).table.set_index("image_id")
-    assert table.loc["10_right", ["patient_id", "laterality"]].tolist() == ["10", "R"]
+    assert (table["patient_id"]["10_right"], table["laterality"]["10_right"]) == ("10", "R")
     write_photograph(tmp_path / "0" / "someone.jpeg")
     assert read_folders(tmp_path).table["patient_id"].isna().all()
 

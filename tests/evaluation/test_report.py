@@ -79,6 +79,14 @@ def test_examples_are_the_gravest_mistakes_then_a_right_one_of_each_grade(prepar
     assert page.count('alt="fundus photograph') == 7
 
 
+def test_figures_do_not_wait_for_pictures_that_are_gone(prepared: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    table = predictions(manifest.table["grade"].to_numpy(dtype=int), skill=8)
+    table["image_id"] = manifest.table["image_id"]
+    assert example_photographs(table, Manifest(manifest.table, tmp_path)) == []
+    assert example_photographs(table.assign(image_id=[f"other{index}" for index in range(30)]), manifest) == []
+
+
 def test_write_evaluation(tmp_path: Path) -> None:
     evaluation = evaluate(predictions(some_grades(90), 3))
     source = tmp_path / "source.csv"

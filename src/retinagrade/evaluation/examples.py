@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
+from retinagrade.errors import ImageError
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -42,7 +44,8 @@ def example_photographs(predictions: pd.DataFrame, manifest: Manifest, mistakes:
 
     Args:
         predictions: Columns ``image_id``, ``p0`` … ``p4``, ``grade``.
-        manifest: The prepared photographs; predictions of others are left out.
+        manifest: The prepared photographs; predictions of others, and files that are gone, are left out: figures
+            must not wait for a picture.
         mistakes: How many wrong ones at most.
 
     Returns:
@@ -65,7 +68,7 @@ def example_photographs(predictions: pd.DataFrame, manifest: Manifest, mistakes:
     ]
 
 
-def _small(manifest: Manifest, path: str) -> bytes:
-    photograph = cv2.resize(read_photograph(manifest.file(path), _SIDE), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+def _small(path: Path) -> bytes:
+    photograph = cv2.resize(read_photograph(path, _SIDE), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     jpeg: bytes = simplejpeg.encode_jpeg(photograph, _QUALITY, colorspace="RGB")
     return jpeg

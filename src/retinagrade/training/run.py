@@ -59,7 +59,13 @@ class Run:
         return load_experiment(str(self.experiment_file))
 
     def record(self) -> dict[str, Any]:
-        """What ``run.json`` says."""
+        """What ``run.json`` says.
+
+        Raises:
+            ExperimentError: The folder is no run, or the record is broken.
+        """
+        if not self.record_file.is_file():
+            raise ExperimentError(f"{self.folder} is not a run: it has no {self.record_file.name}")
         try:
             record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -123,6 +123,7 @@ def _fit(run: Run, experiment: Experiment, training: Manifest, validation: Manif
     _quiet_lightning()
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
+        devices=1,
         precision=lightning_precision(settings.precision),
         gradient_clip_val=settings.gradient_clip,
         callbacks=[

@@ -1,0 +1,152 @@
+"""The real command line, end to end, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.datasets.layouts import write_folders
+from tests.evaluation.tables import predictions, some_grades
+
+TINY = [
+    "network.image_size=48", "network.scratch.filters=[4,8]", "network.scratch.kernel=3", "network.scratch.pools=[3,3]",
+    "network.dense=[16]", "training.epochs=2", "training.batch_size=8", "training.balance=6",
+]  # fmt: skip
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    """Runs ``retinagrade`` and returns its standard output; standard error where it fails with 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "retinagrade", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stderr if code == 2 else done.stdout
+
+
+def test_the_whole_way(tmp_path: Path) -> None:
+    source, prepared, folder = tmp_path / "source", tmp_path / "prepared", tmp_path / "runs" / "tiny"
+    assert "30 photographs" in run("data", "synthesize", source, "--count", 30, "--size", 96)
+    assert "30 of 30 photographs" in run("prepare", source, prepared, "--size", 64)
+    assert "(30 from before)" in run("prepare", source, prepared, "--size", 64)
+    assert "train" in run("split", prepared, "--val", 0.2, "--test", 0.2)
+    overrides = [word for override in TINY for word in ("--set", override)]
+    printed = run("train", "scratch-2", "--data", prepared, "--out", folder, *overrides)
+    assert "scratch-2: 2 epochs" in printed
+    assert f"retinagrade evaluate {folder}/predictions/val.csv" in printed
+    run("predict", folder, "--data", prepared, "--split", "test")
+    # Two epochs teach nothing, and evaluation says so.
+    answer = json.loads(run("evaluate", folder / "predictions" / "test.csv", "--json", code=1))
+    assert answer["findings"]
+    page = folder / "evaluation" / "test" / "report.html"
+    assert "not a medical device" in page.read_text(encoding="utf-8")
+    assert json.loads((page.parent / "evaluation.json").read_text()) == answer
+    manifest = prepared / "manifest.csv"
+    assert "grades without a prediction" in run(
+        "evaluate", folder / "predictions" / "test.csv", "--grades", manifest, code=2
+    )
+
+
+def test_bad_photographs_are_named_and_exit_with_1(tmp_path: Path) -> None:
+    write_folders(tmp_path / "source", ["No_DR", "Mild"])
+    (tmp_path / "source" / "Mild" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing")
+    printed = run("prepare", tmp_path / "source", tmp_path / "prepared", code=1)
+    assert "4 of 5 photographs" in printed
+    assert "broken" in printed
+    answer = json.loads(run("prepare", tmp_path / "source", tmp_path / "prepared", "--json", code=1))
+    assert answer["reused"] == 4
+    assert [failure["image_id"] for failure in answer["failed"]] == ["broken"]
+
+
+def test_a_grade_map_on_the_command_line(tmp_path: Path) -> None:
+    write_folders(tmp_path / "source", ["healthy", "bad"])
+    assert "rename it, or name every folder's grade" in run(
+        "prepare", tmp_path / "source", tmp_path / "p", "--layout", "folders", code=2
+    )
+    run("prepare", tmp_path / "source", tmp_path / "p", "--grades", "healthy=0, BAD=4")
+    assert "--grades 'bad=9'" in run(
+        "prepare", tmp_path / "source", tmp_path / "q", "--grades", "healthy=0,bad=9", code=2
+    )
+
+
+@pytest.mark.parametrize("model", ["vgg16-5", "majority-vote"])
+def test_a_matrix_of_the_report_is_flagged(model: str, tmp_path: Path) -> None:
+    matrix = Path(__file__).parents[2] / "docs" / "report" / "matrices" / f"{model}.csv"
+    printed = run("evaluate", "--confusion-matrix", matrix, "--out", tmp_path / "out", code=1)
+    assert "carry no information about the grades" in printed
+    assert (tmp_path / "out" / "confusion_matrix.png").is_file()
+    assert not (tmp_path / "out" / "roc.png").exists()
+
+
+def test_another_programs_predictions(tmp_path: Path) -> None:
+    table = predictions(some_grades(120), skill=3)
+    table.drop(columns="grade").to_csv(tmp_path / "p.csv", index=False)
+    table[["image_id", "grade"]].sample(frac=1, random_state=0).to_csv(tmp_path / "g.csv", index=False)
+    printed = run("evaluate", tmp_path / "p.csv", "--grades", tmp_path / "g.csv")
+    assert "quadratic weighted kappa" in printed
+    assert "always the most frequent grade" in printed
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    assert "give a table of grades with --grades" in run("evaluate", tmp_path / "p.csv", code=2)
+
+
+def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path: Path) -> None:
+    assert "wants a table of predictions, or --confusion-matrix" in run("evaluate", code=2)
+    assert "no experiment 'vgg'" in run("train", "vgg", "--data", tmp_path, "--out", tmp_path / "r", code=2)
+    assert "training.epoch" in run(
+        "train", "scratch-2", "--set", "training.epoch=3", "--data", tmp_path, "--out", tmp_path / "r", code=2
+    )
+    assert "no such file" in run("train", "scratch-2", "--data", tmp_path, "--out", tmp_path / "r", code=2)
+    assert "is not a run" in run("predict", tmp_path, "--data", tmp_path, code=2).replace("\n", " ")
+    assert not (tmp_path / "r").exists()
+
+
+def test_info_and_experiments() -> None:
+    facts = json.loads(run("info", "--json"))
+    assert facts["experiments"] == ["efficientnet-lite0", "scratch-2"]
+    assert facts["versions"]["retinagrade"]
+    assert "not a medical device" in run("info")
+    assert {entry["name"] for entry in json.loads(run("experiments", "list", "--json"))} == set(facts["experiments"])
+    assert "learning_rate" in run("experiments", "show", "scratch-2")
+
+
+def test_help_of_every_command_is_there_and_loads_nothing_heavy() -> None:
+    for command in ("", "data synthesize", "prepare", "split", "train", "predict", "evaluate", "demo", "info"):
+        assert "Usage" in run(*command.split(), "--help")
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "retinagrade", "--help"], capture_output=True, text=True, check=True
+    ).stderr
+    for heavy in ("torch", "pandas", "sklearn", "matplotlib", "cv2"):
+        assert f" {heavy}\n" not in imported
+
+
+def test_info_needs_no_framework_and_a_missing_extra_is_named() -> None:
+    """As after a base install: importing any package of the extras fails."""
+    script = (
+        "import sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {blocked!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        "sys.argv = ['retinagrade', *{arguments!r}]\n"
+        "from retinagrade.cli import main\n"
+        "main()\n"
+    )
+    framework = {"torch", "torchvision", "timm", "lightning", "omegaconf"}
+    tables = {"pandas", "sklearn", "scipy", "matplotlib", "jinja2"}
+
+    def blocked(packages: set[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+        code = script.format(blocked=packages, arguments=arguments)
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert blocked(framework | tables, "info").returncode == 0
+    matrix = Path(__file__).parents[2] / "docs" / "report" / "matrices" / "vgg16-5.csv"
+    assert blocked(framework, "evaluate", "--confusion-matrix", str(matrix)).returncode == 1
+    without = blocked(framework, "train", "scratch-2", "--data", "x", "--out", "y")
+    assert without.returncode == 2
+    assert "pip install 'retinagrade[train]'" in without.stderr
+    assert "pip install 'retinagrade[evaluate]'" in blocked(tables, "prepare", "x", "y").stderr
