@@ -62,10 +62,14 @@ def example_photographs(predictions: pd.DataFrame, manifest: Manifest, mistakes:
     wrong = table[table["off"] > 0].head(mistakes)
     right = table[table["off"] == 0].groupby("grade").head(1).sort_values("grade")
     chosen: list[dict[str, Any]] = pd.concat([wrong, right]).to_dict("records")  # type: ignore[assignment]
-    return [
-        Example(row["image_id"], int(row["grade"]), row["predicted"], row["probability"], _small(manifest, row["path"]))
-        for row in chosen
-    ]
+    examples = []
+    for row in chosen:
+        try:
+            jpeg = _small(manifest.file(row["path"]))
+        except ImageError:
+            continue
+        examples.append(Example(row["image_id"], int(row["grade"]), row["predicted"], row["probability"], jpeg))
+    return examples
 
 
 def _small(path: Path) -> bytes:
