@@ -32,7 +32,7 @@ NETWORKS: Final = {
     "scratch-2": [
         "network.image_size=160",
         "training.balance=40",
-        "training.epochs=40",
+        "training.epochs=30",
         "training.batch_size=16",
         "training.learning_rate=1e-3",
     ],

@@ -16,6 +16,7 @@ from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 
+_MISTAKES: Final = 5
 _SIDE: Final = 224
 _QUALITY: Final = 85
 
@@ -39,18 +40,17 @@ class Example:
     jpeg: bytes
 
 
-def example_photographs(predictions: pd.DataFrame, manifest: Manifest, mistakes: int = 5) -> list[Example]:
+def example_photographs(predictions: pd.DataFrame, manifest: Manifest) -> list[Example]:
     """Chooses photographs that tell most about a network.
 
     Args:
         predictions: Columns ``image_id``, ``p0`` … ``p4``, ``grade``.
         manifest: The prepared photographs; predictions of others, and files that are gone, are left out: figures
             must not wait for a picture.
-        mistakes: How many wrong ones at most.
 
     Returns:
-        First the mistakes by the most grades and, among these, of the highest probability; then the surest right one
-        of every grade.
+        First up to five mistakes, by the most grades and, among these, of the highest probability; then the surest
+        right one of every grade.
     """
     table = predictions[predictions["grade"].notna()].merge(manifest.table[["image_id", "path"]], on="image_id")
     probabilities = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
@@ -59,7 +59,7 @@ def example_photographs(predictions: pd.DataFrame, manifest: Manifest, mistakes:
         probability=probabilities.max(axis=1),
         off=np.abs(probabilities.argmax(axis=1) - table["grade"].to_numpy(dtype=int)),
     ).sort_values(["off", "probability", "image_id"], ascending=[False, False, True])
-    wrong = table[table["off"] > 0].head(mistakes)
+    wrong = table[table["off"] > 0].head(_MISTAKES)
     right = table[table["off"] == 0].groupby("grade").head(1).sort_values("grade")
     chosen: list[dict[str, Any]] = pd.concat([wrong, right]).to_dict("records")  # type: ignore[assignment]
     examples = []

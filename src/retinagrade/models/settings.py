@@ -6,8 +6,6 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-Probability = float
-
 
 class ScratchSettings(BaseModel):
     """The convolutional blocks of a scratch CNN (report, chapter 4): one entry a block.
@@ -55,8 +53,8 @@ class NetworkSettings(BaseModel):
     frozen: bool = False
     pooling: Literal["gap", "flatten"]
     dense: tuple[PositiveInt, ...] = ()
-    feature_dropout: Probability = Field(default=0.0, ge=0, lt=1)
-    dense_dropout: Probability = Field(default=0.0, ge=0, lt=1)
+    feature_dropout: float = Field(default=0.0, ge=0, lt=1)
+    dense_dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
