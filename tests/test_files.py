@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.files import atomic_path, sha256, write_bytes, write_json, write_text
+from retinagrade.files import atomic_path, is_free, sha256, write_bytes, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -39,3 +39,12 @@ def test_json_is_strict(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"photograph")
     assert sha256(tmp_path / "a") == hashlib.sha256(b"photograph").hexdigest()
+
+
+def test_a_result_takes_only_a_free_folder(tmp_path: Path) -> None:
+    assert is_free(tmp_path / "absent")
+    (tmp_path / ".half-written.json").touch()
+    assert is_free(tmp_path)
+    (tmp_path / "thesis.txt").touch()
+    assert not is_free(tmp_path)
+    assert not is_free(tmp_path / "thesis.txt")

@@ -52,6 +52,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a result may take a folder: it is absent, or holds at most hidden files, such as a killed run leaves."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 digest of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:

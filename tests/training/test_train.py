@@ -125,6 +125,12 @@ def test_a_run_that_lost_only_its_end_trains_no_epoch_more(run: Run, prepared: P
     assert finished.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()
 
 
+def test_a_run_that_was_killed_before_it_began_begins(run: Run, prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "experiment.yaml").write_text(tiny().to_yaml(), encoding="utf-8")
+    pd.testing.assert_frame_equal(comparable(train(tiny(), prepared, tmp_path / "early")), comparable(run), rtol=1e-5)
+
+
 def test_another_experiment_or_other_data_never_continue_a_run(run: Run, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"another training\.learning_rate"):
         train(tiny("training.learning_rate=0.1"), prepared, run.folder)

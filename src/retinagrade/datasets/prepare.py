@@ -16,7 +16,7 @@ import simplejpeg
 
 from retinagrade.datasets.parallel import map_unordered, processors
 from retinagrade.errors import ImageError, LayoutError, UsageError
-from retinagrade.files import write_bytes, write_json
+from retinagrade.files import is_free, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES, clahe
 from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view
 from retinagrade.images.read import read_photograph
@@ -119,9 +119,8 @@ def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, Fiel
     square = _resize(crop_square(photograph, fov), settings.size)
     if settings.clahe:
         height, width = photograph.shape[:2]
-        lit = cv2.resize(fov.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-        inside = cv2.resize(crop_square(lit, fov), square.shape[:2], interpolation=cv2.INTER_NEAREST)
-        square = clahe(square, inside.astype(bool))
+        lit = cv2.resize(fov.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        square = clahe(square, _resize(crop_square(lit, fov), settings.size) > 0.5)
     return square, fov, (photograph.shape[0], photograph.shape[1])
 
 
@@ -254,7 +253,7 @@ def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
             raise UsageError(
                 f"{out} was prepared with {earlier['settings']}: choose another folder, or delete that one"
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif not is_free(out):
         raise UsageError(f"{out} is not empty and not a prepared set: choose another folder")
     else:
         earlier = record

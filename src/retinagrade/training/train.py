@@ -18,7 +18,7 @@ from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.plots import figure_png, training_curves
 from retinagrade.evaluation.predictions import write_predictions
-from retinagrade.files import sha256, write_bytes, write_json, write_text
+from retinagrade.files import is_free, sha256, write_bytes, write_json, write_text
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import build_network, count_parameters
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
@@ -89,11 +89,9 @@ def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None
 def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
     """Starts or recognises the run's folder; true when there is nothing left to do."""
     if not run.experiment_file.exists():
-        if run.folder.exists() and any(run.folder.iterdir()):
+        if not is_free(run.folder):
             raise ExperimentError(f"{run.folder} is not empty and not a run: choose another --out")
-        write_json(run.record_file, record)
         write_text(run.experiment_file, experiment.to_yaml())
-        return False
     before, now = run.experiment().model_dump(mode="json"), experiment.model_dump(mode="json")
     changed = [
         f"{section}.{key}" if isinstance(now[section], dict) else section
@@ -105,6 +103,8 @@ def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
         raise ExperimentError(
             f"{run.folder} holds a run with another {', '.join(changed)}: choose another --out, or delete that folder"
         )
+    if not run.record_file.is_file():
+        write_json(run.record_file, record)
     earlier = run.record()
     if earlier["data"]["manifest_sha256"] != record["data"]["manifest_sha256"]:
         raise ExperimentError(

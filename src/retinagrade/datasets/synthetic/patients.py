@@ -15,7 +15,7 @@ import simplejpeg
 from retinagrade.datasets.parallel import map_unordered, processors
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.errors import UsageError
-from retinagrade.files import write_bytes, write_json
+from retinagrade.files import is_free, write_bytes, write_json
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import stamp
@@ -63,7 +63,7 @@ def synthesize(
             f"count={count}, size={size}, seed={seed}, workers={workers}: at least one photograph of {SMALLEST} "
             "pixels, a seed from 0, and one worker"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "synthesize.json").is_file():
+    if not is_free(out) and not (out / "synthesize.json").is_file():
         raise UsageError(f"{out} is not empty and holds no made-up data set: choose another folder")
     asked = {"count": count, "size": size, "seed": seed}
     write_json(out / "synthesize.json", {"settings": asked, **stamp()})
