@@ -111,7 +111,7 @@ def test_classes_in_another_order_are_found(order: list[int]) -> None:
 
 def test_worse_than_chance() -> None:
     matrix = np.zeros((5, 5), int)
-    matrix[1, [1, 2]], matrix[2, [1, 2]] = (40, 60), (60, 40)
+    matrix[1, [1, 2]], matrix[2, [1, 2]] = (450, 550), (550, 450)
     assert [finding.code for finding in check(matrix)] == ["worse-than-chance"]
 
 
