@@ -18,7 +18,6 @@ from retinagrade.evaluation.report import ReportSection, render_report, write_ev
 from retinagrade.files import write_text
 from retinagrade.manifest import Manifest
 from retinagrade.progress import progress
-from retinagrade.provenance import stamp
 from retinagrade.training.experiment import load_experiment
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
@@ -93,7 +92,7 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
         write_evaluation(run.folder / "evaluation" / "test", section, [predictions_file])
         sections.append(section)
     report = out / "report.html"
-    write_text(report, render_report("retinagrade demo: made-up photographs", sections, stamp()))
+    write_text(report, render_report("retinagrade demo: made-up photographs", sections))
     return DemoResult(
         report,
         {section.name: section.evaluation.quadratic_weighted_kappa for section in sections},

@@ -13,7 +13,6 @@ from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix
 from retinagrade.evaluation.examples import example_photographs
 from retinagrade.evaluation.report import ReportSection, render_report, write_evaluation
 from retinagrade.manifest import Manifest
-from retinagrade.provenance import stamp
 from tests.evaluation.tables import predictions, some_grades
 
 HISTORY = pd.DataFrame(
@@ -43,7 +42,7 @@ class References(HTMLParser):
 
 def test_the_page_is_self_contained_and_says_what_it_is_not() -> None:
     section = ReportSection("network <b>", evaluate(predictions(some_grades(90), 3)), "About & more.", HISTORY)
-    page = render_report("A title", [section, section], stamp())
+    page = render_report("A title", [section, section])
     found = References(page)
     assert found.urls
     assert all(url.startswith("data:image/") for url in found.urls)
@@ -57,7 +56,7 @@ def test_the_page_is_self_contained_and_says_what_it_is_not() -> None:
 def test_findings_and_undefined_figures_are_shown() -> None:
     matrix = np.zeros((5, 5), int)
     matrix[:, 0] = [50, 5, 9, 3, 2]
-    page = render_report("t", [ReportSection("n", evaluate_confusion_matrix(matrix))], stamp())
+    page = render_report("t", [ReportSection("n", evaluate_confusion_matrix(matrix))])
     assert "Don&#39;t believe" in page or "Don't believe" in page
     assert "Every photograph was given grade 0" in page
     assert "needs probabilities" in page
@@ -75,7 +74,7 @@ def test_examples_are_the_gravest_mistakes_then_a_right_one_of_each_grade(prepar
     assert [example.image_id for example in examples[:2]] == table["image_id"][[first, second]].tolist()
     assert [(example.grade, example.predicted) for example in examples[2:]] == [(grade, grade) for grade in range(5)]
     assert all(example.jpeg.startswith(b"\xff\xd8") for example in examples)
-    page = render_report("t", [ReportSection("n", evaluate(table), examples=examples)], stamp())
+    page = render_report("t", [ReportSection("n", evaluate(table), examples=examples)])
     assert page.count('alt="fundus photograph') == 7
 
 

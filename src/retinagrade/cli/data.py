@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,6 +12,9 @@ from rich.table import Table
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.errors import UsageError
 from retinagrade.grades import N_GRADES
+
+if TYPE_CHECKING:
+    from retinagrade.images.prepare import Contrast
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Source data: make photographs up.")
 
@@ -21,6 +24,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
     app.command("prepare")(prepare)
     app.command("split")(split)
+
+
+class SquareBy(StrEnum):
+    """How a field of view becomes a square."""
+
+    PAD = "pad"
+    CROP = "crop"
 
 
 class By(StrEnum):
@@ -55,7 +65,11 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="A data set's folder, or a manifest CSV.")],
     out: Annotated[Path, typer.Argument(help="The prepared set; the same command again continues it.")],
     size: Annotated[int, typer.Option(help="Side of the square photographs, in pixels.")] = 512,
-    clahe: Annotated[bool, typer.Option("--clahe", help="Equalise contrast by tiles (report §2.3).")] = False,
+    clahe: Annotated[bool, typer.Option("--clahe", help="Equalise contrast by tiles.")] = False,
+    graham: Annotated[bool, typer.Option("--graham", help="Subtract the local average, as B. Graham did.")] = False,
+    square: Annotated[
+        SquareBy, typer.Option(help="Pad the field of view to a square, or crop it, which loses retina.")
+    ] = SquareBy.PAD,
     layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
     grades: Annotated[
         str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
@@ -67,8 +81,11 @@ def prepare(
     from retinagrade.datasets.layouts import read_source
     from retinagrade.datasets.prepare import prepare as prepare_set
 
-    manifest = read_source(source, layout, parse_grade_map(grades))
-    result = prepare_set(manifest, out, size=size, clahe=clahe, workers=workers)
+    if clahe and graham:
+        raise UsageError("--clahe and --graham: choose one of them")
+    contrast: Contrast = "clahe" if clahe else "graham" if graham else "none"
+    manifest = read_source(source, layout, parse_grade_map(grades), unpack=out / ".unpacked")
+    result = prepare_set(manifest, out, size=size, contrast=contrast, square=square.value, workers=workers)
     if json:
         print_json(result.to_json())
     else:
@@ -77,6 +94,12 @@ def prepare(
             + (f" ({result.reused} from before)" if result.reused else ""),
             highlight=False,
         )
+        if result.doubtful:
+            console().print(
+                f"look at {len(result.doubtful)} doubtful crops, first in {out / 'contact_sheet.jpg'}: "
+                + ", ".join(outcome.image_id for outcome in result.doubtful[:8]),
+                style="yellow",
+            )
         if result.failed:
             table = Table("photograph", "why it could not be used", title=f"{len(result.failed)} left out")
             for failure in result.failed:
@@ -94,11 +117,13 @@ def split(
         By, typer.Option(help="Keep patients and copies together, or split single images (report).")
     ] = By.PATIENT,
     seed: Annotated[int, typer.Option(help="The same seed makes the same split.")] = 0,
+    folds: Annotated[int | None, typer.Option(help="Cross-validation: divide into this many parts instead.")] = None,
+    fold: Annotated[int, typer.Option(help="The part, counted from 0, to validate on.")] = 0,
 ) -> None:
     """Divide a prepared set into training, validation and test photographs, stratified by grade."""
     from retinagrade.datasets.split import split_prepared
 
-    manifest = split_prepared(prepared, val=val, test=test, by=by.value, seed=seed)
+    manifest = split_prepared(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold)
     table = Table("split", *(f"grade {grade}" for grade in range(N_GRADES)), "ungraded", "all")
     for name, rows in manifest.table.groupby("split"):
         counts = [int((rows["grade"] == grade).sum()) for grade in range(N_GRADES)]

@@ -10,9 +10,9 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.found import photographs_in, require_pairs
-from retinagrade.errors import LayoutError, ManifestError
-from retinagrade.manifest import Manifest, read_csv_text
+from retinagrade.datasets.labels import join, photographs_by_name, read_labels
+from retinagrade.errors import LayoutError
+from retinagrade.manifest import Manifest
 
 PART: Final = "B. Disease Grading"
 _HALVES: Final = {
@@ -27,11 +27,13 @@ def is_idrid(source: Path) -> bool:
     return any((_root(source) / _LABELS / labels).is_file() for _, labels in _HALVES.values())
 
 
-def read_idrid(source: Path) -> Manifest:
+def read_idrid(source: Path, complete: bool = True) -> Manifest:
     """Reads the official tree; either half may be absent.
 
     Args:
         source: The folder that holds ``B. Disease Grading``, or that folder itself.
+        complete: Demand that labels and photographs match one to one; otherwise photographs that are not there stay
+            in the manifest.
 
     Returns:
         A manifest with the official split. Ids start with the half (``train-IDRiD_001``), because file names of the
@@ -46,7 +48,7 @@ def read_idrid(source: Path) -> Manifest:
     for split, (folder_name, labels_name) in _HALVES.items():
         labels, folder = root / _LABELS / labels_name, root / _IMAGES / folder_name
         if labels.is_file():
-            tables.append(_half(labels, folder, split, root))
+            tables.append(_half(labels, folder, split, root, complete))
     if not tables:
         wanted = " or ".join(repr(f"{_LABELS}/{labels}") for _, labels in _HALVES.values())
         raise LayoutError(f"{source} is not IDRiD's disease-grading tree: looked in {root} for {wanted}")
@@ -57,24 +59,15 @@ def _root(source: Path) -> Path:
     return source / PART if (source / PART).is_dir() else source
 
 
-def _half(labels: Path, folder: Path, split: str, root: Path) -> pd.DataFrame:
-    table = read_csv_text(labels)
-    for column in ("Image name", "Retinopathy grade"):
-        if column not in table.columns:
-            raise ManifestError(f"{labels}, line 1: no column {column!r}; found {', '.join(map(repr, table.columns))}")
-    if not folder.is_dir():
-        raise LayoutError(f"{labels} is there, but its photographs are not: looked for the folder {folder}")
-    names = table["Image name"].str.strip()
-    files = {path.stem: path for path in photographs_in(folder)}
-    require_pairs(set(names), set(files), labels, folder)
+def _half(labels: Path, folder: Path, split: str, root: Path, complete: bool) -> pd.DataFrame:
+    table = read_labels(labels, ("Image name", "Retinopathy grade"))
     rows = pd.DataFrame(
         {
-            "image_id": [f"{split}-{name}" for name in names],
-            "path": [str(files[name].relative_to(root)) for name in names],
+            "name": table["Image name"],
+            "image_id": split + "-" + table["Image name"],
             "grade": table["Retinopathy grade"],
             "split": split,
             "dataset": "idrid",
         }
     )
-    # Validated half by half, so that an error names the half's own file and line.
-    return Manifest.from_table(rows, root, str(labels)).table
+    return join(rows, photographs_by_name(folder, labels), labels, folder, root, complete)

@@ -10,16 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
-import numpy as np
 import simplejpeg
 
+from retinagrade.datasets.contact_sheet import contact_sheet
 from retinagrade.datasets.parallel import map_unordered, processors
 from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.files import is_free, write_bytes, write_json
-from retinagrade.images.contrast import CLIP_LIMIT, TILES, clahe
-from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view
-from retinagrade.images.read import read_photograph
+from retinagrade.images.contrast import CLIP_LIMIT, TILES
+from retinagrade.images.fov import LOW_CONFIDENCE
+from retinagrade.images.prepare import Contrast, Settings, Square, prepare_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
@@ -28,21 +27,6 @@ JPEG_QUALITY: Final = 95
 _JOURNAL: Final = ".prepare.journal.jsonl"
 _RECORD: Final = "prepare.json"
 _PHOTOGRAPHS: Final = "photographs"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How photographs are prepared.
-
-    Attributes:
-        size: Side of the square photographs, in pixels.
-        clahe: Equalise lightness by tiles.
-        recipe: Raised whenever the same settings would give other pixels.
-    """
-
-    size: int
-    clahe: bool
-    recipe: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,8 @@ class Outcome:
         sha256: Digest of the source file, hexadecimal; ``None`` where it can't be read.
         reason: Why it could not be used; ``None`` where it was prepared.
         field_of_view: x, y, width, height in pixels of the decoded photograph, and that photograph's width and
-            height, which are smaller than the file's where a JPEG was decoded at reduced scale.
+            height, which are smaller than the file's where a JPEG was decoded at reduced scale; how it was found, and
+            with what confidence.
     """
 
     image_id: str
@@ -64,7 +49,12 @@ class Outcome:
     bytes: int
     sha256: str | None
     reason: str | None
-    field_of_view: dict[str, int] | None
+    field_of_view: dict[str, Any] | None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a person should look at the crop."""
+        return self.field_of_view is not None and self.field_of_view["confidence"] < LOW_CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -76,12 +66,14 @@ class Preparation:
         prepared: Photographs that this call prepared.
         reused: Photographs that an earlier call had prepared.
         failed: Photographs that could not be used, with the reason.
+        doubtful: Photographs that were prepared, but whose field of view a person should look at.
     """
 
     out: Path
     prepared: int
     reused: int
     failed: list[Outcome]
+    doubtful: list[Outcome]
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -90,42 +82,18 @@ class Preparation:
             "prepared": self.prepared,
             "reused": self.reused,
             "failed": [asdict(outcome) for outcome in self.failed],
+            "doubtful": [asdict(outcome) for outcome in self.doubtful],
         }
 
 
-def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
-    """Decodes, crops, optionally equalises, and resizes one photograph (report, chapter 2).
-
-    A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for, and can be
-    found to a pixel or two of the result.
-
-    Args:
-        path: The photograph.
-        settings: What to make of it.
-
-    Returns:
-        RGB pixels (size, size, 3), uint8; the field of view and the (height, width) of the decoded photograph that
-        it refers to. Shrinking averages areas, enlarging interpolates bicubically.
-
-    Raises:
-        ImageError: Corrupt, or without a field of view.
-    """
-    photograph = read_photograph(path, max(settings.size, SEARCH_SIDE))
-    fov = _find(photograph, path)
-    if fov.side < settings.size:
-        finer = read_photograph(path, round(1.1 * min(photograph.shape[:2]) * settings.size / fov.side))
-        if finer.shape != photograph.shape:
-            photograph, fov = finer, _find(finer, path)
-    square = _resize(crop_square(photograph, fov), settings.size)
-    if settings.clahe:
-        height, width = photograph.shape[:2]
-        lit = cv2.resize(fov.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        square = clahe(square, _resize(crop_square(lit, fov), settings.size) > 0.5)
-    return square, fov, (photograph.shape[0], photograph.shape[1])
-
-
 def prepare(
-    source: Manifest, out: Path, *, size: int = 512, clahe: bool = False, workers: int | None = None
+    source: Manifest,
+    out: Path,
+    *,
+    size: int = 512,
+    contrast: Contrast = "none",
+    square: Square = "pad",
+    workers: int | None = None,
 ) -> Preparation:
     """Prepares all photographs of a source in parallel.
 
@@ -135,9 +103,11 @@ def prepare(
     Args:
         source: The photographs.
         out: The prepared set: ``photographs/<image_id>.jpg``, ``manifest.csv`` (without the failed ones; with the
-            source file's ``sha256``, and with ``official_split`` where the source has splits) and ``prepare.json``.
+            source file's ``sha256``, and with ``official_split`` where the source has splits), ``prepare.json``, and
+            ``contact_sheet.jpg``, which shows the most doubtful crops and some others.
         size: Side of the square photographs, in pixels.
-        clahe: Equalise lightness by tiles (report §2.3).
+        contrast: ``none``, ``clahe`` (report §2.3) or ``graham``.
+        square: ``pad`` the field of view to a square, or ``crop`` it as the report does.
         workers: Processes; by default one a processor.
 
     Returns:
@@ -149,7 +119,7 @@ def prepare(
     """
     if size < 32:
         raise UsageError(f"size {size}: prepared photographs need at least 32 pixels a side")
-    settings = Settings(size, clahe)
+    settings = Settings(size, contrast, square)
     done = _begin(out, settings)
     items = [
         (str(row.image_id), str(row.path), source.file(str(row.path)))
@@ -176,7 +146,8 @@ def prepare(
     _finish(source, out, settings, in_order)
     if len(failed) == len(items):
         raise ImageError(f"not one of {len(items)} photographs could be used; the first: {failed[0].reason}")
-    return Preparation(out, len(items) - len(reused) - len(failed), len(reused), failed)
+    doubtful = [outcome for outcome in in_order if outcome.doubtful]
+    return Preparation(out, len(items) - len(reused) - len(failed), len(reused), failed, doubtful)
 
 
 def preparation_settings(prepared: Path) -> dict[str, Any]:
@@ -212,24 +183,13 @@ def _prepare_one(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
         _target(out, image_id), simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
     )
     box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
-    return replace(outcome, field_of_view=box)
+    found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
+    return replace(outcome, field_of_view={**box, **found})
 
 
 def _crashed(item: tuple[str, str, Path]) -> Outcome:
     image_id, shown, path = item
-    return Outcome(image_id, shown, path.stat().st_size, None, f"{path}: decoding it killed the process", None)
-
-
-def _find(photograph: np.ndarray, path: Path) -> FieldOfView:
-    try:
-        return find_field_of_view(photograph)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
-
-
-def _resize(square: np.ndarray, size: int) -> np.ndarray:
-    shrinks = square.shape[0] > size
-    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return Outcome(image_id, shown, 0, None, f"{path}: decoding it killed the process", None)
 
 
 def _target(out: Path, image_id: str) -> Path:
@@ -286,14 +246,31 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
     if len(table):
         manifest = Manifest.from_table(table, out, str(out / "manifest.csv"))
         _keep_split(manifest, out).write(out / "manifest.csv")
+    sheet = contact_sheet(
+        [
+            (source.file(outcome.source), _target(out, outcome.image_id), outcome.field_of_view["confidence"])
+            for outcome in outcomes
+            if outcome.field_of_view is not None
+        ]
+    )
+    write_bytes(out / "contact_sheet.jpg", sheet)
     failed = [outcome.image_id for outcome in outcomes if outcome.reason is not None]
     write_json(
         out / _RECORD,
         {
             "settings": asdict(settings),
-            "constants": {"jpeg_quality": JPEG_QUALITY, "clahe_tiles": TILES, "clahe_clip_limit": CLIP_LIMIT},
+            "constants": {
+                "jpeg_quality": JPEG_QUALITY,
+                "clahe_tiles": TILES,
+                "clahe_clip_limit": CLIP_LIMIT,
+                "low_confidence": LOW_CONFIDENCE,
+            },
             "versions": versions(),
-            "counts": {"prepared": len(outcomes) - len(failed), "failed": len(failed)},
+            "counts": {
+                "prepared": len(outcomes) - len(failed),
+                "failed": len(failed),
+                "doubtful": sum(outcome.doubtful for outcome in outcomes),
+            },
             "photographs": [asdict(outcome) for outcome in outcomes],
         },
     )

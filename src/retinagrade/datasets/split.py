@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
 
 from retinagrade import provenance
 from retinagrade.errors import UsageError
@@ -27,12 +29,15 @@ def split(
     test: float = 0.0,
     by: Literal["patient", "image"] = "patient",
     seed: int = 0,
+    folds: int | None = None,
+    fold: int = 0,
 ) -> Manifest:
     """Assigns every photograph to ``train``, ``val`` or ``test``.
 
     Each split takes, of every grade, ``floor(share × photographs of that grade)``. Groups of one photograph reach
-    that number exactly, as in the report (§2.4); larger groups come as near as whole groups can. Photographs without
-    a grade are a stratum of their own. The result depends on ids, not on the order of rows.
+    that number exactly, as in the report (§2.4); larger groups come as near as whole groups can. Where the manifest
+    joins several data sets, each has its own strata. Photographs without a grade are a stratum of their own. The
+    result depends on ids, not on the order of rows.
 
     Args:
         manifest: Photographs; the columns ``sha256`` and ``official_split`` of a prepared set are taken into account.
@@ -41,6 +46,9 @@ def split(
         by: ``patient`` keeps patients, where known, and byte-identical copies together; ``image`` splits every
             photograph by itself, as the report does, which flatters figures wherever there are copies or both eyes.
         seed: Seed of the draw.
+        folds: Divide what is not for testing into this many parts instead, and note each photograph's part in column
+            ``fold``; ``val`` has no meaning then. The parts don't depend on ``fold``.
+        fold: The part, counted from 0, that is for validation.
 
     Returns:
         The manifest with column ``split`` filled. With an official test set, that stays the test set, and what
@@ -53,7 +61,10 @@ def split(
         raise UsageError(
             f"shares val={val} and test={test}: each at least 0, val more than 0, and together less than 1"
         )
+    if folds is not None and not (folds >= 2 and 0 <= fold < folds):
+        raise UsageError(f"fold {fold} of {folds}: at least two folds, counted from 0")
     table = manifest.table.sort_values("image_id", ignore_index=True)
+    strata = _strata(table)
     groups = _groups(table) if by == "patient" else np.arange(len(table))
     official = _official_test(table)
     if official.any() and test:
@@ -62,11 +73,21 @@ def split(
     free = np.flatnonzero(~official & ~tainted)
     names = np.full(len(table), "test", dtype=object)
     names[tainted] = EXCLUDED
-    names[free] = _assign(table["grade"].iloc[free], groups[free], {"test": test, "val": val}, seed)
-    if "val" not in names:
-        raise UsageError(f"{len(free)} photographs are too few for a validation share of {val}: raise --val")
-    chosen = pd.Series(names, index=table["image_id"])
-    return Manifest(manifest.table.assign(split=manifest.table["image_id"].map(chosen).astype("string")), manifest.root)
+    shares = {"test": test, "val": val} if folds is None else {"test": test}
+    names[free] = _assign(strata[free], groups[free], shares, seed)
+    chosen = pd.DataFrame({"split": pd.array(names, dtype="string")}, index=table["image_id"])
+    if folds is not None:
+        learnt = np.flatnonzero(names == "train")
+        parts = _folds(strata[learnt], groups[learnt], folds, seed)
+        chosen["fold"] = pd.Series(parts, index=table["image_id"].iloc[learnt], dtype="Int64")
+        chosen.loc[chosen["fold"] == fold, "split"] = "val"
+    if not (chosen["split"] == "val").any():
+        what = f"a validation share of {val}: raise --val" if folds is None else f"{folds} folds: take fewer"
+        raise UsageError(f"{len(free)} photographs are too few for {what}")
+    result = manifest.table.drop(columns="fold", errors="ignore")
+    for column in chosen:
+        result[column] = result["image_id"].map(chosen[column]).astype(chosen[column].dtype)
+    return Manifest(result, manifest.root)
 
 
 def split_prepared(
@@ -76,6 +97,8 @@ def split_prepared(
     test: float = 0.0,
     by: Literal["patient", "image"] = "patient",
     seed: int = 0,
+    folds: int | None = None,
+    fold: int = 0,
 ) -> Manifest:
     """Splits a prepared set: writes its ``manifest.csv`` anew, and ``split.json`` beside it.
 
@@ -85,17 +108,19 @@ def split_prepared(
         test: As for :func:`split`.
         by: As for :func:`split`.
         seed: As for :func:`split`.
+        folds: As for :func:`split`.
+        fold: As for :func:`split`.
 
     Returns:
         The manifest as written.
     """
     path = prepared / "manifest.csv"
-    result = split(Manifest.read(path), val=val, test=test, by=by, seed=seed)
+    result = split(Manifest.read(path), val=val, test=test, by=by, seed=seed, folds=folds, fold=fold)
     result.write(path)
     write_json(
         prepared / "split.json",
         {
-            "settings": {"val": val, "test": test, "by": by, "seed": seed},
+            "settings": {"val": val, "test": test, "by": by, "seed": seed, "folds": folds, "fold": fold},
             "counts": split_counts(result),
             "manifest_sha256": sha256(path),
             "versions": provenance.versions(),
@@ -116,7 +141,16 @@ def split_counts(manifest: Manifest) -> dict[str, dict[str, int]]:
 def _official_test(table: pd.DataFrame) -> np.ndarray:
     if "official_split" not in table.columns:
         return np.zeros(len(table), dtype=bool)
-    return (table["official_split"] == "test").fillna(False).to_numpy(dtype=bool)
+    # EyePACS's test half has two parts, test-public and test-private.
+    return table["official_split"].str.fullmatch("test(-.*)?").fillna(False).to_numpy(dtype=bool)
+
+
+def _strata(table: pd.DataFrame) -> np.ndarray:
+    """Numbers (N,) of each photograph's grade and data set."""
+    codes, _ = pd.factorize(
+        pd.MultiIndex.from_frame(table[["dataset", "grade"]].astype("string").fillna("")), sort=True
+    )
+    return codes
 
 
 def _groups(table: pd.DataFrame) -> np.ndarray:
@@ -136,21 +170,33 @@ def _groups(table: pd.DataFrame) -> np.ndarray:
     return labels
 
 
-def _assign(grades: pd.Series, groups: np.ndarray, shares: dict[str, float], seed: int) -> np.ndarray:
-    """Gives whole groups to splits, the largest first, wherever that brings the grades nearer to their numbers."""
-    strata = grades.fillna(N_GRADES).to_numpy(dtype=int)
-    totals = np.bincount(strata, minlength=N_GRADES + 1)
+def _assign(strata: np.ndarray, groups: np.ndarray, shares: dict[str, float], seed: int) -> np.ndarray:
+    """Gives whole groups to splits, the largest first, wherever that brings the strata nearer to their numbers."""
+    totals = np.bincount(strata)
     # Half a photograph more than wanted: a single one is taken up to the number, a pair also one beyond it.
-    room = {name: np.floor(share * totals + 1e-9) + 0.5 for name, share in shares.items()}
+    room = {name: np.floor(share * totals + 1e-9) + 0.5 for name, share in shares.items() if share}
     members = pd.Series(np.arange(len(groups))).groupby(groups).apply(lambda rows: rows.to_numpy()).tolist()
     order = np.random.default_rng(seed).permutation(len(members))
     names = np.full(len(groups), "train", dtype=object)
     for group in sorted(order, key=lambda index: -len(members[index])):
         rows = members[group]
-        needs = np.bincount(strata[rows], minlength=N_GRADES + 1)
+        needs = np.bincount(strata[rows], minlength=len(totals))
         for name, left in room.items():
-            if shares[name] and np.sum((left - needs) ** 2) < np.sum(left**2):
+            if np.sum((left - needs) ** 2) < np.sum(left**2):
                 names[rows] = name
                 left -= needs
                 break
     return names
+
+
+def _folds(strata: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The part (N,) of every photograph, 0 to ``folds - 1``."""
+    if len(np.unique(groups)) < folds:
+        raise UsageError(f"{len(np.unique(groups))} groups of photographs are too few for {folds} folds: take fewer")
+    parts = np.zeros(len(strata), int)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*least populated class.*")  # a rare grade may be in fewer folds
+        for part, (_, rows) in enumerate(splitter.split(strata, strata, groups)):
+            parts[rows] = part
+    return parts

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from retinagrade.evaluation.evaluate import SHARES, Evaluation
 from retinagrade.evaluation.examples import Example
 from retinagrade.evaluation.plots import confusion_matrix_plot, figure_png, roc_plot, training_curves
-from retinagrade.evaluation.tables import NAMES, shown
+from retinagrade.evaluation.tables import NAMES
 from retinagrade.files import sha256, write_bytes, write_json, write_text
 from retinagrade.grades import Grade
+from retinagrade.pages import render_page
 from retinagrade.provenance import stamp
 
 
@@ -66,41 +64,31 @@ def write_evaluation(folder: Path, section: ReportSection, sources: Sequence[Pat
     Returns:
         The page.
     """
-    made_with = stamp()
     write_json(folder / "evaluation.json", section.evaluation.to_json())
-    write_json(folder / "run.json", {"sources": {str(path): sha256(path) for path in sources}, **made_with})
+    write_json(folder / "run.json", {"sources": {str(path): sha256(path) for path in sources}, **stamp()})
     for picture in _pictures(section):
         write_bytes(folder / f"{picture.name}.png", picture.png)
-    write_text(folder / "report.html", render_report(f"Evaluation of {section.name}", [section], made_with))
+    write_text(folder / "report.html", render_report(f"Evaluation of {section.name}", [section]))
     return folder / "report.html"
 
 
-def render_report(title: str, sections: Sequence[ReportSection], made_with: dict[str, Any]) -> str:
+def render_report(title: str, sections: Sequence[ReportSection]) -> str:
     """Renders the page.
 
     Args:
         title: Its heading.
         sections: What it shows, one after the other; two or more are compared in a table first.
-        made_with: As :func:`retinagrade.provenance.stamp` returns it.
 
     Returns:
         HTML without a reference to any other file or server.
     """
-    environment = Environment(
-        loader=PackageLoader("retinagrade.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(shown=shown, data_url=_data_url)
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "evaluation/report.html.j2",
         title=title,
         sections=[(section, _pictures(section)) for section in sections],
         figures=NAMES,
         shares=SHARES,
         grades=list(Grade),
-        made_with=made_with,
     )
 
 
@@ -116,7 +104,3 @@ def _pictures(section: ReportSection) -> list[Picture]:
         caption = "Training; the epoch of the lowest validation loss was kept."
         pictures.append(Picture("curves", caption, training_curves(section.history)))
     return pictures
-
-
-def _data_url(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

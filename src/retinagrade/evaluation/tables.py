@@ -8,6 +8,7 @@ from rich.text import Text
 
 from retinagrade.evaluation.evaluate import SHARES, Evaluation
 from retinagrade.grades import N_GRADES, Grade
+from retinagrade.pages import figure
 
 NAMES = {
     "accuracy": "accuracy",
@@ -21,25 +22,20 @@ NAMES = {
 """What people call the figures, in the order to read them."""
 
 
-def shown(value: float | int | None) -> str:
-    """A figure with three digits, or a dash where it is undefined."""
-    return "–" if value is None else f"{value:.3f}"
-
-
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     """All figures of an evaluation, its confusion matrix and its findings."""
     figures = Table("figure", "value", title=f"{evaluation.photographs} photographs")
     for key, name in NAMES.items():
-        figures.add_row(name, shown(evaluation.figures[key]))
+        figures.add_row(name, figure(evaluation.figures[key]))
     if evaluation.independence is not None:
         figures.add_row("independence of the grades, p", f"{evaluation.independence.p_value:.2g}")
-        figures.add_row("  strength of association, Cramér's V", shown(evaluation.independence.cramers_v))
+        figures.add_row("  strength of association, Cramér's V", figure(evaluation.independence.cramers_v))
     grades = Table("grade", *(f"given {grade}" for grade in range(N_GRADES)), *SHARES, "support")
     for grade, row, counts in zip(Grade, evaluation.per_grade, evaluation.matrix, strict=True):
-        cells = [*map(str, counts), *(shown(row[name]) for name in SHARES), str(row["support"])]
+        cells = [*map(str, counts), *(figure(row[name]) for name in SHARES), str(row["support"])]
         grades.add_row(f"{grade.value} {grade.label}", *cells)
     for kind, shares in evaluation.averages.items():
-        cells = [*[""] * N_GRADES, *(shown(shares[name]) for name in SHARES), str(evaluation.photographs)]
+        cells = [*[""] * N_GRADES, *(figure(shares[name]) for name in SHARES), str(evaluation.photographs)]
         grades.add_row(kind, *cells)
     parts: list[RenderableType] = [figures, grades]
     if evaluation.ungraded:

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import cv2
 import numpy as np
 
 from retinagrade.errors import ImageError
 
-SEARCH_SIDE: Final = 320
-"""Longer side, in pixels, of the copy in which the field of view is looked for."""
+SEARCH_SIDE: Final = 256
+"""Longer side, in pixels, that the copy in which the field of view is looked for has about."""
+LOW_CONFIDENCE: Final = 0.92
+"""Confidence under which a person should look at the crop."""
 _SMALLEST_SHARE: Final = 0.1
 """A lit region under this share of the frame is a reflex, a label or noise, not a fundus."""
 _LEVEL: Final = 0.12
 """Share of the way from background to bright retina above which a pixel counts as lit."""
 _FAINTEST: Final = 6.0
 """Least difference, in grey levels, between background and retina."""
+_DARK: Final = 40
+"""Brightest channel, in grey levels, of what is background whatever its hue."""
+_BACKGROUND_SHARE: Final = 0.06
+"""Share of the frame's border that must be background for there to be one."""
+_TRIALS: Final = 100
+_VOTERS: Final = 240
+"""Points of the edge that vote for a circle."""
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A circle in pixels of the photograph; its centre may lie outside."""
+
+    x: float
+    y: float
+    radius: float
+
+    def scaled(self, factor: float) -> Circle:
+        """The same circle in a photograph that is ``factor`` times as large; pixel centres have whole coordinates."""
+        return Circle((self.x + 0.5) * factor - 0.5, (self.y + 0.5) * factor - 0.5, self.radius * factor)
 
 
 @dataclass(frozen=True)
@@ -29,6 +51,11 @@ class FieldOfView:
         y: Top edge.
         width: Width of the rectangle, in pixels.
         height: Height of the rectangle, in pixels.
+        circle: The disc that the camera saw, of which the frame or the camera's mask may have cut parts; ``None``
+            where no edge shows.
+        method: ``background`` where a background was told from the retina, ``full-frame`` where there is none.
+        confidence: 0 to 1. With a background: how well the region is a disc, cut straight or not. Without: the share
+            of pixels that have a retina's hue. Under :data:`LOW_CONFIDENCE`, look at the crop.
         mask: True (h, w) where a reduced copy of the whole photograph is lit; holes are filled.
     """
 
@@ -36,6 +63,9 @@ class FieldOfView:
     y: int
     width: int
     height: int
+    circle: Circle | None
+    method: Literal["background", "full-frame"]
+    confidence: float
     mask: np.ndarray
 
     @property
@@ -47,10 +77,11 @@ class FieldOfView:
 def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
     """Finds the lit disc of a fundus photograph (grey → threshold → bounding rectangle; report §2.1).
 
-    Robust where a fixed threshold is not: the level lies between the photograph's own background and its own bright
-    retina, so dark photographs work; the largest connected region counts, so hot pixels, sensor noise, date stamps
-    and labels in the black don't widen the rectangle. A photograph that is lit to all its borders is its own field
-    of view.
+    Robust where a fixed threshold is not. The background is the neutral or dark colour that most of the frame's border
+    has, so it may be black, grey, white or noisy. A pixel is lit when it is far enough from that colour, by the
+    photograph's own brightness, so dark photographs work. The largest connected region counts, so hot pixels, sensor
+    noise, date stamps and labels don't widen the rectangle. Without such a background the whole frame is taken. At last
+    a circle is fitted to the region's edge, and says how much to trust it.
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8.
@@ -62,48 +93,51 @@ def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
         ImageError: Nothing is lit, or no lit region is large enough.
     """
     height, width = photograph.shape[:2]
-    scale = min(1.0, SEARCH_SIDE / max(height, width))
-    small_size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(photograph, small_size, interpolation=cv2.INTER_AREA)
-    # The brightest channel: in a dark fundus only red is above the noise.
-    grey = cv2.medianBlur(small.max(axis=2), 5)
-    background, bright = np.percentile(grey, (1, 90))
-    if bright - min(background, _FAINTEST) < _FAINTEST:
+    factor = max(1, round(max(height, width) / SEARCH_SIDE))  # averaging whole blocks of pixels is fastest
+    small = cv2.medianBlur(_averaged(photograph, factor), 3 if factor > 2 else 5)  # averaging takes noise away as well
+    if _quantile(_brightest(small[::2, ::2]), 0.99) < 2 * _FAINTEST:
         raise ImageError("no field of view: the photograph is black")
-    if background > bright / 2:
-        lit = np.ones_like(grey)  # no dark frame around the retina
-    else:
-        lit = (grey > background + max(_LEVEL * (bright - background), _FAINTEST / 2)).astype(np.uint8)
-        lit = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8), borderValue=0)
-    region = _largest_region(lit)
-    if region is None or region.mean() < _SMALLEST_SHARE:
-        raise ImageError("no field of view: no lit region is large enough to be a fundus")
-    x, y, w, h = cv2.boundingRect(region)
-    # One pixel of the copy more on every side, so that rounding never takes retina away.
-    left, right = _to_full(x - 1, w + 2, width / small_size[0], width)
-    top, bottom = _to_full(y - 1, h + 2, height / small_size[1], height)
-    return FieldOfView(left, top, right - left, bottom - top, region.astype(bool))
+    background = _background(small)
+    if background is None:
+        everything = np.ones(small.shape[:2], bool)
+        return FieldOfView(0, 0, width, height, None, "full-frame", float(_retinal(small).mean()), everything)
+    region = _region(small, background)
+    circle = _fit_circle(region)
+    left, top, right, bottom = _edges(region, circle)
+    x, y = max(0, round(left * factor)), max(0, round(top * factor))
+    return FieldOfView(
+        x,
+        y,
+        min(width, round(right * factor)) - x,
+        min(height, round(bottom * factor)) - y,
+        None if circle is None else circle.scaled(factor),
+        "background",
+        _agreement(region, circle),
+        region.astype(bool),
+    )
 
 
-def crop_square(photograph: np.ndarray, fov: FieldOfView) -> np.ndarray:
-    """Cuts the square around the field of view, black where it reaches beyond the photograph.
-
-    The report cuts the rectangle down to a square. Where the camera has cut the disc at top and bottom, that takes
-    retina from the sides, so here the short side is padded instead.
+def crop_square(photograph: np.ndarray, fov: FieldOfView, square: Literal["pad", "crop"] = "pad") -> np.ndarray:
+    """Cuts a square to the field of view, black where it reaches beyond the photograph.
 
     Args:
-        photograph: RGB pixels (H, W, 3), uint8.
+        photograph: Pixels (H, W) or (H, W, C), any type.
         fov: Its field of view.
+        square: ``pad`` makes the shorter side longer with black and loses nothing. ``crop`` cuts the longer side down,
+            as the report does: where the camera has cut the disc at top and bottom, that takes retina from the sides.
 
     Returns:
-        RGB pixels (side, side, 3), uint8.
+        Pixels (side, side) or (side, side, C).
     """
-    square = np.zeros((fov.side, fov.side, *photograph.shape[2:]), photograph.dtype)
+    box = photograph[fov.y : fov.y + fov.height, fov.x : fov.x + fov.width]
+    if square == "crop":
+        side = min(fov.width, fov.height)
+        top, left = (fov.height - side) // 2, (fov.width - side) // 2
+        return box[top : top + side, left : left + side]
+    padded = np.zeros((fov.side, fov.side, *photograph.shape[2:]), photograph.dtype)
     top, left = (fov.side - fov.height) // 2, (fov.side - fov.width) // 2
-    square[top : top + fov.height, left : left + fov.width] = photograph[
-        fov.y : fov.y + fov.height, fov.x : fov.x + fov.width
-    ]
-    return square
+    padded[top : top + fov.height, left : left + fov.width] = box
+    return padded
 
 
 def detect_and_crop(photograph: np.ndarray) -> np.ndarray:
@@ -121,15 +155,154 @@ def detect_and_crop(photograph: np.ndarray) -> np.ndarray:
     return crop_square(photograph, find_field_of_view(photograph))
 
 
-def _largest_region(lit: np.ndarray) -> np.ndarray | None:
-    """The largest connected region, its holes filled, as uint8 (h, w)."""
-    contours, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
+def _background(small: np.ndarray) -> np.ndarray | None:
+    """Colour (3,) that the border of the frame has most often, if it is dark or neutral as no retina is."""
+    border = np.concatenate([small[:3].reshape(-1, 3), small[-3:].reshape(-1, 3), small[:, 0], small[:, -1]])
+    brightest = _brightest(border).astype(int)
+    plain = brightest < _DARK
+    has_colours = _quantile(_chroma(small[::4, ::4]), 0.9) >= 12
+    if has_colours:  # in a grey photograph only darkness tells
+        plain |= _chroma(border) < 10 + 0.08 * brightest
+    if plain.mean() < _BACKGROUND_SHARE:
         return None
+    candidates = border[plain].astype(int)
+    commonest = int(np.bincount((candidates // 16) @ (256, 16, 1)).argmax())
+    centre = np.array([commonest // 256, commonest // 16 % 16, commonest % 16]) * 16 + 8
+    near = _brightest(np.abs(candidates - centre)) < 20
+    if near.sum() < _BACKGROUND_SHARE * len(border):
+        return None
+    return np.array([_quantile(channel, 0.5) for channel in candidates[near].T])
+
+
+def _region(small: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """The largest connected region that is not background, its holes filled, as uint8 (h, w)."""
+    colour = np.full_like(small, background.astype(np.uint8))
+    distance = _brightest(cv2.absdiff(small, colour).astype(np.uint8, copy=False))
+    bright = _quantile(distance[::2, ::2], 0.9)
+    if bright < _FAINTEST:
+        raise ImageError("no field of view: nothing stands out from the background")
+    lit = (distance > max(_LEVEL * bright, _FAINTEST / 2)).astype(np.uint8)
+    lit = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8), borderValue=0).astype(np.uint8, copy=False)
+    contours, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     region = np.zeros_like(lit)
-    return cv2.drawContours(region, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    if contours:
+        cv2.drawContours(region, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    if region.mean() < _SMALLEST_SHARE:
+        raise ImageError("no field of view: no lit region is large enough to be a fundus")
+    return region
 
 
-def _to_full(start: int, length: int, factor: float, limit: int) -> tuple[int, int]:
-    """First pixel and the one after the last of a stretch, in the full photograph."""
-    return max(0, round(start * factor)), min(limit, round((start + length) * factor))
+def _fit_circle(region: np.ndarray) -> Circle | None:
+    """The circle through most of the region's edge, in pixels of the copy; ``None`` where too little edge shows.
+
+    Random sample consensus with a fixed seed, then least squares on the points that agree; edges along the frame and
+    straight cuts of the camera's mask find no agreement and drop out.
+
+    Source: M. Fischler and R. Bolles, "Random sample consensus", Communications of the ACM 24(6), 1981.
+    """
+    height, width = region.shape
+    contours, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = contours[0][:, 0].astype(np.float64)
+    inner = (points > 1).all(axis=1) & (points[:, 0] < width - 2) & (points[:, 1] < height - 2)
+    points = points[inner]
+    if len(points) < 30:
+        return None
+    drawn = points[np.random.default_rng(0).integers(0, len(points), (_TRIALS, 3))]
+    centres, radii = _through(drawn)
+    longest = max(cv2.boundingRect(region)[2:])
+    possible = np.isfinite(radii) & (radii > 0.4 * longest) & (radii < 1.5 * longest)
+    if not possible.any():
+        return None
+    centres, radii = centres[possible], radii[possible]
+    voters = points[:: max(1, len(points) // _VOTERS)]
+    best = _on_line(voters[None], centres[:, None], radii[:, None]).sum(axis=1).argmax()
+    agree = _on_line(points, centres[best], radii[best])
+    if agree.sum() < 20:
+        return None
+    # x² + y² = 2ax + 2by + c, linear in a, b and c.
+    x, y = points[agree].T
+    a, b, c = np.linalg.lstsq(np.stack([2 * x, 2 * y, np.ones_like(x)], axis=1), x**2 + y**2, rcond=None)[0]
+    return Circle(float(a), float(b), float(np.sqrt(c + a**2 + b**2)))
+
+
+def _edges(region: np.ndarray, circle: Circle | None) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom edge of the region in pixels of the copy, those of the circle where they agree.
+
+    A circle is known to a tenth of a pixel. Elsewhere, one pixel more is taken, so that rounding costs no retina.
+    """
+    x, y, w, h = cv2.boundingRect(region)
+    edges = np.array([x, y, x + w, y + h], float)
+    outwards = np.array([-1.0, -1.0, 1.0, 1.0])
+    if circle is not None:
+        centre = np.array([circle.x, circle.y, circle.x, circle.y]) + 0.5
+        of_circle = centre + outwards * (circle.radius + 0.5)
+        agree = np.abs(of_circle - edges) < 1.5
+        edges = np.where(agree, of_circle, edges + outwards)
+    else:
+        edges += outwards
+    left, top, right, bottom = edges.tolist()
+    return left, top, right, bottom
+
+
+def _on_line(points: np.ndarray, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Whether points (…, 2) lie within a pixel and a half of a circle's line."""
+    x, y = points[..., 0] - centre[..., 0], points[..., 1] - centre[..., 1]
+    on_line: np.ndarray = np.abs(x * x + y * y - radius**2) < 3 * radius
+    return on_line
+
+
+def _through(triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (n, 2) and radii (n,) of the circles through three points each (n, 3, 2); NaN where they are in line."""
+    first, second, third = triples[:, 0], triples[:, 1], triples[:, 2]
+    chords = np.stack([second - first, third - first], axis=1)
+    squares = (chords**2).sum(axis=2)
+    cross = 2 * (chords[:, 0, 0] * chords[:, 1, 1] - chords[:, 0, 1] * chords[:, 1, 0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = (chords[:, 1, 1] * squares[:, 0] - chords[:, 0, 1] * squares[:, 1]) / cross
+        y = (chords[:, 0, 0] * squares[:, 1] - chords[:, 1, 0] * squares[:, 0]) / cross
+    offsets = np.stack([x, y], axis=1)
+    return first + offsets, np.linalg.norm(offsets, axis=1)
+
+
+def _agreement(region: np.ndarray, circle: Circle | None) -> float:
+    """Intersection over union of the region and its circle, both within the region's rectangle."""
+    if circle is None:
+        return 0.0
+    x, y, w, h = cv2.boundingRect(region)
+    disc = np.zeros_like(region)
+    centre = round(circle.x * 16), round(circle.y * 16)
+    cv2.circle(disc, centre, round(circle.radius * 16), 1, cv2.FILLED, shift=4)
+    disc, inside = disc[y : y + h, x : x + w], region[y : y + h, x : x + w]
+    return cv2.countNonZero(disc & inside) / cv2.countNonZero(disc | inside)
+
+
+def _averaged(photograph: np.ndarray, factor: int) -> np.ndarray:
+    """The photograph reduced by a whole factor; what is left over at right and bottom is less than a pixel."""
+    height, width = photograph.shape[0] // factor, photograph.shape[1] // factor
+    whole = photograph[: height * factor, : width * factor]
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _brightest(pixels: np.ndarray) -> np.ndarray:
+    """The largest channel (…) of pixels (…, 3); NumPy's own reduction of so short an axis is ten times slower."""
+    brightest: np.ndarray = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    return brightest
+
+
+def _chroma(pixels: np.ndarray) -> np.ndarray:
+    """Largest less smallest channel (…) of pixels (…, 3)."""
+    darkest: np.ndarray = np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    chroma: np.ndarray = _brightest(pixels) - darkest
+    return chroma
+
+
+def _quantile(values: np.ndarray, share: float) -> int:
+    """The value that a share of whole numbers 0 to 255 doesn't exceed, by counting."""
+    return int(np.searchsorted(np.cumsum(np.bincount(values.ravel(), minlength=256)), share * values.size))
+
+
+def _retinal(small: np.ndarray) -> np.ndarray:
+    """Where pixels have the hue of a retina, from red to yellow: more red than green and no less green than blue."""
+    red, green, blue = np.moveaxis(small.astype(np.int16), 2, 0)
+    retinal: np.ndarray = (red > 1.15 * green) & (green >= 0.8 * blue)
+    return retinal

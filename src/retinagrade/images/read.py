@@ -7,98 +7,145 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from retinagrade.errors import ImageError
+from retinagrade.images.dicom import decode_dicom, dicom_size, is_dicom
+from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg, decoding, jpeg_size, read_bytes, require_size
 
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"})
+SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm"})
 """Suffixes of photographs, in lower case."""
 
-_ORIENTATION: Final = 0x0112
-_SMALLEST = 16
-_HARMLESS = "extraneous bytes"
+_JPEG: Final = b"\xff\xd8"
+_FORMATS: Final[dict[bytes, type[ImageFile.ImageFile]]] = {
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"II*\0": TiffImageFile,
+    b"MM\0*": TiffImageFile,
+    b"II+\0": TiffImageFile,
+    b"MM\0+": TiffImageFile,
+    b"RIFF": WebPImageFile,
+    b"BM": BmpImageFile,
+}
+_PLAIN: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", "PA", "RGBA"})
+_WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 256, 257, 258, 262, 274
 
 
-def read_photograph(path: Path, min_side: int | None = None) -> np.ndarray:
+def read_photograph(path: Path, min_side: int | None = None, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Decodes a photograph completely, or says why it can't be used.
 
+    What a file holds counts, not what it is called. Grey is repeated in all three channels, transparency is laid over
+    black, and of 16-bit values the high byte is kept, whatever range the values of one photograph span.
+
     Args:
-        path: A JPEG, PNG, TIFF, WebP or BMP file.
+        path: A JPEG, PNG, TIFF, WebP, BMP or (with the extra ``dicom``) DICOM file of one picture.
         min_side: The shorter side, in pixels, that is enough. JPEGs are then decoded at the smallest of libjpeg's
             scales that has it; other formats, and photographs that are smaller, come as they are.
+        max_megapixels: The limit of width × height, in millions of pixels, held before anything is decoded.
 
     Returns:
         RGB pixels (H, W, 3), uint8, 0 to 255, turned upright as the EXIF orientation says.
 
     Raises:
-        ImageError: Missing, empty, not a photograph, truncated, otherwise corrupt, or in a colour mode that has no
-            one right conversion. The message names the file and what to do.
+        ImageError: Missing, empty, not a photograph, truncated, otherwise corrupt, too large, of several pages, or in
+            a colour mode that has no one right conversion. The message names the file and what to do.
+        ModuleNotFoundError: A DICOM file, and pydicom isn't installed.
     """
+    data = read_bytes(path)
+    if is_dicom(data):
+        return decode_dicom(data, path, min_side, max_megapixels)
+    if data.startswith(_JPEG):
+        pixels = decode_jpeg(data, path, min_side, max_megapixels)
+        return _upright(pixels, _jpeg_orientation(data))
+    return _decode_other(data, path, max_megapixels)
+
+
+def photograph_size(path: Path) -> tuple[int, int]:
+    """Width and height of a photograph in pixels, as its header says: nothing is decoded, and nothing turned upright.
+
+    Raises:
+        ImageError: Missing, empty, not a photograph, or with a corrupt header.
+        ModuleNotFoundError: A DICOM file, and pydicom isn't installed.
+    """
+    data = read_bytes(path)
+    if is_dicom(data):
+        return dicom_size(data, path)
+    if data.startswith(_JPEG):
+        return jpeg_size(data, path)
+    opener = _opener(data, path)
+    with decoding(path, str(opener.format)), opener(io.BytesIO(data)) as image:
+        if isinstance(image, TiffImageFile):  # whose size Pillow gives upright
+            return int(image.tag_v2[_WIDTH]), int(image.tag_v2[_HEIGHT])
+        return image.size
+
+
+def _opener(data: bytes, path: Path) -> type[ImageFile.ImageFile]:
+    # Image.open would warn of, or refuse, sizes by a limit of its own that only a global variable changes.
+    for magic, opener in _FORMATS.items():
+        if data.startswith(magic):
+            return opener
+    raise ImageError(f"{path}: not a photograph in any known format: remove it, or export it as PNG")
+
+
+def _decode_other(data: bytes, path: Path, max_megapixels: float) -> np.ndarray:
+    opener = _opener(data, path)
+    with decoding(path, str(opener.format)), opener(io.BytesIO(data)) as image:
+        require_size(*image.size, path, max_megapixels)
+        if (pages := getattr(image, "n_frames", 1)) > 1:
+            raise ImageError(f"{path}: has {pages} pages or frames: export the one that is the photograph")
+        image.load()
+        pixels = _from_deep(image, path) if image.mode.startswith(("I", "F")) else _from_plain(image, path)
+        return _upright(pixels, _orientation(image))
+
+
+def _from_plain(image: Image.Image, path: Path) -> np.ndarray:
+    if image.mode not in _PLAIN:
+        raise ImageError(f"{path}: its colours are {image.mode}: export it as 8-bit RGB")
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, "black")
+        return np.array(Image.alpha_composite(black, image.convert("RGBA")).convert("RGB"))
+    return np.array(image.convert("RGB"))
+
+
+def _from_deep(image: Image.Image, path: Path) -> np.ndarray:
+    """RGB of grey values deeper than 8 bits. Pillow gives 16-bit colours as their high bytes by itself."""
+    bits = _bits(image)
+    values = np.asarray(image)
+    if bits is None or values.min() < 0 or values.max() >= 1 << bits:
+        raise ImageError(f"{path}: its pixels are not unsigned integers of 8, 12 or 16 bits: export it as 8-bit RGB")
+    grey = (values >> (bits - 8)).astype(np.uint8)
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(_POLARITY) == 0:  # Pillow inverts 8-bit values only
+        grey = 255 - grey
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _bits(image: Image.Image) -> int | None:
+    """Bits of a deep grey value as the file stores it, or ``None`` where they aren't an unsigned integer."""
+    if isinstance(image, TiffImageFile):
+        return int(image.tag_v2[_BITS][0]) if image.mode.startswith("I;16") else None
+    return None if image.mode.startswith("F") else 16
+
+
+def _jpeg_orientation(data: bytes) -> int:
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: can't be read ({error.strerror}): check the path and its permissions") from error
-    if not data:
-        raise ImageError(f"{path}: the file is empty: copy it again from its source")
-    is_jpeg = data.startswith(b"\xff\xd8")
-    pixels = _decode_jpeg(data, path, min_side) if is_jpeg else _decode_other(data, path)
-    if min(pixels.shape[:2]) < _SMALLEST:
-        raise ImageError(f"{path}: {pixels.shape[1]} × {pixels.shape[0]} pixels are no photograph: replace the file")
-    return _upright(pixels, data) if is_jpeg else pixels
+        return _orientation(JpegImageFile(io.BytesIO(data)))
+    except Exception:  # whatever is wrong with its header, the JPEG has been decoded strictly
+        return 1
 
 
-def _decode_jpeg(data: bytes, path: Path, min_side: int | None) -> np.ndarray:
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where it is absent, or the EXIF block is unreadable."""
     try:
-        height, width, colourspace, _ = simplejpeg.decode_jpeg_header(data)
-        if colourspace.upper() in ("CMYK", "YCCK"):
-            return _decode_other(data, path)  # Pillow knows Adobe's inverted inks
-        side = min_side or 0
-        reduced = {"min_height": side, "min_width": side, "min_factor": 1} if side and min(height, width) > side else {}
-        pixels: np.ndarray
-        try:
-            pixels = simplejpeg.decode_jpeg(data, "RGB", **reduced)
-        except ValueError as error:
-            if _HARMLESS not in str(error):
-                raise
-            pixels = simplejpeg.decode_jpeg(data, "RGB", strict=False, **reduced)
-        return pixels
-    except ValueError as error:
-        raise ImageError(f"{path}: corrupt JPEG ({error}): copy it again from its source, or remove it") from error
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises almost anything here, and many cameras write broken blocks
+        return 1
 
 
-def _decode_other(data: bytes, path: Path) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            upright = _turn(image, image.getexif().get(_ORIENTATION, 1))
-            if upright.mode.startswith(("I", "F")):
-                return _from_high_depth(np.asarray(upright), path)
-            return np.asarray(upright.convert("RGB"))
-    except UnidentifiedImageError:
-        raise ImageError(f"{path}: not a photograph in any known format: remove it, or export it as PNG") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: refused, {error}") from None
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's decoders raise all three for corrupt files
-        raise ImageError(f"{path}: corrupt ({error}): copy it again from its source, or remove it") from error
-
-
-def _from_high_depth(pixels: np.ndarray, path: Path) -> np.ndarray:
-    if pixels.dtype == np.float32 or pixels.min() < 0 or pixels.max() > 0xFFFF:
-        raise ImageError(f"{path}: its pixels are not 8 or 16-bit integers: export it as 8-bit RGB")
-    return np.repeat((pixels >> 8).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _upright(pixels: np.ndarray, data: bytes) -> np.ndarray:
-    """Turns a decoded JPEG as its EXIF orientation says; simplejpeg leaves it as the sensor saw it."""
-    with Image.open(io.BytesIO(data)) as header:
-        orientation = header.getexif().get(_ORIENTATION, 1)
-        if header.mode == "CMYK":  # Pillow has turned it already
-            return pixels
-    return pixels if orientation == 1 else np.asarray(_turn(Image.fromarray(pixels), orientation))
-
-
-def _turn(image: Image.Image, orientation: int) -> Image.Image:
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -108,4 +155,6 @@ def _turn(image: Image.Image, orientation: int) -> Image.Image:
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_90,
     }
-    return image.transpose(turns[orientation]) if orientation in turns else image
+    if orientation not in turns:
+        return pixels
+    return np.array(Image.fromarray(pixels).transpose(turns[orientation]))

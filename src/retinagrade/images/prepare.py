@@ -1,0 +1,99 @@
+"""What becomes of one photograph: decoded, cropped to its field of view, resized, its contrast raised when asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from retinagrade.errors import ImageError
+from retinagrade.images.contrast import clahe, subtract_average
+from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view
+from retinagrade.images.read import read_photograph
+
+Contrast = Literal["none", "clahe", "graham"]
+Square = Literal["pad", "crop"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How photographs are prepared.
+
+    Attributes:
+        size: Side of the square photographs, in pixels.
+        contrast: ``none``; ``clahe``, lightness equalised by tiles (report §2.3); or ``graham``, each pixel less the
+            average around it.
+        square: ``pad`` keeps the whole field of view, ``crop`` cuts its longer side as the report does.
+        recipe: Raised whenever the same settings would give other pixels.
+    """
+
+    size: int
+    contrast: Contrast = "none"
+    square: Square = "pad"
+    recipe: int = 1
+
+
+def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
+    """Prepares one photograph (report, chapter 2).
+
+    A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for, and can be
+    found to a pixel or two of the result.
+
+    Args:
+        path: The photograph.
+        settings: What to make of it.
+
+    Returns:
+        RGB pixels (size, size, 3), uint8; the field of view and the (height, width) of the decoded photograph that
+        it refers to. Shrinking by more than half averages areas, by less interpolates linearly; enlarging is bicubic.
+
+    Raises:
+        ImageError: Corrupt, or without a field of view.
+    """
+    photograph = read_photograph(path, max(settings.size, SEARCH_SIDE))
+    fov = _find(photograph, path)
+    side = _side(fov, settings)
+    if side < settings.size:
+        finer = read_photograph(path, round(1.1 * min(photograph.shape[:2]) * settings.size / side))
+        if finer.shape != photograph.shape:
+            photograph, fov = finer, _find(finer, path)
+    square = _fit(photograph, fov, settings)
+    if settings.contrast != "none":
+        lit = cv2.resize(fov.mask.astype(np.float32), photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        inside = _fit(lit, fov, settings) > 0.5
+        square = clahe(square, inside) if settings.contrast == "clahe" else subtract_average(square, inside)
+    return square, fov, (photograph.shape[0], photograph.shape[1])
+
+
+def _find(photograph: np.ndarray, path: Path) -> FieldOfView:
+    try:
+        return find_field_of_view(photograph)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
+
+
+def _side(fov: FieldOfView, settings: Settings) -> int:
+    return fov.side if settings.square == "pad" else min(fov.width, fov.height)
+
+
+def _fit(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.ndarray:
+    """The square around, or in, the field of view at the size that is asked for; pads what is small already."""
+    size = settings.size
+    if settings.square == "crop":
+        return _resize(crop_square(photograph, fov, "crop"), (size, size))
+    box = photograph[fov.y : fov.y + fov.height, fov.x : fov.x + fov.width]
+    width, height = (max(1, round(length * size / fov.side)) for length in (fov.width, fov.height))
+    square = np.zeros((size, size, *photograph.shape[2:]), photograph.dtype)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = _resize(box, (width, height))
+    return square
+
+
+def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    ratio = pixels.shape[1] / size[0]
+    if ratio >= 2:
+        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if ratio >= 1 else cv2.INTER_CUBIC)

@@ -1,0 +1,100 @@
+"""Gradability: is a photograph good enough to be graded, and if not, why? Warns; never drops anything by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from retinagrade.images.fov import FieldOfView, crop_square
+
+SIDE: Final = 300
+"""Side, in pixels, of the copy of the field of view that is judged, so that the photograph's size doesn't matter."""
+POOR: Final = 0.5
+"""Score under which a reason counts."""
+_RIM: Final = 21
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How gradable a photograph is.
+
+    Attributes:
+        score: 0 to 1, the lowest of the single scores.
+        scores: What each reason is worth by itself, 0 (certainly a problem) to 1 (certainly none): ``dark``,
+            ``over-exposed``, ``blurred``, ``field of view cut``, ``not a fundus photograph``.
+    """
+
+    score: float
+    scores: dict[str, float]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Problems that count, the gravest first."""
+        return [name for name, score in sorted(self.scores.items(), key=lambda item: item[1]) if score < POOR]
+
+
+def assess_quality(photograph: np.ndarray, fov: FieldOfView) -> Quality:
+    """Scores a photograph by brightness, saturation, sharpness, and the shape and colours of its field of view.
+
+    All measures are taken on a copy of :data:`SIDE` pixels without its rim, and each becomes a score by a logistic
+    curve whose middle lies between what IDRiD's photographs have and what degraded copies of them have
+    (``benchmarks/quality.py``).
+
+    Args:
+        photograph: RGB pixels (H, W, 3), uint8.
+        fov: Its field of view.
+    """
+    square = _fit(crop_square(photograph, fov))
+    lit = cv2.resize(fov.mask.astype(np.uint8) * 255, photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    inside = (_fit(crop_square(lit, fov)) > 127).astype(np.uint8)
+    # The rim's edge is sharp whatever the retina; without the rest there would be nothing to judge.
+    inner = cv2.erode(inside, np.ones((_RIM, _RIM), np.uint8), borderValue=0).astype(bool)
+    if not inner.any():
+        inner = inside.astype(bool)
+    pixels = square[inner].astype(np.float32)
+    red, green, blue = pixels.T
+    fine, middle = _detail(square[..., 1], inner)
+    luminance = 0.3 * red + 0.59 * green + 0.11 * blue
+    retinal = np.mean((red > 1.15 * green) & (green > 0.8 * blue))
+    scores = {
+        "dark": _rising(float(luminance.mean()), middle=32, width=4),
+        "over-exposed": _falling(float(np.mean(luminance > 190)), middle=0.15, width=0.03),
+        "blurred": _rising(float(np.log(fine / middle)), middle=-0.6, width=0.06) if middle > 0 else 0.0,
+        "field of view cut": _rising(_visible(fov, photograph.shape[1]), middle=0.7, width=0.04),
+        "not a fundus photograph": min(
+            _rising(float(retinal), middle=0.75, width=0.05),
+            _rising(fov.confidence, middle=0.93, width=0.02),
+            _falling(middle / max(1.0, float(green.mean())), middle=0.075, width=0.006),
+        ),
+    }
+    return Quality(min(scores.values()), scores)
+
+
+def _fit(square: np.ndarray) -> np.ndarray:
+    shrinks = square.shape[0] > SIDE
+    return cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _detail(green: np.ndarray, inner: np.ndarray) -> tuple[float, float]:
+    """Contrast, in grey levels, of structures about one and two pixels wide: blur takes the finer ones first."""
+    blurred = [cv2.GaussianBlur(green.astype(np.float32), (0, 0), sigma) for sigma in (1, 2, 4)]
+    return tuple(float((blurred[i] - blurred[i + 1])[inner].std()) for i in (0, 1))  # type: ignore[return-value]
+
+
+def _visible(fov: FieldOfView, width: int) -> float:
+    """Share of the camera's disc that the photograph shows; 1 where no disc can be made out."""
+    if fov.circle is None:
+        return 1.0
+    radius = fov.circle.radius * fov.mask.shape[1] / width
+    return float(min(1.0, fov.mask.sum() / (np.pi * radius**2)))
+
+
+def _rising(value: float, middle: float, width: float) -> float:
+    return float(1 / (1 + np.exp(np.clip((middle - value) / width, -50, 50))))
+
+
+def _falling(value: float, middle: float, width: float) -> float:
+    return _rising(-value, -middle, width)
