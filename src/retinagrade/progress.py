@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -38,3 +38,18 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
             console.print(f"{what}: {count} of {total}", highlight=False)
 
     yield step
+
+
+@contextmanager
+def counting(what: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
+    """Like :func:`progress`, for work that learns its number of steps when it begins.
+
+    Args:
+        what: The work, in one word or two.
+
+    Yields:
+        A function to call with the number of steps, and one to call after every step.
+    """
+    with ExitStack() as stack:
+        steps: list[Callable[[], None]] = []
+        yield lambda total: steps.append(stack.enter_context(progress(what, total))), lambda: steps[0]()

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,3 +22,16 @@ def test_the_reports_numbers() -> None:
     rows = balance(grades, 638, np.random.default_rng(0))
     assert np.bincount(grades[rows]).tolist() == [638] * 5
     assert len(np.unique(rows)) == 5 * 638  # only under-sampling
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.sampled_from(["square-root", "inverse-frequency"]))
+def test_as_many_as_there_are_in_the_asked_proportion(
+    grades: list[int], how: Literal["square-root", "inverse-frequency"]
+) -> None:
+    known = np.array(grades)
+    rows = balance(known, how, np.random.default_rng(0))
+    assert len(rows) == len(known)
+    counts = np.bincount(known)[np.unique(known)]
+    weights = np.sqrt(counts) if how == "square-root" else np.ones(len(counts))
+    expected = weights / weights.sum() * len(known)
+    assert (np.abs(np.bincount(known[rows])[np.unique(known)] - expected) < 1).all()

@@ -49,7 +49,7 @@ def write_public(root: Path) -> dict[str, Path]:
 
 def test_every_official_tree_fits_its_own_layout_only(tmp_path: Path) -> None:
     sources = write_public(tmp_path)
-    assert (*sources, "table") == LAYOUTS
+    assert (*sources, "table", "dicom") == LAYOUTS
     for layout, source in sources.items():
         detected = read_source(source, unpack=tmp_path / "unpacked")
         named = read_source(source, layout, unpack=tmp_path / "unpacked")
@@ -102,3 +102,11 @@ def test_a_table_whose_photographs_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,eyes/a.jpg,8\n")
     with pytest.raises(ManifestError, match="line 2, column 'grade'"):
         read_source(tmp_path)
+
+
+def test_dicom_files_are_a_layout_of_their_own_only_without_labels(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "export" / "a.dcm")
+    assert read_source(tmp_path).table["image_id"].tolist() == ["export/a"]
+    (tmp_path / "labels.csv").write_text("image_id,path,grade\na,export/a.dcm,3\n")
+    assert read_source(tmp_path).table["grade"].tolist() == [3]
+    assert read_source(tmp_path, "dicom").table["grade"].isna().all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +11,14 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
-from retinagrade.errors import UsageError
+from retinagrade.errors import LayoutError, UsageError
 from retinagrade.grades import N_GRADES
+from retinagrade.progress import counting
 
 if TYPE_CHECKING:
     from retinagrade.images.prepare import Contrast
 
-data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Source data: make photographs up.")
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Source data: check them, make photographs up.")
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +61,78 @@ def synthesize(
         f"{len(manifest)} photographs in {out}; by grade: {', '.join(f'{g}: {n}' for g, n in grades.items())}",
         highlight=False,
     )
+
+
+@data.command("check")
+def check(
+    source: Annotated[Path, typer.Argument(help="A data set's folder, a manifest, or any folder of photographs.")],
+    layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
+    grades: Annotated[
+        str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for check.html, check.json, findings.csv and files.csv.")
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Write a cleaned manifest to --out as well, and what it leaves out and why.")
+    ] = False,
+    quality: Annotated[
+        str, typer.Option(help="Name photographs below this quality, 0 to 1, or the worst share of them, as in 5%.")
+    ] = "0.5",
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Look for corrupt, odd, duplicate, conflicting and leaking photographs; exit 1 if anything needs attention."""
+    from retinagrade.datasets.check import check as check_set
+    from retinagrade.datasets.check_files import findings_table, write_check, write_cleaned
+    from retinagrade.datasets.layouts import read_source
+
+    if fix and out is None:
+        raise UsageError("--fix writes a cleaned manifest: say where to with --out")
+    threshold = parse_quality(quality)
+    with tempfile.TemporaryDirectory() as unpacked:
+        manifest = None
+        try:
+            manifest = read_source(source, layout, parse_grade_map(grades), unpack=Path(unpacked), complete=False)
+        except LayoutError:
+            if layout is not None or grades is not None or not source.is_dir():
+                raise
+        with counting("checking") as (start, done):
+            result = check_set(source, manifest, workers=workers, **threshold, on_start=start, on_done=done)
+        page = None if out is None else write_check(result, out)
+        left_out = None if not fix or out is None else write_cleaned(result, out)
+    if json:
+        print_json(result.to_json())
+    else:
+        if manifest is None:
+            console().print("no known layout: only the files themselves are checked", style="yellow")
+        console().print(findings_table(result))
+        if left_out is not None:
+            console().print(f"wrote {out}/manifest.csv; left {len(left_out)} photographs out (left_out.csv says why)")
+        if page is not None:
+            console().print(f"wrote {page}", highlight=False)
+    if result.findings:
+        raise typer.Exit(ATTENTION)
+
+
+def parse_quality(text: str) -> dict[str, float]:
+    """Reads a threshold of quality: a value, or a share of the photographs in per cent.
+
+    Raises:
+        UsageError: Neither of them, or out of range.
+
+    Example:
+        >>> parse_quality("0.4"), parse_quality("5%")
+        ({'poor': 0.4}, {'poorest': 0.05})
+    """
+    share = text.strip().endswith("%")
+    try:
+        value = float(text.strip().removesuffix("%")) / (100 if share else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"--quality {text!r}: write a value from 0 to 1, or a share such as 5%")
+    return {"poorest" if share else "poor": value}
 
 
 def prepare(

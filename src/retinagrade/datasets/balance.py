@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import numpy as np
 
+Balance = int | Literal["square-root", "inverse-frequency"]
+_POWERS: Final = {"square-root": 0.5, "inverse-frequency": 0.0}
 
-def balance(grades: np.ndarray, per_grade: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws the same number of photographs of every grade that is present.
 
-    Under-sampling drops photographs; over-sampling repeats each equally often, give or take one.
+def balance(grades: np.ndarray, how: Balance, rng: np.random.Generator) -> np.ndarray:
+    """Draws photographs so that rare grades count for more.
+
+    Under-sampling drops photographs; over-sampling repeats each of a grade equally often, give or take one.
 
     Args:
         grades: Grades (N,), int.
-        per_grade: Photographs to draw of each grade.
+        how: How many photographs to draw of every grade that is present (the report's way). ``inverse-frequency``
+            draws as many as there are, of every grade equally many; ``square-root`` as many as there are, in
+            proportion to the square roots of the grades' numbers, which is half-way to that.
         rng: Where the draws come from.
 
     Returns:
-        Rows (number of present grades × ``per_grade``,), int, grouped by grade.
+        Rows (M,), int, grouped by grade.
 
     Example:
-        >>> rows = balance(np.array([0, 0, 0, 0, 3]), 2, np.random.default_rng(0))
-        >>> np.array([0, 0, 0, 0, 3])[rows]
+        >>> grades = np.array([0, 0, 0, 0, 3])
+        >>> grades[balance(grades, 2, np.random.default_rng(0))]
         array([0, 0, 3, 3])
+        >>> grades[balance(grades, "square-root", np.random.default_rng(0))]
+        array([0, 0, 0, 3, 3])
     """
+    present, counts = np.unique(grades, return_counts=True)
     drawn = []
-    for grade in np.unique(grades):
+    for grade, count in zip(present, _numbers(counts, how), strict=True):
         rows = np.flatnonzero(grades == grade)
-        whole, rest = divmod(per_grade, len(rows))
+        whole, rest = divmod(int(count), len(rows))
         drawn.append(np.concatenate([np.tile(rows, whole), rng.choice(rows, rest, replace=False)]))
     return np.concatenate(drawn)
+
+
+def _numbers(counts: np.ndarray, how: Balance) -> np.ndarray:
+    """How many photographs to draw of each grade."""
+    if isinstance(how, int):
+        return np.full(len(counts), how)
+    shares = counts ** _POWERS[how]
+    exact = shares / shares.sum() * counts.sum()
+    numbers = np.floor(exact).astype(int)
+    largest = np.argsort(numbers - exact, kind="stable")[: counts.sum() - numbers.sum()]
+    numbers[largest] += 1  # the largest remainders take what rounding down has left
+    return numbers

@@ -162,7 +162,7 @@ def check(
         beside = photographs_below(source)
     else:
         beside = [path for folder in {(root / file).parent for file in labelled} for path in photographs_in(folder)]
-    present = {_relative(root, path) for path in beside}
+    present = {relative(root, path) for path in beside}
     absent = {file for file in labelled if not (root / file).exists()}
     files = sorted(present | (set(labelled) - absent))
     on_start(len(files))
@@ -174,11 +174,13 @@ def check(
         on_done()
     ordered = [examined[file] for file in files]
     pairs = find_pairs(ordered, root)
+    # Files without a label may be anything, such as masks of lesions; only what is broken is worth saying of them.
+    judged = [one for one in ordered if one.file in labelled or manifest is None]
     if poorest is not None:
-        scores = [one.quality for one in ordered if one.quality is not None]
+        scores = [one.quality for one in judged if one.quality is not None]
         poor = float(np.quantile(scores, poorest)) if scores else 0.0
     findings = [
-        *_unusable(ordered),
+        *_unusable(one for one in ordered if one.file in labelled or manifest is None or not one.decoded),
         *(
             Found("missing", (file,), f"{labelled[file]['image_id']} is labelled, but not there")
             for file in sorted(absent)
@@ -187,8 +189,8 @@ def check(
         *_pairs(pairs, labelled),
         *_conflicts(pairs, labelled),
         *_leaks(pairs, labelled),
-        *_crops(ordered),
-        *_poor(ordered, poor),
+        *_crops(judged),
+        *_poor(judged, poor),
     ]
     order = list(KINDS)
     return Check(root, manifest, ordered, sorted(findings, key=lambda found: (order.index(found.kind), found.files)))
@@ -205,7 +207,8 @@ def photographs_below(root: Path) -> list[Path]:
     )
 
 
-def _relative(root: Path, path: Path) -> str:
+def relative(root: Path, path: Path) -> str:
+    """A file's path from the folder that is checked, or as it is where it lies elsewhere."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
@@ -214,7 +217,7 @@ def _labelled(root: Path, manifest: Manifest | None) -> dict[str, dict[str, Any]
     if manifest is None:
         return {}
     rows: list[dict[str, Any]] = manifest.table.to_dict("records")  # type: ignore[assignment]
-    return {_relative(root, manifest.file(row["path"])): row for row in rows}
+    return {relative(root, manifest.file(row["path"])): row for row in rows}
 
 
 def _died(file: str) -> Examined:
@@ -231,7 +234,7 @@ def _orphans(files: Iterable[str], labelled: dict[str, dict[str, Any]]) -> list[
         if file not in labelled:
             folders[file.rpartition("/")[0] or "."].append(file)
     return [
-        Found("orphan", tuple(inside), f"{len(inside)} photographs in {folder!r} have no label")
+        Found("orphan", tuple(inside), f"{len(inside)} files in {folder!r} have no label")
         for folder, inside in folders.items()
     ]
 
@@ -243,11 +246,11 @@ def _pairs(pairs: Iterable[Pair], labelled: dict[str, dict[str, Any]]) -> list[F
         if pair.kind == "same-eye":
             patients = [labelled.get(file, {}).get("patient_id") for file in files]
             if pd.isna(patients).any() or patients[0] != patients[1]:
-                what = "show one eye; give them one patient_id, so that no split separates them"
-                found.append(Found("same-eye", files, f"{what} (correlation {pair.correlation:.3f})"))
+                what = f"show one eye (correlation {pair.correlation:.3f}): give them one patient_id"
+                found.append(Found("same-eye", files, what))
         else:
-            what = "identical to the byte" if pair.kind == "identical" else "the same photograph in two files"
-            found.append(Found(pair.kind, files, f"{what} (correlation {pair.correlation:.3f})"))
+            copy = f"the same photograph in two files (correlation {pair.correlation:.3f})"
+            found.append(Found(pair.kind, files, "identical to the byte" if pair.kind == "identical" else copy))
     return found
 
 

@@ -8,10 +8,13 @@ from typing import Final
 import cv2
 import pandas as pd
 import simplejpeg
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from retinagrade.datasets.check import KINDS, Check, Found
 from retinagrade.datasets.clean import clean
-from retinagrade.errors import ImageError
+from retinagrade.errors import ImageError, UsageError
 from retinagrade.files import write_json, write_text
 from retinagrade.images.read import read_photograph
 from retinagrade.pages import render_page
@@ -47,16 +50,54 @@ def write_check(check: Check, out: Path) -> Path:
     return out / "check.html"
 
 
-def write_cleaned(check: Check, out: Path) -> tuple[Path, pd.DataFrame]:
+def write_cleaned(check: Check, out: Path) -> pd.DataFrame:
     """Writes the cleaned ``manifest.csv``, and ``left_out.csv`` with what it leaves out and why.
 
     Returns:
-        The manifest's place, and the table of what was left out.
+        What was left out: columns ``image_id``, ``file``, ``kind``, ``why``.
+
+    Raises:
+        UsageError: The data set has no labels, so there is no manifest to clean.
     """
-    manifest, left_out = clean(check, out)
+    if check.manifest is None:
+        raise UsageError(f"{check.root} has no labels in a known layout: there is no manifest to clean")
+    manifest, left_out = clean(check.manifest, check, out)
     manifest.write(out / "manifest.csv")
     _write_table(left_out, out / "left_out.csv")
-    return out / "manifest.csv", left_out
+    return left_out
+
+
+def findings_table(check: Check) -> RenderableType:
+    """What was found, by kind, with the first files of each; and what the data set holds."""
+    about = Table("", "", show_header=False, box=None)
+    about.add_row("files", str(len(check.examined)))
+    if check.manifest is not None:
+        about.add_row("grades", ", ".join(f"{grade}: {count}" for grade, count in check.grades().items() if count))
+        baseline = check.majority_baseline()
+        about.add_row("always the most frequent grade", "–" if baseline is None else f"right in {baseline:.1%}")
+    about.add_row("sizes", _first(check.sizes()))
+    about.add_row("cameras", f"{len(check.cameras())} shapes of the field of view")
+    table = Table("findings", "what", "for example")
+    for kind, meaning in KINDS.items():
+        if found := check.of_kind(kind):
+            table.add_row(str(len(found)), meaning, "\n".join(_example(one) for one in found[:5]))
+    return Group(about, table if check.findings else Text("nothing needs attention", style="green"))
+
+
+def _example(found: Found) -> str:
+    if found.kind == "orphan":
+        return found.message
+    return f"{', '.join(_short(file) for file in found.files[:2])}: {found.message}"
+
+
+def _short(file: str) -> str:
+    first, *rest = file.split("/")
+    return f"{first}/…/{rest[-1]}" if len(rest) > 1 else file
+
+
+def _first(counts: dict[str, int]) -> str:
+    shown = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:4])
+    return f"{shown}, …" if len(counts) > 4 else shown
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.check import Check
+from retinagrade.datasets.check import Check, relative
 from retinagrade.manifest import Manifest
 
 REASONS: Final = {
@@ -22,7 +22,7 @@ REASONS: Final = {
 """Why a photograph is left out, by the kind of finding; what is graver comes first."""
 
 
-def clean(check: Check, place: Path) -> tuple[Manifest, pd.DataFrame]:
+def clean(manifest: Manifest, check: Check, place: Path) -> tuple[Manifest, pd.DataFrame]:
     """Leaves out of a manifest what would make results wrong.
 
     Left out are photographs that can't be used or are not there; all copies of one photograph that have different
@@ -30,15 +30,15 @@ def clean(check: Check, place: Path) -> tuple[Manifest, pd.DataFrame]:
     test set; and of other copies all but the first. Doubtful crops and poor photographs stay: a person decides.
 
     Args:
-        check: A check of a labelled data set.
+        manifest: The data set's labels.
+        check: What was found in it.
         place: The folder that the cleaned manifest will be written to; its paths start there.
 
     Returns:
         The cleaned manifest, and what was left out: columns ``image_id``, ``file``, ``kind``, ``why``.
     """
-    assert check.manifest is not None
-    table = check.manifest.table
-    files = [_file(check, path) for path in table["path"]]
+    table = manifest.table
+    files = [relative(check.root, manifest.file(path)) for path in table["path"]]
     by_file = dict(zip(files, table["split"], strict=True))
     reasons: dict[str, str] = {}
     for kind in REASONS:
@@ -48,8 +48,7 @@ def clean(check: Check, place: Path) -> tuple[Manifest, pd.DataFrame]:
     kept = [file not in reasons for file in files]
     cleaned = table[kept].reset_index(drop=True)
     cleaned["path"] = [
-        os.path.relpath(check.manifest.file(path).resolve(), place.resolve()).replace(os.sep, "/")
-        for path in cleaned["path"]
+        os.path.relpath(manifest.file(path).resolve(), place.resolve()).replace(os.sep, "/") for path in cleaned["path"]
     ]
     left_out = pd.DataFrame(
         [
@@ -60,12 +59,6 @@ def clean(check: Check, place: Path) -> tuple[Manifest, pd.DataFrame]:
         columns=["image_id", "file", "kind", "why"],
     )
     return Manifest(cleaned, place), left_out
-
-
-def _file(check: Check, path: str) -> str:
-    assert check.manifest is not None
-    whole = check.manifest.file(path)
-    return whole.relative_to(check.root).as_posix() if whole.is_relative_to(check.root) else whole.as_posix()
 
 
 def _losers(kind: str, files: list[str], splits: dict[str, str], gone: dict[str, str]) -> list[str]:

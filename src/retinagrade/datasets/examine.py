@@ -26,7 +26,8 @@ class Examined:
         bytes: Its size; 0 where it can't be read.
         sha256: Digest of its bytes, hexadecimal; ``None`` where it can't be read.
         reason: Why it can't be used; ``None`` where it can.
-        width: Width of the photograph in pixels, as it is stored; 0 where it can't be used.
+        decoded: Whether it is a picture at all, of a fundus or not.
+        width: Width of the photograph in pixels, as it is stored; 0 where it is no picture.
         height: Height, in pixels.
         crop: Confidence of the field of view, 0 to 1.
         method: How the field of view was found.
@@ -41,6 +42,7 @@ class Examined:
     bytes: int = 0
     sha256: str | None = None
     reason: str | None = None
+    decoded: bool = False
     width: int = 0
     height: int = 0
     crop: float | None = None
@@ -70,6 +72,7 @@ def examine(file: str, root: Path) -> Examined:
     try:
         width, height = photograph_size(path)
         photograph = read_photograph(path, _ENOUGH)
+        found = replace(found, decoded=True, width=width, height=height)
         fov = find_field_of_view(photograph)
     except ImageError as error:
         return replace(found, reason=str(error).removeprefix(f"{path}: "))
@@ -78,8 +81,6 @@ def examine(file: str, root: Path) -> Examined:
     shares = (fov.width / photograph.shape[1], fov.height / photograph.shape[0], radius / photograph.shape[1])
     return replace(
         found,
-        width=width,
-        height=height,
         crop=fov.confidence,
         method=fov.method,
         framing=" ".join(f"{share:.2f}" for share in shares),

@@ -9,6 +9,7 @@ from typing import Final
 from retinagrade.datasets.aptos import is_aptos, read_aptos
 from retinagrade.datasets.ddr import is_ddr, read_ddr
 from retinagrade.datasets.deepdrid import is_deepdrid, read_deepdrid
+from retinagrade.datasets.dicom import is_dicom_folder, read_dicom_folder
 from retinagrade.datasets.eyepacs import is_eyepacs, read_eyepacs
 from retinagrade.datasets.folders import KNOWN, is_folders, read_folders
 from retinagrade.datasets.idrid import is_idrid, read_idrid
@@ -34,6 +35,7 @@ _DETECT: Final = {
         is_table,
         f"a manifest CSV or Parquet file, or a folder with {' or '.join(NAMES)} that has columns image_id and path",
     ),
+    "dicom": (is_dicom_folder, "DICOM files in any folders, where nothing else fits"),
 }
 _READ: Final[Mapping[str, Callable[[Path, bool], Manifest]]] = {
     "idrid": read_idrid,
@@ -43,6 +45,7 @@ _READ: Final[Mapping[str, Callable[[Path, bool], Manifest]]] = {
     "ddr": read_ddr,
     "deepdrid": read_deepdrid,
     "table": read_table,
+    "dicom": lambda source, complete: read_dicom_folder(source),
 }
 LAYOUTS: Final = tuple(_DETECT)
 """Names of the known layouts."""
@@ -87,7 +90,9 @@ def read_source(
 
 
 def _detect(source: Path) -> str:
-    fitting = [name for name, (fits, _) in _DETECT.items() if fits(source)]
+    fitting = [name for name, (fits, _) in _DETECT.items() if name != "dicom" and fits(source)]
+    if not fitting and is_dicom_folder(source):
+        return "dicom"  # labels beside DICOM files make them another layout's
     if source.is_file() or fitting in ([], ["folders"]):
         refuse_messidor1(source)
     if not fitting:

@@ -11,6 +11,8 @@ from retinagrade.images.fov import FieldOfView, crop_square
 
 HASH_SIDE: Final = 16
 HASH_BITS: Final = HASH_SIDE**2
+BLOCK: Final = 4_000_000
+"""Pairs that are compared at a time."""
 _THUMBNAIL_SIDE: Final = 96
 
 
@@ -56,7 +58,7 @@ def close_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
         Rows (P, 2) of ``hashes``, the smaller one first, in ascending order.
     """
     found = [np.zeros((0, 2), np.int64)]
-    block = max(1, 4_000_000 // max(1, len(hashes)))
+    block = max(1, BLOCK // max(1, len(hashes)))
     for start in range(0, len(hashes), block):
         differing = np.zeros((min(block, len(hashes) - start), len(hashes) - start), np.uint16)
         for word in range(hashes.shape[1]):

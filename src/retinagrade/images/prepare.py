@@ -80,20 +80,22 @@ def _side(fov: FieldOfView, settings: Settings) -> int:
 
 
 def _fit(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.ndarray:
-    """The square around, or in, the field of view at the size that is asked for; pads what is small already."""
+    """The square around, or in, the field of view at the size that is asked for."""
     size = settings.size
     if settings.square == "crop":
-        return _resize(crop_square(photograph, fov, "crop"), (size, size))
+        square = crop_square(photograph, fov, "crop")
+        return cv2.resize(square, (size, size), interpolation=_interpolation(square.shape[0] / size))
+    # Resized before it is padded: fewer pixels are copied.
     box = photograph[fov.y : fov.y + fov.height, fov.x : fov.x + fov.width]
-    width, height = (max(1, round(length * size / fov.side)) for length in (fov.width, fov.height))
-    square = np.zeros((size, size, *photograph.shape[2:]), photograph.dtype)
-    top, left = (size - height) // 2, (size - width) // 2
-    square[top : top + height, left : left + width] = _resize(box, (width, height))
-    return square
+    scale = size / fov.side
+    resized = cv2.resize(box, None, fx=scale, fy=scale, interpolation=_interpolation(1 / scale))[:size, :size]
+    top, left = (size - resized.shape[0]) // 2, (size - resized.shape[1]) // 2
+    padded = np.zeros((size, size, *photograph.shape[2:]), photograph.dtype)
+    padded[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    return padded
 
 
-def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    ratio = pixels.shape[1] / size[0]
-    if ratio >= 2:
-        return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if ratio >= 1 else cv2.INTER_CUBIC)
+def _interpolation(shrinking: float) -> int:
+    if shrinking >= 2:
+        return cv2.INTER_AREA
+    return cv2.INTER_LINEAR if shrinking >= 1 else cv2.INTER_CUBIC

@@ -10,11 +10,11 @@ import numpy as np
 
 from retinagrade.images.fov import FieldOfView, crop_square
 
-SIDE: Final = 300
+SIDE: Final = 200
 """Side, in pixels, of the copy of the field of view that is judged, so that the photograph's size doesn't matter."""
 POOR: Final = 0.5
 """Score under which a reason counts."""
-_RIM: Final = 21
+_RIM: Final = 15
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,23 @@ def assess_quality(photograph: np.ndarray, fov: FieldOfView) -> Quality:
     scores = {
         "dark": _rising(float(luminance.mean()), middle=32, width=4),
         "over-exposed": _falling(float(np.mean(luminance > 190)), middle=0.15, width=0.03),
-        "blurred": _rising(float(np.log(fine / middle)), middle=-0.6, width=0.06) if middle > 0 else 0.0,
+        "blurred": _rising(float(np.log(fine / middle)), middle=-0.5, width=0.09) if middle > 0 else 0.0,
         "field of view cut": _rising(_visible(fov, photograph.shape[1]), middle=0.7, width=0.04),
-        "not a fundus photograph": min(
-            _rising(float(retinal), middle=0.75, width=0.05),
-            _rising(fov.confidence, middle=0.93, width=0.02),
-            _falling(middle / max(1.0, float(green.mean())), middle=0.075, width=0.006),
-        ),
+        "not a fundus photograph": min(_shape_and_hue(float(retinal), fov), _texture(middle, float(green.mean()))),
     }
     return Quality(min(scores.values()), scores)
+
+
+def _shape_and_hue(retinal: float, fov: FieldOfView) -> float:
+    """Where there is a disc, its shape tells as well; without one, all pixels must have a retina's hue."""
+    if fov.method == "full-frame":
+        return _rising(retinal, middle=0.95, width=0.01)
+    return min(_rising(retinal, middle=0.75, width=0.05), _rising(fov.confidence, middle=0.88, width=0.015))
+
+
+def _texture(detail: float, brightness: float) -> float:
+    """Everyday scenes have several times the contrast of a retina."""
+    return _falling(detail / max(1.0, brightness), middle=0.075, width=0.006)
 
 
 def _fit(square: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ _FORMATS: Final[dict[bytes, type[ImageFile.ImageFile]]] = {
     b"BM": BmpImageFile,
 }
 _PLAIN: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", "PA", "RGBA"})
+_EXIF, _HEADERS = b"Exif\0\0", 1 << 20
 _WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 256, 257, 258, 262, 274
 
 
@@ -131,6 +132,8 @@ def _bits(image: Image.Image) -> int | None:
 
 
 def _jpeg_orientation(data: bytes) -> int:
+    if data.find(_EXIF, 0, _HEADERS) < 0:  # Pillow would take longer to find out
+        return 1
     try:
         return _orientation(JpegImageFile(io.BytesIO(data)))
     except Exception:  # whatever is wrong with its header, the JPEG has been decoded strictly

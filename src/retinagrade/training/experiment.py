@@ -48,7 +48,8 @@ class TrainingSettings(_Settings):
     """How the network is trained.
 
     Attributes:
-        balance: Photographs drawn of every grade each epoch, or nothing to take all as they are.
+        balance: Photographs drawn of every grade each epoch, ``square-root`` or ``inverse-frequency``, or nothing to
+            take all as they are.
         epochs: Most epochs to train.
         batch_size: Photographs a step.
         optimizer: ``adam`` (the report's) or ``adamw``.
@@ -62,7 +63,7 @@ class TrainingSettings(_Settings):
             float32 on processors.
     """
 
-    balance: PositiveInt | None = None
+    balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: Literal["adam", "adamw"]

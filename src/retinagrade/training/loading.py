@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from retinagrade.datasets.balance import balance
+from retinagrade.datasets.balance import Balance, balance
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import augment
@@ -71,9 +71,9 @@ class Photographs(Dataset[tuple[np.ndarray, int, str]]):
 class EpochSampler(Sampler[Draw]):
     """The order of one epoch: shuffled, balanced when asked. Lightning calls ``set_epoch`` before each epoch."""
 
-    def __init__(self, grades: np.ndarray, per_grade: int | None, seed: int) -> None:
-        """Args: ``grades`` (N,) int, photographs ``per_grade`` (report §2.5) or ``None`` for all, ``seed``."""
-        self.grades, self.per_grade, self.seed = grades, per_grade, seed
+    def __init__(self, grades: np.ndarray, how: Balance | None, seed: int) -> None:
+        """Args: ``grades`` (N,) int, ``how`` to balance them (report §2.5) or ``None`` for all, ``seed``."""
+        self.grades, self.how, self.seed = grades, how, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -95,8 +95,8 @@ class EpochSampler(Sampler[Draw]):
     def _rows(self) -> np.ndarray:
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = np.arange(len(self.grades))
-        if self.per_grade is not None:
-            rows = balance(self.grades, self.per_grade, rng)
+        if self.how is not None:
+            rows = balance(self.grades, self.how, rng)
         return rng.permutation(rows)
 
 

@@ -1,0 +1,80 @@
+"""Does quality separate real photographs from degraded copies and from other pictures?
+
+    python benchmarks/quality.py IDRID_FOLDER
+
+Prints the share of photographs that are flagged as they are, and the area under the ROC curve for each degradation: 1
+where every degraded copy scores below every photograph. Other pictures are those that scikit-image brings along
+(pip install scikit-image).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from retinagrade.datasets.layouts import read_source
+from retinagrade.errors import ImageError
+from retinagrade.images.fov import find_field_of_view
+from retinagrade.images.quality import POOR, assess_quality
+from retinagrade.images.read import read_photograph
+
+DEGRADATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "blurred, sigma 1 % of the height": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 0.01 * pixels.shape[0]),
+    "blurred, sigma 2 % of the height": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 0.02 * pixels.shape[0]),
+    "a quarter of the light": lambda pixels: (pixels * 0.25).astype(np.uint8),
+    "an eighth of the light": lambda pixels: (pixels * 0.125).astype(np.uint8),
+    "two and a half times the light": lambda pixels: np.clip(pixels * 2.5, 0, 255).astype(np.uint8),
+    "four times the light": lambda pixels: np.clip(pixels * 4.0, 0, 255).astype(np.uint8),
+    "left half only": lambda pixels: np.ascontiguousarray(pixels[:, : pixels.shape[1] // 2]),
+    "upper left 60 %": lambda pixels: np.ascontiguousarray(
+        pixels[: int(0.6 * pixels.shape[0]), : int(0.6 * pixels.shape[1])]
+    ),
+}
+OTHERS = (
+    "astronaut brick camera cell chelsea clock coffee coins colorwheel grass gravel hubble_deep_field "
+    "immunohistochemistry logo moon page rocket text"
+).split()
+
+
+def other_pictures() -> Iterator[np.ndarray]:
+    """Everyday pictures as RGB."""
+    from skimage import data
+
+    for name in OTHERS:
+        pixels = np.asarray(getattr(data, name)())
+        yield np.ascontiguousarray(np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels[..., :3]).astype(np.uint8)
+
+
+def score(pixels: np.ndarray) -> float:
+    """Quality; 0 where no field of view is found."""
+    try:
+        return assess_quality(pixels, find_field_of_view(pixels)).score
+    except ImageError:
+        return 0.0
+
+
+def main() -> None:
+    """Measures and prints."""
+    manifest = read_source(Path(sys.argv[1]))
+    clean, degraded = [], defaultdict(list)
+    for path in manifest.table["path"]:
+        pixels = read_photograph(manifest.file(path))
+        clean.append(score(pixels))
+        for name, degrade in DEGRADATIONS.items():
+            degraded[name].append(score(degrade(pixels)))
+    degraded["no fundus at all"] = [score(pixels) for pixels in other_pictures()]
+    flagged = np.mean(np.array(clean) < POOR)
+    print(f"{len(clean)} photographs as they are: {flagged:.1%} flagged")
+    for name, scores in {**degraded, "all of them": sum(degraded.values(), [])}.items():
+        auc = roc_auc_score([0] * len(clean) + [1] * len(scores), [-value for value in [*clean, *scores]])
+        print(f"{name:36} AUC {auc:.4f}, {np.mean(np.array(scores) < POOR):.0%} flagged")
+
+
+if __name__ == "__main__":
+    main()

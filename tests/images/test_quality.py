@@ -1,0 +1,79 @@
+"""Quality says what is wrong, only when it is, and the same of a photograph at any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
+from retinagrade.grades import Grade
+from retinagrade.images.fov import find_field_of_view
+from retinagrade.images.quality import Quality, assess_quality
+from retinagrade.images.read import read_photograph
+
+
+def photograph(seed: int, size: int = 600) -> np.ndarray:
+    shared = np.random.default_rng((seed, 9))
+    camera = Camera(cut=0.0, notch=False, radius=0.48, tint=np.ones(3))
+    return draw_photograph(
+        np.random.default_rng(seed), Grade(seed % 5), False, size, Complexion.draw(shared), camera
+    ).pixels
+
+
+def assess(pixels: np.ndarray) -> Quality:
+    return assess_quality(pixels, find_field_of_view(pixels))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_good_photographs_pass(seed: int) -> None:
+    quality = assess(photograph(seed))
+    assert quality.reasons == []
+    assert quality.score == min(quality.scores.values()) >= 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_wrong_is_named(seed: int) -> None:
+    good = photograph(seed)
+    assert "dark" in assess((good * 0.12).astype(np.uint8)).reasons
+    assert "over-exposed" in assess(np.clip(good * 6.0, 0, 255).astype(np.uint8)).reasons
+    assert "blurred" in assess(cv2.GaussianBlur(good, (0, 0), 9)).reasons
+    assert "field of view cut" in assess(np.ascontiguousarray(good[:, :420])).reasons
+    assert "not a fundus photograph" in assess(np.ascontiguousarray(good[..., ::-1])).reasons
+    noise = np.random.default_rng(seed).integers(0, 255, (300, 400, 3), np.uint8)
+    assert "not a fundus photograph" in assess(noise).reasons
+
+
+def test_worse_is_never_better() -> None:
+    good = photograph(1)
+    blurred = [assess(cv2.GaussianBlur(good, (0, 0), sigma)).scores["blurred"] for sigma in (1, 3, 5, 8, 12)]
+    assert blurred == sorted(blurred, reverse=True)
+    dark = [assess((good * factor).astype(np.uint8)).scores["dark"] for factor in (1, 0.6, 0.4, 0.25, 0.12)]
+    assert dark == sorted(dark, reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_size_does_not_matter(seed: int) -> None:
+    large = photograph(seed, size=1800)
+    scores = [
+        assess(cv2.resize(large, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)).scores
+        for factor in (0.3, 0.5, 1)
+    ]
+    for name in scores[0]:
+        assert np.ptp([one[name] for one in scores]) <= 0.05
+
+
+def test_real_photographs_pass_and_their_size_does_not_matter(idrid: Path) -> None:
+    full = sorted((idrid.parent / "idrid-fullsize").glob("*.jpg"))
+    if not full:
+        pytest.skip("no photographs at full size beside idrid")
+    for path in full:
+        whole = read_photograph(path)
+        scores = [assess(whole).score]
+        for width in (2144, 1072, 512):
+            height = round(width * whole.shape[0] / whole.shape[1])
+            scores.append(assess(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)).score)
+        assert np.ptp(scores) <= 0.05, path
+        assert scores[0] > 0.5
