@@ -18,6 +18,7 @@ from tests.datasets.public_trees import (
     write_messidor2,
     write_retinamnist,
 )
+from tests.images.dicom_files import write_dicom
 
 
 def write_table(folder: Path) -> Path:
@@ -105,7 +106,7 @@ def test_a_table_whose_photographs_are_not_there(tmp_path: Path) -> None:
 
 
 def test_dicom_files_are_a_layout_of_their_own_only_without_labels(tmp_path: Path) -> None:
-    write_dicom(tmp_path / "export" / "a.dcm")
+    write_dicom(tmp_path / "export" / "a.dcm", bytes(60 * 90 * 3), (60, 90))
     assert read_source(tmp_path).table["image_id"].tolist() == ["export/a"]
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,export/a.dcm,3\n")
     assert read_source(tmp_path).table["grade"].tolist() == [3]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split_prepared
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ImageError, LayoutError, UsageError
-from retinagrade.images.fov import detect_and_crop
+from retinagrade.images.fov import crop_square, detect_and_crop, find_field_of_view
 from retinagrade.images.prepare import Settings, prepare_photograph
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -179,6 +180,41 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
         preparation_settings(tmp_path)
 
 
+def test_a_file_that_vanishes_midway_is_named(source: Path, tmp_path: Path) -> None:
+    table = read_source(source).table
+    table.loc[3, "path"] = "photographs/gone.jpg"
+    result = prepare(Manifest(table, source), tmp_path / "set", size=64, workers=2)
+    assert result.prepared == 23
+    assert [(outcome.image_id, "can't be read" in str(outcome.reason)) for outcome in result.failed] == [
+        (table["image_id"][3], True)
+    ]
+
+
+@pytest.mark.parametrize("contrast", ["clahe", "graham"])
+def test_contrast_leaves_the_outside_black_and_raises_the_inside(
+    source: Path, tmp_path: Path, contrast: Literal["clahe", "graham"]
+) -> None:
+    for path in sorted((source / "photographs").iterdir())[:4]:
+        plain, fov, _ = prepare_photograph(path, Settings(128))
+        raised, _, _ = prepare_photograph(path, Settings(128, contrast))
+        assert not raised[:2, :2].any()
+        middle = slice(40, 88), slice(40, 88), 1
+        assert raised[middle].std() > 1.3 * plain[middle].std()
+        if contrast == "graham":
+            assert abs(float(raised[middle].mean()) - 128) < 12
+        assert fov.confidence > 0.9
+
+
+def test_square_by_cropping_is_the_reports(source: Path) -> None:
+    for path in sorted((source / "photographs").iterdir())[:8]:
+        padded, fov, _ = prepare_photograph(path, Settings(96))
+        cropped, _, _ = prepare_photograph(path, Settings(96, square="crop"))
+        assert cropped.shape == padded.shape
+        flat = fov.width != fov.height
+        assert (not padded[:3, 40:56].any()) >= flat
+        assert cropped[2, 40:56].max() > 20
+
+
 @pytest.mark.parametrize("size", [64, 100, 256, 500])
 def test_reduced_decoding_costs_no_detail(tmp_path: Path, size: int) -> None:
     synthesize(tmp_path, count=1, size=900, seed=3, workers=1)
@@ -189,6 +225,21 @@ def test_reduced_decoding_costs_no_detail(tmp_path: Path, size: int) -> None:
     assert np.abs(square.astype(int) - full.astype(int)).mean() < 4
     if size <= 256:
         assert height < 900
+
+
+def test_reduced_decoding_equals_full_decoding_on_real_photographs(idrid: Path) -> None:
+    full = sorted((idrid.parent / "idrid-fullsize").glob("*.jpg"))
+    if not full:
+        pytest.skip("no photographs at full size beside idrid")
+    for path in full:
+        square, fov, (_, width) = prepare_photograph(path, Settings(512))
+        whole = read_photograph(path)
+        found = find_field_of_view(whole)
+        assert width < whole.shape[1]
+        for edge in ("x", "y", "width", "height"):
+            assert abs(getattr(fov, edge) / width - getattr(found, edge) / whole.shape[1]) < 0.005
+        expected = cv2.resize(crop_square(whole, found), (512, 512), interpolation=cv2.INTER_AREA)
+        assert np.abs(square.astype(int) - expected.astype(int)).mean() < 2
 
 
 def test_all_real_photographs_are_prepared(idrid: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def _numbers(counts: np.ndarray, how: Balance) -> np.ndarray:
         return np.full(len(counts), how)
     shares = counts ** _POWERS[how]
     exact = shares / shares.sum() * counts.sum()
-    numbers = np.floor(exact).astype(int)
+    numbers: np.ndarray = np.floor(exact).astype(int)
     largest = np.argsort(numbers - exact, kind="stable")[: counts.sum() - numbers.sum()]
     numbers[largest] += 1  # the largest remainders take what rounding down has left
     return numbers

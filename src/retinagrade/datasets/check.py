@@ -25,16 +25,16 @@ from retinagrade.manifest import Manifest
 KINDS: Final = {
     "unusable": "files that can't be used",
     "missing": "labels without a photograph",
-    "orphan": "photographs without a label",
-    "identical": "copies, identical to the byte",
-    "copy": "copies, encoded or sized differently",
     "conflict": "copies with different grades",
     "leak": "copies or patients in more than one split",
+    "identical": "copies, identical to the byte",
+    "copy": "copies, encoded or sized differently",
     "same-eye": "two photographs of one eye that no patient_id joins",
     "crop": "fields of view to look at",
     "quality": "photographs that may not be gradable",
+    "orphan": "folders with files that have no label",
 }
-"""Kinds of findings and what they are, the gravest reasons for wrong results among them."""
+"""Kinds of findings and what they are, the gravest first."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""How fast are photographs prepared? Ratios from one run, each figure the best of several rounds.
+
+    python benchmarks/prepare.py FOLDER [SIZE]
+
+FOLDER holds photographs at full size, best those of one camera. Compared, side by side and in one process each:
+
+* ``prepare_photograph``: reduced decoding, field of view, crop, resize;
+* the report's recipe: full decoding, fixed threshold, bounding rectangle, square, resize, with OpenCV;
+* the bare decoding of a JPEG at the reduced scale, with OpenCV and with simplejpeg;
+* B. Graham's recipe of 2015: full decoding, radius from the middle row, resize, local average subtracted;
+* ``retinalysis-fundusprep``, where it is installed.
+
+Then the whole ``prepare`` with one worker and with two, and the memory that a worker takes at most.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+
+from retinagrade.datasets.prepare import prepare
+from retinagrade.images.fov import crop_square, find_field_of_view
+from retinagrade.images.prepare import Settings, prepare_photograph
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+
+ROUNDS = 4
+
+
+def report_recipe(path: Path, size: int) -> np.ndarray:
+    """Report §2.1, as its code does it."""
+    photograph = cv2.imread(str(path))
+    grey = cv2.cvtColor(photograph, cv2.COLOR_BGR2GRAY)
+    _, lit = cv2.threshold(grey, 10, 255, cv2.THRESH_BINARY)
+    x, y, width, height = cv2.boundingRect(lit)
+    box = photograph[y : y + height, x : x + width]
+    side = min(width, height)
+    top, left = (height - side) // 2, (width - side) // 2
+    return cv2.resize(box[top : top + side, left : left + side], (size, size))
+
+
+def graham_recipe(path: Path, size: int) -> np.ndarray:
+    """B. Graham's published preprocessing script, with a radius of half the size."""
+    photograph = cv2.imread(str(path))
+    middle = photograph[photograph.shape[0] // 2].sum(1)
+    radius = (middle > middle.mean() / 10).sum() / 2
+    scale = size / 2 / radius
+    small = cv2.resize(photograph, (0, 0), fx=scale, fy=scale)
+    mask = np.zeros(small.shape)
+    centre = small.shape[1] // 2, small.shape[0] // 2
+    cv2.circle(mask, centre, int(size / 2 * 0.9), (1, 1, 1), -1, 8, 0)
+    blurred = cv2.GaussianBlur(small, (0, 0), size / 2 / 30)
+    return cv2.addWeighted(small, 4, blurred, -4, 128) * mask + 128 * (1 - mask)
+
+
+def fundusprep_recipe() -> Callable[[Path, int], object] | None:
+    """The same job done by retinalysis-fundusprep, or nothing where it isn't installed."""
+    if importlib.util.find_spec("rtnls_fundusprep") is None:
+        return None
+    from rtnls_fundusprep.mask_extraction import get_cfi_bounds
+
+    def run(path: Path, size: int) -> object:
+        photograph = cv2.imread(str(path))[..., ::-1]
+        return get_cfi_bounds(photograph).crop(size)
+
+    return run
+
+
+def side_by_side(recipes: dict[str, Callable[[Path], object]], paths: list[Path]) -> dict[str, float]:
+    """Milliseconds a photograph of every recipe, by turns, so that whatever slows the machine down slows all."""
+    best = dict.fromkeys(recipes, float("inf"))
+    for _ in range(ROUNDS):
+        for name, recipe in recipes.items():
+            start = time.perf_counter()
+            for path in paths:
+                recipe(path)
+            best[name] = min(best[name], 1000 * (time.perf_counter() - start) / len(paths))
+    return best
+
+
+def fidelity(paths: list[Path], size: int) -> tuple[float, float]:
+    """Largest mean difference of pixels, in grey levels, and of the crop's edges, in widths, from full decoding."""
+    pixels, edges = [], []
+    for path in paths:
+        square, fov, (_, width) = prepare_photograph(path, Settings(size))
+        whole = read_photograph(path)
+        found = find_field_of_view(whole)
+        expected = cv2.resize(crop_square(whole, found), (size, size), interpolation=cv2.INTER_AREA)
+        pixels.append(float(np.abs(square.astype(int) - expected.astype(int)).mean()))
+        for edge in ("x", "y", "width", "height"):
+            edges.append(abs(getattr(fov, edge) / width - getattr(found, edge) / whole.shape[1]))
+    return max(pixels), max(edges)
+
+
+def whole_sets(paths: list[Path], size: int, copies: int) -> dict[int, float]:
+    """Seconds that ``prepare`` takes for many photographs, by workers."""
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [(f"{copy}-{path.stem}", str(path)) for copy in range(copies) for path in paths]
+        manifest = Manifest.from_table(pd.DataFrame(rows, columns=["image_id", "path"]), Path(folder), "benchmark")
+        for workers in (1, 2):
+            out = Path(folder) / str(workers)
+            start = time.perf_counter()
+            prepare(manifest, out, size=size, workers=workers)
+            seconds[workers] = time.perf_counter() - start
+            shutil.rmtree(out)
+    return seconds
+
+
+def main() -> None:
+    """Measures and prints."""
+    cv2.setNumThreads(1)
+    paths = sorted(path for path in Path(sys.argv[1]).iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
+    size = int(sys.argv[2]) if len(sys.argv) > 2 else 512
+    recipes: dict[str, Callable[[Path], object]] = {
+        "prepare_photograph": lambda path: prepare_photograph(path, Settings(size)),
+        "the report's recipe": lambda path: report_recipe(path, size),
+        "bare decoding at a quarter, OpenCV": lambda path: cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4),
+        "bare decoding at a quarter, simplejpeg": lambda path: simplejpeg.decode_jpeg(
+            path.read_bytes(), "RGB", min_height=size, min_width=size, min_factor=1
+        ),
+        "Graham's recipe of 2015": lambda path: graham_recipe(path, size),
+        "prepare_photograph with Graham's contrast": lambda path: prepare_photograph(path, Settings(size, "graham")),
+    }
+    if (fundusprep := fundusprep_recipe()) is not None:
+        recipes["retinalysis-fundusprep"] = lambda path: fundusprep(path, size)
+    height, width = read_photograph(paths[0]).shape[:2]
+    print(f"{len(paths)} photographs of {width} × {height} to {size} px, one process, best of {ROUNDS} rounds")
+    milliseconds = side_by_side(recipes, paths)
+    ours = milliseconds["prepare_photograph"]
+    for name, value in milliseconds.items():
+        print(f"{name:44}{value:8.1f} ms {value / ours:8.2f} ×")
+    pixels, edges = fidelity(paths, size)
+    print(f"against full decoding: pixels differ by {pixels:.2f} grey levels at most on average, edges by {edges:.2%}")
+    seconds = whole_sets(paths, size, copies=10)
+    print(f"prepare, {10 * len(paths)} photographs: one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s", end="")
+    print(f" ({seconds[1] / seconds[2]:.2f} ×)")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"most memory of a worker: {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""A check names everything that is wrong with a data set, and nothing that isn't."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from markupsafe import escape
+
+from retinagrade.datasets.check import KINDS, Check, check
+from retinagrade.datasets.check_files import write_check, write_cleaned
+from retinagrade.datasets.clean import clean
+from retinagrade.datasets.layouts import read_source
+from retinagrade.datasets.synthetic.patients import synthesize
+from retinagrade.errors import UsageError
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def clean_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve photographs of six patients in which nothing is wrong."""
+    folder = tmp_path_factory.mktemp("clean")
+    synthesize(folder, count=12, size=320, seed=4, workers=1)
+    return folder
+
+
+@pytest.fixture
+def broken(clean_set: Path, tmp_path: Path) -> Path:
+    """The same with one problem of every kind."""
+    folder = tmp_path / "broken"
+    shutil.copytree(clean_set, folder)
+    photographs = folder / "photographs"
+    table = Manifest.read(folder / "labels.csv").table.assign(split="train")
+    table.loc[table["patient_id"] == "00005", "split"] = ["train", "test"]  # a patient on two sides
+    whole = (photographs / "00000_left.jpg").read_bytes()
+    (photographs / "00000_right.jpg").write_bytes(whole[: len(whole) // 2])  # truncated
+    (photographs / "00001_left.jpg").unlink()  # missing
+    (photographs / "nobody.jpg").write_bytes(whole)  # an orphan, and an identical copy
+    shutil.copy(photographs / "00002_left.jpg", photographs / "00002_right.jpg")  # a copy with another grade
+    table.loc[table["image_id"] == "00002_left", "grade"] = 0
+    table.loc[table["image_id"] == "00002_right", "grade"] = 3
+    smaller = cv2.resize(read_photograph(photographs / "00003_left.jpg"), (360, 240), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(photographs / "00003_right.jpg"), smaller[..., ::-1])  # a resized copy
+    table.loc[table["patient_id"] == "00003", "grade"] = 1
+    dark = read_photograph(photographs / "00004_left.jpg") * 0.12
+    cv2.imwrite(str(photographs / "00004_left.jpg"), dark[..., ::-1])  # too dark
+    square = np.zeros((320, 480, 3), np.uint8)
+    square[40:280, 60:420] = (40, 80, 150)
+    cv2.imwrite(str(photographs / "00004_right.jpg"), square)  # no disc
+    Manifest(table, folder).write(folder / "labels.csv")
+    return folder
+
+
+def run(folder: Path, **options: float) -> Check:
+    return check(folder, read_source(folder, complete=False), workers=1, **options)  # type: ignore[arg-type]
+
+
+def files_of(result: Check, kind: str) -> list[list[str]]:
+    return [[Path(file).stem for file in found.files] for found in result.of_kind(kind)]
+
+
+def test_nothing_is_wrong_with_what_is_right(clean_set: Path) -> None:
+    result = run(clean_set)
+    masks = {Path(found.files[0]).parts[0] for found in result.of_kind("orphan")}
+    assert masks == {"masks"}
+    assert [found for found in result.findings if found.kind != "orphan"] == []
+    assert sum(result.grades().values()) == 12
+    assert result.majority_baseline() == pytest.approx(max(result.grades().values()) / 12)
+    assert result.sizes()["480 × 320"] >= 12
+
+
+def test_every_problem_is_named_once(broken: Path) -> None:
+    result = run(broken)
+    assert files_of(result, "unusable") == [["00000_right"]]
+    assert "corrupt JPEG" in result.of_kind("unusable")[0].message
+    assert files_of(result, "missing") == [["00001_left"]]
+    assert ["nobody"] in files_of(result, "orphan")
+    assert files_of(result, "identical") == [["00000_left", "nobody"], ["00002_left", "00002_right"]]
+    assert files_of(result, "copy") == [["00003_left", "00003_right"]]
+    assert files_of(result, "conflict") == [["00002_left", "00002_right"]]
+    assert "00002_left has grade 0, 00002_right has grade 3" in result.of_kind("conflict")[0].message
+    assert files_of(result, "leak") == [["00005_left", "00005_right"]]
+    assert "00005_left in train, 00005_right in test" in result.of_kind("leak")[0].message
+    assert files_of(result, "crop") == [["00004_right"]]
+    assert ["00004_left"] in files_of(result, "quality")
+    assert "dark" in next(found.message for found in result.of_kind("quality") if "00004_left" in found.files[0])
+    assert {found.kind for found in result.findings} <= set(KINDS)
+
+
+def test_copies_across_splits_leak(clean_set: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(clean_set, folder)
+    table = Manifest.read(folder / "labels.csv").table.assign(patient_id=None, split="train")
+    shutil.copy(folder / "photographs" / "00000_left.jpg", folder / "photographs" / "00004_right.jpg")
+    table.loc[table["image_id"] == "00004_right", ["split", "grade"]] = ["val", table["grade"][0]]
+    Manifest(table, folder).write(folder / "labels.csv")
+    assert files_of(run(folder), "leak") == [["00000_left", "00004_right"]]
+
+
+def test_the_worst_share_can_be_asked_for(clean_set: Path) -> None:
+    assert len(run(clean_set, poorest=0.25).of_kind("quality")) == 3
+    assert len(run(clean_set, poor=0.0).of_kind("quality")) == 0
+    assert len(run(clean_set, poor=1.0).of_kind("quality")) == 12
+
+
+def test_workers_change_nothing(broken: Path) -> None:
+    manifest = read_source(broken, complete=False)
+    assert check(broken, manifest, workers=2).to_json() == check(broken, manifest, workers=1).to_json()
+
+
+def test_a_table_speaks_of_its_own_photographs_and_those_beside_them(broken: Path) -> None:
+    result = check(broken / "labels.csv", read_source(broken / "labels.csv", complete=False), workers=1)
+    assert {Path(one.file).parts[0] for one in result.examined} == {"photographs"}
+    assert files_of(result, "orphan") == [["nobody"]]
+
+
+def test_files_alone_can_be_checked(broken: Path) -> None:
+    (broken / "labels.csv").unlink()
+    result = check(broken / "photographs", None, workers=1)
+    assert result.grades() == {}
+    assert result.majority_baseline() is None
+    assert files_of(result, "unusable") == [["00000_right"]]
+    assert result.of_kind("orphan") == result.of_kind("conflict") == []
+    with pytest.raises(UsageError, match="no manifest to clean"):
+        write_cleaned(result, broken / "out")
+
+
+def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path, tmp_path: Path) -> None:
+    before = {path: hashlib.sha256(path.read_bytes()).digest() for path in broken.rglob("*") if path.is_file()}
+    result = run(broken)
+    assert result.manifest is not None
+    left_out = write_cleaned(result, tmp_path / "out")
+    assert dict(zip(left_out["image_id"], left_out["kind"], strict=True)) == {
+        "00000_right": "unusable",
+        "00001_left": "missing",
+        "00002_left": "conflict",
+        "00002_right": "conflict",
+        "00003_right": "copy",
+        "00005_left": "leak",
+    }
+    cleaned = read_source(tmp_path / "out" / "manifest.csv")
+    assert len(cleaned) == 12 - 6
+    assert all(cleaned.file(path).is_file() for path in cleaned.table["path"])
+    again = check(tmp_path / "out" / "manifest.csv", cleaned, workers=1)
+    assert {found.kind for found in again.findings} <= {
+        "orphan",
+        "identical",
+        "copy",
+        "conflict",
+        "unusable",
+        "crop",
+        "quality",
+    }
+    assert clean(cleaned, again, tmp_path / "out")[1].empty
+    assert before == {path: hashlib.sha256(path.read_bytes()).digest() for path in before}, "files were touched"
+
+
+def test_the_page_shows_what_is_wrong(broken: Path, tmp_path: Path) -> None:
+    result = run(broken)
+    page = write_check(result, tmp_path / "out").read_text(encoding="utf-8")
+    assert "not a medical device" in page
+    assert page.count("data:image/jpeg") >= 10
+    for kind, meaning in KINDS.items():
+        assert (str(escape(meaning)) in page) == bool(result.of_kind(kind))
+    answer = json.loads((tmp_path / "out" / "check.json").read_text())
+    assert answer == json.loads(json.dumps(result.to_json()))
+    findings = pd.read_csv(tmp_path / "out" / "findings.csv")
+    assert set(findings["kind"]) == {found.kind for found in result.findings}
+    files = pd.read_csv(tmp_path / "out" / "files.csv")
+    assert len(files) == len(result.examined)
+
+
+def test_the_real_tree(idrid: Path) -> None:
+    result = check(idrid, read_source(idrid, complete=False))
+    grading = [
+        files for files in (found.files for found in result.of_kind("identical")) if all(f[0] == "B" for f in files)
+    ]
+    assert sorted("/".join(Path(file).stem[-3:] for file in files) for files in grading) == [
+        "021/391", "028/327", "045/333", "073/375", "079/279",
+    ]  # fmt: skip
+    assert [[Path(file).stem[-3:] for file in found.files] for found in result.of_kind("conflict")] == [
+        ["021", "391"], ["028", "327"],
+    ]  # fmt: skip
+    across = [
+        found.files
+        for kind in ("identical", "copy")
+        for found in result.of_kind(kind)
+        if {file[0] for file in found.files} == {"A", "B"}
+    ]
+    assert len(across) == 42
+    assert len(result.of_kind("quality")) <= 0.05 * 413
