@@ -45,13 +45,6 @@ def map_unordered(
     if workers == 1:
         yield from map(work, items)
         return
-    try:
-        with _pool(1) as pool:
-            pool.submit(processors).result()
-    except BrokenProcessPool:
-        raise RuntimeError(
-            "worker processes can't start: a script that calls this needs `if __name__ == '__main__':`"
-        ) from None
     queue = iter(items)
     while True:
         waiting: dict[Future[Result], Item] = {}
@@ -69,8 +62,20 @@ def map_unordered(
                             waiting[pool.submit(work, item)] = item
                 return
         except BrokenProcessPool:
+            _require_processes()
             for item in waiting.values():
                 yield _alone(work, item, crashed)
+
+
+def _require_processes() -> None:
+    """Tells a file that kills its process from a program in which no process can start."""
+    try:
+        with _pool(1) as pool:
+            pool.submit(processors).result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "worker processes can't start: a script that calls this needs `if __name__ == '__main__':`"
+        ) from None
 
 
 def _alone(work: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:

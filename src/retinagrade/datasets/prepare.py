@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import simplejpeg
-
 from retinagrade.datasets.contact_sheet import contact_sheet
 from retinagrade.datasets.parallel import map_unordered, processors
+from retinagrade.datasets.prepare_file import JPEG_QUALITY, PHOTOGRAPHS, Outcome, crashed, prepare_file, target
 from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.files import is_free, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.fov import LOW_CONFIDENCE
-from retinagrade.images.prepare import Contrast, Settings, Square, prepare_photograph
+from retinagrade.images.prepare import Contrast, Settings, Square
 from retinagrade.manifest import Manifest
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
 
-JPEG_QUALITY: Final = 95
 _JOURNAL: Final = ".prepare.journal.jsonl"
 _RECORD: Final = "prepare.json"
-_PHOTOGRAPHS: Final = "photographs"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What happened to one photograph.
-
-    Attributes:
-        image_id: Its id.
-        source: Its path, as the source's manifest says it.
-        bytes: The source file's size.
-        sha256: Digest of the source file, hexadecimal; ``None`` where it can't be read.
-        reason: Why it could not be used; ``None`` where it was prepared.
-        field_of_view: x, y, width, height in pixels of the decoded photograph, and that photograph's width and
-            height, which are smaller than the file's where a JPEG was decoded at reduced scale; how it was found, and
-            with what confidence.
-    """
-
-    image_id: str
-    source: str
-    bytes: int
-    sha256: str | None
-    reason: str | None
-    field_of_view: dict[str, Any] | None
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether a person should look at the crop."""
-        return self.field_of_view is not None and self.field_of_view["confidence"] < LOW_CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -135,8 +103,8 @@ def prepare(
     with progress("preparing", len(items)) as step, (out / _JOURNAL).open("a", encoding="utf-8") as journal:
         for _ in reused:
             step()
-        work = partial(_prepare_one, settings=settings, out=out)
-        for outcome in map_unordered(work, todo, min(workers or processors(), max(1, len(todo))), _crashed):
+        work = partial(prepare_file, settings=settings, out=out)
+        for outcome in map_unordered(work, todo, min(workers or processors(), max(1, len(todo))), crashed):
             journal.write(json.dumps(asdict(outcome)) + "\n")
             journal.flush()
             outcomes[outcome.image_id] = outcome
@@ -168,40 +136,12 @@ def preparation_settings(prepared: Path) -> dict[str, Any]:
     return settings
 
 
-def _prepare_one(item: tuple[str, str, Path], settings: Settings, out: Path) -> Outcome:
-    image_id, shown, path = item
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror})", None)
-    outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
-    try:
-        square, fov, (height, width) = prepare_photograph(path, settings)
-    except ImageError as error:
-        return replace(outcome, reason=str(error))
-    write_bytes(
-        _target(out, image_id), simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
-    )
-    box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
-    found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
-    return replace(outcome, field_of_view={**box, **found})
-
-
-def _crashed(item: tuple[str, str, Path]) -> Outcome:
-    image_id, shown, path = item
-    return Outcome(image_id, shown, 0, None, f"{path}: decoding it killed the process", None)
-
-
-def _target(out: Path, image_id: str) -> Path:
-    return out / _PHOTOGRAPHS / f"{image_id}.jpg"
-
-
 def _still_good(outcome: Outcome, shown: str, path: Path, out: Path) -> bool:
     try:
         same_source = outcome.source == shown and path.stat().st_size == outcome.bytes
     except OSError:
         return False
-    return outcome.reason is None and same_source and _target(out, outcome.image_id).is_file()
+    return outcome.reason is None and same_source and target(out, outcome.image_id).is_file()
 
 
 def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
@@ -238,7 +178,7 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
     digests = {outcome.image_id: outcome.sha256 for outcome in outcomes if outcome.reason is None}
     table = source.table[source.table["image_id"].isin(list(digests))].reset_index(drop=True)
     table = table.assign(
-        path=[_target(out, image_id).relative_to(out).as_posix() for image_id in table["image_id"]],
+        path=[target(out, image_id).relative_to(out).as_posix() for image_id in table["image_id"]],
         sha256=table["image_id"].map(digests),
     )
     if table["split"].notna().any():
@@ -248,7 +188,7 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
         _keep_split(manifest, out).write(out / "manifest.csv")
     sheet = contact_sheet(
         [
-            (source.file(outcome.source), _target(out, outcome.image_id), outcome.field_of_view["confidence"])
+            (source.file(outcome.source), target(out, outcome.image_id), outcome.field_of_view["confidence"])
             for outcome in outcomes
             if outcome.field_of_view is not None
         ]
@@ -274,8 +214,8 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
             "photographs": [asdict(outcome) for outcome in outcomes],
         },
     )
-    kept = {_target(out, image_id) for image_id in digests}
-    for path in filter(Path.is_file, [*out.rglob(".*"), *(out / _PHOTOGRAPHS).rglob("*.jpg")]):
+    kept = {target(out, image_id) for image_id in digests}
+    for path in filter(Path.is_file, [*out.rglob(".*"), *(out / PHOTOGRAPHS).rglob("*.jpg")]):
         if path not in kept:  # the journal, temporary files of a killed run, photographs that left the source
             path.unlink()
 

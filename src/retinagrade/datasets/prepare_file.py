@@ -1,0 +1,87 @@
+"""One file of a source becomes one of the prepared set. Imports little, so that worker processes start fast."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import simplejpeg
+
+from retinagrade.errors import ImageError
+from retinagrade.files import write_bytes
+from retinagrade.images.fov import LOW_CONFIDENCE
+from retinagrade.images.prepare import Settings, prepare_photograph
+
+JPEG_QUALITY: Final = 95
+PHOTOGRAPHS: Final = "photographs"
+"""The folder of prepared photographs in a prepared set."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one photograph.
+
+    Attributes:
+        image_id: Its id.
+        source: Its path, as the source's manifest says it.
+        bytes: The source file's size.
+        sha256: Digest of the source file, hexadecimal; ``None`` where it can't be read.
+        reason: Why it could not be used; ``None`` where it was prepared.
+        field_of_view: x, y, width, height in pixels of the decoded photograph, and that photograph's width and
+            height, which are smaller than the file's where a JPEG was decoded at reduced scale; how it was found, and
+            with what confidence.
+    """
+
+    image_id: str
+    source: str
+    bytes: int
+    sha256: str | None
+    reason: str | None
+    field_of_view: dict[str, Any] | None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a person should look at the crop."""
+        return self.field_of_view is not None and self.field_of_view["confidence"] < LOW_CONFIDENCE
+
+
+def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> Outcome:
+    """Prepares one file.
+
+    Args:
+        item: Its id, its path as the source's manifest says it, and its place.
+        settings: What to make of it.
+        out: The prepared set.
+
+    Returns:
+        What happened; never an error, whatever the file.
+    """
+    image_id, shown, path = item
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror})", None)
+    outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
+    try:
+        square, fov, (height, width) = prepare_photograph(path, settings)
+    except ImageError as error:
+        return replace(outcome, reason=str(error))
+    write_bytes(
+        target(out, image_id), simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
+    )
+    box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
+    found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
+    return replace(outcome, field_of_view={**box, **found})
+
+
+def crashed(item: tuple[str, str, Path]) -> Outcome:
+    """What happened to a file that killed its process."""
+    image_id, shown, path = item
+    return Outcome(image_id, shown, 0, None, f"{path}: decoding it killed the process", None)
+
+
+def target(out: Path, image_id: str) -> Path:
+    """Where a prepared photograph lies."""
+    return out / PHOTOGRAPHS / f"{image_id}.jpg"
