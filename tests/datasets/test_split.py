@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinagrade.datasets.split import EXCLUDED, split, split_counts, split_prepared
+from retinagrade.datasets.split import EXCLUDED, UNGRADED, split, split_counts, split_prepared
 from retinagrade.errors import UsageError
 from retinagrade.manifest import Manifest
 
@@ -61,7 +61,7 @@ def test_patients_and_copies_stay_together(rows: pd.DataFrame, seed: int, offici
         assert "too few" in str(error)  # noqa: PT017 - either outcome is right, depending on the groups drawn
         return
     table = result.table
-    assert set(table["split"]) <= {"train", "val", "test", EXCLUDED}
+    assert set(table["split"]) <= {"train", "val", "test", EXCLUDED, UNGRADED}
     for key in ("patient_id", "sha256"):
         sides = table[table["split"] != EXCLUDED].groupby(key)["split"].nunique()
         if official:  # what belongs to the official test set is out of training and validation
@@ -70,7 +70,8 @@ def test_patients_and_copies_stay_together(rows: pd.DataFrame, seed: int, offici
             sides = learnt.groupby(key)["split"].nunique()
         assert (sides <= 1).all()
     if official:
-        assert (table["split"][table["official_split"].str.startswith("test")] == "test").all()
+        theirs = table[table["official_split"].str.startswith("test")]
+        assert (theirs["split"] == ("test" if theirs["grade"].notna().any() else UNGRADED)).all()
 
 
 @given(st.lists(st.integers(0, 4), min_size=12, max_size=60), st.floats(0.25, 0.6), st.integers(0, 5))
@@ -200,3 +201,13 @@ def test_each_data_set_is_stratified_by_itself() -> None:
         index=["dataset", "grade"], columns="split", values="image_id", aggfunc="count"
     )
     assert counts["val"].tolist() == [10] * 4
+
+
+def test_an_official_test_set_without_grades_is_none() -> None:
+    rows = pd.DataFrame(
+        {"grade": [0] * 40 + [None] * 10, "official_split": ["train"] * 40 + ["test"] * 10, "sha256": ["x"] * 50}
+    )
+    rows.loc[1:39, "sha256"] = [f"{index}" for index in range(39)]
+    table = split(manifest(rows), val=0.2, test=0.2).table
+    assert table["split"].value_counts().to_dict() == {"train": 24, "val": 8, "test": 8, UNGRADED: 10}
+    assert table["split"][40:].eq(UNGRADED).all()

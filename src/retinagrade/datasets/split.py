@@ -20,6 +20,8 @@ from retinagrade.manifest import Manifest
 
 EXCLUDED: Final = "excluded"
 """Split of photographs that would leak an official test set into training."""
+UNGRADED: Final = "ungraded"
+"""Split of an official test set whose grades were never published (APTOS 2019): it can be predicted, not evaluated."""
 
 
 def split(
@@ -52,7 +54,8 @@ def split(
 
     Returns:
         The manifest with column ``split`` filled. With an official test set, that stays the test set, and what
-        belongs together with one of its photographs becomes ``excluded``.
+        belongs together with one of its photographs becomes ``excluded``; without published grades it is
+        ``ungraded``.
 
     Raises:
         UsageError: Shares out of range, a test share beside an official test set, or no photograph left to validate.
@@ -70,9 +73,11 @@ def split(
     if official.any() and test:
         raise UsageError("the data set has an official test set: leave --test out")
     tainted = np.isin(groups, groups[official]) & ~official
-    free = np.flatnonzero(~official & ~tainted)
+    unpublished = _official_rows(table) & ~official
+    free = np.flatnonzero(~official & ~tainted & ~unpublished)
     names = np.full(len(table), "test", dtype=object)
     names[tainted] = EXCLUDED
+    names[unpublished] = UNGRADED
     shares = {"test": test, "val": val} if folds is None else {"test": test}
     names[free] = _assign(strata[free], groups[free], shares, seed)
     chosen = pd.DataFrame({"split": pd.array(names, dtype="string")}, index=table["image_id"])
@@ -139,10 +144,17 @@ def split_counts(manifest: Manifest) -> dict[str, dict[str, int]]:
 
 
 def _official_test(table: pd.DataFrame) -> np.ndarray:
+    """Which photographs (N,) are an official test set that can be tested on: none if no grade of it is known."""
+    rows = _official_rows(table)
+    return rows if table["grade"][rows].notna().any() else np.zeros(len(table), dtype=bool)
+
+
+def _official_rows(table: pd.DataFrame) -> np.ndarray:
     if "official_split" not in table.columns:
         return np.zeros(len(table), dtype=bool)
     # EyePACS's test half has two parts, test-public and test-private.
-    return table["official_split"].str.fullmatch("test(-.*)?").fillna(False).to_numpy(dtype=bool)
+    rows: np.ndarray = table["official_split"].str.fullmatch("test(-.*)?").fillna(False).to_numpy(dtype=bool)
+    return rows
 
 
 def _strata(table: pd.DataFrame) -> np.ndarray:
