@@ -16,8 +16,9 @@ Then the whole ``prepare`` with one worker and with two, and the memory that a w
 from __future__ import annotations
 
 import importlib.util
-import resource
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,18 +30,23 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
-from retinagrade.datasets.prepare import prepare
 from retinagrade.images.fov import crop_square, find_field_of_view
 from retinagrade.images.prepare import Settings, prepare_photograph
 from retinagrade.images.read import read_photograph
-from retinagrade.manifest import Manifest
 
-ROUNDS = 4
+ROUNDS = 6
+COPIES = 50
+ONE_THREAD = {**os.environ, "OPENCV_FOR_THREADS_NUM": "1"}
+"""OpenCV in the program's own process would else use all processors, and one worker be more than one."""
+
+
+def _read(path: Path) -> np.ndarray:
+    return np.asarray(cv2.imread(str(path)))
 
 
 def report_recipe(path: Path, size: int) -> np.ndarray:
     """Report §2.1, as its code does it."""
-    photograph = cv2.imread(str(path))
+    photograph = _read(path)
     grey = cv2.cvtColor(photograph, cv2.COLOR_BGR2GRAY)
     _, lit = cv2.threshold(grey, 10, 255, cv2.THRESH_BINARY)
     x, y, width, height = cv2.boundingRect(lit)
@@ -52,7 +58,7 @@ def report_recipe(path: Path, size: int) -> np.ndarray:
 
 def graham_recipe(path: Path, size: int) -> np.ndarray:
     """B. Graham's published preprocessing script, with a radius of half the size."""
-    photograph = cv2.imread(str(path))
+    photograph = _read(path)
     middle = photograph[photograph.shape[0] // 2].sum(1)
     radius = (middle > middle.mean() / 10).sum() / 2
     scale = size / 2 / radius
@@ -71,7 +77,7 @@ def fundusprep_recipe() -> Callable[[Path, int], object] | None:
     from rtnls_fundusprep.mask_extraction import get_cfi_bounds
 
     def run(path: Path, size: int) -> object:
-        photograph = cv2.imread(str(path))[..., ::-1]
+        photograph = _read(path)[..., ::-1]
         return get_cfi_bounds(photograph).crop(size)
 
     return run
@@ -104,18 +110,50 @@ def fidelity(paths: list[Path], size: int) -> tuple[float, float]:
 
 
 def whole_sets(paths: list[Path], size: int, copies: int) -> dict[int, float]:
-    """Seconds that ``prepare`` takes for many photographs, by workers."""
+    """Seconds that the command takes for many photographs, by workers."""
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [(f"{copy}-{path.stem}", str(path)) for copy in range(copies) for path in paths]
-        manifest = Manifest.from_table(pd.DataFrame(rows, columns=["image_id", "path"]), Path(folder), "benchmark")
+        rows = [(f"{copy}-{path.stem}", str(path.resolve())) for copy in range(copies) for path in paths]
+        source = Path(folder) / "source.csv"
+        pd.DataFrame(rows, columns=["image_id", "path"]).to_csv(source, index=False)
         for workers in (1, 2):
             out = Path(folder) / str(workers)
+            command = [
+                sys.executable,
+                "-m",
+                "retinagrade",
+                "prepare",
+                source,
+                out,
+                "--size",
+                size,
+                "--workers",
+                workers,
+            ]
             start = time.perf_counter()
-            prepare(manifest, out, size=size, workers=workers)
+            subprocess.run([str(word) for word in command], check=True, capture_output=True)
             seconds[workers] = time.perf_counter() - start
             shutil.rmtree(out)
     return seconds
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from retinagrade.datasets.prepare_file import prepare_file
+from retinagrade.images.prepare import Settings
+for index, path in enumerate(sys.argv[3:]):
+    prepare_file((str(index), path, Path(path)), Settings(int(sys.argv[2])), Path(sys.argv[1]))
+status = Path("/proc/self/status").read_text()
+print(int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024)
+"""
+
+
+def worker_megabytes(paths: list[Path], size: int) -> float:
+    """Most memory of a process that does what a worker does with all photographs, one after the other (Linux)."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-c", WORKER, out, str(size), *map(str, paths)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
@@ -143,11 +181,11 @@ def main() -> None:
         print(f"{name:44}{value:8.1f} ms {value / ours:8.2f} ×")
     pixels, edges = fidelity(paths, size)
     print(f"against full decoding: pixels differ by {pixels:.2f} grey levels at most on average, edges by {edges:.2%}")
-    seconds = whole_sets(paths, size, copies=10)
-    print(f"prepare, {10 * len(paths)} photographs: one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s", end="")
+    seconds = whole_sets(paths, size, COPIES)
+    print(f"prepare, {COPIES * len(paths)} photographs: one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s", end="")
     print(f" ({seconds[1] / seconds[2]:.2f} ×)")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"most memory of a worker: {peak:.0f} MB")
+    once, often = worker_megabytes(paths[:4], size), worker_megabytes(paths * 5, size)
+    print(f"most memory of a worker: {once:.0f} MB after 4 photographs, {often:.0f} MB after {5 * len(paths)}")
 
 
 if __name__ == "__main__":

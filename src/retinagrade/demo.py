@@ -27,7 +27,7 @@ SIZE: Final = 192
 SEED: Final = 0
 
 NETWORKS: Final = {
-    "efficientnet-lite0": ["network.image_size=160", "training.epochs=8"],
+    "efficientnet-lite0": ["network.image_size=160", "training.epochs=8", "training.learning_rate=5e-4"],
     "scratch-2": [
         "network.image_size=160",
         "training.balance=40",

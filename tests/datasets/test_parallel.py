@@ -34,7 +34,7 @@ def test_an_item_that_kills_its_process_costs_nobody_else() -> None:
 
 
 def test_exceptions_come_through() -> None:
-    with pytest.raises(ValueError, match="not [0-2]"):
+    with pytest.raises(ValueError, match=r"not [0-2]"):
         list(map_unordered(refuse, range(3), 2, lambda item: 0))
 
 

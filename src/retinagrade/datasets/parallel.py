@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
+from queue import SimpleQueue
 from typing import TypeVar
 
 import cv2
@@ -48,19 +49,20 @@ def map_unordered(
     queue = iter(items)
     while True:
         waiting: dict[Future[Result], Item] = {}
+        ready: SimpleQueue[Future[Result]] = SimpleQueue()
         try:
             with _pool(workers) as pool:
-                for item in islice(queue, workers * _AHEAD):
-                    waiting[pool.submit(work, item)] = item
-                while waiting:
-                    ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in ready:
-                        result = future.result()
-                        del waiting[future]
-                        yield result
-                        for item in islice(queue, 1):
-                            waiting[pool.submit(work, item)] = item
-                return
+                while True:
+                    for item in islice(queue, workers * _AHEAD - len(waiting)):
+                        future = pool.submit(work, item)
+                        waiting[future] = item
+                        future.add_done_callback(ready.put)
+                    if not waiting:
+                        return
+                    future = ready.get()
+                    result = future.result()
+                    del waiting[future]
+                    yield result
         except BrokenProcessPool:
             _require_processes()
             for item in waiting.values():

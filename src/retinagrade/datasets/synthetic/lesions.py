@@ -121,10 +121,10 @@ def _new_vessels(rng: np.random.Generator, canvas: np.ndarray, disc: np.ndarray)
     on_disc = rng.random() < 0.5
     for centre in [disc] if on_disc else [_retina(rng, disc) * 0.8 for _ in range(rng.integers(1, 3))]:
         threads = []
-        for _ in range(rng.integers(18, 30)):
-            start = centre + rng.normal(0, 0.05, 2)
-            points = wander(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.12, 0.3), curl=0.45)
-            threads.append(Vessel(points, np.full(len(points), rng.uniform(0.005, 0.009)), True))
+        for _ in range(rng.integers(26, 42)):
+            start = centre + rng.normal(0, 0.06, 2)
+            points = wander(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.38), curl=0.45)
+            threads.append(Vessel(points, np.full(len(points), rng.uniform(0.006, 0.011)), True))
         np.maximum(canvas, draw_vessels(threads, canvas.shape[0]), out=canvas)
 
 

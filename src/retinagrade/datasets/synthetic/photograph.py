@@ -183,7 +183,7 @@ def _put_lesions(retina: np.ndarray, lesions: dict[str, np.ndarray]) -> None:
         if kind in lesions:
             _darken(retina, _soft(lesions[kind], 450), (0.34, 0.62, 0.50))
     if "neovascularisation" in lesions:
-        _darken(retina, _soft(lesions["neovascularisation"], 900), (0.12, 0.50, 0.40))
+        _darken(retina, _soft(lesions["neovascularisation"], 900), (0.14, 0.56, 0.44))
     paints = {"hard_exudates": ((240, 208, 90), 0.85, 700), "soft_exudates": ((214, 190, 138), 0.6, 90)}
     for kind, (colour, opacity, sharpness) in paints.items():
         if kind in lesions:
