@@ -35,7 +35,7 @@ from retinagrade.images.prepare import Settings, prepare_photograph
 from retinagrade.images.read import read_photograph
 
 ROUNDS = 6
-COPIES = 50
+COPIES = 100
 ONE_THREAD = {**os.environ, "OPENCV_FOR_THREADS_NUM": "1"}
 """OpenCV in the program's own process would else use all processors, and one worker be more than one."""
 

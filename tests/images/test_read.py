@@ -344,3 +344,21 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").chmod(0)
     with pytest.raises(ImageError, match=r"a\.jpg: can't be read \(Permission denied\)"):
         read_photograph(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [3, 4])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_in_either_byte_order_and_of_any_length(
+    tmp_path: Path, order: str, kind: int, orientation: int
+) -> None:
+    value = struct.pack(f"{order}HH", orientation, 0) if kind == 3 else struct.pack(f"{order}I", orientation)
+    others = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, 7) for tag in (256, 257))
+    entry = struct.pack(f"{order}HHI", 274, kind, 1) + value
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    header = magic + struct.pack(f"{order}I", 20) + bytes(12) + struct.pack(f"{order}H", 3)
+    (tmp_path / "a.jpg").write_bytes(jpeg(gradient(60, 90), exif=b"Exif\0\0" + header + others + entry + bytes(4)))
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.getexif()[274] == orientation
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert near(read_photograph(tmp_path / "a.jpg"), expected, limit=2)

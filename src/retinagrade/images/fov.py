@@ -172,7 +172,7 @@ def _background(small: np.ndarray) -> np.ndarray | None:
     near = _brightest(np.abs(candidates - centre)) < 20
     if near.sum() < _BACKGROUND_SHARE * len(border):
         return None
-    return np.array([_quantile(channel, 0.5) for channel in candidates[near].T])
+    return np.array([_quantile(channel, 0.5) for channel in candidates[near].astype(np.uint8).T])
 
 
 def _region(small: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -310,8 +310,9 @@ def _chroma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _quantile(values: np.ndarray, share: float) -> int:
-    """The value that a share of whole numbers 0 to 255 doesn't exceed, by counting."""
-    return int(np.searchsorted(np.bincount(values.ravel()).cumsum(), share * values.size))
+    """The value that a share of numbers, uint8, doesn't exceed, by counting."""
+    counts = cv2.calcHist([np.ascontiguousarray(values).reshape(-1, 1)], [0], None, [256], [0, 256])
+    return int(np.searchsorted(counts.ravel().cumsum(), share * values.size))
 
 
 def _retinal(small: np.ndarray) -> np.ndarray:
