@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,20 @@ def test_every_item_once(workers: int) -> None:
 
 
 def test_an_item_that_kills_its_process_costs_nobody_else() -> None:
-    results = sorted(map_unordered(square_unless_seven, range(20), 2, lambda item: -item))
-    assert results == sorted([-7, *(item**2 for item in range(20) if item != 7)])
+    for count in (8, 20, 60):  # the pool breaks while items wait, and while others are handed to it
+        results = sorted(map_unordered(square_unless_seven, range(count), 2, lambda item: -item))
+        assert results == sorted([-7, *(item**2 for item in range(count) if item != 7)])
+
+
+def test_items_that_a_broken_pool_refuses_are_not_lost() -> None:
+    def slowly() -> Iterator[int]:
+        for item in range(12):
+            if item > 7:
+                time.sleep(0.3)  # by now the pool knows that item 7 has killed a process
+            yield item
+
+    results = sorted(map_unordered(square_unless_seven, slowly(), 2, lambda item: -item))
+    assert results == sorted([-7, *(item**2 for item in range(12) if item != 7)])
 
 
 def test_exceptions_come_through() -> None:

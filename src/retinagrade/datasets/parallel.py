@@ -50,12 +50,14 @@ def map_unordered(
     while True:
         waiting: dict[Future[Result], Item] = {}
         ready: SimpleQueue[Future[Result]] = SimpleQueue()
+        refused: list[Item] = []
         try:
             with _pool(workers) as pool:
                 while True:
                     for item in islice(queue, workers * _AHEAD - len(waiting)):
+                        refused.append(item)  # until the pool has taken it: a broken one does not
                         future = pool.submit(work, item)
-                        waiting[future] = item
+                        waiting[future] = refused.pop()
                         future.add_done_callback(ready.put)
                     if not waiting:
                         return
@@ -65,7 +67,7 @@ def map_unordered(
                     yield result
         except BrokenProcessPool:
             _require_processes()
-            for item in waiting.values():
+            for item in [*waiting.values(), *refused]:
                 yield _alone(work, item, crashed)
 
 
