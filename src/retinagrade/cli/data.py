@@ -195,13 +195,12 @@ def split(
     fold: Annotated[int, typer.Option(help="The part, counted from 0, to validate on.")] = 0,
 ) -> None:
     """Divide a prepared set into training, validation and test photographs, stratified by grade."""
-    from retinagrade.datasets.split import split_prepared
+    from retinagrade.datasets.split import split_counts, split_prepared
 
     manifest = split_prepared(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold)
     table = Table("split", *(f"grade {grade}" for grade in range(N_GRADES)), "ungraded", "all")
-    for name, rows in manifest.table.groupby("split"):
-        counts = [int((rows["grade"] == grade).sum()) for grade in range(N_GRADES)]
-        table.add_row(str(name), *map(str, counts), str(int(rows["grade"].isna().sum())), str(len(rows)))
+    for name, counts in split_counts(manifest).items():
+        table.add_row(name, *map(str, counts.values()), str(sum(counts.values())))
     console().print(table)
     if by is By.IMAGE:
         console().print(

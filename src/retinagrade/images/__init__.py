@@ -1,1 +1,1 @@
-"""Photographs as arrays: reading, field of view, contrast. Needs NumPy, OpenCV and the decoders alone."""
+"""Photographs as arrays: reading, field of view, contrast, quality, likeness. Needs NumPy, OpenCV and the decoders."""

@@ -239,14 +239,11 @@ def _edges(region: np.ndarray, circle: Circle | None) -> tuple[float, float, flo
     x, y, w, h = cv2.boundingRect(region)
     edges = np.array([x, y, x + w, y + h], float)
     outwards = np.array([-1.0, -1.0, 1.0, 1.0])
+    wider = edges + outwards
     if circle is not None:
-        centre = np.array([circle.x, circle.y, circle.x, circle.y]) + 0.5
-        of_circle = centre + outwards * (circle.radius + 0.5)
-        agree = np.abs(of_circle - edges) < 1.5
-        edges = np.where(agree, of_circle, edges + outwards)
-    else:
-        edges += outwards
-    left, top, right, bottom = edges.tolist()
+        of_circle = np.array([circle.x, circle.y, circle.x, circle.y]) + 0.5 + outwards * (circle.radius + 0.5)
+        wider = np.where(np.abs(of_circle - edges) < 1.5, of_circle, wider)
+    left, top, right, bottom = wider.tolist()
     return left, top, right, bottom
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from retinagrade.images.fov import FieldOfView, crop_square
 
 HASH_SIDE: Final = 16
-HASH_BITS: Final = HASH_SIDE**2
 BLOCK: Final = 4_000_000
 """Pairs that are compared at a time."""
 _THUMBNAIL_SIDE: Final = 96
