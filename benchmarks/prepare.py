@@ -113,9 +113,11 @@ def whole_sets(paths: list[Path], size: int, copies: int) -> dict[int, float]:
     """Seconds that the command takes for many photographs, by workers."""
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [(f"{copy}-{path.stem}", str(path.resolve())) for copy in range(copies) for path in paths]
         source = Path(folder) / "source.csv"
-        pd.DataFrame(rows, columns=["image_id", "path"]).to_csv(source, index=False)
+        links = {f"{copy}-{path.name}": path.resolve() for copy in range(copies) for path in paths}
+        for name, path in links.items():
+            (Path(folder) / name).symlink_to(path)
+        pd.DataFrame({"image_id": links.keys(), "path": links.keys()}).to_csv(source, index=False)
         for workers in (1, 2):
             out = Path(folder) / str(workers)
             command = [

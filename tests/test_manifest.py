@@ -36,6 +36,7 @@ def test_reads_what_spreadsheets_write(tmp_path: Path) -> None:
         ("image_id,path,grade\na,a.jpg,1\nb,b.jpg,1.5\n", "line 3, column 'grade': '1.5'"),
         ("image_id,path,grade\na,a.jpg,mild\n", "line 2, column 'grade': 'mild'"),
         ("image_id,path\na,a.jpg\na,b.jpg\n", "line 3, column 'image_id': 'a' stands already in row 1"),
+        ("image_id,path\na,a.jpg\nb,a.jpg\n", "line 3, column 'path': 'a.jpg' stands already in row 1"),
         ("image_id,path\n,a.jpg\n", "line 2, column 'image_id': is empty"),
         ("image_id,path\na,\n", "line 2, column 'path': is empty"),
         ("image_id,path\n\na,a.jpg\nb,\n", "line 4, column 'path': is empty"),
@@ -89,7 +90,8 @@ def test_write_and_read_give_the_same_table(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]]
 ) -> None:
     folder = tmp_path_factory.mktemp("manifest")
-    table = pd.DataFrame({"image_id": [row[0] for row in rows], "path": "x.jpg", "grade": [row[1] for row in rows]})
+    ids, grades = zip(*rows, strict=True)
+    table = pd.DataFrame({"image_id": ids, "path": ids, "grade": grades})
     written = Manifest.from_table(table, folder, "table")
     written.write(folder / "manifest.csv")
     pd.testing.assert_frame_equal(Manifest.read(folder / "manifest.csv").table, written.table)

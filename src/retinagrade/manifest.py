@@ -167,10 +167,8 @@ def _problems(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     found: list[tuple[int, str, str]] = []
     for column in REQUIRED:
         found += [(int(row), column, "is empty") for row in table.index[table[column].isna()]]
+        found += _repeated(table[column])
     ids = table["image_id"]
-    first = {str(value): int(row) for row, value in reversed(list(ids.dropna().items()))}
-    for row in table.index[ids.notna() & ids.duplicated()]:
-        found.append((int(row), "image_id", f"{ids[row]!r} stands already in row {first[str(ids[row])] + 1}"))
     for row, value in ids.dropna().items():
         if not _safe_id(str(value)):
             found.append((int(str(row)), "image_id", f"{value!r} can't be a file name"))
@@ -178,6 +176,15 @@ def _problems(table: pd.DataFrame) -> list[tuple[int, str, str]]:
     for row in table.index[sides.notna() & ~sides.isin(["L", "R"])]:
         found.append((int(row), "laterality", f"{sides[row]!r} is neither L nor R"))
     return found
+
+
+def _repeated(cells: pd.Series) -> list[tuple[int, str, str]]:
+    """Cells that stand in an earlier row. One file under two ids could have two grades, or lie in two splits."""
+    first = {str(value): int(str(row)) for row, value in reversed(list(cells.dropna().items()))}
+    return [
+        (int(row), str(cells.name), f"{cells[row]!r} stands already in row {first[str(cells[row])] + 1}")
+        for row in cells.index[cells.notna() & cells.duplicated()]
+    ]
 
 
 def _safe_id(image_id: str) -> bool:

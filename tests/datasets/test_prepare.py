@@ -129,8 +129,11 @@ def test_a_changed_or_lost_file_is_prepared_again(source: Path, tmp_path: Path) 
     prepare(read_source(folder), out, size=64, workers=1)
     write_photograph(folder / "0" / "a.png", 5, size=140)
     (out / "photographs" / "b.jpg").unlink()
+    data = (folder / "0" / "c.png").read_bytes()
+    (folder / "0" / "c.png").write_bytes(bytes(byte ^ 255 for byte in data))  # other bytes, of the same size
+    (folder / "1" / "d.png").touch()  # newer than what was prepared of it, and yet the same
     result = prepare(read_source(folder), out, size=64, workers=1)
-    assert (result.prepared, result.reused) == (2, 2)
+    assert (result.prepared, result.reused, len(result.failed)) == (2, 1, 1)
 
 
 def test_a_photograph_that_left_the_source_leaves_the_set(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from retinagrade.manifest import Manifest
 
 
 def manifest(rows: pd.DataFrame) -> Manifest:
-    table = rows.assign(path="x.jpg")
+    table = rows.assign(path=[f"{index}.jpg" for index in range(len(rows))])
     if "image_id" not in table:
         table["image_id"] = [f"{index:06d}" for index in range(len(table))]
     return Manifest.from_table(table, Path(), "table")

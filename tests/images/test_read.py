@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -212,6 +214,17 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path, kind: str) ->
     with pytest.raises(ImageError, match=r"more than the limit of 0\.005"):
         read_photograph(tmp_path / "a.png", max_megapixels=0.005)
     assert near(read_photograph(tmp_path / "a.png", max_megapixels=0.0054), gradient(60, 90))
+
+
+def test_the_environment_sets_the_limit(tmp_path: Path) -> None:
+    Image.fromarray(gradient(60, 90)).save(tmp_path / "a.png")
+    read = "read_photograph(pathlib.Path(sys.argv[1]))"
+    code = f"import pathlib, sys; from retinagrade.images.read import read_photograph; {read}"
+    environment = {**os.environ, "RETINAGRADE_MAX_MEGAPIXELS": "0.005"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.png"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "more than the limit of 0.005" in done.stderr
 
 
 @pytest.mark.filterwarnings("error")

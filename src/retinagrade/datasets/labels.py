@@ -133,10 +133,6 @@ def join(
     names = rows["name"].tolist()
     paths = [files.get(name, folder / name).relative_to(root).as_posix() for name in names]
     table = Manifest.from_table(rows.drop(columns="name").assign(path=paths), root, str(labels), first_line).table
-    if twice := [row for row, again in enumerate(rows["name"].duplicated()) if again]:
-        raise ManifestError(
-            f"{labels}, line {first_line + twice[0]}: {names[twice[0]]!r} stands already in another case"
-        )
     if complete:
         require_pairs(set(names), set(files), labels, folder)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -137,11 +138,19 @@ def preparation_settings(prepared: Path) -> dict[str, Any]:
 
 
 def _still_good(outcome: Outcome, shown: str, path: Path, out: Path) -> bool:
+    """Whether a photograph needs no second preparation: it is there, and made of what the source still is."""
+    prepared = target(out, outcome.image_id)
+    if outcome.reason is not None or outcome.source != shown or not prepared.is_file():
+        return False
     try:
-        same_source = outcome.source == shown and path.stat().st_size == outcome.bytes
+        now = path.stat()
+        unchanged = now.st_size == outcome.bytes and (
+            now.st_mtime_ns < prepared.stat().st_mtime_ns
+            or hashlib.sha256(path.read_bytes()).hexdigest() == outcome.sha256
+        )
     except OSError:
         return False
-    return outcome.reason is None and same_source and target(out, outcome.image_id).is_file()
+    return unchanged
 
 
 def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:

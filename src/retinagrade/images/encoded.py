@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,8 @@ from PIL import Image
 
 from retinagrade.errors import ImageError
 
-MAX_MEGAPIXELS: Final = 200.0
-"""What a photograph may have unless the caller says otherwise; a fundus camera's 4288 × 2848 pixels are 12."""
+MAX_MEGAPIXELS: Final = float(os.environ.get("RETINAGRADE_MAX_MEGAPIXELS", "200"))
+"""What a photograph may have unless the caller or the environment say otherwise; 4288 × 2848 pixels are 12."""
 
 _SMALLEST: Final = 16
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
@@ -82,7 +83,7 @@ def require_size(width: int, height: int, path: Path, max_megapixels: float) -> 
     if width * height > max_megapixels * 1e6:
         raise ImageError(
             f"{path}: {width} × {height} pixels are {width * height / 1e6:.1f} megapixels, more than the limit of "
-            f"{max_megapixels:g}: replace the file, or shrink it"
+            f"{max_megapixels:g}: replace the file, or shrink it, or set RETINAGRADE_MAX_MEGAPIXELS"
         )
 
 

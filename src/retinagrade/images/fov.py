@@ -96,7 +96,7 @@ def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
     height, width = photograph.shape[:2]
     factor = max(1, round(max(height, width) / SEARCH_SIDE))  # averaging whole blocks of pixels is fastest
     small = cv2.medianBlur(_averaged(photograph, factor), 3 if factor > 2 else 5)  # averaging takes noise away as well
-    if _quantile(_brightest(small)[::2, ::2], 0.99) < 2 * _FAINTEST:
+    if _quantile(_brightest(small[::4, ::4]), 0.99) < 2 * _FAINTEST:
         raise ImageError("no field of view: the photograph is black")
     background = _background(small)
     if background is None:
@@ -177,8 +177,7 @@ def _background(small: np.ndarray) -> np.ndarray | None:
 
 def _region(small: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest connected region that is not background, as uint8 (h, w) without holes, and its outline (n, 2)."""
-    colour = np.full_like(small, background.astype(np.uint8))
-    distance = _brightest(cv2.absdiff(small, colour).astype(np.uint8, copy=False))
+    distance = _brightest(cv2.absdiff(small, np.array([*background, 0.0])).astype(np.uint8, copy=False))
     bright = _quantile(distance[::2, ::2], 0.9)
     if bright < _FAINTEST:
         raise ImageError("no field of view: nothing stands out from the background")
@@ -208,7 +207,7 @@ def _fit_circle(outline: np.ndarray, shape: tuple[int, ...]) -> Circle | None:
         return None
     drawn = points[(_DRAWS * len(points)).astype(int)]
     centres, radii = _through(drawn)
-    longest = np.ptp(outline, axis=0).max() + 1
+    longest = max(x.max() - x.min(), y.max() - y.min()) + 1
     possible = np.isfinite(radii) & (radii > 0.4 * longest) & (radii < 1.5 * longest)
     if not possible.any():
         return None
@@ -283,19 +282,14 @@ def _averaged(photograph: np.ndarray, factor: int) -> np.ndarray:
     """The photograph reduced by a whole factor; what is left over at right and bottom is less than a pixel."""
     height, width = photograph.shape[0] // factor, photograph.shape[1] // factor
     whole = photograph[: height * factor, : width * factor]
-    if factor >= 4 and factor % 2 == 0:  # four pixels of each block are enough, and the fastest
-        whole = cv2.resize(whole, (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
-    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    # The four pixels in the middle of each block, which linear interpolation takes, are enough, and the fastest.
+    middle = factor >= 4 and factor % 2 == 0
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR if middle else cv2.INTER_AREA)
 
 
 def _brightest(pixels: np.ndarray) -> np.ndarray:
     """The largest channel (…) of pixels (…, 3); NumPy's own reduction of so short an axis is ten times slower."""
-    brightest: np.ndarray
-    if pixels.ndim == 3 and pixels.dtype == np.uint8:
-        red, green, blue = cv2.split(pixels)
-        brightest = cv2.max(cv2.max(red, green), blue)
-    else:
-        brightest = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    brightest: np.ndarray = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
     return brightest
 
 

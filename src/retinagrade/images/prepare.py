@@ -85,13 +85,13 @@ def _fit(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.nda
     if settings.square == "crop":
         square = crop_square(photograph, fov, "crop")
         return cv2.resize(square, (size, size), interpolation=_interpolation(square.shape[0] / size))
-    # Resized before it is padded: fewer pixels are copied.
+    # Resized into its place, before it is padded: fewer pixels are copied.
     box = photograph[fov.y : fov.y + fov.height, fov.x : fov.x + fov.width]
-    scale = size / fov.side
-    resized = cv2.resize(box, None, fx=scale, fy=scale, interpolation=_interpolation(1 / scale))[:size, :size]
-    top, left = (size - resized.shape[0]) // 2, (size - resized.shape[1]) // 2
+    height, width = (max(1, round(length * size / fov.side)) for length in box.shape[:2])
+    top, left = (size - height) // 2, (size - width) // 2
     padded = np.zeros((size, size, *photograph.shape[2:]), photograph.dtype)
-    padded[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    place = padded[top : top + height, left : left + width]
+    cv2.resize(box, (width, height), place, interpolation=_interpolation(fov.side / size))
     return padded
 
 
