@@ -20,6 +20,7 @@ from retinagrade.errors import ExperimentError, ManifestError
 from retinagrade.evaluation.evaluate import evaluate
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.manifest import Manifest
+from retinagrade.models.settings import UNIT
 from retinagrade.training.experiment import Experiment, load_experiment
 from retinagrade.training.loading import EpochSampler, Photographs, collate, evaluation_loader, training_loader
 from retinagrade.training.predict import load_network, predict, predict_network
@@ -53,7 +54,9 @@ def comparable(run: Run) -> pd.DataFrame:
 
 
 def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
-    assert run.experiment() == tiny()
+    trained = run.experiment()
+    assert trained.network.scaling == UNIT
+    assert trained == tiny("network.scaling={mean: [0, 0, 0], std: [255, 255, 255]}")
     assert comparable(run).columns.tolist() == [
         "epoch", "train_loss", "val_loss", "val_accuracy", "val_qwk", "learning_rate",
     ]  # fmt: skip

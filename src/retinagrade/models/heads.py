@@ -1,4 +1,4 @@
-"""Heads: from feature maps to one logit a grade."""
+"""Heads: from feature maps to a vector, and from that to one logit a grade."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from retinagrade.models.scratch import glorot
 from retinagrade.models.settings import NetworkSettings
 
 
-def make_head(settings: NetworkSettings, channels: int, height: int, width: int) -> nn.Sequential:
-    """Builds pooling, hidden dense layers with dropout, and the output layer.
+def make_pooling(settings: NetworkSettings) -> nn.Sequential:
+    """Builds what makes a vector (N, F) of feature maps (N, C, h, w): their averages, or all there is."""
+    average: list[nn.Module] = [nn.AdaptiveAvgPool2d(1)] if settings.pooling == "gap" else []
+    return nn.Sequential(*average, nn.Flatten())
+
+
+def make_head(settings: NetworkSettings, features: int) -> nn.Sequential:
+    """Builds hidden dense layers with dropout, and the output layer.
 
     Args:
-        settings: Pooling, dense layers and dropout.
-        channels: Channels of the backbone's feature maps.
-        height: Their height, in cells.
-        width: Their width, in cells.
+        settings: Dense layers and dropout.
+        features: Length of the vectors that come out of pooling.
 
     Returns:
-        A module from feature maps (N, channels, height, width) to logits (N, 5).
+        A module from vectors (N, features) to logits (N, 5).
     """
-    pooled = channels if settings.pooling == "gap" else channels * height * width
-    layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1)] if settings.pooling == "gap" else []
-    layers.append(nn.Flatten())
-    layers += _dropout(settings.feature_dropout)
-    for inputs, outputs in pairwise((pooled, *settings.dense)):
+    layers = _dropout(settings.feature_dropout)
+    for inputs, outputs in pairwise((features, *settings.dense)):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), *_dropout(settings.dense_dropout)]
-    layers.append(nn.Linear((pooled, *settings.dense)[-1], N_GRADES))
+    layers.append(nn.Linear((features, *settings.dense)[-1], N_GRADES))
     head = nn.Sequential(*layers)
     glorot(head)
     return head

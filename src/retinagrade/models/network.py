@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
-from retinagrade.models.heads import make_head
+from retinagrade.models.freezing import frozen_modules
+from retinagrade.models.heads import make_head, make_pooling
 from retinagrade.models.scratch import ScratchCNN
-from retinagrade.models.settings import NetworkSettings
-from retinagrade.models.weights import UNIT, Scaling, timm_backbone
+from retinagrade.models.settings import NetworkSettings, Scaling
+from retinagrade.models.weights import resolve, timm_backbone
 
 
 class Network(nn.Module):
-    """Input scaling, backbone and head in one module, so that nobody can feed it wrongly scaled pixels."""
+    """Input scaling, backbone, pooling and head in one module, so that nobody can feed it wrongly scaled pixels."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, scaling: Scaling, *, frozen: bool) -> None:
-        """Joins the parts; see :func:`build_network`."""
+    def __init__(
+        self,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        head: nn.Module,
+        scaling: Scaling,
+        frozen: Sequence[nn.Module] = (),
+    ) -> None:
+        """Joins the parts; see :func:`build_network`. ``frozen`` are parts of the backbone, or itself."""
         super().__init__()
         self.backbone = backbone
+        self.pooling = pooling
         self.head = head
-        self.frozen = frozen
-        backbone.requires_grad_(not frozen)
+        self._frozen = tuple(frozen)
+        for module in frozen:
+            module.requires_grad_(False)
         for name, values in (("mean", scaling.mean), ("std", scaling.std)):
             # A setting, not something learnt: kept out of the checkpoint's tensors and of parameter counts.
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def has_frozen_backbone(self) -> bool:
+        """Whether nothing of the backbone is trained, so that its features never change."""
+        return self.backbone in self._frozen
+
+    def features(self, photographs: Tensor) -> Tensor:
+        """What the head sees of a batch.
+
+        Args:
+            photographs: RGB pixels (N, 3, S, S), 0 to 255, uint8 or floating.
+
+        Returns:
+            Vectors (N, F), float.
+        """
+        pixels = (photographs.float() - self.mean) / self.std
+        features: Tensor = self.pooling(self.backbone(pixels))
+        return features
 
     def forward(self, photographs: Tensor) -> Tensor:
         """Grades a batch.
@@ -40,15 +69,14 @@ class Network(nn.Module):
         Returns:
             Logits (N, 5), float.
         """
-        pixels = (photographs.float() - self.mean) / self.std
-        logits: Tensor = self.head(self.backbone(pixels))
+        logits: Tensor = self.head(self.features(photographs))
         return logits
 
     def train(self, mode: bool = True) -> Self:
-        """Switches dropout and batch-norm; a frozen backbone always stays in inference mode."""
+        """Switches dropout and batch-norm; what is frozen always stays in inference mode."""
         super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
+        for module in self._frozen:
+            module.eval()
         return self
 
 
@@ -62,32 +90,32 @@ def build_network(settings: NetworkSettings) -> Network:
         The network on the CPU in channels-last layout, in training mode.
 
     Raises:
-        ExperimentError: Unknown backbone, weights that can't be had, or photographs too small for the backbone.
+        ExperimentError: Unknown backbone or layer, weights that can't be had, or photographs too small for the
+            backbone.
     """
-    backbone: nn.Module
-    if settings.scratch is not None:
-        backbone, scaling = ScratchCNN(settings.scratch), UNIT
-    else:
-        backbone, scaling = timm_backbone(settings.backbone, settings.weights)
-    channels, height, width = _feature_shape(backbone, settings)
-    network = Network(backbone, make_head(settings, channels, height, width), scaling, frozen=settings.frozen)
+    settings = resolve(settings)
+    assert settings.scaling is not None
+    backbone = ScratchCNN(settings.scratch) if settings.scratch is not None else timm_backbone(settings)
+    frozen = frozen_modules(backbone, settings.backbone, settings.trained_from)
+    pooling = make_pooling(settings)
+    head = make_head(settings, _features(backbone, pooling, settings))
+    network = Network(backbone, pooling, head, settings.scaling, frozen)
     return network.to(memory_format=torch.channels_last).train()
 
 
 @torch.no_grad()
-def _feature_shape(backbone: nn.Module, settings: NetworkSettings) -> tuple[int, int, int]:
+def _features(backbone: nn.Module, pooling: nn.Module, settings: NetworkSettings) -> int:
     backbone.eval()  # a trial run must not move batch-norm's running statistics
     try:
-        features = backbone(torch.zeros(1, 3, settings.image_size, settings.image_size))
+        maps = backbone(torch.zeros(1, 3, settings.image_size, settings.image_size))
     except RuntimeError as error:
         raise ExperimentError(
             f"{settings.backbone} can't take photographs of {settings.image_size} px ({error}): "
             "raise network.image_size"
         ) from error
-    if features.ndim != 4:
-        raise ExperimentError(f"{settings.backbone} gives no feature maps (its output is {features.ndim}-dimensional)")
-    _, channels, height, width = features.shape
-    return channels, height, width
+    if maps.ndim != 4:
+        raise ExperimentError(f"{settings.backbone} gives no feature maps (its output is {maps.ndim}-dimensional)")
+    return int(pooling(maps).shape[1])
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:

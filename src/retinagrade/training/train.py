@@ -20,7 +20,8 @@ from retinagrade.evaluation.plots import figure_png, training_curves
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.files import is_free, sha256, write_bytes, write_json, write_text
 from retinagrade.manifest import Manifest
-from retinagrade.models.network import build_network, count_parameters
+from retinagrade.models.network import Network, build_network, count_parameters
+from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
 from retinagrade.training.devices import lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment
@@ -30,7 +31,9 @@ from retinagrade.training.predict import load_network, predict_network
 from retinagrade.training.run import Run
 
 
-def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None = None) -> Run:
+def train(
+    experiment: Experiment, prepared: Path, out: Path, workers: int | None = None, start: Path | None = None
+) -> Run:
     """Trains an experiment, keeps its best epoch and predicts the validation split with it.
 
     The same call again continues a run that was cut off, from its last whole epoch and to the same history, and
@@ -41,31 +44,39 @@ def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None
         prepared: A prepared set with splits ``train`` and ``val``.
         out: The run's folder.
         workers: Processes that load photographs; by default what the machine is worth.
+        start: The run that an experiment with ``starts_from`` goes on with; by default the one of that name beside
+            ``out``.
 
     Returns:
-        The finished run.
+        The finished run. Its ``experiment.yaml`` says what belongs to the weights as well: the architecture's
+        arguments, and the input scaling.
 
     Raises:
-        ExperimentError: ``out`` holds another experiment or was trained on other data.
+        ExperimentError: ``out`` holds another experiment or was trained on other data, the run to start from is
+            missing or was trained on another split, or weights can't be had.
         ManifestError: The prepared set has no graded photographs in a split.
     """
     manifest_file = prepared / "manifest.csv"
     manifest = Manifest.read(manifest_file).graded()
     training, validation = manifest.split("train"), manifest.split("val")
     run = Run(out)
+    fingerprint = sha256(manifest_file)
+    start_run = find_start(experiment, out, start, fingerprint)
+    experiment = _complete(experiment, run, start_run)
     record: dict[str, Any] = {
         "status": "training",
         "experiment": experiment.name,
         "data": {
             "prepared": str(prepared.resolve()),
-            "manifest_sha256": sha256(manifest_file),
+            "manifest_sha256": fingerprint,
             "preparation": preparation_settings(prepared),
             "photographs": {"train": len(training), "val": len(validation)},
         },
+        "start": about_weights(experiment.network) if start_run is None else _about_run(start_run),
     }
     if _begin(run, experiment, record):
         return run
-    _fit(run, experiment, training, validation, loader_workers() if workers is None else workers)
+    _fit(run, experiment, training, validation, loader_workers() if workers is None else workers, start_run)
     network = load_network(run)
     predictions = predict_network(network, experiment, validation)
     write_predictions(predictions, run.predictions_file("val"))
@@ -84,6 +95,75 @@ def train(experiment: Experiment, prepared: Path, out: Path, workers: int | None
     }
     write_json(run.record_file, {**record, **finished, **provenance.stamp()})
     return run
+
+
+def find_start(experiment: Experiment, out: Path, start: Path | None, manifest_sha256: str) -> Run | None:
+    """The run that an experiment starts from.
+
+    Args:
+        experiment: What is to be trained.
+        out: Its run's folder.
+        start: The run to start from, where it is known.
+        manifest_sha256: Digest of the manifest that is trained on.
+
+    Returns:
+        The run; ``None`` where the experiment starts from none.
+
+    Raises:
+        ExperimentError: It is missing, unfinished, of another experiment, or was trained on another split, so that it
+            may have seen the photographs that this one is validated on.
+    """
+    if experiment.starts_from is None:
+        if start is not None:
+            raise ExperimentError(f"{experiment.name} starts from no run: leave {start} out")
+        return None
+    run = Run(start or out.parent / experiment.starts_from)
+    if not run.record_file.is_file():
+        raise ExperimentError(
+            f"{experiment.name} starts from a run of {experiment.starts_from}, and there is none in {run.folder}: "
+            "train it first, or say where it is with --start"
+        )
+    record = run.record()
+    if record["experiment"] != experiment.starts_from:
+        raise ExperimentError(
+            f"{run.folder} is a run of {record['experiment']}, but {experiment.name} starts from one of "
+            f"{experiment.starts_from}: say where it is with --start"
+        )
+    if record["status"] != "finished":
+        raise ExperimentError(f"{run.folder} is not finished: train it to the end first")
+    if record["data"]["manifest_sha256"] != manifest_sha256:
+        raise ExperimentError(
+            f"{run.folder} was trained on other data or another split, and may have seen what {experiment.name} is to "
+            f"be validated on: train {experiment.starts_from} on this set first"
+        )
+    return run
+
+
+def _complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment:
+    """The experiment with what belongs to its weights: from its own run, the one it starts from, or the weights."""
+    if (known := run if run.experiment_file.is_file() else start) is not None:
+        network = known.experiment().network
+        filled = {
+            name: getattr(network, name)
+            for name in ("arguments", "scaling")
+            if getattr(experiment.network, name) is None and network.backbone == experiment.network.backbone
+        }
+        return experiment.model_copy(update={"network": experiment.network.model_copy(update=filled)})
+    return experiment.model_copy(update={"network": resolve(experiment.network)})
+
+
+def _initial_network(experiment: Experiment, start: Run | None) -> Network:
+    network = build_network(experiment.network)
+    if start is not None:
+        try:
+            network.load_state_dict(load_network(start).state_dict())
+        except RuntimeError as error:
+            raise ExperimentError(f"{experiment.name} is another network than {start.folder}: {error}") from error
+    return network
+
+
+def _about_run(run: Run) -> dict[str, str]:
+    return {"run": str(run.folder.resolve()), "sha256": sha256(run.best_checkpoint)}
 
 
 def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
@@ -113,12 +193,14 @@ def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
     return bool(earlier["status"] == "finished")
 
 
-def _fit(run: Run, experiment: Experiment, training: Manifest, validation: Manifest, workers: int) -> None:
+def _fit(
+    run: Run, experiment: Experiment, training: Manifest, validation: Manifest, workers: int, start: Run | None
+) -> None:
     settings = experiment.training
     if _is_over(run, experiment):
         return
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    module = GradingModule(build_network(experiment.network), experiment)
+    module = GradingModule(_initial_network(experiment, start), experiment)
     on_terminal = sys.stderr.isatty()
     _quiet_lightning()
     trainer = pl.Trainer(

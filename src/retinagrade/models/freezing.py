@@ -1,0 +1,78 @@
+"""Freezing: which layers of a backbone are trained, by the names that the report uses (Keras's)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from torch import nn
+
+from retinagrade.errors import ExperimentError
+
+ALL: Final = "all"
+NONE: Final = "none"
+
+_VGG16_BLOCKS: Final = (2, 2, 3, 3, 3)
+_VGG16_CONVOLUTIONS: Final = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+_MOBILENETV2_STAGES: Final = (1, 2, 3, 4, 3, 3, 1)
+
+
+def _vgg16() -> dict[str, tuple[str, ...]]:
+    names = [f"block{block}_conv{conv}" for block, count in enumerate(_VGG16_BLOCKS, 1) for conv in range(1, count + 1)]
+    return {name: (str(index),) for name, index in zip(names, _VGG16_CONVOLUTIONS, strict=True)}
+
+
+def _mobilenetv2() -> dict[str, tuple[str, ...]]:
+    places = [f"blocks.{stage}.{block}" for stage, count in enumerate(_MOBILENETV2_STAGES) for block in range(count)]
+    blocks = {f"block_{index}": (place,) for index, place in enumerate(places)}
+    return {"Conv1": ("conv_stem", "bn1"), **blocks, "Conv_1": ("conv_head", "bn2")}
+
+
+LAYERS: Final = {"vgg16": _vgg16(), "mobilenetv2_100": _mobilenetv2()}
+"""A backbone's layers, first to last, and the modules that each consists of. In MobileNetV2 ``block_0`` is the first
+inverted residual (Keras's ``expanded_conv``) and ``Conv_1`` the last 1 × 1 convolution."""
+
+
+def layers_of(backbone: nn.Module, name: str) -> dict[str, tuple[str, ...]]:
+    """A backbone's layers, first to last, and the modules of each.
+
+    Args:
+        backbone: The backbone.
+        name: Its architecture; for those that :data:`LAYERS` doesn't know, the layers are its own children that have
+            weights, and the stages of EfficientNets (``layer4``, ``blocks.6``).
+    """
+    if name in LAYERS:
+        return LAYERS[name]
+    layers: dict[str, tuple[str, ...]] = {}
+    for child, module in backbone.named_children():
+        if not any(True for _ in module.parameters()):
+            continue
+        if isinstance(module, nn.Sequential) and child == "blocks":
+            layers |= {f"{child}.{index}": (f"{child}.{index}",) for index, _ in module.named_children()}
+        else:
+            layers[child] = (child,)
+    return layers
+
+
+def frozen_modules(backbone: nn.Module, name: str, trained_from: str) -> list[nn.Module]:
+    """The modules that stay as they were loaded.
+
+    Args:
+        backbone: The backbone.
+        name: Its architecture.
+        trained_from: :data:`ALL`: nothing is frozen; :data:`NONE`: everything is; or the name of the first layer that
+            is trained, as :func:`layers_of` has it.
+
+    Raises:
+        ExperimentError: No such layer; those that there are are listed.
+    """
+    if trained_from == ALL:
+        return []
+    if trained_from == NONE:
+        return [backbone]
+    layers = layers_of(backbone, name)
+    if trained_from not in layers:
+        raise ExperimentError(
+            f"network.trained_from: {name} has no layer {trained_from!r}: {ALL}, {NONE}, or one of {', '.join(layers)}"
+        )
+    before = list(layers).index(trained_from)
+    return [backbone.get_submodule(module) for modules in list(layers.values())[:before] for module in modules]
