@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -32,8 +33,8 @@ def render_page(template: str, **context: Any) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A figure with three digits, or a dash where it is undefined."""
-    return "–" if value is None else f"{value:.3f}"
+    """A figure with three digits, or a dash where it is undefined (``None`` or NaN)."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def _data_url(data: bytes, kind: str) -> str:

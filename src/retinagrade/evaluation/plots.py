@@ -82,6 +82,27 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
+def comparison_plot(table: pd.DataFrame) -> Figure:
+    """Quadratic weighted kappa, referable AUC and accuracy of many runs, the first at the top.
+
+    Args:
+        table: One row a run: columns ``run``, ``quadratic_weighted_kappa``, ``referable_auc``, ``accuracy``,
+            ``majority_baseline``; undefined figures are missing.
+    """
+    figure, axes = _figure(8, 1.2 + 0.26 * len(table))
+    places = range(len(table))
+    axes.barh(places, table["quadratic_weighted_kappa"], color=_BLUE, height=0.65, label="QWK")
+    axes.plot(table["referable_auc"], places, "o", color=_ORANGE, label="referable AUC")
+    axes.plot(table["accuracy"], places, "|", color="black", markersize=11, markeredgewidth=2, label="accuracy")
+    axes.axvline(float(table["majority_baseline"].max()), color=_GREY, linestyle=":", label="most frequent grade")
+    axes.set_yticks(places, table["run"].tolist())
+    axes.set(xlim=(min(0.0, float(table["quadratic_weighted_kappa"].min())), 1), ylim=(len(table) - 0.4, -0.6))
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
+    return figure
+
+
 def figure_png(figure: Figure) -> bytes:
     """A figure as PNG, at 120 dots an inch."""
     stream = io.BytesIO()

@@ -31,6 +31,13 @@ def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Preci
     return "bf16-mixed" if _processor_has_bfloat16() else "32-true"
 
 
+def autocast(device: torch.device, precision: Literal["auto", "32", "bf16", "16"]) -> torch.autocast:
+    """What computes a block in a precision as Lightning would, see :func:`lightning_precision`."""
+    names = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    dtype = names.get(lightning_precision(precision))
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
 def _processor_has_bfloat16() -> bool:
     # torch's own probes are private before torch.cpu.get_capabilities (2.12); each release has one of these.
     for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):

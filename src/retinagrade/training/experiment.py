@@ -13,9 +13,11 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -60,6 +62,8 @@ class TrainingSettings(_Settings):
         weight_decay: Decoupled weight decay of ``adamw``.
         gradient_clip: Largest norm of the gradient, or nothing.
         schedule: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then cosine to zero.
+        feature_views: Where the whole backbone is frozen, augmentations of each photograph whose features are computed
+            once and kept; 0 for a new one in every draw.
         patience: Epochs without a better validation loss after which training stops.
         seed: Seed of initial values, order, augmentation and dropout.
         precision: ``auto`` takes bfloat16 where the processor or GPU computes in it, else float16 on GPUs and
@@ -76,9 +80,15 @@ class TrainingSettings(_Settings):
     weight_decay: NonNegativeFloat = 0.0
     gradient_clip: PositiveFloat | None = None
     schedule: Literal["constant", "one-cycle"] = "constant"
+    feature_views: NonNegativeInt = 8
     patience: PositiveInt
     seed: int = Field(default=0, ge=0, lt=2**32)
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _bits(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value  # in YAML, 32 is a number
 
 
 class Experiment(_Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import cv2
 import numpy as np
@@ -27,9 +27,13 @@ class Draw(NamedTuple):
 
 
 class Batch(TypedDict):
-    """What a network is fed: pixels (N, 3, S, S) uint8 in channels-last layout, grades (N,) int64, ids."""
+    """What a network is fed: pixels (N, 3, S, S) uint8 in channels-last layout, grades (N,) int64, ids.
 
-    photographs: Tensor
+    In place of pixels, there may be ``features`` (N, F) float32, which a frozen backbone has made of them.
+    """
+
+    photographs: NotRequired[Tensor]
+    features: NotRequired[Tensor]
     grades: Tensor
     image_ids: list[str]
 
@@ -108,6 +112,24 @@ def collate(items: list[tuple[np.ndarray, int, str]]) -> Batch:
         "grades": torch.tensor(grades),
         "image_ids": list(image_ids),
     }
+
+
+def fill_batch(photographs: Tensor, size: int) -> Tensor:
+    """Repeats photographs up to a full batch.
+
+    Kernels are chosen by the batch's shape and differ in the last bits; with one shape, what a network makes of a
+    photograph can't depend on which batch it fell into.
+
+    Args:
+        photographs: Pixels (N, 3, S, S), N at most ``size``.
+        size: The full batch.
+
+    Returns:
+        Pixels (size, 3, S, S).
+    """
+    if len(photographs) == size:
+        return photographs
+    return photographs[torch.arange(size) % len(photographs)].contiguous(memory_format=torch.channels_last)
 
 
 def training_loader(manifest: Manifest, experiment: Experiment, workers: int) -> DataLoader[Batch]:

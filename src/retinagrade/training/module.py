@@ -42,6 +42,13 @@ class GradingModule(pl.LightningModule):
         logits: Tensor = self.network(photographs)
         return logits
 
+    def _logits(self, batch: Batch) -> Tensor:
+        """Logits (N, 5) of photographs, or of the features that a frozen backbone has made of them before."""
+        if "features" in batch:
+            logits: Tensor = self.network.head(batch["features"])
+            return logits
+        return self.network(batch["photographs"])  # type: ignore[no-any-return]
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seeds dropout from seed, epoch and step, so that a resumed epoch repeats what the killed one did.
 
@@ -52,7 +59,7 @@ class GradingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of a batch."""
-        loss = F.cross_entropy(self(batch["photographs"]).float(), batch["grades"])
+        loss = F.cross_entropy(self._logits(batch).float(), batch["grades"])
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]))
         return loss
 
@@ -66,7 +73,7 @@ class GradingModule(pl.LightningModule):
         In float32 whatever the training's precision, so that the logged figures are those of the predictions.
         """
         with torch.autocast(self.device.type, enabled=False):
-            logits = self(batch["photographs"]).float()
+            logits = self._logits(batch).float()
         losses = F.cross_entropy(logits, batch["grades"], reduction="none")
         for image_id, grade, predicted, loss in zip(
             batch["image_ids"],

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
@@ -16,7 +15,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network, build_network
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.experiment import Experiment
-from retinagrade.training.loading import evaluation_loader
+from retinagrade.training.loading import evaluation_loader, fill_batch
 from retinagrade.training.run import Run
 
 
@@ -91,7 +90,7 @@ def predict_network(
     loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
     rows: list[tuple[str, list[float]]] = []
     for batch in loader:
-        photographs = _filled(batch["photographs"], experiment.training.batch_size).to(device)
+        photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)
         logits = network(photographs)[: len(batch["image_ids"])]
         rows += zip(batch["image_ids"], logits.double().softmax(1).tolist(), strict=True)
     table = pd.DataFrame(
@@ -100,14 +99,3 @@ def predict_network(
     )
     grades = manifest.table[["image_id", "grade"]]
     return table.merge(grades, on="image_id", how="left", validate="1:1").sort_values("image_id", ignore_index=True)
-
-
-def _filled(photographs: Tensor, size: int) -> Tensor:
-    """Repeats photographs up to a full batch.
-
-    Kernels are chosen by the batch's shape and differ in the last bits; with one shape, a photograph's
-    probabilities can't depend on which batch it fell into.
-    """
-    if len(photographs) == size:
-        return photographs
-    return photographs[torch.arange(size) % len(photographs)].contiguous(memory_format=torch.channels_last)

@@ -25,6 +25,7 @@ from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
 from retinagrade.training.devices import lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment
+from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
 from retinagrade.training.predict import load_network, predict_network
@@ -220,10 +221,12 @@ def _fit(
         num_sanity_val_steps=0,
         default_root_dir=run.folder,
     )
+    loaders = feature_loaders(
+        module.network, training, validation, experiment, workers, cache_folder(training.root, run.folder)
+    ) or (training_loader(training, experiment, workers), evaluation_loader(validation, experiment, workers))
     trainer.fit(
         module,
-        training_loader(training, experiment, workers),
-        evaluation_loader(validation, experiment, workers),
+        *loaders,
         ckpt_path=run.last_checkpoint if run.last_checkpoint.is_file() else None,
     )
     if trainer.interrupted:
@@ -251,3 +254,4 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", ".*The number of training batches.*")
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")

@@ -1,0 +1,87 @@
+"""A network at a glance, as Keras prints one: layers, output shapes, parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from rich.table import Table
+from torch import Tensor, nn
+
+from retinagrade.models.freezing import layers_of
+from retinagrade.models.network import Network, count_parameters
+from retinagrade.models.settings import NetworkSettings
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of a summary.
+
+    Attributes:
+        name: Where it is in the network, or what the report calls it.
+        kind: Class of the module.
+        shape: Its output for one photograph: (C, h, w) or (F,).
+        total: Parameters, running statistics included.
+        trainable: Those that are trained.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    total: int
+    trainable: int
+
+
+@torch.no_grad()
+def summarise(network: Network, settings: NetworkSettings) -> list[Layer]:
+    """A network's layers in order: the backbone's by the names that freezing knows, the head's one by one.
+
+    Args:
+        network: The network.
+        settings: What it was built from.
+
+    Returns:
+        One entry a layer; parameters add up to those of :func:`retinagrade.models.network.count_parameters`.
+    """
+    if settings.scratch is not None:
+        modules = [(f"blocks.{name}", [module]) for name, module in _children(network.backbone, "blocks")]
+    else:
+        layers = layers_of(network.backbone, settings.backbone)
+        modules = [(name, [network.backbone.get_submodule(part) for part in parts]) for name, parts in layers.items()]
+    modules += [(f"{part}.{name}", [m]) for part in ("pooling", "head") for name, m in _children(network, part)]
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def note(module: nn.Module, _: object, output: Tensor) -> None:
+        shapes[module] = tuple(output.shape[1:])
+
+    hooks = [module.register_forward_hook(note) for _, group in modules for module in group]
+    training = network.training
+    network.eval()(torch.zeros(1, 3, settings.image_size, settings.image_size))
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    rows = []
+    for name, group in modules:
+        counts = [count_parameters(module) for module in group]
+        kind = type(group[0]).__name__
+        rows.append(Layer(name, kind, shapes[group[-1]], sum(c[0] for c in counts), sum(c[1] for c in counts)))
+    return rows
+
+
+def summary_table(network: Network, settings: NetworkSettings) -> Table:
+    """The same for a terminal, with the totals at the bottom."""
+    total, trainable = count_parameters(network)
+    table = Table("layer", "kind", "output", "parameters", "trainable", show_footer=True)
+    table.columns[0].footer = "total"
+    table.columns[3].footer, table.columns[4].footer = f"{total:,}", f"{trainable:,}"
+    for column in table.columns[2:]:
+        column.justify = "right"
+    table.add_row("input", "RGB, 0 to 255", f"3 × {settings.image_size} × {settings.image_size}", "0", "0")
+    for layer in summarise(network, settings):
+        shape = " × ".join(map(str, layer.shape))
+        table.add_row(layer.name, layer.kind, shape, f"{layer.total:,}", f"{layer.trainable:,}")
+    return table
+
+
+def _children(module: nn.Module, part: str) -> list[tuple[str, nn.Module]]:
+    return list(module.get_submodule(part).named_children())

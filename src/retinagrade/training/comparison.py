@@ -1,0 +1,106 @@
+"""Runs side by side: one table, one picture, one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from retinagrade.errors import ExperimentError
+from retinagrade.evaluation.evaluate import evaluate
+from retinagrade.evaluation.plots import comparison_plot, figure_png
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.files import write_bytes, write_json, write_text
+from retinagrade.pages import render_page
+from retinagrade.provenance import stamp
+from retinagrade.training.run import Run
+
+FIGURES: Final = (
+    "quadratic_weighted_kappa",
+    "referable_auc",
+    "macro_auc",
+    "accuracy",
+    "majority_baseline",
+    "balanced_accuracy",
+)
+"""What runs are compared by, of the validation photographs."""
+
+
+def finished_runs(folder: Path) -> list[Run]:
+    """The finished runs directly in a folder, by name."""
+    runs = [Run(path) for path in sorted(folder.iterdir()) if (path / "run.json").is_file()]
+    return [run for run in runs if run.record().get("status") == "finished"]
+
+
+def compare(runs: list[Run]) -> pd.DataFrame:
+    """One row a run, the highest quadratic weighted kappa first.
+
+    Args:
+        runs: Finished runs.
+
+    Returns:
+        Columns ``run``, ``experiment``, ``total`` and ``trainable`` parameters, ``epochs``, ``best_epoch`` (counted
+        from 1), ``seconds`` of training, ``photographs`` of the validation split, the figures of :data:`FIGURES`,
+        ``findings`` of the integrity checks, ``weights`` that the run started from, and ``data`` (digest of the
+        manifest).
+
+    Raises:
+        ExperimentError: There is nothing to compare.
+    """
+    if not runs:
+        raise ExperimentError("no finished run to compare")
+    rows = []
+    for run in runs:
+        record = run.record()
+        evaluation = evaluate(read_predictions(run.predictions_file("val")))
+        start = record.get("start", {})
+        rows.append(
+            {
+                "run": run.folder.name,
+                "experiment": record["experiment"],
+                **record["parameters"],
+                "epochs": record["epochs"],
+                "best_epoch": int(record["best"]["epoch"]) + 1,
+                "seconds": record["training_seconds"],
+                "photographs": evaluation.photographs,
+                **{name: evaluation.figures[name] for name in FIGURES},
+                "findings": len(evaluation.findings),
+                "weights": start.get("weights") or start.get("run", ""),
+                "data": record["data"]["manifest_sha256"][:8],
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values("quadratic_weighted_kappa", ascending=False, na_position="last", ignore_index=True)
+
+
+def write_comparison(folder: Path, failures: Mapping[str, str] | None = None) -> Path:
+    """Compares the finished runs in a folder: ``comparison.csv``, ``.png``, ``.html`` and ``.run.json`` there.
+
+    Args:
+        folder: The folder of the runs' folders.
+        failures: Experiments that failed, and why, to be named on the page.
+
+    Returns:
+        The page.
+
+    Raises:
+        ExperimentError: There is no finished run.
+    """
+    table = compare(finished_runs(folder))
+    picture = figure_png(comparison_plot(table))
+    write_text(folder / "comparison.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_bytes(folder / "comparison.png", picture)
+    write_json(folder / "comparison.run.json", stamp())
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    page = render_page(
+        "training/comparison.html.j2",
+        title=f"{len(table)} runs in {folder.resolve().name}",
+        rows=rows,
+        several_sets=len(set(table["data"])) > 1,
+        failures=failures or {},
+        picture=picture,
+    )
+    write_text(folder / "comparison.html", page)
+    return folder / "comparison.html"

@@ -1,0 +1,265 @@
+"""Features of a frozen backbone, computed once: the backbone never changes, so neither does what it sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from retinagrade.datasets.prepare import preparation_settings
+from retinagrade.manifest import Manifest
+from retinagrade.models.network import Network
+from retinagrade.progress import progress
+from retinagrade.provenance import versions
+from retinagrade.training.devices import autocast
+from retinagrade.training.experiment import Experiment
+from retinagrade.training.loading import Batch, Draw, EpochSampler, Photographs, collate, fill_batch
+
+LIMIT: Final = float(os.environ.get("RETINAGRADE_CACHE_GB", "20")) * 1e9
+"""Bytes that the features beside one prepared set may take; the least recently used go first."""
+
+_FOLDER: Final = ".features"
+_RECIPE: Final = 1
+"""Raised whenever the same settings would give other features."""
+_WORTH_A_BAR: Final = 500
+_BYTES: Final = 4
+
+
+@dataclass(frozen=True)
+class Store:
+    """Features on disk by photograph and view; what is not there yet is marked so.
+
+    Attributes:
+        features: (photographs, views, F), float32: half precision overflows with random weights.
+        there: (photographs, views), 1 where the features have been computed.
+    """
+
+    features: np.ndarray
+    there: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path, photographs: int, views: int, width: int) -> Store:
+        """Opens the store in a folder, or makes it; the file takes disk only for what is written."""
+        files = {"features": ((photographs, views, width), "float32"), "there": ((photographs, views), "uint8")}
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+            for name, (shape, dtype) in files.items():
+                np.lib.format.open_memmap(made / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+            try:
+                made.rename(folder)
+            except OSError:  # another process was faster
+                shutil.rmtree(made)
+        os.utime(folder)
+        return cls(**{name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in files})
+
+    def put(self, keys: Sequence[tuple[int, int]], features: np.ndarray) -> None:
+        """Writes features (N, F) of N photographs and views; they are on disk before they are marked."""
+        index = tuple(np.transpose(keys))
+        self.features[index] = features
+        cast("np.memmap[Any, Any]", self.features).flush()
+        self.there[index] = 1
+
+
+class Features(Dataset[tuple[Tensor, int, str]]):
+    """Photographs of a manifest as the vectors that a frozen backbone makes of them."""
+
+    def __init__(
+        self, photographs: Photographs, network: Network, experiment: Experiment, store: Store, *, workers: int
+    ) -> None:
+        """Args: ``photographs`` to compute features of by ``network``, ``store`` to keep them in."""
+        self.photographs, self.network, self.store = photographs, network, store
+        self.workers, self.batch_size = workers, experiment.training.batch_size
+        # Validation in float32, so that the logged figures are those of the predictions.
+        self.precision = "32" if photographs.augmentation is None else experiment.training.precision
+        self.views = store.there.shape[1]
+
+    def __len__(self) -> int:
+        """The number of photographs."""
+        return len(self.photographs)
+
+    def __getitem__(self, draw: Draw | int) -> tuple[Tensor, int, str]:
+        """Features (F,) float32 of one photograph, with grade and id."""
+        row, view = (draw.row, self._view(draw)) if isinstance(draw, Draw) else (draw, 0)
+        features = torch.from_numpy(np.array(self.store.features[row, view]))
+        return features, int(self.photographs.grades[row]), self.photographs.image_ids[row]
+
+    def _view(self, draw: Draw) -> int:
+        """Which of its views a photograph shows in an epoch: drawn, as its augmentation would be."""
+        return int(np.random.default_rng((self.photographs.seed, draw.epoch, draw.place)).integers(self.views))
+
+    @torch.no_grad()
+    def compute(self, draws: Sequence[Draw | int]) -> None:
+        """Computes what the draws need and is not in the store yet."""
+        wanted = {(draw.row, self._view(draw)) if isinstance(draw, Draw) else (draw, 0) for draw in draws}
+        missing = sorted(key for key in wanted if not self.store.there[key])
+        if not missing:
+            return
+        loader = DataLoader[Batch](
+            self.photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
+            batch_size=self.batch_size,
+            sampler=[Draw(row, view, row) for row, view in missing],
+            collate_fn=collate,
+            num_workers=self.workers,
+        )
+        device = next(self.network.parameters()).device
+        keys = iter(missing)
+        training = self.network.training
+        self.network.eval()
+        quiet = nullcontext(lambda: None)
+        with progress("features", len(missing)) if len(missing) >= _WORTH_A_BAR else quiet as step:
+            for batch in loader:
+                count = len(batch["image_ids"])
+                photographs = fill_batch(batch["photographs"], self.batch_size).to(device)
+                with autocast(device, self.precision):
+                    features = self.network.features(photographs)[:count]
+                self.store.put([next(keys) for _ in range(count)], features.float().cpu().numpy())
+                for _ in range(count):
+                    step()
+        self.network.train(training)
+
+
+class FeatureSampler(Sampler[Any]):
+    """The order of an epoch; when it begins, what it needs and is not there yet is computed."""
+
+    def __init__(self, features: Features, order: EpochSampler | range) -> None:
+        """Args: ``features`` to draw from, and in which ``order``."""
+        self.features, self.order = features, order
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch to draw, counted from 0."""
+        if isinstance(self.order, EpochSampler):
+            self.order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Photographs an epoch."""
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Draw | int]:
+        """Draws rows of the manifest."""
+        draws: list[Draw | int] = list(self.order)
+        self.features.compute(draws)
+        return iter(draws)
+
+
+def feature_loaders(
+    network: Network, training: Manifest, validation: Manifest, experiment: Experiment, workers: int, cache: Path
+) -> tuple[DataLoader[Batch], DataLoader[Batch]] | None:
+    """Loaders of features in place of photographs: augmented, shuffled and balanced as those would be.
+
+    Each training photograph has ``training.feature_views`` augmentations, of which every draw shows one; validation
+    photographs are as they were prepared, each exactly once.
+
+    Args:
+        network: The network that is trained.
+        training: Training photographs.
+        validation: Validation photographs.
+        experiment: What is trained.
+        workers: Processes that load photographs.
+        cache: The folder for features, as :func:`cache_folder` gives it.
+
+    Returns:
+        The two loaders; ``None`` where the backbone isn't frozen, the experiment wants every augmentation anew, or not
+        one view of each photograph has room on disk.
+    """
+    settings, size = experiment.training, experiment.network.image_size
+    width = next(layer.in_features for layer in network.head.modules() if isinstance(layer, nn.Linear))
+    room = (LIMIT / (_BYTES * width) - len(validation)) // len(training)
+    views = min(settings.feature_views, int(room))
+    if not network.has_frozen_backbone or views < 1:
+        return None
+    shown = Photographs(training, size, experiment.augmentation, settings.seed)
+    plain = Photographs(validation, size)
+    weights = digest_of(network.backbone)
+
+    def features(photographs: Photographs, manifest: Manifest, views: int) -> Features:
+        key = fingerprint(weights, manifest, photographs, experiment, views)
+        store = _open(cache, key, (len(photographs), views, width))
+        return Features(photographs, network, experiment, store, workers=workers)
+
+    order = EpochSampler(shown.grades, settings.balance, settings.seed)
+    return (
+        _loader(features(shown, training, views), order, settings.batch_size),
+        _loader(features(plain, validation, 1), range(len(plain)), settings.batch_size),
+    )
+
+
+def _loader(features: Features, order: EpochSampler | range, batch_size: int) -> DataLoader[Batch]:
+    return DataLoader[Batch](
+        features,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
+        batch_size=batch_size,
+        sampler=FeatureSampler(features, order),
+        drop_last=isinstance(order, EpochSampler) and len(order) > batch_size,
+        collate_fn=collate_features,
+    )
+
+
+def collate_features(items: list[tuple[Tensor, int, str]]) -> Batch:
+    """Stacks features, grades and ids to a batch."""
+    features, grades, image_ids = zip(*items, strict=True)
+    return {"features": torch.stack(features), "grades": torch.tensor(grades), "image_ids": list(image_ids)}
+
+
+def cache_folder(prepared: Path, run: Path) -> Path:
+    """Where features are kept: beside the photographs, for all experiments to share, or else in the run."""
+    return (prepared if os.access(prepared, os.W_OK) else run) / _FOLDER
+
+
+def digest_of(module: nn.Module) -> str:
+    """Digest of a module's weights and running statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(weights: str, manifest: Manifest, photographs: Photographs, experiment: Experiment, views: int) -> str:
+    """Digest of all that features depend on: weights, photographs, augmentation, seed, precision, versions."""
+    of_network = {"backbone", "arguments", "scaling", "image_size", "pooling"}
+    augmentation = photographs.augmentation
+    about = {
+        "recipe": _RECIPE,
+        "weights": weights,
+        "network": experiment.network.model_dump(mode="json", include=of_network),
+        "views": views,
+        "augmentation": None if augmentation is None else augmentation.model_dump(mode="json"),
+        "seed": photographs.seed,
+        "precision": experiment.training.precision,
+        "batch_size": experiment.training.batch_size,  # kernels differ in the last bits by the batch's shape
+        "preparation": preparation_settings(manifest.root),
+        "photographs": manifest.table.reindex(columns=["image_id", "path", "sha256"]).to_csv(index=False),
+        "versions": versions(),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _open(cache: Path, key: str, shape: tuple[int, int, int]) -> Store:
+    if not (cache / key).is_dir():
+        make_room(cache, math.prod(shape) * _BYTES)
+    return Store.open(cache / key, *shape)
+
+
+def make_room(cache: Path, needed: int, limit: float = LIMIT) -> None:
+    """Removes the least recently used features until ``needed`` bytes more stay within the limit."""
+    if not cache.is_dir():
+        return
+    stores = sorted(filter(Path.is_dir, cache.iterdir()), key=lambda path: path.stat().st_mtime)
+    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in stores}
+    for path in stores:
+        if sum(sizes.values()) + needed <= limit:
+            break
+        shutil.rmtree(path)
+        del sizes[path]

@@ -1,0 +1,174 @@
+"""Cached features: the same training as without them, on disk within bounds, and never stale."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.manifest import Manifest
+from retinagrade.models.network import Network, build_network
+from retinagrade.training import features as room
+from retinagrade.training.experiment import Experiment, load_experiment
+from retinagrade.training.features import Features, FeatureSampler, cache_folder, feature_loaders, make_room
+from retinagrade.training.loading import EpochSampler
+from retinagrade.training.run import Run
+from retinagrade.training.train import train
+
+TINY = [
+    "network.backbone=lcnet_050",
+    "network.weights=none",
+    "network.image_size=32",
+    "network.dense=[16]",
+    "training.batch_size=8",
+    "training.balance=6",
+    "training.epochs=4",
+    "training.learning_rate=1e-3",
+]
+
+
+def tiny(*overrides: str) -> Experiment:
+    return load_experiment("mobilenetv2-2", [*TINY, *overrides])
+
+
+@pytest.fixture
+def copied(prepared: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(prepared, tmp_path / "set", ignore=shutil.ignore_patterns(".features"))
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(0)
+    return build_network(tiny().network)
+
+
+def loaders(network: Network, prepared: Path, experiment: Experiment) -> tuple[Features, Features]:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    both = feature_loaders(
+        network, manifest.split("train"), manifest.split("val"), experiment, 0, cache_folder(prepared, prepared)
+    )
+    assert both is not None
+    training, validation = (cast("Features", loader.dataset) for loader in both)
+    return training, validation
+
+
+def stores(prepared: Path) -> list[Path]:
+    return sorted((prepared / ".features").iterdir())
+
+
+def test_features_are_those_of_the_network(network: Network, copied: Path) -> None:
+    training, validation = loaders(network, copied, tiny("training.precision=32"))
+    validation.compute(range(len(validation)))
+    for row in (0, len(validation) - 1):
+        pixels = torch.from_numpy(validation.photographs[row][0]).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            expected = network.eval().features(pixels)[0]
+        torch.testing.assert_close(validation[row][0], expected, rtol=1e-4, atol=1e-5)
+    draws = list(EpochSampler(training.photographs.grades, 6, 0))
+    training.compute(draws)
+    assert all(torch.isfinite(training[draw][0]).all() for draw in draws)
+    shown = {(draw.row, training._view(draw)) for draw in draws}
+    assert int(training.store.there.sum()) == len(shown) < training.store.there.size
+    assert len({view for _, view in shown}) > 1
+
+
+def test_what_is_there_is_never_computed_again(network: Network, copied: Path) -> None:
+    training, _ = loaders(network, copied, tiny())
+    draws = list(EpochSampler(training.photographs.grades, 6, 0))
+    training.compute(draws)
+    training.store.features[:] = 7
+    training.compute(draws)
+    assert all((training[draw][0] == 7).all() for draw in draws)
+    again, _ = loaders(network, copied, tiny())
+    assert (again[draws[0]][0] == 7).all()
+
+
+@pytest.mark.parametrize(
+    "override", ["training.seed=3", "augmentation.zoom=0.2", "network.image_size=48", "training.feature_views=3"]
+)
+def test_other_settings_weights_or_photographs_have_other_features(
+    network: Network, copied: Path, override: str
+) -> None:
+    loaders(network, copied, tiny())
+    before = len(stores(copied))
+    loaders(network, copied, tiny("training.learning_rate=0.1", "network.dense=[8]"))
+    assert len(stores(copied)) == before, "the head has nothing to do with features"
+    loaders(network, copied, tiny(override))
+    assert len(stores(copied)) > before
+    torch.manual_seed(9)
+    before = len(stores(copied))
+    loaders(build_network(tiny().network), copied, tiny())
+    assert len(stores(copied)) == before + 2
+
+
+def test_training_on_features_is_training_on_photographs(prepared: Path, tmp_path: Path) -> None:
+    """Without augmentation there is nothing left to chance: the same losses."""
+    plain = ["flip_vertical=false", "flip_horizontal=false", "zoom=0", "rotation=0"]
+    same = [f"augmentation.{setting}" for setting in plain] + ["training.precision=32", "network.dense_dropout=0"]
+    cached = train(tiny(*same, "training.feature_views=1"), prepared, tmp_path / "cached")
+    whole = train(tiny(*same, "training.feature_views=0"), prepared, tmp_path / "whole")
+    columns = ["train_loss", "val_loss"]
+    np.testing.assert_allclose(cached.history()[columns], whole.history()[columns], rtol=1e-4)
+    both = [read_predictions(run.predictions_file("val")) for run in (cached, whole)]
+    probabilities = ["p0", "p1", "p2", "p3", "p4"]
+    np.testing.assert_allclose(both[0][probabilities], both[1][probabilities], atol=1e-4)
+
+
+def test_a_resumed_run_and_one_with_old_features_have_the_same_history(copied: Path, tmp_path: Path) -> None:
+    def history(run: Run) -> pd.DataFrame:
+        return run.history().drop(columns="seconds")
+
+    first = train(tiny(), copied, tmp_path / "first")
+    again = train(tiny(), copied, tmp_path / "again")
+    pd.testing.assert_frame_equal(history(first), history(again), rtol=1e-6)
+    half = train(tiny("training.epochs=2"), copied, tmp_path / "half")
+    (half.folder / "run.json").unlink()
+    half.experiment_file.write_text(tiny().to_yaml(), encoding="utf-8")
+    pd.testing.assert_frame_equal(history(train(tiny(), copied, half.folder)), history(first), rtol=1e-6)
+    shutil.rmtree(copied / ".features")
+    pd.testing.assert_frame_equal(history(train(tiny(), copied, tmp_path / "new")), history(first), rtol=1e-6)
+
+
+def test_no_features_for_what_changes(network: Network, prepared: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    splits = manifest.split("train"), manifest.split("val")
+    for experiment in (tiny("network.trained_from=all"), tiny("training.feature_views=0")):
+        built = build_network(experiment.network)
+        assert feature_loaders(built, *splits, experiment, 0, tmp_path / "f") is None
+    assert not (tmp_path / "f").exists()
+
+
+def test_the_least_recently_used_features_make_room(tmp_path: Path) -> None:
+    for age, name in enumerate(["new", "middle", "old"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "features.npy").write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    make_room(tmp_path, 100, limit=400)
+    assert len(list(tmp_path.iterdir())) == 3
+    make_room(tmp_path, 150, limit=400)
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "middle"}
+    make_room(tmp_path, 1000, limit=400)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_room_for_a_view_there_are_no_features(
+    network: Network, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    training, validation = manifest.split("train"), manifest.split("val")
+    width = 4 * (len(training) + len(validation))  # bytes for one view of each, and a feature
+    features = next(layer.in_features for layer in network.head.modules() if isinstance(layer, torch.nn.Linear))
+    for limit, views in ((width * features - 1, None), (width * features, 1)):
+        monkeypatch.setattr(room, "LIMIT", limit)
+        both = feature_loaders(network, training, validation, tiny(), 0, tmp_path / "f")
+        assert (both is None) == (views is None)
+        if both is not None:
+            assert isinstance(both[0].sampler, FeatureSampler)
+            assert both[0].sampler.features.views == views
