@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,20 @@ def test_starting_from_a_run(everything: tuple[Path, str], prepared: Path, tmp_p
             tmp_path / "other",
             start=out / "mobilenetv2-4-adam",
         )
+
+
+def test_a_resumed_run_needs_nothing_that_it_started_from(
+    everything: tuple[Path, str], prepared: Path, tmp_path: Path
+) -> None:
+    out, _ = everything
+    for name in ("mobilenetv2-4-adam", "mobilenetv2-5-on-4"):
+        shutil.copytree(out / name, tmp_path / name)
+    for name in ("checkpoints", "predictions"):
+        shutil.rmtree(tmp_path / "mobilenetv2-4-adam" / name)
+    cut = tmp_path / "mobilenetv2-5-on-4"
+    shutil.rmtree(cut / "predictions")
+    record = (cut / "run.json").read_text(encoding="utf-8")
+    (cut / "run.json").write_text(record.replace('"finished"', '"training"', 1), encoding="utf-8")
+    again = train(load_experiment("mobilenetv2-5-on-4", TINY), prepared, cut)
+    assert again.record()["start"] == json.loads(record)["start"]
+    assert again.predictions_file("val").read_bytes() == Run(out / cut.name).predictions_file("val").read_bytes()

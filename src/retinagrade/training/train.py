@@ -62,7 +62,8 @@ def train(
     training, validation = manifest.split("train"), manifest.split("val")
     run = Run(out)
     fingerprint = sha256(manifest_file)
-    start_run = find_start(experiment, out, start, fingerprint)
+    resumed = run.last_checkpoint.is_file()  # which holds all weights: those that it started from may be gone
+    start_run = None if resumed else find_start(experiment, out, start, fingerprint)
     experiment = _complete(experiment, run, start_run)
     record: dict[str, Any] = {
         "status": "training",
@@ -73,7 +74,7 @@ def train(
             "preparation": preparation_settings(prepared),
             "photographs": {"train": len(training), "val": len(validation)},
         },
-        "start": about_weights(experiment.network) if start_run is None else _about_run(start_run),
+        "start": run.record()["start"] if resumed else _about_start(experiment, start_run),
     }
     if _begin(run, experiment, record):
         return run
@@ -153,8 +154,9 @@ def _complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment
     return experiment.model_copy(update={"network": resolve(experiment.network)})
 
 
-def _initial_network(experiment: Experiment, start: Run | None) -> Network:
-    network = build_network(experiment.network)
+def _initial_network(experiment: Experiment, start: Run | None, resumed: bool) -> Network:
+    settings = experiment.network
+    network = build_network(settings.model_copy(update={"weights": "none"}) if resumed else settings)
     if start is not None:
         try:
             network.load_state_dict(load_network(start).state_dict())
@@ -163,8 +165,10 @@ def _initial_network(experiment: Experiment, start: Run | None) -> Network:
     return network
 
 
-def _about_run(run: Run) -> dict[str, str]:
-    return {"run": str(run.folder.resolve()), "sha256": sha256(run.best_checkpoint)}
+def _about_start(experiment: Experiment, start: Run | None) -> dict[str, str]:
+    if start is None:
+        return about_weights(experiment.network)
+    return {"run": str(start.folder.resolve()), "sha256": sha256(start.best_checkpoint)}
 
 
 def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
@@ -201,7 +205,7 @@ def _fit(
     if _is_over(run, experiment):
         return
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    module = GradingModule(_initial_network(experiment, start), experiment)
+    module = GradingModule(_initial_network(experiment, start, run.last_checkpoint.is_file()), experiment)
     on_terminal = sys.stderr.isatty()
     _quiet_lightning()
     trainer = pl.Trainer(

@@ -1,0 +1,67 @@
+"""How many augmented views of each photograph need be kept of a frozen base? The outcome and the time, over seeds.
+
+    python benchmarks/features.py PREPARED OUT EXPERIMENT [KEY=VALUE …]
+
+Trains an experiment with a frozen base on a prepared set, once for every number of views and seed; 0 views are a new
+augmentation in every draw and no cache. Settings are changed as with ``--set``. Finished runs in OUT are taken as they
+are, so it may be cut off and called again; times are those of cold caches.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from retinagrade.training.comparison import compare, finished_runs
+from retinagrade.training.experiment import load_experiment
+from retinagrade.training.features import cache_folder
+from retinagrade.training.train import train
+
+VIEWS = (0, 1, 2, 4, 8, 16)
+SEEDS = (0, 1, 2)
+
+
+def train_all(prepared: Path, out: Path, name: str, overrides: list[str]) -> pd.DataFrame:
+    """Trains with every number of views and seed.
+
+    Returns:
+        One row a run: ``views``, ``seed``, wall ``minutes``, and the figures of the validation photographs.
+    """
+    minutes_file = out / "minutes.csv"
+    minutes = dict(pd.read_csv(minutes_file).itertuples(index=False)) if minutes_file.is_file() else {}
+    for seed in SEEDS:
+        for views in VIEWS:
+            run = out / f"{views}-{seed}"
+            if run.name in minutes:
+                continue
+            shutil.rmtree(cache_folder(prepared, run), ignore_errors=True)
+            shutil.rmtree(run, ignore_errors=True)
+            settings = [*overrides, f"training.feature_views={views}", f"training.seed={seed}"]
+            start = time.perf_counter()
+            train(load_experiment(name, settings), prepared, run)
+            minutes[run.name] = (time.perf_counter() - start) / 60
+            pd.DataFrame(minutes.items(), columns=["run", "minutes"]).to_csv(minutes_file, index=False)
+    table = compare(finished_runs(out))
+    keys = table["run"].str.split("-", expand=True).astype(int)
+    losses = [run.record()["best"]["val_loss"] for run in finished_runs(out)]
+    by_run = dict(zip((run.folder.name for run in finished_runs(out)), losses, strict=True))
+    return table.assign(
+        views=keys[0], seed=keys[1], minutes=table["run"].map(minutes), val_loss=table["run"].map(by_run)
+    )
+
+
+def main() -> None:
+    """Measures and prints."""
+    prepared, out, name, *overrides = sys.argv[1:]
+    table = train_all(Path(prepared), Path(out), name, overrides)
+    figures = ["val_loss", "quadratic_weighted_kappa", "referable_auc", "accuracy", "epochs", "minutes"]
+    print(f"{name} {' '.join(overrides)}: mean and standard deviation over seeds {', '.join(map(str, SEEDS))}")
+    print(table.groupby("views")[figures].agg(["mean", "std"]).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
