@@ -121,19 +121,32 @@ def test_training_on_features_is_training_on_photographs(prepared: Path, tmp_pat
     np.testing.assert_allclose(both[0][probabilities], both[1][probabilities], atol=1e-4)
 
 
-def test_a_resumed_run_and_one_with_old_features_have_the_same_history(copied: Path, tmp_path: Path) -> None:
-    def history(run: Run) -> pd.DataFrame:
-        return run.history().drop(columns="seconds")
+def history(run: Run) -> pd.DataFrame:
+    return run.history().drop(columns="seconds")
 
+
+def test_old_features_and_new_ones_give_the_same_history(copied: Path, tmp_path: Path) -> None:
     first = train(tiny(), copied, tmp_path / "first")
     again = train(tiny(), copied, tmp_path / "again")
     pd.testing.assert_frame_equal(history(first), history(again), rtol=1e-6)
-    half = train(tiny("training.epochs=2"), copied, tmp_path / "half")
-    (half.folder / "run.json").unlink()
-    half.experiment_file.write_text(tiny().to_yaml(), encoding="utf-8")
-    pd.testing.assert_frame_equal(history(train(tiny(), copied, half.folder)), history(first), rtol=1e-6)
     shutil.rmtree(copied / ".features")
     pd.testing.assert_frame_equal(history(train(tiny(), copied, tmp_path / "new")), history(first), rtol=1e-6)
+
+
+def test_a_resumed_run_takes_its_features_up_again(copied: Path, tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    weights = tmp_path / "weights.pth"
+    torch.save(build_network(tiny().network).backbone.state_dict(), weights)
+    started = f"network.weights={weights}"
+    whole = train(tiny(started), copied, tmp_path / "whole")
+    before = stores(copied)
+    half = train(tiny(started, "training.epochs=2"), copied, tmp_path / "half")
+    record = half.record_file.read_text(encoding="utf-8").replace('"finished"', '"training"', 1)
+    half.record_file.write_text(record, encoding="utf-8")
+    half.experiment_file.write_text(whole.experiment_file.read_text(encoding="utf-8"), encoding="utf-8")
+    weights.unlink()
+    pd.testing.assert_frame_equal(history(train(tiny(started), copied, half.folder)), history(whole), rtol=1e-6)
+    assert stores(copied) == before
 
 
 def test_no_features_for_what_changes(network: Network, prepared: Path, tmp_path: Path) -> None:

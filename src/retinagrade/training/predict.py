@@ -56,18 +56,23 @@ def load_network(run: Run) -> Network:
     """
     if not run.best_checkpoint.is_file():
         raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
-    checkpoint = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)
-    state = {
-        name.removeprefix("network."): tensor
-        for name, tensor in checkpoint["state_dict"].items()
-        if name.startswith("network.")
-    }
-    network = build_network(run.experiment().network.model_copy(update={"weights": "none"}))
+    return restore_network(run.experiment(), run.best_checkpoint).eval()
+
+
+def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
+    """An experiment's network with the weights of a checkpoint of its run, in training mode on the CPU.
+
+    Raises:
+        ExperimentError: The checkpoint doesn't fit the experiment.
+    """
+    tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
+    network = build_network(experiment.network.model_copy(update={"weights": "none"}))
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ExperimentError(f"{run.best_checkpoint} does not fit its experiment.yaml: {error}") from error
-    return network.eval()
+        raise ExperimentError(f"{checkpoint} does not fit its experiment.yaml: {error}") from error
+    return network
 
 
 @torch.inference_mode()

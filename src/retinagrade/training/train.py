@@ -28,7 +28,7 @@ from retinagrade.training.experiment import Experiment
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
-from retinagrade.training.predict import load_network, predict_network
+from retinagrade.training.predict import load_network, predict_network, restore_network
 from retinagrade.training.run import Run
 
 
@@ -154,9 +154,10 @@ def _complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment
     return experiment.model_copy(update={"network": resolve(experiment.network)})
 
 
-def _initial_network(experiment: Experiment, start: Run | None, resumed: bool) -> Network:
-    settings = experiment.network
-    network = build_network(settings.model_copy(update={"weights": "none"}) if resumed else settings)
+def _initial_network(run: Run, experiment: Experiment, start: Run | None) -> Network:
+    if run.last_checkpoint.is_file():
+        return restore_network(experiment, run.last_checkpoint)
+    network = build_network(experiment.network)
     if start is not None:
         try:
             network.load_state_dict(load_network(start).state_dict())
@@ -205,7 +206,7 @@ def _fit(
     if _is_over(run, experiment):
         return
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    module = GradingModule(_initial_network(experiment, start, run.last_checkpoint.is_file()), experiment)
+    module = GradingModule(_initial_network(run, experiment, start), experiment)
     on_terminal = sys.stderr.isatty()
     _quiet_lightning()
     trainer = pl.Trainer(
