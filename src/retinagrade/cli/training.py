@@ -30,8 +30,9 @@ def list_experiments(json: JsonOption = False) -> None:
     if json:
         print_json([{"name": e.name, "description": e.description, "source": e.source} for e in found])
         return
+    width = 2 + max(len(experiment.name) for experiment in found)
     for experiment in found:
-        console().print(f"{experiment.name:20}{experiment.description} ({experiment.source})", highlight=False)
+        console().print(f"{experiment.name:{width}}{experiment.description} ({experiment.source})", highlight=False)
 
 
 @experiments.command("show")
