@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.datasets.balance import balance
+from retinagrade.datasets.balance import balance, inverse_frequency_weights
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(1, 60), st.integers(0, 9))
@@ -35,3 +35,15 @@ def test_as_many_as_there_are_in_the_asked_proportion(
     weights = np.sqrt(counts) if how == "square-root" else np.ones(len(counts))
     expected = weights / weights.sum() * len(known)
     assert (np.abs(np.bincount(known[rows])[np.unique(known)] - expected) < 1).all()
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=80))
+def test_weights_make_grades_that_are_present_equal_with_a_mean_of_1(grades: list[int]) -> None:
+    known = np.array(grades)
+    weights = inverse_frequency_weights(known)
+    counts = np.bincount(known, minlength=5)
+    assert np.isfinite(weights).all()
+    np.testing.assert_allclose(weights[known].mean(), 1)
+    np.testing.assert_allclose((weights * counts)[counts > 0], len(known) / (counts > 0).sum())
+    if (counts > 0).all():
+        np.testing.assert_allclose(weights, len(known) / (5 * counts))

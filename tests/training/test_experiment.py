@@ -42,6 +42,9 @@ def test_overrides_change_one_value_each() -> None:
         ("training.epochs=-1", r"training\.epochs: .*greater than 0"),
         ("training.optimizer=lion", r"training\.optimizer: .*'adam'"),
         ("augmentation.zoom=2", r"augmentation\.zoom: .*less than 1"),
+        ("network.output=corn", r"network\.output: .*'ordinal'"),
+        ("training.class_weights=balanced", r"training\.class_weights: .*'inverse-frequency'"),
+        ("training.label_smoothing=1", r"training\.label_smoothing: .*less than 1"),
         ("epochs", "section.key=value"),
         ("training.epochs=[", "training.epochs"),
     ],
@@ -49,6 +52,20 @@ def test_overrides_change_one_value_each() -> None:
 def test_a_bad_override_is_named(override: str, message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
         load_experiment("scratch-2", [override])
+
+
+@pytest.mark.parametrize("output", ["ordinal", "regression"])
+def test_labels_are_smoothed_for_softmax_only(output: str) -> None:
+    assert load_experiment("scratch-2", ["training.label_smoothing=0.1"]).training.label_smoothing == 0.1
+    with pytest.raises(ExperimentError, match=rf"training\.label_smoothing is for .*softmax, and it is {output}"):
+        load_experiment("scratch-2", ["training.label_smoothing=0.1", f"network.output={output}"])
+
+
+@pytest.mark.parametrize("output", ["ordinal", "regression"])
+def test_experiments_of_outputs_differ_from_the_plain_one_in_nothing_else(output: str) -> None:
+    plain = load_experiment("efficientnet-lite0", [f"network.output={output}"])
+    ours = load_experiment(f"efficientnet-lite0-{output}")
+    assert ours.model_copy(update={"name": plain.name, "description": plain.description}) == plain
 
 
 def test_unknown_experiments_list_the_known_ones() -> None:

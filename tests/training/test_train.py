@@ -49,6 +49,15 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(tiny(), prepared, tmp_path_factory.mktemp("runs") / "tiny")
 
 
+@pytest.fixture(scope="module", params=["softmax", "ordinal", "regression"])
+def run_of_any_output(
+    request: pytest.FixtureRequest, run: Run, prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    if request.param == "softmax":
+        return run
+    return train(tiny(f"network.output={request.param}"), prepared, tmp_path_factory.mktemp("runs") / request.param)
+
+
 def comparable(run: Run) -> pd.DataFrame:
     return run.history().drop(columns="seconds")
 
@@ -71,7 +80,8 @@ def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
     assert set(predictions["image_id"]) == set(validation.table["image_id"])
 
 
-def test_the_logged_figures_are_those_of_the_saved_predictions(run: Run) -> None:
+def test_the_logged_figures_are_those_of_the_saved_predictions(run_of_any_output: Run) -> None:
+    run = run_of_any_output
     best = run.record()["best"]
     predictions = read_predictions(run.predictions_file("val"))
     evaluation = evaluate(predictions).to_json()
@@ -79,8 +89,13 @@ def test_the_logged_figures_are_those_of_the_saved_predictions(run: Run) -> None
     assert evaluation["quadratic_weighted_kappa"] == pytest.approx(best["val_qwk"], abs=1e-4)
     grades = predictions["grade"].to_numpy(dtype=int)
     probabilities = predictions[["p0", "p1", "p2", "p3", "p4"]].to_numpy()
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-12)
+    if run.experiment().network.output == "regression":
+        return  # its loss is of what the network says, not of probabilities: see below
     loss = -np.log(probabilities[np.arange(len(grades)), grades]).mean()
     assert loss == pytest.approx(best["val_loss"], rel=1e-4)
+    epoch = run.history().iloc[int(best["epoch"])]
+    assert (epoch["val_accuracy"], epoch["val_qwk"]) == (best["val_accuracy"], best["val_qwk"])
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(run: Run, prepared: Path, tmp_path: Path) -> None:
@@ -257,3 +272,13 @@ def test_the_pretrained_network_learns_made_up_photographs(tmp_path: Path) -> No
 
     result = run_demo(tmp_path / "demo")
     assert (result.qwk["efficientnet-lite0"] or 0) >= 0.8
+
+
+def test_an_undefined_figure_is_null(prepared: Path, tmp_path: Path) -> None:
+    """Where validation has one grade and the network gives only that one, there is no kappa."""
+    one_grade = shutil.copytree(prepared, tmp_path / "set", ignore=shutil.ignore_patterns(".features"))
+    manifest = Manifest.read(one_grade / "manifest.csv")
+    Manifest(manifest.table[manifest.table["grade"].eq(0)], one_grade).write(one_grade / "manifest.csv")
+    run = train(tiny("training.balance=null", "training.learning_rate=1e-2"), one_grade, tmp_path / "run")
+    assert run.record()["best"]["val_accuracy"] == 1
+    assert run.record()["best"]["val_qwk"] is None

@@ -92,6 +92,7 @@ def _of_predictions(path: Path, grades: Path | None) -> ReportSection:
         f"Run {run_folder}, photographs of {prepared}, split {path.stem}.",
         run.history(),
         example_photographs(table, Manifest.read(manifest_file)) if manifest_file.is_file() else [],
+        run.experiment().network.loss,
     )
 
 

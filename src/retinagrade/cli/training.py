@@ -32,8 +32,9 @@ def list_experiments(json: JsonOption = False) -> None:
     if json:
         print_json([{"name": e.name, "description": e.description, "source": e.source} for e in found])
         return
+    width = 2 + max(len(experiment.name) for experiment in found)
     for experiment in found:
-        console().print(f"{experiment.name:20}{experiment.description} ({experiment.source})", highlight=False)
+        console().print(f"{experiment.name:{width}}{experiment.description} ({experiment.source})", highlight=False)
 
 
 @experiments.command("show")
@@ -94,6 +95,7 @@ def train(
 
 
 def _train_one(experiment: str, data: Path, out: Path, start: Path | None, overrides: list[str]) -> None:
+    from retinagrade.pages import figure
     from retinagrade.training.experiment import load_experiment
     from retinagrade.training.train import train as train_experiment
 
@@ -104,7 +106,7 @@ def _train_one(experiment: str, data: Path, out: Path, start: Path | None, overr
     printed.print(
         f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; best epoch "
         f"{best['epoch'] + 1:.0f} with validation loss {best['val_loss']:.3f}, accuracy {best['val_accuracy']:.3f}, "
-        f"QWK {best['val_qwk']:.3f}",
+        f"QWK {figure(best['val_qwk'])}",
         highlight=False,
     )
     printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)

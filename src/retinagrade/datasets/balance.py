@@ -1,10 +1,12 @@
-"""Class balancing by under- and over-sampling (report §2.5), for the training loader alone."""
+"""Class balancing by under- and over-sampling (report §2.5), or by weights in the loss; in training alone."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 import numpy as np
+
+from retinagrade.grades import N_GRADES
 
 Balance = int | Literal["square-root", "inverse-frequency"]
 _POWERS: Final = {"square-root": 0.5, "inverse-frequency": 0.0}
@@ -39,6 +41,27 @@ def balance(grades: np.ndarray, how: Balance, rng: np.random.Generator) -> np.nd
         whole, rest = divmod(int(count), len(rows))
         drawn.append(np.concatenate([np.tile(rows, whole), rng.choice(rows, rest, replace=False)]))
     return np.concatenate(drawn)
+
+
+def inverse_frequency_weights(grades: np.ndarray) -> np.ndarray:
+    """Weights of the grades by which all that are present count for equally much: N / (5 n) where n have a grade.
+
+    Args:
+        grades: Grades (N,), int, at least one.
+
+    Returns:
+        Weights (5,), float64, whose mean over the photographs is 1: where grades are absent, only those present are
+        counted in place of the 5, and the weight of an absent one is 0.
+
+    Example:
+        >>> inverse_frequency_weights(np.array([0, 0, 0, 1]))
+        array([0.66666667, 2.        , 0.        , 0.        , 0.        ])
+    """
+    counts = np.bincount(grades, minlength=N_GRADES)
+    present = counts > 0
+    weights = np.zeros(N_GRADES)
+    weights[present] = len(grades) / present.sum() / counts[present]
+    return weights
 
 
 def _numbers(counts: np.ndarray, how: Balance) -> np.ndarray:

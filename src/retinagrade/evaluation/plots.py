@@ -56,12 +56,13 @@ def roc_plot(roc: tuple[np.ndarray, np.ndarray], auc: float) -> Figure:
     return figure
 
 
-def training_curves(history: pd.DataFrame) -> Figure:
+def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figure:
     """Losses and validation figures by epoch; the epoch that was kept is marked.
 
     Args:
         history: A run's ``history.csv``: columns ``epoch``, ``train_loss``, ``val_loss``, ``val_accuracy``,
             ``val_qwk``.
+        loss: Which loss it is.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -69,7 +70,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     best = int(epochs.iloc[int(history["val_loss"].argmin())])
     left.plot(epochs, history["train_loss"], color=_GREY, marker=".", label="training")
     left.plot(epochs, history["val_loss"], color=_BLUE, marker=".", label="validation")
-    left.set(ylabel="cross-entropy", ylim=(0, None))
+    left.set(ylabel=loss, ylim=(0, None))
     right.plot(epochs, history["val_accuracy"], color=_ORANGE, marker=".", label="validation accuracy")
     right.plot(epochs, history["val_qwk"], color=_BLUE, marker=".", label="validation QWK")
     right.set(ylim=(min(0.0, float(history["val_qwk"].min(skipna=True))), 1))

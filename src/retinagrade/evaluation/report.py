@@ -30,6 +30,7 @@ class ReportSection:
         about: One line on what was evaluated: network, data, split.
         history: A run's history, for training curves.
         examples: Photographs to show.
+        loss: Which loss is in the history.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ReportSection:
     about: str = ""
     history: pd.DataFrame | None = None
     examples: Sequence[Example] = field(default_factory=tuple)
+    loss: str = "cross-entropy"
 
 
 @dataclass(frozen=True)
@@ -102,5 +104,5 @@ def _pictures(section: ReportSection) -> list[Picture]:
         pictures.append(Picture("roc", caption, roc_plot(evaluation.roc, auc)))
     if section.history is not None:
         caption = "Training; the epoch of the lowest validation loss was kept."
-        pictures.append(Picture("curves", caption, training_curves(section.history)))
+        pictures.append(Picture("curves", caption, training_curves(section.history, section.loss)))
     return pictures

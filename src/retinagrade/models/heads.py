@@ -1,4 +1,4 @@
-"""Heads: from feature maps to a vector, and from that to one logit a grade."""
+"""Heads: from feature maps to a vector, and from that to the raw outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from retinagrade.grades import N_GRADES
+from retinagrade.models.outputs import make_output
 from retinagrade.models.scratch import glorot
 from retinagrade.models.settings import NetworkSettings
 
@@ -21,16 +21,16 @@ def make_head(settings: NetworkSettings, features: int) -> nn.Sequential:
     """Builds hidden dense layers with dropout, and the output layer.
 
     Args:
-        settings: Dense layers and dropout.
+        settings: Dense layers, dropout and output.
         features: Length of the vectors that come out of pooling.
 
     Returns:
-        A module from vectors (N, features) to logits (N, 5).
+        A module from vectors (N, features) to raw outputs (N, units of the output).
     """
     layers = _dropout(settings.feature_dropout)
     for inputs, outputs in pairwise((features, *settings.dense)):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), *_dropout(settings.dense_dropout)]
-    layers.append(nn.Linear((features, *settings.dense)[-1], N_GRADES))
+    layers.append(nn.Linear((features, *settings.dense)[-1], make_output(settings.output).units))
     head = nn.Sequential(*layers)
     glorot(head)
     return head

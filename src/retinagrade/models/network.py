@@ -1,4 +1,4 @@
-"""The one factory of networks: uint8 photographs in, one logit a grade out."""
+"""The one factory of networks: uint8 photographs in, raw outputs out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from torch import Tensor, nn
 from retinagrade.errors import ExperimentError
 from retinagrade.models.freezing import frozen_modules
 from retinagrade.models.heads import make_head, make_pooling
+from retinagrade.models.outputs import SOFTMAX, Output, make_output
 from retinagrade.models.scratch import ScratchCNN
 from retinagrade.models.settings import NetworkSettings, Scaling
 from retinagrade.models.weights import resolve, timm_backbone
 
 
 class Network(nn.Module):
-    """Input scaling, backbone, pooling and head in one module, so that nobody can feed it wrongly scaled pixels."""
+    """Input scaling, backbone, pooling and head in one module, so that nobody can feed it wrongly scaled pixels.
+
+    Attributes:
+        output: What its raw outputs mean, and the probabilities that they stand for.
+    """
 
     mean: Tensor
     std: Tensor
@@ -29,12 +34,14 @@ class Network(nn.Module):
         head: nn.Module,
         scaling: Scaling,
         frozen: Sequence[nn.Module] = (),
+        output: Output = SOFTMAX,
     ) -> None:
         """Joins the parts; see :func:`build_network`. ``frozen`` are parts of the backbone, or itself."""
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.head = head
+        self.output: Output = output
         self._frozen = tuple(frozen)
         for module in frozen:
             module.requires_grad_(False)
@@ -67,10 +74,10 @@ class Network(nn.Module):
             photographs: RGB pixels (N, 3, S, S), 0 to 255, uint8 or floating.
 
         Returns:
-            Logits (N, 5), float.
+            Raw outputs (N, units), float; :attr:`output` makes probabilities of them.
         """
-        logits: Tensor = self.head(self.features(photographs))
-        return logits
+        raw: Tensor = self.head(self.features(photographs))
+        return raw
 
     def train(self, mode: bool = True) -> Self:
         """Switches dropout and batch-norm; what is frozen always stays in inference mode."""
@@ -99,7 +106,7 @@ def build_network(settings: NetworkSettings) -> Network:
     frozen = frozen_modules(backbone, settings.backbone, settings.trained_from)
     pooling = make_pooling(settings)
     head = make_head(settings, _features(backbone, pooling, settings))
-    network = Network(backbone, pooling, head, settings.scaling, frozen)
+    network = Network(backbone, pooling, head, settings.scaling, frozen, make_output(settings.output))
     return network.to(memory_format=torch.channels_last).train()
 
 

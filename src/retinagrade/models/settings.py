@@ -7,6 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Channels = tuple[float, float, float]
+OutputName = Literal["softmax", "ordinal", "regression"]
 
 
 class _Settings(BaseModel):
@@ -45,7 +46,7 @@ class ScratchSettings(_Settings):
 
 
 class NetworkSettings(_Settings):
-    """A network: backbone, pooling, dense layers and dropout, ending in five softmax classes.
+    """A network: backbone, pooling, dense layers and dropout, and what its last numbers mean.
 
     Attributes:
         backbone: ``scratch`` or the name of any timm architecture that returns feature maps.
@@ -62,6 +63,9 @@ class NetworkSettings(_Settings):
         dense: Units of each hidden dense layer (ReLU) of the head.
         feature_dropout: Dropout between pooling and the first dense layer.
         dense_dropout: Dropout after every hidden dense layer.
+        output: ``softmax`` (one logit a grade, cross-entropy), ``ordinal`` (logits of being worse than a grade, given
+            that it is reached; CORN), or ``regression`` (the grade as a number, squared error; its cut points are
+            fitted on the validation photographs after training).
     """
 
     backbone: str
@@ -75,6 +79,12 @@ class NetworkSettings(_Settings):
     dense: tuple[PositiveInt, ...] = ()
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
     dense_dropout: float = Field(default=0.0, ge=0, lt=1)
+    output: OutputName = "softmax"
+
+    @property
+    def loss(self) -> str:
+        """The name of the loss in a history, for people."""
+        return "squared error" if self.output == "regression" else "cross-entropy"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

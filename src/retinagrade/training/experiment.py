@@ -53,6 +53,10 @@ class TrainingSettings(_Settings):
     Attributes:
         balance: Photographs drawn of every grade each epoch, ``square-root`` or ``inverse-frequency``, or nothing to
             take all as they are.
+        class_weights: ``inverse-frequency`` multiplies a photograph's loss by N / (5 n), n of the N graded training
+            photographs having its grade (absent grades not counted among the 5, so that the mean weight is 1). They
+            are counted before ``balance`` draws: both together favour rare grades twice.
+        label_smoothing: Share of the target that all grades have alike, for ``network.output: softmax`` only.
         epochs: Most epochs to train.
         batch_size: Photographs a step.
         optimizer: ``adam`` or ``sgd`` (the report's), or ``adamw``.
@@ -71,6 +75,8 @@ class TrainingSettings(_Settings):
     """
 
     balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
+    class_weights: Literal["none", "inverse-frequency"] = "none"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: Literal["adam", "adamw", "sgd"]
@@ -118,6 +124,14 @@ class Experiment(_Settings):
     def _one_start(self) -> Self:
         if self.starts_from is not None and self.network.weights != "none":
             raise ValueError("starts_from brings all weights along: set network.weights to none")
+        return self
+
+    @model_validator(mode="after")
+    def _smooths_softmax(self) -> Self:
+        if self.training.label_smoothing and self.network.output != "softmax":
+            raise ValueError(
+                f"training.label_smoothing is for network.output: softmax, and it is {self.network.output}: leave it 0"
+            )
         return self
 
     def to_yaml(self) -> str:

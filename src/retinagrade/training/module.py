@@ -8,10 +8,10 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
 from retinagrade.models.network import Network
+from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch
@@ -23,14 +23,28 @@ KERAS_EPSILON = 1e-7
 """What Keras, and so the report, adds to Adam's denominator."""
 
 
-class GradingModule(pl.LightningModule):
-    """Trains a :class:`Network` with categorical cross-entropy, as the report does."""
+def validation_figures(grades: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """``val_accuracy`` and ``val_qwk`` (NaN where undefined) of grades (N,) and predicted grades (N,)."""
+    matrix = confusion_matrix(grades, predicted)
+    try:
+        kappa = quadratic_weighted_kappa(matrix)
+    except Undefined:
+        kappa = float("nan")
+    return {"val_accuracy": accuracy(matrix), "val_qwk": kappa}
 
-    def __init__(self, network: Network, experiment: Experiment) -> None:
-        """Args: ``network`` to train, ``experiment`` that says how."""
+
+class GradingModule(pl.LightningModule):
+    """Trains a :class:`Network` with the loss of its output; the report's is categorical cross-entropy."""
+
+    grade_weights: Tensor | None
+
+    def __init__(self, network: Network, experiment: Experiment, grade_weights: np.ndarray | None = None) -> None:
+        """Args: ``network`` to train, ``experiment`` that says how, weights (5,) of the grades in the training loss."""
         super().__init__()
         self.network = network
         self.experiment = experiment
+        weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
+        self.register_buffer("grade_weights", weights, persistent=False)  # the training photographs say it again
         self._seen: dict[str, tuple[int, int, float]] = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -38,16 +52,14 @@ class GradingModule(pl.LightningModule):
         checkpoint[SETTINGS_KEY] = self.experiment.network.model_dump(mode="json")
 
     def forward(self, photographs: Tensor) -> Tensor:
-        """Logits (N, 5) of photographs (N, 3, S, S), 0 to 255."""
-        logits: Tensor = self.network(photographs)
-        return logits
+        """Raw outputs (N, units) of photographs (N, 3, S, S), 0 to 255."""
+        raw: Tensor = self.network(photographs)
+        return raw
 
-    def _logits(self, batch: Batch) -> Tensor:
-        """Logits (N, 5) of photographs, or of the features that a frozen backbone has made of them before."""
-        if "features" in batch:
-            logits: Tensor = self.network.head(batch["features"])
-            return logits
-        return self.network(batch["photographs"])  # type: ignore[no-any-return]
+    def _raw(self, batch: Batch) -> Tensor:
+        """Raw outputs of photographs, or of the features that a frozen backbone has made of them before."""
+        raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
+        return raw
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seeds dropout from seed, epoch and step, so that a resumed epoch repeats what the killed one did.
@@ -58,8 +70,10 @@ class GradingModule(pl.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch) -> Tensor:
-        """Mean cross-entropy of a batch."""
-        loss = F.cross_entropy(self._logits(batch).float(), batch["grades"])
+        """The mean loss of a batch, weighted and smoothed as the experiment says."""
+        raw = self._raw(batch).float()
+        smoothing = self.experiment.training.label_smoothing
+        loss = training_loss(self.network.output, raw, batch["grades"], self.grade_weights, smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]))
         return loss
 
@@ -70,15 +84,18 @@ class GradingModule(pl.LightningModule):
     def validation_step(self, batch: Batch) -> None:
         """Notes grade, predicted grade and loss of every photograph by its id.
 
-        In float32 whatever the training's precision, so that the logged figures are those of the predictions.
+        In float32 whatever the training's precision, and the most probable grade, so that the logged figures are
+        those of the predictions. The loss is neither weighted nor smoothed, so that runs which differ in these can be
+        compared by it.
         """
         with torch.autocast(self.device.type, enabled=False):
-            logits = self._logits(batch).float()
-        losses = F.cross_entropy(logits, batch["grades"], reduction="none")
+            raw = self._raw(batch).float()
+        output = self.network.output
+        losses = output.losses(raw, batch["grades"])
         for image_id, grade, predicted, loss in zip(
             batch["image_ids"],
             batch["grades"].tolist(),
-            logits.argmax(1).tolist(),
+            output.probabilities(raw).argmax(1).tolist(),
             losses.tolist(),
             strict=True,
         ):
@@ -88,14 +105,8 @@ class GradingModule(pl.LightningModule):
         """Logs the figures of the whole split, each photograph counted once and in the order of ids."""
         rows = [self._seen[image_id] for image_id in sorted(self._seen)]
         grades, predicted, losses = (torch.tensor(column) for column in zip(*rows, strict=True))
-        matrix = confusion_matrix(grades.numpy(), predicted.numpy())
-        try:
-            kappa = quadratic_weighted_kappa(matrix)
-        except Undefined:
-            kappa = float("nan")
         self.log("val_loss", losses.double().mean().float())
-        self.log("val_accuracy", accuracy(matrix))
-        self.log("val_qwk", kappa)
+        self.log_dict(validation_figures(grades.numpy(), predicted.numpy()))
 
     def configure_optimizers(self) -> Any:
         """The experiment's optimiser over what is not frozen, and its schedule a step."""

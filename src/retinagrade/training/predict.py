@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.models.cut_points import CutPoints
 from retinagrade.models.network import Network, build_network
+from retinagrade.models.outputs import Output, Regression
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader, fill_batch
@@ -51,12 +55,16 @@ def predict(run: Run, prepared: Path, split: str, out: Path | None = None) -> Pa
 def load_network(run: Run) -> Network:
     """The trained network of a run, with the weights of its best epoch, in evaluation mode on the CPU.
 
+    A regression has the cut points that were fitted for it, and the standard ones until its training is over.
+
     Raises:
-        ExperimentError: No checkpoint, or one that doesn't fit the experiment.
+        ExperimentError: No checkpoint, or one that doesn't fit the experiment; cut points missing or unreadable.
     """
     if not run.best_checkpoint.is_file():
         raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
-    return restore_network(run.experiment(), run.best_checkpoint).eval()
+    network = restore_network(run.experiment(), run.best_checkpoint)
+    network.output = _fitted(run, network.output)
+    return network.eval()
 
 
 def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
@@ -75,7 +83,19 @@ def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
     return network
 
 
-@torch.inference_mode()
+def _fitted(run: Run, output: Output) -> Output:
+    if not isinstance(output, Regression):
+        return output
+    if not run.output_file.is_file():
+        if run.record()["status"] == "finished":
+            raise ExperimentError(f"{run.folder} has lost the cut points of its regression, {run.output_file.name}")
+        return output
+    try:
+        return Regression(CutPoints.model_validate_json(run.output_file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{run.output_file}: not readable cut points: {error}") from error
+
+
 def predict_network(
     network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None
 ) -> pd.DataFrame:
@@ -90,17 +110,35 @@ def predict_network(
     Returns:
         Columns ``image_id``, ``p0`` … ``p4`` (float64, sum 1) and ``grade`` (nullable), sorted by ``image_id``.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.to(device).eval()
-    loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
     rows: list[tuple[str, list[float]]] = []
-    for batch in loader:
-        photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)
-        logits = network(photographs)[: len(batch["image_ids"])]
-        rows += zip(batch["image_ids"], logits.double().softmax(1).tolist(), strict=True)
+    for image_ids, raw in raw_outputs(network, experiment, manifest, workers):
+        rows += zip(image_ids, network.output.probabilities(raw).tolist(), strict=True)
     table = pd.DataFrame(
         [(image_id, *probabilities) for image_id, probabilities in rows],
         columns=["image_id", *PROBABILITY_COLUMNS],
     )
     grades = manifest.table[["image_id", "grade"]]
     return table.merge(grades, on="image_id", how="left", validate="1:1").sort_values("image_id", ignore_index=True)
+
+
+@torch.inference_mode()
+def raw_outputs(
+    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None
+) -> Iterator[tuple[list[str], Tensor]]:
+    """What a network says of the photographs of a manifest, before it is made probabilities.
+
+    Args:
+        network: A trained network.
+        experiment: The experiment that it comes from: image size and batch size.
+        manifest: Photographs of a prepared set, graded or not.
+        workers: Processes that load photographs; by default what the machine is worth.
+
+    Yields:
+        Ids of a batch, and its raw outputs (N, units), float.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.to(device).eval()
+    loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
+    for batch in loader:
+        photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)
+        yield batch["image_ids"], network(photographs)[: len(batch["image_ids"])]

@@ -44,6 +44,11 @@ class Run:
         """Everything that resuming needs, after the last whole epoch."""
         return self.folder / "checkpoints" / "last.ckpt"
 
+    @property
+    def output_file(self) -> Path:
+        """Cut points of a regression, fitted after training; other outputs have none."""
+        return self.folder / "output.json"
+
     def predictions_file(self, split: str) -> Path:
         """Predictions of one split."""
         return self.folder / "predictions" / f"{split}.csv"

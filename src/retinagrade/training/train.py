@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from retinagrade import provenance
+from retinagrade.datasets.balance import inverse_frequency_weights
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.plots import figure_png, training_curves
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.files import is_free, sha256, write_bytes, write_json, write_text
+from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, build_network, count_parameters
 from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
@@ -27,8 +32,8 @@ from retinagrade.training.devices import lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
-from retinagrade.training.module import GradingModule
-from retinagrade.training.predict import load_network, predict_network, restore_network
+from retinagrade.training.module import GradingModule, validation_figures
+from retinagrade.training.predict import load_network, predict_network, raw_outputs, restore_network
 from retinagrade.training.run import Run
 
 
@@ -79,18 +84,23 @@ def train(
     if _begin(run, experiment, record):
         return run
     _fit(run, experiment, training, validation, loader_workers() if workers is None else workers, start_run)
+    _fit_output(run, experiment, validation)
     network = load_network(run)
     predictions = predict_network(network, experiment, validation)
     write_predictions(predictions, run.predictions_file("val"))
     history = run.history()
-    write_bytes(out / "curves.png", figure_png(training_curves(history)))
+    write_bytes(out / "curves.png", figure_png(training_curves(history, experiment.network.loss)))
     total, trainable = count_parameters(network)
     best = history.iloc[int(history["val_loss"].argmin())]
+    figures = {name: float(best[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")}
+    if run.output_file.is_file():  # its history was written before the cut points were fitted
+        predicted = predictions[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
+        figures |= validation_figures(predictions["grade"].to_numpy(dtype=np.int64), predicted)
     finished = {
         "status": "finished",
         "parameters": {"total": total, "trainable": trainable},
         "epochs": len(history),
-        "best": {name: float(best[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")},
+        "best": {name: None if math.isnan(value) else value for name, value in figures.items()},
         "training_seconds": float(history["seconds"].sum()),
         "devices": _device(),
         "precision": lightning_precision(experiment.training.precision),
@@ -206,7 +216,10 @@ def _fit(
     if _is_over(run, experiment):
         return
     pl.seed_everything(settings.seed, workers=True, verbose=False)
-    module = GradingModule(_initial_network(run, experiment, start), experiment)
+    weights = None
+    if settings.class_weights == "inverse-frequency":
+        weights = inverse_frequency_weights(training.table["grade"].to_numpy(dtype=np.int64))
+    module = GradingModule(_initial_network(run, experiment, start), experiment, weights)
     on_terminal = sys.stderr.isatty()
     _quiet_lightning()
     trainer = pl.Trainer(
@@ -236,6 +249,18 @@ def _fit(
     )
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def _fit_output(run: Run, experiment: Experiment, validation: Manifest) -> None:
+    """Fits the cut points of a regression on its best epoch's validation predictions, and stores them in the run."""
+    if experiment.network.output != "regression":
+        return
+    grades = validation.table.set_index("image_id")["grade"]
+    batches = list(raw_outputs(load_network(run), experiment, validation))
+    image_ids = [image_id for batch, _ in batches for image_id in batch]
+    predicted = torch.cat([raw[:, 0] for _, raw in batches]).double().cpu().numpy()
+    cut_points = fit_cut_points(predicted, grades.loc[image_ids].to_numpy(dtype=np.int64))
+    write_json(run.output_file, cut_points.model_dump(mode="json"))
 
 
 def _is_over(run: Run, experiment: Experiment) -> bool:

@@ -1,0 +1,148 @@
+"""Outputs: what a network's last numbers mean, what training makes small, and the probabilities of the five grades.
+
+Everything that reads a network's raw outputs goes through here. The grade that a photograph is given is always the most
+probable one, the lower of two equals, as ``retinagrade.evaluation`` reads it from ``p0`` … ``p4``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from retinagrade.grades import N_GRADES
+from retinagrade.models.cut_points import STANDARD, CutPoints
+from retinagrade.models.settings import OutputName
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """One logit a grade; the loss is the cross-entropy."""
+
+    units: ClassVar[int] = N_GRADES
+
+    def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
+        """Loss (N,) of each photograph, -log of its grade's probability, by raw outputs (N, 5) and grades (N,)."""
+        return F.cross_entropy(raw, grades, reduction="none")
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Probabilities (N, 5), float64, of raw outputs (N, 5)."""
+        return raw.double().softmax(1)
+
+
+@dataclass(frozen=True)
+class Ordinal:
+    """Logits of P(grade > k | grade > k - 1), k = 0 … 3, whose cumulative products are P(grade > k) (CORN).
+
+    As P(grade > k) can only fall with k, no grade gets a negative probability.
+
+    Source: X. Shi, W. Cao and S. Raschka, "Deep neural networks for rank-consistent ordinal regression based on
+    conditional probabilities", 2021, arXiv:2111.08851.
+    """
+
+    units: ClassVar[int] = N_GRADES - 1
+
+    def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
+        """Loss (N,) of each photograph by raw outputs (N, 4) and grades (N,): -log of its grade's probability.
+
+        Logit k counts for the photographs of grade k or worse alone, with the binary cross-entropy of "worse than k".
+        A photograph's terms are added up, which gives the same scale as :class:`Softmax`; the paper divides a batch's
+        sum by its number of terms, not of photographs.
+        """
+        rungs = torch.arange(self.units, device=grades.device)
+        worse = (grades[:, None] > rungs).to(raw.dtype)
+        terms = F.binary_cross_entropy_with_logits(raw, worse, reduction="none")
+        return terms.where(grades[:, None] >= rungs, 0.0).sum(1)
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Probabilities (N, 5), float64, of raw outputs (N, 4)."""
+        logits = raw.double()
+        reached = F.pad(logits.sigmoid().cumprod(1), (1, 0), value=1.0)  # P(grade >= k)
+        stays = F.pad((-logits).sigmoid(), (0, 1), value=1.0)  # P(grade = k | grade >= k); no difference, so never < 0
+        return reached * stays
+
+
+@dataclass(frozen=True)
+class Regression:
+    """The grade as a number; the loss is the squared error, and cut points turn the number into probabilities.
+
+    Attributes:
+        cut_points: Those fitted after training on validation photographs; until then, the standard ones.
+    """
+
+    units: ClassVar[int] = 1
+
+    cut_points: CutPoints = STANDARD
+
+    def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
+        """Loss (N,) of each photograph, its squared error, by raw outputs (N, 1) and grades (N,)."""
+        return (raw.squeeze(1) - grades).square()
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Probabilities (N, 5), float64, of raw outputs (N, 1)."""
+        cuts = torch.tensor(self.cut_points.cuts, dtype=torch.float64, device=raw.device)
+        edges = (cuts - raw.double()) / self.cut_points.sigma
+        lower, upper = F.pad(edges, (1, 0), value=-torch.inf), F.pad(edges, (0, 1), value=torch.inf)
+        # Above the middle of an interval both Phi are near 1, and their difference would lose a small probability.
+        mirrored = lower + upper > 0
+        low, high = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
+        return (_normal_cdf(high) - _normal_cdf(low)).clamp(min=0)
+
+
+def _normal_cdf(z: Tensor) -> Tensor:
+    return torch.erfc(-z / math.sqrt(2)) / 2  # torch.special.ndtr is (1 + erf) / 2, which is 0 from -9 on
+
+
+Output = Softmax | Ordinal | Regression
+
+SOFTMAX: Final = Softmax()
+
+_OUTPUTS: Final[dict[OutputName, Output]] = {"softmax": SOFTMAX, "ordinal": Ordinal(), "regression": Regression()}
+
+
+def make_output(name: OutputName) -> Output:
+    """The output of an experiment's ``network.output``.
+
+    Example:
+        >>> make_output("ordinal").units
+        4
+    """
+    return _OUTPUTS[name]
+
+
+def training_loss(
+    output: Output, raw: Tensor, grades: Tensor, grade_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """The loss of a batch: the mean of its photographs' losses, each times its grade's weight.
+
+    The divisor is the number of photographs, not the sum of their weights as in ``torch.nn.CrossEntropyLoss``: a batch
+    without rare grades counts for less, as it should, and over a whole epoch the two agree.
+
+    Args:
+        output: What the raw outputs mean.
+        raw: Raw outputs (N, units), float.
+        grades: Grades (N,), int64.
+        grade_weights: Weights (5,) of the grades; ``None`` for 1.
+        label_smoothing: Share of the target that all grades have alike; for :class:`Softmax` alone. The weight is the
+            photograph's whatever its smoothed target.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: ``label_smoothing`` with another output.
+    """
+    if not isinstance(output, Softmax):
+        if label_smoothing:
+            raise ValueError("label smoothing is for softmax alone")
+        losses = output.losses(raw, grades)
+    elif grade_weights is None:
+        # Reduced by the same kernel as ever: a mean of single losses has other last bits.
+        return F.cross_entropy(raw, grades, label_smoothing=label_smoothing)
+    else:
+        losses = F.cross_entropy(raw, grades, reduction="none", label_smoothing=label_smoothing)
+    return (losses if grade_weights is None else grade_weights[grades] * losses).mean()
