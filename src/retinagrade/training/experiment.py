@@ -37,12 +37,20 @@ class AugmentationSettings(_Settings):
         flip_horizontal: Mirror left and right in half of the draws.
         zoom: Largest relative change of scale: 0.1 draws from -10 % to +10 %.
         rotation: Largest rotation either way, in turns: 1.0 draws any angle.
+        brightness: Largest relative change of brightness: 0.2 draws factors from 0.8 to 1.2.
+        contrast: Likewise of the distance to the mean grey.
+        saturation: Likewise of the distance to each pixel's own grey.
+        hue: Largest turn of the hue either way, in turns: 0.5 draws any hue.
     """
 
     flip_vertical: bool = False
     flip_horizontal: bool = False
     zoom: float = Field(default=0.0, ge=0, lt=1)
     rotation: float = Field(default=0.0, ge=0, le=1)
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    saturation: float = Field(default=0.0, ge=0, lt=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
 
 
 class TrainingSettings(_Settings):
