@@ -77,9 +77,9 @@ def jitter_colours(photograph: np.ndarray, jitter: Jitter) -> np.ndarray:
 
     With pixel ``x``, its grey ``g(x)`` and the mean grey ``m`` of the field of view, the first three are torchvision's:
     ``x → b·x``, ``x → c·x + (1 - c)·m`` and ``x → s·x + (1 - s)·g(x)``. All are affine in ``x``, so one matrix does
-    them, and rounds and cuts to 0 … 255 once. What contrast adds would make the camera's mask grey; it fades out below a
-    brightest channel of :data:`LIT`, so that nothing is added to black and little to the noise of JPEG beside the disc.
-    The hue is turned in HSV.
+    them, and rounds and cuts to 0 … 255 once. What contrast adds would make the camera's mask grey: it fades out below
+    a brightest channel of :data:`LIT`, so that nothing is added to black and little to the noise of JPEG beside the
+    disc. The hue is turned in HSV.
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8.

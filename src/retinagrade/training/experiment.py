@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -23,6 +24,11 @@ from retinagrade.errors import ExperimentError
 from retinagrade.models.settings import NetworkSettings
 
 SHIPPED: Final = resources.files("retinagrade.experiments")
+
+
+def _as_text(value: object) -> object:
+    """YAML, and so ``--set training.precision=32``, reads 32 as a number."""
+    return str(value) if isinstance(value, int) else value
 
 
 class _Settings(BaseModel):
@@ -60,33 +66,43 @@ class TrainingSettings(_Settings):
         balance: Photographs drawn of every grade each epoch, ``square-root`` or ``inverse-frequency``, or nothing to
             take all as they are.
         epochs: Most epochs to train.
-        batch_size: Photographs a step.
+        batch_size: Photographs a batch.
+        accumulate: Batches whose gradients are averaged to one step of the optimiser: a batch as large as
+            ``accumulate × batch_size`` in the memory of one, but for batch-norm, which sees single batches. The last
+            step of an epoch takes what is left.
         optimizer: ``adam`` or ``sgd`` (the report's), or ``adamw``.
         learning_rate: The constant rate, or the peak of ``one-cycle``.
         backbone_learning_rate: The backbone's, where it is another than the head's.
         momentum: Momentum of ``sgd``.
         weight_decay: Decoupled weight decay of ``adamw``.
         gradient_clip: Largest norm of the gradient, or nothing.
+        ema: Decay a step of a moving average of the weights, such as 0.999, or nothing. The average is what is
+            validated, kept as the best epoch and predicts.
         schedule: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then cosine to zero.
         patience: Epochs without a better validation loss after which training stops.
         seed: Seed of initial values, order, augmentation and dropout.
         precision: ``auto`` takes bfloat16 where the processor or GPU computes in it, else float16 on GPUs and
             float32 on processors.
+        logger: Who else is told each epoch's figures, in the run's folder ``logs``: ``tensorboard``, ``mlflow``,
+            ``wandb``, or ``none``.
     """
 
     balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
     epochs: PositiveInt
     batch_size: PositiveInt
+    accumulate: PositiveInt = 1
     optimizer: Literal["adam", "adamw", "sgd"]
     learning_rate: PositiveFloat
     backbone_learning_rate: PositiveFloat | None = None
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: NonNegativeFloat = 0.0
     gradient_clip: PositiveFloat | None = None
+    ema: float | None = Field(default=None, gt=0, lt=1)
     schedule: Literal["constant", "one-cycle"] = "constant"
     patience: PositiveInt
     seed: int = Field(default=0, ge=0, lt=2**32)
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)] = "auto"
+    logger: Literal["tensorboard", "mlflow", "wandb", "none"] = "tensorboard"
 
 
 class Experiment(_Settings):
