@@ -26,13 +26,20 @@ from retinagrade.training.callbacks import AtomicCheckpointIO, training_callback
 from retinagrade.training.devices import lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader, training_loader
+from retinagrade.training.loggers import require_logger
 from retinagrade.training.module import GradingModule
 from retinagrade.training.predict import load_network, predict_network
-from retinagrade.training.run import Run
+from retinagrade.training.run import RATE_FILES, Run
+from retinagrade.training.trouble import CHECKPOINTS, checkpoint_bytes, require_space, told_clearly
 
 
 def train(
-    experiment: Experiment, prepared: Path, out: Path, workers: int | None = None, start: Path | None = None
+    experiment: Experiment,
+    prepared: Path,
+    out: Path,
+    workers: int | None = None,
+    start: Path | None = None,
+    manifest: Manifest | None = None,
 ) -> Run:
     """Trains an experiment, keeps its best epoch and predicts the validation split with it.
 
@@ -46,6 +53,8 @@ def train(
         workers: Processes that load photographs; by default what the machine is worth.
         start: The run that an experiment with ``starts_from`` goes on with; by default the one of that name beside
             ``out``.
+        manifest: The set's photographs with another split than its ``manifest.csv`` has, such as a fold's; kept in the
+            run.
 
     Returns:
         The finished run. Its ``experiment.yaml`` says what belongs to the weights as well: the architecture's
@@ -53,14 +62,16 @@ def train(
 
     Raises:
         ExperimentError: ``out`` holds another experiment or was trained on other data, the run to start from is
-            missing or was trained on another split, or weights can't be had.
+            missing or was trained on another split, weights can't be had, a logger's package is missing, memory or the
+            disk is too small, or the loss is no longer finite.
         ManifestError: The prepared set has no graded photographs in a split.
     """
+    require_logger(experiment.training.logger)
     manifest_file = prepared / "manifest.csv"
-    manifest = Manifest.read(manifest_file).graded()
-    training, validation = manifest.split("train"), manifest.split("val")
+    graded = (Manifest.read(manifest_file) if manifest is None else manifest).graded()
+    training, validation = graded.split("train"), graded.split("val")
     run = Run(out)
-    fingerprint = sha256(manifest_file)
+    fingerprint = sha256(manifest_file) if manifest is None else manifest.digest()
     start_run = find_start(experiment, out, start, fingerprint)
     experiment = _complete(experiment, run, start_run)
     record: dict[str, Any] = {
@@ -69,6 +80,7 @@ def train(
         "data": {
             "prepared": str(prepared.resolve()),
             "manifest_sha256": fingerprint,
+            "own_split": manifest is not None,
             "preparation": preparation_settings(prepared),
             "photographs": {"train": len(training), "val": len(validation)},
         },
@@ -76,6 +88,8 @@ def train(
     }
     if _begin(run, experiment, record):
         return run
+    if manifest is not None:
+        manifest.write(run.manifest_file)
     _fit(run, experiment, training, validation, loader_workers() if workers is None else workers, start_run)
     network = load_network(run)
     predictions = predict_network(network, experiment, validation)
@@ -88,7 +102,7 @@ def train(
         "status": "finished",
         "parameters": {"total": total, "trainable": trainable},
         "epochs": len(history),
-        "best": {name: float(best[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")},
+        "best": {name: _defined(best[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")},
         "training_seconds": float(history["seconds"].sum()),
         "devices": _device(),
         "precision": lightning_precision(experiment.training.precision),
@@ -152,6 +166,17 @@ def _complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment
     return experiment.model_copy(update={"network": resolve(experiment.network)})
 
 
+def untrained(experiment: Experiment, run: Run, start: Run | None) -> GradingModule:
+    """A module as its training begins, after everything random has been seeded.
+
+    Raises:
+        ExperimentError: Its weights can't be had, or don't fit.
+    """
+    experiment = _complete(experiment, run, start)
+    pl.seed_everything(experiment.training.seed, workers=True, verbose=False)
+    return GradingModule(_initial_network(experiment, start), experiment)
+
+
 def _initial_network(experiment: Experiment, start: Run | None) -> Network:
     network = build_network(experiment.network)
     if start is not None:
@@ -162,6 +187,11 @@ def _initial_network(experiment: Experiment, start: Run | None) -> Network:
     return network
 
 
+def _defined(figure: Any) -> float | None:
+    """A figure for JSON, which has no NaN: QWK is undefined where all photographs have and are given one grade."""
+    return None if pd.isna(figure) else float(figure)
+
+
 def _about_run(run: Run) -> dict[str, str]:
     return {"run": str(run.folder.resolve()), "sha256": sha256(run.best_checkpoint)}
 
@@ -169,7 +199,7 @@ def _about_run(run: Run) -> dict[str, str]:
 def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
     """Starts or recognises the run's folder; true when there is nothing left to do."""
     if not run.experiment_file.exists():
-        if not is_free(run.folder):
+        if not is_free(run.folder, besides=RATE_FILES):
             raise ExperimentError(f"{run.folder} is not empty and not a run: choose another --out")
         write_text(run.experiment_file, experiment.to_yaml())
     before, now = run.experiment().model_dump(mode="json"), experiment.model_dump(mode="json")
@@ -199,15 +229,16 @@ def _fit(
     settings = experiment.training
     if _is_over(run, experiment):
         return
-    pl.seed_everything(settings.seed, workers=True, verbose=False)
-    module = GradingModule(_initial_network(experiment, start), experiment)
+    module = untrained(experiment, run, start)
+    require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, settings))
     on_terminal = sys.stderr.isatty()
-    _quiet_lightning()
+    quiet_lightning()
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         devices=1,
         precision=lightning_precision(settings.precision),
         gradient_clip_val=settings.gradient_clip,
+        accumulate_grad_batches=settings.accumulate,
         callbacks=[
             *training_callbacks(experiment, run.folder, announce=not on_terminal),
             *([TQDMProgressBar()] if on_terminal else []),
@@ -220,14 +251,15 @@ def _fit(
         num_sanity_val_steps=0,
         default_root_dir=run.folder,
     )
-    trainer.fit(
-        module,
-        training_loader(training, experiment, workers),
-        evaluation_loader(validation, experiment, workers),
-        ckpt_path=run.last_checkpoint if run.last_checkpoint.is_file() else None,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with told_clearly(experiment, run.folder):
+        trainer.fit(
+            module,
+            training_loader(training, experiment, workers),
+            evaluation_loader(validation, experiment, workers),
+            ckpt_path=run.last_checkpoint if run.last_checkpoint.is_file() else None,
+        )
+        if trainer.interrupted:
+            raise KeyboardInterrupt
 
 
 def _is_over(run: Run, experiment: Experiment) -> bool:
@@ -245,9 +277,11 @@ def _device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
 
 
-def _quiet_lightning() -> None:
+def quiet_lightning() -> None:
+    """Silences what Lightning says of every training and no user can act on."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*The number of training batches.*")
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
