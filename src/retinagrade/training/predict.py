@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import write_predictions
+from retinagrade.files import sha256
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network, build_network
@@ -19,21 +21,28 @@ from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader
 from retinagrade.training.run import Run
 
+FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
+"""Axes of (N, 3, S, S) that are mirrored for each of the four views of a photograph."""
 
-def predict(run: Run, prepared: Path, split: str, out: Path | None = None) -> Path:
+
+def predict(run: Run, prepared: Path, split: str, out: Path | None = None, flips: bool = False) -> Path:
     """Predicts one split of a prepared set with a run's best epoch and saves the table.
 
     Args:
         run: A trained run.
         prepared: A prepared set, made with the settings of the set that the run was trained on.
-        split: Which photographs, by column ``split`` of the manifest; ``all`` for every one.
-        out: The predictions' file; by default ``predictions/<split>.csv`` in the run.
+        split: Which photographs, by column ``split`` of the manifest; ``all`` for every one. A fold knows its own
+            split, which goes before the set's for the photographs that it was made of.
+        out: The predictions' file; by default ``predictions/<split>.csv`` in the run, with flips
+            ``predictions/<split>-tta.csv``.
+        flips: Average over mirrored photographs, as :func:`predict_network` does.
 
     Returns:
         The file that was written.
 
     Raises:
-        ExperimentError: The set was prepared in another way than the training photographs.
+        ExperimentError: The set was prepared in another way than the training photographs, or the run's own split was
+            changed.
         ManifestError: The split is empty.
     """
     trained_on, given = run.record()["data"]["preparation"], preparation_settings(prepared)
@@ -42,11 +51,24 @@ def predict(run: Run, prepared: Path, split: str, out: Path | None = None) -> Pa
             f"{prepared} was prepared with {given}, but {run.folder} was trained on photographs prepared with "
             f"{trained_on}: prepare it again with these settings"
         )
-    manifest = Manifest.read(prepared / "manifest.csv")
+    manifest = _with_split_of(run, Manifest.read(prepared / "manifest.csv"))
     chosen = manifest if split == "all" else manifest.split(split)
-    target = out or run.predictions_file(split)
-    write_predictions(predict_network(load_network(run), run.experiment(), chosen), target)
+    target = out or run.predictions_file(f"{split}-tta" if flips else split)
+    write_predictions(predict_network(load_network(run), run.experiment(), chosen, flips=flips), target)
     return target
+
+
+def _with_split_of(run: Run, manifest: Manifest) -> Manifest:
+    """The manifest with the split that a fold was trained on; the set's ``val`` may be what the fold has learnt."""
+    trained_on = run.record()["data"]
+    if not trained_on.get("own_split"):
+        return manifest
+    if not run.manifest_file.is_file() or sha256(run.manifest_file) != trained_on["manifest_sha256"]:
+        raise ExperimentError(f"{run.manifest_file} is not what {run.folder} was trained on: train the folds again")
+    own = Manifest.read(run.manifest_file).table
+    key = [column for column in ("image_id", "sha256") if column in own and column in manifest.table]
+    known = manifest.table[key].merge(own[[*key, "split"]], on=key, how="left", validate="1:1")["split"]
+    return Manifest(manifest.table.assign(split=known.fillna(manifest.table["split"])), manifest.root)
 
 
 def load_network(run: Run) -> Network:
@@ -73,7 +95,7 @@ def load_network(run: Run) -> Network:
 
 @torch.inference_mode()
 def predict_network(
-    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None
+    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None, flips: bool = False
 ) -> pd.DataFrame:
     """Grades the photographs of a manifest.
 
@@ -82,6 +104,8 @@ def predict_network(
         experiment: The experiment that it comes from: image size and batch size.
         manifest: Photographs of a prepared set, graded or not.
         workers: Processes that load photographs; by default what the machine is worth.
+        flips: Take the mean of the probabilities of the photograph as it is and mirrored left-right, up-down and both,
+            at four times the cost.
 
     Returns:
         Columns ``image_id``, ``p0`` … ``p4`` (float64, sum 1) and ``grade`` (nullable), sorted by ``image_id``.
@@ -92,14 +116,19 @@ def predict_network(
     rows: list[tuple[str, list[float]]] = []
     for batch in loader:
         photographs = _filled(batch["photographs"], experiment.training.batch_size).to(device)
-        logits = network(photographs)[: len(batch["image_ids"])]
-        rows += zip(batch["image_ids"], logits.double().softmax(1).tolist(), strict=True)
+        views = [_flipped(photographs, axes) for axes in (FLIPS if flips else FLIPS[:1])]
+        probabilities = torch.stack([network(view).double().softmax(1) for view in views]).mean(0)
+        rows += zip(batch["image_ids"], probabilities[: len(batch["image_ids"])].tolist(), strict=True)
     table = pd.DataFrame(
         [(image_id, *probabilities) for image_id, probabilities in rows],
         columns=["image_id", *PROBABILITY_COLUMNS],
     )
     grades = manifest.table[["image_id", "grade"]]
     return table.merge(grades, on="image_id", how="left", validate="1:1").sort_values("image_id", ignore_index=True)
+
+
+def _flipped(photographs: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return photographs.flip(axes).contiguous(memory_format=torch.channels_last) if axes else photographs
 
 
 def _filled(photographs: Tensor, size: int) -> Tensor:
