@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from retinagrade.datasets.layouts import read_source
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split_prepared
 from retinagrade.datasets.synthetic.patients import synthesize
+
+settings.register_profile("retinagrade", deadline=None)  # a busy machine is no failure
+settings.load_profile("retinagrade")
 
 REAL_DATA = Path(os.environ.get("RETINAGRADE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

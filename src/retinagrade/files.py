@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def is_free(folder: Path) -> bool:
-    """Whether a result may take a folder: it is absent, or holds at most hidden files, such as a killed run leaves."""
+def is_free(folder: Path, besides: Collection[str] = ()) -> bool:
+    """Whether a result may take a folder: it is absent, or holds at most hidden files, such as a killed run leaves.
+
+    Args:
+        folder: The folder.
+        besides: Names of files that may be there as well.
+    """
     if not folder.exists():
         return True
-    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
+    return folder.is_dir() and all(path.name.startswith(".") or path.name in besides for path in folder.iterdir())
 
 
 def sha256(path: Path) -> str:

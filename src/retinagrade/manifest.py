@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -88,7 +89,14 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Writes the table as CSV, atomically."""
-        write_text(path, self.table.to_csv(index=False, lineterminator="\n"))
+        write_text(path, self._csv())
+
+    def digest(self) -> str:
+        """The SHA-256 digest, in hexadecimal, of the file that :meth:`write` makes."""
+        return hashlib.sha256(self._csv().encode("utf-8")).hexdigest()
+
+    def _csv(self) -> str:
+        return self.table.to_csv(index=False, lineterminator="\n")
 
     def file(self, path: str) -> Path:
         """The absolute place of a photograph, from a cell of column ``path``."""

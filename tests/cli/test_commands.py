@@ -128,6 +128,19 @@ def test_folds_on_the_command_line(tmp_path: Path) -> None:
     assert "choose one" in run("prepare", tmp_path / "source", tmp_path / "s", "--graham", "--clahe", code=2)
 
 
+def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path: Path) -> None:
+    command = ["train", "scratch-2", "--data", prepared, "--out", tmp_path / "run", "--folds", 2]
+    overrides = [word for override in [*TINY, "training.logger=none"] for word in ("--set", override)]
+    assert "choose one of them" in run(*command, "--find-rate", code=2)
+    printed = run(*command, *overrides)
+    assert "fold 1: best epoch" in printed
+    assert "scratch-2: mean validation loss" in printed
+    assert f"retinagrade evaluate {tmp_path}/run/predictions/val.csv" in printed
+    fold = tmp_path / "run" / "fold-1"
+    assert "val-tta.csv" in run("predict", fold, "--data", prepared, "--split", "val", "--tta")
+    assert len(pd.read_csv(fold / "predictions" / "val-tta.csv")) == len(pd.read_csv(fold / "predictions" / "val.csv"))
+
+
 def test_a_grade_map_on_the_command_line(tmp_path: Path) -> None:
     write_folders(tmp_path / "source", ["healthy", "bad"])
     assert "rename it, or name every folder's grade" in run(

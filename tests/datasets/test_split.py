@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinagrade.datasets.split import EXCLUDED, UNGRADED, split, split_counts, split_prepared
+from retinagrade.datasets.split import (
+    EXCLUDED,
+    UNGRADED,
+    _groups,
+    fold_splits,
+    split,
+    split_counts,
+    split_prepared,
+)
 from retinagrade.errors import UsageError
 from retinagrade.manifest import Manifest
 
@@ -211,3 +219,46 @@ def test_an_official_test_set_without_grades_is_none() -> None:
     table = split(manifest(rows), val=0.2, test=0.2).table
     assert table["split"].value_counts().to_dict() == {"train": 24, "val": 8, "test": 8, UNGRADED: 10}
     assert table["split"][40:].eq(UNGRADED).all()
+
+
+@given(seed=st.integers(0, 1000), folds=st.integers(2, 5), held=st.booleans(), official=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_folds_of_a_cross_validation_separate_no_group_and_cover_all(
+    seed: int, folds: int, held: bool, official: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    count = 60
+    table = pd.DataFrame(
+        {
+            "image_id": [f"p{index:03}" for index in range(count)],
+            "grade": rng.integers(0, 5, count),
+            "patient_id": [f"patient {number}" for number in rng.integers(0, 40, count)],
+            "sha256": [f"digest {index if rng.random() < 0.9 else 0}" for index in range(count)],
+        }
+    )
+    if official:
+        table["official_split"] = np.where(rng.random(count) < 0.15, "test", "train")
+    elif held:
+        table["split"] = np.where(rng.random(count) < 0.15, "test", "train")
+    whole = manifest(table)
+    parts = fold_splits(whole, folds, seed)
+    groups = pd.Series(_groups(whole.table))
+    validated: list[str] = []
+    for number, part in enumerate(parts):
+        names = part.table["split"]
+        assert part.table["image_id"].equals(whole.table["image_id"])
+        assert set(part.table) == {*whole.table, "fold"}
+        used = names.isin(["train", "val", "test"])
+        assert (names[used].groupby(groups[used]).nunique() == 1).all()
+        validated += part.table["image_id"][names == "val"].tolist()
+        assert ((names == "val") == (part.table["fold"] == number).fillna(False)).all()
+        if official:
+            assert names[table["official_split"] == "test"].eq("test").all()
+        elif held:
+            assert names[table["split"] == "test"].eq("test").all()
+    open_ = parts[0].table["split"].isin(["train", "val"])
+    assert sorted(validated) == parts[0].table["image_id"][open_].tolist()
+    if not (official or held):
+        assert len(validated) == count
+        expected = split(whole, folds=folds, fold=1, seed=seed).table
+        assert expected["split"].equals(parts[1].table["split"])

@@ -1,14 +1,16 @@
-"""Augmentation: exactly the report's four layers, as one warp."""
+"""Augmentation: exactly the report's four layers, as one warp; colours as torchvision changes them."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.transforms import functional
 
-from retinagrade.training.augment import augment, random_warp
+from retinagrade.training.augment import LIT, Jitter, augment, jitter_colours, random_jitter, random_warp
 from retinagrade.training.experiment import AugmentationSettings
 
 REPORT = AugmentationSettings(flip_vertical=True, flip_horizontal=True, zoom=0.1, rotation=1.0)
@@ -77,3 +79,69 @@ def test_opencv_moves_pixels_where_the_matrix_says() -> None:
     warp = random_warp(rng, REPORT, 64)
     ys, xs = np.nonzero(augment(point, again, REPORT)[..., 0] > 127)
     np.testing.assert_allclose([xs.mean(), ys.mean()], warp @ [40, 20, 1], atol=0.5)
+
+
+def test_colours_are_drawn_after_the_geometry_and_leave_it_as_it_was() -> None:
+    jittered = REPORT.model_copy(update={"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1})
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        expected = jitter_colours(
+            augment(PICTURE, np.random.default_rng(seed), REPORT),
+            (random_warp(rng, jittered, 33), random_jitter(rng, jittered))[1],
+        )
+        np.testing.assert_array_equal(augment(PICTURE, np.random.default_rng(seed), jittered), expected)
+
+
+def test_draws_of_colours_cover_their_ranges() -> None:
+    settings = AugmentationSettings(brightness=0.2, contrast=0.3, saturation=0.4, hue=0.1)
+    rng = np.random.default_rng(2)
+    drawn = np.array([random_jitter(rng, settings) for _ in range(2000)])
+    np.testing.assert_allclose(drawn.min(0), [0.8, 0.7, 0.6, -0.1], atol=0.005)
+    np.testing.assert_allclose(drawn.max(0), [1.2, 1.3, 1.4, 0.1], atol=0.005)
+    assert random_jitter(rng, AugmentationSettings()) == Jitter()
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.9, 1.0, 1.3])
+@pytest.mark.parametrize("part", ["brightness", "contrast", "saturation"])
+def test_each_factor_is_torchvisions(part: str, factor: float) -> None:
+    lit = np.random.default_rng(0).integers(LIT, 256, (40, 50, 3), dtype=np.uint8)
+    expected = getattr(functional, f"adjust_{part}")(torch.from_numpy(lit).permute(2, 0, 1), factor)
+    ours = jitter_colours(lit, Jitter()._replace(**{part: factor}))
+    np.testing.assert_allclose(ours, expected.permute(1, 2, 0).numpy(), atol=1.01)  # torchvision cuts off, we round
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.1, 0.03, 0.5])
+def test_the_turn_of_the_hue_is_torchvisions(turn: float) -> None:
+    expected = functional.adjust_hue(torch.from_numpy(PICTURE).permute(2, 0, 1).float() / 255, turn) * 255
+    ours = jitter_colours(PICTURE, Jitter(hue=turn))
+    np.testing.assert_allclose(ours, expected.permute(1, 2, 0).numpy(), atol=0.6)
+
+
+def test_all_factors_at_once_are_the_three_after_each_other() -> None:
+    middling = np.random.default_rng(1).integers(80, 160, (30, 30, 3), dtype=np.uint8)
+    tensor = torch.from_numpy(middling).permute(2, 0, 1).float() / 255
+    for adjust, factor in (
+        (functional.adjust_brightness, 1.1),
+        (functional.adjust_contrast, 0.8),
+        (functional.adjust_saturation, 1.2),
+    ):
+        tensor = adjust(tensor, factor)
+    ours = jitter_colours(middling, Jitter(1.1, 0.8, 1.2))
+    np.testing.assert_allclose(ours, 255 * tensor.permute(1, 2, 0).numpy(), atol=1)
+
+
+@given(
+    brightness=st.floats(0.01, 1.99), contrast=st.floats(0.01, 1.99), saturation=st.floats(0.01, 1.99),
+    hue=st.floats(-0.5, 0.5),
+)  # fmt: skip
+def test_black_stays_black_and_the_noise_beside_the_disc_stays_dark(
+    brightness: float, contrast: float, saturation: float, hue: float
+) -> None:
+    disc = np.zeros((64, 64, 3), np.uint8)
+    disc[:4] = 3  # what JPEG leaves beside the field of view
+    cv2.circle(disc, (32, 32), 26, (200, 90, 40), -1)
+    jittered = jitter_colours(disc, Jitter(brightness, contrast, saturation, hue))
+    assert jittered[(disc == 0).all(2)].max() == 0
+    assert jittered[:4].max() <= 40
+    assert jittered.dtype == np.uint8
+    assert jittered.shape == disc.shape

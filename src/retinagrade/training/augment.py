@@ -1,11 +1,27 @@
-"""The report's online augmentation (chapter 3) as one warp of the photograph."""
+"""Online augmentation: the report's (chapter 3) as one warp of the photograph, and colours as one map of them."""
 
 from __future__ import annotations
+
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 
 from retinagrade.training.experiment import AugmentationSettings
+
+LUMA: Final = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+LIT: Final = 32
+"""A pixel's brightest channel, 0 to 255, from which on it counts wholly as the field of view's."""
+
+
+class Jitter(NamedTuple):
+    """A change of colours: factors of brightness, contrast and saturation, and a turn of the hue in turns."""
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
 
 
 def random_warp(rng: np.random.Generator, settings: AugmentationSettings, size: int) -> np.ndarray:
@@ -41,6 +57,56 @@ def random_warp(rng: np.random.Generator, settings: AugmentationSettings, size: 
     return np.hstack([linear, (centre - linear @ centre)[:, None]])
 
 
+def random_jitter(rng: np.random.Generator, settings: AugmentationSettings) -> Jitter:
+    """Draws a change of colours.
+
+    Args:
+        rng: Where the draws come from.
+        settings: What may be drawn.
+
+    Returns:
+        Factors ``1 ± setting`` and a turn ``± hue``, each uniform.
+    """
+    ranges = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])
+    brightness, contrast, saturation, hue = (rng.uniform(-1, 1, 4) * ranges).tolist()
+    return Jitter(1 + brightness, 1 + contrast, 1 + saturation, hue)
+
+
+def jitter_colours(photograph: np.ndarray, jitter: Jitter) -> np.ndarray:
+    """Changes brightness, contrast, saturation and hue, in this order; black stays black.
+
+    With pixel ``x``, its grey ``g(x)`` and the mean grey ``m`` of the field of view, the first three are torchvision's:
+    ``x → b·x``, ``x → c·x + (1 - c)·m`` and ``x → s·x + (1 - s)·g(x)``. All are affine in ``x``, so one matrix does
+    them, and rounds and cuts to 0 … 255 once. What contrast adds would make the camera's mask grey: it fades out below
+    a brightest channel of :data:`LIT`, so that nothing is added to black and little to the noise of JPEG beside the
+    disc. The hue is turned in HSV.
+
+    Args:
+        photograph: RGB pixels (H, W, 3), uint8.
+        jitter: The change.
+
+    Returns:
+        RGB pixels (H, W, 3), uint8.
+
+    Example:
+        >>> jitter_colours(np.full((1, 1, 3), 100, np.uint8), Jitter(brightness=1.2)).tolist()
+        [[[120, 120, 120]]]
+    """
+    if jitter[:3] != (1.0, 1.0, 1.0):
+        channels = cv2.split(photograph)
+        lit = np.minimum(cv2.max(cv2.max(channels[0], channels[1]), channels[2]), LIT).astype(np.uint8)
+        mean = jitter.brightness * float(LUMA @ cv2.mean(photograph, (lit == LIT).astype(np.uint8))[:3])
+        saturate = jitter.saturation * np.eye(3) + (1 - jitter.saturation) * np.tile(LUMA, (3, 1))
+        added = np.full((3, 1), (1 - jitter.contrast) * mean / LIT)
+        matrix = np.hstack([jitter.brightness * jitter.contrast * saturate, added])
+        photograph = cv2.transform(cv2.merge([*channels, lit]), matrix)
+    if jitter.hue:
+        hsv = cv2.cvtColor(photograph.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)  # hue in degrees
+        hsv[..., 0] = (hsv[..., 0] + 360 * jitter.hue) % 360
+        photograph = np.rint(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255).astype(np.uint8)
+    return photograph
+
+
 def augment(photograph: np.ndarray, rng: np.random.Generator, settings: AugmentationSettings) -> np.ndarray:
     """Augments one photograph; what comes from outside it is black, as is the camera's mask.
 
@@ -54,4 +120,6 @@ def augment(photograph: np.ndarray, rng: np.random.Generator, settings: Augmenta
     """
     size = photograph.shape[0]
     warp = random_warp(rng, settings, size)
-    return cv2.warpAffine(photograph, warp, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+    jitter = random_jitter(rng, settings)  # after the warp, so that colours leave the geometry as it was
+    warped = cv2.warpAffine(photograph, warp, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+    return jitter_colours(warped, jitter)

@@ -13,7 +13,10 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from retinagrade.files import atomic_path, write_text
+from retinagrade.training.averaging import AveragedWeights
 from retinagrade.training.experiment import Experiment
+from retinagrade.training.loggers import Logging
+from retinagrade.training.trouble import FiniteTraining
 
 HISTORY_COLUMNS: Final = (
     "epoch",
@@ -82,17 +85,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def training_callbacks(experiment: Experiment, folder: Path, announce: bool) -> list[pl.Callback]:
-    """History, early stopping, and checkpoints ``best.ckpt`` (lowest ``val_loss``) and ``last.ckpt``.
+    """History, loggers, early stopping, and checkpoints ``best.ckpt`` (lowest ``val_loss``) and ``last.ckpt``.
 
-    Lightning runs checkpoint callbacks after all others and in this order, so ``last.ckpt`` knows the epoch's
-    history, patience and best checkpoint.
+    A loss that is not finite stops the training before any of them sees it. Lightning runs checkpoint callbacks after
+    all others and in this order, so ``last.ckpt`` knows the epoch's history, patience and best checkpoint.
     """
     checkpoint = partial(
         ModelCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
     )
+    settings = experiment.training
+    history = History(folder / "history.csv", announce)
     return [
-        History(folder / "history.csv", announce),
-        EarlyStopping("val_loss", patience=experiment.training.patience, check_on_train_epoch_end=True),
+        FiniteTraining(folder),
+        *([] if settings.ema is None else [AveragedWeights(settings.ema)]),
+        history,
+        *([] if settings.logger == "none" else [Logging(experiment, folder / "logs", history)]),
+        EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=True),
         checkpoint(filename="best", monitor="val_loss", save_weights_only=True),
         checkpoint(filename="last"),
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -27,6 +28,11 @@ from retinagrade.models.settings import NetworkSettings
 SHIPPED: Final = resources.files("retinagrade.experiments")
 
 
+def _as_text(value: object) -> object:
+    """YAML, and so ``--set training.precision=32``, reads 32 as a number."""
+    return str(value) if isinstance(value, int) else value
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,12 +45,20 @@ class AugmentationSettings(_Settings):
         flip_horizontal: Mirror left and right in half of the draws.
         zoom: Largest relative change of scale: 0.1 draws from -10 % to +10 %.
         rotation: Largest rotation either way, in turns: 1.0 draws any angle.
+        brightness: Largest relative change of brightness: 0.2 draws factors from 0.8 to 1.2.
+        contrast: Likewise of the distance to the mean grey.
+        saturation: Likewise of the distance to each pixel's own grey.
+        hue: Largest turn of the hue either way, in turns: 0.5 draws any hue.
     """
 
     flip_vertical: bool = False
     flip_horizontal: bool = False
     zoom: float = Field(default=0.0, ge=0, lt=1)
     rotation: float = Field(default=0.0, ge=0, le=1)
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    saturation: float = Field(default=0.0, ge=0, lt=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
 
 
 class TrainingSettings(_Settings):
@@ -58,13 +72,18 @@ class TrainingSettings(_Settings):
             are counted before ``balance`` draws: both together favour rare grades twice.
         label_smoothing: Share of the target that all grades have alike, for ``network.output: softmax`` only.
         epochs: Most epochs to train.
-        batch_size: Photographs a step.
+        batch_size: Photographs a batch.
+        accumulate: Batches whose gradients are averaged to one step of the optimiser: a batch as large as
+            ``accumulate × batch_size`` in the memory of one, but for batch-norm, which sees single batches. The last
+            step of an epoch takes what is left.
         optimizer: ``adam`` or ``sgd`` (the report's), or ``adamw``.
         learning_rate: The constant rate, or the peak of ``one-cycle``.
         backbone_learning_rate: The backbone's, where it is another than the head's.
         momentum: Momentum of ``sgd``.
         weight_decay: Decoupled weight decay of ``adamw``.
         gradient_clip: Largest norm of the gradient, or nothing.
+        ema: Decay a step of a moving average of the weights, such as 0.999, or nothing. The average is what is
+            validated, kept as the best epoch and predicts.
         schedule: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then cosine to zero.
         feature_views: Where the whole backbone is frozen, augmentations of each photograph whose features are computed
             once and kept; 0 for a new one in every draw.
@@ -72,6 +91,8 @@ class TrainingSettings(_Settings):
         seed: Seed of initial values, order, augmentation and dropout.
         precision: ``auto`` takes bfloat16 where the processor or GPU computes in it, else float16 on GPUs and
             float32 on processors.
+        logger: Who else is told each epoch's figures, in the run's folder ``logs``: ``tensorboard``, ``mlflow``,
+            ``wandb``, or ``none``.
     """
 
     balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
@@ -79,17 +100,20 @@ class TrainingSettings(_Settings):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     epochs: PositiveInt
     batch_size: PositiveInt
+    accumulate: PositiveInt = 1
     optimizer: Literal["adam", "adamw", "sgd"]
     learning_rate: PositiveFloat
     backbone_learning_rate: PositiveFloat | None = None
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: NonNegativeFloat = 0.0
     gradient_clip: PositiveFloat | None = None
+    ema: float | None = Field(default=None, gt=0, lt=1)
     schedule: Literal["constant", "one-cycle"] = "constant"
     feature_views: NonNegativeInt = 8
     patience: PositiveInt
     seed: int = Field(default=0, ge=0, lt=2**32)
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)] = "auto"
+    logger: Literal["tensorboard", "mlflow", "wandb", "none"] = "tensorboard"
 
     @field_validator("precision", mode="before")
     @classmethod

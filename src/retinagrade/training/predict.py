@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import write_predictions
+from retinagrade.files import sha256
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import CutPoints
@@ -22,21 +24,28 @@ from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader, fill_batch
 from retinagrade.training.run import Run
 
+FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
+"""Axes of (N, 3, S, S) that are mirrored for each of the four views of a photograph."""
 
-def predict(run: Run, prepared: Path, split: str, out: Path | None = None) -> Path:
+
+def predict(run: Run, prepared: Path, split: str, out: Path | None = None, flips: bool = False) -> Path:
     """Predicts one split of a prepared set with a run's best epoch and saves the table.
 
     Args:
         run: A trained run.
         prepared: A prepared set, made with the settings of the set that the run was trained on.
-        split: Which photographs, by column ``split`` of the manifest; ``all`` for every one.
-        out: The predictions' file; by default ``predictions/<split>.csv`` in the run.
+        split: Which photographs, by column ``split`` of the manifest; ``all`` for every one. A fold knows its own
+            split, which goes before the set's for the photographs that it was made of.
+        out: The predictions' file; by default ``predictions/<split>.csv`` in the run, with flips
+            ``predictions/<split>-tta.csv``.
+        flips: Average over mirrored photographs, as :func:`predict_network` does.
 
     Returns:
         The file that was written.
 
     Raises:
-        ExperimentError: The set was prepared in another way than the training photographs.
+        ExperimentError: The set was prepared in another way than the training photographs, or the run's own split was
+            changed.
         ManifestError: The split is empty.
     """
     trained_on, given = run.record()["data"]["preparation"], preparation_settings(prepared)
@@ -45,11 +54,24 @@ def predict(run: Run, prepared: Path, split: str, out: Path | None = None) -> Pa
             f"{prepared} was prepared with {given}, but {run.folder} was trained on photographs prepared with "
             f"{trained_on}: prepare it again with these settings"
         )
-    manifest = Manifest.read(prepared / "manifest.csv")
+    manifest = _with_split_of(run, Manifest.read(prepared / "manifest.csv"))
     chosen = manifest if split == "all" else manifest.split(split)
-    target = out or run.predictions_file(split)
-    write_predictions(predict_network(load_network(run), run.experiment(), chosen), target)
+    target = out or run.predictions_file(f"{split}-tta" if flips else split)
+    write_predictions(predict_network(load_network(run), run.experiment(), chosen, flips=flips), target)
     return target
+
+
+def _with_split_of(run: Run, manifest: Manifest) -> Manifest:
+    """The manifest with the split that a fold was trained on; the set's ``val`` may be what the fold has learnt."""
+    trained_on = run.record()["data"]
+    if not trained_on.get("own_split"):
+        return manifest
+    if not run.manifest_file.is_file() or sha256(run.manifest_file) != trained_on["manifest_sha256"]:
+        raise ExperimentError(f"{run.manifest_file} is not what {run.folder} was trained on: train the folds again")
+    own = Manifest.read(run.manifest_file).table
+    key = [column for column in ("image_id", "sha256") if column in own and column in manifest.table]
+    known = manifest.table[key].merge(own[[*key, "split"]], on=key, how="left", validate="1:1")["split"]
+    return Manifest(manifest.table.assign(split=known.fillna(manifest.table["split"])), manifest.root)
 
 
 def load_network(run: Run) -> Network:
@@ -97,7 +119,7 @@ def _fitted(run: Run, output: Output) -> Output:
 
 
 def predict_network(
-    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None
+    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None, flips: bool = False
 ) -> pd.DataFrame:
     """Grades the photographs of a manifest.
 
@@ -106,13 +128,16 @@ def predict_network(
         experiment: The experiment that it comes from: image size and batch size.
         manifest: Photographs of a prepared set, graded or not.
         workers: Processes that load photographs; by default what the machine is worth.
+        flips: Take the mean of the probabilities of the photograph as it is and mirrored left-right, up-down and both,
+            at four times the cost.
 
     Returns:
         Columns ``image_id``, ``p0`` … ``p4`` (float64, sum 1) and ``grade`` (nullable), sorted by ``image_id``.
     """
     rows: list[tuple[str, list[float]]] = []
-    for image_ids, raw in raw_outputs(network, experiment, manifest, workers):
-        rows += zip(image_ids, network.output.probabilities(raw).tolist(), strict=True)
+    for image_ids, raw in raw_outputs(network, experiment, manifest, workers, flips):
+        probabilities = torch.stack([network.output.probabilities(view) for view in raw]).mean(0)
+        rows += zip(image_ids, probabilities.tolist(), strict=True)
     table = pd.DataFrame(
         [(image_id, *probabilities) for image_id, probabilities in rows],
         columns=["image_id", *PROBABILITY_COLUMNS],
@@ -121,10 +146,14 @@ def predict_network(
     return table.merge(grades, on="image_id", how="left", validate="1:1").sort_values("image_id", ignore_index=True)
 
 
+def _flipped(photographs: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return photographs.flip(axes).contiguous(memory_format=torch.channels_last) if axes else photographs
+
+
 @torch.inference_mode()
 def raw_outputs(
-    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None
-) -> Iterator[tuple[list[str], Tensor]]:
+    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None, flips: bool = False
+) -> Iterator[tuple[list[str], list[Tensor]]]:
     """What a network says of the photographs of a manifest, before it is made probabilities.
 
     Args:
@@ -132,13 +161,15 @@ def raw_outputs(
         experiment: The experiment that it comes from: image size and batch size.
         manifest: Photographs of a prepared set, graded or not.
         workers: Processes that load photographs; by default what the machine is worth.
+        flips: Show the network all of :data:`FLIPS`, not the photographs as they are alone.
 
     Yields:
-        Ids of a batch, and its raw outputs (N, units), float.
+        Ids of a batch, and its raw outputs (N, units), float, of every view.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
     for batch in loader:
         photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)
-        yield batch["image_ids"], network(photographs)[: len(batch["image_ids"])]
+        views = (_flipped(photographs, axes) for axes in (FLIPS if flips else FLIPS[:1]))
+        yield batch["image_ids"], [network(view)[: len(batch["image_ids"])] for view in views]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from retinagrade.errors import ExperimentError
 from retinagrade.training.experiment import Experiment, load_experiment
+
+RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png")
+"""What a search for the learning rate leaves in a run's folder before there is a run."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Run:
     def record_file(self) -> Path:
         """Versions, settings, data fingerprint and figures."""
         return self.folder / "run.json"
+
+    @property
+    def manifest_file(self) -> Path:
+        """The split that it was trained on, where that is not the prepared set's own; paths are the set's."""
+        return self.folder / "manifest.csv"
 
     @property
     def history_file(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import warnings
 from pathlib import Path
@@ -32,13 +31,20 @@ from retinagrade.training.devices import lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
+from retinagrade.training.loggers import require_logger
 from retinagrade.training.module import GradingModule, validation_figures
 from retinagrade.training.predict import load_network, predict_network, raw_outputs, restore_network
-from retinagrade.training.run import Run
+from retinagrade.training.run import RATE_FILES, Run
+from retinagrade.training.trouble import CHECKPOINTS, checkpoint_bytes, require_space, told_clearly
 
 
 def train(
-    experiment: Experiment, prepared: Path, out: Path, workers: int | None = None, start: Path | None = None
+    experiment: Experiment,
+    prepared: Path,
+    out: Path,
+    workers: int | None = None,
+    start: Path | None = None,
+    manifest: Manifest | None = None,
 ) -> Run:
     """Trains an experiment, keeps its best epoch and predicts the validation split with it.
 
@@ -52,6 +58,8 @@ def train(
         workers: Processes that load photographs; by default what the machine is worth.
         start: The run that an experiment with ``starts_from`` goes on with; by default the one of that name beside
             ``out``.
+        manifest: The set's photographs with another split than its ``manifest.csv`` has, such as a fold's; kept in the
+            run.
 
     Returns:
         The finished run. Its ``experiment.yaml`` says what belongs to the weights as well: the architecture's
@@ -59,14 +67,16 @@ def train(
 
     Raises:
         ExperimentError: ``out`` holds another experiment or was trained on other data, the run to start from is
-            missing or was trained on another split, or weights can't be had.
+            missing or was trained on another split, weights can't be had, a logger's package is missing, memory or the
+            disk is too small, or the loss is no longer finite.
         ManifestError: The prepared set has no graded photographs in a split.
     """
+    require_logger(experiment.training.logger)
     manifest_file = prepared / "manifest.csv"
-    manifest = Manifest.read(manifest_file).graded()
-    training, validation = manifest.split("train"), manifest.split("val")
+    graded = (Manifest.read(manifest_file) if manifest is None else manifest).graded()
+    training, validation = graded.split("train"), graded.split("val")
     run = Run(out)
-    fingerprint = sha256(manifest_file)
+    fingerprint = sha256(manifest_file) if manifest is None else manifest.digest()
     resumed = run.last_checkpoint.is_file()  # which holds all weights: those that it started from may be gone
     start_run = None if resumed else find_start(experiment, out, start, fingerprint)
     experiment = _complete(experiment, run, start_run)
@@ -76,6 +86,7 @@ def train(
         "data": {
             "prepared": str(prepared.resolve()),
             "manifest_sha256": fingerprint,
+            "own_split": manifest is not None,
             "preparation": preparation_settings(prepared),
             "photographs": {"train": len(training), "val": len(validation)},
         },
@@ -83,6 +94,8 @@ def train(
     }
     if _begin(run, experiment, record):
         return run
+    if manifest is not None:
+        manifest.write(run.manifest_file)
     _fit(run, experiment, training, validation, loader_workers() if workers is None else workers, start_run)
     _fit_output(run, experiment, validation)
     network = load_network(run)
@@ -100,7 +113,7 @@ def train(
         "status": "finished",
         "parameters": {"total": total, "trainable": trainable},
         "epochs": len(history),
-        "best": {name: None if math.isnan(value) else value for name, value in figures.items()},
+        "best": {name: _defined(figure) for name, figure in figures.items()},
         "training_seconds": float(history["seconds"].sum()),
         "devices": _device(),
         "precision": lightning_precision(experiment.training.precision),
@@ -164,9 +177,25 @@ def _complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment
     return experiment.model_copy(update={"network": resolve(experiment.network)})
 
 
-def _initial_network(run: Run, experiment: Experiment, start: Run | None) -> Network:
-    if run.last_checkpoint.is_file():
-        return restore_network(experiment, run.last_checkpoint)
+def untrained(experiment: Experiment, training: Manifest, run: Run, start: Run | None) -> GradingModule:
+    """A module as its training begins, after everything random has been seeded.
+
+    Raises:
+        ExperimentError: Its weights can't be had, or don't fit.
+    """
+    experiment = _complete(experiment, run, start)
+    pl.seed_everything(experiment.training.seed, workers=True, verbose=False)
+    return _module(_initial_network(experiment, start), experiment, training)
+
+
+def _module(network: Network, experiment: Experiment, training: Manifest) -> GradingModule:
+    weights = None
+    if experiment.training.class_weights == "inverse-frequency":
+        weights = inverse_frequency_weights(training.table["grade"].to_numpy(dtype=np.int64))
+    return GradingModule(network, experiment, weights)
+
+
+def _initial_network(experiment: Experiment, start: Run | None) -> Network:
     network = build_network(experiment.network)
     if start is not None:
         try:
@@ -182,10 +211,15 @@ def _about_start(experiment: Experiment, start: Run | None) -> dict[str, str]:
     return {"run": str(start.folder.resolve()), "sha256": sha256(start.best_checkpoint)}
 
 
+def _defined(figure: Any) -> float | None:
+    """A figure for JSON, which has no NaN: QWK is undefined where all photographs have and are given one grade."""
+    return None if pd.isna(figure) else float(figure)
+
+
 def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
     """Starts or recognises the run's folder; true when there is nothing left to do."""
     if not run.experiment_file.exists():
-        if not is_free(run.folder):
+        if not is_free(run.folder, besides=RATE_FILES):
             raise ExperimentError(f"{run.folder} is not empty and not a run: choose another --out")
         write_text(run.experiment_file, experiment.to_yaml())
     before, now = run.experiment().model_dump(mode="json"), experiment.model_dump(mode="json")
@@ -215,18 +249,20 @@ def _fit(
     settings = experiment.training
     if _is_over(run, experiment):
         return
-    pl.seed_everything(settings.seed, workers=True, verbose=False)
-    weights = None
-    if settings.class_weights == "inverse-frequency":
-        weights = inverse_frequency_weights(training.table["grade"].to_numpy(dtype=np.int64))
-    module = GradingModule(_initial_network(run, experiment, start), experiment, weights)
+    if run.last_checkpoint.is_file():  # which Lightning will restore as well; but features are kept by the weights
+        pl.seed_everything(settings.seed, workers=True, verbose=False)
+        module = _module(restore_network(experiment, run.last_checkpoint), experiment, training)
+    else:
+        module = untrained(experiment, training, run, start)
+    require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, settings))
     on_terminal = sys.stderr.isatty()
-    _quiet_lightning()
+    quiet_lightning()
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         devices=1,
         precision=lightning_precision(settings.precision),
         gradient_clip_val=settings.gradient_clip,
+        accumulate_grad_batches=settings.accumulate,
         callbacks=[
             *training_callbacks(experiment, run.folder, announce=not on_terminal),
             *([TQDMProgressBar()] if on_terminal else []),
@@ -239,16 +275,13 @@ def _fit(
         num_sanity_val_steps=0,
         default_root_dir=run.folder,
     )
-    loaders = feature_loaders(
-        module.network, training, validation, experiment, workers, cache_folder(training.root, run.folder)
-    ) or (training_loader(training, experiment, workers), evaluation_loader(validation, experiment, workers))
-    trainer.fit(
-        module,
-        *loaders,
-        ckpt_path=run.last_checkpoint if run.last_checkpoint.is_file() else None,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with told_clearly(experiment, run.folder):
+        loaders = feature_loaders(
+            module.network, training, validation, experiment, workers, cache_folder(training.root, run.folder)
+        ) or (training_loader(training, experiment, workers), evaluation_loader(validation, experiment, workers))
+        trainer.fit(module, *loaders, ckpt_path=run.last_checkpoint if run.last_checkpoint.is_file() else None)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
 
 
 def _fit_output(run: Run, experiment: Experiment, validation: Manifest) -> None:
@@ -258,7 +291,7 @@ def _fit_output(run: Run, experiment: Experiment, validation: Manifest) -> None:
     grades = validation.table.set_index("image_id")["grade"]
     batches = list(raw_outputs(load_network(run), experiment, validation))
     image_ids = [image_id for batch, _ in batches for image_id in batch]
-    predicted = torch.cat([raw[:, 0] for _, raw in batches]).double().cpu().numpy()
+    predicted = torch.cat([raw[:, 0] for _, (raw,) in batches]).double().cpu().numpy()
     cut_points = fit_cut_points(predicted, grades.loc[image_ids].to_numpy(dtype=np.int64))
     write_json(run.output_file, cut_points.model_dump(mode="json"))
 
@@ -278,10 +311,12 @@ def _device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
 
 
-def _quiet_lightning() -> None:
+def quiet_lightning() -> None:
+    """Silences what Lightning says of every training and no user can act on."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*The number of training batches.*")
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+    warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")

@@ -1,0 +1,98 @@
+"""A moving average of the weights, which is what is validated, kept and predicts."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+
+class AveragedWeights(pl.Callback):
+    """Averages the network's weights exponentially, a step at a time.
+
+    After step ``n`` the average becomes ``d·average + (1 - d)·weights`` with ``d = min(decay, (1 + n) / (10 + n))``, so
+    that a short training isn't held back by its first weights. Batch-norm's running statistics are averaged likewise.
+
+    The module holds the average from the start of a validation to the next training batch, and the trained weights
+    otherwise. So whatever is validated is what checkpoints hold as the network, ``best.ckpt`` included; the trained
+    weights, which resuming needs, are in this callback's state. (Lightning's ``WeightAveraging`` gives the trained
+    weights back before checkpoints are written, and leaves those of weights alone without the average.)
+
+    Source of the warm-up: TensorFlow, ``tf.train.ExponentialMovingAverage(num_updates=…)``.
+    """
+
+    def __init__(self, decay: float) -> None:
+        """Args: ``decay`` a step, 0 to 1."""
+        self.decay = decay
+        self._other: AveragedModel | None = None  # the average; the trained weights while the module holds the average
+        self._swapped = False
+        self._steps = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Makes room for the average, before a checkpoint is loaded."""
+        if stage == "fit":
+            network = pl_module.get_submodule("network")
+            self._other = AveragedModel(network, avg_fn=self._average, use_buffers=True)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Follows the network to its device."""
+        self._room.to(pl_module.device)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Counts the optimiser's steps from here."""
+        self._steps = trainer.global_step
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Gives the trained weights back to the module."""
+        if self._swapped:
+            self._swap(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Takes the weights into the average, where the optimiser has made a step."""
+        if trainer.global_step > self._steps:
+            self._room.update_parameters(pl_module.get_submodule("network"))
+            self._steps = trainer.global_step
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gives the average to the module."""
+        if not self._swapped:
+            self._swap(pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the module doesn't hold, for the checkpoint."""
+        return {"other": self._room.state_dict(), "swapped": self._swapped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes that of a checkpoint."""
+        self._room.load_state_dict(state_dict["other"])
+        self._swapped = state_dict["swapped"]
+
+    @property
+    def _room(self) -> AveragedModel:
+        assert self._other is not None
+        return self._other
+
+    def _average(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not average.is_floating_point():  # batch-norm's number of batches
+            return current
+        count = torch.as_tensor(count)
+        decay = torch.clamp((1 + count) / (10 + count), max=self.decay)
+        return average.lerp(current, (1 - decay).to(average.dtype))
+
+    @torch.no_grad()
+    def _swap(self, pl_module: pl.LightningModule) -> None:
+        network = pl_module.get_submodule("network")
+        ours = chain(self._room.module.parameters(), self._room.module.buffers())
+        for other, own in zip(ours, chain(network.parameters(), network.buffers()), strict=True):
+            kept = own.clone()
+            own.copy_(other)
+            other.copy_(kept)
+        self._swapped = not self._swapped

@@ -1,0 +1,47 @@
+"""Predictions over flips: the mean of four views, in a table of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.manifest import Manifest
+from retinagrade.training.loading import Photographs
+from retinagrade.training.predict import load_network, predict, predict_network
+from retinagrade.training.run import Run
+from retinagrade.training.train import train
+from tests.training.test_train import tiny
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(tiny("training.epochs=2"), prepared, tmp_path_factory.mktemp("runs") / "flipped")
+
+
+def test_flips_are_the_mean_over_four_views(run: Run, prepared: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    network = load_network(run)
+    table = predict_network(network, run.experiment(), manifest, flips=True).set_index("image_id")
+    photographs = Photographs(manifest, 48)
+    for row in (0, len(manifest) - 1):
+        pixels, _, image_id = photographs[row]
+        views = np.stack([pixels, pixels[:, ::-1], pixels[::-1], pixels[::-1, ::-1]])
+        with torch.no_grad():
+            logits = network(torch.from_numpy(views).permute(0, 3, 1, 2))
+        expected = logits.double().softmax(1).mean(0).numpy()
+        np.testing.assert_allclose(table.loc[image_id, list(PROBABILITY_COLUMNS)].astype(float), expected, atol=1e-6)
+        assert not np.allclose(logits[0], logits[1])
+
+
+def test_flips_are_written_beside_the_plain_predictions(run: Run, prepared: Path) -> None:
+    plain = predict(run, prepared, "test")
+    before = plain.read_bytes()
+    flipped = predict(run, prepared, "test", flips=True)
+    assert flipped == run.folder / "predictions" / "test-tta.csv"
+    assert plain.read_bytes() == before
+    assert read_predictions(flipped)["image_id"].tolist() == read_predictions(plain)["image_id"].tolist()
