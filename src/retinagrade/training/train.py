@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 
 from retinagrade import provenance
 from retinagrade.datasets.prepare import preparation_settings
@@ -24,7 +24,7 @@ from retinagrade.models.network import Network, build_network, count_parameters
 from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
 from retinagrade.training.devices import lightning_precision, loader_workers
-from retinagrade.training.experiment import Experiment
+from retinagrade.training.experiment import Experiment, TrainingSettings
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
 from retinagrade.training.predict import load_network, predict_network
@@ -202,24 +202,11 @@ def _fit(
     pl.seed_everything(settings.seed, workers=True, verbose=False)
     module = GradingModule(_initial_network(experiment, start), experiment)
     on_terminal = sys.stderr.isatty()
-    _quiet_lightning()
-    trainer = pl.Trainer(
-        max_epochs=settings.epochs,
-        devices=1,
-        precision=lightning_precision(settings.precision),
-        gradient_clip_val=settings.gradient_clip,
-        callbacks=[
-            *training_callbacks(experiment, run.folder, announce=not on_terminal),
-            *([TQDMProgressBar()] if on_terminal else []),
-        ],
-        plugins=[AtomicCheckpointIO()],
-        logger=False,
-        deterministic="warn",
-        enable_progress_bar=on_terminal,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=run.folder,
-    )
+    callbacks = [
+        *training_callbacks(experiment, run.folder, announce=not on_terminal),
+        *([TQDMProgressBar()] if on_terminal else []),
+    ]
+    trainer = make_trainer(settings, run.folder, callbacks)
     trainer.fit(
         module,
         training_loader(training, experiment, workers),
@@ -228,6 +215,34 @@ def _fit(
     )
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def make_trainer(settings: TrainingSettings, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Makes the trainer that every experiment is trained with.
+
+    Args:
+        settings: The experiment's section ``training``.
+        folder: The run's folder.
+        callbacks: What watches it, a progress bar included.
+
+    Returns:
+        A trainer for one device in the precision that the machine computes in.
+    """
+    _quiet_lightning()
+    return pl.Trainer(
+        max_epochs=settings.epochs,
+        devices=1,
+        precision=lightning_precision(settings.precision),
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        deterministic="warn",
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
 
 
 def _is_over(run: Run, experiment: Experiment) -> bool:
