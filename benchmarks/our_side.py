@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network, build_network
+from retinagrade.training.devices import keep_memory
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, training_loader
 from retinagrade.training.module import GradingModule
@@ -77,6 +78,7 @@ def train(job: Job) -> Job:
 def predict(job: Job) -> Job:
     """Seconds a batch, from photographs to lists of probabilities."""
     experiment = Experiment.model_validate(job["experiment"])
+    keep_memory()
     network = build_network(experiment.network).eval()
     batch = batch_of(job["batch"], experiment.network.image_size)
     bfloat16 = job["precision"] == "bfloat16"

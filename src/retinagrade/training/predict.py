@@ -14,7 +14,7 @@ from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network, build_network
-from retinagrade.training.devices import loader_workers
+from retinagrade.training.devices import keep_memory, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader
 from retinagrade.training.run import Run
@@ -86,6 +86,7 @@ def predict_network(
     Returns:
         Columns ``image_id``, ``p0`` … ``p4`` (float64, sum 1) and ``grade`` (nullable), sorted by ``image_id``.
     """
+    keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)

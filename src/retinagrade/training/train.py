@@ -23,7 +23,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network, build_network, count_parameters
 from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
-from retinagrade.training.devices import lightning_precision, loader_workers
+from retinagrade.training.devices import keep_memory, lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment, TrainingSettings
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
@@ -229,6 +229,9 @@ def make_trainer(settings: TrainingSettings, folder: Path, callbacks: list[pl.Ca
         A trainer for one device in the precision that the machine computes in.
     """
     _quiet_lightning()
+    keep_memory()
+    # Deterministic algorithms would else fill all new memory first, an aid for finding operations that don't write it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at run time
     return pl.Trainer(
         max_epochs=settings.epochs,
         devices=1,
