@@ -101,14 +101,16 @@ class GradingModule(pl.LightningModule):
         for name, rate in rates.items():
             trained = [p for p in self.network.get_submodule(name).parameters() if p.requires_grad]
             groups += [{"params": trained, "lr": rate, "name": name}] if trained else []
+        # Lightning can't clip gradients for an optimiser that does its step in one kernel.
+        fused = settings.gradient_clip is None
         optimizer: torch.optim.Optimizer
         match settings.optimizer:
             case "adam":
-                optimizer = torch.optim.Adam(groups, eps=KERAS_EPSILON)
+                optimizer = torch.optim.Adam(groups, eps=KERAS_EPSILON, fused=fused)
             case "adamw":
-                optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+                optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=fused)
             case "sgd":
-                optimizer = torch.optim.SGD(groups, momentum=settings.momentum)
+                optimizer = torch.optim.SGD(groups, momentum=settings.momentum, fused=fused)
         if settings.schedule == "constant":
             return optimizer
         schedule = torch.optim.lr_scheduler.OneCycleLR(
