@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
+from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.network import Network
 from retinagrade.models.weights import SETTINGS_KEY
+from retinagrade.training.devices import lightning_precision
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch
 
@@ -29,6 +31,8 @@ class GradingModule(pl.LightningModule):
     def __init__(self, network: Network, experiment: Experiment) -> None:
         """Args: ``network`` to train, ``experiment`` that says how."""
         super().__init__()
+        if not torch.cuda.is_available() and lightning_precision(experiment.training.precision) == "bf16-mixed":
+            avoid_slow_kernels(network)
         self.network = network
         self.experiment = experiment
         self._seen: dict[str, tuple[int, int, float]] = {}
