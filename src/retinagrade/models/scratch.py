@@ -10,7 +10,11 @@ from retinagrade.models.settings import ScratchSettings
 
 
 class ScratchCNN(nn.Module):
-    """Convolution (valid padding, stride 1), ReLU and max-pooling, once a block."""
+    """Convolution (valid padding, stride 1), ReLU and max-pooling, once a block.
+
+    ReLU comes after max-pooling, where a quarter or less is left to do: the largest of clipped numbers is the largest
+    number, clipped, and so are the gradients.
+    """
 
     def __init__(self, settings: ScratchSettings) -> None:
         """Makes the blocks with Keras's initial values, which the report used: Glorot uniform, biases zero."""
@@ -18,7 +22,7 @@ class ScratchCNN(nn.Module):
         blocks: list[nn.Module] = []
         channels = (3, *settings.filters)
         for (inputs, outputs), pool in zip(pairwise(channels), settings.pools, strict=True):
-            blocks += [nn.Conv2d(inputs, outputs, settings.kernel), nn.ReLU(), nn.MaxPool2d(pool)]
+            blocks += [nn.Conv2d(inputs, outputs, settings.kernel), nn.MaxPool2d(pool), nn.ReLU()]
         self.blocks = nn.Sequential(*blocks)
         glorot(self)
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from typing import Literal
+import sys
+from typing import Final, Literal
 
 import torch
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_MAX: Final = -4
+"""Names of glibc's mallopt(3)."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -15,6 +21,18 @@ def loader_workers() -> int:
     if not torch.cuda.is_available():
         return 0
     return min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+def keep_memory() -> None:
+    """Has the C library keep freed memory for this process's next use, where it is glibc; else nothing happens.
+
+    By default it gives every large block back. A step's activations are hundreds of megabytes, which the system then
+    has to map and clear page by page at the next step: up to 40 % of a step's time on a processor.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Precision:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
+from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
+from retinagrade.training.devices import lightning_precision
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch
 
@@ -41,6 +43,8 @@ class GradingModule(pl.LightningModule):
     def __init__(self, network: Network, experiment: Experiment, grade_weights: np.ndarray | None = None) -> None:
         """Args: ``network`` to train, ``experiment`` that says how, weights (5,) of the grades in the training loss."""
         super().__init__()
+        if not torch.cuda.is_available() and lightning_precision(experiment.training.precision) == "bf16-mixed":
+            avoid_slow_kernels(network)
         self.network = network
         self.experiment = experiment
         weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
@@ -119,14 +123,16 @@ class GradingModule(pl.LightningModule):
         for name, rate in rates.items():
             trained = [p for p in self.network.get_submodule(name).parameters() if p.requires_grad]
             groups += [{"params": trained, "lr": rate, "name": name}] if trained else []
+        # Lightning can't clip gradients for an optimiser that does its step in one kernel.
+        fused = settings.gradient_clip is None
         optimizer: torch.optim.Optimizer
         match settings.optimizer:
             case "adam":
-                optimizer = torch.optim.Adam(groups, eps=KERAS_EPSILON)
+                optimizer = torch.optim.Adam(groups, eps=KERAS_EPSILON, fused=fused)
             case "adamw":
-                optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+                optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=fused)
             case "sgd":
-                optimizer = torch.optim.SGD(groups, momentum=settings.momentum)
+                optimizer = torch.optim.SGD(groups, momentum=settings.momentum, fused=fused)
         if settings.schedule == "constant":
             return optimizer
         schedule = torch.optim.lr_scheduler.OneCycleLR(

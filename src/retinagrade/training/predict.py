@@ -19,7 +19,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import CutPoints
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, Regression
-from retinagrade.training.devices import loader_workers
+from retinagrade.training.devices import keep_memory, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader, fill_batch
 from retinagrade.training.run import Run
@@ -166,6 +166,7 @@ def raw_outputs(
     Yields:
         Ids of a batch, and its raw outputs (N, units), float, of every view.
     """
+    keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)

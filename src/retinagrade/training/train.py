@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 
 from retinagrade import provenance
 from retinagrade.datasets.balance import inverse_frequency_weights
@@ -27,8 +27,8 @@ from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, build_network, count_parameters
 from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
-from retinagrade.training.devices import lightning_precision, loader_workers
-from retinagrade.training.experiment import Experiment
+from retinagrade.training.devices import keep_memory, lightning_precision, loader_workers
+from retinagrade.training.experiment import Experiment, TrainingSettings
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.loggers import require_logger
@@ -256,25 +256,11 @@ def _fit(
         module = untrained(experiment, training, run, start)
     require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, settings))
     on_terminal = sys.stderr.isatty()
-    quiet_lightning()
-    trainer = pl.Trainer(
-        max_epochs=settings.epochs,
-        devices=1,
-        precision=lightning_precision(settings.precision),
-        gradient_clip_val=settings.gradient_clip,
-        accumulate_grad_batches=settings.accumulate,
-        callbacks=[
-            *training_callbacks(experiment, run.folder, announce=not on_terminal),
-            *([TQDMProgressBar()] if on_terminal else []),
-        ],
-        plugins=[AtomicCheckpointIO()],
-        logger=False,
-        deterministic="warn",
-        enable_progress_bar=on_terminal,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=run.folder,
-    )
+    callbacks = [
+        *training_callbacks(experiment, run.folder, announce=not on_terminal),
+        *([TQDMProgressBar()] if on_terminal else []),
+    ]
+    trainer = make_trainer(settings, run.folder, callbacks)
     with told_clearly(experiment, run.folder):
         loaders = feature_loaders(
             module.network, training, validation, experiment, workers, cache_folder(training.root, run.folder)
@@ -294,6 +280,38 @@ def _fit_output(run: Run, experiment: Experiment, validation: Manifest) -> None:
     predicted = torch.cat([raw[:, 0] for _, (raw,) in batches]).double().cpu().numpy()
     cut_points = fit_cut_points(predicted, grades.loc[image_ids].to_numpy(dtype=np.int64))
     write_json(run.output_file, cut_points.model_dump(mode="json"))
+
+
+def make_trainer(settings: TrainingSettings, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Makes the trainer that every experiment is trained with.
+
+    Args:
+        settings: The experiment's section ``training``.
+        folder: The run's folder.
+        callbacks: What watches it, a progress bar included.
+
+    Returns:
+        A trainer for one device in the precision that the machine computes in.
+    """
+    quiet_lightning()
+    keep_memory()
+    # Deterministic algorithms would else fill all new memory first, an aid for finding operations that don't write it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at run time
+    return pl.Trainer(
+        max_epochs=settings.epochs,
+        devices=1,
+        precision=lightning_precision(settings.precision),
+        gradient_clip_val=settings.gradient_clip,
+        accumulate_grad_batches=settings.accumulate,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        deterministic="warn",
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
 
 
 def _is_over(run: Run, experiment: Experiment) -> bool:

@@ -1,0 +1,121 @@
+"""Our side of ``training.py``: one JSON job on standard input, one JSON answer as the last line of standard output.
+
+Training is what ``retinagrade train`` does: its network, Lightning module and trainer, fed from memory. Prediction is
+what ``predict_network`` does with a batch.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader
+
+from retinagrade.grades import N_GRADES
+from retinagrade.manifest import Manifest
+from retinagrade.models.network import Network, build_network
+from retinagrade.training.devices import keep_memory
+from retinagrade.training.experiment import Experiment
+from retinagrade.training.loading import Batch, training_loader
+from retinagrade.training.module import GradingModule
+from retinagrade.training.train import make_trainer
+
+Job = dict[str, Any]
+WARM_UP = 3
+
+
+def batch_of(count: int, size: int) -> Batch:
+    """A batch as the loader gives it, of noise."""
+    rng = torch.Generator().manual_seed(0)
+    photographs = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=rng)
+    return {
+        "photographs": photographs.permute(0, 3, 1, 2),
+        "grades": torch.randint(0, N_GRADES, (count,), generator=rng),
+        "image_ids": [str(index) for index in range(count)],
+    }
+
+
+class Steps(pl.Callback):
+    """Notes when every step begins, and ends the epoch after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        """Args: ``seconds`` to measure for after warming up."""
+        self.began: list[float] = []
+        self.seconds = seconds
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+        """The step that this begins may be the last, and isn't measured."""
+        self.began.append(time.perf_counter())
+        measured = self.began[WARM_UP:]
+        trainer.should_stop = len(measured) > 4 and measured[-1] - measured[0] > self.seconds
+
+    def typical(self) -> float:
+        """Seconds a step: the median."""
+        return median(after - before for before, after in pairwise(self.began[WARM_UP:]))
+
+
+def train(job: Job) -> Job:
+    """Seconds a step of the trainer, fed from memory with one batch over and over."""
+    experiment, clock = Experiment.model_validate(job["experiment"]), Steps(job["seconds"])
+    batches = [batch_of(job["batch"], experiment.network.image_size)] * 100_000
+    module = GradingModule(build_network(experiment.network), experiment)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer(experiment.training, Path(folder), [clock])
+        trainer.fit(module, DataLoader[Batch](batches, batch_size=None))  # type: ignore[arg-type]  # a list is one
+    return {"seconds": clock.typical()}
+
+
+@torch.inference_mode()
+def predict(job: Job) -> Job:
+    """Seconds a batch, from photographs to lists of probabilities."""
+    experiment = Experiment.model_validate(job["experiment"])
+    keep_memory()
+    network = build_network(experiment.network).eval()
+    batch = batch_of(job["batch"], experiment.network.image_size)
+    bfloat16 = job["precision"] == "bfloat16"
+    seconds: list[float] = []
+    while len(seconds) < WARM_UP + 4 or sum(seconds[WARM_UP:]) < job["seconds"]:
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            probabilities(network, batch)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": median(seconds[WARM_UP:])}
+
+
+def probabilities(network: Network, batch: Batch) -> list[list[float]]:
+    """What ``predict_network`` makes of a batch."""
+    rows: list[list[float]] = network(batch["photographs"]).double().softmax(1).tolist()
+    return rows
+
+
+def load(job: Job) -> Job:
+    """Seconds a photograph that the training loader takes in one process: reading, augmenting, batching."""
+    experiment = Experiment.model_validate(job["experiment"])
+    loader = training_loader(Manifest.read(Path(job["manifest"])).graded().split("train"), experiment, workers=0)
+    seconds = []
+    for _ in range(1 + job["epochs"]):
+        start = time.perf_counter()
+        photographs = sum(len(batch["image_ids"]) for batch in loader)
+        seconds.append((time.perf_counter() - start) / photographs)
+    return {"seconds": median(seconds[1:])}
+
+
+def main() -> None:
+    """Answers one job."""
+    job = json.load(sys.stdin)
+    answer = {"train": train, "predict": predict, "load": load}[job["task"]](job)
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({**answer, "megabytes": megabytes, "torch": torch.__version__}))
+
+
+if __name__ == "__main__":
+    main()

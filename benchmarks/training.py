@@ -1,0 +1,260 @@
+"""How fast are training and prediction against Keras 3 on TensorFlow? Ratios from one run, on the processor.
+
+    python benchmarks/training.py [--folder FOLDER] [--only counts,steps,whole,loader] [--rounds 3] [--batch 32]
+
+Keras gets a virtual environment of its own in FOLDER, made on the first run. Compared:
+
+* parameters of the report's 25 networks: Keras's ``count_params`` against the YAML files;
+* a training step and a prediction, photographs a second, of six networks, random weights, fed from memory: ours by the
+  trainer of ``retinagrade train`` in the precision that it chooses, and as ``retinagrade predict`` does; Keras's by
+  ``fit`` and ``predict`` on a ``tf.data`` set that repeats one batch, in float32, its default, and, when asked
+  (``--keras-bfloat16``), with the policy ``mixed_bfloat16`` as well;
+* a whole experiment with a frozen backbone: the command ``retinagrade train vgg16-2`` against a program that fits the
+  same network to the same files with the report's augmentation;
+* the loader's share: reading, augmenting and batching in one process against a training step of mobilenetv2-2.
+
+Both sides take turns, each time in a fresh process, so that whatever slows the machine down hits both. A process's
+figure is its median step, a side's the best of its processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+import numpy as np
+
+from retinagrade.datasets.balance import balance
+from retinagrade.manifest import Manifest
+from retinagrade.training.experiment import experiment_names, load_experiment
+
+HERE = Path(__file__).parent
+KERAS = ("keras>=3.8,<4", "tensorflow-cpu>=2.18")
+REPORTED = ("scratch", "vgg16", "mobilenetv2")
+"""Families of experiments whose parameters the report prints."""
+NETWORKS = {
+    "scratch-2": ("scratch-2", ()),
+    "vgg16-2": ("vgg16-2", ()),
+    "vgg16-6": ("vgg16-6", ()),
+    "mobilenetv2-2": ("mobilenetv2-2", ()),
+    "mobilenetv2-7-on-4": ("mobilenetv2-7-on-4", ()),
+    "resnet50, whole": ("resnet50-1", ("network.trained_from=all",)),
+}
+"""Measured networks: an experiment and what is set."""
+WHOLE = "vgg16-2"
+PHOTOGRAPHS, PER_GRADE, WHOLE_BATCH, EPOCHS = 200, 32, 32, 10
+TRAIN_BAR, PREDICT_BAR, LOWEST_BAR, WHOLE_BAR, LOADER_BAR = 2.5, 3.0, 1.3, 8.0, 0.15
+
+Job = dict[str, Any]
+
+
+def keras_python(folder: Path) -> Path:
+    """The Python of Keras's virtual environment, which is made where there is none."""
+    python = folder / "venv" / "bin" / "python"
+    ready = folder / "venv" / "ready"
+    if not ready.is_file():
+        print(f"installing {' and '.join(KERAS)} in {folder / 'venv'}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder / "venv"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *KERAS], check=True)
+        ready.touch()
+    return python
+
+
+def ask(python: Path, script: str, job: Job) -> Job:
+    """Has one side do a job in a fresh process; ``wall`` of the answer are the process's seconds from start to end."""
+    start = time.perf_counter()
+    done = subprocess.run([python, HERE / script], input=json.dumps(job), text=True, capture_output=True)
+    if done.returncode:
+        raise SystemExit(f"{script} failed:\n{done.stderr[-4000:]}")
+    answer: Job = json.loads(done.stdout.splitlines()[-1])
+    return {**answer, "wall": time.perf_counter() - start}
+
+
+def experiment(name: str, *overrides: str) -> Job:
+    """An experiment with random weights, as JSON."""
+    return load_experiment(name, ["network.weights=none", *overrides]).model_dump(mode="json")
+
+
+def counts(keras: Path) -> bool:
+    """Whether Keras counts the parameters that our files state; prints both."""
+    names = [name for name in experiment_names() if name.startswith(REPORTED)]
+    experiments = {name: experiment(name) for name in names}
+    networks = {name: values["network"] for name, values in experiments.items()}
+    counted = ask(keras, "keras_side.py", {"task": "count", "networks": networks})
+    print(f"\n{'parameters':24}{'stated':>12}{'trainable':>12}{'Keras':>14}{'trainable':>12}")
+    same = True
+    for name, values in experiments.items():
+        agrees = values["parameters"] == counted[name]
+        same &= agrees
+        print(f"{name:24}{values['parameters'][0]:12,}{values['parameters'][1]:12,}", end="")
+        print(f"{counted[name][0]:14,}{counted[name][1]:12,}  {'' if agrees else 'DIFFERENT'}")
+    print(f"Keras {counted['keras']}, TensorFlow {counted['tensorflow']}")
+    return verdict(f"all {len(names)} counts are Keras's", same)
+
+
+def sides(keras: Path, keras_bfloat16: bool) -> Iterator[tuple[str, Path, str, Job]]:
+    """What is measured of every network: a name, whose Python, which script, what is asked."""
+    ours = Path(sys.executable)
+    yield "train ours", ours, "our_side.py", {"task": "train"}
+    yield "train keras", keras, "keras_side.py", {"task": "train", "policy": "float32"}
+    yield "predict ours", ours, "our_side.py", {"task": "predict", "precision": "float32"}
+    yield "predict keras", keras, "keras_side.py", {"task": "predict", "policy": "float32"}
+    yield "predict ours bf16", ours, "our_side.py", {"task": "predict", "precision": "bfloat16"}
+    if keras_bfloat16:
+        yield "train keras bf16", keras, "keras_side.py", {"task": "train", "policy": "mixed_bfloat16"}
+        yield "predict keras bf16", keras, "keras_side.py", {"task": "predict", "policy": "mixed_bfloat16"}
+
+
+def steps(keras: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Photographs a second of every network and side."""
+    best: dict[str, dict[str, float]] = {name: {} for name in NETWORKS}
+    for turn in range(options.rounds):
+        for name, (base, overrides) in NETWORKS.items():
+            values = experiment(base, *overrides)
+            for side, python, script, asked in sides(keras, options.keras_bfloat16):
+                whole = {"experiment": values} if script == "our_side.py" else values
+                answer = ask(python, script, {**whole, **asked, "batch": options.batch, "seconds": options.seconds})
+                best[name][side] = max(best[name].get(side, 0.0), options.batch / answer["seconds"])
+            print(
+                f"round {turn + 1}, {name}: {json.dumps({k: round(v, 1) for k, v in best[name].items()})}", flush=True
+            )
+    return best
+
+
+def print_steps(figures: dict[str, dict[str, float]], task: str, bar: float) -> bool:
+    """Prints one task's table and whether it passes."""
+    pairs = [(f"{task} ours", f"{task} keras"), (f"{task} ours bf16", f"{task} keras")]
+    pairs += [(f"{task} ours", f"{task} keras bf16"), (f"{task} ours bf16", f"{task} keras bf16")]
+    passed = True
+    for ours, theirs in pairs:
+        if not all(ours in figure and theirs in figure for figure in figures.values()):
+            continue
+        ratios = {name: figure[ours] / figure[theirs] for name, figure in figures.items()}
+        print(f"\n{f'photographs a second: {ours} / {theirs}':56}{'ours':>8}{'Keras':>8}{'ratio':>9}")
+        for name, ratio in ratios.items():
+            print(f"{name:56}{figures[name][ours]:8.1f}{figures[name][theirs]:8.1f}{ratio:7.2f} ×")
+        mean, lowest = geometric_mean(ratios.values()), min(ratios.values())
+        print(f"{'geometric mean':72}{mean:7.2f} ×\n{'lowest':72}{lowest:7.2f} ×")
+        if (ours, theirs) == pairs[0]:
+            passed = verdict(f"{task}: geometric mean {mean:.2f} × is at least {bar} ×", mean >= bar)
+            passed &= verdict(f"{task}: lowest {lowest:.2f} × is at least {LOWEST_BAR} ×", lowest >= LOWEST_BAR)
+    return passed
+
+
+def make_photographs(folder: Path) -> Path:
+    """A prepared set of made-up photographs of 224 px, split; by the real commands, kept for the next time."""
+    prepared = folder / "prepared"
+    if not (prepared / "split.json").is_file():
+        retinagrade("data", "synthesize", folder / "source", "--count", PHOTOGRAPHS, "--size", 512)
+        retinagrade("prepare", folder / "source", prepared, "--size", 224)
+        retinagrade("split", prepared, "--val", 0.1)
+    return prepared
+
+
+def retinagrade(*words: object) -> float:
+    """Runs a command; returns its seconds."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "retinagrade", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return time.perf_counter() - start
+
+
+def whole_job(prepared: Path, overrides: list[str]) -> Job:
+    """What Keras is given: the files and grades of as many photographs an epoch as we draw, and those of validation."""
+    manifest = Manifest.read(prepared / "manifest.csv").graded()
+    files = {}
+    for split in ("train", "val"):
+        part = manifest.split(split)
+        grades = part.table["grade"].to_numpy(dtype=int)
+        rows = balance(grades, PER_GRADE, np.random.default_rng(0)) if split == "train" else range(len(grades))
+        files[split] = [(str(part.file(part.table["path"].iloc[row])), int(grades[row])) for row in rows]
+    values = experiment(WHOLE, *overrides)
+    return {**values, "task": "whole", "photographs": files["train"], "validation": files["val"]}
+
+
+def whole_experiment(keras: Path, prepared: Path, rounds: int) -> bool:
+    """Prints how long a whole experiment takes on either side, programs' starts included."""
+    settings = [f"training.balance={PER_GRADE}", f"training.batch_size={WHOLE_BATCH}"]
+    settings += [f"training.epochs={EPOCHS}", f"training.patience={EPOCHS}"]
+    words = [word for setting in ("network.weights=none", *settings) for word in ("--set", setting)]
+    job = whole_job(prepared, settings)
+    ours, theirs = [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            ours.append(retinagrade("train", WHOLE, "--data", prepared, "--out", Path(folder) / "run", *words))
+        theirs.append(ask(keras, "keras_side.py", job)["wall"])
+        print(f"{WHOLE}, {EPOCHS} epochs: retinagrade train {ours[-1]:.1f} s, Keras {theirs[-1]:.1f} s", flush=True)
+    ratio = min(theirs) / min(ours)
+    drawn = len(job["photographs"])
+    print(f"\nthe whole of {WHOLE}, {EPOCHS} epochs of {drawn} photographs, {len(job['validation'])} to validate on:")
+    print(f"retinagrade train {min(ours):.1f} s, Keras {min(theirs):.1f} s")
+    return verdict(f"whole experiment: {ratio:.2f} × is at least {WHOLE_BAR:.0f} ×", ratio >= WHOLE_BAR)
+
+
+def loader_share(prepared: Path, options: argparse.Namespace) -> bool:
+    """Prints what share of a training step of mobilenetv2-2 the loader's work is, a photograph."""
+    values = experiment("mobilenetv2-2", f"training.batch_size={options.batch}", f"training.balance={PER_GRADE}")
+    read, step = [], []
+    for _ in range(options.rounds):
+        job = {"experiment": values, "batch": options.batch, "seconds": options.seconds}
+        load = {"task": "load", "manifest": str(prepared / "manifest.csv"), "epochs": 5}
+        read.append(ask(Path(sys.executable), "our_side.py", {**job, **load})["seconds"])
+        step.append(ask(Path(sys.executable), "our_side.py", {**job, "task": "train"})["seconds"] / options.batch)
+    share = min(read) / min(step)
+    print(
+        f"\nthe loader, one process: {1000 * min(read):.2f} ms a photograph; a training step of mobilenetv2-2:", end=""
+    )
+    print(f" {1000 * min(step):.2f} ms")
+    return verdict(f"input pipeline: {share:.1%} of the step is below {LOADER_BAR:.0%}", share < LOADER_BAR)
+
+
+def verdict(bar: str, passed: bool) -> bool:
+    """Prints whether a bar is passed."""
+    print(f"{'pass' if passed else 'FAIL'}: {bar}", flush=True)
+    return passed
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "retinagrade-benchmarks"
+    parser.add_argument("--folder", type=Path, default=cache, help="Keras's environment and the made-up photographs")
+    parser.add_argument("--only", default="counts,steps,whole,loader", help="parts to run, separated by commas")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of either side")
+    parser.add_argument("--batch", type=int, default=32, help="photographs a step")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of measuring in a process")
+    parser.add_argument("--keras-bfloat16", action="store_true", help="measure Keras's mixed_bfloat16 as well")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measures and prints; exits with 1 where a bar is missed."""
+    options = parse()
+    keras = keras_python(options.folder)
+    parts, passed = options.only.split(","), True
+    if "counts" in parts:
+        passed &= counts(keras)
+    if "steps" in parts:
+        figures = steps(keras, options)
+        passed &= print_steps(figures, "train", TRAIN_BAR)
+        passed &= print_steps(figures, "predict", PREDICT_BAR)
+    if "whole" in parts:
+        passed &= whole_experiment(keras, make_photographs(options.folder), options.rounds)
+    if "loader" in parts:
+        passed &= loader_share(make_photographs(options.folder), options)
+    raise SystemExit(0 if passed else 1)
+
+
+if __name__ == "__main__":
+    main()
