@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.datasets.layouts import write_folders, write_photograph
+from tests.datasets.public_trees import retinamnist_arrays, write_retinamnist
 from tests.evaluation.tables import predictions, some_grades
 
 TINY = [
@@ -53,6 +54,25 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert "grades without a prediction" in run(
         "evaluate", folder / "predictions" / "test.csv", "--grades", manifest, code=2
     )
+
+
+def test_retinamnist_as_it_is_downloaded(tmp_path: Path) -> None:
+    grades = {"train": [*range(5)] * 8, "val": [*range(5)] * 2, "test": [4, 0, 1, 2, 3, 0, 0]}
+    archive = write_retinamnist(tmp_path / "retinamnist.npz", retinamnist_arrays(grades))
+    prepared, folder = tmp_path / "prepared", tmp_path / "run"
+    printed = run("prepare", archive, prepared, "--size", 64, "--square", "frame")
+    assert "57 of 57 photographs" in printed
+    assert "doubtful" not in printed
+    overrides = ["--set", "training.epochs=2", "--set", "training.batch_size=16"]
+    run("train", "retinamnist", "--data", prepared, "--out", folder, *overrides)  # the official split, without `split`
+    assert json.loads((folder / "run.json").read_text())["data"]["photographs"] == {"train": 40, "val": 10}
+    run("predict", folder, "--data", prepared, "--split", "test")
+    table = pd.read_csv(folder / "predictions" / "test.csv")
+    assert table["image_id"].tolist() == [f"test-{index:04d}" for index in range(7)]
+    assert table["grade"].tolist() == grades["test"]
+    answer = json.loads(run("evaluate", folder / "predictions" / "test.csv", "--json", code=1))  # noise teaches nothing
+    assert answer["photographs"] == 7
+    assert 0 <= answer["macro_auc"] <= 1
 
 
 def test_bad_photographs_are_named_and_exit_with_1(tmp_path: Path) -> None:

@@ -162,6 +162,27 @@ def test_a_split_survives_while_the_photographs_are_the_same(source: Path, tmp_p
     assert not (out / "split.json").exists()
 
 
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (20, 28)])
+def test_photographs_that_were_cropped_already_keep_their_frame(tmp_path: Path, height: int, width: int) -> None:
+    y, x = np.mgrid[:height, :width]
+    lit = np.hypot(y - 9, x - 14) < 9  # well inside the frame, where a field of view would be found
+    photograph = np.where(lit[..., None], np.stack([120 + 4 * x, 60 + 3 * y, 30 + x], axis=-1), 4).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), photograph[..., ::-1])
+    manifest = Manifest.from_table(pd.DataFrame({"image_id": ["a"], "path": ["a.png"]}), tmp_path, "table")
+    result = prepare(manifest, tmp_path / "set", size=56, square="frame", workers=1)
+    assert not result.doubtful
+    prepared = read_photograph(tmp_path / "set" / "photographs" / "a.jpg").astype(int)
+    top = (56 - 2 * height) // 2
+    assert np.abs(prepared[:top]).max(initial=0) <= 6
+    enlarged = cv2.resize(photograph, (56, 2 * height), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(prepared[top : top + 2 * height] - enlarged).mean() < 2  # what JPEG costs
+    record = json.loads((tmp_path / "set" / "prepare.json").read_text())
+    assert record["photographs"][0]["field_of_view"] == {
+        "x": 0, "y": 0, "width": width, "height": height, "of_width": width, "of_height": height,
+        "method": "full-frame", "confidence": 1.0,
+    }  # fmt: skip
+
+
 def test_other_settings_and_other_folders_are_refused(source: Path, tmp_path: Path) -> None:
     prepare(read_source(source), tmp_path / "set", size=64, workers=1)
     with pytest.raises(UsageError, match="was prepared with"):

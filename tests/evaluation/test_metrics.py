@@ -97,6 +97,19 @@ def test_areas_under_curves(seed: int, size: int) -> None:
     assert np.trapezoid(true_positive, false_positive) == pytest.approx(referable, abs=1e-5)
 
 
+def test_macro_auc_is_medmnists() -> None:
+    """MedMNIST's AUC: for each of the classes, score against all others; then the mean over all five."""
+    rng = np.random.default_rng(0)
+    grades = np.repeat(LABELS, (174, 46, 92, 68, 20))  # RetinaMNIST's test photographs
+    probabilities = rng.dirichlet(np.ones(5), len(grades)).round(3)
+    areas = []
+    for grade in LABELS:
+        its, others = probabilities[grades == grade, grade], probabilities[grades != grade, grade]
+        difference = its[:, None] - others
+        areas.append(np.mean((difference > 0) + 0.5 * (difference == 0)))  # Mann and Whitney's U as a share
+    assert metrics.macro_auc(grades, probabilities) == pytest.approx(np.mean(areas), abs=1e-12)
+
+
 def test_what_is_undefined_says_why() -> None:
     ones = np.ones((3, 5)) / 5
     with pytest.raises(Undefined, match="fewer than two grades"):

@@ -132,11 +132,36 @@ def test_backbones_without_feature_maps_are_refused() -> None:
         build_network(settings)
 
 
+def test_stages_are_averaged_and_joined_and_what_comes_after_them_is_left_out() -> None:
+    whole = build_network(LITE).eval()
+    network = build_network(LITE.model_copy(update={"stages": (2, 3), "trained_from": "blocks.3"})).eval()
+    assert not any(name.startswith(("backbone.blocks.5", "backbone.conv_head")) for name in network.state_dict())
+    seen: list[torch.Tensor] = []
+    for block in (2, 4):  # the last of 40 and of 112 channels, halved three and four times
+        module = whole.backbone.get_submodule(f"blocks.{block}")
+        module.register_forward_hook(lambda _module, _inputs, maps: seen.append(maps.mean((2, 3))))
+    with torch.no_grad():
+        whole(photographs(4, 64))
+        torch.testing.assert_close(network.features(photographs(4, 64)), torch.cat(seen, 1), rtol=1e-5, atol=1e-5)
+    assert network(photographs(4, 64)).shape == (4, 5)
+    trained = {name[:8] for name, p in network.backbone.named_parameters() if p.requires_grad}
+    assert trained == {"blocks.3", "blocks.4"}
+    assert not network.backbone.get_submodule("blocks.2").training
+    with pytest.raises(ExperimentError, match="has no stage 9"):
+        build_network(LITE.model_copy(update={"stages": (9,)}))
+    with pytest.raises(ExperimentError, match="vgg16 gives the maps of its last stage only"):
+        build_network(LITE.model_copy(update={"backbone": "vgg16", "weights": "none", "stages": (2,)}))
+
+
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValidationError, match="one of each a block"):
         ScratchSettings(filters=(1, 2), kernel=2, pools=(2,))
     with pytest.raises(ValidationError, match="goes with the backbone"):
         NetworkSettings(backbone="scratch", weights="none", image_size=64, pooling="gap")
+    with pytest.raises(ValidationError, match="each averaged: pooling is gap"):
+        NetworkSettings.model_validate({**LITE.model_dump(), "pooling": "flatten", "stages": [2]})
+    with pytest.raises(ValidationError, match="name each once"):
+        NetworkSettings.model_validate({**LITE.model_dump(), "stages": [3, 2]})
     with pytest.raises(ValidationError, match="no weights to load"):
         NetworkSettings.model_validate({**SCRATCH.model_dump(), "weights": "imagenet"})
 

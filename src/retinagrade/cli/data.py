@@ -33,6 +33,7 @@ class SquareBy(StrEnum):
 
     PAD = "pad"
     CROP = "crop"
+    FRAME = "frame"
 
 
 class By(StrEnum):
@@ -142,7 +143,11 @@ def prepare(
     clahe: Annotated[bool, typer.Option("--clahe", help="Equalise contrast by tiles.")] = False,
     graham: Annotated[bool, typer.Option("--graham", help="Subtract the local average, as B. Graham did.")] = False,
     square: Annotated[
-        SquareBy, typer.Option(help="Pad the field of view to a square, or crop it, which loses retina.")
+        SquareBy,
+        typer.Option(
+            help="Pad the field of view to a square; crop it, which loses retina; or take the whole frame of "
+            "photographs that were cropped already."
+        ),
     ] = SquareBy.PAD,
     layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
     grades: Annotated[

@@ -76,7 +76,8 @@ def prepare(
             ``contact_sheet.jpg``, which shows the most doubtful crops and some others.
         size: Side of the square photographs, in pixels.
         contrast: ``none``, ``clahe`` (report §2.3) or ``graham``.
-        square: ``pad`` the field of view to a square, or ``crop`` it as the report does.
+        square: ``pad`` the field of view to a square, ``crop`` it as the report does, or take the whole ``frame`` of
+            photographs that were cropped already.
         workers: Processes; by default one a processor.
 
     Returns:

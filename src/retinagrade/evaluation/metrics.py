@@ -128,6 +128,11 @@ def f1(matrix: np.ndarray, grade: int) -> float:
 def macro_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean, over the grades that are present, of the AUC of a grade's probability against all other grades.
 
+    Where all five grades are present this is MedMNIST's AUC of RetinaMNIST, to the digit: its ``getAUC`` takes "ordinal
+    regression" as any task of several classes, one against the rest. Where one is absent, MedMNIST's is undefined.
+
+    Source: J. Yang et al., "MedMNIST v2", Scientific Data 10, 2023; ``medmnist/evaluator.py``.
+
     Args:
         grades: Grades (N,), int.
         probabilities: Probabilities (N, 5) of the same photographs.

@@ -118,6 +118,16 @@ def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
     )
 
 
+def whole_frame(photograph: np.ndarray) -> FieldOfView:
+    """The whole frame as field of view, whatever it shows: nothing is looked for, and nothing is in doubt.
+
+    Args:
+        photograph: RGB pixels (H, W, 3), uint8.
+    """
+    height, width = photograph.shape[:2]
+    return FieldOfView(0, 0, width, height, None, "full-frame", 1.0, np.ones((height, width), bool))
+
+
 def crop_square(photograph: np.ndarray, fov: FieldOfView, square: Literal["pad", "crop"] = "pad") -> np.ndarray:
     """Cuts a square to the field of view, black where it reaches beyond the photograph.
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from retinagrade.errors import ImageError
 from retinagrade.images.contrast import clahe, subtract_average
-from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view
+from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view, whole_frame
 from retinagrade.images.read import read_photograph
 
 Contrast = Literal["none", "clahe", "graham"]
-Square = Literal["pad", "crop"]
+Square = Literal["pad", "crop", "frame"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Settings:
         size: Side of the square photographs, in pixels.
         contrast: ``none``; ``clahe``, lightness equalised by tiles (report §2.3); or ``graham``, each pixel less the
             average around it.
-        square: ``pad`` keeps the whole field of view, ``crop`` cuts its longer side as the report does.
+        square: ``pad`` keeps the whole field of view, ``crop`` cuts its longer side as the report does, ``frame`` looks
+            for none and pads the whole frame: for photographs that were cropped already.
         recipe: Raised whenever the same settings would give other pixels.
     """
 
@@ -54,12 +55,12 @@ def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, Fiel
         ImageError: Corrupt, or without a field of view.
     """
     photograph = read_photograph(path, max(settings.size, SEARCH_SIDE))
-    fov = _find(photograph, path)
+    fov = _find(photograph, path, settings)
     side = _side(fov, settings)
     if side < settings.size:
         finer = read_photograph(path, round(1.1 * min(photograph.shape[:2]) * settings.size / side))
         if finer.shape != photograph.shape:
-            photograph, fov = finer, _find(finer, path)
+            photograph, fov = finer, _find(finer, path, settings)
     square = _fit(photograph, fov, settings)
     if settings.contrast != "none":
         lit = cv2.resize(fov.mask.astype(np.float32), photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -68,7 +69,9 @@ def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, Fiel
     return square, fov, (photograph.shape[0], photograph.shape[1])
 
 
-def _find(photograph: np.ndarray, path: Path) -> FieldOfView:
+def _find(photograph: np.ndarray, path: Path, settings: Settings) -> FieldOfView:
+    if settings.square == "frame":
+        return whole_frame(photograph)
     try:
         return find_field_of_view(photograph)
     except ImageError as error:
@@ -76,7 +79,7 @@ def _find(photograph: np.ndarray, path: Path) -> FieldOfView:
 
 
 def _side(fov: FieldOfView, settings: Settings) -> int:
-    return fov.side if settings.square == "pad" else min(fov.width, fov.height)
+    return min(fov.width, fov.height) if settings.square == "crop" else fov.side
 
 
 def _fit(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.ndarray:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from retinagrade.models.outputs import make_output
 from retinagrade.models.scratch import glorot
 from retinagrade.models.settings import NetworkSettings
 
 
-def make_pooling(settings: NetworkSettings) -> nn.Sequential:
+class StageAverages(nn.Module):
+    """Averages each stage's feature maps and joins the averages: texture and colour beside the backbone's last word."""
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """Vectors (N, F) of feature maps (N, Cᵢ, hᵢ, wᵢ), F = ΣCᵢ."""
+        return torch.cat([maps.mean((2, 3)) for maps in stages], dim=1)
+
+
+def make_pooling(settings: NetworkSettings) -> nn.Module:
     """Builds what makes a vector (N, F) of feature maps (N, C, h, w): their averages, or all there is."""
+    if settings.stages is not None:
+        return StageAverages()
     average: list[nn.Module] = [nn.AdaptiveAvgPool2d(1)] if settings.pooling == "gap" else []
     return nn.Sequential(*average, nn.Flatten())
 
 
 def make_head(settings: NetworkSettings, features: int) -> nn.Sequential:
-    """Builds hidden dense layers with dropout, and the output layer.
+    """Builds hidden dense layers with dropout, and the output layer; what is joined of stages is standardised first.
 
     Args:
         settings: Dense layers, dropout and output.
@@ -27,7 +38,9 @@ def make_head(settings: NetworkSettings, features: int) -> nn.Sequential:
     Returns:
         A module from vectors (N, features) to raw outputs (N, units of the output).
     """
-    layers = _dropout(settings.feature_dropout)
+    # Stages differ in scale; the running statistics are the head's, so that features don't depend on training.
+    layers: list[nn.Module] = [nn.BatchNorm1d(features, affine=False)] if settings.stages is not None else []
+    layers += _dropout(settings.feature_dropout)
     for inputs, outputs in pairwise((features, *settings.dense)):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), *_dropout(settings.dense_dropout)]
     layers.append(nn.Linear((features, *settings.dense)[-1], make_output(settings.output).units))

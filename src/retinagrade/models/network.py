@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -35,14 +35,19 @@ class Network(nn.Module):
         scaling: Scaling,
         frozen: Sequence[nn.Module] = (),
         output: Output = SOFTMAX,
+        stages: Sequence[int] | None = None,
     ) -> None:
-        """Joins the parts; see :func:`build_network`. ``frozen`` are parts of the backbone, or itself."""
+        """Joins the parts; see :func:`build_network`.
+
+        ``frozen`` are parts of the backbone, or itself; ``stages`` those of it whose maps ``pooling`` takes.
+        """
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.head = head
         self.output: Output = output
         self._frozen = tuple(frozen)
+        self._stages = stages
         for module in frozen:
             module.requires_grad_(False)
         for name, values in (("mean", scaling.mean), ("std", scaling.std)):
@@ -64,7 +69,7 @@ class Network(nn.Module):
             Vectors (N, F), float.
         """
         pixels = (photographs.float() - self.mean) / self.std
-        features: Tensor = self.pooling(self.backbone(pixels))
+        features: Tensor = self.pooling(feature_maps(self.backbone, pixels, self._stages))
         return features
 
     def forward(self, photographs: Tensor) -> Tensor:
@@ -87,6 +92,16 @@ class Network(nn.Module):
         return self
 
 
+def feature_maps(backbone: nn.Module, pixels: Tensor, stages: Sequence[int] | None) -> Tensor | list[Tensor]:
+    """A backbone's output (N, C, h, w), or those of some of its stages, first to last."""
+    if stages is None:
+        output: Tensor = backbone(pixels)
+        return output
+    model: Any = backbone  # timm's own method
+    maps: list[Tensor] = model.forward_intermediates(pixels, indices=list(stages), intermediates_only=True)
+    return maps
+
+
 def build_network(settings: NetworkSettings) -> Network:
     """Builds a network as an experiment states it.
 
@@ -106,7 +121,8 @@ def build_network(settings: NetworkSettings) -> Network:
     frozen = frozen_modules(backbone, settings.backbone, settings.trained_from)
     pooling = make_pooling(settings)
     head = make_head(settings, _features(backbone, pooling, settings))
-    network = Network(backbone, pooling, head, settings.scaling, frozen, make_output(settings.output))
+    output = make_output(settings.output)
+    network = Network(backbone, pooling, head, settings.scaling, frozen, output, settings.stages)
     return network.to(memory_format=torch.channels_last).train()
 
 
@@ -114,13 +130,13 @@ def build_network(settings: NetworkSettings) -> Network:
 def _features(backbone: nn.Module, pooling: nn.Module, settings: NetworkSettings) -> int:
     backbone.eval()  # a trial run must not move batch-norm's running statistics
     try:
-        maps = backbone(torch.zeros(1, 3, settings.image_size, settings.image_size))
+        maps = feature_maps(backbone, torch.zeros(1, 3, settings.image_size, settings.image_size), settings.stages)
     except RuntimeError as error:
         raise ExperimentError(
             f"{settings.backbone} can't take photographs of {settings.image_size} px ({error}): "
             "raise network.image_size"
         ) from error
-    if maps.ndim != 4:
+    if not isinstance(maps, list) and maps.ndim != 4:
         raise ExperimentError(f"{settings.backbone} gives no feature maps (its output is {maps.ndim}-dimensional)")
     return int(pooling(maps).shape[1])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 Channels = tuple[float, float, float]
 OutputName = Literal["softmax", "ordinal", "regression"]
@@ -59,6 +59,8 @@ class NetworkSettings(_Settings):
         image_size: Side of the square input, in pixels.
         trained_from: The first layer of the backbone that is trained, all before it staying as loaded with their
             batch-norm in inference mode; or ``all``, or ``none``.
+        stages: The stages of the backbone whose maps are averaged and joined, by the number of times that they were
+            halved, less one; what comes after the last of them is left out. By default, the backbone's own output.
         pooling: How feature maps become a vector: ``gap`` (global average) or ``flatten``.
         dense: Units of each hidden dense layer (ReLU) of the head.
         feature_dropout: Dropout between pooling and the first dense layer.
@@ -75,6 +77,7 @@ class NetworkSettings(_Settings):
     scaling: Scaling | None = None
     image_size: PositiveInt = Field(ge=32)
     trained_from: str = "all"
+    stages: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=1)
     pooling: Literal["gap", "flatten"]
     dense: tuple[PositiveInt, ...] = ()
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -92,4 +95,8 @@ class NetworkSettings(_Settings):
             raise ValueError("the section 'scratch' goes with the backbone 'scratch', and only with it")
         if self.backbone == "scratch" and (self.weights != "none" or self.trained_from != "all" or self.arguments):
             raise ValueError("a scratch CNN has no weights to load and nothing to freeze")
+        if self.stages is not None and (self.backbone == "scratch" or self.pooling != "gap"):
+            raise ValueError("stages are those of a timm architecture, each averaged: pooling is gap")
+        if self.stages is not None and list(self.stages) != sorted(set(self.stages)):
+            raise ValueError("stages: name each once, the first first")
         return self

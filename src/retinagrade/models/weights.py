@@ -112,6 +112,19 @@ def timm_backbone(settings: NetworkSettings) -> nn.Module:
     elif path is not None:
         prefix = "features." if isinstance(model, VGG) else ""
         _load_by_name(backbone, read_weights(path).tensors, prefix, path)
+    return backbone if settings.stages is None else _cut(backbone, settings)
+
+
+def _cut(backbone: nn.Module, settings: NetworkSettings) -> nn.Module:
+    """A backbone without what comes after the last of the stages that are asked for."""
+    model: Any = backbone  # timm's own method
+    last = (settings.stages or ())[-1]
+    try:
+        model.prune_intermediate_layers([last], prune_head=True)
+    except (AttributeError, TypeError) as error:
+        raise ExperimentError(f"network.stages: {settings.backbone} gives the maps of its last stage only") from error
+    except AssertionError as error:
+        raise ExperimentError(f"network.stages: {settings.backbone} has no stage {last} ({error})") from error
     return backbone
 
 

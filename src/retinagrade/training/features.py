@@ -228,7 +228,7 @@ def digest_of(module: nn.Module) -> str:
 
 def fingerprint(weights: str, manifest: Manifest, photographs: Photographs, experiment: Experiment, views: int) -> str:
     """Digest of all that features depend on: weights, photographs, augmentation, seed, precision, versions."""
-    of_network = {"backbone", "arguments", "scaling", "image_size", "pooling"}
+    of_network = {"backbone", "arguments", "scaling", "image_size", "stages", "pooling"}
     augmentation = photographs.augmentation
     about = {
         "recipe": _RECIPE,
