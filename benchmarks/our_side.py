@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
+from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.network import Network, build_network
 from retinagrade.training.devices import keep_memory
 from retinagrade.training.experiment import Experiment
@@ -82,6 +83,8 @@ def predict(job: Job) -> Job:
     network = build_network(experiment.network).eval()
     batch = batch_of(job["batch"], experiment.network.image_size)
     bfloat16 = job["precision"] == "bfloat16"
+    if bfloat16:
+        avoid_slow_kernels(network)
     seconds: list[float] = []
     while len(seconds) < WARM_UP + 4 or sum(seconds[WARM_UP:]) < job["seconds"]:
         start = time.perf_counter()
