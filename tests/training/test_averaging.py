@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +20,7 @@ from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
+from tests.training.interruption import interrupted
 from tests.training.test_train import TINY, comparable, tiny
 
 AVERAGED = ["training.ema=0.9", "training.schedule=one-cycle", "training.accumulate=2", "training.epochs=5"]
@@ -57,16 +54,7 @@ def test_averaging_leaves_the_training_itself_as_it_was(run: Run, prepared: Path
 def test_kill_9_and_the_same_command_again_give_the_same_history_to_the_last_digit(
     run: Run, prepared: Path, tmp_path: Path
 ) -> None:
-    killed = Run(tmp_path / "killed")
-    arguments = [word for override in [*TINY, *AVERAGED] for word in ("--set", override)]
-    command = [sys.executable, "-m", "retinagrade", "train", "scratch-2", "--data", str(prepared), "--out"]
-    process = subprocess.Popen([*command, str(killed.folder), *arguments], start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not killed.last_checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert killed.record()["status"] == "training", "the kill came too late to test anything"
+    killed, *_ = interrupted(tmp_path / "killed", prepared, [*TINY, *AVERAGED], signal.SIGKILL)
     resumed = train(tiny(*AVERAGED), prepared, killed.folder)
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run), check_exact=True)
     assert resumed.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +22,7 @@ from retinagrade.training.loading import EpochSampler, Photographs, collate, eva
 from retinagrade.training.predict import load_network, predict, predict_network
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
+from tests.training.interruption import interrupted
 
 TINY = [
     "network.image_size=48",
@@ -114,17 +111,7 @@ def test_a_finished_run_is_left_as_it_is(run: Run, prepared: Path) -> None:
 def test_kill_9_in_the_middle_and_the_same_command_again_give_the_same_history(
     run: Run, prepared: Path, tmp_path: Path
 ) -> None:
-    killed = Run(tmp_path / "killed")
-    arguments = [word for override in TINY for word in ("--set", override)]
-    command = [sys.executable, "-m", "retinagrade", "train", "scratch-2", "--data", str(prepared), "--out"]
-    process = subprocess.Popen([*command, str(killed.folder), *arguments], start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not killed.last_checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert killed.last_checkpoint.is_file()
-    assert killed.record()["status"] == "training", "the kill came too late to test anything"
+    killed, *_ = interrupted(tmp_path / "killed", prepared, TINY, signal.SIGKILL)
     resumed = train(tiny(), prepared, killed.folder)
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run), rtol=1e-4)
     pd.testing.assert_frame_equal(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from retinagrade.training.trouble import (
     smaller_batch,
     told_clearly,
 )
+from tests.training.interruption import interrupted
 from tests.training.test_train import TINY, comparable, tiny
 
 Change = Callable[[GradingModule, Tensor], Tensor]
@@ -157,20 +156,10 @@ def test_a_full_disk_is_told_before_training_with_what_it_needs(tmp_path: Path) 
 
 def test_ctrl_c_and_the_same_command_again_give_the_same_history(prepared: Path, tmp_path: Path) -> None:
     longer = [*TINY, "training.epochs=8"]
-    stopped = Run(tmp_path / "stopped")
-    arguments = [word for override in longer for word in ("--set", override)]
-    command = [sys.executable, "-m", "retinagrade", "train", "scratch-2", "--data", str(prepared), "--out"]
-    command += [str(stopped.folder), *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not stopped.last_checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    stopped, command, code, said = interrupted(tmp_path / "stopped", prepared, longer, signal.SIGINT)
+    assert code == 130, said
     assert said.splitlines()[-1] == f"stopped: the same command continues {stopped.folder} after its last whole epoch"
     assert "Traceback" not in said
-    assert stopped.record()["status"] == "training"
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     undisturbed = train(load_experiment("scratch-2", longer), prepared, tmp_path / "undisturbed")
