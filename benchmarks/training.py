@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from retinagrade.cli import ENVIRONMENT
 from retinagrade.datasets.balance import balance
 from retinagrade.manifest import Manifest
 from retinagrade.training.experiment import experiment_names, load_experiment
@@ -72,7 +73,10 @@ def keras_python(folder: Path) -> Path:
 def ask(python: Path, script: str, job: Job) -> Job:
     """Has one side do a job in a fresh process; ``wall`` of the answer are the process's seconds from start to end."""
     start = time.perf_counter()
-    done = subprocess.run([python, HERE / script], input=json.dumps(job), text=True, capture_output=True)
+    environment = {**ENVIRONMENT, **os.environ}  # as the command line sets it; TensorFlow has threads of its own
+    done = subprocess.run(
+        [python, HERE / script], input=json.dumps(job), text=True, capture_output=True, env=environment
+    )
     if done.returncode:
         raise SystemExit(f"{script} failed:\n{done.stderr[-4000:]}")
     answer: Job = json.loads(done.stdout.splitlines()[-1])

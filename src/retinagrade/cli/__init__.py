@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -24,6 +26,11 @@ EXTRAS = {
     "dicom": ("pydicom",),
 }
 
+ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}
+"""What the program sets unless its user has: torch's threads wait for each other at full load for microseconds, not
+milliseconds. Where another program wants the processor, too, each wait else keeps out the very thread that it waits
+for; training was measured at a fifth of its speed."""
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -39,6 +46,8 @@ info.register(app)
 
 def main() -> None:
     """Runs the command line; every expected error becomes one clear message and exit code 2."""
+    for name, value in ENVIRONMENT.items():  # before torch is imported, which reads it then
+        os.environ.setdefault(name, value)
     try:
         app()
     except RetinagradeError as error:
