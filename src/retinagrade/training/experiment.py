@@ -18,7 +18,6 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
@@ -114,11 +113,6 @@ class TrainingSettings(_Settings):
     seed: int = Field(default=0, ge=0, lt=2**32)
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)] = "auto"
     logger: Literal["tensorboard", "mlflow", "wandb", "none"] = "tensorboard"
-
-    @field_validator("precision", mode="before")
-    @classmethod
-    def _bits(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) else value  # in YAML, 32 is a number
 
 
 class Experiment(_Settings):

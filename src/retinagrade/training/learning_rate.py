@@ -20,7 +20,7 @@ from retinagrade.training.devices import lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import training_loader
 from retinagrade.training.run import RATE_FILES, Run
-from retinagrade.training.train import find_start, quiet_lightning, untrained
+from retinagrade.training.train import complete, find_start, quiet_lightning, untrained
 from retinagrade.training.trouble import told_clearly
 
 LOWEST: Final = 1e-6
@@ -81,8 +81,8 @@ def find_learning_rate(
     training = Manifest.read(manifest_file).graded().split("train")
     start_run = find_start(experiment, out, start, sha256(manifest_file))
     settings = experiment.training.model_copy(update={"schedule": "constant"})
-    constant = experiment.model_copy(update={"training": settings})
-    module = untrained(constant, training, Run(out), start_run)
+    constant = complete(experiment, Run(out), start_run).model_copy(update={"training": settings})
+    module = untrained(constant, training, start_run)
     sweep = _Sweep(np.geomspace(LOWEST, HIGHEST, steps))
     quiet_lightning()
     trainer = pl.Trainer(

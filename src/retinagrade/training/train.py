@@ -79,7 +79,7 @@ def train(
     fingerprint = sha256(manifest_file) if manifest is None else manifest.digest()
     resumed = run.last_checkpoint.is_file()  # which holds all weights: those that it started from may be gone
     start_run = None if resumed else find_start(experiment, out, start, fingerprint)
-    experiment = _complete(experiment, run, start_run)
+    experiment = complete(experiment, run, start_run)
     record: dict[str, Any] = {
         "status": "training",
         "experiment": experiment.name,
@@ -164,8 +164,12 @@ def find_start(experiment: Experiment, out: Path, start: Path | None, manifest_s
     return run
 
 
-def _complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment:
-    """The experiment with what belongs to its weights: from its own run, the one it starts from, or the weights."""
+def complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment:
+    """The experiment with what belongs to its weights: from its own run, the one it starts from, or the weights.
+
+    Raises:
+        ExperimentError: Weights that can't be read, or contradict it.
+    """
     if (known := run if run.experiment_file.is_file() else start) is not None:
         network = known.experiment().network
         filled = {
@@ -177,13 +181,17 @@ def _complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment
     return experiment.model_copy(update={"network": resolve(experiment.network)})
 
 
-def untrained(experiment: Experiment, training: Manifest, run: Run, start: Run | None) -> GradingModule:
+def untrained(experiment: Experiment, training: Manifest, start: Run | None) -> GradingModule:
     """A module as its training begins, after everything random has been seeded.
+
+    Args:
+        experiment: What is trained, as :func:`complete` gives it.
+        training: Training photographs, of which its loss may weigh the grades.
+        start: The run that it goes on with.
 
     Raises:
         ExperimentError: Its weights can't be had, or don't fit.
     """
-    experiment = _complete(experiment, run, start)
     pl.seed_everything(experiment.training.seed, workers=True, verbose=False)
     return _module(_initial_network(experiment, start), experiment, training)
 
@@ -253,7 +261,7 @@ def _fit(
         pl.seed_everything(settings.seed, workers=True, verbose=False)
         module = _module(restore_network(experiment, run.last_checkpoint), experiment, training)
     else:
-        module = untrained(experiment, training, run, start)
+        module = untrained(experiment, training, start)
     require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, settings))
     on_terminal = sys.stderr.isatty()
     callbacks = [
