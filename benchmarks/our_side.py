@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
-from retinagrade.models.bfloat16 import avoid_slow_kernels
+from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
-from retinagrade.training.devices import keep_memory
+from retinagrade.training.devices import inference_dtype, keep_memory
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, training_loader
 from retinagrade.training.module import GradingModule
@@ -80,23 +80,20 @@ def predict(job: Job) -> Job:
     """Seconds a batch, from photographs to lists of probabilities."""
     experiment = Experiment.model_validate(job["experiment"])
     keep_memory()
-    network = build_network(experiment.network).eval()
-    batch = batch_of(job["batch"], experiment.network.image_size)
-    bfloat16 = job["precision"] == "bfloat16"
-    if bfloat16:
-        avoid_slow_kernels(network)
+    size = experiment.network.image_size
+    network = inference_copy(build_network(experiment.network), inference_dtype(job["precision"]), size)
+    batch = batch_of(job["batch"], size)
     seconds: list[float] = []
     while len(seconds) < WARM_UP + 4 or sum(seconds[WARM_UP:]) < job["seconds"]:
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            probabilities(network, batch)
+        probabilities(network, batch)
         seconds.append(time.perf_counter() - start)
     return {"seconds": median(seconds[WARM_UP:])}
 
 
 def probabilities(network: Network, batch: Batch) -> list[list[float]]:
     """What ``predict_network`` makes of a batch."""
-    rows: list[list[float]] = network(batch["photographs"]).double().softmax(1).tolist()
+    rows: list[list[float]] = network.output.probabilities(network(batch["photographs"])).tolist()
     return rows
 
 

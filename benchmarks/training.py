@@ -6,7 +6,7 @@ Keras gets a virtual environment of its own in FOLDER, made on the first run. Co
 
 * parameters of the report's 25 networks: Keras's ``count_params`` against the YAML files;
 * a training step and a prediction, photographs a second, of six networks, random weights, fed from memory: ours by the
-  trainer of ``retinagrade train`` in the precision that it chooses, and as ``retinagrade predict`` does; Keras's by
+  trainer of ``retinagrade train``, and as ``retinagrade predict`` does, in the precision that they choose; Keras's by
   ``fit`` and ``predict`` on a ``tf.data`` set that repeats one batch, in float32, its default, and, when asked
   (``--keras-bfloat16``), with the policy ``mixed_bfloat16`` as well;
 * a whole experiment with a frozen backbone: the command ``retinagrade train vgg16-2`` against a program that fits the
@@ -110,9 +110,9 @@ def sides(keras: Path, keras_bfloat16: bool) -> Iterator[tuple[str, Path, str, J
     ours = Path(sys.executable)
     yield "train ours", ours, "our_side.py", {"task": "train"}
     yield "train keras", keras, "keras_side.py", {"task": "train", "policy": "float32"}
-    yield "predict ours", ours, "our_side.py", {"task": "predict", "precision": "float32"}
+    yield "predict ours", ours, "our_side.py", {"task": "predict", "precision": "auto"}
     yield "predict keras", keras, "keras_side.py", {"task": "predict", "policy": "float32"}
-    yield "predict ours bf16", ours, "our_side.py", {"task": "predict", "precision": "bfloat16"}
+    yield "predict ours float32", ours, "our_side.py", {"task": "predict", "precision": "32"}
     if keras_bfloat16:
         yield "train keras bf16", keras, "keras_side.py", {"task": "train", "policy": "mixed_bfloat16"}
         yield "predict keras bf16", keras, "keras_side.py", {"task": "predict", "policy": "mixed_bfloat16"}
@@ -136,8 +136,8 @@ def steps(keras: Path, options: argparse.Namespace) -> dict[str, dict[str, float
 
 def print_steps(figures: dict[str, dict[str, float]], task: str, bar: float) -> bool:
     """Prints one task's table and whether it passes."""
-    pairs = [(f"{task} ours", f"{task} keras"), (f"{task} ours bf16", f"{task} keras")]
-    pairs += [(f"{task} ours", f"{task} keras bf16"), (f"{task} ours bf16", f"{task} keras bf16")]
+    pairs = [(f"{task} {ours}", f"{task} keras") for ours in ("ours", "ours float32")]
+    pairs.append((f"{task} ours", f"{task} keras bf16"))
     passed = True
     for ours, theirs in pairs:
         if not all(ours in figure and theirs in figure for figure in figures.values()):

@@ -15,7 +15,7 @@ from retinagrade.training.loading import Photographs
 from retinagrade.training.predict import load_network, predict, predict_network
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.test_train import in_float32, tiny
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_flips_are_the_mean_over_four_views(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     network = load_network(run)
-    table = predict_network(network, run.experiment(), manifest, flips=True).set_index("image_id")
+    table = predict_network(network, in_float32(run.experiment()), manifest, flips=True).set_index("image_id")
     photographs = Photographs(manifest, 48)
     for row in (0, len(manifest) - 1):
         pixels, _, image_id = photographs[row]

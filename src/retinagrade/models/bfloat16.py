@@ -19,7 +19,9 @@ def avoid_slow_kernels(network: nn.Module) -> None:
     for module in network.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]  # no parameter, no module: a plain attribute
-        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1 and max(module.stride) > 1:
+        if not isinstance(module, nn.Conv2d) or isinstance(module, _Float32Backward):
+            continue
+        if module.groups == module.in_channels > 1 and max(module.stride) > 1:
             module.__class__ = type(type(module).__name__, (_Float32Backward, type(module)), {})
 
 

@@ -49,11 +49,10 @@ def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Preci
     return "bf16-mixed" if _processor_has_bfloat16() else "32-true"
 
 
-def autocast(device: torch.device, precision: Literal["auto", "32", "bf16", "16"]) -> torch.autocast:
-    """What computes a block in a precision as Lightning would, see :func:`lightning_precision`."""
-    names = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    dtype = names.get(lightning_precision(precision))
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+def inference_dtype(precision: Literal["auto", "32", "bf16", "16"]) -> torch.dtype:
+    """What predicts in a precision as Lightning would train in it, see :func:`lightning_precision`."""
+    names = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    return names[lightning_precision(precision)]
 
 
 def _processor_has_bfloat16() -> bool:

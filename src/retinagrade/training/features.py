@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -21,10 +22,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.manifest import Manifest
+from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
-from retinagrade.training.devices import autocast
+from retinagrade.training.devices import inference_dtype
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, Draw, EpochSampler, Photographs, collate, fill_batch
 
@@ -32,7 +34,7 @@ LIMIT: Final = float(os.environ.get("RETINAGRADE_CACHE_GB", "20")) * 1e9
 """Bytes that the features beside one prepared set may take; the least recently used go first."""
 
 _FOLDER: Final = ".features"
-_RECIPE: Final = 1
+_RECIPE: Final = 2
 """Raised whenever the same settings would give other features."""
 _WORTH_A_BAR: Final = 500
 _BYTES: Final = 4
@@ -83,8 +85,7 @@ class Features(Dataset[tuple[Tensor, int, str]]):
         """Args: ``photographs`` to compute features of by ``network``, ``store`` to keep them in."""
         self.photographs, self.network, self.store = photographs, network, store
         self.workers, self.batch_size = workers, experiment.training.batch_size
-        # Validation in float32, so that the logged figures are those of the predictions.
-        self.precision = "32" if photographs.augmentation is None else experiment.training.precision
+        self.experiment = experiment
         self.views = store.there.shape[1]
 
     def __len__(self) -> int:
@@ -115,21 +116,23 @@ class Features(Dataset[tuple[Tensor, int, str]]):
             collate_fn=collate,
             num_workers=self.workers,
         )
-        device = next(self.network.parameters()).device
+        network = self._inference_copy
         keys = iter(missing)
-        training = self.network.training
-        self.network.eval()
         quiet = nullcontext(lambda: None)
         with progress("features", len(missing)) if len(missing) >= _WORTH_A_BAR else quiet as step:
             for batch in loader:
                 count = len(batch["image_ids"])
-                photographs = fill_batch(batch["photographs"], self.batch_size).to(device)
-                with autocast(device, self.precision):
-                    features = self.network.features(photographs)[:count]
-                self.store.put([next(keys) for _ in range(count)], features.float().cpu().numpy())
+                photographs = fill_batch(batch["photographs"], self.batch_size).to(network.mean.device)
+                features = network.features(photographs)[:count]
+                self.store.put([next(keys) for _ in range(count)], features.cpu().numpy())
                 for _ in range(count):
                     step()
-        self.network.train(training)
+
+    @cached_property
+    def _inference_copy(self) -> Network:
+        """As predictions are made: the backbone is frozen, so one copy serves all epochs."""
+        settings = self.experiment.network, self.experiment.training
+        return inference_copy(self.network, inference_dtype(settings[1].precision), settings[0].image_size)
 
 
 class FeatureSampler(Sampler[Any]):

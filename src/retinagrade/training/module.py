@@ -11,12 +11,13 @@ from torch import Tensor
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
 from retinagrade.models.bfloat16 import avoid_slow_kernels
+from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
-from retinagrade.training.devices import lightning_precision
+from retinagrade.training.devices import inference_dtype, lightning_precision
 from retinagrade.training.experiment import Experiment
-from retinagrade.training.loading import Batch
+from retinagrade.training.loading import Batch, fill_batch
 
 WARM_UP = 0.15
 """Share of the steps in which a one-cycle schedule climbs to its peak."""
@@ -50,6 +51,7 @@ class GradingModule(pl.LightningModule):
         weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
         self.register_buffer("grade_weights", weights, persistent=False)  # the training photographs say it again
         self._seen: dict[str, tuple[int, int, float]] = {}
+        self._predicting: list[Network] = []  # a module in a list is no part of this one, nor of its checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the network's settings, so that whoever loads the file's weights can check them."""
@@ -58,11 +60,6 @@ class GradingModule(pl.LightningModule):
     def forward(self, photographs: Tensor) -> Tensor:
         """Raw outputs (N, units) of photographs (N, 3, S, S), 0 to 255."""
         raw: Tensor = self.network(photographs)
-        return raw
-
-    def _raw(self, batch: Batch) -> Tensor:
-        """Raw outputs of photographs, or of the features that a frozen backbone has made of them before."""
-        raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
         return raw
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -75,7 +72,8 @@ class GradingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """The mean loss of a batch, weighted and smoothed as the experiment says."""
-        raw = self._raw(batch).float()
+        raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
+        raw = raw.float()
         smoothing = self.experiment.training.label_smoothing
         loss = training_loss(self.network.output, raw, batch["grades"], self.grade_weights, smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]))
@@ -88,12 +86,11 @@ class GradingModule(pl.LightningModule):
     def validation_step(self, batch: Batch) -> None:
         """Notes grade, predicted grade and loss of every photograph by its id.
 
-        In float32 whatever the training's precision, and the most probable grade, so that the logged figures are
-        those of the predictions. The loss is neither weighted nor smoothed, so that runs which differ in these can be
-        compared by it.
+        They are predicted as ``predict`` does it, so that the logged figures are those of the predictions. The loss is
+        neither weighted nor smoothed, so that runs which differ in these can be compared by it.
         """
         with torch.autocast(self.device.type, enabled=False):
-            raw = self._raw(batch).float()
+            raw = self._predict(batch)
         output = self.network.output
         losses = output.losses(raw, batch["grades"])
         for image_id, grade, predicted, loss in zip(
@@ -105,8 +102,20 @@ class GradingModule(pl.LightningModule):
         ):
             self._seen[image_id] = (grade, predicted, loss)
 
+    def _predict(self, batch: Batch) -> Tensor:
+        if "features" in batch:
+            raw: Tensor = self.network.head(batch["features"])
+            return raw
+        settings, size = self.experiment.training, self.experiment.network.image_size
+        if not self._predicting:
+            self._predicting.append(inference_copy(self.network, inference_dtype(settings.precision), size))
+        photographs = fill_batch(batch["photographs"], settings.batch_size)
+        raw = self._predicting[0](photographs)
+        return raw[: len(batch["grades"])]
+
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the whole split, each photograph counted once and in the order of ids."""
+        self._predicting = []
         rows = [self._seen[image_id] for image_id in sorted(self._seen)]
         grades, predicted, losses = (torch.tensor(column) for column in zip(*rows, strict=True))
         self.log("val_loss", losses.double().mean().float())

@@ -17,9 +17,10 @@ from retinagrade.files import sha256
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import CutPoints
+from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, Regression
-from retinagrade.training.devices import keep_memory, loader_workers
+from retinagrade.training.devices import inference_dtype, keep_memory, loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader, fill_batch
 from retinagrade.training.run import Run
@@ -125,7 +126,7 @@ def predict_network(
 
     Args:
         network: A trained network.
-        experiment: The experiment that it comes from: image size and batch size.
+        experiment: The experiment that it comes from: image size, batch size and precision.
         manifest: Photographs of a prepared set, graded or not.
         workers: Processes that load photographs; by default what the machine is worth.
         flips: Take the mean of the probabilities of the photograph as it is and mirrored left-right, up-down and both,
@@ -158,7 +159,7 @@ def raw_outputs(
 
     Args:
         network: A trained network.
-        experiment: The experiment that it comes from: image size and batch size.
+        experiment: The experiment that it comes from: image size, batch size and precision.
         manifest: Photographs of a prepared set, graded or not.
         workers: Processes that load photographs; by default what the machine is worth.
         flips: Show the network all of :data:`FLIPS`, not the photographs as they are alone.
@@ -168,7 +169,8 @@ def raw_outputs(
     """
     keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.to(device).eval()
+    dtype = inference_dtype(experiment.training.precision)
+    network = inference_copy(network, dtype, experiment.network.image_size).to(device)
     loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
     for batch in loader:
         photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)

@@ -1,0 +1,109 @@
+"""A network that is made ready to predict says what it said before."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from retinagrade.models.inference import inference_copy
+from retinagrade.models.network import Network, build_network
+from retinagrade.models.settings import NetworkSettings, Scaling
+
+SIZE = 96
+FAMILIES = ["vgg16", "mobilenetv2_100", "resnet50", "inception_v3", "tf_efficientnet_b0", "tf_efficientnet_lite0"]
+OTHERS = ["densenet121", "resnetv2_50", "convnext_atto"]
+"""Batch-norm before convolutions, convolutions read twice or standardised, no batch-norm."""
+
+
+def photographs(count: int) -> Tensor:
+    noise = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (count, SIZE, SIZE, 3), dtype=torch.uint8, generator=noise)
+    return pixels.permute(0, 3, 1, 2)
+
+
+def settle(network: Network) -> Network:
+    """Batch-norm with statistics of its own input and weights of all signs, as training leaves it."""
+    torch.manual_seed(2)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+            module.reset_running_stats()
+            nn.init.normal_(module.weight, 1, 0.3)
+            nn.init.normal_(module.bias, 0, 0.3)
+            module.train()
+    with torch.no_grad():
+        network(photographs(8))
+    return network.eval()
+
+
+@pytest.fixture(scope="module", params=FAMILIES + OTHERS)
+def network(request: pytest.FixtureRequest) -> Network:
+    torch.manual_seed(0)
+    return settle(
+        build_network(NetworkSettings(backbone=request.param, weights="none", image_size=SIZE, pooling="gap"))
+    )
+
+
+def difference(network: Network, copy: Network) -> float:
+    """Largest difference of raw outputs, by their spread."""
+    with torch.inference_mode():
+        expected, given = network(photographs(4)), copy(photographs(4))
+    assert given.dtype == torch.float32
+    return float((given - expected).abs().max() / expected.std())
+
+
+def norms(network: Network) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+def test_in_float32_only_rounding_differs(network: Network) -> None:
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    copy = inference_copy(network, torch.float32, SIZE)
+    assert difference(network, copy) < 1e-3
+    assert not any(tensor.requires_grad for tensor in copy.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_bfloat16_is_as_near_to_float32_as_autocast(network: Network) -> None:
+    copy = inference_copy(network, torch.bfloat16, SIZE)
+    with torch.inference_mode():
+        exact, given = network(photographs(4)), copy(photographs(4))
+        with torch.autocast("cpu", torch.bfloat16):
+            autocast = network(photographs(4)).float()
+    assert copy.dtype == torch.bfloat16
+    assert 0 < (given - exact).norm() < 1.5 * (autocast - exact).norm()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_batch_norm_is_left_in_the_reports_families(name: str) -> None:
+    network = build_network(NetworkSettings(backbone=name, weights="none", image_size=SIZE, pooling="gap"))
+    assert norms(inference_copy(network, torch.float32, SIZE)) == 0
+    assert network.training
+
+
+def test_a_copy_can_be_copied(network: Network) -> None:
+    once = inference_copy(network, torch.bfloat16, SIZE)
+    assert difference(once, inference_copy(once, torch.bfloat16, SIZE)) == 0
+
+
+class Skipping(nn.Module):
+    """A convolution whose output is needed without the batch-norm as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps: Tensor = self.conv(pixels)
+        return self.norm(maps) + maps  # type: ignore[no-any-return]
+
+
+def test_a_batch_norm_stays_where_something_else_reads_the_convolution() -> None:
+    scaling = Scaling(mean=(0.0,) * 3, std=(255.0,) * 3)
+    pooling = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = settle(Network(Skipping(), pooling, nn.Linear(8, 5), scaling))
+    copy = inference_copy(network, torch.float32, SIZE)
+    assert norms(copy) == 1
+    assert difference(network, copy) == 0
