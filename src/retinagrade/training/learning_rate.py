@@ -16,11 +16,11 @@ from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.plots import figure_png
 from retinagrade.files import sha256, write_bytes, write_text
 from retinagrade.manifest import Manifest
-from retinagrade.training.devices import lightning_precision, loader_workers
+from retinagrade.training.devices import loader_workers
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import training_loader
 from retinagrade.training.run import RATE_FILES, Run
-from retinagrade.training.train import complete, find_start, quiet_lightning, untrained
+from retinagrade.training.train import complete, find_start, make_trainer, untrained
 from retinagrade.training.trouble import told_clearly
 
 LOWEST: Final = 1e-6
@@ -84,23 +84,7 @@ def find_learning_rate(
     constant = complete(experiment, Run(out), start_run).model_copy(update={"training": settings})
     module = untrained(constant, training, start_run)
     sweep = _Sweep(np.geomspace(LOWEST, HIGHEST, steps))
-    quiet_lightning()
-    trainer = pl.Trainer(
-        max_steps=steps,
-        max_epochs=-1,
-        limit_val_batches=0,
-        devices=1,
-        precision=lightning_precision(settings.precision),
-        gradient_clip_val=settings.gradient_clip,
-        accumulate_grad_batches=settings.accumulate,
-        callbacks=[sweep],
-        logger=False,
-        deterministic="warn",
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=out,
-    )
+    trainer = make_trainer(settings, out, [sweep], trial_steps=steps)
     loader = training_loader(training, constant, loader_workers() if workers is None else workers)
     with told_clearly(experiment, out):
         trainer.fit(module, loader)

@@ -81,7 +81,7 @@ class Logging(pl.Callback):
             self._logger = self._open()
             if self._state.epochs == 0:
                 self._logger.log_hyperparams(self.experiment.model_dump(mode="json"))
-        except Exception as error:  # likewise
+        except Exception as error:  # whatever a logger raises
             raise ExperimentError(
                 f"training.logger: {self._state.logger} can't be opened ({type(error).__name__}: {error}): set it up, "
                 "or train with --set training.logger=none"
@@ -97,7 +97,7 @@ class Logging(pl.Callback):
                 figures = {name: value for name, value in row.items() if name != "epoch" and math.isfinite(value)}
                 self._logger.log_metrics(figures, int(row["epoch"]))
             self._logger.save()
-        except Exception as error:  # whatever a server's client raises
+        except Exception as error:
             self._warn(error)
             return
         self._state.epochs = max(self._state.epochs, len(self.history.rows))

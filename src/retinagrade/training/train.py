@@ -290,13 +290,17 @@ def _fit_output(run: Run, experiment: Experiment, validation: Manifest) -> None:
     write_json(run.output_file, cut_points.model_dump(mode="json"))
 
 
-def make_trainer(settings: TrainingSettings, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+def make_trainer(
+    settings: TrainingSettings, folder: Path, callbacks: list[pl.Callback], trial_steps: int | None = None
+) -> pl.Trainer:
     """Makes the trainer that every experiment is trained with.
 
     Args:
         settings: The experiment's section ``training``.
         folder: The run's folder.
         callbacks: What watches it, a progress bar included.
+        trial_steps: Stop after so many steps of the optimiser, validating and keeping nothing; by default after the
+            experiment's epochs.
 
     Returns:
         A trainer for one device in the precision that the machine computes in.
@@ -306,7 +310,10 @@ def make_trainer(settings: TrainingSettings, folder: Path, callbacks: list[pl.Ca
     # Deterministic algorithms would else fill all new memory first, an aid for finding operations that don't write it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at run time
     return pl.Trainer(
-        max_epochs=settings.epochs,
+        max_epochs=settings.epochs if trial_steps is None else -1,
+        max_steps=trial_steps or -1,
+        limit_val_batches=1.0 if trial_steps is None else 0,
+        enable_checkpointing=trial_steps is None,
         devices=1,
         precision=lightning_precision(settings.precision),
         gradient_clip_val=settings.gradient_clip,
