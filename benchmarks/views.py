@@ -4,9 +4,9 @@
 
 ``features.py`` asks the same of whole trainings, whose one validation split leaves differences of ±0.05 in QWK. Here
 the features of all photographs of the splits train and val are computed once, as many views as there are epochs, and
-heads are trained on the first V of them, with the experiment's rate, batches and balancing: five folds by patient,
-REPEATS times. The most views, one an epoch, are what a new augmentation in every draw is; all others are compared with
-them, repeat by repeat.
+heads are trained on V of them, drawn each time, with the experiment's rate, batches and balancing: five folds by
+patient, REPEATS times. The most views, one an epoch, are what a new augmentation in every draw is; all others are
+compared with them, repeat by repeat.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from retinagrade.training.loading import Draw, Photographs, collate
 VIEWS = (1, 2, 4, 8, 16)
 EPOCHS = 40
 FOLDS = 5
-REPEATS = 6
+REPEATS = 10
 
 
 @torch.inference_mode()
@@ -55,15 +55,16 @@ def all_features(manifest: Manifest, experiment: Experiment) -> tuple[Tensor, Te
 def trained_head(
     experiment: Experiment, features: Tensor, grades: np.ndarray, rows: np.ndarray, views: int, seed: int
 ) -> nn.Module:
-    """A head after EPOCHS epochs on the first ``views`` of features (EPOCHS, N, F), of the photographs in ``rows``."""
+    """A head after EPOCHS epochs on so many views of features (EPOCHS, N, F), of the photographs in ``rows``."""
     settings, rng = experiment.training, np.random.default_rng(seed)
     torch.manual_seed(seed)
     head = make_head(experiment.network, features.shape[2])
+    kept = rng.choice(EPOCHS, views, replace=False)
     optimizer = torch.optim.Adam(head.parameters(), settings.learning_rate)
     for _ in range(EPOCHS):
         drawn = rows if settings.balance is None else rows[balance(grades[rows], settings.balance, rng)]
         drawn = rng.permutation(drawn)
-        seen = features[torch.from_numpy(rng.integers(views, size=len(drawn))), torch.from_numpy(drawn)]
+        seen = features[torch.from_numpy(rng.choice(kept, len(drawn))), torch.from_numpy(drawn)]
         for start in range(0, len(drawn) - settings.batch_size + 1, settings.batch_size):
             part = slice(start, start + settings.batch_size)
             optimizer.zero_grad()
