@@ -24,7 +24,7 @@ from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
-from retinagrade.training.devices import inference_dtype, keep_memory
+from retinagrade.training.devices import keep_memory, weights_dtype
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, training_loader
 from retinagrade.training.module import GradingModule
@@ -81,7 +81,7 @@ def predict(job: Job) -> Job:
     experiment = Experiment.model_validate(job["experiment"])
     keep_memory()
     size = experiment.network.image_size
-    network = inference_copy(build_network(experiment.network), inference_dtype(job["precision"]), size)
+    network = inference_copy(build_network(experiment.network), weights_dtype(job["precision"]), size)
     batch = batch_of(job["batch"], size)
     seconds: list[float] = []
     while len(seconds) < WARM_UP + 4 or sum(seconds[WARM_UP:]) < job["seconds"]:

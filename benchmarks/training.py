@@ -6,7 +6,7 @@ Keras gets a virtual environment of its own in FOLDER, made on the first run. Co
 
 * parameters of the report's 25 networks: Keras's ``count_params`` against the YAML files;
 * a training step and a prediction, photographs a second, of six networks, random weights, fed from memory: ours by the
-  trainer of ``retinagrade train``, and as ``retinagrade predict`` does, in the precision that they choose; Keras's by
+  trainer of ``retinagrade train``, and as ``retinagrade predict`` does, with and without ``--fast``; Keras's by
   ``fit`` and ``predict`` on a ``tf.data`` set that repeats one batch, in float32, its default, and, when asked
   (``--keras-bfloat16``), with the policy ``mixed_bfloat16`` as well;
 * a whole experiment with a frozen backbone: the command ``retinagrade train vgg16-2`` against a program that fits the
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from retinagrade.cli import ENVIRONMENT
 from retinagrade.datasets.balance import balance
 from retinagrade.manifest import Manifest
 from retinagrade.training.experiment import experiment_names, load_experiment
+from retinagrade.training.features import cache_folder
 
 HERE = Path(__file__).parent
 KERAS = ("keras>=3.8,<4", "tensorflow-cpu>=2.18")
@@ -54,6 +56,8 @@ NETWORKS = {
 WHOLE = "vgg16-2"
 PHOTOGRAPHS, PER_GRADE, WHOLE_BATCH, EPOCHS = 200, 32, 32, 10
 TRAIN_BAR, PREDICT_BAR, LOWEST_BAR, WHOLE_BAR, LOADER_BAR = 2.5, 3.0, 1.3, 8.0, 0.15
+
+SIDES = ("keras", "keras bf16")
 
 Job = dict[str, Any]
 
@@ -110,9 +114,9 @@ def sides(keras: Path, keras_bfloat16: bool) -> Iterator[tuple[str, Path, str, J
     ours = Path(sys.executable)
     yield "train ours", ours, "our_side.py", {"task": "train"}
     yield "train keras", keras, "keras_side.py", {"task": "train", "policy": "float32"}
-    yield "predict ours", ours, "our_side.py", {"task": "predict", "precision": "auto"}
+    yield "predict fast", ours, "our_side.py", {"task": "predict", "precision": "auto"}
     yield "predict keras", keras, "keras_side.py", {"task": "predict", "policy": "float32"}
-    yield "predict ours float32", ours, "our_side.py", {"task": "predict", "precision": "32"}
+    yield "predict ours", ours, "our_side.py", {"task": "predict", "precision": "32"}
     if keras_bfloat16:
         yield "train keras bf16", keras, "keras_side.py", {"task": "train", "policy": "mixed_bfloat16"}
         yield "predict keras bf16", keras, "keras_side.py", {"task": "predict", "policy": "mixed_bfloat16"}
@@ -134,10 +138,9 @@ def steps(keras: Path, options: argparse.Namespace) -> dict[str, dict[str, float
     return best
 
 
-def print_steps(figures: dict[str, dict[str, float]], task: str, bar: float) -> bool:
-    """Prints one task's table and whether it passes."""
-    pairs = [(f"{task} {ours}", f"{task} keras") for ours in ("ours", "ours float32")]
-    pairs.append((f"{task} ours", f"{task} keras bf16"))
+def print_steps(figures: dict[str, dict[str, float]], task: str, fastest: str, bar: float) -> bool:
+    """Prints one task's tables and whether our fastest way passes."""
+    pairs = dict.fromkeys((f"{task} {ours}", f"{task} {theirs}") for theirs in SIDES for ours in (fastest, "ours"))
     passed = True
     for ours, theirs in pairs:
         if not all(ours in figure and theirs in figure for figure in figures.values()):
@@ -148,9 +151,9 @@ def print_steps(figures: dict[str, dict[str, float]], task: str, bar: float) -> 
             print(f"{name:56}{figures[name][ours]:8.1f}{figures[name][theirs]:8.1f}{ratio:7.2f} ×")
         mean, lowest = geometric_mean(ratios.values()), min(ratios.values())
         print(f"{'geometric mean':72}{mean:7.2f} ×\n{'lowest':72}{lowest:7.2f} ×")
-        if (ours, theirs) == pairs[0]:
-            passed = verdict(f"{task}: geometric mean {mean:.2f} × is at least {bar} ×", mean >= bar)
-            passed &= verdict(f"{task}: lowest {lowest:.2f} × is at least {LOWEST_BAR} ×", lowest >= LOWEST_BAR)
+        if (ours, theirs) == (f"{task} {fastest}", f"{task} keras"):
+            passed = verdict(f"{ours}: geometric mean {mean:.2f} × is at least {bar} ×", mean >= bar)
+            passed &= verdict(f"{ours}: lowest {lowest:.2f} × is at least {LOWEST_BAR} ×", lowest >= LOWEST_BAR)
     return passed
 
 
@@ -195,6 +198,7 @@ def whole_experiment(keras: Path, prepared: Path, rounds: int) -> bool:
     job = whole_job(prepared, settings)
     ours, theirs = [], []
     for _ in range(rounds):
+        shutil.rmtree(cache_folder(prepared, prepared), ignore_errors=True)  # else features of the last round are there
         with tempfile.TemporaryDirectory() as folder:
             ours.append(retinagrade("train", WHOLE, "--data", prepared, "--out", Path(folder) / "run", *words))
         theirs.append(ask(keras, "keras_side.py", job)["wall"])
@@ -251,8 +255,8 @@ def main() -> None:
         passed &= counts(keras)
     if "steps" in parts:
         figures = steps(keras, options)
-        passed &= print_steps(figures, "train", TRAIN_BAR)
-        passed &= print_steps(figures, "predict", PREDICT_BAR)
+        passed &= print_steps(figures, "train", "ours", TRAIN_BAR)
+        passed &= print_steps(figures, "predict", "fast", PREDICT_BAR)
     if "whole" in parts:
         passed &= whole_experiment(keras, make_photographs(options.folder), options.rounds)
     if "loader" in parts:

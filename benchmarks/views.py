@@ -27,7 +27,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.heads import make_head
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import build_network
-from retinagrade.training.devices import inference_dtype
+from retinagrade.training.devices import weights_dtype
 from retinagrade.training.experiment import Experiment, load_experiment
 from retinagrade.training.loading import Draw, Photographs, collate
 
@@ -41,7 +41,7 @@ REPEATS = 10
 def all_features(manifest: Manifest, experiment: Experiment) -> tuple[Tensor, Tensor]:
     """Features (EPOCHS, N, F) of augmented photographs and (N, F) of plain ones."""
     size, batch = experiment.network.image_size, experiment.training.batch_size
-    network = inference_copy(build_network(experiment.network), inference_dtype(experiment.training.precision), size)
+    network = inference_copy(build_network(experiment.network), weights_dtype(experiment.training.precision), size)
     shown, plain = Photographs(manifest, size, experiment.augmentation, 0), Photographs(manifest, size)
 
     def view(photographs: Photographs, number: int) -> Tensor:

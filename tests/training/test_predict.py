@@ -11,11 +11,12 @@ import torch
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.training.devices import weights_dtype
 from retinagrade.training.loading import Photographs
 from retinagrade.training.predict import load_network, predict, predict_network
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
-from tests.training.test_train import in_float32, tiny
+from tests.training.test_train import tiny
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_flips_are_the_mean_over_four_views(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     network = load_network(run)
-    table = predict_network(network, in_float32(run.experiment()), manifest, flips=True).set_index("image_id")
+    table = predict_network(network, run.experiment(), manifest, flips=True).set_index("image_id")
     photographs = Photographs(manifest, 48)
     for row in (0, len(manifest) - 1):
         pixels, _, image_id = photographs[row]
@@ -45,3 +46,16 @@ def test_flips_are_written_beside_the_plain_predictions(run: Run, prepared: Path
     assert flipped == run.folder / "predictions" / "test-tta.csv"
     assert plain.read_bytes() == before
     assert read_predictions(flipped)["image_id"].tolist() == read_predictions(plain)["image_id"].tolist()
+
+
+def test_fast_predictions_are_near_and_written_beside_the_plain_ones(run: Run, prepared: Path) -> None:
+    plain = predict(run, prepared, "test")
+    before = plain.read_bytes()
+    fast = predict(run, prepared, "test", fast=True)
+    assert fast == run.folder / "predictions" / "test-fast.csv"
+    assert plain.read_bytes() == before
+    columns = list(PROBABILITY_COLUMNS)
+    near, exact = (read_predictions(table).set_index("image_id")[columns].astype(float) for table in (fast, plain))
+    np.testing.assert_allclose(near.loc[exact.index], exact, atol=0.01)
+    assert near.equals(exact) == (weights_dtype("auto") == torch.float32)
+    assert predict(run, prepared, "test", flips=True, fast=True).name == "test-tta-fast.csv"

@@ -41,10 +41,6 @@ def tiny(*overrides: str) -> Experiment:
     return load_experiment("scratch-2", [*TINY, *overrides])
 
 
-def in_float32(experiment: Experiment) -> Experiment:
-    return experiment.model_copy(update={"training": experiment.training.model_copy(update={"precision": "32"})})
-
-
 @pytest.fixture(scope="module")
 def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(tiny(), prepared, tmp_path_factory.mktemp("runs") / "tiny")
@@ -176,7 +172,7 @@ def test_predictions_do_not_depend_on_the_loader(run: Run, prepared: Path, worke
 
 def test_predictions_are_those_of_each_photograph_alone(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
-    table = predict_network(load_network(run), in_float32(run.experiment()), manifest).set_index("image_id")
+    table = predict_network(load_network(run), run.experiment(), manifest).set_index("image_id")
     photographs = Photographs(manifest, 48)
     for row in (0, len(manifest) - 1):
         pixels, _, image_id = photographs[row]

@@ -200,9 +200,17 @@ def predict(
     tta: Annotated[
         bool, typer.Option("--tta", help="Average over four mirrored views; writes to SPLIT-tta.csv by default.")
     ] = False,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="Compute in bfloat16 or float16 where the machine has it: up to six times as fast, but probabilities "
+            "differ by some hundredths from those in float32; writes to SPLIT-fast.csv by default.",
+        ),
+    ] = False,
 ) -> None:
     """Grade prepared photographs with a trained network; writes a table keyed by image_id."""
     from retinagrade.training.predict import predict as predict_split
     from retinagrade.training.run import Run
 
-    console().print(f"wrote {predict_split(Run(run), data, split, out, flips=tta)}", highlight=False)
+    console().print(f"wrote {predict_split(Run(run), data, split, out, flips=tta, fast=fast)}", highlight=False)

@@ -1,4 +1,4 @@
-"""Networks made ready to predict: the same function of photographs, several times as fast."""
+"""Networks made ready to predict: the same function of photographs, faster."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _TOLERANCE: Final = 1e-3
 def inference_copy(network: Network, dtype: torch.dtype, image_size: int) -> Network:
     """A copy of a network that only predicts.
 
-    Batch-norm is folded into the convolutions before it, and the backbone computes in ``dtype``; pooling and head stay
-    in float32. ``docs/benchmarks.md`` has what it is worth.
+    Batch-norm is folded into the convolutions before it, maximum pooling goes before ReLU, and the backbone computes in
+    ``dtype``; pooling of its maps and head stay in float32. ``docs/benchmarks.md`` has what it is worth.
 
     Args:
         network: A network, in either mode; it is left as it is.
@@ -32,11 +32,23 @@ def inference_copy(network: Network, dtype: torch.dtype, image_size: int) -> Net
         A network in evaluation mode on the same device, without gradients.
     """
     copy = _folded(deepcopy(network).eval().requires_grad_(False), image_size)
+    _pool_before_relu(copy.backbone)
     if dtype != torch.float32:
         copy.backbone.to(dtype)
         copy.dtype = dtype
         avoid_slow_kernels(copy)
     return copy
+
+
+def _pool_before_relu(backbone: nn.Module) -> None:
+    """Swaps each ReLU in a sequence with the maximum pooling after it: the same to the bit, with fewer pixels."""
+    for sequence in backbone.modules():
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        for index in range(len(sequence) - 1):
+            first, second = sequence[index], sequence[index + 1]
+            if isinstance(first, nn.ReLU) and isinstance(second, nn.MaxPool2d):
+                sequence[index], sequence[index + 1] = second, first
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import lightning.pytorch as pl
 import pandas as pd
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
@@ -75,13 +76,13 @@ class History(pl.Callback):
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints beside their place and renames them: a kill can't leave half of one.
 
-    Lightning goes through the system's temporary folder, whose move to another file system is a copy.
+    Lightning goes through memory and the system's temporary folder, whose move to another file system is a copy.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Saves a checkpoint atomically."""
         with atomic_path(Path(path)) as temporary:
-            super().save_checkpoint(checkpoint, temporary, storage_options)
+            torch.save(checkpoint, temporary)
 
 
 def training_callbacks(experiment: Experiment, folder: Path, announce: bool) -> list[pl.Callback]:

@@ -49,8 +49,8 @@ def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Preci
     return "bf16-mixed" if _processor_has_bfloat16() else "32-true"
 
 
-def inference_dtype(precision: Literal["auto", "32", "bf16", "16"]) -> torch.dtype:
-    """What predicts in a precision as Lightning would train in it, see :func:`lightning_precision`."""
+def weights_dtype(precision: Literal["auto", "32", "bf16", "16"]) -> torch.dtype:
+    """What a network's weights are rounded to in a precision, see :func:`lightning_precision`."""
     names = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     return names[lightning_precision(precision)]
 

@@ -108,7 +108,7 @@ class TrainingSettings(_Settings):
     gradient_clip: PositiveFloat | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
     schedule: Literal["constant", "one-cycle"] = "constant"
-    feature_views: NonNegativeInt = 8
+    feature_views: NonNegativeInt = 4
     patience: PositiveInt
     seed: int = Field(default=0, ge=0, lt=2**32)
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)] = "auto"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -26,7 +27,7 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
-from retinagrade.training.devices import inference_dtype
+from retinagrade.training.devices import weights_dtype
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, Draw, EpochSampler, Photographs, collate, fill_batch
 
@@ -109,6 +110,10 @@ class Features(Dataset[tuple[Tensor, int, str]]):
         missing = sorted(key for key in wanted if not self.store.there[key])
         if not missing:
             return
+        # Batches are always full: rather than showing the last one's photographs twice, do what a later epoch may need.
+        later = ((int(row), int(view)) for row, view in np.argwhere(np.asarray(self.store.there) == 0))
+        room = -len(missing) % self.batch_size
+        missing = sorted([*missing, *islice((key for key in later if key not in wanted), room)])
         loader = DataLoader[Batch](
             self.photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
             batch_size=self.batch_size,
@@ -130,9 +135,10 @@ class Features(Dataset[tuple[Tensor, int, str]]):
 
     @cached_property
     def _inference_copy(self) -> Network:
-        """As predictions are made: the backbone is frozen, so one copy serves all epochs."""
-        settings = self.experiment.network, self.experiment.training
-        return inference_copy(self.network, inference_dtype(settings[1].precision), settings[0].image_size)
+        """One copy for all epochs, as the backbone is frozen; for validation in float32, as predictions are made."""
+        validating = self.photographs.augmentation is None
+        dtype = weights_dtype("32" if validating else self.experiment.training.precision)
+        return inference_copy(self.network, dtype, self.experiment.network.image_size)
 
 
 class FeatureSampler(Sampler[Any]):

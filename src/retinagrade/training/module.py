@@ -15,7 +15,7 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
-from retinagrade.training.devices import inference_dtype, lightning_precision
+from retinagrade.training.devices import lightning_precision
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, fill_batch
 
@@ -86,8 +86,9 @@ class GradingModule(pl.LightningModule):
     def validation_step(self, batch: Batch) -> None:
         """Notes grade, predicted grade and loss of every photograph by its id.
 
-        They are predicted as ``predict`` does it, so that the logged figures are those of the predictions. The loss is
-        neither weighted nor smoothed, so that runs which differ in these can be compared by it.
+        They are predicted as ``predict`` does it, in float32 whatever the training's precision, so that the logged
+        figures are those of the predictions. The loss is neither weighted nor smoothed, so that runs which
+        differ in these can be compared by it.
         """
         with torch.autocast(self.device.type, enabled=False):
             raw = self._predict(batch)
@@ -108,7 +109,7 @@ class GradingModule(pl.LightningModule):
             return raw
         settings, size = self.experiment.training, self.experiment.network.image_size
         if not self._predicting:
-            self._predicting.append(inference_copy(self.network, inference_dtype(settings.precision), size))
+            self._predicting.append(inference_copy(self.network, torch.float32, size))
         photographs = fill_batch(batch["photographs"], settings.batch_size)
         raw = self._predicting[0](photographs)
         return raw[: len(batch["grades"])]

@@ -20,7 +20,7 @@ from retinagrade.models.cut_points import CutPoints
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, Regression
-from retinagrade.training.devices import inference_dtype, keep_memory, loader_workers
+from retinagrade.training.devices import keep_memory, loader_workers, weights_dtype
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import evaluation_loader, fill_batch
 from retinagrade.training.run import Run
@@ -29,7 +29,9 @@ FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
 """Axes of (N, 3, S, S) that are mirrored for each of the four views of a photograph."""
 
 
-def predict(run: Run, prepared: Path, split: str, out: Path | None = None, flips: bool = False) -> Path:
+def predict(
+    run: Run, prepared: Path, split: str, out: Path | None = None, flips: bool = False, fast: bool = False
+) -> Path:
     """Predicts one split of a prepared set with a run's best epoch and saves the table.
 
     Args:
@@ -38,8 +40,9 @@ def predict(run: Run, prepared: Path, split: str, out: Path | None = None, flips
         split: Which photographs, by column ``split`` of the manifest; ``all`` for every one. A fold knows its own
             split, which goes before the set's for the photographs that it was made of.
         out: The predictions' file; by default ``predictions/<split>.csv`` in the run, with flips
-            ``predictions/<split>-tta.csv``.
+            ``predictions/<split>-tta.csv``, and ``-fast`` likewise.
         flips: Average over mirrored photographs, as :func:`predict_network` does.
+        fast: Compute in half precision, as :func:`predict_network` does.
 
     Returns:
         The file that was written.
@@ -57,8 +60,8 @@ def predict(run: Run, prepared: Path, split: str, out: Path | None = None, flips
         )
     manifest = _with_split_of(run, Manifest.read(prepared / "manifest.csv"))
     chosen = manifest if split == "all" else manifest.split(split)
-    target = out or run.predictions_file(f"{split}-tta" if flips else split)
-    write_predictions(predict_network(load_network(run), run.experiment(), chosen, flips=flips), target)
+    target = out or run.predictions_file(split + "-tta" * flips + "-fast" * fast)
+    write_predictions(predict_network(load_network(run), run.experiment(), chosen, flips=flips, fast=fast), target)
     return target
 
 
@@ -120,23 +123,30 @@ def _fitted(run: Run, output: Output) -> Output:
 
 
 def predict_network(
-    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None, flips: bool = False
+    network: Network,
+    experiment: Experiment,
+    manifest: Manifest,
+    workers: int | None = None,
+    flips: bool = False,
+    fast: bool = False,
 ) -> pd.DataFrame:
     """Grades the photographs of a manifest.
 
     Args:
         network: A trained network.
-        experiment: The experiment that it comes from: image size, batch size and precision.
+        experiment: The experiment that it comes from: image size and batch size.
         manifest: Photographs of a prepared set, graded or not.
         workers: Processes that load photographs; by default what the machine is worth.
         flips: Take the mean of the probabilities of the photograph as it is and mirrored left-right, up-down and both,
             at four times the cost.
+        fast: Compute the backbone in bfloat16 (or float16) where the machine has it. Probabilities are then others,
+            by 0.05 on average for some networks (``docs/benchmarks.md``); in float32 they are the same everywhere.
 
     Returns:
         Columns ``image_id``, ``p0`` … ``p4`` (float64, sum 1) and ``grade`` (nullable), sorted by ``image_id``.
     """
     rows: list[tuple[str, list[float]]] = []
-    for image_ids, raw in raw_outputs(network, experiment, manifest, workers, flips):
+    for image_ids, raw in raw_outputs(network, experiment, manifest, workers, flips, fast):
         probabilities = torch.stack([network.output.probabilities(view) for view in raw]).mean(0)
         rows += zip(image_ids, probabilities.tolist(), strict=True)
     table = pd.DataFrame(
@@ -153,23 +163,29 @@ def _flipped(photographs: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 @torch.inference_mode()
 def raw_outputs(
-    network: Network, experiment: Experiment, manifest: Manifest, workers: int | None = None, flips: bool = False
+    network: Network,
+    experiment: Experiment,
+    manifest: Manifest,
+    workers: int | None = None,
+    flips: bool = False,
+    fast: bool = False,
 ) -> Iterator[tuple[list[str], list[Tensor]]]:
     """What a network says of the photographs of a manifest, before it is made probabilities.
 
     Args:
         network: A trained network.
-        experiment: The experiment that it comes from: image size, batch size and precision.
+        experiment: The experiment that it comes from: image size and batch size.
         manifest: Photographs of a prepared set, graded or not.
         workers: Processes that load photographs; by default what the machine is worth.
         flips: Show the network all of :data:`FLIPS`, not the photographs as they are alone.
+        fast: Compute in half precision.
 
     Yields:
         Ids of a batch, and its raw outputs (N, units), float, of every view.
     """
     keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = inference_dtype(experiment.training.precision)
+    dtype = weights_dtype("auto" if fast else "32")
     network = inference_copy(network, dtype, experiment.network.image_size).to(device)
     loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
     for batch in loader:
