@@ -19,6 +19,7 @@ from retinagrade.training import features as room
 from retinagrade.training.experiment import Experiment, load_experiment
 from retinagrade.training.features import Features, FeatureSampler, cache_folder, feature_loaders, make_room
 from retinagrade.training.loading import EpochSampler
+from retinagrade.training.predict import predict
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
 
@@ -119,6 +120,27 @@ def test_training_on_features_is_training_on_photographs(prepared: Path, tmp_pat
     both = [read_predictions(run.predictions_file("val")) for run in (cached, whole)]
     probabilities = ["p0", "p1", "p2", "p3", "p4"]
     np.testing.assert_allclose(both[0][probabilities], both[1][probabilities], atol=1e-4)
+
+
+def test_the_last_predictions_come_from_features_and_are_those_of_the_photographs(
+    prepared: Path, tmp_path: Path
+) -> None:
+    run = train(tiny("training.epochs=2"), prepared, tmp_path / "run")
+    again = predict(run, prepared, "val", tmp_path / "again.csv")
+    assert again.read_bytes() == run.predictions_file("val").read_bytes()
+
+
+def test_batches_are_filled_with_what_later_epochs_need(network: Network, copied: Path) -> None:
+    training, _ = loaders(network, copied, tiny("training.precision=32"))
+    draws = list(EpochSampler(training.photographs.grades, 6, 0))
+    training.compute(draws[:3])
+    assert training.store.there.sum() == tiny().training.batch_size
+    wanted = [(draw.row, training._view(draw)) for draw in draws[:3]]
+    assert all(training.store.there[key] for key in wanted)
+    training.compute(draws)
+    before = training.store.features.copy()
+    training.compute(draws)
+    assert np.array_equal(before, training.store.features)
 
 
 def history(run: Run) -> pd.DataFrame:

@@ -115,21 +115,22 @@ def collate(items: list[tuple[np.ndarray, int, str]]) -> Batch:
 
 
 def fill_batch(photographs: Tensor, size: int) -> Tensor:
-    """Repeats photographs up to a full batch.
+    """Repeats photographs, or their features, up to a full batch.
 
     Kernels are chosen by the batch's shape and differ in the last bits; with one shape, what a network makes of a
     photograph can't depend on which batch it fell into.
 
     Args:
-        photographs: Pixels (N, 3, S, S), N at most ``size``.
+        photographs: Pixels (N, 3, S, S) or features (N, F), N at most ``size``.
         size: The full batch.
 
     Returns:
-        Pixels (size, 3, S, S).
+        Pixels (size, 3, S, S) or features (size, F).
     """
     if len(photographs) == size:
         return photographs
-    return photographs[torch.arange(size) % len(photographs)].contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if photographs.ndim == 4 else torch.contiguous_format
+    return photographs[torch.arange(size) % len(photographs)].contiguous(memory_format=layout)
 
 
 def training_loader(manifest: Manifest, experiment: Experiment, workers: int) -> DataLoader[Batch]:

@@ -9,6 +9,7 @@ from typing import Final
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
@@ -22,7 +23,7 @@ from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, Regression
 from retinagrade.training.devices import keep_memory, loader_workers, weights_dtype
 from retinagrade.training.experiment import Experiment
-from retinagrade.training.loading import evaluation_loader, fill_batch
+from retinagrade.training.loading import Batch, evaluation_loader, fill_batch
 from retinagrade.training.run import Run
 
 FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
@@ -129,6 +130,7 @@ def predict_network(
     workers: int | None = None,
     flips: bool = False,
     fast: bool = False,
+    features: DataLoader[Batch] | None = None,
 ) -> pd.DataFrame:
     """Grades the photographs of a manifest.
 
@@ -140,13 +142,15 @@ def predict_network(
         flips: Take the mean of the probabilities of the photograph as it is and mirrored left-right, up-down and both,
             at four times the cost.
         fast: Compute the backbone in bfloat16 (or float16) where the machine has it. Probabilities are then others,
-            by 0.05 on average for some networks (``docs/benchmarks.md``); in float32 they are the same everywhere.
+            by 0.05 on average for some networks (``docs/benchmarks.md``); in float32 they are the same everywhere, but
+            for rounding.
+        features: What a frozen backbone has made of these photographs before, in their place.
 
     Returns:
         Columns ``image_id``, ``p0`` … ``p4`` (float64, sum 1) and ``grade`` (nullable), sorted by ``image_id``.
     """
     rows: list[tuple[str, list[float]]] = []
-    for image_ids, raw in raw_outputs(network, experiment, manifest, workers, flips, fast):
+    for image_ids, raw in raw_outputs(network, experiment, manifest, workers, flips, fast, features):
         probabilities = torch.stack([network.output.probabilities(view) for view in raw]).mean(0)
         rows += zip(image_ids, probabilities.tolist(), strict=True)
     table = pd.DataFrame(
@@ -169,6 +173,7 @@ def raw_outputs(
     workers: int | None = None,
     flips: bool = False,
     fast: bool = False,
+    features: DataLoader[Batch] | None = None,
 ) -> Iterator[tuple[list[str], list[Tensor]]]:
     """What a network says of the photographs of a manifest, before it is made probabilities.
 
@@ -179,6 +184,7 @@ def raw_outputs(
         workers: Processes that load photographs; by default what the machine is worth.
         flips: Show the network all of :data:`FLIPS`, not the photographs as they are alone.
         fast: Compute in half precision.
+        features: What a frozen backbone has made of these photographs before, in their place.
 
     Yields:
         Ids of a batch, and its raw outputs (N, units), float, of every view.
@@ -187,8 +193,13 @@ def raw_outputs(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = weights_dtype("auto" if fast else "32")
     network = inference_copy(network, dtype, experiment.network.image_size).to(device)
-    loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
-    for batch in loader:
-        photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)
+    size = experiment.training.batch_size
+    if features is not None:
+        for batch in features:
+            raw = network.head(fill_batch(batch["features"], size).to(device))
+            yield batch["image_ids"], [raw[: len(batch["image_ids"])]]
+        return
+    for batch in evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers):
+        photographs = fill_batch(batch["photographs"], size).to(device)
         views = (_flipped(photographs, axes) for axes in (FLIPS if flips else FLIPS[:1]))
         yield batch["image_ids"], [network(view)[: len(batch["image_ids"])] for view in views]

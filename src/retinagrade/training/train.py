@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from torch.utils.data import DataLoader
 
 from retinagrade import provenance
 from retinagrade.datasets.balance import inverse_frequency_weights
@@ -25,12 +26,13 @@ from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, build_network, count_parameters
+from retinagrade.models.outputs import Output, Regression
 from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
 from retinagrade.training.devices import keep_memory, lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment, TrainingSettings
 from retinagrade.training.features import cache_folder, feature_loaders
-from retinagrade.training.loading import evaluation_loader, training_loader
+from retinagrade.training.loading import Batch, evaluation_loader, training_loader
 from retinagrade.training.loggers import require_logger
 from retinagrade.training.module import GradingModule, validation_figures
 from retinagrade.training.predict import load_network, predict_network, raw_outputs, restore_network
@@ -96,10 +98,14 @@ def train(
         return run
     if manifest is not None:
         manifest.write(run.manifest_file)
-    _fit(run, experiment, training, validation, loader_workers() if workers is None else workers, start_run)
-    _fit_output(run, experiment, validation)
+    workers = loader_workers() if workers is None else workers
+    _fit(run, experiment, training, validation, workers, start_run)
     network = load_network(run)
-    predictions = predict_network(network, experiment, validation)
+    loaders = feature_loaders(network, training, validation, experiment, workers, cache_folder(training.root, out))
+    features = None if loaders is None else loaders[1]
+    if experiment.network.output == "regression":
+        network.output = _fit_output(run, network, experiment, validation, features)
+    predictions = predict_network(network, experiment, validation, workers, features=features)
     write_predictions(predictions, run.predictions_file("val"))
     history = run.history()
     write_bytes(out / "curves.png", figure_png(training_curves(history, experiment.network.loss)))
@@ -278,16 +284,21 @@ def _fit(
             raise KeyboardInterrupt
 
 
-def _fit_output(run: Run, experiment: Experiment, validation: Manifest) -> None:
+def _fit_output(
+    run: Run,
+    network: Network,
+    experiment: Experiment,
+    validation: Manifest,
+    features: DataLoader[Batch] | None,
+) -> Output:
     """Fits the cut points of a regression on its best epoch's validation predictions, and stores them in the run."""
-    if experiment.network.output != "regression":
-        return
     grades = validation.table.set_index("image_id")["grade"]
-    batches = list(raw_outputs(load_network(run), experiment, validation))
+    batches = list(raw_outputs(network, experiment, validation, features=features))
     image_ids = [image_id for batch, _ in batches for image_id in batch]
     predicted = torch.cat([raw[:, 0] for _, (raw,) in batches]).double().cpu().numpy()
     cut_points = fit_cut_points(predicted, grades.loc[image_ids].to_numpy(dtype=np.int64))
     write_json(run.output_file, cut_points.model_dump(mode="json"))
+    return Regression(cut_points)
 
 
 def make_trainer(
