@@ -31,7 +31,7 @@ from retinagrade.training.devices import weights_dtype
 from retinagrade.training.experiment import Experiment, load_experiment
 from retinagrade.training.loading import Draw, Photographs, collate
 
-VIEWS = (1, 2, 4, 8, 16)
+VIEWS = (1, 2, 3, 4, 8, 16)
 EPOCHS = 40
 FOLDS = 5
 REPEATS = 10

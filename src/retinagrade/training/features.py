@@ -8,11 +8,11 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -39,6 +39,8 @@ _RECIPE: Final = 2
 """Raised whenever the same settings would give other features."""
 _WORTH_A_BAR: Final = 500
 _BYTES: Final = 4
+_AHEAD: Final = 4
+"""Epochs whose draws may fill a batch."""
 
 
 @dataclass(frozen=True)
@@ -95,41 +97,50 @@ class Features(Dataset[tuple[Tensor, int, str]]):
 
     def __getitem__(self, draw: Draw | int) -> tuple[Tensor, int, str]:
         """Features (F,) float32 of one photograph, with grade and id."""
-        row, view = (draw.row, self._view(draw)) if isinstance(draw, Draw) else (draw, 0)
+        row, view = self._key(draw)
         features = torch.from_numpy(np.array(self.store.features[row, view]))
         return features, int(self.photographs.grades[row]), self.photographs.image_ids[row]
 
-    def _view(self, draw: Draw) -> int:
-        """Which of its views a photograph shows in an epoch: drawn, as its augmentation would be."""
-        return int(np.random.default_rng((self.photographs.seed, draw.epoch, draw.place)).integers(self.views))
+    def _key(self, draw: Draw | int) -> tuple[int, int]:
+        """Row and view: which of its views a photograph shows in an epoch is drawn, as its augmentation would be."""
+        if not isinstance(draw, Draw):
+            return draw, 0
+        rng = np.random.default_rng((self.photographs.seed, draw.epoch, draw.place))
+        return draw.row, int(rng.integers(self.views))
 
     @torch.no_grad()
-    def compute(self, draws: Sequence[Draw | int]) -> None:
-        """Computes what the draws need and is not in the store yet."""
-        wanted = {(draw.row, self._view(draw)) if isinstance(draw, Draw) else (draw, 0) for draw in draws}
-        missing = sorted(key for key in wanted if not self.store.there[key])
+    def compute(self, draws: Sequence[Draw | int], later: Iterable[Draw] = ()) -> None:
+        """Computes what the draws need and is not in the store yet.
+
+        Batches are always full. So the last one takes in what ``later`` draws need, before anything is shown twice.
+        """
+        missing = {key for key in map(self._key, draws) if not self.store.there[key]}
         if not missing:
             return
-        # Batches are always full: rather than showing the last one's photographs twice, do what a later epoch may need.
-        later = ((int(row), int(view)) for row, view in np.argwhere(np.asarray(self.store.there) == 0))
-        room = -len(missing) % self.batch_size
-        missing = sorted([*missing, *islice((key for key in later if key not in wanted), room)])
+        full = math.ceil(len(missing) / self.batch_size) * self.batch_size
+        for draw in later:
+            if len(missing) == full:
+                break
+            key = self._key(draw)
+            if not self.store.there[key]:
+                missing.add(key)
+        keys = sorted(missing)
         loader = DataLoader[Batch](
             self.photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
             batch_size=self.batch_size,
-            sampler=[Draw(row, view, row) for row, view in missing],
+            sampler=[Draw(row, view, row) for row, view in keys],
             collate_fn=collate,
             num_workers=self.workers,
         )
         network = self._inference_copy
-        keys = iter(missing)
+        computed = iter(keys)
         quiet = nullcontext(lambda: None)
-        with progress("features", len(missing)) if len(missing) >= _WORTH_A_BAR else quiet as step:
+        with progress("features", len(keys)) if len(keys) >= _WORTH_A_BAR else quiet as step:
             for batch in loader:
                 count = len(batch["image_ids"])
                 photographs = fill_batch(batch["photographs"], self.batch_size).to(network.mean.device)
                 features = network.features(photographs)[:count]
-                self.store.put([next(keys) for _ in range(count)], features.cpu().numpy())
+                self.store.put([next(computed) for _ in range(count)], features.cpu().numpy())
                 for _ in range(count):
                     step()
 
@@ -160,8 +171,16 @@ class FeatureSampler(Sampler[Any]):
     def __iter__(self) -> Iterator[Draw | int]:
         """Draws rows of the manifest."""
         draws: list[Draw | int] = list(self.order)
-        self.features.compute(draws)
+        self.features.compute(draws, self._later())
         return iter(draws)
+
+    def _later(self) -> Iterator[Draw]:
+        """What the next epochs will draw."""
+        if isinstance(self.order, EpochSampler):
+            order = copy(self.order)
+            for epoch in range(self.order.epoch + 1, self.order.epoch + 1 + _AHEAD):
+                order.set_epoch(epoch)
+                yield from order
 
 
 def feature_loaders(
