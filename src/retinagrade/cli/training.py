@@ -204,7 +204,7 @@ def predict(
         bool,
         typer.Option(
             "--fast",
-            help="Compute in bfloat16 or float16 where the machine has it: up to six times as fast, but probabilities "
+            help="Compute in bfloat16 or float16 where the machine has it: up to five times as fast, but probabilities "
             "differ by some hundredths from those in float32; writes to SPLIT-fast.csv by default.",
         ),
     ] = False,

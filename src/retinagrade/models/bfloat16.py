@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def avoid_slow_kernels(network: nn.Module) -> None:
-    """Prepares a network, in place, for training in bfloat16 on a processor.
+    """Prepares a network, in place, for computing in bfloat16 on a processor.
 
     * Activations write to new memory: in bfloat16, writing in place takes twice the time (in float32, half).
     * Depthwise convolutions with a stride are computed in float32 when they are trained through: in bfloat16, the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -123,6 +123,10 @@ def _fitted(run: Run, output: Output) -> Output:
         raise ExperimentError(f"{run.output_file}: not readable cut points: {error}") from error
 
 
+RawBatch = tuple[list[str], list[Tensor]]
+"""Ids of a batch of N photographs, and its raw outputs (N, units), float, one tensor a view."""
+
+
 def predict_network(
     network: Network,
     experiment: Experiment,
@@ -130,7 +134,6 @@ def predict_network(
     workers: int | None = None,
     flips: bool = False,
     fast: bool = False,
-    features: DataLoader[Batch] | None = None,
 ) -> pd.DataFrame:
     """Grades the photographs of a manifest.
 
@@ -144,14 +147,27 @@ def predict_network(
         fast: Compute the backbone in bfloat16 (or float16) where the machine has it. Probabilities are then others,
             by 0.05 on average for some networks (``docs/benchmarks.md``); in float32 they are the same everywhere, but
             for rounding.
-        features: What a frozen backbone has made of these photographs before, in their place.
+
+    Returns:
+        The table of :func:`predictions_table`.
+    """
+    return predictions_table(network.output, raw_outputs(network, experiment, manifest, workers, flips, fast), manifest)
+
+
+def predictions_table(output: Output, raw: Iterable[RawBatch], manifest: Manifest) -> pd.DataFrame:
+    """What raw outputs say of the photographs of a manifest, the mean over their views.
+
+    Args:
+        output: What raw outputs mean.
+        raw: Ids and raw outputs of every batch.
+        manifest: The photographs, graded or not.
 
     Returns:
         Columns ``image_id``, ``p0`` … ``p4`` (float64, sum 1) and ``grade`` (nullable), sorted by ``image_id``.
     """
     rows: list[tuple[str, list[float]]] = []
-    for image_ids, raw in raw_outputs(network, experiment, manifest, workers, flips, fast, features):
-        probabilities = torch.stack([network.output.probabilities(view) for view in raw]).mean(0)
+    for image_ids, views in raw:
+        probabilities = torch.stack([output.probabilities(view) for view in views]).mean(0)
         rows += zip(image_ids, probabilities.tolist(), strict=True)
     table = pd.DataFrame(
         [(image_id, *probabilities) for image_id, probabilities in rows],
@@ -173,33 +189,27 @@ def raw_outputs(
     workers: int | None = None,
     flips: bool = False,
     fast: bool = False,
-    features: DataLoader[Batch] | None = None,
-) -> Iterator[tuple[list[str], list[Tensor]]]:
-    """What a network says of the photographs of a manifest, before it is made probabilities.
-
-    Args:
-        network: A trained network.
-        experiment: The experiment that it comes from: image size and batch size.
-        manifest: Photographs of a prepared set, graded or not.
-        workers: Processes that load photographs; by default what the machine is worth.
-        flips: Show the network all of :data:`FLIPS`, not the photographs as they are alone.
-        fast: Compute in half precision.
-        features: What a frozen backbone has made of these photographs before, in their place.
-
-    Yields:
-        Ids of a batch, and its raw outputs (N, units), float, of every view.
-    """
+) -> Iterator[RawBatch]:
+    """What a network says of the photographs of a manifest; arguments as for :func:`predict_network`."""
     keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = weights_dtype("auto" if fast else "32")
     network = inference_copy(network, dtype, experiment.network.image_size).to(device)
-    size = experiment.training.batch_size
-    if features is not None:
-        for batch in features:
-            raw = network.head(fill_batch(batch["features"], size).to(device))
-            yield batch["image_ids"], [raw[: len(batch["image_ids"])]]
-        return
     for batch in evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers):
-        photographs = fill_batch(batch["photographs"], size).to(device)
+        photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)
         views = (_flipped(photographs, axes) for axes in (FLIPS if flips else FLIPS[:1]))
         yield batch["image_ids"], [network(view)[: len(batch["image_ids"])] for view in views]
+
+
+@torch.inference_mode()
+def head_outputs(network: Network, features: DataLoader[Batch], batch_size: int) -> Iterator[RawBatch]:
+    """What a network in evaluation mode says of photographs of which its frozen backbone has made features before.
+
+    Args:
+        network: A trained network.
+        features: Batches of features (N, F).
+        batch_size: The experiment's.
+    """
+    for batch in features:
+        raw = network.head(fill_batch(batch["features"], batch_size).to(network.mean.device))
+        yield batch["image_ids"], [raw[: len(batch["image_ids"])]]

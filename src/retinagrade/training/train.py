@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
-from torch.utils.data import DataLoader
 
 from retinagrade import provenance
 from retinagrade.datasets.balance import inverse_frequency_weights
@@ -32,10 +31,17 @@ from retinagrade.training.callbacks import AtomicCheckpointIO, training_callback
 from retinagrade.training.devices import keep_memory, lightning_precision, loader_workers
 from retinagrade.training.experiment import Experiment, TrainingSettings
 from retinagrade.training.features import cache_folder, feature_loaders
-from retinagrade.training.loading import Batch, evaluation_loader, training_loader
+from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.loggers import require_logger
 from retinagrade.training.module import GradingModule, validation_figures
-from retinagrade.training.predict import load_network, predict_network, raw_outputs, restore_network
+from retinagrade.training.predict import (
+    RawBatch,
+    head_outputs,
+    load_network,
+    predictions_table,
+    raw_outputs,
+    restore_network,
+)
 from retinagrade.training.run import RATE_FILES, Run
 from retinagrade.training.trouble import CHECKPOINTS, checkpoint_bytes, require_space, told_clearly
 
@@ -102,10 +108,14 @@ def train(
     _fit(run, experiment, training, validation, workers, start_run)
     network = load_network(run)
     loaders = feature_loaders(network, training, validation, experiment, workers, cache_folder(training.root, out))
-    features = None if loaders is None else loaders[1]
+    raw = list(
+        raw_outputs(network, experiment, validation, workers)
+        if loaders is None
+        else head_outputs(network, loaders[1], experiment.training.batch_size)
+    )
     if experiment.network.output == "regression":
-        network.output = _fit_output(run, network, experiment, validation, features)
-    predictions = predict_network(network, experiment, validation, workers, features=features)
+        network.output = _fit_output(run, raw, validation)
+    predictions = predictions_table(network.output, raw, validation)
     write_predictions(predictions, run.predictions_file("val"))
     history = run.history()
     write_bytes(out / "curves.png", figure_png(training_curves(history, experiment.network.loss)))
@@ -284,18 +294,11 @@ def _fit(
             raise KeyboardInterrupt
 
 
-def _fit_output(
-    run: Run,
-    network: Network,
-    experiment: Experiment,
-    validation: Manifest,
-    features: DataLoader[Batch] | None,
-) -> Output:
+def _fit_output(run: Run, raw: list[RawBatch], validation: Manifest) -> Output:
     """Fits the cut points of a regression on its best epoch's validation predictions, and stores them in the run."""
     grades = validation.table.set_index("image_id")["grade"]
-    batches = list(raw_outputs(network, experiment, validation, features=features))
-    image_ids = [image_id for batch, _ in batches for image_id in batch]
-    predicted = torch.cat([raw[:, 0] for _, (raw,) in batches]).double().cpu().numpy()
+    image_ids = [image_id for batch, _ in raw for image_id in batch]
+    predicted = torch.cat([numbers[:, 0] for _, (numbers,) in raw]).double().cpu().numpy()
     cut_points = fit_cut_points(predicted, grades.loc[image_ids].to_numpy(dtype=np.int64))
     write_json(run.output_file, cut_points.model_dump(mode="json"))
     return Regression(cut_points)
