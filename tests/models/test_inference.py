@@ -87,6 +87,50 @@ def test_a_copy_can_be_copied(network: Network) -> None:
     assert difference(once, inference_copy(once, torch.bfloat16, SIZE)) == 0
 
 
+def test_activations_are_computed_with_their_convolutions() -> None:
+    settings = NetworkSettings(backbone="vgg16", weights="none", image_size=SIZE, pooling="gap")
+    network = settle(build_network(settings))
+    ready = inference_copy(network, torch.float32, SIZE)
+    assert not any(isinstance(module, nn.ReLU) for module in ready.backbone.modules())
+    assert difference(network, ready) < 1e-5
+
+
+class Adding(nn.Module):
+    """Convolutions whose activations also read what was added in place, or are needed twice."""
+
+    def __init__(self, again: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.shared, self.last = nn.ReLU(), nn.ReLU6()
+        self.again = again
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps: Tensor = self.shared(self.first(pixels))
+        added: Tensor = self.second(maps)
+        if self.again:
+            return self.shared(added)  # type: ignore[no-any-return]
+        added += maps
+        return self.last(added)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("again", "left"), [(True, 2), (False, 1)])
+def test_an_activation_stays_where_it_reads_more_than_one_convolution(again: bool, left: int) -> None:
+    scaling = Scaling(mean=(0.0,) * 3, std=(255.0,) * 3)
+    pooling = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = Network(Adding(again), pooling, nn.Linear(8, 5), scaling).eval()
+    ready = inference_copy(network, torch.float32, SIZE)
+    assert difference(network, ready) < 1e-5
+    assert sum(isinstance(module, nn.ReLU | nn.ReLU6) for module in ready.backbone.modules()) == left
+
+
+def test_a_network_that_has_gone_to_nan_still_says_so() -> None:
+    settings = NetworkSettings(backbone="vgg16", weights="none", image_size=SIZE, pooling="gap")
+    network = build_network(settings)
+    nn.init.constant_(next(network.backbone.parameters()), float("nan"))
+    with torch.inference_mode():  # oneDNN's ReLU makes 0 of not-a-number
+        assert inference_copy(network, torch.float32, SIZE)(photographs(1)).isnan().all()
+
+
 class Skipping(nn.Module):
     """A convolution whose output is needed without the batch-norm as well."""
 

@@ -194,7 +194,7 @@ def raw_outputs(
     keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = weights_dtype("auto" if fast else "32")
-    network = inference_copy(network, dtype, experiment.network.image_size).to(device)
+    network = inference_copy(network, dtype, experiment.network.image_size, device)
     for batch in evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers):
         photographs = fill_batch(batch["photographs"], experiment.training.batch_size).to(device)
         views = (_flipped(photographs, axes) for axes in (FLIPS if flips else FLIPS[:1]))
