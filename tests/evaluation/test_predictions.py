@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from retinagrade.errors import JoinError, ManifestError
-from retinagrade.evaluation.predictions import join, read_grades, read_predictions, write_predictions
+from retinagrade.evaluation.predictions import graded, join, read_grades, read_predictions, write_predictions
 from tests.evaluation.tables import predictions, some_grades
 
 
@@ -85,3 +86,16 @@ def test_read_grades(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("image_id,grade\n01,mild\n01,2\n")
     with pytest.raises(ManifestError, match=r"line 2, column grade: 'mild'(.|\n)*line 3, column image_id"):
         read_grades(tmp_path / "g.csv")
+
+
+def test_graded_photographs_are_arrays_that_know_whose_they_are() -> None:
+    table = predictions(np.array([2, 0, 1, 4]), skill=2)
+    table["patient_id"] = ["x", None, "x", "i00001"]
+    table.loc[2, "grade"] = pd.NA
+    known = graded(table.sample(frac=1, random_state=0))
+    assert known.image_ids.tolist() == ["i00000", "i00001", "i00003"]
+    assert known.grades.tolist() == [2, 0, 4]
+    assert len(set(known.patients)) == 3  # a patient named like a photograph is nobody's photograph
+    table.loc[[0, 1, 3], "patient_id"] = ["x", "y", "x"]
+    assert graded(table).patients.tolist() == [0, 1, 0]
+    assert len(set(graded(table.drop(columns="patient_id")).patients)) == 3

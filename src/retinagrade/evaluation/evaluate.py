@@ -15,8 +15,8 @@ from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation import metrics
 from retinagrade.evaluation.integrity import Finding, Independence, check, independence
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import join
-from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS, Grade
+from retinagrade.evaluation.predictions import graded, join
+from retinagrade.grades import N_GRADES, Grade
 
 SHARES: Final = ("precision", "recall", "f1")
 Value = TypeVar("Value")
@@ -88,19 +88,18 @@ def evaluate(predictions: pd.DataFrame, grades: pd.DataFrame | None = None) -> E
         JoinError: The two tables don't name the same photographs, or no grade is known at all.
     """
     table = predictions if grades is None else join(predictions, grades)
-    graded = table[table["grade"].notna()].sort_values("image_id")
-    if graded.empty:
+    photographs = graded(table)
+    if not len(photographs):
         raise JoinError("no photograph has a grade to compare with: give a table of grades with --grades")
-    known = graded["grade"].to_numpy(dtype=np.int64)
-    probabilities = graded[list(PROBABILITY_COLUMNS)].to_numpy(dtype=np.float64)
+    known, probabilities = photographs.grades, photographs.probabilities
     undefined: dict[str, str] = {}
     return _evaluation(
-        metrics.confusion_matrix(known, probabilities.argmax(axis=1)),
+        metrics.confusion_matrix(known, photographs.predicted),
         undefined,
         macro_auc=_or_none(undefined, "macro_auc", partial(metrics.macro_auc, known, probabilities)),
         referable_auc=_or_none(undefined, "referable_auc", partial(metrics.referable_auc, known, probabilities)),
         mean_confidence=float(probabilities.max(axis=1).mean()),
-        ungraded=len(table) - len(graded),
+        ungraded=len(table) - len(photographs),
         roc=_or_none({}, "roc", partial(metrics.referable_roc, known, probabilities)),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,54 @@ COLUMNS: Final = ("image_id", *PROBABILITY_COLUMNS, "grade")
 SUM_TOLERANCE: Final = 0.01
 """How far probabilities may be from a sum of 1: what rounding to two decimals costs, and less than any mistake."""
 _SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Graded:
+    """The photographs of a table whose grade is known, as arrays in the order of ``image_id``.
+
+    Attributes:
+        image_ids: Ids (N,), text.
+        grades: Grades (N,), int64, 0 to 4.
+        probabilities: Probabilities (N, 5), float64.
+        patients: Whose photograph it is (N,), int64, counted from 0; each its own patient where that isn't known.
+    """
+
+    image_ids: np.ndarray
+    grades: np.ndarray
+    probabilities: np.ndarray
+    patients: np.ndarray
+
+    def __len__(self) -> int:
+        """The number of photographs."""
+        return len(self.grades)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The grade of the largest probability (N,), the lower one of two equals."""
+        predicted: np.ndarray = self.probabilities.argmax(axis=1)
+        return predicted
+
+
+def graded(table: pd.DataFrame) -> Graded:
+    """The graded photographs of a table of predictions.
+
+    Args:
+        table: Columns ``image_id``, ``p0`` … ``p4``, ``grade`` (nullable) and, where known, ``patient_id``.
+
+    Returns:
+        Arrays, in the order of ``image_id``; photographs without a grade are left out.
+    """
+    known = table[table["grade"].notna()].sort_values("image_id")
+    ids = known["image_id"].astype(str)
+    names = known["patient_id"].fillna("").astype(str) if "patient_id" in known else pd.Series("", index=known.index)
+    whose = ("patient " + names).where(names != "", "photograph " + ids)
+    return Graded(
+        ids.to_numpy(dtype=str),
+        known["grade"].to_numpy(dtype=np.int64),
+        known[list(PROBABILITY_COLUMNS)].to_numpy(dtype=np.float64),
+        pd.factorize(whose)[0].astype(np.int64),
+    )
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
