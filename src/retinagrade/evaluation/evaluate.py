@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.integrity import Finding, Independence, check, independence
+from retinagrade.evaluation.applied import Applied, apply, measured
+from retinagrade.evaluation.curves import TASKS
+from retinagrade.evaluation.figures import NAMES, figures, matrix_figures
+from retinagrade.evaluation.findings import Finding
+from retinagrade.evaluation.fitted import Fitted
+from retinagrade.evaluation.integrity import Independence, check, check_predictions, independence
+from retinagrade.evaluation.intervals import LEVEL, RESAMPLES, Interval, decision_intervals, intervals
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import graded, join
-from retinagrade.grades import N_GRADES, Grade
+from retinagrade.evaluation.predictions import Graded, graded, join
+from retinagrade.evaluation.subgroups import Subgroup, subgroups
+from retinagrade.grades import N_GRADES
 
-SHARES: Final = ("precision", "recall", "f1")
-Value = TypeVar("Value")
+SCHEMA_VERSION: Final = 1
+"""Of ``metrics.json``; ``docs/metrics.schema.json`` describes it."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +35,46 @@ class Evaluation:
     Attributes:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column).
         figures: The metrics by name; ``None`` where undefined.
-        per_grade: Precision, recall, F1 and support of every grade.
-        averages: ``macro`` and ``weighted`` (by support) precision, recall and F1 over the grades present.
+        intervals: Their 95 % intervals; none of a bare confusion matrix.
         undefined: Why a metric is ``None``, by its name.
         independence: The test that predictions have nothing to do with the grades; ``None`` where impossible.
         findings: What a person must look at; empty when nothing is wrong.
         ungraded: Photographs left out because their grade is not known.
-        roc: False- and true-positive rates of referable retinopathy; ``None`` where undefined.
+        graded: The photographs; ``None`` of a bare confusion matrix.
+        applied: What was fitted on other photographs and what it is worth on these, where something was.
+        subgroups: Figures of subgroups.
+        resamples: Resamples that intervals were made of.
+        seed: Of the resamples.
     """
 
     matrix: np.ndarray
     figures: dict[str, float | None]
-    per_grade: list[dict[str, float | int | None]]
-    averages: dict[str, dict[str, float | None]]
     undefined: dict[str, str]
     independence: Independence | None
     findings: list[Finding]
+    intervals: dict[str, Interval | None] = field(default_factory=dict)
     ungraded: int = 0
-    roc: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
+    graded: Graded | None = field(default=None, repr=False)
+    applied: Applied | None = None
+    subgroups: list[Subgroup] = field(default_factory=list)
+    resamples: int = 0
+    seed: int = 0
 
     @property
     def photographs(self) -> int:
         """Graded photographs."""
         return int(self.matrix.sum())
+
+    @property
+    def patients(self) -> int:
+        """Patients whom these are of, where that is known; else as many as photographs."""
+        return self.photographs if self.graded is None else len(np.unique(self.graded.patients))
+
+    @property
+    def support(self) -> list[int]:
+        """Photographs of each grade."""
+        counts: list[int] = self.matrix.sum(axis=1).tolist()
+        return counts
 
     @property
     def quadratic_weighted_kappa(self) -> float | None:
@@ -61,57 +84,95 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """The same for programs; undefined figures are ``null`` and named with a reason under ``undefined``."""
         return {
+            "schema_version": SCHEMA_VERSION,
             "photographs": self.photographs,
+            "patients": self.patients,
             "ungraded": self.ungraded,
-            **self.figures,
-            "per_grade": self.per_grade,
-            "averages": self.averages,
+            "figures": {name: measured(self.figures, self.intervals, name) for name in self.figures},
+            "support": self.support,
             "confusion_matrix": self.matrix.tolist(),
             "independence": None if self.independence is None else asdict(self.independence),
             "findings": [asdict(finding) for finding in self.findings],
             "undefined": self.undefined,
+            "bootstrap": {"level": LEVEL, "resamples": self.resamples, "seed": self.seed},
+            "fitted": None if self.applied is None else self.applied.to_json(),
+            "subgroups": [subgroup.to_json() for subgroup in self.subgroups],
         }
 
 
-def evaluate(predictions: pd.DataFrame, grades: pd.DataFrame | None = None) -> Evaluation:
+def evaluate(
+    predictions: pd.DataFrame,
+    grades: pd.DataFrame | None = None,
+    *,
+    findings: Sequence[Finding] | None = None,
+    fitted: Fitted | None = None,
+    by: Sequence[str] = (),
+    prevalence: float | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
     """Evaluates predictions.
 
     Args:
         predictions: Columns ``image_id``, ``p0`` … ``p4`` and, without ``grades``, ``grade``. The predicted grade
-            is the one of the largest probability, the lower one of two equals.
+            is the one of the largest probability, the lower one of two equals. Where ``patient_id`` is there,
+            intervals are by patients.
         grades: Columns ``image_id`` and ``grade`` of the same photographs, in any order.
+        findings: What :func:`~retinagrade.evaluation.integrity.check_predictions` found where more is known than the
+            table; by default what it finds in the table.
+        fitted: What was fitted on the predictions of other photographs.
+        by: Columns whose values make subgroups.
+        prevalence: Also give predictive values where this share of the photographs has the disease.
+        resamples: Resamples for intervals; 0 for none.
+        seed: Of the resamples.
 
     Returns:
         All figures. Photographs without a grade are counted and left out.
 
     Raises:
         JoinError: The two tables don't name the same photographs, or no grade is known at all.
+        UsageError: A column that there isn't, or that makes no subgroups.
     """
     table = predictions if grades is None else join(predictions, grades)
     photographs = graded(table)
     if not len(photographs):
         raise JoinError("no photograph has a grade to compare with: give a table of grades with --grades")
-    known, probabilities = photographs.grades, photographs.probabilities
-    undefined: dict[str, str] = {}
-    return _evaluation(
-        metrics.confusion_matrix(known, photographs.predicted),
+    matrix = metrics.confusion_matrix(photographs.grades, photographs.predicted)
+    found = figures(photographs)
+    values, undefined = dict(found.values), dict(found.undefined)
+    ends: dict[str, Interval | None] = {}
+    if resamples:
+        ends.update(intervals(photographs, NAMES, resamples=resamples, seed=seed).values)
+    if prevalence is not None:
+        _at_prevalence(values, ends, photographs, prevalence, resamples, seed)
+    drawn = {"resamples": resamples, "seed": seed}
+    return Evaluation(
+        matrix,
+        values,
         undefined,
-        macro_auc=_or_none(undefined, "macro_auc", partial(metrics.macro_auc, known, probabilities)),
-        referable_auc=_or_none(undefined, "referable_auc", partial(metrics.referable_auc, known, probabilities)),
-        mean_confidence=float(probabilities.max(axis=1).mean()),
-        ungraded=len(table) - len(photographs),
-        roc=_or_none({}, "roc", partial(metrics.referable_roc, known, probabilities)),
+        _independence(matrix, undefined),
+        check_predictions(table) if findings is None else list(findings),
+        ends,
+        len(table) - len(photographs),
+        photographs,
+        None if fitted is None else apply(fitted, photographs, prevalence=prevalence, **drawn),
+        [subgroup for column in by for subgroup in subgroups(table, column, **drawn)],
+        **drawn,
     )
 
 
 def evaluate_confusion_matrix(matrix: np.ndarray) -> Evaluation:
-    """Evaluates a bare confusion matrix; figures that need probabilities are undefined.
+    """Evaluates a bare confusion matrix; figures that need probabilities are undefined, and there are no intervals.
 
     Args:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column), at least one photograph.
     """
+    found = matrix_figures(matrix)
     reason = "needs probabilities, and there is only a confusion matrix"
-    return _evaluation(matrix, {"macro_auc": reason, "referable_auc": reason})
+    missing = [name for name in NAMES if name not in found.values]
+    undefined = {**found.undefined, **dict.fromkeys(missing, reason)}
+    values = {name: found.values.get(name) for name in NAMES}
+    return Evaluation(matrix, values, undefined, _independence(matrix, undefined), check(matrix))
 
 
 def read_confusion_matrix(path: Path) -> np.ndarray:
@@ -158,67 +219,33 @@ def read_confusion_matrix(path: Path) -> np.ndarray:
     return matrix
 
 
-def _evaluation(
-    matrix: np.ndarray,
-    undefined: dict[str, str],
-    *,
-    macro_auc: float | None = None,
-    referable_auc: float | None = None,
-    mean_confidence: float | None = None,
-    ungraded: int = 0,
-    roc: tuple[np.ndarray, np.ndarray] | None = None,
-) -> Evaluation:
-    kappa = _or_none(undefined, "quadratic_weighted_kappa", partial(metrics.quadratic_weighted_kappa, matrix))
-    figures = {
-        "accuracy": metrics.accuracy(matrix),
-        "majority_baseline": metrics.majority_baseline(matrix),
-        "chance_accuracy": metrics.chance_accuracy(matrix),
-        "quadratic_weighted_kappa": kappa,
-        "balanced_accuracy": metrics.balanced_accuracy(matrix),
-        "macro_auc": macro_auc,
-        "referable_auc": referable_auc,
-    }
-    per_grade = [_one_grade(matrix, grade, undefined) for grade in Grade]
-    return Evaluation(
-        matrix,
-        figures,
-        per_grade,
-        _averages(per_grade, undefined),
-        undefined,
-        _or_none(undefined, "independence", partial(independence, matrix)),
-        check(matrix, mean_confidence),
-        ungraded,
-        roc,
-    )
-
-
-def _one_grade(matrix: np.ndarray, grade: Grade, undefined: dict[str, str]) -> dict[str, float | int | None]:
-    shares = {
-        name: _or_none(undefined, f"grade {grade.value} {name}", partial(getattr(metrics, name), matrix, grade.value))
-        for name in SHARES
-    }
-    return {"grade": grade.value, **shares, "support": int(matrix[grade.value].sum())}
-
-
-def _averages(
-    per_grade: list[dict[str, float | int | None]], undefined: dict[str, str]
-) -> dict[str, dict[str, float | None]]:
-    present = [row for row in per_grade if row["support"]]
-    support = np.array([row["support"] for row in present], dtype=float)
-    averages: dict[str, dict[str, float | None]] = {"macro": {}, "weighted": {}}
-    for kind, weights in (("macro", np.ones(len(present))), ("weighted", support)):
-        for name in SHARES:
-            values = [row[name] for row in present]
-            missing = [str(row["grade"]) for row in present if row[name] is None]
-            if missing:
-                undefined[f"{kind} {name}"] = f"{name} of grade {', '.join(missing)} is undefined"
-            averages[kind][name] = None if missing else float(np.average(np.array(values, float), weights=weights))
-    return averages
-
-
-def _or_none(undefined: dict[str, str], name: str, metric: Callable[[], Value]) -> Value | None:
+def _independence(matrix: np.ndarray, undefined: dict[str, str]) -> Independence | None:
     try:
-        return metric()
+        return independence(matrix)
     except Undefined as reason:
-        undefined[name] = str(reason)
+        undefined["independence"] = str(reason)
         return None
+
+
+def _at_prevalence(
+    values: dict[str, float | None],
+    ends: dict[str, Interval | None],
+    photographs: Graded,
+    prevalence: float,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Adds the predictive values, at a prevalence, of both decisions of screening by the predicted grade."""
+    for task, grade in TASKS.items():
+        truths, decisions = photographs.grades >= grade, photographs.predicted >= grade
+        table = metrics.two_by_two(truths, decisions)
+        found = decision_intervals(
+            truths, decisions, photographs.patients, prevalence=prevalence, resamples=resamples, seed=seed
+        )
+        for metric in (metrics.ppv_at_prevalence, metrics.npv_at_prevalence):
+            name = f"{task}_{metric.__name__}"
+            try:
+                values[name] = metric(table, prevalence=prevalence)
+            except Undefined:
+                values[name] = None
+            ends[name] = found.values[metric.__name__]

@@ -1,10 +1,10 @@
-"""Example photographs for the report: the gravest mistakes, and one that is right of every grade."""
+"""Example photographs for the report: the gravest mistakes, the least certain, and a right one of every grade."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -16,7 +16,9 @@ from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 
-_MISTAKES: Final = 5
+MISTAKE, UNSURE, RIGHT = "the gravest mistakes", "the least certain", "right, and surest of its grade"
+"""Why a photograph is shown."""
+_SHOWN: Final = 5
 _SIDE: Final = 224
 _QUALITY: Final = 85
 
@@ -26,6 +28,7 @@ class Example:
     """One photograph with what is known and what was predicted.
 
     Attributes:
+        why: :data:`MISTAKE`, :data:`UNSURE` or :data:`RIGHT`.
         image_id: Its id.
         grade: Its grade.
         predicted: The grade that it was given.
@@ -33,6 +36,7 @@ class Example:
         jpeg: The photograph, small, as JPEG.
     """
 
+    why: str
     image_id: str
     grade: int
     predicted: int
@@ -49,8 +53,8 @@ def example_photographs(predictions: pd.DataFrame, manifest: Manifest) -> list[E
             must not wait for a picture.
 
     Returns:
-        First up to five mistakes, by the most grades and, among these, of the highest probability; then the surest
-        right one of every grade.
+        First up to five mistakes, by the most grades and, among these, of the highest probability; then up to five
+        others whose largest probability is the lowest; then the surest right one of every grade.
     """
     table = predictions[predictions["grade"].notna()].merge(manifest.table[["image_id", "path"]], on="image_id")
     probabilities = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
@@ -59,16 +63,20 @@ def example_photographs(predictions: pd.DataFrame, manifest: Manifest) -> list[E
         probability=probabilities.max(axis=1),
         off=np.abs(probabilities.argmax(axis=1) - table["grade"].to_numpy(dtype=int)),
     ).sort_values(["off", "probability", "image_id"], ascending=[False, False, True])
-    wrong = table[table["off"] > 0].head(_MISTAKES)
-    right = table[table["off"] == 0].groupby("grade").head(1).sort_values("grade")
-    chosen: list[dict[str, Any]] = pd.concat([wrong, right]).to_dict("records")  # type: ignore[assignment]
+    mistakes = table[table["off"] > 0].head(_SHOWN)
+    rest = table.drop(mistakes.index)
+    right = rest[rest["off"] == 0].groupby("grade").head(1).sort_values("grade")
+    unsure = rest.drop(right.index).sort_values(["probability", "image_id"]).head(_SHOWN)
+    chosen = pd.concat([mistakes.assign(why=MISTAKE), unsure.assign(why=UNSURE), right.assign(why=RIGHT)])
     examples = []
-    for row in chosen:
+    for row in chosen.to_dict("records"):
         try:
             jpeg = _small(manifest.file(row["path"]))
         except ImageError:
             continue
-        examples.append(Example(row["image_id"], int(row["grade"]), row["predicted"], row["probability"], jpeg))
+        examples.append(
+            Example(row["why"], row["image_id"], int(row["grade"]), row["predicted"], row["probability"], jpeg)
+        )
     return examples
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from retinagrade.evaluation.curves import TASK_NAMES, Curve, Reliability
+from retinagrade.evaluation.paired import Difference
 from retinagrade.grades import Grade
 
-_BLUE, _ORANGE, _GREY = "#20639b", "#d1603d", "#8a8f98"
+# Okabe and Ito's colours, which people with any colour vision tell apart; styles and markers differ as well.
+_BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 _LABELS: Final = [f"{grade.value} {grade.label}" for grade in Grade]
 
 
@@ -38,21 +44,162 @@ def confusion_matrix_plot(matrix: np.ndarray) -> Figure:
     return figure
 
 
-def roc_plot(roc: tuple[np.ndarray, np.ndarray], auc: float) -> Figure:
-    """The ROC curve of referable retinopathy.
+@dataclass(frozen=True)
+class Point:
+    """A point that is marked beside a ROC curve.
+
+    Attributes:
+        name: What it is.
+        sensitivity: 0 to 1.
+        specificity: 0 to 1.
+        ours: Whether it is of the predictions that are shown, and not published of others.
+    """
+
+    name: str
+    sensitivity: float
+    specificity: float
+    ours: bool = False
+
+
+PUBLISHED: Final = {
+    "referable": (
+        Point("IDx-DR (Abràmoff 2018)", 0.872, 0.907),
+        Point("EyeArt (Ipp 2021)", 0.96, 0.88),
+        Point("Gulshan 2016, high sensitivity", 0.975, 0.934),
+    ),
+    "vision_threatening": (Point("EyeArt (Ipp 2021)", 0.97, 0.90),),
+}
+"""Operating points of published systems, each on its own patients and with its own reference standard, so only for
+orientation. M. D. Abràmoff et al., npj Digital Medicine 1:39, 2018 (pivotal trial; more than mild retinopathy or
+macular oedema). E. Ipp et al., JAMA Network Open 4(11):e2134254, 2021 (likewise, and vision-threatening). V. Gulshan et
+al., JAMA 316(22):2402, 2016 (EyePACS-1, the operating point of high sensitivity)."""
+
+
+def roc_plot(curves: Mapping[str, Curve], areas: Mapping[str, str], points: Mapping[str, Sequence[Point]]) -> Figure:
+    """ROC curves of the tasks of screening, side by side, with operating points and published ones.
 
     Args:
-        roc: False- and true-positive rates (K,), ascending.
-        auc: The area under it, 0 to 1.
+        curves: False-positive against true-positive rates by task, at least one.
+        areas: The area under each curve, as it is to be printed.
+        points: Operating points by task, besides :data:`PUBLISHED`.
     """
-    figure, axes = _figure(4.4, 4.4)
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="chance")
-    axes.plot(*roc, color=_BLUE, linewidth=2, label=f"AUC {auc:.3f}")
+    figure, panels = _panels(curves)
+    for (task, curve), axes in zip(curves.items(), panels, strict=True):
+        drawn = curve.thinned()
+        axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="chance")
+        axes.plot(drawn.x, drawn.y, color=_BLUE, linewidth=2, label=f"AUC {areas[task]}")
+        for point, marker in zip([*points.get(task, ()), *PUBLISHED[task]], "oDsv^<>Pp", strict=False):
+            axes.plot(
+                1 - point.specificity,
+                point.sensitivity,
+                marker,
+                color=_ORANGE if point.ours else "black",
+                markerfacecolor=_ORANGE if point.ours else "none",
+                markersize=8 if point.ours else 6,
+                linestyle="none",
+                label=point.name,
+            )
+        axes.set(
+            xlabel="1 − specificity", ylabel="sensitivity", title=TASK_NAMES[task], xlim=(-0.01, 1), ylim=(0, 1.01)
+        )
+        axes.set_aspect("equal")
+        axes.legend(loc="lower right", frameon=False, fontsize=8)
+    return figure
+
+
+def precision_recall_plot(curves: Mapping[str, Curve], prevalence: Mapping[str, float]) -> Figure:
+    """Precision against recall of the tasks of screening, side by side.
+
+    Args:
+        curves: Recall against precision by task, at least one.
+        prevalence: Share of photographs with the disease by task: the precision of guessing.
+    """
+    figure, panels = _panels(curves)
+    for (task, curve), axes in zip(curves.items(), panels, strict=True):
+        drawn = curve.thinned()
+        share = prevalence[task]
+        axes.axhline(share, color=_GREY, linestyle=":", label=f"guessing: prevalence {share:.2f}")
+        axes.plot(drawn.x, drawn.y, color=_BLUE, linewidth=2, drawstyle="steps-pre")
+        axes.set(
+            xlabel="recall (sensitivity)",
+            ylabel="precision (positive predictive value)",
+            title=TASK_NAMES[task],
+            xlim=(0, 1.01),
+            ylim=(0, 1.01),
+        )
+        axes.set_aspect("equal")
+        axes.legend(loc="lower left", frameon=False, fontsize=8)
+    return figure
+
+
+def reliability_plot(bins: Mapping[str, Reliability]) -> Figure:
+    """The reliability diagram: how often predictions of a confidence are right.
+
+    Args:
+        bins: What to show by name, such as before and after calibration; the first in front.
+    """
+    figure = Figure(figsize=(4.6, 5.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    upper.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="as sure as right")
+    styles = zip(bins.items(), (_BLUE, _ORANGE), ("o-", "s--"), strict=False)
+    for (name, reliability), colour, style in styles:
+        upper.plot(reliability.confidence, reliability.accuracy, style, color=colour, markersize=5, label=name)
+    upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    upper.legend(loc="upper left", frameon=False, fontsize=8)
+    counts = next(iter(bins.values())).photographs
+    edges = np.linspace(0, 1, len(counts) + 1)
+    lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=_BLUE, edgecolor="white")
+    lower.set(xlabel="confidence: the largest probability", ylabel="photographs")
+    return figure
+
+
+def risk_coverage_plot(curves: Mapping[str, Curve], kept: float | None = None) -> Figure:
+    """What is left to go wrong where the least certain photographs go to a human.
+
+    Args:
+        curves: Share of photographs kept (coverage) against the share of these that is wrong, by kind of mistake.
+        kept: The share that a referral rule keeps, where there is one.
+    """
+    figure, axes = _figure(4.8, 4.0)
+    for (name, curve), colour, style in zip(curves.items(), (_BLUE, _ORANGE), ("-", "--"), strict=False):
+        drawn = curve.thinned()
+        axes.plot(drawn.x, drawn.y, style, color=colour, linewidth=2, label=name)
+    if kept is not None:
+        axes.axvline(kept, color="black", linestyle=":", label=f"referral rule keeps {kept:.0%}")
     axes.set(
-        xlabel="1 − specificity", ylabel="sensitivity", title="referable (grade ≥ 2)", xlim=(-0.01, 1), ylim=(0, 1.01)
+        xlabel="share graded by the network, the surest first", ylabel="share of these", xlim=(0, 1), ylim=(0, None)
     )
-    axes.set_aspect("equal")
-    axes.legend(loc="lower right", frameon=False)
+    axes.grid(alpha=0.2)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def grades_plot(shares: Mapping[str, Sequence[tuple[float, float, float] | None]], support: Sequence[int]) -> Figure:
+    """Bars by grade, with intervals.
+
+    Args:
+        shares: By name, for every grade a share 0 to 1 with the ends of its interval; ``None`` where undefined.
+        support: Photographs of every grade.
+    """
+    figure, axes = _figure(6.4, 3.8)
+    width = 0.8 / len(shares)
+    for place, ((name, values), colour) in enumerate(
+        zip(shares.items(), (_BLUE, _ORANGE, _GREEN, _GREY), strict=False)
+    ):
+        for grade, value in enumerate(values):
+            if value is None:
+                continue
+            share, low, high = value
+            x = grade + (place - (len(shares) - 1) / 2) * width
+            axes.bar(x, share, width * 0.92, color=colour, label=name)
+            axes.plot([x, x], [low, high], color="black", linewidth=1)
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    axes.set_xticks(range(len(Grade)), [f"{name}\n({n})" for name, n in zip(_LABELS, support, strict=True)], fontsize=8)
+    axes.set(ylim=(0, 1.02), xlabel="grade (photographs)")
+    axes.grid(axis="y", alpha=0.2)
+    axes.set_axisbelow(True)
+    figure.legend(once.values(), once.keys(), loc="outside upper center", ncols=len(once), frameon=False)
     return figure
 
 
@@ -104,11 +251,55 @@ def comparison_plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def differences_plot(first: str, differences: Mapping[str, Mapping[str, Difference]]) -> Figure:
+    """Differences of networks from the first, with intervals, by figure.
+
+    Args:
+        first: The name of the network that the others are compared with.
+        differences: By the other networks' names, and by figure.
+    """
+    names = list(next(iter(differences.values())))
+    figure = Figure(figsize=(2.4 * len(names) + 1.5, 1.3 + 0.3 * len(differences)), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for name, axes in zip(names, panels, strict=True):
+        axes.axvline(0, color=_GREY, linestyle=":")
+        for place, row in enumerate(differences.values()):
+            difference = row[name]
+            if difference.difference is None:
+                continue
+            if difference.interval is not None:
+                ends = [difference.interval.low, difference.interval.high]
+                axes.plot(ends, [place, place], color=_BLUE, linewidth=2)
+            axes.plot(difference.difference, place, "o", color=_BLUE)
+        axes.set_title(
+            name.replace("_", " ").replace("quadratic weighted kappa", "QWK").replace("auc", "AUC"), fontsize=9
+        )
+        axes.grid(axis="x", alpha=0.2)
+        axes.tick_params(labelsize=8)
+    panels[0].set_yticks(range(len(differences)), list(differences))
+    panels[0].set_ylim(len(differences) - 0.5, -0.5)
+    figure.supxlabel(f"difference from {first}", fontsize=9)
+    return figure
+
+
+def figure_svg(figure: Figure) -> bytes:
+    """A figure as SVG, the same bytes each time."""
+    stream = io.BytesIO()
+    with rc_context({"svg.hashsalt": "retinagrade"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
 def figure_png(figure: Figure) -> bytes:
     """A figure as PNG, at 120 dots an inch."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
     return stream.getvalue()
+
+
+def _panels(tasks: Mapping[str, object]) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(4.4 * len(tasks), 4.4), layout="constrained")
+    return figure, list(figure.subplots(1, len(tasks), squeeze=False)[0])
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -1,0 +1,117 @@
+"""Curves behind the pictures: ROC, precision and recall, and how often predictions of a confidence are right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.predictions import Graded
+from retinagrade.grades import REFERABLE, VISION_THREATENING, Grade
+
+TASKS: Final = {"referable": REFERABLE, "vision_threatening": VISION_THREATENING}
+"""The two decisions of screening, and the lowest grade that counts as disease in each."""
+TASK_NAMES: Final = {"referable": "referable (grade ≥ 2)", "vision_threatening": "vision-threatening (grade ≥ 3)"}
+
+_DRAWN: Final = 2000
+"""Points of a curve that a picture can show; more only make its file larger."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve.
+
+    Attributes:
+        x: Ascending (K,).
+        y: (K,).
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def thinned(self) -> Curve:
+        """At most :data:`_DRAWN` of its points, first and last among them."""
+        if len(self.x) <= _DRAWN:
+            return self
+        kept = np.unique(np.linspace(0, len(self.x) - 1, _DRAWN).astype(int))
+        return Curve(self.x[kept], self.y[kept])
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often predictions of a confidence are right, in bins of equal width.
+
+    Attributes:
+        confidence: Mean largest probability of each bin (B,); NaN where a bin is empty.
+        accuracy: Share of right grades in each bin (B,), likewise.
+        photographs: How many fall into each bin (B,).
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    photographs: np.ndarray
+
+
+def disease(photographs: Graded, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which photographs have a disease, and the probability that each was given.
+
+    Args:
+        photographs: Graded photographs.
+        task: A key of :data:`TASKS`.
+
+    Returns:
+        Truths (N,), bool, and probabilities (N,), the sum of those of the grades that count.
+
+    Raises:
+        Undefined: All photographs have it, or none has.
+    """
+    truths = photographs.grades >= TASKS[task]
+    if truths.all() or not truths.any():
+        kind = task.replace("_", "-")
+        raise Undefined(f"{'all photographs are' if truths.any() else 'no photograph is'} {kind}")
+    return truths, photographs.probabilities[:, TASKS[task] : Grade.PROLIFERATIVE + 1].sum(axis=1)
+
+
+def roc(photographs: Graded, task: str) -> Curve:
+    """The ROC curve of a task: false-positive rates against true-positive rates.
+
+    Raises:
+        Undefined: All photographs have the disease, or none has.
+    """
+    false_positive, true_positive, _ = roc_curve(*disease(photographs, task))
+    return Curve(false_positive, true_positive)
+
+
+def precision_recall(photographs: Graded, task: str) -> Curve:
+    """Recall (sensitivity) against precision (positive predictive value) of a task.
+
+    Raises:
+        Undefined: All photographs have the disease, or none has.
+    """
+    precision, recall, _ = precision_recall_curve(*disease(photographs, task))
+    return Curve(recall[::-1], precision[::-1])
+
+
+def reliability(photographs: Graded, bins: int = 15) -> Reliability:
+    """Confidence against accuracy, in the bins of the expected calibration error.
+
+    Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Args:
+        photographs: Graded photographs.
+        bins: Bins of equal width, from 0 to 1.
+
+    Returns:
+        One entry a bin.
+    """
+    confidence = photographs.probabilities.max(axis=1)
+    right = photographs.predicted == photographs.grades
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return Reliability(
+            np.bincount(place, confidence, bins) / counts, np.bincount(place, right, bins) / counts, counts
+        )
