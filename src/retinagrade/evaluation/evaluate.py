@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,8 @@ import pandas as pd
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.integrity import Finding, Independence, check, independence
+from retinagrade.evaluation.findings import Finding
+from retinagrade.evaluation.integrity import Independence, check, check_predictions, independence
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import graded, join
 from retinagrade.grades import N_GRADES, Grade
@@ -73,13 +74,17 @@ class Evaluation:
         }
 
 
-def evaluate(predictions: pd.DataFrame, grades: pd.DataFrame | None = None) -> Evaluation:
+def evaluate(
+    predictions: pd.DataFrame, grades: pd.DataFrame | None = None, findings: Sequence[Finding] | None = None
+) -> Evaluation:
     """Evaluates predictions.
 
     Args:
         predictions: Columns ``image_id``, ``p0`` … ``p4`` and, without ``grades``, ``grade``. The predicted grade
             is the one of the largest probability, the lower one of two equals.
         grades: Columns ``image_id`` and ``grade`` of the same photographs, in any order.
+        findings: What :func:`~retinagrade.evaluation.integrity.check_predictions` found where more is known than the
+            table; by default what it finds in the table.
 
     Returns:
         All figures. Photographs without a grade are counted and left out.
@@ -98,7 +103,7 @@ def evaluate(predictions: pd.DataFrame, grades: pd.DataFrame | None = None) -> E
         undefined,
         macro_auc=_or_none(undefined, "macro_auc", partial(metrics.macro_auc, known, probabilities)),
         referable_auc=_or_none(undefined, "referable_auc", partial(metrics.referable_auc, known, probabilities)),
-        mean_confidence=float(probabilities.max(axis=1).mean()),
+        findings=check_predictions(table) if findings is None else list(findings),
         ungraded=len(table) - len(photographs),
         roc=_or_none({}, "roc", partial(metrics.referable_roc, known, probabilities)),
     )
@@ -111,7 +116,7 @@ def evaluate_confusion_matrix(matrix: np.ndarray) -> Evaluation:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column), at least one photograph.
     """
     reason = "needs probabilities, and there is only a confusion matrix"
-    return _evaluation(matrix, {"macro_auc": reason, "referable_auc": reason})
+    return _evaluation(matrix, {"macro_auc": reason, "referable_auc": reason}, findings=check(matrix))
 
 
 def read_confusion_matrix(path: Path) -> np.ndarray:
@@ -164,7 +169,7 @@ def _evaluation(
     *,
     macro_auc: float | None = None,
     referable_auc: float | None = None,
-    mean_confidence: float | None = None,
+    findings: list[Finding],
     ungraded: int = 0,
     roc: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Evaluation:
@@ -186,7 +191,7 @@ def _evaluation(
         _averages(per_grade, undefined),
         undefined,
         _or_none(undefined, "independence", partial(independence, matrix)),
-        check(matrix, mean_confidence),
+        findings,
         ungraded,
         roc,
     )
