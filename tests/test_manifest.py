@@ -45,7 +45,7 @@ def test_reads_what_spreadsheets_write(tmp_path: Path) -> None:
         ("image_id,path\n/etc/a,a.jpg\n", "can't be a file name"),
         ("id,path\na,a.jpg\n", "line 1: no column 'image_id'; found 'id', 'path'"),
         ("image_id,path\n", "has no rows"),
-        ("", "not a readable CSV"),
+        ("", "the file is empty"),
         ("image_id,path\na,b,c,d\n", "not a readable CSV"),
     ],
 )

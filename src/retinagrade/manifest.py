@@ -141,7 +141,9 @@ def read_csv_text(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such file") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+    except pd.errors.EmptyDataError:
+        raise ManifestError(f"{path}: the file is empty: a table has a header line and a line a photograph") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
         raise ManifestError(f"{path}: not a readable CSV table: {error}") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes cells without a header for row names
         raise ManifestError(f"{path}: not a readable CSV table: lines have more cells than the header has columns")

@@ -68,17 +68,21 @@ def evaluate(
 def _of_predictions(path: Path, grades: Path | None) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate as evaluate_predictions
     from retinagrade.evaluation.examples import example_photographs
-    from retinagrade.evaluation.predictions import join, read_grades, read_predictions
+    from retinagrade.evaluation.integrity import check_predictions
+    from retinagrade.evaluation.predictions import join, read_grades, read_rows, tidy
     from retinagrade.evaluation.report import ReportSection
 
-    table = read_predictions(path)
+    rows = read_rows(path)
+    table = tidy(rows)
     if grades is not None:
         table = join(table, read_grades(grades))
-    evaluation = evaluate_predictions(table)
     run_folder = _run_folder(path)
     if run_folder is None:
+        evaluation = evaluate_predictions(table, findings=check_predictions(table, rows=rows))
         return ReportSection(path.stem, evaluation, f"Predictions in {path}.")
 
+    from retinagrade.evaluation.leaks import split_changed
+    from retinagrade.files import sha256
     from retinagrade.manifest import Manifest
     from retinagrade.training.run import Run
 
@@ -86,9 +90,18 @@ def _of_predictions(path: Path, grades: Path | None) -> ReportSection:
     record = run.record()
     prepared = Path(record["data"]["prepared"])
     manifest_file = prepared / "manifest.csv"
+    split_file = run.manifest_file if record["data"].get("own_split") else manifest_file
+    known = split_file.is_file() and sha256(split_file) == record["data"]["manifest_sha256"]
+    trained_on = Manifest.read(split_file) if known else None
+    fitted_on = {}
+    if trained_on is not None and run.output_file.is_file():
+        fitted_on["The cut points between grades"] = trained_on.graded().split("val").table
+    findings = check_predictions(table, rows=rows, trained_on=trained_on, fitted_on=fitted_on)
+    if split_file.is_file() and not known:
+        findings.append(split_changed(str(run_folder), str(split_file)))
     return ReportSection(
         record["experiment"],
-        evaluation,
+        evaluate_predictions(table, findings=findings),
         f"Run {run_folder}, photographs of {prepared}, split {path.stem}.",
         run.history(),
         example_photographs(table, Manifest.read(manifest_file)) if manifest_file.is_file() else [],

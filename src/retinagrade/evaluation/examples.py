@@ -12,6 +12,7 @@ import pandas as pd
 import simplejpeg
 
 from retinagrade.errors import ImageError
+from retinagrade.evaluation.predictions import COLUMNS
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -56,7 +57,8 @@ def example_photographs(predictions: pd.DataFrame, manifest: Manifest) -> list[E
         First up to five mistakes, by the most grades and, among these, of the highest probability; then up to five
         others whose largest probability is the lowest; then the surest right one of every grade.
     """
-    table = predictions[predictions["grade"].notna()].merge(manifest.table[["image_id", "path"]], on="image_id")
+    table = predictions.loc[predictions["grade"].notna(), list(COLUMNS)]
+    table = table.merge(manifest.table[["image_id", "path"]], on="image_id")
     probabilities = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     table = table.assign(
         predicted=probabilities.argmax(axis=1),

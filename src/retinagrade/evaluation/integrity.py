@@ -6,13 +6,28 @@ here say so, in plain words, of anyone's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from scipy.stats import chi2, chi2_contingency, ncx2, random_table
 
-from retinagrade.evaluation.metrics import Undefined, accuracy, chance_accuracy, quadratic_weighted_kappa
+from retinagrade.evaluation.alignment import Realignment, find_realignment
+from retinagrade.evaluation.findings import Finding, first_few
+from retinagrade.evaluation.leaks import check_fitted, check_leaks
+from retinagrade.evaluation.metrics import (
+    Undefined,
+    accuracy,
+    chance_accuracy,
+    confusion_matrix,
+    majority_baseline,
+    quadratic_weighted_kappa,
+)
+from retinagrade.evaluation.predictions import COLUMNS, LINE, graded, sums_off
+from retinagrade.grades import REFERABLE
+from retinagrade.manifest import Manifest
 
 ALPHA: Final = 0.01
 """p-value from which independence is not rejected: chance predictions slip through once in a hundred times."""
@@ -21,6 +36,15 @@ HARDLY_ANY: Final = 0.05
 USEFUL: Final = 0.2
 """Cramér's V that a test must be able to see, with a power of :data:`POWER`, before its silence means something."""
 POWER: Final = 0.9
+FEWEST: Final = 10
+"""Referable photographs, and such that are not, below which a sensitivity or a specificity says nothing.
+
+If all n are right, the 95 % interval of the share (E. B. Wilson, Journal of the American Statistical Association 22,
+1927) still reaches down to n / (n + 1.96²): 0.72 where n is 10, so that not even a faultless result could show that a
+bar such as 0.85 is reached, nor that two networks differ. That needs 22. From 10 on the intervals beside the figures
+say enough; below, they are next to the whole range.
+"""
+_Z = 1.96
 _SMALLEST_EXPECTED = 5
 _TABLES = 9_999
 _VARIED = 0.8
@@ -50,19 +74,6 @@ class Independence:
     cramers_v: float
     power: float
     method: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that a person must look at before believing the figures.
-
-    Attributes:
-        code: A short name for programs.
-        message: What is wrong and what to do, in plain words.
-    """
-
-    code: str
-    message: str
 
 
 def independence(matrix: np.ndarray) -> Independence:
@@ -98,8 +109,83 @@ def independence(matrix: np.ndarray) -> Independence:
     )
 
 
+def check_predictions(
+    table: pd.DataFrame,
+    *,
+    rows: pd.DataFrame | None = None,
+    trained_on: Manifest | None = None,
+    fitted_on: Mapping[str, pd.DataFrame] | None = None,
+) -> list[Finding]:
+    """Every check that a table of predictions allows, with whatever else is known of it.
+
+    Args:
+        table: Columns ``image_id`` (unique), ``p0`` … ``p4``, ``grade``; where known the line of each row and further
+            names, as :func:`~retinagrade.evaluation.predictions.read_predictions` keeps them, for the orders that are
+            tried.
+        rows: The rows of its file, as :func:`~retinagrade.evaluation.predictions.read_rows` returns them.
+        trained_on: The manifest, with its split, that the network was trained on.
+        fitted_on: What was fitted after training, in the plural (``The thresholds``), and on which photographs, with
+            ``image_id`` and, where known, ``patient_id``.
+
+    Returns:
+        Findings, the gravest first; empty when nothing is wrong, or no grade is known.
+    """
+    photographs = graded(table)
+    if not len(photographs):
+        return []
+    matrix = confusion_matrix(photographs.grades, photographs.predicted)
+    findings = check(matrix, float(photographs.probabilities.max(axis=1).mean()))
+    if not {"one-grade", "one-prediction", "class-order"} & {finding.code for finding in findings}:
+        realignment = find_realignment(table)
+        findings = _say_shuffled(findings) if realignment is None else [_misaligned(realignment)]
+    if trained_on is not None:
+        findings += check_leaks(table, trained_on)
+    for what, photographs_of_it in (fitted_on or {}).items():
+        findings += check_fitted(table, photographs_of_it, what)
+    return findings + ([] if rows is None else check_rows(rows))
+
+
+def check_rows(rows: pd.DataFrame) -> list[Finding]:
+    """Looks for what :func:`~retinagrade.evaluation.predictions.tidy` has to put right before there are figures.
+
+    Args:
+        rows: The rows of a file, as :func:`~retinagrade.evaluation.predictions.read_rows` returns them.
+
+    Returns:
+        Up to one finding each of probabilities that don't sum to 1 and of repeated ids.
+    """
+    findings = []
+    off = sums_off(rows)
+    if len(off):
+        worst = (off - 1).abs().to_numpy().argmax()
+        line = rows.loc[off.index, LINE].iloc[worst]
+        findings.append(
+            Finding(
+                "sums",
+                f"The probabilities of {len(off)} of {len(rows)} rows don't sum to 1; line {line} is furthest off with "
+                f"{off.iloc[worst]:.3f}. The figures are of probabilities divided by their sum. Check what wrote them: "
+                "five outputs that don't sum to 1 may mean something else than the grades' probabilities.",
+            )
+        )
+    repeated = rows["image_id"][rows["image_id"].duplicated()].unique()
+    if len(repeated):
+        several = rows[rows["image_id"].isin(repeated)].drop_duplicates(list(COLUMNS))
+        contradicting = several["image_id"][several["image_id"].duplicated()].unique()
+        message = (
+            f"{len(repeated)} photographs stand in the table more than once ({first_few(repeated)}), and count once "
+            "here. "
+        )
+        if len(contradicting):
+            message += (
+                f"The rows of {len(contradicting)} of them contradict each other ({first_few(contradicting)}): the "
+                "first row of each is kept. "
+            )
+        findings.append(Finding("repeated", message + "Remove the repeated rows."))
+    return findings
+
+
 def check(matrix: np.ndarray, mean_confidence: float | None = None) -> list[Finding]:
-    """Looks for signs that figures don't mean what they seem to.
+    """Looks for signs that figures don't mean what they seem to, in a confusion matrix alone.
 
     Args:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column), at least one photograph.
@@ -108,13 +194,21 @@ def check(matrix: np.ndarray, mean_confidence: float | None = None) -> list[Find
     Returns:
         Findings, the gravest first; empty when nothing is wrong.
     """
+    return _of_pairing(matrix, mean_confidence) or _few_cases(matrix)
+
+
+def _of_pairing(matrix: np.ndarray, mean_confidence: float | None) -> list[Finding]:
     grades, given = np.flatnonzero(matrix.sum(axis=1)), np.flatnonzero(matrix.sum(axis=0))
     if len(grades) == 1:
+        which = (
+            f"The only photograph has grade {grades[0]}"
+            if matrix.sum() == 1
+            else f"All photographs have grade {grades[0]}"
+        )
         return [
             Finding(
                 "one-grade",
-                f"All photographs have grade {grades[0]}: nothing can be said about telling grades apart. Evaluate "
-                "photographs of several grades.",
+                f"{which}: nothing can be said about telling grades apart. Evaluate photographs of several grades.",
             )
         ]
     if len(given) == 1:
@@ -142,8 +236,9 @@ def check(matrix: np.ndarray, mean_confidence: float | None = None) -> list[Find
 
 def _like_chance(matrix: np.ndarray, test: Independence, mean_confidence: float | None) -> list[Finding]:
     figures = (
-        f"accuracy {accuracy(matrix):.3f} where independent predictions would have {chance_accuracy(matrix):.3f}, "
-        f"QWK {quadratic_weighted_kappa(matrix):+.3f}, independence p = {test.p_value:.2f}"
+        f"accuracy {accuracy(matrix):.3f} where independent predictions would have {chance_accuracy(matrix):.3f} and "
+        f"the most frequent grade alone {majority_baseline(matrix):.3f}, QWK {quadratic_weighted_kappa(matrix):+.3f}, "
+        f"independence p = {test.p_value:.2f}"
     )
     if test.power < POWER:
         return [
@@ -170,6 +265,44 @@ def _like_chance(matrix: np.ndarray, test: Independence, mean_confidence: float 
             )
         )
     return findings
+
+
+def _misaligned(found: Realignment) -> Finding:
+    return Finding(
+        "misaligned",
+        f"Predictions {found.looks}: QWK {found.before:.2f} as paired, {found.after:.2f} {found.remedy}. They stand "
+        "beside the wrong photographs. Let the program that predicts write the image_id beside each prediction, and "
+        "join by it.",
+    )
+
+
+def _say_shuffled(findings: list[Finding]) -> list[Finding]:
+    """Adds to a misalignment that no simple order explains what is left as its cause."""
+    said = " No shift, reversal or order of names that was tried puts them right: they were probably shuffled."
+    return [replace(one, message=one.message + said * (one.code == "misaligned")) for one in findings]
+
+
+def _few_cases(matrix: np.ndarray) -> list[Finding]:
+    by_grade = matrix.sum(axis=1)
+    referable, other = int(by_grade[REFERABLE:].sum()), int(by_grade[:REFERABLE].sum())
+    few = [
+        f"{count} {name} photograph{'' if count == 1 else 's'}: if all of them were right, the 95 % interval of the "
+        f"{figure} would still reach from {100 * count / (count + _Z**2):.0f} to 100 %"
+        for count, name, figure in (
+            (referable, "referable", "sensitivity"),
+            (other, "not referable", "specificity"),
+        )
+        if count < FEWEST
+    ]
+    if not few:
+        return []
+    return [
+        Finding(
+            "few-cases",
+            f"Too few photographs to judge by: only {'; only '.join(few)}. Evaluate at least {FEWEST} photographs of "
+            "either kind, and a hundred or more to compare networks.",
+        )
+    ]
 
 
 def _wrong_order(matrix: np.ndarray) -> list[Finding]:

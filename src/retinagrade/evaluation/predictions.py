@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,10 @@ from retinagrade.manifest import read_csv_text
 COLUMNS: Final = ("image_id", *PROBABILITY_COLUMNS, "grade")
 SUM_TOLERANCE: Final = 0.01
 """How far probabilities may be from a sum of 1: what rounding to two decimals costs, and less than any mistake."""
+LINE: Final = "line"
+"""Column of the line (int64, from 2) that a row has in its file, for the checks of order; nothing is joined by it."""
+GRADES_LINE: Final = "grades_line"
+"""The same of the table that the grades come from."""
 _SHOWN = 10
 
 
@@ -69,17 +73,18 @@ def graded(table: pd.DataFrame) -> Graded:
     )
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Reads and validates a predictions CSV.
+def read_rows(path: Path) -> pd.DataFrame:
+    """Reads a predictions CSV as it stands: an id may be repeated, and probabilities may not sum to 1.
 
     Args:
-        path: Columns ``image_id``, ``p0`` … ``p4``, and ``grade`` where known. Further columns are left out.
+        path: Columns ``image_id``, ``p0`` … ``p4``, and ``grade`` where known.
 
     Returns:
-        Columns :data:`COLUMNS`: text, float64 in 0 to 1, nullable integer; sorted by ``image_id``.
+        Columns :data:`COLUMNS` (text, float64 in 0 to 1, nullable integer), :data:`LINE`, and the file's further
+        columns as text; in the order of the file. A further column that is called like one of ours is left out.
 
     Raises:
-        ManifestError: Unreadable, a column is missing, or cells are wrong (named by line and column).
+        ManifestError: Unreadable, empty, a column is missing, or cells are wrong (named by line and column).
     """
     table = read_csv_text(path)
     missing = [column for column in COLUMNS[:-1] if column not in table.columns]
@@ -96,12 +101,53 @@ def read_predictions(path: Path) -> pd.DataFrame:
         clean[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
         for row in clean.index[~clean[column].between(0, 1)]:
             problems.append((row, column, f"{table[column][row]!r} is not a probability from 0 to 1"))
-    sums = clean[list(PROBABILITY_COLUMNS)].sum(axis=1, skipna=False)
-    for row in clean.index[(sums - 1).abs() > SUM_TOLERANCE]:
-        problems.append((row, "p0 … p4", f"sum to {sums[row]:.3f}, not 1"))
+    for row in clean.index[_sums(clean) == 0]:
+        problems.append((row, "p0 … p4", "are all 0"))
     clean["grade"] = _grades(table, problems)
-    _refuse(problems, f"{path} is not a valid predictions table")
-    return clean.sort_values("image_id", ignore_index=True)
+    _refuse(problems, f"{path} is not a valid predictions table", _scale_hint(clean))
+    clean[LINE] = np.arange(len(clean)) + 2
+    return clean.join(_further(table, clean.columns))
+
+
+def tidy(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every photograph once, with probabilities that sum to 1.
+
+    Of rows with the same id the first one counts. Probabilities whose sum is further from 1 than
+    :data:`SUM_TOLERANCE` are divided by it. Nothing of this is silent where :func:`check_rows` is asked.
+
+    Args:
+        rows: As :func:`read_rows` returns them.
+
+    Returns:
+        The same columns, sorted by ``image_id``.
+    """
+    table = rows.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
+    columns = list(PROBABILITY_COLUMNS)
+    off = sums_off(table)
+    table.loc[off.index, columns] = table.loc[off.index, columns].div(off, axis=0)
+    return table
+
+
+def sums_off(rows: pd.DataFrame) -> pd.Series:
+    """The sums of probabilities that are further from 1 than :data:`SUM_TOLERANCE`, by the index of their rows."""
+    sums = _sums(rows)
+    return sums[(sums - 1).abs() > SUM_TOLERANCE]
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Reads a predictions CSV: :func:`read_rows`, made :func:`tidy`.
+
+    Args:
+        path: Columns ``image_id``, ``p0`` … ``p4``, and ``grade`` where known. Further columns are kept as text.
+
+    Returns:
+        Columns :data:`COLUMNS` (text, float64 in 0 to 1, nullable integer), :data:`LINE`, and the further ones;
+        sorted by ``image_id``, which is unique.
+
+    Raises:
+        ManifestError: As for :func:`read_rows`.
+    """
+    return tidy(read_rows(path))
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
@@ -119,10 +165,11 @@ def read_grades(path: Path) -> pd.DataFrame:
     """Reads the grades of photographs from a CSV, such as a manifest.
 
     Args:
-        path: Columns ``image_id`` and ``grade``; others are left out. A grade may be missing.
+        path: Columns ``image_id`` and ``grade``; others are kept as text. A grade may be missing.
 
     Returns:
-        Columns ``image_id`` (text) and ``grade`` (nullable integer).
+        Columns ``image_id`` (text), ``grade`` (nullable integer), :data:`GRADES_LINE`, and the further ones, in the
+        order of the file.
 
     Raises:
         ManifestError: Unreadable, a column is missing, or cells are wrong (named by line and column).
@@ -135,8 +182,11 @@ def read_grades(path: Path) -> pd.DataFrame:
         )
     problems: list[tuple[int, str, str]] = []
     clean = _ids(table, problems).assign(grade=_grades(table, problems))
+    ids = clean["image_id"]
+    problems += [(row, "image_id", f"{ids[row]!r} is repeated") for row in ids.index[ids.duplicated() & (ids != "")]]
     _refuse(problems, f"{path} is not a valid table of grades")
-    return clean
+    clean[GRADES_LINE] = np.arange(len(clean)) + 2
+    return clean.join(_further(table, {*COLUMNS, LINE, GRADES_LINE}))
 
 
 def join(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +194,8 @@ def join(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         predictions: As :func:`read_predictions` returns them; a grade that they carry is replaced.
-        grades: Columns ``image_id`` and ``grade``, in any order of rows.
+        grades: Columns ``image_id`` and ``grade``, in any order of rows. Further columns that the predictions don't
+            have come along.
 
     Returns:
         The predictions with the grades, sorted by ``image_id``.
@@ -164,24 +215,45 @@ def join(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
         problems.append(f"grades without a prediction ({_some(theirs - ours)})")
     if problems:
         raise JoinError(f"{'; '.join(problems)}: give the same photographs in both tables, no more and no fewer")
-    joined = predictions.drop(columns="grade", errors="ignore").merge(
-        grades[["image_id", "grade"]], on="image_id", validate="1:1"
-    )
+    kept = predictions.drop(columns="grade", errors="ignore")
+    brought = ["image_id", *(column for column in grades.columns if column not in kept)]
+    joined = kept.merge(grades[brought], on="image_id", validate="1:1")
     return joined.sort_values("image_id", ignore_index=True)
 
 
 def _ids(table: pd.DataFrame, problems: list[tuple[int, str, str]]) -> pd.DataFrame:
     ids = table["image_id"].str.strip()
     problems += [(row, "image_id", "is empty") for row in ids.index[ids == ""]]
-    problems += [(row, "image_id", f"{ids[row]!r} is repeated") for row in ids.index[ids.duplicated() & (ids != "")]]
     return pd.DataFrame({"image_id": ids})
 
 
-def _refuse(problems: list[tuple[int, str, str]], what: str) -> None:
+def _further(table: pd.DataFrame, ours: Container[str]) -> pd.DataFrame:
+    """The columns of a table of text that are not ours; empty cells are missing."""
+    further = {column: table[column].astype("string").str.strip() for column in table.columns if column not in ours}
+    stripped = pd.DataFrame(further, index=table.index)
+    return stripped.replace("", pd.NA)
+
+
+def _sums(table: pd.DataFrame) -> pd.Series:
+    return table[list(PROBABILITY_COLUMNS)].sum(axis=1, skipna=False)
+
+
+def _scale_hint(clean: pd.DataFrame) -> str:
+    """What numbers that are no probabilities may be instead."""
+    numbers = clean[list(PROBABILITY_COLUMNS)]
+    outside = ((numbers < 0) | (numbers > 1)).any(axis=1)
+    if outside.mean() < 0.5:
+        return ""
+    if (numbers >= 0).all(axis=None) and (_sums(clean) - 100).abs().median() < 100 * SUM_TOLERANCE:
+        return "They look like percentages: divide them by 100"
+    return "They look like raw outputs of a network (logits): apply softmax first"
+
+
+def _refuse(problems: list[tuple[int, str, str]], what: str, hint: str = "") -> None:
     if problems:
         shown = [f"line {row + 2}, column {column}: {problem}" for row, column, problem in sorted(problems)]
         more = [f"… and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
-        raise ManifestError("\n  ".join([f"{what}:", *shown[:_SHOWN], *more]))
+        raise ManifestError("\n  ".join([f"{what}:", *shown[:_SHOWN], *more, *([hint] if hint else [])]))
 
 
 def _grades(table: pd.DataFrame, problems: list[tuple[int, str, str]]) -> pd.Series:
