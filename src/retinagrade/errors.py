@@ -29,3 +29,7 @@ class JoinError(RetinagradeError):
 
 class ExperimentError(RetinagradeError):
     """An experiment or run can't be used: an unknown key, a value out of range, another run's folder."""
+
+
+class CalibrationError(RetinagradeError):
+    """A file of what was fitted on validation predictions is unreadable, or of a version that is not known."""

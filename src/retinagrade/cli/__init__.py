@@ -9,11 +9,11 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from retinagrade.cli import data, demo, evaluation, info, training
+from retinagrade.cli import calibration, data, demo, evaluation, info, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
-    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2", "openpyxl"),
+    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2", "openpyxl", "crepes"),
     "train": (
         "torch",
         "torchvision",
@@ -40,6 +40,7 @@ app = typer.Typer(
 data.register(app)
 training.register(app)
 evaluation.register(app)
+calibration.register(app)
 demo.register(app)
 info.register(app)
 

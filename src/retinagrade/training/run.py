@@ -57,6 +57,11 @@ class Run:
         """Cut points of a regression, fitted after training; other outputs have none."""
         return self.folder / "output.json"
 
+    @property
+    def calibration_file(self) -> Path:
+        """What `calibrate` fitted on the validation predictions."""
+        return self.folder / "calibration.json"
+
     def predictions_file(self, split: str) -> Path:
         """Predictions of one split."""
         return self.folder / "predictions" / f"{split}.csv"

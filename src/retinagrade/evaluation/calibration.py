@@ -1,0 +1,221 @@
+"""Calibration: makes a probability of 0.8 mean that eight in ten such photographs have the grade.
+
+Fitted on validation photographs. One number (temperature) can hardly be fitted to their noise; isotonic curves can, and
+need some thousand photographs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.isotonic import IsotonicRegression
+
+from retinagrade.evaluation.cross_validation import out_of_fold
+from retinagrade.evaluation.predictions import Graded
+from retinagrade.grades import N_GRADES
+
+Method = Literal["temperature", "isotonic", "none"]
+
+LEAST: Final = 1e-12
+"""What a probability of 0 counts as: tables are rounded, and a logarithm of 0 would outweigh all other photographs."""
+TEMPERATURE_RANGE: Final = (0.05, 20.0)
+"""Where the temperature is sought. Predictions that are all right would drive it to 0, and those that have nothing to
+do with the grades to infinity."""
+BINS: Final = 15
+"""Of the expected calibration error, as in Guo et al. 2017."""
+
+_Settings = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Temperature(BaseModel):
+    """``p_k`` becomes proportional to ``p_k ** (1 / temperature)``: above 1 less sure, below 1 more.
+
+    Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
+    """
+
+    model_config = _Settings
+
+    temperature: float = Field(ge=TEMPERATURE_RANGE[0], le=TEMPERATURE_RANGE[1])
+
+
+class Curve(BaseModel):
+    """A curve through knots, straight between them and level beyond them.
+
+    Attributes:
+        raw: Probabilities as predicted, increasing.
+        calibrated: What becomes of them, never decreasing.
+    """
+
+    model_config = _Settings
+
+    raw: tuple[float, ...] = Field(min_length=1)
+    calibrated: tuple[float, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _a_monotone_curve(self) -> Self:
+        if len(self.raw) != len(self.calibrated):
+            raise ValueError(f"{len(self.raw)} raw and {len(self.calibrated)} calibrated probabilities")
+        if any(left >= right for left, right in pairwise(self.raw)):
+            raise ValueError("raw must increase")
+        if any(left > right for left, right in pairwise((0.0, *self.calibrated, 1.0))):
+            raise ValueError("calibrated must not decrease, and be from 0 to 1")
+        return self
+
+
+class Isotonic(BaseModel):
+    """One monotone curve for each of the probabilities of grade 1, 2, 3, 4 or worse.
+
+    Attributes:
+        curves: The curves, of grade 1 or worse first.
+        photographs: How many they were fitted on.
+    """
+
+    model_config = _Settings
+
+    curves: tuple[Curve, Curve, Curve, Curve]
+    photographs: PositiveInt
+
+
+class CalibrationFigures(BaseModel):
+    """How well probabilities fit the grades; lower is better.
+
+    Attributes:
+        log_loss: Mean of ``-log`` of the probability of the right grade; 0 counts as :data:`LEAST`.
+        calibration_error: Expected calibration error of the most probable grade, in :data:`BINS` bins of equal width.
+    """
+
+    model_config = _Settings
+
+    log_loss: NonNegativeFloat
+    calibration_error: NonNegativeFloat
+
+
+def fit_temperature(graded: Graded) -> Temperature:
+    """Fits a temperature by maximum likelihood.
+
+    Args:
+        graded: Validation photographs, at least one.
+
+    Returns:
+        The temperature, within :data:`TEMPERATURE_RANGE`; 1 where no other is better.
+    """
+    logits, rows = _logits(graded.probabilities), np.arange(len(graded))
+
+    def loss(log_temperature: float) -> float:
+        return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[rows, graded.grades].mean())
+
+    # The loss is convex in 1 / temperature, so it has one minimum, on this scale too.
+    low, high = np.log(TEMPERATURE_RANGE)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x
+    best = min((0.0, float(found), float(low), float(high)), key=loss)
+    return Temperature(temperature=float(np.clip(np.exp(best), *TEMPERATURE_RANGE)))
+
+
+def fit_isotonic(graded: Graded) -> Isotonic:
+    """Fits one monotone curve to each of the probabilities of grade 1, 2, 3, 4 or worse.
+
+    Why not one curve for each single grade: the middle grades' probability says nothing about the side on which a
+    photograph lies, dividing by the sum uncalibrates all of them, and it is "grade 2 or worse" that people act upon.
+
+    Source of the curves: B. Zadrozny and C. Elkan, "Transforming classifier scores into accurate multiclass probability
+    estimates", KDD 2002.
+
+    Args:
+        graded: Validation photographs, at least one. Grades may be absent.
+    """
+    curves = []
+    for grade in range(1, N_GRADES):
+        fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
+            graded.probabilities[:, grade:].sum(axis=1), graded.grades >= grade
+        )
+        curves.append({"raw": fitted.X_thresholds_.tolist(), "calibrated": fitted.y_thresholds_.tolist()})
+    return Isotonic.model_validate({"curves": curves, "photographs": len(graded)})
+
+
+def calibrate(calibration: Temperature | Isotonic | None, probabilities: np.ndarray) -> np.ndarray:
+    """Applies a calibration.
+
+    The four isotonic curves are fitted apart from each other, so that "grade 3 or worse" can come out above "grade 2 or
+    worse". Sorting the four never takes them further from the truth (V. Chernozhukov et al., "Improving point and
+    interval estimators of monotone functions by rearrangement", Biometrika 96(3), 2009). Then they are mixed as if one
+    photograph more had been seen, of each grade in equal parts: a step of the curve says "never" after ten photographs.
+
+    Args:
+        calibration: The calibration; ``None`` only divides by the sum.
+        probabilities: Probabilities (N, 5) as predicted.
+
+    Returns:
+        Probabilities (N, 5), float64, of sum 1.
+
+    Example:
+        >>> calibrate(Temperature(temperature=2), np.array([[0.64, 0.36, 0, 0, 0]])).round(3)[0, :2].tolist()
+        [0.571, 0.429]
+    """
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    if calibration is None:
+        return probabilities
+    if isinstance(calibration, Temperature):
+        scaled: np.ndarray = softmax(_logits(probabilities) / calibration.temperature, axis=1)
+        return scaled
+    or_worse = np.ones((len(probabilities), N_GRADES + 1))
+    or_worse[:, N_GRADES] = 0
+    for grade, curve in enumerate(calibration.curves, start=1):
+        or_worse[:, grade] = np.interp(probabilities[:, grade:].sum(axis=1), curve.raw, curve.calibrated)
+    or_worse[:, 1:N_GRADES] = -np.sort(-or_worse[:, 1:N_GRADES], axis=1)
+    seen = calibration.photographs
+    mixed: np.ndarray = (-np.diff(or_worse, axis=1) * seen + 1 / N_GRADES) / (seen + 1)
+    return mixed
+
+
+def fit_calibration(graded: Graded, method: Method) -> Temperature | Isotonic | None:
+    """Fits the calibration of that name on photographs; that of ``none`` is ``None``."""
+    if method == "temperature":
+        return fit_temperature(graded)
+    return fit_isotonic(graded) if method == "isotonic" else None
+
+
+def cross_validated(graded: Graded, method: Method) -> CalibrationFigures:
+    """How good a method is on photographs that it has not seen.
+
+    On the photographs that it was fitted on, isotonic calibration is always the best, which proves nothing.
+
+    Args:
+        graded: Validation photographs.
+        method: What to fit.
+
+    Raises:
+        Undefined: All photographs are of one patient.
+    """
+
+    def apply(part: Graded, probabilities: np.ndarray) -> np.ndarray:
+        return calibrate(fit_calibration(part, method), probabilities)
+
+    return calibration_figures(replace(graded, probabilities=out_of_fold(graded, apply)))
+
+
+def calibration_figures(graded: Graded) -> CalibrationFigures:
+    """Log loss and expected calibration error.
+
+    Source of the latter: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Args:
+        graded: Photographs, at least one.
+    """
+    right = np.maximum(graded.probabilities[np.arange(len(graded)), graded.grades], LEAST)
+    confidence = graded.probabilities.max(axis=1)
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, (graded.predicted == graded.grades) - confidence, BINS)
+    return CalibrationFigures(
+        log_loss=max(0.0, -float(np.log(right).mean())), calibration_error=float(np.abs(gaps).sum() / len(graded))
+    )
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    logits: np.ndarray = np.log(np.maximum(probabilities, LEAST))
+    return logits
