@@ -51,6 +51,10 @@ class Graded:
         predicted: np.ndarray = self.probabilities.argmax(axis=1)
         return predicted
 
+    def rows(self, which: np.ndarray) -> Graded:
+        """Some of the photographs, by a mask (N,) or by indices (M,), in that order; patients keep their numbers."""
+        return Graded(self.image_ids[which], self.grades[which], self.probabilities[which], self.patients[which])
+
 
 def graded(table: pd.DataFrame) -> Graded:
     """The graded photographs of a table of predictions.
