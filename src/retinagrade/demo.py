@@ -89,7 +89,7 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
             run.history(),
             example_photographs(predictions, manifest),
         )
-        write_evaluation(run.folder / "evaluation" / "test", section, [predictions_file])
+        write_evaluation(run.folder / "evaluation" / "test", section)
         sections.append(section)
     report = out / "report.html"
     write_text(report, render_report("retinagrade demo: made-up photographs", sections))

@@ -13,7 +13,7 @@ from retinagrade.cli import calibration, data, demo, evaluation, info, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
-    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2", "openpyxl", "crepes"),
+    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2", "openpyxl", "crepes", "threadpoolctl"),
     "train": (
         "torch",
         "torchvision",

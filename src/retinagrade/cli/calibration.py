@@ -184,7 +184,7 @@ def _others(fitted: Fitted) -> Table:
             table.add_row(
                 name.format(referral.target),
                 f"confidence below {referral.confidence:.3f}",
-                f"{referral.referred:.0%} seen; of the others {referral.error:.0%} wrong, {referral.far_off:.0%} by ≥ 2",
+                f"{referral.referred:.0%} seen; others {referral.error:.0%} wrong, {referral.far_off:.0%} by ≥ 2",
             )
     return table
 

@@ -1,4 +1,4 @@
-"""``retinagrade evaluate``."""
+"""``retinagrade evaluate`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
     from retinagrade.evaluation.report import ReportSection
+    from retinagrade.training.known import Known
 
 
 def register(app: typer.Typer) -> None:
     """Adds this module's commands."""
     app.command("evaluate")(evaluate)
+    app.command("compare")(compare)
+
+
+Resamples = Annotated[int, typer.Option(min=200, help="Resamples of patients that intervals are made of.")]
 
 
 def evaluate(
@@ -24,106 +29,173 @@ def evaluate(
         Path | None, typer.Argument(help="A table with image_id, p0 … p4 and, where known, grade.")
     ] = None,
     grades: Annotated[
-        Path | None, typer.Option(help="A table with image_id and grade of the same photographs.")
+        Path | None,
+        typer.Option(help="A table with image_id and grade of the same photographs; patient_id makes intervals right."),
     ] = None,
     confusion_matrix: Annotated[
         Path | None,
         typer.Option(help="Instead of predictions: a CSV of 5 × 5 counts, rows by grade, columns by predicted grade."),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="What `calibrate` fitted on other photographs. [default: RUN/calibration.json]"),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Also evaluate subgroups by this column of the tables or the run's manifest; repeatable."),
+    ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(help="Also give predictive values where this share of the photographs has the disease."),
+    ] = None,
+    resamples: Resamples = 2000,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, evaluation.json and pictures. [default: RUN/evaluation/SPLIT]"),
+        typer.Option(help="Folder for report.html, metrics.json and pictures. [default: RUN/evaluation/SPLIT]"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure predictions, and check that the figures can be believed; exit 1 if they can't."""
     if (predictions is None) == (confusion_matrix is None):
         raise UsageError("evaluate wants a table of predictions, or --confusion-matrix FILE.csv, and not both")
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise UsageError(f"--prevalence {prevalence:g}: write a share between 0 and 1, such as 0.1")
     if predictions is not None:
-        section = _of_predictions(predictions, grades)
+        section = _of_predictions(predictions, grades, calibration, by or [], prevalence, resamples)
         out = out or _place_in_run(predictions)
     else:
         assert confusion_matrix is not None
-        if grades is not None:
-            raise UsageError("a confusion matrix holds the grades already: leave --grades out")
+        if grades is not None or calibration is not None or by or prevalence is not None:
+            raise UsageError("a confusion matrix is all there is: leave --grades, --calibration, --by and --prevalence")
         section = _of_matrix(confusion_matrix)
-    source = predictions or confusion_matrix
-    assert source is not None
     if json:
         print_json(section.evaluation.to_json())
     else:
-        from retinagrade.evaluation.tables import evaluation_tables
+        from retinagrade.evaluation.tables import on_terminal
 
-        console().print(evaluation_tables(section.evaluation))
+        console().print(on_terminal(section.evaluation))
     if out is not None:
         from retinagrade.evaluation.report import write_evaluation
 
-        report = write_evaluation(out, section, [source, *([grades] if grades else [])])
+        report = write_evaluation(out, section)
         if not json:
             console().print(f"wrote {report}", highlight=False)
     if section.evaluation.findings:
         raise typer.Exit(ATTENTION)
 
 
-def _of_predictions(path: Path, grades: Path | None) -> ReportSection:
+def compare(
+    networks: Annotated[
+        list[Path], typer.Argument(help="Runs, or tables of predictions; the others are compared with the first.")
+    ],
+    split: Annotated[str, typer.Option(help="Which predictions of the runs: RUN/predictions/SPLIT.csv.")] = "val",
+    grades: Annotated[
+        Path | None, typer.Option(help="A table with image_id and grade of the same photographs, for all of them.")
+    ] = None,
+    resamples: Resamples = 2000,
+    out: Annotated[Path | None, typer.Option(help="Folder for comparison.html, comparison.json and a picture.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare networks on the same photographs, with intervals; exit 1 if some figures can't be believed."""
+    if len(networks) < 2:
+        raise UsageError("compare wants two runs or tables of predictions, or more")
+    from retinagrade.evaluation.comparison import comparison_tables, side_by_side, write_comparison
+    from retinagrade.evaluation.report import fingerprints
+    from retinagrade.evaluation.tables import drawn
+
+    known = _named([_read(path, split, grades) for path in networks])
+    compared = side_by_side(
+        {name: one.table for name, one in known.items()},
+        findings={name: one.findings for name, one in known.items()},
+        resamples=resamples,
+    )
+    if json:
+        print_json(compared.to_json())
+    else:
+        for table in comparison_tables(compared):
+            console().print(drawn(table))
+    if out is not None:
+        files = dict.fromkeys(path for one in known.values() for path in one.sources)
+        page = write_comparison(out, compared, fingerprints([*files]))
+        if not json:
+            console().print(f"wrote {page}", highlight=False)
+    if not json:
+        for name, one in known.items():
+            for finding in one.findings:
+                console().print(f"attention: {name}: {finding.message}", style="bold red", highlight=False)
+    if any(one.findings for one in known.values()):
+        raise typer.Exit(ATTENTION)
+
+
+def _read(path: Path, split: str, grades: Path | None) -> Known:
+    from retinagrade.training.known import read_known
+
+    file = path / "predictions" / f"{split}.csv" if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"{path}: no predictions {file}: `retinagrade predict` makes them, or choose another --split")
+    return read_known(file, grades)
+
+
+def _named(known: list[Known]) -> dict[str, Known]:
+    """By the name of the run or else of the file, with as much of the path as it takes to tell them apart."""
+    paths = [one.file if one.run is None else one.run.folder for one in known]
+    for parts in range(1, max(len(path.resolve().parts) for path in paths) + 1):
+        names = [
+            "/".join(path.resolve().with_suffix("" if path.is_file() else path.suffix).parts[-parts:]) for path in paths
+        ]
+        if len(set(names)) == len(names):
+            return dict(zip(names, known, strict=True))
+    raise UsageError("the same predictions are named twice: name each once")
+
+
+def _of_predictions(
+    path: Path,
+    grades: Path | None,
+    calibration: Path | None,
+    by: list[str],
+    prevalence: float | None,
+    resamples: int,
+) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate as evaluate_predictions
     from retinagrade.evaluation.examples import example_photographs
-    from retinagrade.evaluation.integrity import check_predictions
-    from retinagrade.evaluation.predictions import join, read_grades, read_rows, tidy
-    from retinagrade.evaluation.report import ReportSection
+    from retinagrade.evaluation.report import ReportSection, fingerprints
+    from retinagrade.evaluation.subgroups import customary
+    from retinagrade.training.known import read_known
 
-    rows = read_rows(path)
-    table = tidy(rows)
-    if grades is not None:
-        table = join(table, read_grades(grades))
-    run_folder = _run_folder(path)
-    if run_folder is None:
-        evaluation = evaluate_predictions(table, findings=check_predictions(table, rows=rows))
-        return ReportSection(path.stem, evaluation, f"Predictions in {path}.")
-
-    from retinagrade.evaluation.leaks import split_changed
-    from retinagrade.files import sha256
-    from retinagrade.manifest import Manifest
-    from retinagrade.training.run import Run
-
-    run = Run(run_folder)
-    record = run.record()
-    prepared = Path(record["data"]["prepared"])
-    manifest_file = prepared / "manifest.csv"
-    split_file = run.manifest_file if record["data"].get("own_split") else manifest_file
-    known = split_file.is_file() and sha256(split_file) == record["data"]["manifest_sha256"]
-    trained_on = Manifest.read(split_file) if known else None
-    fitted_on = {}
-    if trained_on is not None and run.output_file.is_file():
-        fitted_on["The cut points between grades"] = trained_on.graded().split("val").table
-    findings = check_predictions(table, rows=rows, trained_on=trained_on, fitted_on=fitted_on)
-    if split_file.is_file() and not known:
-        findings.append(split_changed(str(run_folder), str(split_file)))
+    known = read_known(path, grades, calibration)
+    evaluation = evaluate_predictions(
+        known.table,
+        findings=known.findings,
+        fitted=known.fitted,
+        by=[*dict.fromkeys([*customary(known.table), *by])],
+        prevalence=prevalence,
+        resamples=resamples,
+    )
+    sources = fingerprints(known.sources)
+    if known.run is None:
+        return ReportSection(path.stem, evaluation, f"Predictions in {path}.", sources=sources)
+    record = known.run.record()
     return ReportSection(
         record["experiment"],
-        evaluate_predictions(table, findings=findings),
-        f"Run {run_folder}, photographs of {prepared}, split {path.stem}.",
-        run.history(),
-        example_photographs(table, Manifest.read(manifest_file)) if manifest_file.is_file() else [],
-        run.experiment().network.loss,
+        evaluation,
+        f"Run {known.run.folder}, photographs of {record['data']['prepared']}, split {path.stem}.",
+        known.run.history(),
+        [] if known.manifest is None else example_photographs(known.table, known.manifest),
+        known.run.experiment().network.loss,
+        sources,
     )
 
 
 def _of_matrix(path: Path) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, read_confusion_matrix
-    from retinagrade.evaluation.report import ReportSection
+    from retinagrade.evaluation.report import ReportSection, fingerprints
 
-    return ReportSection(
-        path.stem, evaluate_confusion_matrix(read_confusion_matrix(path)), f"Confusion matrix in {path}."
-    )
-
-
-def _run_folder(predictions: Path) -> Path | None:
-    folder = predictions.resolve().parent.parent
-    in_run = predictions.resolve().parent.name == "predictions" and (folder / "experiment.yaml").is_file()
-    return folder if in_run else None
+    evaluation = evaluate_confusion_matrix(read_confusion_matrix(path))
+    return ReportSection(path.stem, evaluation, f"Confusion matrix in {path}.", sources=fingerprints([path]))
 
 
 def _place_in_run(predictions: Path) -> Path | None:
-    folder = _run_folder(predictions)
-    return None if folder is None else folder / "evaluation" / predictions.stem
+    from retinagrade.training.known import run_of
+
+    run = run_of(predictions)
+    return None if run is None else run.folder / "evaluation" / predictions.stem

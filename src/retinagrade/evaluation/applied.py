@@ -166,12 +166,13 @@ def apply(
     """
     calibrated = replace(photographs, probabilities=fitted.calibrated(photographs.probabilities))
     found = intervals(calibrated, OF_PROBABILITIES, resamples=resamples, seed=seed)
+    values = figures(calibrated).values
     points = {"referable": fitted.referable, "vision_threatening": fitted.vision_threatening}
     referrals = (fitted.refer_share, fitted.refer_error)
     return Applied(
         fitted,
         calibrated,
-        {name: figures(calibrated).values[name] for name in OF_PROBABILITIES},
+        {name: values[name] for name in OF_PROBABILITIES},
         found.values,
         [
             _decision(task, point, calibrated, prevalence, resamples, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 
 from retinagrade.evaluation.curves import TASK_NAMES, disease
 from retinagrade.evaluation.evaluate import Evaluation, evaluate
+from retinagrade.evaluation.findings import Finding
 from retinagrade.evaluation.intervals import RESAMPLES
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.paired import COMPARED, DeLong, Difference, compare, delong
@@ -55,12 +56,19 @@ class SideBySide:
         }
 
 
-def side_by_side(tables: Mapping[str, pd.DataFrame], *, resamples: int = RESAMPLES, seed: int = 0) -> SideBySide:
+def side_by_side(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    findings: Mapping[str, Sequence[Finding]] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> SideBySide:
     """Compares networks by their predictions of the same photographs.
 
     Args:
         tables: Predictions by the network's name, two or more; columns as for
             :func:`~retinagrade.evaluation.evaluate.evaluate`.
+        findings: Of each, where more is known than the table; likewise.
         resamples: Resamples of patients, the same for all.
         seed: Of the resamples.
 
@@ -73,7 +81,10 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], *, resamples: int = RESAMPL
         name: compare(photographs[name], photographs[first], resamples=resamples, seed=seed) for name in others
     }
     return SideBySide(
-        {name: evaluate(table, resamples=resamples, seed=seed) for name, table in tables.items()},
+        {
+            name: evaluate(table, findings=(findings or {}).get(name), resamples=resamples, seed=seed)
+            for name, table in tables.items()
+        },
         differences,
         {name: _delong(photographs[name], photographs[first]) for name in others},
     )
@@ -94,17 +105,16 @@ def _delong(one: Graded, first: Graded) -> dict[str, DeLong]:
 
 def comparison_tables(networks: SideBySide) -> list[Table]:
     """Figures side by side, and differences from the first."""
+    shown = (*COMPARED, "log_loss")
+    one = networks.evaluations[networks.first]
     figures = Table(
-        f"{next(iter(networks.evaluations.values())).photographs} photographs, with 95 % intervals",
-        ("", *networks.evaluations),
+        f"{one.photographs} photographs, with 95 % intervals",
+        ("", *(NAMES[name].strip() for name in shown)),
         [
-            (
-                label,
-                *(with_interval(one.figures[name], one.intervals.get(name)) for one in networks.evaluations.values()),
-            )
-            for name, label in NAMES.items()
-            if name in ("majority_baseline", "brier", "log_loss", *COMPARED)
+            (network, *(with_interval(of.figures[name], of.intervals.get(name)) for name in shown))
+            for network, of in networks.evaluations.items()
         ],
+        f"Always giving the most frequent grade has an accuracy of {figure(one.figures['majority_baseline'])}.",
     )
     rows = []
     for name, row in networks.differences.items():

@@ -203,8 +203,8 @@ def _cards(evaluation: Evaluation) -> list[Card]:
     applied = evaluation.applied
     decision = next((one for one in applied.decisions if one.task == "referable"), None) if applied else None
     for name, says in (
-        ("sensitivity", "Of 100 patients' photographs with referable retinopathy, so many per cent are found."),
-        ("specificity", "Of 100 without it, so many per cent are left in peace."),
+        ("sensitivity", "The share of photographs with referable retinopathy that is found."),
+        ("specificity", "The share of the others that is rightly left alone."),
     ):
         label = f"Referable: {name}"
         if decision is None:

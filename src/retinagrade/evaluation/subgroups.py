@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -80,16 +81,18 @@ def subgroups(table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, s
     if column not in table:
         raise UsageError(f"--by {column}: no such column; there are {', '.join(map(str, table.columns))}")
     known = table[table["grade"].notna()]
+    values, order = _values(known[column])
     found = []
-    for value, rows in known.groupby(_values(known[column]), sort=False):
-        photographs = graded(rows)
+    for value in order:
+        photographs = graded(known[values == value])
+        found_here = figures(photographs).values
         referable = int((photographs.grades >= REFERABLE).sum())
         found.append(
             Subgroup(
                 column,
-                str(value),
+                value,
                 len(photographs),
-                {name: figures(photographs).values[name] for name in FIGURES},
+                {name: found_here[name] for name in FIGURES},
                 intervals(photographs, FIGURES, resamples=resamples, seed=seed).values,
                 min(referable, len(photographs) - referable) < FEWEST,
             )
@@ -100,22 +103,25 @@ def subgroups(table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, s
 def customary(table: pd.DataFrame) -> list[str]:
     """The columns of :data:`CUSTOMARY` that tell the graded photographs of a table apart."""
     known = table[table["grade"].notna()]
-    return [column for column in CUSTOMARY if column in known and known[column].dropna().nunique() > 1]
+    return [column for column in CUSTOMARY if column in known and len(set(known[column].dropna())) > 1]
 
 
-def _values(column: pd.Series) -> pd.Series:
-    """What each photograph is grouped by, in a table that is sorted by it."""
-    text = column.astype("string").str.strip().replace("", pd.NA)
-    numbers = pd.to_numeric(text, errors="coerce")
-    if text.nunique() <= _MOST:
-        by_number = numbers.notna().equals(text.notna())
-        order = sorted(text.dropna().unique(), key=float if by_number else str)
-        return text.astype(pd.CategoricalDtype([*order, MISSING], ordered=True)).fillna(MISSING)
-    if numbers.notna().sum() < text.notna().sum():
+def _values(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """What each photograph is grouped by (N,), text, and the groups in order."""
+    text = column.astype(str).str.strip().where(column.notna(), "").to_numpy(dtype=str)
+    missing = text == ""
+    names = np.unique(text[~missing])
+    numbers = pd.to_numeric(pd.Series(text), errors="coerce").to_numpy()
+    are_numbers = not np.isnan(numbers[~missing]).any()
+    if len(names) <= _MOST:
+        order = sorted(names.tolist(), key=float if are_numbers else str)
+    elif are_numbers:
+        edges = np.unique(np.quantile(numbers[~missing], (0, 0.25, 0.5, 0.75, 1)))
+        order = [f"{low:g} to {high:g}" for low, high in pairwise(edges.tolist())]
+        places = np.clip(np.searchsorted(edges, numbers, side="left") - 1, 0, len(order) - 1)
+        text = np.array(order)[np.where(missing, 0, places)]
+    else:
         raise UsageError(
-            f"--by {column.name}: {text.nunique()} different texts are too many for subgroups (at most {_MOST})"
+            f"--by {column.name}: {len(names)} different texts are too many for subgroups (at most {_MOST})"
         )
-    edges = np.unique(np.quantile(numbers.dropna(), (0, 0.25, 0.5, 0.75, 1)))
-    names = [f"{low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
-    cut = pd.cut(numbers, edges, labels=names, include_lowest=True)
-    return cut.cat.add_categories([MISSING]).fillna(MISSING)
+    return np.where(missing, MISSING, text), order + [MISSING] * bool(missing.any())

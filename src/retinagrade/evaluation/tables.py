@@ -209,14 +209,17 @@ def _at_prevalence(name: str) -> str:
     return f"{task.replace('_', '-')}: {sign} predictive value at the stated prevalence"
 
 
+def drawn(table: Table) -> RenderableType:
+    """A table for the terminal."""
+    on_screen = rich.Table(*table.head, title=table.title or None, caption=table.note or None)
+    for row in table.rows:
+        on_screen.add_row(*row)
+    return on_screen
+
+
 def on_terminal(evaluation: Evaluation) -> RenderableType:
     """An evaluation for the terminal: its tables, what was left out, and its findings."""
-    parts: list[RenderableType] = []
-    for table in evaluation_tables(evaluation):
-        drawn = rich.Table(*table.head, title=table.title, caption=table.note or None)
-        for row in table.rows:
-            drawn.add_row(*row)
-        parts.append(drawn)
+    parts = [drawn(table) for table in evaluation_tables(evaluation)]
     if evaluation.ungraded:
         parts.append(Text(f"{evaluation.ungraded} photographs without a grade were left out"))
     parts += [Text(f"attention: {finding.message}", style="bold red") for finding in evaluation.findings]

@@ -54,7 +54,7 @@ def compare(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         record = run.record()
-        evaluation = evaluate(read_predictions(run.predictions_file("val")))
+        evaluation = evaluate(read_predictions(run.predictions_file("val")), resamples=0)
         start = record.get("start", {})
         rows.append(
             {

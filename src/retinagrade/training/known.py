@@ -1,0 +1,123 @@
+"""Predictions with all that is known of them: where they are of a run, what it was trained on, and on whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from retinagrade.evaluation.findings import Finding
+from retinagrade.evaluation.fitted import Fitted, load
+from retinagrade.evaluation.integrity import check_predictions
+from retinagrade.evaluation.leaks import split_changed
+from retinagrade.evaluation.predictions import join, read_grades, read_rows, tidy
+from retinagrade.files import sha256
+from retinagrade.manifest import Manifest
+from retinagrade.training.run import Run
+
+_OF_THE_FILE: Final = ("path", "grade", "split", "sha256")
+"""Columns of a manifest that say nothing of the patient or the camera."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A table of predictions, and what is known of it.
+
+    Attributes:
+        file: The file.
+        table: Its photographs, once each, with grades, and what a table of grades or the run's manifest says of them.
+        findings: What integrity checks found.
+        run: The run that it is of, where it is in one.
+        manifest: That run's photographs, where they are still there.
+        fitted: What is to be applied, fitted on other photographs.
+        sources: The files that this is from.
+    """
+
+    file: Path
+    table: pd.DataFrame
+    findings: list[Finding]
+    run: Run | None = None
+    manifest: Manifest | None = None
+    fitted: Fitted | None = None
+    sources: tuple[Path, ...] = field(default_factory=tuple)
+
+
+def read_known(file: Path, grades: Path | None = None, calibration: Path | None = None) -> Known:
+    """Reads predictions, and looks up what is known of them.
+
+    Args:
+        file: A table of predictions.
+        grades: A table of their grades, if these are not in the file.
+        calibration: What ``calibrate`` fitted. By default, that of the run, where it was fitted on other photographs.
+
+    Returns:
+        The table with all that can be known; what can't be looked up any more is left out, or is a finding.
+
+    Raises:
+        ManifestError: A table that can't be read.
+        JoinError: Predictions and grades are not of the same photographs.
+        CalibrationError: A calibration that can't be read.
+    """
+    rows = read_rows(file)
+    table = tidy(rows)
+    if grades is not None:
+        table = join(table, read_grades(grades))
+    run = run_of(file)
+    manifest, trained_on, changed = (None, None, None) if run is None else _photographs(run)
+    if manifest is not None:
+        table = _with_manifest(table, manifest)
+    fitted_on: dict[str, pd.DataFrame] = {}
+    if run is not None and trained_on is not None and run.output_file.is_file():
+        fitted_on["The cut points between grades"] = trained_on.graded().split("val").table
+    fitted, calibration = _calibration(table, run, calibration)
+    if fitted is not None:
+        fitted_on["Thresholds and calibration"] = pd.DataFrame({"image_id": list(fitted.source.image_ids)})
+    findings = check_predictions(table, rows=rows, trained_on=trained_on, fitted_on=fitted_on)
+    sources = [file, *([] if grades is None else [grades]), *([] if calibration is None else [calibration])]
+    return Known(
+        file,
+        table,
+        findings + ([] if changed is None else [changed]),
+        run,
+        manifest,
+        fitted,
+        tuple(sources),
+    )
+
+
+def run_of(predictions: Path) -> Run | None:
+    """The run in whose folder a table of predictions is."""
+    folder = predictions.resolve().parent.parent
+    in_run = predictions.resolve().parent.name == "predictions" and (folder / "experiment.yaml").is_file()
+    return Run(folder) if in_run else None
+
+
+def _photographs(run: Run) -> tuple[Manifest | None, Manifest | None, Finding | None]:
+    """The run's photographs, these with the split that it was trained on, and what is wrong where that is unknown."""
+    data = run.record()["data"]
+    file = Path(data["prepared"]) / "manifest.csv"
+    split_file = run.manifest_file if data.get("own_split") else file
+    manifest = Manifest.read(file) if file.is_file() else None
+    if not split_file.is_file():
+        return manifest, None, None
+    if sha256(split_file) != data["manifest_sha256"]:
+        return manifest, None, split_changed(str(run.folder), str(split_file))
+    return manifest, Manifest.read(split_file), None
+
+
+def _with_manifest(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    about = [column for column in manifest.table if column not in {*_OF_THE_FILE, *table.columns}]
+    return table.merge(manifest.table[["image_id", *about]], on="image_id", how="left", validate="1:1")
+
+
+def _calibration(table: pd.DataFrame, run: Run | None, given: Path | None) -> tuple[Fitted | None, Path | None]:
+    if given is not None:
+        return load(given), given
+    if run is None or not run.calibration_file.is_file():
+        return None, None
+    fitted = load(run.calibration_file)
+    if table["image_id"].isin(fitted.source.image_ids).any():
+        return None, None  # nobody asked for it, and it has been fitted on these
+    return fitted, run.calibration_file
