@@ -208,14 +208,15 @@ def resampled_figures(
     )
     ends = np.cumsum([N_GRADES**2, CALIBRATION_BINS, 1, 1])
     cells, gaps, squares, losses, found = np.split(drawn, ends, axis=1)
-    matrices, total = cells.reshape(-1, N_GRADES, N_GRADES), cells.sum(axis=1)
+    matrices = cells.reshape(-1, N_GRADES, N_GRADES)
     by_area = dict(zip(areas, found.T, strict=True))
-    values = {
-        **by_area,
-        "brier": squares[:, 0] / total,
-        "log_loss": losses[:, 0] / total,
-        "expected_calibration_error": np.abs(gaps).sum(axis=1) / total,
+    of_photographs = {
+        "brier": squares[:, 0],
+        "log_loss": losses[:, 0],
+        "expected_calibration_error": np.abs(gaps).sum(axis=1),
     }
+    with np.errstate(invalid="ignore"):  # a set may be empty
+        values = by_area | {name: total / cells.sum(axis=1) for name, total in of_photographs.items()}
     if "macro_auc" in names:
         values["macro_auc"] = _mean_of_defined(np.array([by_area[area] for area in _GRADE_AREAS]))
     return {
