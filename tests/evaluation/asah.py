@@ -1,10 +1,10 @@
 """A published example of DeLong's test: three predictors of the outcome of 113 subarachnoid haemorrhages.
 
 Patients: N. Turck et al., "A multiparameter panel method for outcome prediction following aneurysmal subarachnoid
-hemorrhage", Intensive Care Medicine 36(1), 2010. Areas under ROC curves depend on the order of the scores alone, so what
-is here is that order: twice the middle rank of each patient among the 72 with a good outcome, recovered from the placements
-that the R package pROC publishes in its tests beside the results of DeLong's test (https://github.com/xrobin/pROC,
-``tests/testthat/helper-deLongPlacementsCpp-expected.R`` and ``test-roc.test.R``).
+hemorrhage", Intensive Care Medicine 36(1), 2010. Areas under ROC curves depend on the order of the scores alone, so
+what is here is that order: twice the middle rank of each patient among the 72 with a good outcome. It comes from the
+placements that the R package pROC publishes in its tests beside the results of DeLong's test
+(https://github.com/xrobin/pROC, ``tests/testthat/helper-deLongPlacementsCpp-expected.R`` and ``test-roc.test.R``).
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def intervals(
     They are percentiles of the figure over resamples of patients. A share (accuracy, sensitivity, the recall of a
     grade, …) with fewer than :data:`FEW` photographs on its smaller side gets Clopper and Pearson's exact interval
     instead, with its patients for a sample size: as if eyes of one patient were always judged alike, so rather too wide
-    than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %.
+    than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %. The calibration error grows by resampling
+    (a resample has fewer different photographs), so its interval lies a little high, and may lie above the figure.
 
     Source of the exact one: C. J. Clopper, E. S. Pearson, Biometrika 26(4), 1934.
 
