@@ -5,8 +5,7 @@
 Made-up predictions of 53,576 photographs of 26,788 patients, as many as EyePACS's test set has. The loop repeats the
 rows of each resample in memory and asks scikit-learn for every figure that it has. 2,000 of its resamples take many
 minutes, so it is timed on a few, in turns with ours, and scaled. Figures of the same resamples are compared. Ratios are
-of processor time: ours takes two threads, and that it may is no merit of the method. Last come 2,000 resamples of all
-figures, in a process of their own for its memory.
+of processor time, one thread each. Last come 2,000 resamples of all figures, in a process of their own for its memory.
 """
 
 from __future__ import annotations

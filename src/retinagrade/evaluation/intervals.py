@@ -16,7 +16,6 @@ A. H. Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical So
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -39,7 +38,6 @@ FEW: Final = 5
 """Photographs on the smaller side of a share below which its interval is exact: the bootstrap can't draw more mistakes
 than it was given, and of none it makes a certainty."""
 _TAILS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-_THREADS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,8 @@ def intervals(
     They are percentiles of the figure over resamples of patients. A share (accuracy, sensitivity, the recall of a
     grade, …) with fewer than :data:`FEW` photographs on its smaller side gets Clopper and Pearson's exact interval
     instead, with its patients for a sample size: as if eyes of one patient were always judged alike, so rather too wide
-    than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %. The calibration error grows by resampling
-    (a resample has fewer different photographs), so its interval lies a little high, and may lie above the figure.
+    than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %. A resample has fewer different
+    photographs and therefore a larger calibration error, so that interval lies high, and may lie above the figure.
 
     Source of the exact one: C. J. Clopper, E. S. Pearson, Biometrika 26(4), 1934.
 
@@ -366,10 +364,7 @@ def _over_resamples(
     statistics: Callable[[np.ndarray], np.ndarray], patients: int, resamples: int, seed: int
 ) -> np.ndarray:
     """Statistics (R, S) of the patients' weights in each resample."""
-    with ThreadPoolExecutor(_THREADS) as threads:
-        return np.array(
-            list(threads.map(lambda resample: statistics(patient_weights(patients, resample, seed)), range(resamples)))
-        )
+    return np.array([statistics(patient_weights(patients, resample, seed)) for resample in range(resamples)])
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
