@@ -255,22 +255,20 @@ class _Ranking:
         positives, negatives = order[truths[order]], order[~truths[order]]
         ladder, theirs = -scores[positives], -scores[negatives]
         self._positives, self._negatives = whose[positives], whose[negatives]
-        # Positives with a larger score than a negative's, and with a larger or the same one.
-        self._above, through = np.searchsorted(ladder, theirs, "left"), np.searchsorted(ladder, theirs, "right")
-        self._tied = np.flatnonzero(self._above < through)
-        self._tied_through = through[self._tied]
+        # Of each negative, the positives with a larger score, and with a larger or the same one.
+        self._above, self._through = np.searchsorted(ladder, theirs, "left"), np.searchsorted(ladder, theirs, "right")
+        self._ties = bool((self._above < self._through).any())
         self._down_to = np.searchsorted(ladder, ladder, "right")
 
     def auc(self, weights: np.ndarray) -> float:
         """Share of the pairs of a positive and a negative that are in order, half of those with equal scores."""
         positives, negatives = weights.take(self._positives), weights.take(self._negatives)
         found = np.concatenate([[0.0], positives.cumsum()])
-        pairs = negatives @ found.take(self._above)
-        if len(self._tied):
-            tied = found[self._tied_through] - found[self._above[self._tied]]
-            pairs += negatives[self._tied] @ tied / 2
+        before = found.take(self._above)
+        if self._ties:
+            before = (before + found.take(self._through)) / 2
         total = positives.sum() * negatives.sum()
-        return float(pairs / total) if total else np.nan
+        return float(negatives @ before / total) if total else np.nan
 
     def average_precision(self, weights: np.ndarray) -> float:
         """Mean over the positives of the precision at their score; undefined, as the AUC is, without negatives."""
