@@ -10,6 +10,7 @@ import torchmetrics.functional.classification as torch_reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retinagrade.errors import UsageError
 from retinagrade.evaluation import metrics
 from retinagrade.evaluation.metrics import Undefined
 
@@ -121,3 +122,76 @@ def test_what_is_undefined_says_why() -> None:
     for metric in (metrics.accuracy, metrics.quadratic_weighted_kappa, metrics.balanced_accuracy):
         with pytest.raises(Undefined, match="no graded photographs"):
             metric(np.zeros((5, 5), int))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_metrics_of_decisions(pairs: list[tuple[bool, bool]]) -> None:
+    truths, decisions = np.array(pairs).T
+    table = metrics.two_by_two(truths, decisions)
+    assert np.array_equal(table, reference.confusion_matrix(truths, decisions, labels=[False, True]))
+    for metric, other in {
+        metrics.sensitivity: reference.recall_score(truths, decisions, zero_division=np.nan),
+        metrics.specificity: reference.recall_score(~truths, ~decisions, zero_division=np.nan),
+        metrics.ppv: reference.precision_score(truths, decisions, zero_division=np.nan),
+        metrics.npv: reference.precision_score(~truths, ~decisions, zero_division=np.nan),
+    }.items():
+        if np.isnan(other):
+            with pytest.raises(Undefined, match="photograph"):
+                metric(table)
+        else:
+            assert metric(table) == pytest.approx(other)
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 50), st.integers(1, 50))
+def test_predictive_values_at_the_sets_own_prevalence_are_the_sets(tp: int, fn: int, fp: int, tn: int) -> None:
+    table = np.array([[tn, fp], [fn, tp]])
+    prevalence = (tp + fn) / table.sum()
+    assert metrics.ppv_at_prevalence(table, prevalence) == pytest.approx(metrics.ppv(table))
+    assert metrics.npv_at_prevalence(table, prevalence) == pytest.approx(metrics.npv(table))
+
+
+def test_predictive_values_at_another_prevalence() -> None:
+    # Sensitivity 87.2 %, specificity 90.7 %: of 1000 people with 100 referable, 87.2 and 83.7 would be called.
+    table = np.array([[907, 93], [128, 872]])
+    assert metrics.ppv_at_prevalence(table, 0.1) == pytest.approx(87.2 / (87.2 + 83.7))
+    assert metrics.npv_at_prevalence(table, 0.1) == pytest.approx(816.3 / (816.3 + 12.8))
+    with pytest.raises(UsageError, match="share from 0 to 1, not 10"):
+        metrics.ppv_at_prevalence(table, 10)
+    with pytest.raises(Undefined, match="none would be said"):
+        metrics.ppv_at_prevalence(np.array([[5, 0], [5, 0]]), 0.1)
+
+
+def test_matrices_of_findings() -> None:
+    grades, predicted = np.array([0, 1, 2, 2, 3, 4]), np.array([0, 2, 1, 2, 2, 4])
+    table = metrics.from_grade_on(metrics.confusion_matrix(grades, predicted), 2)
+    assert np.array_equal(table, metrics.two_by_two(grades >= 2, predicted >= 2))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 80))
+def test_calibration_error_is_torchmetrics(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    grades, probabilities = rng.integers(0, 5, size), rng.dirichlet(np.ones(5), size)
+    other = torch_reference.multiclass_calibration_error(
+        torch.tensor(probabilities), torch.tensor(grades), num_classes=5, n_bins=metrics.CALIBRATION_BINS, norm="l1"
+    )
+    assert metrics.expected_calibration_error(grades, probabilities) == pytest.approx(float(other), abs=1e-5)
+
+
+def test_calibration_error_by_hand() -> None:
+    # Two photographs in the bin of .9 (one right), one sure and right: 2/3 of |.9 - .5|, and an edge is its bin's last.
+    probabilities = np.array([[0.9, 0.1, 0, 0, 0], [0.9, 0.1, 0, 0, 0], [0, 0, 0, 0, 1]])
+    assert metrics.expected_calibration_error(np.array([0, 1, 4]), probabilities) == pytest.approx(2 / 3 * 0.4)
+    edge = np.array([[0.2] * 5])
+    assert metrics.calibration_terms(np.array([0]), edge)[1][0] == 2  # fifteenths: (2/15, 3/15]
+
+
+def test_a_certain_mistake_costs_a_finite_loss() -> None:
+    assert metrics.log_loss(np.array([1]), np.eye(5)[[0]]) == pytest.approx(36.04, abs=0.01)
+    assert metrics.brier(np.array([1]), np.eye(5)[[0]]) == 2
+
+
+@given(graded())
+def test_chance_accuracy_is_that_of_shuffled_predictions(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    grades, predicted = pair
+    expected = np.mean(grades[:, None] == predicted)  # every grade with every prediction
+    assert metrics.chance_accuracy(metrics.confusion_matrix(grades, predicted)) == pytest.approx(expected)

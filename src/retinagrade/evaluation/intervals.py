@@ -16,7 +16,6 @@ A. H. Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical So
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -40,7 +39,6 @@ FEW: Final = 5
 """Photographs on the smaller side of a share below which its interval is exact: the bootstrap can't draw more mistakes
 than it was given, and of none it makes a certainty."""
 _TAILS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
-_THREADS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,8 @@ def intervals(
     They are percentiles of the figure over resamples of patients. A share (accuracy, sensitivity, the recall of a
     grade, …) with fewer than :data:`FEW` photographs on its smaller side gets Clopper and Pearson's exact interval
     instead, with its patients for a sample size: as if eyes of one patient were always judged alike, so rather too wide
-    than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %.
+    than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %. A resample has fewer different
+    photographs and therefore a larger calibration error, so that interval lies high, and may lie above the figure.
 
     Source of the exact one: C. J. Clopper, E. S. Pearson, Biometrika 26(4), 1934.
 
@@ -209,14 +208,15 @@ def resampled_figures(
     )
     ends = np.cumsum([N_GRADES**2, CALIBRATION_BINS, 1, 1])
     cells, gaps, squares, losses, found = np.split(drawn, ends, axis=1)
-    matrices, total = cells.reshape(-1, N_GRADES, N_GRADES), cells.sum(axis=1)
+    matrices = cells.reshape(-1, N_GRADES, N_GRADES)
     by_area = dict(zip(areas, found.T, strict=True))
-    values = {
-        **by_area,
-        "brier": squares[:, 0] / total,
-        "log_loss": losses[:, 0] / total,
-        "expected_calibration_error": np.abs(gaps).sum(axis=1) / total,
+    of_photographs = {
+        "brier": squares[:, 0],
+        "log_loss": losses[:, 0],
+        "expected_calibration_error": np.abs(gaps).sum(axis=1),
     }
+    with np.errstate(invalid="ignore"):  # a set may be empty
+        values = by_area | {name: total / cells.sum(axis=1) for name, total in of_photographs.items()}
     if "macro_auc" in names:
         values["macro_auc"] = _mean_of_defined(np.array([by_area[area] for area in _GRADE_AREAS]))
     return {
@@ -256,22 +256,20 @@ class _Ranking:
         positives, negatives = order[truths[order]], order[~truths[order]]
         ladder, theirs = -scores[positives], -scores[negatives]
         self._positives, self._negatives = whose[positives], whose[negatives]
-        # Positives with a larger score than a negative's, and with a larger or the same one.
-        self._above, through = np.searchsorted(ladder, theirs, "left"), np.searchsorted(ladder, theirs, "right")
-        self._tied = np.flatnonzero(self._above < through)
-        self._tied_through = through[self._tied]
+        # Of each negative, the positives with a larger score, and with a larger or the same one.
+        self._above, self._through = np.searchsorted(ladder, theirs, "left"), np.searchsorted(ladder, theirs, "right")
+        self._ties = bool((self._above < self._through).any())
         self._down_to = np.searchsorted(ladder, ladder, "right")
 
     def auc(self, weights: np.ndarray) -> float:
         """Share of the pairs of a positive and a negative that are in order, half of those with equal scores."""
         positives, negatives = weights.take(self._positives), weights.take(self._negatives)
         found = np.concatenate([[0.0], positives.cumsum()])
-        pairs = negatives @ found.take(self._above)
-        if len(self._tied):
-            tied = found[self._tied_through] - found[self._above[self._tied]]
-            pairs += negatives[self._tied] @ tied / 2
+        before = found.take(self._above)
+        if self._ties:
+            before = (before + found.take(self._through)) / 2
         total = positives.sum() * negatives.sum()
-        return float(pairs / total) if total else np.nan
+        return float(negatives @ before / total) if total else np.nan
 
     def average_precision(self, weights: np.ndarray) -> float:
         """Mean over the positives of the precision at their score; undefined, as the AUC is, without negatives."""
@@ -366,10 +364,8 @@ def _over_resamples(
 ) -> np.ndarray:
     """Statistics (R, S) of the patients' weights in each resample."""
     # NumPy's own threads would wait for each other in every small product: that took seven times as long.
-    with threadpool_limits(1), ThreadPoolExecutor(_THREADS) as threads:
-        return np.array(
-            list(threads.map(lambda resample: statistics(patient_weights(patients, resample, seed)), range(resamples)))
-        )
+    with threadpool_limits(1):
+        return np.array([statistics(patient_weights(patients, resample, seed)) for resample in range(resamples)])
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,133 @@
+"""How fast are the intervals of all figures, beside a plain loop over scikit-learn on the same resamples?
+
+    python benchmarks/evaluation.py
+
+Made-up predictions of 53,576 photographs of 26,788 patients, as many as EyePACS's test set has. The loop repeats the
+rows of each resample in memory and asks scikit-learn for every figure that it has. 2,000 of its resamples take many
+minutes, so it is timed on a few, in turns with ours, and scaled. Figures of the same resamples are compared. Ratios are
+of processor time, one thread each. Last come 2,000 resamples of all figures, in a process of their own for its memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+import warnings
+
+import numpy as np
+import sklearn.metrics as reference
+
+from retinagrade.evaluation.figures import FINDINGS, NAMES
+from retinagrade.evaluation.intervals import RESAMPLES, intervals, patient_weights, resampled_figures
+from retinagrade.evaluation.predictions import Graded
+
+PATIENTS = 26_788
+LOOPED = 3
+OURS = 200  # so that sorting the scores once counts for about as little as it does in 2,000
+SHARES = ("precision", "recall", "f1")
+TIMES_FASTER = 50
+SECONDS = 10
+GIGABYTES = 1.0
+LABELS = list(range(5))
+
+
+def made_up_photographs() -> Graded:
+    """Photographs (53,576) of both eyes of patients, in EyePACS's proportions of grades."""
+    rng = np.random.default_rng(0)
+    count = 2 * PATIENTS
+    grades = rng.choice(5, count, p=[0.73, 0.07, 0.15, 0.03, 0.02])
+    logits = rng.normal(0, 1, (count, 5)) - 1.2 * np.abs(np.arange(5) - grades[:, None])
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ids = np.array([f"i{row:05d}" for row in range(count)])
+    return Graded(ids, grades, probabilities, np.repeat(np.arange(PATIENTS), 2))
+
+
+def by_scikit_learn(photographs: Graded) -> dict[str, float]:
+    """The figures that scikit-learn has a function for."""
+    grades, given, probabilities = photographs.grades, photographs.predicted, photographs.probabilities
+    found = {
+        "accuracy": reference.accuracy_score(grades, given),
+        "quadratic_weighted_kappa": reference.cohen_kappa_score(grades, given, labels=LABELS, weights="quadratic"),
+        "linear_weighted_kappa": reference.cohen_kappa_score(grades, given, labels=LABELS, weights="linear"),
+        "unweighted_kappa": reference.cohen_kappa_score(grades, given, labels=LABELS),
+        "balanced_accuracy": reference.balanced_accuracy_score(grades, given),
+        "mean_absolute_grade_error": reference.mean_absolute_error(grades, given),
+        "macro_auc": reference.roc_auc_score(grades, probabilities, multi_class="ovr", average="macro"),
+        "brier": reference.brier_score_loss(grades, probabilities, labels=LABELS, scale_by_half=False),
+        "log_loss": reference.log_loss(grades, probabilities, labels=LABELS),
+    }
+    for average in ("macro", "weighted"):
+        shares = reference.precision_recall_fscore_support(grades, given, labels=LABELS, average=average)
+        found |= {
+            f"{average}_{name}": value for name, value in zip(("precision", "recall", "f1"), shares, strict=False)
+        }
+    each = reference.precision_recall_fscore_support(grades, given, labels=LABELS)
+    for grade in LABELS:
+        found |= {f"grade_{grade}_{name}": value[grade] for name, value in zip(SHARES, each[:3], strict=True)}
+        found[f"grade_{grade}_specificity"] = reference.recall_score(grades != grade, given != grade)
+    for finding, worse in FINDINGS.items():
+        truths, decided, scores = grades >= worse, given >= worse, probabilities[:, worse:].sum(axis=1)
+        found |= {
+            f"{finding}_auc": reference.roc_auc_score(truths, scores),
+            f"{finding}_average_precision": reference.average_precision_score(truths, scores),
+            f"{finding}_sensitivity": reference.recall_score(truths, decided),
+            f"{finding}_specificity": reference.recall_score(~truths, ~decided),
+            f"{finding}_ppv": reference.precision_score(truths, decided),
+            f"{finding}_npv": reference.precision_score(~truths, ~decided),
+        }
+    return {name: float(value) for name, value in found.items()}
+
+
+def repeated(photographs: Graded, resample: int) -> Graded:
+    """A resample as rows in memory."""
+    weights = patient_weights(PATIENTS, resample)[photographs.patients].astype(int)
+    return photographs.rows(np.repeat(np.arange(len(photographs)), weights))
+
+
+def loop_beside_ours(photographs: Graded) -> None:
+    """Times both in turns, compares their figures and prints the ratio."""
+    names = sorted(by_scikit_learn(photographs))
+    ours, loop, furthest = [], [], 0.0
+    for resample in range(LOOPED):
+        start = time.process_time()
+        others = by_scikit_learn(repeated(photographs, resample))
+        loop.append(time.process_time() - start)
+        start = time.process_time()
+        values = resampled_figures(photographs, names, resamples=OURS)
+        ours.append((time.process_time() - start) / OURS)
+        furthest = max(furthest, *(abs(values[name][resample] - others[name]) for name in names))
+    ratio = min(loop) / min(ours)
+    print(f"{len(names)} of {len(NAMES)} figures, processor time of a resample, best of {LOOPED} rounds in turns:")
+    print(
+        f"  a loop over scikit-learn {min(loop) * 1e3:6.1f} ms, so {min(loop) * RESAMPLES / 60:.0f} min for {RESAMPLES}"
+    )
+    print(f"  ours                     {min(ours) * 1e3:6.1f} ms")
+    print(f"  {ratio:.0f} times as fast, bar {TIMES_FASTER}: {'pass' if ratio >= TIMES_FASTER else 'FAIL'}")
+    print(f"  figures differ by {furthest:.0e} at most, bar 1e-12: {'pass' if furthest < 1e-12 else 'FAIL'}")
+
+
+def all_intervals() -> tuple[float, float, float]:
+    """Seconds by the clock and of the processor, and gigabytes, of the intervals of all figures."""
+    photographs = made_up_photographs()
+    start, busy = time.perf_counter(), time.process_time()
+    intervals(photographs)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return time.perf_counter() - start, time.process_time() - busy, memory
+
+
+def main() -> None:
+    """Measures and prints."""
+    warnings.simplefilter("ignore")
+    loop_beside_ours(made_up_photographs())
+    with multiprocessing.get_context("spawn").Pool(1) as alone:
+        seconds, busy, memory = alone.apply(all_intervals)
+    print(f"all {len(NAMES)} intervals of {RESAMPLES} resamples of {2 * PATIENTS} photographs:")
+    print(
+        f"  {seconds:.1f} s ({busy:.1f} s of processor time), bar {SECONDS}: {'pass' if seconds < SECONDS else 'FAIL'}"
+    )
+    print(f"  {memory:.2f} GB, bar {GIGABYTES}: {'pass' if memory < GIGABYTES else 'FAIL'}")
+
+
+if __name__ == "__main__":
+    main()
