@@ -83,8 +83,12 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
     assert "vision-threatening: no photograph has grade 3 or worse" in said
     assert "conformal sets hold all grades" in said
     wrong = fit(photographs(np.arange(5), np.eye(5)[[4, 3, 1, 1, 0]]), source, rule="fda")
-    assert "the predictions say nothing about the grades" in "\n".join(wrong.attention)
+    assert "no temperature fits, the best being the end of where it is sought (20)" in "\n".join(wrong.attention)
     assert "highest specificity" in "\n".join(wrong.attention)
+    alike = fit(photographs(np.arange(5).repeat(4), np.tile([0.24, 0.19, 0.19, 0.19, 0.19], (20, 1))), source)
+    said = "\n".join(alike.attention)
+    assert "referable: a sensitivity of 1.000 with a specificity of 0.000 is no better than drawing lots" in said
+    assert "no cuts of the expected grade are better than chance" in said
     with pytest.raises(JoinError, match="no photograph has a grade"):
         fit(photographs(np.zeros(0, int), np.zeros((0, 5))), source)
 

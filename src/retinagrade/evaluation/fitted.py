@@ -123,12 +123,18 @@ class Fitted(BaseModel):
             for name in ("referable", "vision_threatening", "grade_cuts")
             if name in self.undefined
         ]
+        for name, point in (("referable", self.referable), ("vision-threatening", self.vision_threatening)):
+            if point is not None and point.sensitivity + point.specificity <= 1:
+                found.append(
+                    f"{name}: a sensitivity of {point.sensitivity:.3f} with a specificity of {point.specificity:.3f} "
+                    "is no better than drawing lots"
+                )
         if self.conformal.limits[0] is None:
             found.append(f"conformal sets hold all grades: {self.undefined['conformal']}")
         if self.temperature.temperature in TEMPERATURE_RANGE:
             found.append(
-                f"the temperature {self.temperature.temperature:g} is the end of where it is sought: the predictions "
-                + ("say nothing about the grades" if self.temperature.temperature > 1 else "make no mistake here")
+                f"no temperature fits, the best being the end of where it is sought ({self.temperature.temperature:g}): "
+                "the predictions are all alike, all right, or have nothing to do with the grades"
             )
         return found
 
