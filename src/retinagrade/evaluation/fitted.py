@@ -131,9 +131,9 @@ class Fitted(BaseModel):
                 )
         if self.conformal.limits[0] is None:
             found.append(f"conformal sets hold all grades: {self.undefined['conformal']}")
-        if self.temperature.temperature in TEMPERATURE_RANGE:
+        if (best := self.temperature.temperature) in TEMPERATURE_RANGE:
             found.append(
-                f"no temperature fits, the best being the end of where it is sought ({self.temperature.temperature:g}): "
+                f"no temperature fits, the best being the end of where it is sought ({best:g}): "
                 "the predictions are all alike, all right, or have nothing to do with the grades"
             )
         return found
