@@ -213,12 +213,23 @@ def test_info_and_experiments() -> None:
 
 
 def test_help_of_every_command_is_there_and_loads_nothing_heavy() -> None:
-    for command in ("", "data synthesize", "prepare", "split", "train", "predict", "evaluate", "demo", "info"):
+    for command in (
+        "",
+        "data synthesize",
+        "prepare",
+        "split",
+        "train",
+        "predict",
+        "evaluate",
+        "calibrate",
+        "demo",
+        "info",
+    ):
         assert "Usage" in run(*command.split(), "--help")
     imported = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "retinagrade", "--help"], capture_output=True, text=True, check=True
     ).stderr
-    for heavy in ("torch", "pandas", "sklearn", "matplotlib", "cv2"):
+    for heavy in ("torch", "pandas", "sklearn", "matplotlib", "cv2", "crepes"):
         assert f" {heavy}\n" not in imported
 
 

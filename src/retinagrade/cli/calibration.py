@@ -122,7 +122,9 @@ def _tables(fitted: Fitted, photographs: Graded) -> list[RenderableType]:
         )
     )
     parts += [Text(f"attention: {message}", style="bold red") for message in fitted.attention]
-    parts += [Text(f"undefined: {name}: {why}", style="dim") for name, why in fitted.undefined.items()]
+    told = "\n".join(fitted.attention)
+    undefined = {name: why for name, why in fitted.undefined.items() if why not in told}
+    parts += [Text(f"undefined: {name}: {why}", style="dim") for name, why in undefined.items()]
     return parts
 
 
@@ -174,17 +176,18 @@ def _others(fitted: Fitted) -> Table:
         table.add_row(
             "grade by cuts of the expected grade",
             " ".join(f"{cut:.2f}" for cut in cuts.cuts),
-            "QWK {}, cross-validated {}; most probable grade {}".format(*map(figure, kappas)),
+            "QWK {} (cross-validated {}); most probable grade: {}".format(*map(figure, kappas)),
         )
-    for name, referral in (
+    for asked, referral in (
         ("a person sees at most {:.0%}", fitted.refer_share),
         ("at most {:.0%} of the others are wrong", fitted.refer_error),
     ):
         if referral is not None:
+            gives = (referral.referred, referral.error, referral.far_off)
             table.add_row(
-                name.format(referral.target),
+                asked.format(referral.target),
                 f"confidence below {referral.confidence:.3f}",
-                f"{referral.referred:.0%} seen; others {referral.error:.0%} wrong, {referral.far_off:.0%} by ≥ 2",
+                "{:.0%} seen; of the others {:.0%} wrong, {:.0%} by 2 or more".format(*gives),
             )
     return table
 

@@ -76,7 +76,6 @@ class Fitted(BaseModel):
     Attributes:
         schema_version: Of this file.
         order: How to apply it, for people.
-        source: What it was fitted on.
         method: The calibration that everything else was fitted on.
         temperature: Temperature scaling.
         isotonic: Isotonic calibration, to compare.
@@ -90,13 +89,13 @@ class Fitted(BaseModel):
         conformal: Sets of grades that hold the right one in the stated share of all photographs.
         conformal_by_grade: The same for the photographs of every grade.
         undefined: Why a part is ``None``, by its name.
+        source: What all of it was fitted on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: Literal[1] = SCHEMA_VERSION
     order: tuple[str, ...] = ORDER
-    source: Source
     method: Method
     temperature: Temperature
     isotonic: Isotonic
@@ -109,6 +108,7 @@ class Fitted(BaseModel):
     conformal: Conformal
     conformal_by_grade: Conformal
     undefined: dict[str, str]
+    source: Source
 
     def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities (N, 5) as predicted, calibrated by :attr:`method`."""
@@ -123,12 +123,18 @@ class Fitted(BaseModel):
             for name in ("referable", "vision_threatening", "grade_cuts")
             if name in self.undefined
         ]
+        for name, point in (("referable", self.referable), ("vision-threatening", self.vision_threatening)):
+            if point is not None and point.sensitivity + point.specificity <= 1:
+                found.append(
+                    f"{name}: a sensitivity of {point.sensitivity:.3f} with a specificity of {point.specificity:.3f} "
+                    "is no better than drawing lots"
+                )
         if self.conformal.limits[0] is None:
             found.append(f"conformal sets hold all grades: {self.undefined['conformal']}")
-        if self.temperature.temperature in TEMPERATURE_RANGE:
+        if (best := self.temperature.temperature) in TEMPERATURE_RANGE:
             found.append(
-                f"the temperature {self.temperature.temperature:g} is the end of where it is sought: the predictions "
-                + ("say nothing about the grades" if self.temperature.temperature > 1 else "make no mistake here")
+                f"no temperature fits, the best being the end of where it is sought ({best:g}): "
+                "the predictions are all alike, all right, or have nothing to do with the grades"
             )
         return found
 

@@ -1,7 +1,8 @@
 """Operating points: the thresholds at which a photograph is called referable, or vision-threatening.
 
 They are chosen on validation photographs by a rule, and applied unchanged to all others: chosen on the photographs that
-they are judged by, a threshold only shows how lucky one can be.
+they are judged by, a threshold only shows how lucky one can be. The two decisions are chosen apart from each other, and
+can contradict: whoever acts on both refers what either names.
 """
 
 from __future__ import annotations
