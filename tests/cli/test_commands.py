@@ -202,10 +202,11 @@ def test_every_misorder_of_a_file_is_named_and_the_good_one_passes(tmp_path: Pat
     table = predictions(some_grades(400), skill=3)
     table["filename"] = [f"{name:04d}.png" for name in np.random.default_rng(0).permutation(400)]
     columns, file = ["p0", "p1", "p2", "p3", "p4"], tmp_path / "p.csv"
+    by_name = np.argsort(table["filename"].to_numpy())
     misorders = {
         "Predictions look reversed: QWK": np.arange(400)[::-1],
         "Predictions look shifted by one row: QWK": (np.arange(400) + 1) % 400,
-        "Predictions seem to be made in the alphabetical order of filename but": table["filename"].argsort(),
+        "Predictions seem to be made in the alphabetical order of filename but": by_name,
         "No shift, reversal or order of names": np.random.default_rng(1).permutation(400),
     }
     table.to_csv(file, index=False)
@@ -213,9 +214,9 @@ def test_every_misorder_of_a_file_is_named_and_the_good_one_passes(tmp_path: Pat
     for said, order in misorders.items():
         table.assign(**{column: table[column].to_numpy()[order] for column in columns}).to_csv(file, index=False)
         printed = run("evaluate", file, "--out", tmp_path / "out", code=1)
-        assert f"attention: {said}" in printed or said in printed
+        assert said in printed
         page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-        assert "Don't believe these figures yet" in page or "Don&#39;t believe these figures yet" in page
+        assert "believe these figures yet" in page
         assert said in page
 
 
