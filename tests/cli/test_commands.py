@@ -58,6 +58,8 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert not {finding["code"] for finding in answer["findings"]} & set(leaks)
     run("predict", folder, "--data", prepared, "--split", "train")
     assert "Trained on:" in run("evaluate", folder / "predictions" / "train.csv", code=1)
+    (folder / "output.json").write_text("{}")  # as a regression has it
+    assert "The cut points between grades were fitted on" in run("evaluate", folder / "predictions" / "val.csv", code=1)
     run("split", prepared, "--val", 0.2, "--test", 0.2, "--seed", 9)
     assert "was split, prepared or edited again" in run("evaluate", folder / "predictions" / "test.csv", code=1)
 
@@ -165,6 +167,9 @@ def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path
     fold = tmp_path / "run" / "fold-1"
     assert "val-tta.csv" in run("predict", fold, "--data", prepared, "--split", "val", "--tta")
     assert len(pd.read_csv(fold / "predictions" / "val-tta.csv")) == len(pd.read_csv(fold / "predictions" / "val.csv"))
+    # A fold is checked against its own split, not the set's; a dozen photographs are few.
+    answer = json.loads(run("evaluate", fold / "predictions" / "val.csv", "--json", code=1))
+    assert not {finding["code"] for finding in answer["findings"]} & {"leaked-photographs", "split-changed"}
 
 
 def test_a_grade_map_on_the_command_line(tmp_path: Path) -> None:
