@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow check report-matrices clean
 
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
@@ -19,6 +19,10 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The page of the report's confusion matrices, docs/report/matrices.md.
+report-matrices: .venv/installed
+	$(BIN)/python docs/report/page.py
 
 clean:
 	rm -rf .venv demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from retinagrade.errors import JoinError, ManifestError
-from retinagrade.evaluation.predictions import graded, join, read_grades, read_predictions, write_predictions
+from retinagrade.evaluation.predictions import (
+    COLUMNS,
+    graded,
+    join,
+    read_grades,
+    read_predictions,
+    read_rows,
+    tidy,
+    write_predictions,
+)
 from tests.evaluation.tables import predictions, some_grades
 
 
@@ -21,26 +30,32 @@ def test_no_digit_is_lost_and_rows_are_sorted(tmp_path: Path) -> None:
     table = predictions(some_grades(50), skill=1)
     table.loc[3, "grade"] = pd.NA
     write_predictions(table.sample(frac=1, random_state=0).assign(extra=1), tmp_path / "a.csv")
-    pd.testing.assert_frame_equal(read_predictions(tmp_path / "a.csv"), table, check_exact=True)
+    again = read_predictions(tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(again[list(COLUMNS)], table, check_exact=True)
+    assert again.columns.tolist() == [*COLUMNS, "line"]
 
 
 def test_grades_and_other_columns_may_be_missing_or_there(tmp_path: Path) -> None:
     table = read(tmp_path, f"model,grade,{HEADER}\nx,3.0,007,0.2,0.2,0.2,0.2,0.2\nx,,b,1,0,0,0,0\n")
     assert table["image_id"].tolist() == ["007", "b"]
     assert table["grade"].tolist() == [3, pd.NA]
+    assert table["model"].tolist() == ["x", "x"]
     assert read(tmp_path, f"{HEADER}\na,1,0,0,0,0\n")["grade"].isna().all()
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{HEADER}\na,1,0,0,0,0\na,1,0,0,0,0\n", "line 3, column image_id: 'a' is repeated"),
         (f"{HEADER}\n,1,0,0,0,0\n", "line 2, column image_id: is empty"),
         (f"{HEADER}\na,1.2,0,0,0,0\n", "line 2, column p0: '1.2' is not a probability"),
         (f"{HEADER}\na,1,0,x,0,0\n", "line 2, column p2: 'x' is not a probability"),
         (f"{HEADER}\na,1,0,,0,0\n", "line 2, column p2: '' is not a probability"),
         (f"{HEADER}\na,nan,0,0,0,1\n", "column p0: 'nan' is not a probability"),
-        (f"{HEADER}\na,0.5,0,0,0,0\n", "sum to 0.500, not 1"),
+        (f"{HEADER}\na,0,0,0,0,0\n", "line 2, column p0 … p4: are all 0"),
+        (f"{HEADER}\na,inf,0,0,0,0\n", "column p0: 'inf' is not a probability"),
+        (f"{HEADER}\na,-1.2,3,0,0,1\nb,4,0,1,1,-2\n", "logits): apply softmax first"),
+        (f"{HEADER}\na,90,10,0,0,0\nb,0,0,50,49.9,0\n", "percentages: divide them by 100"),
+        ("", "the file is empty"),
         (f"{HEADER},grade\na,1,0,0,0,0,5\n", "line 2, column grade: '5' is not a grade 0 to 4"),
         ("image_id,p0,p1\na,1,0\n", "no column 'p2', 'p3', 'p4'"),
         (f"{HEADER}\n", "no rows"),
@@ -99,3 +114,30 @@ def test_graded_photographs_are_arrays_that_know_whose_they_are() -> None:
     table.loc[[0, 1, 3], "patient_id"] = ["x", "y", "x"]
     assert graded(table).patients.tolist() == [0, 1, 0]
     assert len(set(graded(table.drop(columns="patient_id")).patients)) == 3
+
+
+def test_rows_know_their_line_and_further_columns_are_text(tmp_path: Path) -> None:
+    table = read(tmp_path, f"patient_id,line,{HEADER}\n 007 ,x,b,1,0,0,0,0\n,y,a,0,1,0,0,0\n")
+    assert table["image_id"].tolist() == ["a", "b"]
+    assert table["line"].tolist() == [3, 2]  # ours, whatever the file calls so
+    assert table["patient_id"].tolist() == [pd.NA, "007"]
+
+
+def test_a_photograph_counts_once_and_with_a_sum_of_1(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(f"{HEADER}\nb,.5,.3,0,0,0\na,1,0,0,0,0\nb,0,0,0,0,1\nc,.334,.333,.34,0,0\n")
+    rows = read_rows(tmp_path / "p.csv")
+    assert rows["image_id"].tolist() == ["b", "a", "b", "c"]
+    table = tidy(rows)
+    assert table["image_id"].tolist() == ["a", "b", "c"]
+    assert table.loc[1, "p0"] == 0.5 / 0.8  # the first of two rows
+    assert table.loc[2, "p0"] == 0.334  # rounding stays as it is
+    pd.testing.assert_frame_equal(tidy(table), table)
+
+
+def test_further_columns_of_grades_come_along(tmp_path: Path) -> None:
+    (tmp_path / "g.csv").write_text("patient_id,grade,image_id,p0\nx,2,b,9\n,0,a,9\n")
+    table = read(tmp_path, f"{HEADER}\na,1,0,0,0,0\nb,0,0,1,0,0\n")
+    joined = join(table, read_grades(tmp_path / "g.csv"))
+    assert joined["patient_id"].tolist() == [pd.NA, "x"]
+    assert joined["grades_line"].tolist() == [3, 2]
+    assert joined["p0"].tolist() == [1, 0]

@@ -228,7 +228,10 @@ def _words(pairing: _Pairing) -> tuple[str, str]:
     made, listed, count = pairing.made, pairing.listed, len(pairing.made.places)
     if made is not listed:
         backwards = ", backwards," if pairing.backwards else ""
-        return f"seem to be made in {made.name}{backwards} but listed in {listed.name}", "if they are paired so"
+        return (
+            f"seem to be made in {made.name}{backwards} but listed in {listed.name}",
+            "if each goes to the photograph that it was made for",
+        )
     rows = made.name == "the order of the rows"
     where = "" if rows else f" in {made.name}"
     moved = (pairing.shift + 1 if pairing.backwards else pairing.shift) % count

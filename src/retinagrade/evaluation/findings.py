@@ -21,6 +21,16 @@ class Finding:
     message: str
 
 
+def counted(number: int, what: str) -> str:
+    """A number and what it counts.
+
+    Example:
+        >>> counted(1, "photograph"), counted(2, "photograph")
+        ('1 photograph', '2 photographs')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def first_few(names: Iterable[str]) -> str:
     """The first names in order, for a message.
 

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import chi2, chi2_contingency, ncx2, random_table
 
 from retinagrade.evaluation.alignment import Realignment, find_realignment
-from retinagrade.evaluation.findings import Finding, first_few
+from retinagrade.evaluation.findings import Finding, counted, first_few
 from retinagrade.evaluation.leaks import check_fitted, check_leaks
 from retinagrade.evaluation.metrics import (
     Undefined,
@@ -162,9 +162,10 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
         findings.append(
             Finding(
                 "sums",
-                f"The probabilities of {len(off)} of {len(rows)} rows don't sum to 1; line {line} is furthest off with "
-                f"{off.iloc[worst]:.3f}. The figures are of probabilities divided by their sum. Check what wrote them: "
-                "five outputs that don't sum to 1 may mean something else than the grades' probabilities.",
+                f"Probabilities that don't sum to 1: {len(off)} of {counted(len(rows), 'row')}; line {line} is "
+                f"furthest off with {off.iloc[worst]:.3f}. The figures are of probabilities divided by their sum. "
+                "Check what wrote them: five outputs that don't sum to 1 may mean something else than the grades' "
+                "probabilities.",
             )
         )
     repeated = rows["image_id"][rows["image_id"].duplicated()].unique()
@@ -172,13 +173,13 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
         several = rows[rows["image_id"].isin(repeated)].drop_duplicates(list(COLUMNS))
         contradicting = several["image_id"][several["image_id"].duplicated()].unique()
         message = (
-            f"{len(repeated)} photographs stand in the table more than once ({first_few(repeated)}), and count once "
-            "here. "
+            f"In the table more than once: {counted(len(repeated), 'photograph')} ({first_few(repeated)}). Each counts "
+            "once here. "
         )
         if len(contradicting):
             message += (
-                f"The rows of {len(contradicting)} of them contradict each other ({first_few(contradicting)}): the "
-                "first row of each is kept. "
+                f"Rows that contradict each other: of {counted(len(contradicting), 'photograph')} "
+                f"({first_few(contradicting)}); the first row of each is kept. "
             )
         findings.append(Finding("repeated", message + "Remove the repeated rows."))
     return findings
@@ -244,7 +245,7 @@ def _like_chance(matrix: np.ndarray, test: Independence, mean_confidence: float 
         return [
             Finding(
                 "few-photographs",
-                f"These {matrix.sum()} photographs are too few to tell the predictions from chance ({figures}). "
+                f"Too few to tell the predictions from chance: {counted(matrix.sum(), 'photograph')} ({figures}). "
                 "Evaluate more photographs.",
             )
         ]
@@ -286,7 +287,7 @@ def _few_cases(matrix: np.ndarray) -> list[Finding]:
     by_grade = matrix.sum(axis=1)
     referable, other = int(by_grade[REFERABLE:].sum()), int(by_grade[:REFERABLE].sum())
     few = [
-        f"{count} {name} photograph{'' if count == 1 else 's'}: if all of them were right, the 95 % interval of the "
+        f"{counted(count, f'{name} photograph')}: if all of them were right, the 95 % interval of the "
         f"{figure} would still reach from {100 * count / (count + _Z**2):.0f} to 100 %"
         for count, name, figure in (
             (referable, "referable", "sensitivity"),

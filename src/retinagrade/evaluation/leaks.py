@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from retinagrade.evaluation.findings import Finding, first_few
+from retinagrade.evaluation.findings import Finding, counted, first_few
 from retinagrade.manifest import Manifest
 
 _ABOUT = ("dataset", "patient_id", "sha256")
@@ -33,8 +33,8 @@ def check_leaks(table: pd.DataFrame, trained_on: Manifest) -> list[Finding]:
         findings.append(
             Finding(
                 "leaked-photographs",
-                f"{same.sum()} of these {len(tested)} photographs were trained on "
-                f"({first_few(tested['image_id'][same])}): the figures say how well they were learnt by heart. "
+                f"Trained on: {same.sum()} of these {counted(len(tested), 'photograph')} "
+                f"({first_few(tested['image_id'][same])}). The figures say how well they were learnt by heart. "
                 "Evaluate photographs that the network has never seen.",
             )
         )
@@ -42,9 +42,9 @@ def check_leaks(table: pd.DataFrame, trained_on: Manifest) -> list[Finding]:
         findings.append(
             Finding(
                 "leaked-copies",
-                f"{len(copies)} of these {len(tested)} photographs are copies, to the byte, of photographs that were "
-                f"trained on ({first_few(copies['image_id'])}). Split the set with `retinagrade split`, which keeps "
-                "copies together, and train again.",
+                f"Copies, to the byte, of photographs that were trained on: {len(copies)} of these "
+                f"{counted(len(tested), 'photograph')} ({first_few(copies['image_id'])}). Split the set with "
+                "`retinagrade split`, which keeps copies together, and train again.",
             )
         )
     if len(patients):
@@ -52,9 +52,9 @@ def check_leaks(table: pd.DataFrame, trained_on: Manifest) -> list[Finding]:
         findings.append(
             Finding(
                 "leaked-patients",
-                f"{len(patients)} of these {len(tested)} photographs are of {len(names)} patients of whom other "
-                f"photographs were trained on (patients {first_few(names)}): two eyes of one person are alike. Split "
-                "the set by patient, and train again.",
+                f"Patients of whom other photographs were trained on: {len(names)} ({first_few(names)}), with "
+                f"{len(patients)} of these {counted(len(tested), 'photograph')}. Two eyes of one person are alike. "
+                "Split the set by patient, and train again.",
             )
         )
     return findings
@@ -77,10 +77,11 @@ def check_fitted(table: pd.DataFrame, fitted_on: pd.DataFrame, what: str) -> lis
     patients = others[_of_patients(others, fitted_on)]
     shared = []
     if same.any():
-        shared.append(f"{same.sum()} of the {len(tested)} photographs here ({first_few(tested['image_id'][same])})")
+        ids = first_few(tested["image_id"][same])
+        shared.append(f"{same.sum()} of the {counted(len(tested), 'photograph')} here ({ids})")
     if len(patients):
-        names = patients["patient_id"].unique()
-        shared.append(f"other photographs of {len(names)} patients here ({first_few(names)})")
+        people = patients["patient_id"].unique()
+        shared.append(f"other photographs of {counted(len(people), 'patient')} here ({first_few(people)})")
     if not shared:
         return []
     return [
