@@ -18,7 +18,7 @@ import warnings
 import numpy as np
 import sklearn.metrics as reference
 
-from retinagrade.evaluation.figures import FINDINGS, NAMES
+from retinagrade.evaluation.figures import NAMES, TASKS
 from retinagrade.evaluation.intervals import RESAMPLES, intervals, patient_weights, resampled_figures
 from retinagrade.evaluation.predictions import Graded
 
@@ -66,15 +66,15 @@ def by_scikit_learn(photographs: Graded) -> dict[str, float]:
     for grade in LABELS:
         found |= {f"grade_{grade}_{name}": value[grade] for name, value in zip(SHARES, each[:3], strict=True)}
         found[f"grade_{grade}_specificity"] = reference.recall_score(grades != grade, given != grade)
-    for finding, worse in FINDINGS.items():
+    for task, worse in TASKS.items():
         truths, decided, scores = grades >= worse, given >= worse, probabilities[:, worse:].sum(axis=1)
         found |= {
-            f"{finding}_auc": reference.roc_auc_score(truths, scores),
-            f"{finding}_average_precision": reference.average_precision_score(truths, scores),
-            f"{finding}_sensitivity": reference.recall_score(truths, decided),
-            f"{finding}_specificity": reference.recall_score(~truths, ~decided),
-            f"{finding}_ppv": reference.precision_score(truths, decided),
-            f"{finding}_npv": reference.precision_score(~truths, ~decided),
+            f"{task}_auc": reference.roc_auc_score(truths, scores),
+            f"{task}_average_precision": reference.average_precision_score(truths, scores),
+            f"{task}_sensitivity": reference.recall_score(truths, decided),
+            f"{task}_specificity": reference.recall_score(~truths, ~decided),
+            f"{task}_ppv": reference.precision_score(truths, decided),
+            f"{task}_npv": reference.precision_score(~truths, ~decided),
         }
     return {name: float(value) for name, value in found.items()}
 

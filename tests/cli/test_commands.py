@@ -49,7 +49,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert answer["findings"]
     page = folder / "evaluation" / "test" / "report.html"
     assert "not a medical device" in page.read_text(encoding="utf-8")
-    assert json.loads((page.parent / "evaluation.json").read_text()) == answer
+    assert json.loads((page.parent / "metrics.json").read_text()) == answer
     manifest = prepared / "manifest.csv"
     assert "grades without a prediction" in run(
         "evaluate", folder / "predictions" / "test.csv", "--grades", manifest, code=2

@@ -8,11 +8,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import validate
 from sklearn.metrics import classification_report
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix, read_confusion_matrix
+from retinagrade.evaluation.fitted import fit
+from retinagrade.evaluation.predictions import graded
 from tests.evaluation.tables import predictions, some_grades
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "metrics.schema.json").read_text(encoding="utf-8"))
 
 
 def test_agrees_with_scikit_learns_report() -> None:
@@ -21,14 +26,13 @@ def test_agrees_with_scikit_learns_report() -> None:
     predicted = table[["p0", "p1", "p2", "p3", "p4"]].to_numpy().argmax(axis=1)
     expected = classification_report(table["grade"].astype(int), predicted, output_dict=True)
     assert evaluation.figures["accuracy"] == pytest.approx(expected["accuracy"])
-    for row in evaluation.per_grade:
-        for ours, theirs in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
-            assert row[ours] == pytest.approx(expected[str(row["grade"])][theirs])
-        assert row["support"] == expected[str(row["grade"])]["support"]
-    for kind in ("macro", "weighted"):
-        for ours, theirs in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
-            assert evaluation.averages[kind][ours] == pytest.approx(expected[f"{kind} avg"][theirs])
-    assert evaluation.averages["macro"]["recall"] == pytest.approx(evaluation.figures["balanced_accuracy"])
+    for ours, theirs in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
+        for grade in range(5):
+            assert evaluation.figures[f"grade_{grade}_{ours}"] == pytest.approx(expected[str(grade)][theirs])
+        for kind in ("macro", "weighted"):
+            assert evaluation.figures[f"{kind}_{ours}"] == pytest.approx(expected[f"{kind} avg"][theirs])
+    assert evaluation.support == [expected[str(grade)]["support"] for grade in range(5)]
+    assert evaluation.figures["macro_recall"] == pytest.approx(evaluation.figures["balanced_accuracy"])
     assert evaluation.undefined == {}
 
 
@@ -36,9 +40,10 @@ def test_agrees_with_scikit_learns_report() -> None:
 def test_the_order_of_rows_changes_nothing(seed: int) -> None:
     table = predictions(some_grades(60), skill=1)
     shuffled = table.sample(frac=1, random_state=seed)
-    assert evaluate(shuffled).to_json() == evaluate(table).to_json()
+    expected = evaluate(table, resamples=20).to_json()
+    assert evaluate(shuffled, resamples=20).to_json() == expected
     grades = table[["image_id", "grade"]].sample(frac=1, random_state=seed + 1)
-    assert evaluate(shuffled.drop(columns="grade"), grades).to_json() == evaluate(table).to_json()
+    assert evaluate(shuffled.drop(columns="grade"), grades, resamples=20).to_json() == expected
 
 
 @given(st.lists(st.none() | st.integers(0, 4), min_size=1, max_size=12), st.integers(0, 9))
@@ -49,25 +54,82 @@ def test_any_set_of_grades_gives_strict_json_and_a_reason_for_every_null(grades:
         with pytest.raises(JoinError, match="--grades"):
             evaluate(table)
         return
-    answer = json.loads(json.dumps(evaluate(table).to_json(), allow_nan=False))
+    answer = json.loads(json.dumps(evaluate(table, resamples=50, prevalence=0.1).to_json(), allow_nan=False))
     assert answer["ungraded"] == grades.count(None)
-    nulls = [name for name, value in answer.items() if value is None]
-    nulls += [
-        f"grade {row['grade']} {name}" for row in answer["per_grade"] for name in row if row[name] is None
-    ]  # fmt: skip
-    nulls += [f"{kind} {name}" for kind, row in answer["averages"].items() for name in row if row[name] is None]
-    assert set(nulls) == set(answer["undefined"])
+    nulls = {name for name, figure in answer["figures"].items() if figure["value"] is None}
+    nulls |= {
+        f"{name}, interval"
+        for name, figure in answer["figures"].items()
+        if figure["interval"] is None and figure["value"] is not None
+    }
+    nulls |= {"independence"} if answer["independence"] is None else set()
+    assert nulls == set(answer["undefined"])
     assert all(answer["undefined"].values())
+    validate(answer, SCHEMA)
+
+
+def test_intervals_are_of_patients_and_can_be_left_out() -> None:
+    table = predictions(some_grades(120), skill=1)
+    of_photographs = evaluate(table, resamples=200)
+    assert of_photographs.patients == of_photographs.photographs == 120
+    twice = pd.concat([table, table.assign(image_id="again-" + table["image_id"])])
+    of_patients = evaluate(twice.assign(patient_id=[*table["image_id"]] * 2), resamples=200)
+    assert of_patients.patients == 120
+    for name in ("accuracy", "quadratic_weighted_kappa", "referable_auc", "log_loss"):
+        one, other = of_photographs.intervals[name], of_patients.intervals[name]
+        assert one is not None
+        assert other is not None
+        assert (one.low, one.high) == pytest.approx((other.low, other.high))  # the second eyes add nothing
+    without = evaluate(table, resamples=0)
+    assert without.figures == of_photographs.figures
+    assert set(without.intervals.values()) == {None}
+    assert without.undefined == {}
+
+
+def test_what_was_fitted_on_others_is_applied(tmp_path: Path) -> None:
+    source = tmp_path / "val.csv"
+    source.write_text("x")
+    validation = predictions(some_grades(400, seed=1), skill=1, seed=1).assign(dataset="a")
+    fitted = fit(graded(validation.assign(image_id="v-" + validation["image_id"])), source)
+    table = predictions(some_grades(300), skill=1)
+    table["camera"] = ["old", "new", None] * 100
+    evaluation = evaluate(table, fitted=fitted, by=["camera"], prevalence=0.05, resamples=100)
+    applied = evaluation.applied
+    assert applied is not None
+    (referable, _) = applied.decisions
+    assert fitted.referable is not None
+    score = fitted.calibrated(table[["p0", "p1", "p2", "p3", "p4"]].to_numpy())[:, 2:].sum(axis=1)
+    truths, called = table["grade"].to_numpy(dtype=int) >= 2, score >= fitted.referable.threshold
+    assert referable.figures["sensitivity"] == pytest.approx(called[truths].mean())
+    assert referable.figures["specificity"] == pytest.approx(1 - called[~truths].mean())
+    sensitivity, alarms = called[truths].mean(), called[~truths].mean()
+    by_bayes = sensitivity * 0.05 / (sensitivity * 0.05 + alarms * 0.95)
+    assert referable.figures["ppv_at_prevalence"] == pytest.approx(by_bayes)
+    assert applied.sets[0].coverage > 0.8
+    assert sum(applied.sets[0].sizes) == pytest.approx(1)
+    assert [(group.value, group.photographs) for group in evaluation.subgroups] == [
+        ("new", 100),
+        ("old", 100),
+        ("(missing)", 100),
+    ]
+    answer = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    validate(answer, SCHEMA)
+    assert answer["fitted"]["source"]["photographs"] == 400
+
+
+def test_a_bare_matrix_follows_the_schema_too() -> None:
+    validate(json.loads(json.dumps(evaluate_confusion_matrix(np.eye(5, dtype=int)).to_json())), SCHEMA)
 
 
 def test_a_grade_that_is_never_given_has_no_precision_and_no_hidden_zero() -> None:
     matrix = np.diag([20, 0, 20, 10, 10])
     matrix[1, 0] = 5
     evaluation = evaluate_confusion_matrix(matrix)
-    assert evaluation.per_grade[1] == {"grade": 1, "precision": None, "recall": 0.0, "f1": 0.0, "support": 5}
-    assert evaluation.averages["macro"]["precision"] is None
-    assert evaluation.undefined["macro precision"] == "precision of grade 1 is undefined"
-    assert evaluation.averages["macro"]["recall"] == pytest.approx(0.8)
+    of_grade_1 = {name: evaluation.figures[f"grade_1_{name}"] for name in ("precision", "recall", "f1")}
+    assert of_grade_1 == {"precision": None, "recall": 0.0, "f1": 0.0}
+    assert evaluation.figures["macro_precision"] is None
+    assert "never given" in evaluation.undefined["macro_precision"]
+    assert evaluation.figures["macro_recall"] == pytest.approx(0.8)
     assert "probabilities" in evaluation.undefined["referable_auc"]
 
 

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.metrics import Undefined, severity
 from retinagrade.evaluation.operating_points import (
     FDA_BAR,
     OperatingPoint,
     RuleName,
     decide,
     fit_operating_point,
-    probability_from,
 )
 from retinagrade.evaluation.predictions import Graded
 from tests.evaluation.photographs import any_photographs, photographs, simulated
@@ -26,7 +25,7 @@ from tests.evaluation.photographs import any_photographs, photographs, simulated
 def reached(graded: Graded, from_grade: int, threshold: float) -> tuple[float, float]:
     """Sensitivity and specificity of a threshold, counted."""
     positive = graded.grades >= from_grade
-    called = probability_from(graded.probabilities, from_grade) >= threshold
+    called = severity(graded.probabilities, from_grade) >= threshold
     return float(called[positive].mean()), float((~called[~positive]).mean())
 
 
@@ -44,7 +43,7 @@ def test_the_rule_is_met_and_no_threshold_is_better(
         with pytest.raises(Undefined, match=f"grade {from_grade} or worse"):
             fit_operating_point(graded, from_grade, rule, target)
         return
-    scores = np.unique(probability_from(graded.probabilities, from_grade))
+    scores = np.unique(severity(graded.probabilities, from_grade))
     possible = [reached(graded, from_grade, threshold) for threshold in [*scores, np.inf]]
     if rule == "fda":
         meeting = [pair for pair in possible if pair[0] > FDA_BAR[0] and pair[1] > FDA_BAR[1]]

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 
 from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix
-from retinagrade.evaluation.examples import example_photographs
+from retinagrade.evaluation.examples import MISTAKE, RIGHT, UNSURE, example_photographs
+from retinagrade.evaluation.fitted import fit
+from retinagrade.evaluation.predictions import graded
 from retinagrade.evaluation.report import ReportSection, render_report, write_evaluation
+from retinagrade.evaluation.tables import evaluation_tables
 from retinagrade.manifest import Manifest
 from tests.evaluation.tables import predictions, some_grades
 
@@ -49,7 +52,8 @@ def test_the_page_is_self_contained_and_says_what_it_is_not() -> None:
     assert "b" not in found.tags
     assert "About &amp; more." in page
     assert "not a medical device" in page
-    assert found.urls == found.urls[:3] * 2  # confusion matrix, ROC, curves, twice
+    assert len(found.urls) == 2 * 7  # matrix, grades, ROC, precision, reliability, risk, curves
+    assert found.urls[:7] == found.urls[7:]
     assert "Don't believe" not in page
 
 
@@ -71,11 +75,17 @@ def test_examples_are_the_gravest_mistakes_then_a_right_one_of_each_grade(prepar
     second = table[table["grade"] == 2].index[0]
     table.loc[second, ["p0", "p1", "p2", "p3", "p4"]] = [0.0, 0.2, 0.0, 0.8, 0.0]
     examples = example_photographs(table, manifest)
-    assert [example.image_id for example in examples[:2]] == table["image_id"][[first, second]].tolist()
-    assert [(example.grade, example.predicted) for example in examples[2:]] == [(grade, grade) for grade in range(5)]
+    by_why = {why: [example for example in examples if example.why == why] for why in (MISTAKE, UNSURE, RIGHT)}
+    assert [example.image_id for example in by_why[MISTAKE]] == table["image_id"][[first, second]].tolist()
+    assert [(example.grade, example.predicted) for example in by_why[RIGHT]] == [(grade, grade) for grade in range(5)]
+    assert len(by_why[UNSURE]) == 5
+    assert len({example.image_id for example in examples}) == len(examples)
+    others = table[~table["image_id"].isin([example.image_id for example in examples])]
+    least = others[["p0", "p1", "p2", "p3", "p4"]].max(axis=1).min()
+    assert max(example.probability for example in by_why[UNSURE]) <= least
     assert all(example.jpeg.startswith(b"\xff\xd8") for example in examples)
     page = render_report("t", [ReportSection("n", evaluate(table), examples=examples)])
-    assert page.count('alt="fundus photograph') == 7
+    assert page.count('alt="fundus photograph') == 12
 
 
 def test_figures_do_not_wait_for_pictures_that_are_gone(prepared: Path, tmp_path: Path) -> None:
@@ -87,14 +97,33 @@ def test_figures_do_not_wait_for_pictures_that_are_gone(prepared: Path, tmp_path
 
 
 def test_write_evaluation(tmp_path: Path) -> None:
-    evaluation = evaluate(predictions(some_grades(90), 3))
-    source = tmp_path / "source.csv"
-    source.write_text("x")
-    page = write_evaluation(tmp_path / "out", ReportSection("n", evaluation, history=HISTORY), [source])
-    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == evaluation.to_json()
+    evaluation = evaluate(predictions(some_grades(90), 3), resamples=50)
+    section = ReportSection("n", evaluation, history=HISTORY, sources={"source.csv": "1" * 64})
+    page = write_evaluation(tmp_path / "out", section).read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "source.csv" in page
+    assert "50 resamples of patients, seed 0" in page
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == evaluation.to_json()
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert set(record["sources"]) == {str(source)}
+    assert set(record["sources"]) == {"source.csv"}
     assert record["versions"]["scikit-learn"]
-    for picture in ("confusion_matrix", "roc", "curves"):
+    for picture in ("confusion_matrix", "grades", "roc", "precision_recall", "reliability", "risk_coverage", "curves"):
         assert (tmp_path / "out" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (tmp_path / "out" / f"{picture}.svg").read_bytes()[:600]
+
+
+def test_what_was_fitted_is_in_the_page(tmp_path: Path) -> None:
+    source = tmp_path / "val.csv"
+    source.write_text("x")
+    validation = predictions(some_grades(200, seed=1), skill=1, seed=1)
+    fitted = fit(graded(validation.assign(image_id="v-" + validation["image_id"])), source)
+    table = predictions(some_grades(200), skill=1).assign(laterality=["L", "R"] * 100)
+    evaluation = evaluate(table, fitted=fitted, by=["laterality"], prevalence=0.1, resamples=50)
+    page = render_report("t", [ReportSection("n", evaluation)])
+    for said in (
+        "Operating points", "sensitivity at least 0.9", "Sets of possible grades", "Referral by confidence",
+        "calibrated (temperature)", "laterality: L", "at the stated prevalence", "200 other photographs",
+    ):  # fmt: skip
+        assert said in page, said
+    for table_of in evaluation_tables(evaluation):
+        assert all(len(row) == len(table_of.head) for row in table_of.rows)

@@ -17,6 +17,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
 from retinagrade.evaluation.cross_validation import out_of_fold
+from retinagrade.evaluation.metrics import expected_calibration_error, log_loss
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.grades import N_GRADES
 
@@ -27,8 +28,6 @@ LEAST: Final = 1e-12
 TEMPERATURE_RANGE: Final = (0.05, 20.0)
 """Where the temperature is sought. Predictions that are all right would drive it to 0, and those that have nothing to
 do with the grades to infinity."""
-BINS: Final = 15
-"""Of the expected calibration error, as in Guo et al. 2017."""
 
 _Settings = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -86,8 +85,8 @@ class CalibrationFigures(BaseModel):
     """How well probabilities fit the grades; lower is better.
 
     Attributes:
-        log_loss: Mean of ``-log`` of the probability of the right grade; 0 counts as :data:`LEAST`.
-        calibration_error: Expected calibration error of the most probable grade, in :data:`BINS` bins of equal width.
+        log_loss: :func:`~retinagrade.evaluation.metrics.log_loss`.
+        calibration_error: :func:`~retinagrade.evaluation.metrics.expected_calibration_error`.
     """
 
     model_config = _Settings
@@ -200,17 +199,12 @@ def cross_validated(graded: Graded, method: Method) -> CalibrationFigures:
 def calibration_figures(graded: Graded) -> CalibrationFigures:
     """Log loss and expected calibration error.
 
-    Source of the latter: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
-
     Args:
         graded: Photographs, at least one.
     """
-    right = np.maximum(graded.probabilities[np.arange(len(graded)), graded.grades], LEAST)
-    confidence = graded.probabilities.max(axis=1)
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    gaps = np.bincount(bins, (graded.predicted == graded.grades) - confidence, BINS)
     return CalibrationFigures(
-        log_loss=max(0.0, -float(np.log(right).mean())), calibration_error=float(np.abs(gaps).sum() / len(graded))
+        log_loss=max(0.0, log_loss(graded.grades, graded.probabilities)),
+        calibration_error=expected_calibration_error(graded.grades, graded.probabilities),
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retinagrade.evaluation.curves import TASK_NAMES, disease
 from retinagrade.evaluation.evaluate import Evaluation, evaluate
+from retinagrade.evaluation.figures import TASKS
 from retinagrade.evaluation.findings import Finding
 from retinagrade.evaluation.intervals import RESAMPLES
-from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.metrics import Undefined, disease
 from retinagrade.evaluation.paired import COMPARED, DeLong, Difference, compare, delong
 from retinagrade.evaluation.plots import differences_plot, figure_png, figure_svg
 from retinagrade.evaluation.predictions import Graded, graded
@@ -94,10 +94,10 @@ def _delong(one: Graded, first: Graded) -> dict[str, DeLong]:
     if min(len(np.unique(part.patients)) for part in (one, first)) < len(one):
         return {}
     found = {}
-    for task in TASK_NAMES:
+    for task, grade in TASKS.items():
         try:
-            truths, ours = disease(one, task)
-            found[task] = delong(truths, ours, disease(first, task)[1])
+            truths, ours = disease(one.grades, one.probabilities, grade)
+            found[task] = delong(truths, ours, disease(first.grades, first.probabilities, grade)[1])
         except Undefined:
             continue
     return found

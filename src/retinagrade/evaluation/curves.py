@@ -8,12 +8,10 @@ from typing import Final
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.figures import TASKS
+from retinagrade.evaluation.metrics import CALIBRATION_BINS, calibration_terms, disease
 from retinagrade.evaluation.predictions import Graded
-from retinagrade.grades import REFERABLE, VISION_THREATENING, Grade
 
-TASKS: Final = {"referable": REFERABLE, "vision_threatening": VISION_THREATENING}
-"""The two decisions of screening, and the lowest grade that counts as disease in each."""
 TASK_NAMES: Final = {"referable": "referable (grade ≥ 2)", "vision_threatening": "vision-threatening (grade ≥ 3)"}
 
 _DRAWN: Final = 2000
@@ -55,33 +53,13 @@ class Reliability:
     photographs: np.ndarray
 
 
-def disease(photographs: Graded, task: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which photographs have a disease, and the probability that each was given.
-
-    Args:
-        photographs: Graded photographs.
-        task: A key of :data:`TASKS`.
-
-    Returns:
-        Truths (N,), bool, and probabilities (N,), the sum of those of the grades that count.
-
-    Raises:
-        Undefined: All photographs have it, or none has.
-    """
-    truths = photographs.grades >= TASKS[task]
-    if truths.all() or not truths.any():
-        kind = task.replace("_", "-")
-        raise Undefined(f"{'all photographs are' if truths.any() else 'no photograph is'} {kind}")
-    return truths, photographs.probabilities[:, TASKS[task] : Grade.PROLIFERATIVE + 1].sum(axis=1)
-
-
 def roc(photographs: Graded, task: str) -> Curve:
     """The ROC curve of a task: false-positive rates against true-positive rates.
 
     Raises:
         Undefined: All photographs have the disease, or none has.
     """
-    false_positive, true_positive, _ = roc_curve(*disease(photographs, task))
+    false_positive, true_positive, _ = roc_curve(*_disease(photographs, task))
     return Curve(false_positive, true_positive)
 
 
@@ -91,27 +69,28 @@ def precision_recall(photographs: Graded, task: str) -> Curve:
     Raises:
         Undefined: All photographs have the disease, or none has.
     """
-    precision, recall, _ = precision_recall_curve(*disease(photographs, task))
+    precision, recall, _ = precision_recall_curve(*_disease(photographs, task))
     return Curve(recall[::-1], precision[::-1])
 
 
-def reliability(photographs: Graded, bins: int = 15) -> Reliability:
+def reliability(photographs: Graded) -> Reliability:
     """Confidence against accuracy, in the bins of the expected calibration error.
 
     Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
 
     Args:
         photographs: Graded photographs.
-        bins: Bins of equal width, from 0 to 1.
 
     Returns:
         One entry a bin.
     """
     confidence = photographs.probabilities.max(axis=1)
-    right = photographs.predicted == photographs.grades
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    excess, place = calibration_terms(photographs.grades, photographs.probabilities)
+    counts = np.bincount(place, minlength=CALIBRATION_BINS)
     with np.errstate(invalid="ignore"):
-        return Reliability(
-            np.bincount(place, confidence, bins) / counts, np.bincount(place, right, bins) / counts, counts
-        )
+        sure = np.bincount(place, confidence, CALIBRATION_BINS) / counts
+        return Reliability(sure, sure - np.bincount(place, excess, CALIBRATION_BINS) / counts, counts)
+
+
+def _disease(photographs: Graded, task: str) -> tuple[np.ndarray, np.ndarray]:
+    return disease(photographs.grades, photographs.probabilities, TASKS[task])

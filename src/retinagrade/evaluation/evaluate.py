@@ -13,8 +13,7 @@ import pandas as pd
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation import metrics
 from retinagrade.evaluation.applied import Applied, apply, measured
-from retinagrade.evaluation.curves import TASKS
-from retinagrade.evaluation.figures import NAMES, figures, matrix_figures
+from retinagrade.evaluation.figures import NAMES, TASKS, figures, matrix_figures
 from retinagrade.evaluation.findings import Finding
 from retinagrade.evaluation.fitted import Fitted
 from retinagrade.evaluation.integrity import Independence, check, check_predictions, independence
@@ -140,9 +139,11 @@ def evaluate(
     matrix = metrics.confusion_matrix(photographs.grades, photographs.predicted)
     found = figures(photographs)
     values, undefined = dict(found.values), dict(found.undefined)
-    ends: dict[str, Interval | None] = {}
+    around = intervals(photographs, resamples=resamples, seed=seed)
+    ends = dict(around.values)
     if resamples:
-        ends.update(intervals(photographs, NAMES, resamples=resamples, seed=seed).values)
+        reasons = ((name, why) for name, why in around.undefined.items() if values[name] is not None)
+        undefined.update({f"{name}, interval": why for name, why in reasons})
     if prevalence is not None:
         _at_prevalence(values, ends, photographs, prevalence, resamples, seed)
     drawn = {"resamples": resamples, "seed": seed}

@@ -14,7 +14,7 @@ from retinagrade.evaluation.metrics import MatrixMetric, Undefined
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.grades import REFERABLE, VISION_THREATENING, Grade
 
-FINDINGS: Final = {"referable": REFERABLE, "vision_threatening": VISION_THREATENING}
+TASKS: Final = {"referable": REFERABLE, "vision_threatening": VISION_THREATENING}
 """What is looked for, and the grade from which on it is there."""
 DECISION_METRICS: Final[dict[str, MatrixMetric[[]]]] = {
     "sensitivity": metrics.sensitivity,
@@ -82,8 +82,8 @@ _OF_ALL_GRADES = (
 MATRIX_FIGURES: Final[dict[str, MatrixFigure]] = {
     **{metric.__name__: MatrixFigure(metric) for metric in _OF_ALL_GRADES},
     **{
-        f"{finding}_{name}": MatrixFigure(metric, view=partial(metrics.from_grade_on, grade=grade))
-        for finding, grade in FINDINGS.items()
+        f"{task}_{name}": MatrixFigure(metric, view=partial(metrics.from_grade_on, grade=grade))
+        for task, grade in TASKS.items()
         for name, metric in DECISION_METRICS.items()
     },
     **{

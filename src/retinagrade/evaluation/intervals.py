@@ -26,7 +26,7 @@ from scipy.stats import beta
 from threadpoolctl import threadpool_limits
 
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.figures import DECISION_METRICS, FINDINGS, MATRIX_FIGURES, NAMES, figures
+from retinagrade.evaluation.figures import DECISION_METRICS, MATRIX_FIGURES, NAMES, TASKS, figures
 from retinagrade.evaluation.metrics import CALIBRATION_BINS, Undefined
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.grades import N_GRADES, Grade
@@ -87,7 +87,7 @@ def intervals(
     Args:
         photographs: The graded photographs; for a subgroup, those of the subgroup.
         names: Which of :data:`~retinagrade.evaluation.figures.NAMES`; the fewer, the faster.
-        resamples: How many.
+        resamples: How many; 0 for no intervals.
         seed: Of the resamples.
 
     Returns:
@@ -95,6 +95,8 @@ def intervals(
         the resamples, for one that is the same in all (as QWK is where every grade is right), and for fewer than two
         patients.
     """
+    if not resamples:
+        return _none(names)
     found = figures(photographs)
     shares = _shares(photographs)
     drawn = resampled_figures(photographs, names, resamples=resamples, seed=seed)
@@ -139,6 +141,8 @@ def decision_intervals(
                 partial(metric, prevalence=prevalence),
                 partial(metric.stacked, prevalence=prevalence),
             )
+    if not resamples:
+        return _none(ways)
     values: dict[str, float | None] = {}
     undefined: dict[str, str] = {}
     table = metrics.two_by_two(truths, decisions)
@@ -289,9 +293,9 @@ def _areas(photographs: Graded, whose: np.ndarray, names: Collection[str]) -> di
     if "macro_auc" in names:
         for name, grade in zip(_GRADE_AREAS, Grade, strict=True):
             areas[name] = _Ranking(grades == grade, probabilities[:, grade], whose).auc
-    for finding, grade in FINDINGS.items():
+    for task, grade in TASKS.items():
         ranking = _Ranking(grades >= grade, metrics.severity(probabilities, grade), whose)
-        ways = {f"{finding}_auc": ranking.auc, f"{finding}_average_precision": ranking.average_precision}
+        ways = {f"{task}_auc": ranking.auc, f"{task}_average_precision": ranking.average_precision}
         areas.update({name: area for name, area in ways.items() if name in names})
     return areas
 
@@ -318,6 +322,10 @@ def _intervals(
     return Intervals(found, reasons)
 
 
+def _none(names: Collection[str]) -> Intervals:
+    return Intervals(dict.fromkeys(names), dict.fromkeys(names, "no resamples were asked for"))
+
+
 def _exact(share: float, patients: np.ndarray) -> Interval | None:
     """Clopper and Pearson's interval of a share of photographs of these patients (M,), where few are on one side."""
     if min(share, 1 - share) * len(patients) > FEW - 0.5:
@@ -332,9 +340,9 @@ def _shares(photographs: Graded) -> dict[str, np.ndarray]:
     """Of which photographs (N,) a share is one, by its name."""
     grades, given = photographs.grades, photographs.predicted
     shares = dict.fromkeys(("accuracy", "weighted_recall", "off_by_two_or_more"), np.ones(len(grades), dtype=bool))
-    for finding, worse in FINDINGS.items():
+    for task, worse in TASKS.items():
         of = _decision_shares(grades >= worse, given >= worse)
-        shares.update({f"{finding}_{name}": those for name, those in of.items()})
+        shares.update({f"{task}_{name}": those for name, those in of.items()})
     for grade in Grade:
         of = {"precision": given == grade, "recall": grades == grade, "specificity": grades != grade}
         shares.update({f"grade_{grade.value}_{name}": those for name, those in of.items()})

@@ -12,7 +12,7 @@ from functools import update_wrapper
 from typing import Concatenate, Final, Generic, ParamSpec
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from retinagrade.errors import UsageError
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
@@ -421,6 +421,27 @@ def severity(probabilities: np.ndarray, grade: int) -> np.ndarray:
     return scores
 
 
+def disease(grades: np.ndarray, probabilities: np.ndarray, grade: Grade) -> tuple[np.ndarray, np.ndarray]:
+    """Which photographs have a grade or a worse one, and how probable that was said to be.
+
+    Args:
+        grades: Grades (N,), int.
+        probabilities: Probabilities (N, 5) of the same photographs.
+        grade: ``REFERABLE`` or ``VISION_THREATENING``.
+
+    Returns:
+        Truths (N,), bool, and scores (N,).
+
+    Raises:
+        Undefined: All photographs have it, or none has.
+    """
+    what = {REFERABLE: "referable", VISION_THREATENING: "vision-threatening"}[grade]
+    truths = grades >= grade
+    if not truths.any() or truths.all():
+        raise Undefined(f"{'all photographs are' if truths.any() else 'no photograph is'} {what}")
+    return truths, severity(probabilities, grade)
+
+
 def referable_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
     """Area under the ROC curve of the probability of referable retinopathy, ``p2 + p3 + p4``.
 
@@ -431,7 +452,7 @@ def referable_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
     Raises:
         Undefined: All photographs are referable, or none is.
     """
-    return float(roc_auc_score(*_both_kinds(grades, probabilities, REFERABLE)))
+    return float(roc_auc_score(*disease(grades, probabilities, REFERABLE)))
 
 
 def vision_threatening_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -440,7 +461,7 @@ def vision_threatening_auc(grades: np.ndarray, probabilities: np.ndarray) -> flo
     Raises:
         Undefined: All photographs are vision-threatening, or none is.
     """
-    return float(roc_auc_score(*_both_kinds(grades, probabilities, VISION_THREATENING)))
+    return float(roc_auc_score(*disease(grades, probabilities, VISION_THREATENING)))
 
 
 def referable_average_precision(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -451,7 +472,7 @@ def referable_average_precision(grades: np.ndarray, probabilities: np.ndarray) -
     Raises:
         Undefined: All photographs are referable (any order would be perfect), or none is.
     """
-    return float(average_precision_score(*_both_kinds(grades, probabilities, REFERABLE)))
+    return float(average_precision_score(*disease(grades, probabilities, REFERABLE)))
 
 
 def vision_threatening_average_precision(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -460,17 +481,7 @@ def vision_threatening_average_precision(grades: np.ndarray, probabilities: np.n
     Raises:
         Undefined: All photographs are vision-threatening, or none is.
     """
-    return float(average_precision_score(*_both_kinds(grades, probabilities, VISION_THREATENING)))
-
-
-def referable_roc(grades: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ROC curve of referable retinopathy: false- and true-positive rates (K,), ascending.
-
-    Raises:
-        Undefined: All photographs are referable, or none is.
-    """
-    false_positive, true_positive, _ = roc_curve(*_both_kinds(grades, probabilities, REFERABLE))
-    return false_positive, true_positive
+    return float(average_precision_score(*disease(grades, probabilities, VISION_THREATENING)))
 
 
 # Probabilities as such
@@ -537,15 +548,6 @@ def calibration_terms(grades: np.ndarray, probabilities: np.ndarray) -> tuple[np
     sureness = probabilities.max(axis=1)
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
     return sureness - (probabilities.argmax(axis=1) == grades), np.searchsorted(edges, sureness)
-
-
-def _both_kinds(grades: np.ndarray, probabilities: np.ndarray, grade: Grade) -> tuple[np.ndarray, np.ndarray]:
-    """Truths and scores of a grade or a worse one; undefined unless there are photographs with and without."""
-    what = {REFERABLE: "referable", VISION_THREATENING: "vision-threatening"}[grade]
-    truths = grades >= grade
-    if not truths.any() or truths.all():
-        raise Undefined(f"{'all photographs are' if truths.any() else 'no photograph is'} {what}")
-    return truths, severity(probabilities, grade)
 
 
 def _mean(terms: np.ndarray) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from sklearn.metrics import roc_curve
 
-from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.metrics import Undefined, severity
 from retinagrade.evaluation.predictions import Graded
 
 RuleName = Literal["sensitivity", "specificity", "fda"]
@@ -60,24 +60,6 @@ class OperatingPoint(BaseModel):
         return self
 
 
-def probability_from(probabilities: np.ndarray, from_grade: int) -> np.ndarray:
-    """The probability of a grade or worse.
-
-    Args:
-        probabilities: Probabilities (N, 5).
-        from_grade: The mildest grade that counts.
-
-    Returns:
-        Probabilities (N,).
-
-    Example:
-        >>> probability_from(np.array([[0.5, 0.25, 0.125, 0.0625, 0.0625]]), 2)
-        array([0.25])
-    """
-    total: np.ndarray = probabilities[:, from_grade:].sum(axis=1)
-    return total
-
-
 def decide(point: OperatingPoint, probabilities: np.ndarray) -> np.ndarray:
     """Which photographs are positive.
 
@@ -88,7 +70,7 @@ def decide(point: OperatingPoint, probabilities: np.ndarray) -> np.ndarray:
     Returns:
         Decisions (N,), bool.
     """
-    return probability_from(probabilities, point.from_grade) >= point.threshold
+    return severity(probabilities, point.from_grade) >= point.threshold
 
 
 def fit_operating_point(
@@ -125,7 +107,7 @@ def fit_operating_point(
     if positive.all() or not positive.any():
         which = "all photographs have" if positive.any() else "no photograph has"
         raise Undefined(f"{which} grade {from_grade} or worse")
-    scores = probability_from(graded.probabilities, from_grade)
+    scores = severity(graded.probabilities, from_grade)
     false_positive, sensitivity, edges = roc_curve(positive, scores, drop_intermediate=False)
     negatives = int((~positive).sum())
     # From counts, because 1 - 0.1 is not 0.9, and a share that is met exactly has to count as met.

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 
 from retinagrade.evaluation import plots
 from retinagrade.evaluation.applied import Applied
-from retinagrade.evaluation.curves import TASKS, Curve, precision_recall, reliability, roc
+from retinagrade.evaluation.curves import Curve, precision_recall, reliability, roc
 from retinagrade.evaluation.evaluate import Evaluation
 from retinagrade.evaluation.examples import Example
+from retinagrade.evaluation.figures import TASKS
 from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.plots import Point
