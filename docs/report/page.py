@@ -80,9 +80,9 @@ from dealt ones are those of other photographs: grades and predictions were read
 In Keras, the usual way is two lines that look right:
 
 ```python
-test = ImageDataGenerator().flow_from_directory("test", shuffle=True)   # True is the default
-predicted = model.predict(test).argmax(axis=1)                          # in a shuffled order
-confusion_matrix(test.classes, predicted)                               # .classes: in the order of the folders
+test = ImageDataGenerator().flow_from_directory("test", shuffle=True)  # True is the default
+predicted = model.predict(test).argmax(axis=1)  # in a shuffled order
+confusion_matrix(test.classes, predicted)  # .classes: in the order of the folders
 ```
 
 `model.evaluate(test)` of the same generator is right, because each batch brings its own grades, so that curves and
@@ -94,7 +94,7 @@ file brings it back. Write down whose prediction it is, and join:
 test = ImageDataGenerator().flow_from_directory("test", shuffle=False)
 predicted = pd.DataFrame(model.predict(test), columns=["p0", "p1", "p2", "p3", "p4"])
 predicted["image_id"] = [Path(name).stem for name in test.filenames]
-table = predicted.merge(labels, on="image_id", validate="1:1")          # an error where ids are missing or repeated
+table = predicted.merge(labels, on="image_id", validate="1:1")  # an error where ids are missing or repeated
 ```
 
 `p0` … `p4` must be grades 0 … 4: `flow_from_directory` numbers folders alphabetically, so name them `0` … `4`. Then
