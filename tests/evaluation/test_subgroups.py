@@ -39,7 +39,7 @@ def test_few_photographs_of_a_kind_are_said(table: pd.DataFrame) -> None:
 def test_numbers_are_cut_into_quarters_and_nothing_is_lost(table: pd.DataFrame) -> None:
     table["age"] = [str(20 + row % 60) if row else "" for row in range(len(table))]
     found = subgroups(table, "age", resamples=0)
-    assert [group.value for group in found] == ["20 to 35", "35 to 50", "50 to 65", "65 to 79", MISSING]
+    assert [group.value for group in found] == ["20 to 35", "35 to 50", "50 to 64.5", "64.5 to 79", MISSING]
     assert sum(group.photographs for group in found) == len(table)
     few = subgroups(table.assign(age=[str(row % 11) for row in range(len(table))]), "age", resamples=0)
     assert [group.value for group in few] == [str(number) for number in range(11)]  # 2 before 10
@@ -54,5 +54,5 @@ def test_what_makes_no_subgroups(table: pd.DataFrame) -> None:
 
 def test_customary_columns_are_those_that_tell_photographs_apart(table: pd.DataFrame) -> None:
     assert customary(table) == []
-    assert customary(table.assign(dataset="idrid", laterality=["L", None] * 120)) == []
+    assert customary(table.assign(dataset="idrid", laterality=["L", ""] * 120)) == []
     assert customary(table.assign(dataset=["idrid", "ddr"] * 120)) == ["dataset"]

@@ -145,7 +145,7 @@ def evaluate(
         reasons = ((name, why) for name, why in around.undefined.items() if values[name] is not None)
         undefined.update({f"{name}, interval": why for name, why in reasons})
     if prevalence is not None:
-        _at_prevalence(values, ends, photographs, prevalence, resamples, seed)
+        _at_prevalence(values, undefined, ends, photographs, prevalence, resamples, seed)
     drawn = {"resamples": resamples, "seed": seed}
     return Evaluation(
         matrix,
@@ -230,6 +230,7 @@ def _independence(matrix: np.ndarray, undefined: dict[str, str]) -> Independence
 
 def _at_prevalence(
     values: dict[str, float | None],
+    undefined: dict[str, str],
     ends: dict[str, Interval | None],
     photographs: Graded,
     prevalence: float,
@@ -247,6 +248,8 @@ def _at_prevalence(
             name = f"{task}_{metric.__name__}"
             try:
                 values[name] = metric(table, prevalence=prevalence)
-            except Undefined:
-                values[name] = None
+            except Undefined as reason:
+                values[name], undefined[name] = None, str(reason)
             ends[name] = found.values[metric.__name__]
+            if resamples and values[name] is not None and ends[name] is None:
+                undefined[f"{name}, interval"] = found.undefined[metric.__name__]

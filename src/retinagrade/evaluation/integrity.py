@@ -337,4 +337,4 @@ def _cramers_v(statistic: float, table: np.ndarray) -> float:
         return 0.0
     phi = max(0.0, statistic / total - (rows - 1) * (columns - 1) / (total - 1))
     smaller = min(rows - (rows - 1) ** 2 / (total - 1), columns - (columns - 1) ** 2 / (total - 1)) - 1
-    return float(np.sqrt(phi / smaller)) if smaller > 0 else 0.0
+    return float(min(1.0, np.sqrt(phi / smaller))) if smaller > 0 else 0.0  # rounding goes beyond 1

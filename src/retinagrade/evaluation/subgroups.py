@@ -103,7 +103,7 @@ def subgroups(table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, s
 def customary(table: pd.DataFrame) -> list[str]:
     """The columns of :data:`CUSTOMARY` that tell the graded photographs of a table apart."""
     known = table[table["grade"].notna()]
-    return [column for column in CUSTOMARY if column in known and len(set(known[column].dropna())) > 1]
+    return [column for column in CUSTOMARY if column in known and len(set(known[column].dropna()) - {""}) > 1]
 
 
 def _values(column: pd.Series) -> tuple[np.ndarray, list[str]]:
