@@ -11,10 +11,10 @@ import pandas as pd
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate
 from retinagrade.evaluation.plots import comparison_plot, figure_png
-from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.pages import render_page
 from retinagrade.provenance import stamp
+from retinagrade.training.known import read_known
 from retinagrade.training.run import Run
 
 FIGURES: Final = (
@@ -54,7 +54,8 @@ def compare(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         record = run.record()
-        evaluation = evaluate(read_predictions(run.predictions_file("val")), resamples=0)
+        known = read_known(run.predictions_file("val"))
+        evaluation = evaluate(known.table, findings=known.findings, resamples=0)
         start = record.get("start", {})
         rows.append(
             {
