@@ -98,7 +98,7 @@ class Mean:
     """The raw outputs of several heads side by side; the probabilities are the mean of theirs.
 
     Each head learns by its own loss, as if it were alone: heads that learn by the loss of their mean lean on one
-    another, and were no better than one head (``docs/retinamnist.md``).
+    another, and graded worse than one head (``docs/retinamnist.md``).
 
     Attributes:
         output: What the raw outputs of one head mean.
