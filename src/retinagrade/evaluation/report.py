@@ -276,7 +276,7 @@ def _screening(evaluation: Evaluation, photographs: Graded) -> list[Part]:
     ]
     tables = [operating_points_table(applied)] if applied is not None and applied.decisions else []
     says = (
-        "No thresholds were given: `retinagrade calibrate` chooses them on validation predictions. The marked point is "
+        "No thresholds were given: “retinagrade calibrate” chooses them on validation predictions. The marked point is "
         "that of the most probable grade."
         if applied is None
         else f"Thresholds were chosen on {applied.fitted.source.photographs} other photographs "
