@@ -42,7 +42,10 @@ def evaluate(
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(help="Also evaluate subgroups by this column of the tables or the run's manifest; repeatable."),
+        typer.Option(
+            help="Also evaluate subgroups by this column of the tables or the run's manifest, such as source_size, or by "
+            "quality, as seen in the run's photographs; repeatable."
+        ),
     ] = None,
     prevalence: Annotated[
         float | None,
@@ -160,9 +163,11 @@ def _of_predictions(
     from retinagrade.evaluation.examples import example_photographs
     from retinagrade.evaluation.report import ReportSection, fingerprints
     from retinagrade.evaluation.subgroups import customary
-    from retinagrade.training.known import read_known
+    from retinagrade.training.known import read_known, with_quality
 
     known = read_known(path, grades, calibration)
+    if "quality" in by and "quality" not in known.table:
+        known = with_quality(known)
     evaluation = evaluate_predictions(
         known.table,
         findings=known.findings,
