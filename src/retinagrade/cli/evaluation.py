@@ -43,8 +43,8 @@ def evaluate(
     by: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also evaluate subgroups by this column of the tables or the run's manifest, such as source_size, or by "
-            "quality, as seen in the run's photographs; repeatable."
+            help="Also evaluate subgroups by this column of the tables or the run's manifest, such as source_size, or "
+            "by quality, as seen in the run's photographs; repeatable."
         ),
     ] = None,
     prevalence: Annotated[
