@@ -33,3 +33,7 @@ class ExperimentError(RetinagradeError):
 
 class CalibrationError(RetinagradeError):
     """A file of what was fitted on validation predictions is unreadable, or of a version that is not known."""
+
+
+class ArtefactError(RetinagradeError):
+    """A grader file is unreadable, of a version that is not known, or could not be shown to be right."""

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinagrade.evaluation.calibration import calibrate, fit_temperature
-from retinagrade.evaluation.conformal import Conformal, fit_conformal, ordinal_scores, prediction_sets
+from retinagrade.evaluation.conformal import Conformal, fit_conformal, prediction_sets
+from retinagrade.evaluation.ordinal_sets import ordinal_scores
 from retinagrade.evaluation.predictions import Graded
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 

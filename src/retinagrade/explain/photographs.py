@@ -18,7 +18,7 @@ from retinagrade.grades import Grade
 from retinagrade.images.prepare import Settings
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
-from retinagrade.training.loading import at_input_size
+from retinagrade.images.prepare import at_input_size
 from retinagrade.training.run import Run
 
 

@@ -54,6 +54,16 @@ def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, Fiel
     Raises:
         ImageError: Corrupt, or without a field of view.
     """
+    photograph, fov = open_photograph(path, settings)
+    return fit_photograph(photograph, fov, settings), fov, (photograph.shape[0], photograph.shape[1])
+
+
+def open_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOfView]:
+    """The first half of :func:`prepare_photograph`: RGB pixels (H, W, 3), uint8, at the scale needed, and their FOV.
+
+    Raises:
+        ImageError: Corrupt, or without a field of view.
+    """
     photograph = read_photograph(path, max(settings.size, SEARCH_SIDE))
     fov = _find(photograph, path, settings)
     side = _side(fov, settings)
@@ -61,12 +71,25 @@ def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, Fiel
         finer = read_photograph(path, round(1.1 * min(photograph.shape[:2]) * settings.size / side))
         if finer.shape != photograph.shape:
             photograph, fov = finer, _find(finer, path, settings)
+    return photograph, fov
+
+
+def fit_photograph(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.ndarray:
+    """The second half of :func:`prepare_photograph`: RGB pixels (size, size, 3), uint8, of a decoded photograph."""
     square = _fit(photograph, fov, settings)
     if settings.contrast != "none":
         lit = cv2.resize(fov.mask.astype(np.float32), photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         inside = _fit(lit, fov, settings) > 0.5
         square = clahe(square, inside) if settings.contrast == "clahe" else subtract_average(square, inside)
-    return square, fov, (photograph.shape[0], photograph.shape[1])
+    return square
+
+
+def at_input_size(photograph: np.ndarray, size: int) -> np.ndarray:
+    """A prepared photograph (P, P, 3), uint8, as a network of input side ``size`` takes it."""
+    if photograph.shape[:2] == (size, size):
+        return photograph
+    shrinks = photograph.shape[0] > size
+    return cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 def _find(photograph: np.ndarray, path: Path, settings: Settings) -> FieldOfView:

@@ -150,6 +150,11 @@ class Mean:
         """Probabilities (N, 5), float64, of raw outputs (N, units)."""
         return self.output.probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES).mean(1)
 
+    def log_probabilities(self, raw: Tensor) -> Tensor:
+        """Their logarithms (N, 5), as :meth:`Softmax.log_probabilities` gives them."""
+        each = self.output.log_probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES)
+        return each.logsumexp(1) - math.log(self.heads)
+
 
 def _normal_cdf(z: Tensor) -> Tensor:
     return torch.erfc(-z / math.sqrt(2)) / 2  # torch.special.ndtr is (1 + erf) / 2, which is 0 from -9 on

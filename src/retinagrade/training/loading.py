@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, NotRequired, TypedDict
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.balance import Balance, balance
+from retinagrade.images.prepare import at_input_size
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import augment
@@ -63,14 +63,6 @@ class Photographs(Dataset[tuple[np.ndarray, int, str]]):
             rng = np.random.default_rng((self.seed, draw.epoch, draw.place))
             photograph = augment(photograph, rng, self.augmentation)
         return photograph, int(self.grades[row]), self.image_ids[row]
-
-
-def at_input_size(photograph: np.ndarray, size: int) -> np.ndarray:
-    """A prepared photograph (P, P, 3), uint8, as a network of input side ``size`` takes it."""
-    if photograph.shape[:2] == (size, size):
-        return photograph
-    shrinks = photograph.shape[0] > size
-    return cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 class EpochSampler(Sampler[Draw]):

@@ -1,0 +1,184 @@
+"""The grader file: an ONNX graph that carries all that must be known to use it, and to judge it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from retinagrade.errors import ArtefactError
+from retinagrade.grades import N_GRADES
+from retinagrade.images.prepare import Contrast, Settings, Square
+
+KEY: Final = "retinagrade"
+"""Where the metadata stand among the ``metadata_props`` of the ONNX file, as JSON."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Limit = Annotated[float, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Preparation(_Part):
+    """How the photographs were prepared that it learnt from; see :class:`retinagrade.images.prepare.Settings`."""
+
+    size: PositiveInt
+    contrast: Contrast
+    square: Square
+    recipe: Literal[1]
+
+    def settings(self) -> Settings:
+        """The same, for :func:`retinagrade.images.prepare.prepare_photograph`."""
+        return Settings(**self.model_dump())
+
+
+class Threshold(_Part):
+    """A photograph is positive where the probability of the grades that count adds up to ``threshold`` or more.
+
+    Attributes:
+        threshold: On calibrated probabilities.
+        rule: What was asked for when it was chosen.
+        target: The sensitivity or specificity that was asked for.
+        sensitivity: On the validation photographs, which it was chosen on.
+        specificity: Likewise.
+    """
+
+    threshold: Limit
+    rule: str
+    target: Share | None
+    sensitivity: Share
+    specificity: Share
+
+
+class Sets(_Part):
+    """Conformal sets; a grade is inside where its score is at most its limit, and always where that is ``None``."""
+
+    coverage: Share
+    limits: tuple[Limit | None, ...] = Field(min_length=N_GRADES, max_length=N_GRADES)
+
+
+class Referral(_Part):
+    """A person should look where the probability of the most probable grade is below ``confidence``."""
+
+    confidence: Share
+    target: Share
+    referred: Share
+
+
+class Figure(_Part):
+    """A measured figure, and its 95 % interval; ``None`` where undefined."""
+
+    value: float | None
+    interval: tuple[float, float] | None
+
+
+class Measured(_Part):
+    """What it reached on photographs that it was not trained on.
+
+    Attributes:
+        photographs: How many.
+        figures: By name.
+    """
+
+    photographs: PositiveInt
+    figures: dict[str, Figure]
+
+
+class TrainingData(_Part):
+    """What it learnt from.
+
+    Attributes:
+        datasets: Names of the data sets; empty where they are not known any more.
+        photographs: How many, by split.
+        manifest_sha256: Digest of the manifest.
+    """
+
+    datasets: tuple[str, ...]
+    photographs: dict[str, int]
+    manifest_sha256: str
+
+
+class Proof(_Part):
+    """How near the file is to the network that it was exported from.
+
+    Attributes:
+        photographs: How many both were shown.
+        probabilities: Largest difference of a probability.
+        evidence: Lowest correlation of a map of evidence.
+    """
+
+    photographs: PositiveInt
+    probabilities: float
+    evidence: float
+
+
+class Metadata(_Part):
+    """All that a grader file says of itself.
+
+    Attributes:
+        schema_version: Of these metadata.
+        name: Of the experiment.
+        version: The first digits of the digest of its weights.
+        created: UTC time of the export.
+        grades: Labels of the probabilities, in their order.
+        image_size: Side of the square input, in pixels.
+        preparation: What is done to a photograph before.
+        output: What the network's last numbers mean.
+        temperature: That its probabilities are calibrated by, inside the graph; 1 where none was fitted.
+        referable: When to call a photograph referable.
+        vision_threatening: When to call it vision-threatening.
+        conformal: Sets of grades.
+        referral: When a person should look.
+        undefined: Why one of these is ``None``, by its name.
+        training_data: What it learnt from.
+        weights: Where its first weights are from, and their licence, as the run's record says.
+        validation: Figures of the photographs that the epoch was chosen on.
+        test: Figures of those that nothing was chosen on; ``None`` where there are none.
+        proof: That the file is the network.
+        versions: Of the libraries that trained and exported it.
+        intended_use: For people.
+        limits: Likewise.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    version: str
+    created: str
+    grades: tuple[str, ...] = Field(min_length=N_GRADES, max_length=N_GRADES)
+    image_size: PositiveInt
+    preparation: Preparation
+    output: str
+    temperature: PositiveFloat
+    referable: Threshold | None
+    vision_threatening: Threshold | None
+    conformal: Sets | None
+    referral: Referral | None
+    undefined: dict[str, str]
+    training_data: TrainingData
+    weights: dict[str, Any]
+    validation: Measured | None
+    test: Measured | None
+    proof: Proof
+    versions: dict[str, dict[str, str]]
+    intended_use: str
+    limits: tuple[str, ...]
+
+
+def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
+    """The metadata of a file by its ``metadata_props``.
+
+    Raises:
+        ArtefactError: They are missing, broken or of another version.
+    """
+    if KEY not in properties:
+        raise ArtefactError(f"{path} is no grader file: make one with `retinagrade export`")
+    try:
+        return Metadata.model_validate(json.loads(properties[KEY]))
+    except json.JSONDecodeError as error:
+        raise ArtefactError(f"{path}: its metadata are broken ({error}): export it again") from error
+    except ValidationError as error:
+        problems = "\n  ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        raise ArtefactError(f"{path} is not a grader file that this version reads:\n  {problems}") from None

@@ -1,0 +1,185 @@
+"""The runtime: photographs in, gradings out, by ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import onnxruntime
+
+from retinagrade.datasets.parallel import processors
+from retinagrade.datasets.prepare_file import encoded
+from retinagrade.errors import ArtefactError, ImageError
+from retinagrade.grader.artefact import Metadata, read_metadata
+from retinagrade.grader.results import Grading, grading, model_name
+from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg
+from retinagrade.images.fov import find_field_of_view, whole_frame
+from retinagrade.images.prepare import Settings, at_input_size, fit_photograph, open_photograph
+from retinagrade.images.quality import Quality, assess_quality
+
+_BATCH: Final = 8
+"""Photographs that the network sees at once."""
+_AHEAD: Final = 2
+"""Batches that are decoded ahead, which bounds memory."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A grading, and what it was made of.
+
+    Attributes:
+        grading: What is said.
+        photograph: RGB pixels (S, S, 3), uint8, as the network saw them; ``None`` after an error.
+        evidence: Grad-CAM of every grade (5, h, w), float32, from 0; ``None`` after an error.
+    """
+
+    grading: Grading
+    photograph: np.ndarray | None = None
+    evidence: np.ndarray | None = None
+
+
+class Grader:
+    """A grader file, ready to grade.
+
+    Attributes:
+        metadata: All that the file says of itself.
+    """
+
+    def __init__(self, session: Any, metadata: Metadata) -> None:
+        """See :meth:`load`. Args: ``session`` of ONNX Runtime, and the file's ``metadata``."""
+        self._session = session
+        self.metadata = metadata
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Opens a grader file.
+
+        Raises:
+            ArtefactError: Missing, not ONNX, or not a grader file that this version reads.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise ArtefactError(f"{file}: no such file: make one with `retinagrade export`")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", processors()))
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own have no common base
+            raise ArtefactError(f"{file} is not a readable ONNX file: {' '.join(str(error).split())}") from error
+        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, file)
+        side = metadata.image_size
+        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
+        if inputs != [("photographs", "tensor(uint8)", [side, side, 3])] or [
+            one.name for one in session.get_outputs()
+        ] != ["probabilities", "evidence"]:
+            raise ArtefactError(f"{file}: its graph doesn't take {side} px photographs as its metadata say")
+        return cls(session, metadata)
+
+    def grade(
+        self, photographs: Iterable[str | os.PathLike[str] | np.ndarray], image_ids: Sequence[str] | None = None
+    ) -> list[Grading]:
+        """Grades photographs.
+
+        Args:
+            photographs: Files in any format that can be read, or RGB pixels (H, W, 3), uint8, just as the camera gave
+                them: cropping and resizing is done here.
+            image_ids: Their ids; by default a file's name without suffix, and an array's place, counted from 0.
+
+        Returns:
+            One grading each, in their order. A photograph that can't be used has an ``error``, and costs no other.
+        """
+        return [seen.grading for seen in self.stream(photographs, image_ids)]
+
+    def stream(
+        self, photographs: Iterable[str | os.PathLike[str] | np.ndarray], image_ids: Iterable[str] | None = None
+    ) -> Iterator[Seen]:
+        """Like :meth:`grade`, one by one as they are ready, with evidence; photographs are taken as they are needed.
+
+        Threads decode while the network works, and no more than some batches are in memory.
+        """
+        items = ((each if isinstance(each, np.ndarray) else Path(each)) for each in photographs)
+        names = iter(image_ids) if image_ids is not None else None
+        with ThreadPoolExecutor(processors()) as pool:
+            ahead: deque[Future[_Opened]] = deque()
+            for place, item in enumerate(items):
+                default = str(place) if isinstance(item, np.ndarray) else item.stem
+                name = default if names is None else next(names)
+                ahead.append(pool.submit(_open, item, name, self.metadata))
+                if len(ahead) >= _BATCH * (1 + _AHEAD):
+                    yield from self._judge([ahead.popleft().result() for _ in range(_BATCH)])
+            while ahead:
+                yield from self._judge([ahead.popleft().result() for _ in range(min(_BATCH, len(ahead)))])
+
+    def network(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The graph itself.
+
+        Args:
+            squares: Prepared photographs (N, S, S, 3), uint8.
+
+        Returns:
+            Calibrated probabilities (N, 5) and evidence (N, 5, h, w), float32.
+        """
+        probabilities, evidence = self._session.run(None, {"photographs": squares})
+        return probabilities, evidence
+
+    def _judge(self, opened: list[_Opened]) -> Iterator[Seen]:
+        good = [one.square for one in opened if one.square is not None]
+        found = zip(*self.network(np.stack(good)), strict=True) if good else iter(())
+        for one in opened:
+            if one.square is None or one.quality is None:
+                model = model_name(self.metadata)
+                yield Seen(Grading(one.image_id, one.path, error=one.error, model=model))
+                continue
+            probabilities, evidence = next(found)
+            yield Seen(grading(one.image_id, one.path, probabilities, one.quality, self.metadata), one.square, evidence)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    image_id: str
+    path: str | None
+    square: np.ndarray | None = None
+    quality: Quality | None = None
+    error: str | None = None
+
+
+def _open(item: Path | np.ndarray, image_id: str, metadata: Metadata) -> _Opened:
+    path = None if isinstance(item, np.ndarray) else str(item)
+    try:
+        square, quality = prepared(item, metadata.preparation.settings())
+    except (ImageError, ModuleNotFoundError, MemoryError) as error:
+        return _Opened(image_id, path, error=str(error) or type(error).__name__)
+    return _Opened(image_id, path, at_input_size(square, metadata.image_size), quality)
+
+
+def prepared(item: Path | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:
+    """A photograph just as it would stand in a prepared set, and how good it is.
+
+    A prepared set keeps JPEGs, so the pixels go through one: what the network sees is then what it would see there.
+
+    Args:
+        item: A file, or RGB pixels (H, W, 3), uint8.
+        settings: Of the prepared set.
+
+    Returns:
+        RGB pixels (size, size, 3), uint8, and the quality of the photograph as it came.
+
+    Raises:
+        ImageError: Not usable.
+    """
+    if isinstance(item, np.ndarray):
+        if item.dtype != np.uint8 or item.ndim != 3 or item.shape[2] != 3 or min(item.shape) == 0:
+            raise ImageError(f"an array of {item.dtype} {item.shape}: give RGB pixels (H, W, 3), uint8")
+        photograph = item
+        fov = whole_frame(item) if settings.square == "frame" else find_field_of_view(item)
+    else:
+        photograph, fov = open_photograph(item, settings)
+    jpeg = encoded(fit_photograph(photograph, fov, settings))
+    return decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS), assess_quality(photograph, fov)
