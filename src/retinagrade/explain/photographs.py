@@ -15,10 +15,9 @@ from retinagrade.datasets.prepare_file import prepare_file, target
 from retinagrade.errors import ExperimentError, ImageError
 from retinagrade.explain.overlay import WHOLE, Place, place_of
 from retinagrade.grades import Grade
-from retinagrade.images.prepare import Settings
+from retinagrade.images.prepare import Settings, at_input_size
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
-from retinagrade.images.prepare import at_input_size
 from retinagrade.training.run import Run
 
 

@@ -58,9 +58,8 @@ def find_photographs(places: Sequence[str]) -> dict[str, str]:
             below = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
             ids = {str(each): each.relative_to(path).with_suffix("").as_posix() for each in below}
         else:
-            ids = {
-                each: Path(each).stem for each in ([place] if path.exists() else sorted(glob(place, recursive=True)))
-            }
+            matched = [place] if path.exists() else sorted(glob(place, recursive=True))  # noqa: PTH207  # absolute, too
+            ids = {each: Path(each).stem for each in matched}
         if not ids:
             raise UsageError(f"{place}: no photograph there: give files, folders or patterns")
         found |= {each: name for each, name in ids.items() if each not in found}

@@ -1,0 +1,152 @@
+"""A run becomes a file that grades as it does, says what it is, and is refused where it is not the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import retinagrade
+from retinagrade.datasets.synthetic.patients import synthesize
+from retinagrade.errors import ArtefactError
+from retinagrade.evaluation.fitted import fit, save
+from retinagrade.evaluation.predictions import graded, read_predictions
+from retinagrade.export import export as module
+from retinagrade.export.export import export
+from retinagrade.grader.artefact import KEY, Metadata
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.training.predict import predict
+from retinagrade.training.run import Run
+from retinagrade.training.train import train
+from tests.cli.test_commands import run as command
+from tests.training.test_train import tiny
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "grader.schema.json"
+
+
+@pytest.fixture(scope="module")
+def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(tiny("training.epochs=2"), prepared, tmp_path_factory.mktemp("runs") / "exported")
+
+
+@pytest.fixture(scope="module")
+def file(trained: Run) -> Path:
+    export(trained, trained.folder / "plain.onnx")
+    return trained.folder / "plain.onnx"
+
+
+def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Run, prepared: Path, file: Path) -> None:
+    source = prepared.parent / "source"
+    assert source.is_dir()
+    table = read_predictions(predict(trained, prepared, "all")).set_index("image_id")
+    record = json.loads((prepared / "prepare.json").read_text())
+    paths = {one["image_id"]: source / one["source"] for one in record["photographs"]}
+    grader = retinagrade.Grader.load(file)
+    found = grader.grade(paths.values(), list(paths))
+    assert [one.image_id for one in found] == list(paths)
+    expected = table.loc[list(paths), list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    np.testing.assert_allclose([one.probabilities or () for one in found], expected, atol=1e-5)
+    assert all(one.grade == p.argmax() for one, p in zip(found, expected, strict=True) if one.gradable)
+    assert all(one.refer_to_person for one in found if not one.gradable)
+    assert all(one.referable is None for one in found)  # not calibrated
+    array = np.array(Image.open(next(iter(paths.values()))).convert("RGB"))
+    np.testing.assert_allclose(grader.grade([array])[0].probabilities or (), expected[0], atol=1e-5)
+
+
+def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_path: Path) -> None:
+    source = trained.predictions_file("val")
+    fitted = fit(graded(read_predictions(source)), source)
+    save(fitted, trained.calibration_file)
+    try:
+        metadata = export(trained, tmp_path / "g.onnx")
+    finally:
+        trained.calibration_file.unlink()
+    assert metadata.temperature == fitted.temperature.temperature
+    assert fitted.referable is not None
+    assert metadata.referable is not None
+    assert metadata.referable.threshold == fitted.referable.threshold
+    written = {p.key: p.value for p in onnx.load(tmp_path / "g.onnx").metadata_props}[KEY]
+    assert Metadata.model_validate_json(written) == metadata
+    jsonschema.validate(json.loads(written), json.loads(SCHEMA.read_text()))
+    card = (tmp_path / "g.md").read_text()
+    assert "not a medical device" in card
+    assert f"{metadata.referable.threshold:.4g}" in card
+    photograph = next((prepared / "photographs").iterdir())
+    assert retinagrade.Grader.load(tmp_path / "g.onnx").grade([photograph])[0].error is None
+
+
+def test_the_schema_is_that_of_the_metadata() -> None:
+    assert json.loads(SCHEMA.read_text()) == Metadata.model_json_schema()
+
+
+def test_a_file_that_is_not_the_network_is_refused(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROBABILITIES", -1.0)
+    with pytest.raises(ArtefactError, match="the file is not the network"):
+        export(trained, tmp_path / "g.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="no such file"):
+        retinagrade.Grader.load(tmp_path / "absent.onnx")
+    (tmp_path / "text.onnx").write_text("nothing")
+    with pytest.raises(ArtefactError, match="not a readable ONNX file"):
+        retinagrade.Grader.load(tmp_path / "text.onnx")
+    model = onnx.load(file)
+    onnx.helper.set_model_props(model, {})
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "bare.onnx")
+    with pytest.raises(ArtefactError, match="no grader file"):
+        retinagrade.Grader.load(tmp_path / "bare.onnx")
+
+
+def test_it_grades_where_there_is_no_torch(file: Path, prepared: Path) -> None:
+    program = """
+import sys
+from importlib.abc import MetaPathFinder
+class Forbidden(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "pandas", "sklearn", "scipy", "matplotlib", "onnx", "timm"}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Forbidden())
+from retinagrade.cli import app
+app(sys.argv[1:])
+"""
+    arguments = ["grade", str(prepared / "photographs"), "--model", str(file), "--json"]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert len(json.loads(done.stdout)) == 30
+
+
+def test_a_folder_is_graded_to_a_table_that_is_continued(file: Path, tmp_path: Path) -> None:
+    synthesize(tmp_path / "eyes", count=6, size=96, seed=1)
+    folder, table = tmp_path / "photographs", tmp_path / "r.csv"
+    folder.mkdir()
+    for place, path in enumerate(sorted((tmp_path / "eyes").rglob("*.jpg"))):
+        path.rename(folder / f"{place}.jpg")
+    count = len(list(folder.iterdir()))
+    (folder / "bad.jpg").write_bytes(b"nothing")
+    call = ("grade", folder, "--model", file, "--out", table, "--heatmaps", tmp_path / "heat")
+    printed = command(*call, code=1)
+    assert f"{count + 1} photographs" in printed
+    assert "1 errors" in printed
+    lines = table.read_text().splitlines()
+    assert len(lines) == count + 2
+    table.write_text("\n".join(lines[:4]) + "\nhalf a li")
+    (folder / "bad.jpg").unlink()
+    again = subprocess.run(
+        [sys.executable, "-m", "retinagrade", *map(str, call)], capture_output=True, text=True, check=False
+    )
+    assert again.returncode in (0, 1), again.stderr
+    assert "from before" in again.stdout
+    assert len(read_predictions(table)) == count
+    assert "no photograph there" in command("grade", tmp_path / "none", "--model", file, code=2)

@@ -1,0 +1,65 @@
+"""The graph is the network, and its evidence Grad-CAM, for every family; the exported file is the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.scores import scores
+from retinagrade.export.graph import Graph
+from retinagrade.export.slopes import probabilities_and_slopes
+from retinagrade.models.cut_points import CutPoints
+from retinagrade.models.outputs import SOFTMAX, Mean, Ordinal, Output, Regression
+from tests.explain.networks import BLOCKS, FAMILIES, network, photographs
+
+GRADES = (0, 1, 2, 3, 4)
+OUTPUTS: list[Output] = [
+    SOFTMAX,
+    Ordinal(),
+    Regression(),
+    Regression(CutPoints(cuts=(0.4, 1.6, 1.7, 3.2), sigma=0.05)),
+    Mean(SOFTMAX, 2),
+    Mean(Ordinal(), 3),
+]
+SCRATCH = {"backbone": "scratch", "scratch": BLOCKS, "pooling": "flatten", "dense": (16,)}
+JOINED = {
+    "backbone": ("tf_efficientnet_lite0", "tf_efficientnet_lite1"),
+    "pooling": "gap",
+    "stages": (2, 3),
+    "output": "ordinal",
+}
+ALL: dict[str, dict[str, Any]] = {
+    **FAMILIES,
+    "gap": {**SCRATCH, "pooling": "gap"},
+    "ordinal": {**SCRATCH, "output": "ordinal"},
+    "regression": {**SCRATCH, "output": "regression"},
+    "joined": JOINED,
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS, ids=str)
+def test_slopes_are_those_of_autograd(output: Output) -> None:
+    raw = 3 * torch.randn(200, output.units, generator=torch.Generator().manual_seed(0))
+    leaf = raw.double().requires_grad_()
+    score = scores(output, leaf, GRADES)
+    expected = torch.stack([torch.autograd.grad(s.sum(), leaf, retain_graph=True)[0] for s in score.unbind(1)], 1)
+    probabilities, slopes = probabilities_and_slopes(output, raw)
+    np.testing.assert_allclose(probabilities, output.probabilities(raw), atol=2e-5)
+    # Far tails are differences of large numbers in float32; a slope's sign and size matter, not its last digits.
+    np.testing.assert_allclose(slopes, expected, rtol=0.02, atol=2e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("family", ALL)
+def test_evidence_is_gradcam(family: str) -> None:
+    trained, pixels = network(**ALL[family]), photographs()
+    with torch.no_grad():
+        probabilities, evidence = Graph(trained, 1.0)(pixels.permute(0, 2, 3, 1))
+        expected = trained.output.probabilities(trained(pixels))
+    heat = explain_maps(trained, pixels, "gradcam", GRADES)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(evidence, heat, atol=1e-5 * float(heat.max()))
+    assert heat.max() > 0
