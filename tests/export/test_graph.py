@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from retinagrade.explain.maps import explain_maps
-from retinagrade.explain.scores import scores
+from retinagrade.explain.scores import Target, scores
 from retinagrade.export.graph import Graph
 from retinagrade.export.slopes import probabilities_and_slopes
 from retinagrade.models.cut_points import CutPoints
 from retinagrade.models.outputs import SOFTMAX, Mean, Ordinal, Output, Regression
 from tests.explain.networks import BLOCKS, FAMILIES, network, photographs
 
-GRADES = (0, 1, 2, 3, 4)
+GRADES: tuple[Target, ...] = (0, 1, 2, 3, 4)
 OUTPUTS: list[Output] = [
     SOFTMAX,
     Ordinal(),

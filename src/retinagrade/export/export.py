@@ -204,8 +204,8 @@ def _metadata(
         preparation=Preparation.model_validate(data["preparation"]),
         output=experiment.network.output,
         temperature=temperature,
-        referable=_threshold(fitted and fitted.referable),
-        vision_threatening=_threshold(fitted and fitted.vision_threatening),
+        referable=_threshold(None if fitted is None else fitted.referable),
+        vision_threatening=_threshold(None if fitted is None else fitted.vision_threatening),
         conformal=fitted and Sets(coverage=fitted.conformal.coverage, limits=fitted.conformal.limits),
         referral=referral
         and Referral(confidence=referral.confidence, target=referral.target, referred=referral.referred),

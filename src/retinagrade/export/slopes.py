@@ -51,6 +51,8 @@ def probabilities_and_slopes(output: Output, raw: Tensor) -> tuple[Tensor, Tenso
     """
     if isinstance(output, Softmax):
         return raw.softmax(1), torch.eye(N_GRADES).expand(raw.shape[0], N_GRADES, N_GRADES)
+    if isinstance(output, Regression):
+        return _of_number(raw, output.cut_points)
     if isinstance(output, Mean):
         apart = raw.reshape(-1, output.heads, output.output.units)
         parts = [_logarithmic(output.output, apart[:, head]) for head in range(output.heads)]
@@ -64,14 +66,12 @@ def probabilities_and_slopes(output: Output, raw: Tensor) -> tuple[Tensor, Tenso
     return probabilities, slopes / others.clamp(min=_LEAST)[:, :, None]
 
 
-def _logarithmic(output: Softmax | Ordinal | Regression, raw: Tensor) -> tuple[Tensor, Tensor]:
+def _logarithmic(output: Softmax | Ordinal, raw: Tensor) -> tuple[Tensor, Tensor]:
     """Probabilities (N, 5), and slopes (N, 5, units) of their logarithms."""
     if isinstance(output, Softmax):
         probabilities = raw.softmax(1)
         return probabilities, torch.eye(N_GRADES) - probabilities[:, None]
-    if isinstance(output, Ordinal):
-        return _of_ordinal(raw)
-    return _of_number(raw, output.cut_points)
+    return _of_ordinal(raw)
 
 
 def _of_ordinal(raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,13 +87,16 @@ def _of_ordinal(raw: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _of_number(raw: Tensor, cut_points: CutPoints) -> tuple[Tensor, Tensor]:
+    """Probabilities (N, 5), and slopes (N, 5, 1) of the scores."""
     edges = (torch.tensor(cut_points.cuts, dtype=torch.float32) - raw) / cut_points.sigma
     lower, upper = F.pad(edges, (1, 0), value=-_FAR), F.pad(edges, (0, 1), value=_FAR)
     above = lower + upper > 0
     low, high = torch.where(above, -upper, lower), torch.where(above, -lower, upper)
     log_high = _log_cdf(high)
     logarithms = log_high + (1 - (_log_cdf(low) - log_high).exp()).clamp(min=_LEAST).log()
-    by_lower, by_upper = ((-edge.square() / 2 - _LOG_SQRT_TAU - logarithms).exp() for edge in (lower, upper))
+    # Everything as logarithms to the end: where the network is sure, slope and 1 - p both round to 0.
+    others = (logarithms[:, None] - _FAR * torch.eye(N_GRADES)).logsumexp(2)
+    by_lower, by_upper = ((-e.square() / 2 - _LOG_SQRT_TAU - logarithms - others).exp() for e in (lower, upper))
     return logarithms.exp(), ((by_lower - by_upper) / cut_points.sigma)[:, :, None]
 
 

@@ -17,7 +17,9 @@ def heatmap(photograph: np.ndarray, evidence: np.ndarray) -> np.ndarray:
         RGB pixels (S, S, 3), uint8.
     """
     fine = np.clip(cv2.resize(evidence, photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR), 0, None)
-    share = fine / max(float(fine.max()), np.finfo(np.float32).tiny)
+    largest = float(fine.max())
+    share = fine / largest if largest > 0 else fine
     coloured = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     weight = 0.6 * share[..., None]
-    return (photograph * (1 - weight) + coloured * weight).round().astype(np.uint8)
+    mixed: np.ndarray = (photograph * (1 - weight) + coloured * weight).round().astype(np.uint8)
+    return mixed
