@@ -137,15 +137,11 @@ def _read(path: Path, split: str, grades: Path | None) -> Known:
 
 
 def _named(known: list[Known]) -> dict[str, Known]:
-    """By the name of the run or else of the file, with as much of the path as it takes to tell them apart."""
-    paths = [one.file if one.run is None else one.run.folder for one in known]
-    for parts in range(1, max(len(path.resolve().parts) for path in paths) + 1):
-        names = [
-            "/".join(path.resolve().with_suffix("" if path.is_file() else path.suffix).parts[-parts:]) for path in paths
-        ]
-        if len(set(names)) == len(names):
-            return dict(zip(names, known, strict=True))
-    raise UsageError("the same predictions are named twice: name each once")
+    """By the name of the run or else of the file."""
+    from retinagrade.files import short_names
+
+    names = short_names([one.file.with_suffix("") if one.run is None else one.run.folder for one in known])
+    return dict(zip(names, known, strict=True))
 
 
 def _of_predictions(
@@ -175,13 +171,16 @@ def _of_predictions(
     if known.run is None:
         return ReportSection(path.stem, evaluation, f"Predictions in {path}.", sources=sources)
     record = known.run.record()
+    history, loss = None, ""
+    if not known.run.is_ensemble:
+        history, loss = known.run.history(), known.run.experiment().network.loss
     return ReportSection(
         record["experiment"],
         evaluation,
         f"Run {known.run.folder}, photographs of {record['data']['prepared']}, split {path.stem}.",
-        known.run.history(),
+        history,
         [] if known.manifest is None else example_photographs(known.table, known.manifest),
-        known.run.experiment().network.loss,
+        loss,
         sources,
     )
 

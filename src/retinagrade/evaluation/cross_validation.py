@@ -29,13 +29,31 @@ def out_of_fold(graded: Graded, fit_and_apply: Callable[[Graded, np.ndarray], np
     Raises:
         Undefined: All photographs are of one patient; or whatever ``fit_and_apply`` raises.
     """
-    patients = len(np.unique(graded.patients))
-    if patients < 2:
-        raise Undefined("all photographs are of one patient, so that none is left to measure on")
     rows, results = [], []
-    for seen, unseen in GroupKFold(min(FOLDS, patients)).split(graded.grades, groups=graded.patients):
-        part = Graded(graded.image_ids[seen], graded.grades[seen], graded.probabilities[seen], graded.patients[seen])
+    for seen, unseen in parts(graded.patients):
         rows.append(unseen)
-        results.append(fit_and_apply(part, graded.probabilities[unseen]))
+        results.append(fit_and_apply(graded.rows(seen), graded.probabilities[unseen]))
     ordered: np.ndarray = np.concatenate(results)[np.argsort(np.concatenate(rows))]
     return ordered
+
+
+def parts(patients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divides photographs into fifths; all photographs of a patient are in the same one.
+
+    Args:
+        patients: Whose photograph it is (N,), int64.
+
+    Returns:
+        Of each fifth, the rows of all others and its own. There are fewer parts where there are fewer patients.
+
+    Raises:
+        Undefined: All photographs are of one patient.
+
+    Example:
+        >>> [own.tolist() for _, own in parts(np.array([0, 0, 1]))]
+        [[0, 1], [2]]
+    """
+    count = len(np.unique(patients))
+    if count < 2:
+        raise Undefined("all photographs are of one patient, so that none is left to measure on")
+    return list(GroupKFold(min(FOLDS, count)).split(patients, groups=patients))

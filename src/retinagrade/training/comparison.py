@@ -29,8 +29,8 @@ FIGURES: Final = (
 
 
 def finished_runs(folder: Path) -> list[Run]:
-    """The finished runs directly in a folder, by name."""
-    runs = [Run(path) for path in sorted(folder.iterdir()) if (path / "run.json").is_file()]
+    """The finished trainings directly in a folder, by name; not the ensembles that may lie beside them."""
+    runs = [run for run in map(Run, sorted(folder.iterdir())) if run.record_file.is_file() and not run.is_ensemble]
     return [run for run in runs if run.record().get("status") == "finished"]
 
 
