@@ -36,7 +36,7 @@ def test_runs_are_combined_and_the_result_is_a_run(runs: list[Path], tmp_path: P
     run("calibrate", out, code=0)
     answer = json.loads(run("evaluate", out / "predictions" / "test.csv", "--json"))
     assert answer["figures"]["quadratic_weighted_kappa"]["value"] > 0.5
-    assert answer["applied"] is not None
+    assert answer["fitted"] is not None
     assert (out / "evaluation" / "test" / "report.html").is_file()
     assert "all: quadratic weighted kappa" in run(
         "compare", runs[0], out, "--split", "test", "--resamples", 200, code=0
@@ -57,7 +57,7 @@ def test_weights_are_printed_and_programs_get_json(runs: list[Path], tmp_path: P
 
 def test_both_eyes_and_ungraded_photographs(runs: list[Path], tmp_path: Path) -> None:
     file = runs[0] / "predictions" / "test.csv"
-    pd.read_csv(file).assign(grade=pd.NA).to_csv(file, index=False)
+    pd.read_csv(file).assign(grade="").to_csv(file, index=False)
     printed = run("ensemble", runs[0], "--method", "eyes", "--out", tmp_path / "eyes", "--resamples", 200)
     assert "eyes: good" in printed
     assert "test: 60" not in printed

@@ -144,7 +144,7 @@ def test_members_that_miss_photographs_or_have_other_grades_are_named(runs: list
         ensemble(runs, "mean", tmp_path / "mean")
     for run in runs:
         other = pd.read_csv(run / "predictions" / "val.csv", dtype={"image_id": str})
-        other.assign(grade=pd.NA).to_csv(run / "predictions" / "val.csv", index=False)
+        other.assign(grade="").to_csv(run / "predictions" / "val.csv", index=False)
     with pytest.raises(JoinError, match="24 validation photographs without a grade"):
         ensemble(runs, "mean", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
@@ -241,7 +241,7 @@ def test_both_eyes_of_a_run(runs: list[Path], tmp_path: Path) -> None:
     assert predicted[P].iloc[0].to_numpy() == pytest.approx(table[P].iloc[1].to_numpy())
     assert predicted[P].iloc[1].to_numpy() != pytest.approx(table[P].iloc[2].to_numpy())
     single = Manifest.read(tmp_path / "set" / "manifest.csv")
-    Manifest(single.table.assign(laterality=pd.NA), single.root).write(tmp_path / "set" / "manifest.csv")
+    Manifest(single.table.assign(laterality=""), single.root).write(tmp_path / "set" / "manifest.csv")
     with pytest.raises(ExperimentError, match="--method eyes: no patient is known to have photographs of both eyes"):
         ensemble(runs[:1], "eyes", tmp_path / "none")
 

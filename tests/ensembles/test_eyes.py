@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +17,9 @@ from retinagrade.grades import PROBABILITY_COLUMNS
 from tests.evaluation.tables import predictions
 
 
-def table(patients: list[str | None], sides: list[str | None], **further: object) -> pd.DataFrame:
+def table(patients: Sequence[str | None], sides: Sequence[str | None], **further: Sequence[str]) -> pd.DataFrame:
     found = predictions(np.zeros(len(patients), int), skill=1)
-    return found.assign(patient_id=patients, laterality=sides, **further)
+    return found.join(pd.DataFrame({"patient_id": patients, "laterality": sides, **further}))
 
 
 def test_the_other_eye_is_found_by_patient_and_side() -> None:
@@ -45,7 +47,7 @@ def test_an_id_means_a_patient_within_its_data_set() -> None:
 def test_quality_is_a_further_score() -> None:
     found = table(["a", "a"], ["L", "R"], quality=["0.9", "0.4"])
     assert has_quality(found)
-    assert not has_quality(found.assign(quality=["0.9", None]))
+    assert not has_quality(found.assign(quality=pd.Series(["0.9", None])))
     assert both_eyes(found, quality=True)[:, :, 5].tolist() == [[0.9, 0.4], [0.4, 0.9]]
     with pytest.raises(JoinError, match="no column 'quality'"):
         both_eyes(found.drop(columns="quality"), quality=True)

@@ -50,8 +50,8 @@ def test_the_network_is_the_reports() -> None:
 @pytest.mark.parametrize("fit", [fit_logistic, fit_network])
 def test_second_stages_learn_whom_to_believe(fit: object) -> None:
     """One member knows nothing, the other takes every grade for the next one: an average can't put that right."""
-    good = some_scores(300, 1, skill=3)
-    rolled, noise = np.roll(good.probabilities, 1, axis=2), some_scores(300, 1, seed=1, skill=0).probabilities
+    good = some_scores(150, 1, skill=3)
+    rolled, noise = np.roll(good.probabilities, 1, axis=2), some_scores(150, 1, seed=1, skill=0).probabilities
     scores = Scores(good.grades, np.concatenate([noise, rolled], axis=1), good.patients)
     fitted = out_of_fold(scores, lambda seen, others: apply_second_stage(fit(seen), others))  # type: ignore[operator]
     assert (fitted.argmax(axis=1) == scores.grades).mean() > 0.7

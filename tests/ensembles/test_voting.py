@@ -49,7 +49,7 @@ def test_a_member_votes_for_its_most_probable_grade_and_the_milder_of_two() -> N
 def test_the_winner_has_the_most_votes_whatever_the_order(scores: Scores) -> None:
     rng = np.random.default_rng(len(scores))
     members = scores.probabilities.shape[1]
-    accuracies = rng.random(members).round(1)
+    accuracies = rng.integers(0, 10, (members,)) / 10
     combined = majority_vote(scores.probabilities, accuracies)
     counts = np.eye(5)[scores.probabilities.argmax(axis=2)].sum(axis=1)
     assert (np.take_along_axis(counts, combined.argmax(axis=1)[:, None], 1)[:, 0] == counts.max(axis=1)).all()

@@ -145,10 +145,13 @@ def _moved(weights: np.ndarray, step: float) -> Iterator[np.ndarray]:
 
 
 def _rounded(mean: np.ndarray) -> np.ndarray:
-    mean = np.round(mean, DIGITS)
-    return mean / mean.sum(axis=1, keepdims=True)
+    rounded = np.round(mean, DIGITS)
+    divided: np.ndarray = rounded / rounded.sum(axis=1, keepdims=True)
+    return divided
 
 
 def _shares(weights: np.ndarray) -> np.ndarray:
-    total = weights.sum()
-    return weights / total if total > 0 else np.full(len(weights), 1 / len(weights))
+    if not weights.any():
+        return np.full(len(weights), 1 / len(weights))
+    shares: np.ndarray = weights / weights.sum()
+    return shares

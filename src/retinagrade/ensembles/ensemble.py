@@ -114,9 +114,9 @@ def ensemble(folders: Sequence[Path], method: Method, out: Path) -> Ensemble:
         for name, combination in without.items():
             combined[name] = combine(combination, joined.probabilities[:, subsets[name][1]])
         networks[split] = _networks(joined, members, combined)
+    save(fitted, run.ensemble_file)  # first: where this is cut off, the same call goes on
     for split, tables in networks.items():
         write_predictions(tables[ALL], run.predictions_file(split))
-    save(fitted, run.ensemble_file)
     write_json(run.record_file, _record(run, members, fitted, [*networks], skipped))
     return Ensemble(run, fitted, networks, skipped)
 
