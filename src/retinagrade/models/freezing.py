@@ -7,6 +7,7 @@ from typing import Final
 from torch import nn
 
 from retinagrade.errors import ExperimentError
+from retinagrade.models.joined import JoinedBackbone
 
 ALL: Final = "all"
 NONE: Final = "none"
@@ -36,10 +37,16 @@ def layers_of(backbone: nn.Module, name: str) -> dict[str, tuple[str, ...]]:
     """A backbone's layers, first to last, and the modules of each.
 
     Args:
-        backbone: The backbone.
+        backbone: The backbone, or several joined, whose layers begin with their names.
         name: Its architecture; for those that :data:`LAYERS` doesn't know, the layers are its own children that have
             weights, and the stages of EfficientNets (``layer4``, ``blocks.6``).
     """
+    if isinstance(backbone, JoinedBackbone):
+        return {
+            f"{part}.{layer}": tuple(f"{part}.{module}" for module in modules)
+            for part, joined in backbone.items()
+            for layer, modules in layers_of(joined, part).items()
+        }
     if name in LAYERS:
         return LAYERS[name]
     layers: dict[str, tuple[str, ...]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -28,16 +29,42 @@ def make_pooling(settings: NetworkSettings) -> nn.Module:
     return nn.Sequential(*average, nn.Flatten())
 
 
-def make_head(settings: NetworkSettings, features: int) -> nn.Sequential:
+class Heads(nn.ModuleList):
+    """A head for each backbone's part of the features, and their raw outputs side by side."""
+
+    def __init__(self, heads: Sequence[nn.Module], widths: Sequence[int]) -> None:
+        """Args: ``heads``, and the length of the features that each takes."""
+        super().__init__(heads)
+        self.widths = list(widths)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Raw outputs (N, Σ units) of features (N, Σ widths)."""
+        parts = torch.split(features, self.widths, dim=1)
+        return torch.cat([head(part) for head, part in zip(self, parts, strict=True)], dim=1)
+
+
+def make_head(settings: NetworkSettings, *widths: int) -> nn.Module:
     """Builds hidden dense layers with dropout, and the output layer; what is joined of stages is standardised first.
 
     Args:
         settings: Dense layers, dropout and output.
-        features: Length of the vectors that come out of pooling.
+        widths: Length of the vectors that come out of pooling; where there are several backbones, of each one's.
 
     Returns:
-        A module from vectors (N, features) to raw outputs (N, units of the output).
+        A module from vectors (N, Σ widths) to raw outputs (N, units of the output).
     """
+    heads = [_one_head(settings, width) for width in widths]
+    return heads[0] if len(heads) == 1 else Heads(heads, widths)
+
+
+def width_of(head: nn.Module) -> int:
+    """Length of the vectors that a head takes."""
+    if isinstance(head, Heads):
+        return sum(head.widths)
+    return next(layer.in_features for layer in head.modules() if isinstance(layer, nn.Linear))
+
+
+def _one_head(settings: NetworkSettings, features: int) -> nn.Sequential:
     # Stages differ in scale; the running statistics are the head's, so that features don't depend on training.
     layers: list[nn.Module] = [nn.BatchNorm1d(features, affine=False)] if settings.stages is not None else []
     layers += _dropout(settings.feature_dropout)

@@ -116,7 +116,7 @@ def scaled(photographs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def feature_maps(backbone: nn.Module, pixels: Tensor, stages: Sequence[int] | None) -> Tensor | list[Tensor]:
-    """A backbone's output (N, C, h, w), or those of some of its stages, first to last, in float32."""
+    """A backbone's output (N, C, h, w), or the maps of some of its stages, first to last, in float32."""
     if stages is None:
         output: Tensor = backbone(pixels)
         return output.float()
@@ -141,27 +141,31 @@ def build_network(settings: NetworkSettings) -> Network:
     settings = resolve(settings)
     assert settings.scaling is not None
     backbone = ScratchCNN(settings.scratch) if settings.scratch is not None else timm_backbone(settings)
-    frozen = frozen_modules(backbone, settings.backbone, settings.trained_from)
+    frozen = frozen_modules(backbone, settings.backbones[0], settings.trained_from)
     pooling = make_pooling(settings)
-    head = make_head(settings, _features(backbone, pooling, settings))
-    output = make_output(settings.output)
+    head = make_head(settings, *_widths(backbone, pooling, settings))
+    output = make_output(settings.output, len(settings.backbones))
     network = Network(backbone, pooling, head, settings.scaling, frozen, output, settings.stages)
     return network.to(memory_format=torch.channels_last).train()
 
 
 @torch.no_grad()
-def _features(backbone: nn.Module, pooling: nn.Module, settings: NetworkSettings) -> int:
+def _widths(backbone: nn.Module, pooling: nn.Module, settings: NetworkSettings) -> list[int]:
+    """Length of the features that each backbone gives."""
+    names = ", ".join(settings.backbones)
     backbone.eval()  # a trial run must not move batch-norm's running statistics
     try:
         maps = feature_maps(backbone, torch.zeros(1, 3, settings.image_size, settings.image_size), settings.stages)
     except RuntimeError as error:
         raise ExperimentError(
-            f"{settings.backbone} can't take photographs of {settings.image_size} px ({error}): "
-            "raise network.image_size"
+            f"{names} can't take photographs of {settings.image_size} px ({error}): raise network.image_size"
         ) from error
-    if not isinstance(maps, list) and maps.ndim != 4:
-        raise ExperimentError(f"{settings.backbone} gives no feature maps (its output is {maps.ndim}-dimensional)")
-    return int(pooling(maps).shape[1])
+    if isinstance(maps, list):
+        stages = len(maps) // len(settings.backbones)
+        return [int(pooling(maps[first : first + stages]).shape[1]) for first in range(0, len(maps), stages)]
+    if maps.ndim != 4:
+        raise ExperimentError(f"{names} gives no feature maps (its output is {maps.ndim}-dimensional)")
+    return [int(pooling(maps).shape[1])]
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:

@@ -93,25 +93,67 @@ class Regression:
         return (_normal_cdf(high) - _normal_cdf(low)).clamp(min=0)
 
 
+@dataclass(frozen=True)
+class Mean:
+    """The raw outputs of several heads side by side; the probabilities are the mean of theirs.
+
+    Each head learns by its own loss, as if it were alone: heads that learn by the loss of their mean lean on one
+    another, and graded worse than one head (``docs/retinamnist.md``).
+
+    Attributes:
+        output: What the raw outputs of one head mean.
+        heads: How many there are.
+    """
+
+    output: Softmax | Ordinal
+    heads: int
+
+    @property
+    def units(self) -> int:
+        """Raw outputs of all heads."""
+        return self.heads * self.output.units
+
+    def apart(self, raw: Tensor) -> Tensor:
+        """Raw outputs (N · heads, units of one head) of raw outputs (N, units): each photograph's one after another."""
+        return raw.reshape(-1, self.output.units)
+
+    def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
+        """Loss (N,) of each photograph, -log of its grade's probability, by raw outputs (N, units) and grades (N,)."""
+        each = self.output.losses(self.apart(raw), grades.repeat_interleave(self.heads)).view(-1, self.heads)
+        return math.log(self.heads) - (-each).logsumexp(1)
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """Probabilities (N, 5), float64, of raw outputs (N, units)."""
+        return self.output.probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES).mean(1)
+
+
 def _normal_cdf(z: Tensor) -> Tensor:
     return torch.erfc(-z / math.sqrt(2)) / 2  # torch.special.ndtr is (1 + erf) / 2, which is 0 from -9 on
 
 
-Output = Softmax | Ordinal | Regression
+Output = Softmax | Ordinal | Regression | Mean
 
 SOFTMAX: Final = Softmax()
 
-_OUTPUTS: Final[dict[OutputName, Output]] = {"softmax": SOFTMAX, "ordinal": Ordinal(), "regression": Regression()}
+_OUTPUTS: Final[dict[OutputName, Softmax | Ordinal | Regression]] = {
+    "softmax": SOFTMAX,
+    "ordinal": Ordinal(),
+    "regression": Regression(),
+}
 
 
-def make_output(name: OutputName) -> Output:
-    """The output of an experiment's ``network.output``.
+def make_output(name: OutputName, heads: int = 1) -> Output:
+    """The output of an experiment's ``network.output``, or of several heads that have it.
 
     Example:
         >>> make_output("ordinal").units
         4
     """
-    return _OUTPUTS[name]
+    output = _OUTPUTS[name]
+    if heads == 1:
+        return output
+    assert not isinstance(output, Regression)
+    return Mean(output, heads)
 
 
 def training_loss(
@@ -136,6 +178,9 @@ def training_loss(
     Raises:
         ValueError: ``label_smoothing`` with another output.
     """
+    if isinstance(output, Mean):
+        grades = grades.repeat_interleave(output.heads)
+        return training_loss(output.output, output.apart(raw), grades, grade_weights, label_smoothing)
     if not isinstance(output, Softmax):
         if label_smoothing:
             raise ValueError("label smoothing is for softmax alone")

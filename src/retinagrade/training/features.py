@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.manifest import Manifest
+from retinagrade.models.heads import width_of
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.progress import progress
@@ -204,7 +205,7 @@ def feature_loaders(
         one view of each photograph has room on disk.
     """
     settings, size = experiment.training, experiment.network.image_size
-    width = next(layer.in_features for layer in network.head.modules() if isinstance(layer, nn.Linear))
+    width = width_of(network.head)
     room = (LIMIT / (_BYTES * width) - len(validation)) // len(training)
     views = min(settings.feature_views, int(room))
     if not network.has_frozen_backbone or views < 1:

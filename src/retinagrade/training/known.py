@@ -74,7 +74,7 @@ def read_known(file: Path, grades: Path | None = None, calibration: Path | None 
             fitted_on["The cut points between grades"] = trained_on.graded().split("val").table
         if run.is_ensemble and file.stem != "val":  # that one is out of fold
             fitted_on["The weights of the ensemble"] = trained_on.graded().split("val").table
-    fitted, calibration = _calibration(table, run, calibration)
+    fitted, calibration = _calibration(file, table, run, calibration)
     if fitted is not None:
         fitted_on["Thresholds and calibration"] = pd.DataFrame({"image_id": list(fitted.source.image_ids)})
     findings = check_predictions(table, rows=rows, trained_on=trained_on, fitted_on=fitted_on)
@@ -124,12 +124,17 @@ def with_manifest(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     return table.merge(manifest.table[["image_id", *about]], on="image_id", how="left", validate="1:1")
 
 
-def _calibration(table: pd.DataFrame, run: Run | None, given: Path | None) -> tuple[Fitted | None, Path | None]:
+def _calibration(
+    file: Path, table: pd.DataFrame, run: Run | None, given: Path | None
+) -> tuple[Fitted | None, Path | None]:
     if given is not None:
         return load(given), given
     if run is None or not run.calibration_file.is_file():
         return None, None
     fitted = load(run.calibration_file)
-    if table["image_id"].isin(fitted.source.image_ids).any():
-        return None, None  # nobody asked for it, and it has been fitted on these
+    on_these = table["image_id"].isin(fitted.source.image_ids).any()
+    # Flips and half precision give other probabilities: `test-tta` is calibrated by what `val-tta` says.
+    of_others = file.stem.partition("-")[2] != Path(fitted.source.file).stem.partition("-")[2]
+    if on_these or of_others:
+        return None, None  # nobody has asked for it
     return fitted, run.calibration_file
