@@ -12,9 +12,9 @@ from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split_prepared
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.evaluation.evaluate import evaluate
-from retinagrade.evaluation.examples import example_photographs
 from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.evaluation.report import ReportSection, render_report, write_evaluation
+from retinagrade.evaluation.report.examples import example_photographs
+from retinagrade.evaluation.report.page import ReportSection, render_report, write_evaluation
 from retinagrade.files import write_text
 from retinagrade.manifest import Manifest
 from retinagrade.progress import progress

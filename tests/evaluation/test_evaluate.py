@@ -13,7 +13,7 @@ from sklearn.metrics import classification_report
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix, read_confusion_matrix
-from retinagrade.evaluation.fitted import fit
+from retinagrade.evaluation.fitting.fitted import fit
 from retinagrade.evaluation.predictions import graded
 from tests.evaluation.tables import predictions, some_grades
 

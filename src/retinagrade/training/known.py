@@ -9,10 +9,10 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.errors import ImageError, UsageError
-from retinagrade.evaluation.findings import Finding
-from retinagrade.evaluation.fitted import Fitted, load
-from retinagrade.evaluation.integrity import check_predictions
-from retinagrade.evaluation.leaks import split_changed
+from retinagrade.evaluation.fitting.fitted import Fitted, load
+from retinagrade.evaluation.integrity.checks import check_predictions
+from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.integrity.leaks import split_changed
 from retinagrade.evaluation.predictions import join, read_grades, read_rows, tidy
 from retinagrade.files import sha256
 from retinagrade.images.fov import find_field_of_view
