@@ -17,7 +17,7 @@ from retinagrade.evaluation.fitting.applied import Applied, apply, measured
 from retinagrade.evaluation.fitting.fitted import Fitted
 from retinagrade.evaluation.integrity.checks import Independence, check, check_predictions, independence
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.intervals import LEVEL, RESAMPLES, Interval, decision_intervals, intervals
+from retinagrade.evaluation.intervals import LEVEL, REFERENCES, RESAMPLES, Interval, decision_intervals, intervals
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import Graded, graded, join
 from retinagrade.evaluation.subgroups import Subgroup, subgroups
@@ -142,8 +142,8 @@ def evaluate(
     around = intervals(photographs, resamples=resamples, seed=seed)
     ends = dict(around.values)
     if resamples:
-        reasons = ((name, why) for name, why in around.undefined.items() if values[name] is not None)
-        undefined.update({f"{name}, interval": why for name, why in reasons})
+        asked = [name for name, value in values.items() if value is not None and name not in REFERENCES]
+        undefined.update({f"{name}, interval": around.undefined[name] for name in asked if ends[name] is None})
     if prevalence is not None:
         _at_prevalence(values, undefined, ends, photographs, prevalence, resamples, seed)
     drawn = {"resamples": resamples, "seed": seed}
