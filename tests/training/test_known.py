@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retinagrade.errors import CalibrationError
-from retinagrade.evaluation.fitted import fit, save
+from retinagrade.errors import CalibrationError, UsageError
+from retinagrade.evaluation.fitting.fitted import fit, save
 from retinagrade.evaluation.predictions import graded, read_predictions, write_predictions
 from retinagrade.files import sha256, write_json
 from retinagrade.manifest import Manifest
 from retinagrade.training.experiment import load_experiment
-from retinagrade.training.known import read_known, run_of
+from retinagrade.training.known import read_known, run_of, with_quality
 from retinagrade.training.run import Run
 from tests.evaluation.tables import predictions
 
@@ -49,9 +49,18 @@ def test_patients_and_eyes_come_from_the_prepared_set(run: Run) -> None:
     assert known.run == run_of(run.predictions_file("test"))
     assert known.manifest is not None
     assert known.table["patient_id"].nunique() == len(known.table) / 2
-    assert {"laterality", "dataset"} <= set(known.table)
+    assert {"laterality", "dataset", "source_size"} <= set(known.table)
     assert not codes(run, "test") & {"leaked-photographs", "leaked-patients", "fitted-on-evaluated"}
     assert "leaked-photographs" in codes(run, "train")
+
+
+def test_quality_is_seen_in_the_photographs(run: Run, tmp_path: Path) -> None:
+    known = with_quality(read_known(run.predictions_file("test")))
+    assert set(known.table["quality"]) <= {"gradable", "doubtful"}
+    assert (known.table["quality"] == "gradable").mean() > 0.5
+    alone = run.predictions_file("val").rename(tmp_path / "alone.csv")
+    with pytest.raises(UsageError, match="not there to look at"):
+        with_quality(read_known(alone))
 
 
 def test_a_table_elsewhere_is_just_a_table(run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from retinagrade.cli.console import JsonOption, console, print_json
 
 if TYPE_CHECKING:
     from retinagrade.ensembles.ensemble import Ensemble
-    from retinagrade.evaluation.comparison import SideBySide
+    from retinagrade.evaluation.report.comparison import SideBySide
 
 
 class Method(StrEnum):
@@ -55,8 +55,8 @@ def ensemble(
     from retinagrade.ensembles.contributions import contributions_csv, contributions_table
     from retinagrade.ensembles.ensemble import ALL
     from retinagrade.ensembles.ensemble import ensemble as combine
-    from retinagrade.evaluation.comparison import side_by_side, write_comparison
-    from retinagrade.evaluation.tables import drawn
+    from retinagrade.evaluation.report.comparison import side_by_side, write_comparison
+    from retinagrade.evaluation.report.tables import drawn
     from retinagrade.files import write_text
 
     made = combine(members, method.value, out)

@@ -11,7 +11,7 @@ from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
-    from retinagrade.evaluation.report import ReportSection
+    from retinagrade.evaluation.report.page import ReportSection
     from retinagrade.training.known import Known
 
 
@@ -42,7 +42,10 @@ def evaluate(
     ] = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(help="Also evaluate subgroups by this column of the tables or the run's manifest; repeatable."),
+        typer.Option(
+            help="Also evaluate subgroups by this column of the tables or the run's manifest, such as source_size, or "
+            "by quality, as seen in the run's photographs; repeatable."
+        ),
     ] = None,
     prevalence: Annotated[
         float | None,
@@ -71,11 +74,11 @@ def evaluate(
     if json:
         print_json(section.evaluation.to_json())
     else:
-        from retinagrade.evaluation.tables import on_terminal
+        from retinagrade.evaluation.report.tables import on_terminal
 
         console().print(on_terminal(section.evaluation))
     if out is not None:
-        from retinagrade.evaluation.report import write_evaluation
+        from retinagrade.evaluation.report.page import write_evaluation
 
         report = write_evaluation(out, section)
         if not json:
@@ -99,9 +102,9 @@ def compare(
     """Compare networks on the same photographs, with intervals; exit 1 if some figures can't be believed."""
     if len(networks) < 2:
         raise UsageError("compare wants two runs or tables of predictions, or more")
-    from retinagrade.evaluation.comparison import comparison_tables, side_by_side, write_comparison
-    from retinagrade.evaluation.report import fingerprints
-    from retinagrade.evaluation.tables import drawn
+    from retinagrade.evaluation.report.comparison import comparison_tables, side_by_side, write_comparison
+    from retinagrade.evaluation.report.page import fingerprints
+    from retinagrade.evaluation.report.tables import drawn
 
     known = _named([_read(path, split, grades) for path in networks])
     compared = side_by_side(
@@ -153,12 +156,14 @@ def _of_predictions(
     resamples: int,
 ) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate as evaluate_predictions
-    from retinagrade.evaluation.examples import example_photographs
-    from retinagrade.evaluation.report import ReportSection, fingerprints
+    from retinagrade.evaluation.report.examples import example_photographs
+    from retinagrade.evaluation.report.page import ReportSection, fingerprints
     from retinagrade.evaluation.subgroups import customary
-    from retinagrade.training.known import read_known
+    from retinagrade.training.known import read_known, with_quality
 
     known = read_known(path, grades, calibration)
+    if "quality" in by and "quality" not in known.table:
+        known = with_quality(known)
     evaluation = evaluate_predictions(
         known.table,
         findings=known.findings,
@@ -187,7 +192,7 @@ def _of_predictions(
 
 def _of_matrix(path: Path) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, read_confusion_matrix
-    from retinagrade.evaluation.report import ReportSection, fingerprints
+    from retinagrade.evaluation.report.page import ReportSection, fingerprints
 
     evaluation = evaluate_confusion_matrix(read_confusion_matrix(path))
     return ReportSection(path.stem, evaluation, f"Confusion matrix in {path}.", sources=fingerprints([path]))

@@ -72,8 +72,8 @@ def prepare(
     Args:
         source: The photographs.
         out: The prepared set: ``photographs/<image_id>.jpg``, ``manifest.csv`` (without the failed ones; with the
-            source file's ``sha256``, and with ``official_split`` where the source has splits), ``prepare.json``, and
-            ``contact_sheet.jpg``, which shows the most doubtful crops and some others.
+            source file's ``sha256`` and ``source_size``, and with ``official_split`` where the source has splits),
+            ``prepare.json``, and ``contact_sheet.jpg``, which shows the most doubtful crops and some others.
         size: Side of the square photographs, in pixels.
         contrast: ``none``, ``clahe`` (report §2.3) or ``graham``.
         square: ``pad`` the field of view to a square, ``crop`` it as the report does, or take the whole ``frame`` of
@@ -191,6 +191,9 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
         path=[target(out, image_id).relative_to(out).as_posix() for image_id in table["image_id"]],
         sha256=table["image_id"].map(digests),
     )
+    sizes = {outcome.image_id: outcome.source_size for outcome in outcomes}
+    if any(sizes.values()):
+        table["source_size"] = table["image_id"].map(sizes)
     if table["split"].notna().any():
         table["official_split"] = table["split"]
     if len(table):

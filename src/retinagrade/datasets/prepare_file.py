@@ -13,6 +13,7 @@ from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.prepare import Settings, prepare_photograph
+from retinagrade.images.read import photograph_size
 
 JPEG_QUALITY: Final = 95
 PHOTOGRAPHS: Final = "photographs"
@@ -32,6 +33,8 @@ class Outcome:
         field_of_view: x, y, width, height in pixels of the decoded photograph, and that photograph's width and
             height, which are smaller than the file's where a JPEG was decoded at reduced scale; how it was found, and
             with what confidence.
+        source_size: Width and height of the source file's photograph in pixels, such as ``4288x2848``, which tell
+            cameras apart; ``None`` where it could not be used, and in sets of earlier versions.
     """
 
     image_id: str
@@ -40,6 +43,7 @@ class Outcome:
     sha256: str | None
     reason: str | None
     field_of_view: dict[str, Any] | None
+    source_size: str | None = None
 
     @property
     def doubtful(self) -> bool:
@@ -66,6 +70,7 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
     outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
     try:
         square, fov, (height, width) = prepare_photograph(path, settings)
+        size = "{}x{}".format(*photograph_size(path))
     except ImageError as error:
         return replace(outcome, reason=str(error))
     write_bytes(
@@ -73,7 +78,7 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
     )
     box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
     found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
-    return replace(outcome, field_of_view={**box, **found})
+    return replace(outcome, field_of_view={**box, **found}, source_size=size)
 
 
 def crashed(item: tuple[str, str, Path]) -> Outcome:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from retinagrade.ensembles.scores import Scores
-from retinagrade.evaluation.calibration import LEAST
+from retinagrade.evaluation.fitting.calibration import LEAST
 from retinagrade.evaluation.metrics import confusion_matrix, log_loss, quadratic_weighted_kappa
 
 DIGITS: Final = 12
@@ -41,7 +41,7 @@ def geometric_mean(probabilities: np.ndarray) -> np.ndarray:
 
     Args:
         probabilities: Scores (N, M, 5) of M members; a probability of 0 counts as
-            :data:`~retinagrade.evaluation.calibration.LEAST`.
+            :data:`~retinagrade.evaluation.fitting.calibration.LEAST`.
 
     Returns:
         Probabilities (N, 5), float64, of sum 1.

@@ -7,9 +7,9 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.evaluation.comparison import SideBySide
 from retinagrade.evaluation.paired import Difference
-from retinagrade.evaluation.tables import Table, between, with_interval
+from retinagrade.evaluation.report.comparison import SideBySide
+from retinagrade.evaluation.report.tables import Table, between, with_interval
 
 FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc")
 """What members are judged by."""

@@ -23,7 +23,7 @@ from retinagrade.ensembles.members import (
 )
 from retinagrade.ensembles.scores import Scores, out_of_fold
 from retinagrade.errors import ExperimentError, UsageError
-from retinagrade.evaluation.findings import first_few
+from retinagrade.evaluation.integrity.findings import first_few
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.files import is_free, sha256, write_json

@@ -13,7 +13,7 @@ import pandas as pd
 from retinagrade.datasets.balance import inverse_frequency_weights
 from retinagrade.ensembles.scores import Scores
 from retinagrade.errors import ExperimentError, JoinError, UsageError
-from retinagrade.evaluation.findings import counted, first_few
+from retinagrade.evaluation.integrity.findings import counted, first_few
 from retinagrade.evaluation.predictions import graded, read_predictions
 from retinagrade.files import short_names
 from retinagrade.grades import PROBABILITY_COLUMNS

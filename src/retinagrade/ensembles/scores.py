@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retinagrade.evaluation.cross_validation import parts
+from retinagrade.evaluation.fitting.cross_validation import parts
 from retinagrade.grades import N_GRADES
 
 

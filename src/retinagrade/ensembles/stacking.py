@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from retinagrade.ensembles.scores import Scores
-from retinagrade.evaluation.cross_validation import parts
+from retinagrade.evaluation.fitting.cross_validation import parts
 from retinagrade.evaluation.metrics import Undefined, log_loss
 from retinagrade.grades import N_GRADES
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate
-from retinagrade.evaluation.plots import comparison_plot, figure_png
+from retinagrade.evaluation.report.plots import comparison_plot, figure_png
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.pages import render_page
 from retinagrade.provenance import stamp

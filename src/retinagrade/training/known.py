@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from retinagrade.evaluation.findings import Finding
-from retinagrade.evaluation.fitted import Fitted, load
-from retinagrade.evaluation.integrity import check_predictions
-from retinagrade.evaluation.leaks import split_changed
+from retinagrade.errors import ImageError, UsageError
+from retinagrade.evaluation.fitting.fitted import Fitted, load
+from retinagrade.evaluation.integrity.checks import check_predictions
+from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.integrity.leaks import split_changed
 from retinagrade.evaluation.predictions import join, read_grades, read_rows, tidy
 from retinagrade.files import sha256
+from retinagrade.images.fov import find_field_of_view
+from retinagrade.images.quality import assess_quality
+from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
+from retinagrade.progress import progress
 from retinagrade.training.run import Run
 
 _OF_THE_FILE: Final = ("path", "grade", "split", "sha256")
@@ -88,6 +93,35 @@ def read_known(file: Path, grades: Path | None = None, calibration: Path | None 
         fitted,
         tuple(sources),
     )
+
+
+def with_quality(known: Known) -> Known:
+    """The same with a column ``quality`` of its photographs: ``gradable`` or ``doubtful``, by how they look.
+
+    Raises:
+        UsageError: The photographs are not there to look at.
+    """
+    if known.manifest is None:
+        raise UsageError(
+            f"--by quality: {known.file} has no such column, and its photographs are not there to look at: give "
+            "predictions in a run's folder, whose prepared set is still there"
+        )
+    paths = dict(zip(known.manifest.table["image_id"], known.manifest.table["path"], strict=True))
+    qualities = []
+    with progress("quality", len(known.table)) as done:
+        for image_id in known.table["image_id"]:
+            qualities.append(_quality(known.manifest.file(paths[image_id])) if image_id in paths else None)
+            done()
+    column = pd.Series(qualities, index=known.table.index, dtype="string")
+    return replace(known, table=known.table.assign(quality=column))
+
+
+def _quality(path: Path) -> str | None:
+    try:
+        photograph = read_photograph(path)
+    except ImageError:
+        return None
+    return "doubtful" if assess_quality(photograph, find_field_of_view(photograph)).reasons else "gradable"
 
 
 def run_of(predictions: Path) -> Run | None:

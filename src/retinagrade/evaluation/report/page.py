@@ -11,18 +11,18 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from retinagrade.evaluation import plots
-from retinagrade.evaluation.applied import Applied
 from retinagrade.evaluation.curves import Curve, precision_recall, reliability, roc
 from retinagrade.evaluation.evaluate import Evaluation
-from retinagrade.evaluation.examples import Example
 from retinagrade.evaluation.figures import TASKS
+from retinagrade.evaluation.fitting.applied import Applied
+from retinagrade.evaluation.fitting.selective import risk_coverage
 from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.plots import Point
 from retinagrade.evaluation.predictions import Graded
-from retinagrade.evaluation.selective import risk_coverage
-from retinagrade.evaluation.tables import (
+from retinagrade.evaluation.report import plots
+from retinagrade.evaluation.report.examples import Example
+from retinagrade.evaluation.report.plots import Point
+from retinagrade.evaluation.report.tables import (
     NAMES,
     Table,
     between,
@@ -171,7 +171,7 @@ def view_of(section: ReportSection) -> View:
 
 def _page(title: str, sections: Sequence[tuple[ReportSection, View]]) -> str:
     return render_page(
-        "evaluation/report.html.j2",
+        "evaluation/report/report.html.j2",
         title=title,
         sections=sections,
         side_by_side=_side_by_side([section for section, _ in sections]),
@@ -276,7 +276,7 @@ def _screening(evaluation: Evaluation, photographs: Graded) -> list[Part]:
     ]
     tables = [operating_points_table(applied)] if applied is not None and applied.decisions else []
     says = (
-        "No thresholds were given: `retinagrade calibrate` chooses them on validation predictions. The marked point is "
+        "No thresholds were given: “retinagrade calibrate” chooses them on validation predictions. The marked point is "
         "that of the most probable grade."
         if applied is None
         else f"Thresholds were chosen on {applied.fitted.source.photographs} other photographs "

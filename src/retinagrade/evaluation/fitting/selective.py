@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from retinagrade.evaluation.fitting.operating_points import cut_between
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.operating_points import cut_between
 from retinagrade.evaluation.predictions import Graded
 
 ReferralRule = Literal["share", "error"]

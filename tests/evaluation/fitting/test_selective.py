@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retinagrade.evaluation.fitting.selective import Referral, confidence, fit_referral, refer, risk_coverage
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import Graded
-from retinagrade.evaluation.selective import Referral, confidence, fit_referral, refer, risk_coverage
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
 

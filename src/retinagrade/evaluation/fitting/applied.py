@@ -9,15 +9,15 @@ from typing import Any, Final
 import numpy as np
 
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.conformal import Conformal, prediction_sets
 from retinagrade.evaluation.figures import DECISION_METRICS, figures
-from retinagrade.evaluation.fitted import Fitted
-from retinagrade.evaluation.grade_cuts import cut_grades
+from retinagrade.evaluation.fitting.conformal import Conformal, prediction_sets
+from retinagrade.evaluation.fitting.fitted import Fitted
+from retinagrade.evaluation.fitting.grade_cuts import cut_grades
+from retinagrade.evaluation.fitting.operating_points import OperatingPoint, decide
+from retinagrade.evaluation.fitting.selective import Referral, refer
 from retinagrade.evaluation.intervals import RESAMPLES, Interval, decision_intervals, intervals
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.operating_points import OperatingPoint, decide
 from retinagrade.evaluation.predictions import Graded
-from retinagrade.evaluation.selective import Referral, refer
 from retinagrade.grades import N_GRADES
 
 OF_PROBABILITIES: Final = ("log_loss", "brier", "expected_calibration_error")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retinagrade.evaluation.findings import Finding
-from retinagrade.evaluation.leaks import check_fitted, check_leaks
+from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.integrity.leaks import check_fitted, check_leaks
 from retinagrade.manifest import Manifest
 
 SET = pd.DataFrame(

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from retinagrade.errors import CalibrationError, JoinError
-from retinagrade.evaluation.calibration import (
+from retinagrade.evaluation.fitting.calibration import (
     TEMPERATURE_RANGE,
     CalibrationFigures,
     Isotonic,
@@ -30,12 +30,12 @@ from retinagrade.evaluation.calibration import (
     fit_isotonic,
     fit_temperature,
 )
-from retinagrade.evaluation.conformal import COVERAGE, Conformal, fit_conformal
-from retinagrade.evaluation.grade_cuts import GradeCuts, fit_grade_cuts
+from retinagrade.evaluation.fitting.conformal import COVERAGE, Conformal, fit_conformal
+from retinagrade.evaluation.fitting.grade_cuts import GradeCuts, fit_grade_cuts
+from retinagrade.evaluation.fitting.operating_points import OperatingPoint, RuleName, fit_operating_point
+from retinagrade.evaluation.fitting.selective import Referral, fit_referral
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.operating_points import OperatingPoint, RuleName, fit_operating_point
 from retinagrade.evaluation.predictions import Graded
-from retinagrade.evaluation.selective import Referral, fit_referral
 from retinagrade.files import sha256, write_json
 
 SCHEMA_VERSION: Final = 1

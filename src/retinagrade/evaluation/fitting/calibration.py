@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.isotonic import IsotonicRegression
 
-from retinagrade.evaluation.cross_validation import out_of_fold
+from retinagrade.evaluation.fitting.cross_validation import out_of_fold
 from retinagrade.evaluation.metrics import expected_calibration_error, log_loss
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.grades import N_GRADES

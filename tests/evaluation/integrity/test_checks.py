@@ -10,13 +10,13 @@ import pytest
 from scipy.stats import binomtest, chi2_contingency
 
 from retinagrade.evaluation.evaluate import Evaluation, evaluate, evaluate_confusion_matrix, read_confusion_matrix
-from retinagrade.evaluation.integrity import check, check_predictions, check_rows, independence
+from retinagrade.evaluation.integrity.checks import check, check_predictions, check_rows, independence
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix
 from retinagrade.evaluation.predictions import read_rows, tidy
 from retinagrade.manifest import Manifest
 from tests.evaluation.tables import predictions, some_grades
 
-REPORT = Path(__file__).parents[2] / "docs" / "report"
+REPORT = Path(__file__).parents[3] / "docs" / "report"
 FIGURES = pd.read_csv(REPORT / "figures.csv").set_index("model")
 
 

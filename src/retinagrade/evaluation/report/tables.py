@@ -10,11 +10,11 @@ from rich import table as rich
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from retinagrade.evaluation.applied import OF_PROBABILITIES, Applied
 from retinagrade.evaluation.curves import TASK_NAMES
 from retinagrade.evaluation.evaluate import Evaluation
+from retinagrade.evaluation.fitting.applied import OF_PROBABILITIES, Applied
+from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.evaluation.intervals import Interval
-from retinagrade.evaluation.operating_points import OperatingPoint
 from retinagrade.evaluation.subgroups import FEWEST
 from retinagrade.evaluation.subgroups import FIGURES as SUBGROUP_FIGURES
 from retinagrade.grades import Grade

@@ -10,8 +10,8 @@ from crepes import ConformalClassifier, WrapClassifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.evaluation.calibration import calibrate, fit_temperature
-from retinagrade.evaluation.conformal import Conformal, fit_conformal, ordinal_scores, prediction_sets
+from retinagrade.evaluation.fitting.calibration import calibrate, fit_temperature
+from retinagrade.evaluation.fitting.conformal import Conformal, fit_conformal, ordinal_scores, prediction_sets
 from retinagrade.evaluation.predictions import Graded
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, chi2_contingency, ncx2, random_table
 
-from retinagrade.evaluation.alignment import Realignment, find_realignment
-from retinagrade.evaluation.findings import Finding, counted, first_few
-from retinagrade.evaluation.leaks import check_fitted, check_leaks
+from retinagrade.evaluation.integrity.alignment import Realignment, find_realignment
+from retinagrade.evaluation.integrity.findings import Finding, counted, first_few
+from retinagrade.evaluation.integrity.leaks import check_fitted, check_leaks
 from retinagrade.evaluation.metrics import (
     Undefined,
     accuracy,

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from retinagrade.errors import JoinError
-from retinagrade.evaluation.comparison import comparison_tables, side_by_side, write_comparison
 from retinagrade.evaluation.evaluate import evaluate
+from retinagrade.evaluation.report.comparison import comparison_tables, side_by_side, write_comparison
 from tests.evaluation.tables import predictions, some_grades
 
 GRADES = some_grades(150)

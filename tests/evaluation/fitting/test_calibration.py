@@ -13,7 +13,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from retinagrade.evaluation.calibration import (
+from retinagrade.evaluation.fitting.calibration import (
     TEMPERATURE_RANGE,
     Curve,
     Isotonic,

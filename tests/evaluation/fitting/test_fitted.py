@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from retinagrade.errors import CalibrationError, JoinError
-from retinagrade.evaluation.calibration import Method, calibrate, fit_temperature
-from retinagrade.evaluation.conformal import fit_conformal, prediction_sets
-from retinagrade.evaluation.fitted import Fitted, fit, load, save, to_json
-from retinagrade.evaluation.operating_points import decide
+from retinagrade.evaluation.fitting.calibration import Method, calibrate, fit_temperature
+from retinagrade.evaluation.fitting.conformal import fit_conformal, prediction_sets
+from retinagrade.evaluation.fitting.fitted import Fitted, fit, load, save, to_json
+from retinagrade.evaluation.fitting.operating_points import decide
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.files import sha256
 from tests.evaluation.photographs import any_photographs, photographs, simulated

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.metrics import cohen_kappa_score
 
-from retinagrade.evaluation.grade_cuts import GradeCuts, cut_grades, expected_grade, fit_grade_cuts
+from retinagrade.evaluation.fitting.grade_cuts import GradeCuts, cut_grades, expected_grade, fit_grade_cuts
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import Graded
 from tests.evaluation.photographs import any_photographs, photographs, simulated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from retinagrade.evaluation.findings import Finding, counted, first_few
+from retinagrade.evaluation.integrity.findings import Finding, counted, first_few
 from retinagrade.manifest import Manifest
 
 _ABOUT = ("dataset", "patient_id", "sha256")

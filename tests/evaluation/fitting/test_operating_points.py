@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from retinagrade.evaluation.metrics import Undefined, severity
-from retinagrade.evaluation.operating_points import (
+from retinagrade.evaluation.fitting.operating_points import (
     FDA_BAR,
     OperatingPoint,
     RuleName,
     decide,
     fit_operating_point,
 )
+from retinagrade.evaluation.metrics import Undefined, severity
 from retinagrade.evaluation.predictions import Graded
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinagrade.evaluation.alignment import Realignment, find_realignment
+from retinagrade.evaluation.integrity.alignment import Realignment, find_realignment
 from retinagrade.grades import PROBABILITY_COLUMNS
 from tests.evaluation.tables import predictions, some_grades
 

@@ -12,13 +12,13 @@ import pandas as pd
 
 from retinagrade.evaluation.evaluate import Evaluation, evaluate
 from retinagrade.evaluation.figures import TASKS
-from retinagrade.evaluation.findings import Finding
+from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.intervals import RESAMPLES
 from retinagrade.evaluation.metrics import Undefined, disease
 from retinagrade.evaluation.paired import COMPARED, DeLong, Difference, compare, delong
-from retinagrade.evaluation.plots import differences_plot, figure_png, figure_svg
 from retinagrade.evaluation.predictions import Graded, graded
-from retinagrade.evaluation.tables import NAMES, Table, between, with_interval
+from retinagrade.evaluation.report.plots import differences_plot, figure_png, figure_svg
+from retinagrade.evaluation.report.tables import NAMES, Table, between, with_interval
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.pages import figure, render_page
 from retinagrade.provenance import stamp
@@ -154,7 +154,7 @@ def write_comparison(folder: Path, networks: SideBySide, sources: Mapping[str, s
     write_bytes(folder / "differences.png", figure_png(picture))
     write_bytes(folder / "differences.svg", figure_svg(picture))
     page = render_page(
-        "evaluation/comparison.html.j2",
+        "evaluation/report/comparison.html.j2",
         title=f"{networks.first} and {len(networks.differences)} more"
         if len(networks.differences) > 1
         else " and ".join(networks.evaluations),

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix
-from retinagrade.evaluation.examples import MISTAKE, RIGHT, UNSURE, example_photographs
-from retinagrade.evaluation.fitted import fit
+from retinagrade.evaluation.fitting.fitted import fit
 from retinagrade.evaluation.predictions import graded
-from retinagrade.evaluation.report import ReportSection, render_report, write_evaluation
-from retinagrade.evaluation.tables import evaluation_tables
+from retinagrade.evaluation.report.examples import MISTAKE, RIGHT, UNSURE, example_photographs
+from retinagrade.evaluation.report.page import ReportSection, render_report, write_evaluation
+from retinagrade.evaluation.report.tables import evaluation_tables
 from retinagrade.manifest import Manifest
 from tests.evaluation.tables import predictions, some_grades
 

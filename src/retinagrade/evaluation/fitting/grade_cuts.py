@@ -13,9 +13,9 @@ from typing import Final, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from retinagrade.evaluation.cross_validation import out_of_fold
+from retinagrade.evaluation.fitting.cross_validation import out_of_fold
+from retinagrade.evaluation.fitting.operating_points import cut_between
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix, quadratic_weighted_kappa
-from retinagrade.evaluation.operating_points import cut_between
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.grades import N_GRADES
 
