@@ -9,7 +9,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from retinagrade.cli import calibration, data, demo, evaluation, info, training
+from retinagrade.cli import calibration, data, demo, evaluation, explanation, info, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
@@ -42,6 +42,7 @@ data.register(app)
 training.register(app)
 evaluation.register(app)
 calibration.register(app)
+explanation.register(app)
 demo.register(app)
 info.register(app)
 

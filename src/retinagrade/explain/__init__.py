@@ -1,1 +1,1 @@
-"""Explanations: where in a photograph a network's score is sensitive, and what its layers see. No evidence of reasoning."""
+"""Explanations: where in a photograph a score is sensitive, and what layers give. No evidence of reasoning."""

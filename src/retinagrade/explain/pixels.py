@@ -1,4 +1,4 @@
-"""Explanations by pixels, through Captum: what changes the score on the way from a copy without detail to the photograph."""
+"""Explanations by pixels, through Captum: what a photograph adds to the score of a copy of it without detail."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def integrated_gradients(network: Network, photographs: Tensor, targets: Sequenc
     """
     method = IntegratedGradients(lambda pixels: scores(network.output, network(pixels), targets))
     rows = []
-    for photograph in photographs.float().split(1):  # all steps of one photograph are one batch
+    for pixels in photographs.float():  # all steps of one photograph are one batch
+        photograph = pixels[None]
         baseline = without_detail(photograph)
         rows.append(
             [
