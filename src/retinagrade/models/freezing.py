@@ -19,7 +19,8 @@ _MOBILENETV2_STAGES: Final = (1, 2, 3, 4, 3, 3, 1)
 
 def _vgg16() -> dict[str, tuple[str, ...]]:
     names = [f"block{block}_conv{conv}" for block, count in enumerate(_VGG16_BLOCKS, 1) for conv in range(1, count + 1)]
-    return {name: (str(index),) for name, index in zip(names, _VGG16_CONVOLUTIONS, strict=True)}
+    # Keras's layers include their ReLU.
+    return {name: (str(place), str(place + 1)) for name, place in zip(names, _VGG16_CONVOLUTIONS, strict=True)}
 
 
 def _mobilenetv2() -> dict[str, tuple[str, ...]]:

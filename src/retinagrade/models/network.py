@@ -22,6 +22,7 @@ class Network(nn.Module):
 
     Attributes:
         output: What its raw outputs mean, and the probabilities that they stand for.
+        stages: The stages of the backbone whose maps are pooled; ``None`` for its own output.
         dtype: Type of the backbone's weights.
     """
 
@@ -50,7 +51,7 @@ class Network(nn.Module):
         self.head = head
         self.output: Output = output
         self._frozen = tuple(frozen)
-        self._stages = stages
+        self.stages = stages
         for module in frozen:
             module.requires_grad_(False)
         for name, values in (("mean", scaling.mean), ("std", scaling.std)):
@@ -72,7 +73,7 @@ class Network(nn.Module):
             Vectors (N, F), float.
         """
         pixels = scaled(photographs, self.mean, self.std).to(self.dtype)
-        features: Tensor = self.pooling(feature_maps(self.backbone, pixels, self._stages))
+        features: Tensor = self.pooling(feature_maps(self.backbone, pixels, self.stages))
         return features
 
     def forward(self, photographs: Tensor) -> Tensor:

@@ -33,6 +33,10 @@ class Softmax:
         """Probabilities (N, 5), float64, of raw outputs (N, 5)."""
         return raw.double().softmax(1)
 
+    def log_probabilities(self, raw: Tensor) -> Tensor:
+        """Their logarithms (N, 5), float64, finite and with gradients where a probability rounds to 0 or 1."""
+        return raw.double().log_softmax(1)
+
 
 @dataclass(frozen=True)
 class Ordinal:
@@ -65,6 +69,12 @@ class Ordinal:
         stays = F.pad((-logits).sigmoid(), (0, 1), value=1.0)  # P(grade = k | grade >= k); no difference, so never < 0
         return reached * stays
 
+    def log_probabilities(self, raw: Tensor) -> Tensor:
+        """Their logarithms (N, 5), as :meth:`Softmax.log_probabilities` gives them."""
+        logits = raw.double()
+        reached = F.pad(F.logsigmoid(logits).cumsum(1), (1, 0))
+        return reached + F.pad(F.logsigmoid(-logits), (0, 1))
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -84,13 +94,27 @@ class Regression:
 
     def probabilities(self, raw: Tensor) -> Tensor:
         """Probabilities (N, 5), float64, of raw outputs (N, 1)."""
-        cuts = torch.tensor(self.cut_points.cuts, dtype=torch.float64, device=raw.device)
-        edges = (cuts - raw.double()) / self.cut_points.sigma
-        lower, upper = F.pad(edges, (1, 0), value=-torch.inf), F.pad(edges, (0, 1), value=torch.inf)
-        # Above the middle of an interval both Phi are near 1, and their difference would lose a small probability.
-        mirrored = lower + upper > 0
-        low, high = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
+        edges = self._edges(raw)
+        low, high = _mirrored(F.pad(edges, (1, 0), value=-torch.inf), F.pad(edges, (0, 1), value=torch.inf))
         return (_normal_cdf(high) - _normal_cdf(low)).clamp(min=0)
+
+    def log_probabilities(self, raw: Tensor) -> Tensor:
+        """Their logarithms (N, 5), as :meth:`Softmax.log_probabilities` gives them."""
+        edges = self._edges(raw)
+        low, high = map(torch.special.log_ndtr, _mirrored(edges[:, :-1], edges[:, 1:]))
+        between = high + (-torch.expm1(low - high)).log()
+        return torch.cat([torch.special.log_ndtr(edges[:, :1]), between, torch.special.log_ndtr(-edges[:, -1:])], 1)
+
+    def _edges(self, raw: Tensor) -> Tensor:
+        """How far the cuts are above the number, in sigmas (N, 4)."""
+        cuts = torch.tensor(self.cut_points.cuts, dtype=torch.float64, device=raw.device)
+        return (cuts - raw.double()) / self.cut_points.sigma
+
+
+def _mirrored(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Intervals on the side of 0 where both Phi are small: near 1, their difference would lose a small probability."""
+    above = lower + upper > 0
+    return torch.where(above, -upper, lower), torch.where(above, -lower, upper)
 
 
 @dataclass(frozen=True)
@@ -125,6 +149,11 @@ class Mean:
     def probabilities(self, raw: Tensor) -> Tensor:
         """Probabilities (N, 5), float64, of raw outputs (N, units)."""
         return self.output.probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES).mean(1)
+
+    def log_probabilities(self, raw: Tensor) -> Tensor:
+        """Logarithms (N, 5) of the probabilities, with slopes at the extremes."""
+        each = self.output.log_probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES)
+        return each.logsumexp(1) - math.log(self.heads)
 
 
 def _normal_cdf(z: Tensor) -> Tensor:

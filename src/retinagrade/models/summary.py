@@ -32,6 +32,19 @@ class Layer:
     trainable: int
 
 
+def backbone_layers(network: Network, settings: NetworkSettings) -> dict[str, list[nn.Module]]:
+    """The layers of a backbone, first to last, by the names that freezing knows, and the modules of each.
+
+    Args:
+        network: The network.
+        settings: What it was built from.
+    """
+    if settings.scratch is not None:
+        return {f"blocks.{name}": [module] for name, module in _children(network.backbone, "blocks")}
+    layers = layers_of(network.backbone, settings.backbones[0])
+    return {name: [network.backbone.get_submodule(part) for part in parts] for name, parts in layers.items()}
+
+
 @torch.no_grad()
 def summarise(network: Network, settings: NetworkSettings) -> list[Layer]:
     """A network's layers in order: the backbone's by the names that freezing knows, the head's one by one.
@@ -43,11 +56,7 @@ def summarise(network: Network, settings: NetworkSettings) -> list[Layer]:
     Returns:
         One entry a layer; parameters add up to those of :func:`retinagrade.models.network.count_parameters`.
     """
-    if settings.scratch is not None:
-        modules = [(f"blocks.{name}", [module]) for name, module in _children(network.backbone, "blocks")]
-    else:
-        layers = layers_of(network.backbone, settings.backbones[0])
-        modules = [(name, [network.backbone.get_submodule(part) for part in parts]) for name, parts in layers.items()]
+    modules = [*backbone_layers(network, settings).items()]
     modules += [(f"{part}.{name}", [m]) for part in ("pooling", "head") for name, m in _children(network, part)]
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 

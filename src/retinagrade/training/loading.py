@@ -58,18 +58,19 @@ class Photographs(Dataset[tuple[np.ndarray, int, str]]):
     def __getitem__(self, draw: Draw | int) -> tuple[np.ndarray, int, str]:
         """One photograph as RGB (S, S, 3) uint8, with grade and id; augmented when asked by a :class:`Draw`."""
         row = draw.row if isinstance(draw, Draw) else draw
-        photograph = read_photograph(self.paths[row])
-        if photograph.shape[:2] != (self.size, self.size):
-            shrinks = photograph.shape[0] > self.size
-            photograph = cv2.resize(
-                photograph,
-                (self.size, self.size),
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
-            )
+        photograph = at_input_size(read_photograph(self.paths[row]), self.size)
         if self.augmentation is not None and isinstance(draw, Draw):
             rng = np.random.default_rng((self.seed, draw.epoch, draw.place))
             photograph = augment(photograph, rng, self.augmentation)
         return photograph, int(self.grades[row]), self.image_ids[row]
+
+
+def at_input_size(photograph: np.ndarray, size: int) -> np.ndarray:
+    """A prepared photograph (P, P, 3), uint8, as a network of input side ``size`` takes it."""
+    if photograph.shape[:2] == (size, size):
+        return photograph
+    shrinks = photograph.shape[0] > size
+    return cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 class EpochSampler(Sampler[Draw]):

@@ -1,0 +1,167 @@
+"""Views: what every network makes of every photograph that is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from retinagrade.errors import ImageError, UsageError
+from retinagrade.explain.layers import find_layer
+from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.overlay import over_photograph, overlay, scale_end, visible
+from retinagrade.explain.photographs import Seen, Sight, names_of
+from retinagrade.explain.scores import TARGETS, Target
+from retinagrade.grades import REFERABLE, Grade
+from retinagrade.models.network import Network
+from retinagrade.progress import progress
+from retinagrade.training.predict import load_network
+from retinagrade.training.run import Run
+
+_BATCH: Final = 16
+
+
+@dataclass(frozen=True)
+class View:
+    """What one network makes of one photograph.
+
+    Attributes:
+        network: The network's name.
+        seen: The photograph, as the network is given it.
+        probabilities: Of the grades (5,), float64.
+        heat: Maps (T, h, w), float32, of :data:`~retinagrade.explain.scores.TARGETS`.
+    """
+
+    network: str
+    seen: Seen
+    probabilities: np.ndarray
+    heat: np.ndarray
+
+    @property
+    def given(self) -> Grade:
+        """The most probable grade."""
+        return Grade(int(self.probabilities.argmax()))
+
+    @property
+    def referable(self) -> float:
+        """The probability of referable retinopathy, 0 to 1."""
+        return float(self.probabilities[REFERABLE:].sum())
+
+    def map_of(self, target: Target) -> np.ndarray:
+        """The map (h, w) of one target."""
+        heat: np.ndarray = self.heat[TARGETS.index(target)]
+        return heat
+
+    def drawn_on(self, photograph: np.ndarray, target: Target) -> tuple[np.ndarray, np.ndarray, float]:
+        """Draws the heat of a target.
+
+        Args:
+            photograph: RGB pixels (H, W, 3), uint8, at any scale.
+            target: The target.
+
+        Returns:
+            The photograph under its heat (H, W, 3), uint8; the heat at its resolution (H, W), float32; and where the
+            scale of both ends.
+        """
+        heat = visible(self.map_of(target))
+        end = scale_end(heat)
+        over = over_photograph(heat, self.seen.place, photograph.shape[0], photograph.shape[1])
+        return overlay(photograph, over, end), over, end
+
+
+def see(runs: Sequence[Run], words: Sequence[str], scratch: Path) -> tuple[dict[str, list[Seen]], dict[str, str]]:
+    """Finds photographs, and prepares those that are files.
+
+    Args:
+        runs: Trained runs, each with its own way of preparing.
+        words: Files, or ids of the runs' prepared sets.
+        scratch: An empty folder that lives as long as the result is used.
+
+    Returns:
+        Photographs by name, once a run; and words that can't be used by every run, with the reason.
+
+    Raises:
+        ImageError: None can be used.
+    """
+    sights = [Sight(run, scratch / str(place)) for place, run in enumerate(runs)]
+    seen: dict[str, list[Seen]] = {}
+    failed: dict[str, str] = {}
+    for name, word in names_of(words).items():
+        try:
+            seen[name] = [sight.see(name, word) for sight in sights]
+        except ImageError as error:
+            failed[word] = str(error)
+    if not seen:
+        raise ImageError(f"no photograph could be used; the first: {next(iter(failed.values()))}")
+    return seen, failed
+
+
+def names_of_runs(runs: Sequence[Run]) -> list[str]:
+    """The names of runs' folders, with as much of their paths as it takes to tell them apart.
+
+    Raises:
+        UsageError: One is there twice.
+    """
+    paths = [run.folder.resolve() for run in runs]
+    for parts in range(1, max(len(path.parts) for path in paths)):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise UsageError("the same run is named twice: name each once")
+
+
+def views_of(
+    runs: Sequence[Run], seen: dict[str, list[Seen]], method: str, layer: str | None = None
+) -> dict[str, list[View]]:
+    """Explains photographs, in batches.
+
+    Args:
+        runs: Trained runs.
+        seen: As :func:`see` gives it.
+        method: One of :data:`~retinagrade.explain.maps.METHODS`.
+        layer: The layer of a class activation map, for one run.
+
+    Returns:
+        By photograph, once a run.
+
+    Raises:
+        UsageError: Unknown method; a layer for several runs.
+        ExperimentError: No such layer, or a folder that is no run.
+    """
+    if layer is not None and len(runs) > 1:
+        raise UsageError("a layer is one of one network: explain the runs one by one")
+    views: dict[str, list[View]] = {name: [] for name in seen}
+    for place, (network_name, run) in enumerate(zip(names_of_runs(runs), runs, strict=True)):
+        given = {name: of_runs[place] for name, of_runs in seen.items()}
+        for name, view in _of_run(run, network_name, given, method, layer):
+            views[name].append(view)
+    return views
+
+
+def _of_run(
+    run: Run, network_name: str, given: dict[str, Seen], method: str, layer: str | None
+) -> Iterator[tuple[str, View]]:
+    settings = run.experiment().network
+    network = load_network(run).to("cuda" if torch.cuda.is_available() else "cpu")
+    module = None if layer is None else find_layer(network, settings, layer)
+    names = list(given)
+    with progress(f"explaining by {network_name}", len(names)) as step:
+        for start in range(0, len(names), _BATCH):
+            batch = names[start : start + _BATCH]
+            photographs = torch.cat([given[name].input(settings.image_size) for name in batch])
+            heat = explain_maps(network, photographs, method, TARGETS, module)
+            probabilities = _probabilities(network, photographs)
+            for place, name in enumerate(batch):
+                yield name, View(network_name, given[name], probabilities[place], heat[place].numpy())
+                step()
+
+
+@torch.inference_mode()
+def _probabilities(network: Network, photographs: torch.Tensor) -> np.ndarray:
+    raw = network(photographs.to(network.mean.device, memory_format=torch.channels_last))
+    probabilities: np.ndarray = network.output.probabilities(raw).cpu().numpy()
+    return probabilities
