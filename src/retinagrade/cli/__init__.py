@@ -9,7 +9,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from retinagrade.cli import calibration, data, demo, evaluation, explanation, info, training
+from retinagrade.cli import calibration, data, demo, evaluation, explanation, info, lesions, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
@@ -43,6 +43,7 @@ training.register(app)
 evaluation.register(app)
 calibration.register(app)
 explanation.register(app)
+lesions.register(app)
 demo.register(app)
 info.register(app)
 
