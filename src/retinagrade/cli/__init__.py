@@ -9,7 +9,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from retinagrade.cli import calibration, data, demo, ensembles, evaluation, explanation, info, training
+from retinagrade.cli import calibration, data, demo, ensembles, evaluation, explanation, info, lesions, training
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
@@ -46,6 +46,7 @@ evaluation.register(app)
 calibration.register(app)
 ensembles.register(app)
 explanation.register(app)
+lesions.register(app)
 demo.register(app)
 info.register(app)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import simplejpeg
 
 from retinagrade.errors import ImageError
@@ -73,12 +74,16 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
         size = "{}x{}".format(*photograph_size(path))
     except ImageError as error:
         return replace(outcome, reason=str(error))
-    write_bytes(
-        target(out, image_id), simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
-    )
+    write_bytes(target(out, image_id), encode(square))
     box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
     found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
     return replace(outcome, field_of_view={**box, **found}, source_size=size)
+
+
+def encode(square: np.ndarray) -> bytes:
+    """A prepared photograph (size, size, 3), uint8, as the JPEG of a prepared set."""
+    data: bytes = simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
+    return data
 
 
 def crashed(item: tuple[str, str, Path]) -> Outcome:
