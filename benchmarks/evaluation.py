@@ -24,7 +24,7 @@ import pandas as pd
 import sklearn.metrics as reference
 
 from retinagrade.evaluation.figures import NAMES, TASKS
-from retinagrade.evaluation.fitted import fit, save
+from retinagrade.evaluation.fitting.fitted import fit, save
 from retinagrade.evaluation.intervals import RESAMPLES, patient_weights, resampled_figures
 from retinagrade.evaluation.predictions import Graded
 from retinagrade.grades import PROBABILITY_COLUMNS

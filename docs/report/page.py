@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from retinagrade.evaluation.evaluate import read_confusion_matrix
-from retinagrade.evaluation.integrity import Independence, independence
+from retinagrade.evaluation.integrity.checks import Independence, independence
 from retinagrade.evaluation.metrics import accuracy, chance_accuracy, majority_baseline, quadratic_weighted_kappa
-from retinagrade.evaluation.plots import figure_png
+from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.files import write_bytes, write_text
 from retinagrade.grades import N_GRADES
 

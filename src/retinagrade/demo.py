@@ -12,13 +12,14 @@ from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split_prepared
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.evaluation.evaluate import evaluate
-from retinagrade.evaluation.examples import example_photographs
-from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.evaluation.report import ReportSection, render_report, write_evaluation
+from retinagrade.evaluation.report.examples import example_photographs
+from retinagrade.evaluation.report.page import ReportSection, fingerprints, render_report, write_evaluation
+from retinagrade.evaluation.subgroups import customary
 from retinagrade.files import write_text
 from retinagrade.manifest import Manifest
 from retinagrade.progress import progress
 from retinagrade.training.experiment import load_experiment
+from retinagrade.training.known import read_known
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 
@@ -81,13 +82,14 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
         announce(f"training {name} ({', '.join(overrides)})")
         run = train(load_experiment(name, overrides), prepared, out / "runs" / name)
         predictions_file = predict(run, prepared, "test")
-        predictions = read_predictions(predictions_file)
+        known = read_known(predictions_file)
         section = ReportSection(
             name,
-            evaluate(predictions),
+            evaluate(known.table, findings=known.findings, by=customary(known.table)),
             f"Held-out made-up patients; {len(manifest.split('train'))} photographs of others for training.",
             run.history(),
-            example_photographs(predictions, manifest),
+            example_photographs(known.table, manifest),
+            sources=fingerprints(known.sources),
         )
         write_evaluation(run.folder / "evaluation" / "test", section)
         sections.append(section)

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from retinagrade.errors import UsageError
 
 
 @contextmanager
@@ -62,6 +64,27 @@ def is_free(folder: Path, besides: Collection[str] = ()) -> bool:
     if not folder.exists():
         return True
     return folder.is_dir() and all(path.name.startswith(".") or path.name in besides for path in folder.iterdir())
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Names of files or folders, with as much of their paths as it takes to tell them apart.
+
+    Args:
+        paths: At least one.
+
+    Raises:
+        UsageError: One of them is there twice.
+
+    Example:
+        >>> short_names([Path("a/runs/first"), Path("b/runs/first")])
+        ['a/runs/first', 'b/runs/first']
+    """
+    parts = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(of[-count:]) for of in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise UsageError("the same predictions are named twice: name each once")
 
 
 def sha256(path: Path) -> str:

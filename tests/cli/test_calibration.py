@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retinagrade.evaluation.fitted import load
+from retinagrade.evaluation.fitting.fitted import load
 from retinagrade.files import sha256
 from tests.cli.test_commands import run
 from tests.evaluation.tables import predictions, some_grades

@@ -295,6 +295,7 @@ def test_help_of_every_command_is_there_and_loads_nothing_heavy() -> None:
         "predict",
         "evaluate",
         "calibrate",
+        "ensemble",
         "demo",
         "info",
     ):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retinagrade.evaluation.plots import figure_png
+from retinagrade.evaluation.report.plots import figure_png
 
 REPORT = Path(__file__).parents[2] / "docs" / "report"
 

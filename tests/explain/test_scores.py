@@ -12,9 +12,11 @@ from retinagrade.models.outputs import make_output
 from retinagrade.models.settings import OutputName
 
 
-@pytest.mark.parametrize("name", get_args(OutputName))
-def test_log_probabilities_are_logarithms_of_probabilities(name: OutputName) -> None:
-    output = make_output(name)
+@pytest.mark.parametrize(
+    ("name", "heads"), [*((name, 1) for name in get_args(OutputName)), ("softmax", 3), ("ordinal", 2)]
+)
+def test_log_probabilities_are_logarithms_of_probabilities(name: OutputName, heads: int) -> None:
+    output = make_output(name, heads)
     raw = 2 * torch.randn(50, output.units, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(output.log_probabilities(raw).exp(), output.probabilities(raw), rtol=1e-9, atol=1e-15)
 

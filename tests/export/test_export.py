@@ -16,7 +16,7 @@ from PIL import Image
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ArtefactError
-from retinagrade.evaluation.fitted import fit, save
+from retinagrade.evaluation.fitting.fitted import fit, save
 from retinagrade.evaluation.predictions import graded, read_predictions
 from retinagrade.export import export as module
 from retinagrade.export.export import export

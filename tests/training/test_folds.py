@@ -16,8 +16,9 @@ from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
-from retinagrade.training.folds import CrossValidation, train_folds
+from retinagrade.training.folds import train_folds
 from retinagrade.training.predict import load_network, predict, predict_network
+from retinagrade.training.run import CrossValidation
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 

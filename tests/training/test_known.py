@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from retinagrade.errors import CalibrationError, UsageError
-from retinagrade.evaluation.fitted import fit, save
+from retinagrade.evaluation.fitting.fitted import fit, save
 from retinagrade.evaluation.predictions import graded, read_predictions, write_predictions
 from retinagrade.files import sha256, write_json
 from retinagrade.manifest import Manifest

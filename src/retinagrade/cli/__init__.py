@@ -9,7 +9,18 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from retinagrade.cli import calibration, data, demo, evaluation, explanation, grader, info, training
+from retinagrade.cli import (
+    calibration,
+    data,
+    demo,
+    ensembles,
+    evaluation,
+    explanation,
+    grader,
+    info,
+    lesions,
+    training,
+)
 from retinagrade.errors import RetinagradeError
 
 EXTRAS = {
@@ -46,7 +57,9 @@ data.register(app)
 training.register(app)
 evaluation.register(app)
 calibration.register(app)
+ensembles.register(app)
 explanation.register(app)
+lesions.register(app)
 grader.register(app)
 demo.register(app)
 info.register(app)

@@ -15,7 +15,7 @@ from retinagrade.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from retinagrade.evaluation.fitted import Fitted
+    from retinagrade.evaluation.fitting.fitted import Fitted
     from retinagrade.evaluation.predictions import Graded
 
 
@@ -72,7 +72,7 @@ def calibrate(
         raise UsageError(f"--target {target:g}: write a share above 0 and up to 1, such as 0.9")
     if not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: write a share between 0 and 1, such as 0.9")
-    from retinagrade.evaluation.fitted import fit, save, to_json
+    from retinagrade.evaluation.fitting.fitted import fit, save, to_json
     from retinagrade.evaluation.predictions import graded, read_predictions
 
     source, out = _places(predictions, out)
@@ -193,7 +193,7 @@ def _others(fitted: Fitted) -> Table:
 
 
 def _sets(fitted: Fitted, photographs: Graded) -> Table:
-    from retinagrade.evaluation.conformal import prediction_sets
+    from retinagrade.evaluation.fitting.conformal import prediction_sets
 
     probabilities = fitted.calibrated(photographs.probabilities)
     columns = ("one grade", "two", "three", "four", "all five", "mean size")

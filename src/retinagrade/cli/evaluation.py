@@ -11,7 +11,7 @@ from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
-    from retinagrade.evaluation.report import ReportSection
+    from retinagrade.evaluation.report.page import ReportSection
     from retinagrade.training.known import Known
 
 
@@ -74,11 +74,11 @@ def evaluate(
     if json:
         print_json(section.evaluation.to_json())
     else:
-        from retinagrade.evaluation.tables import on_terminal
+        from retinagrade.evaluation.report.tables import on_terminal
 
         console().print(on_terminal(section.evaluation))
     if out is not None:
-        from retinagrade.evaluation.report import write_evaluation
+        from retinagrade.evaluation.report.page import write_evaluation
 
         report = write_evaluation(out, section)
         if not json:
@@ -102,9 +102,9 @@ def compare(
     """Compare networks on the same photographs, with intervals; exit 1 if some figures can't be believed."""
     if len(networks) < 2:
         raise UsageError("compare wants two runs or tables of predictions, or more")
-    from retinagrade.evaluation.comparison import comparison_tables, side_by_side, write_comparison
-    from retinagrade.evaluation.report import fingerprints
-    from retinagrade.evaluation.tables import drawn
+    from retinagrade.evaluation.report.comparison import comparison_tables, side_by_side, write_comparison
+    from retinagrade.evaluation.report.page import fingerprints
+    from retinagrade.evaluation.report.tables import drawn
 
     known = _named([_read(path, split, grades) for path in networks])
     compared = side_by_side(
@@ -140,15 +140,11 @@ def _read(path: Path, split: str, grades: Path | None) -> Known:
 
 
 def _named(known: list[Known]) -> dict[str, Known]:
-    """By the name of the run or else of the file, with as much of the path as it takes to tell them apart."""
-    paths = [one.file if one.run is None else one.run.folder for one in known]
-    for parts in range(1, max(len(path.resolve().parts) for path in paths) + 1):
-        names = [
-            "/".join(path.resolve().with_suffix("" if path.is_file() else path.suffix).parts[-parts:]) for path in paths
-        ]
-        if len(set(names)) == len(names):
-            return dict(zip(names, known, strict=True))
-    raise UsageError("the same predictions are named twice: name each once")
+    """By the name of the run or else of the file."""
+    from retinagrade.files import short_names
+
+    names = short_names([one.file.with_suffix("") if one.run is None else one.run.folder for one in known])
+    return dict(zip(names, known, strict=True))
 
 
 def _of_predictions(
@@ -160,8 +156,8 @@ def _of_predictions(
     resamples: int,
 ) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate as evaluate_predictions
-    from retinagrade.evaluation.examples import example_photographs
-    from retinagrade.evaluation.report import ReportSection, fingerprints
+    from retinagrade.evaluation.report.examples import example_photographs
+    from retinagrade.evaluation.report.page import ReportSection, fingerprints
     from retinagrade.evaluation.subgroups import customary
     from retinagrade.training.known import read_known, with_quality
 
@@ -180,20 +176,23 @@ def _of_predictions(
     if known.run is None:
         return ReportSection(path.stem, evaluation, f"Predictions in {path}.", sources=sources)
     record = known.run.record()
+    history, loss = None, ""
+    if not known.run.is_ensemble:
+        history, loss = known.run.history(), known.run.experiment().network.loss
     return ReportSection(
         record["experiment"],
         evaluation,
         f"Run {known.run.folder}, photographs of {record['data']['prepared']}, split {path.stem}.",
-        known.run.history(),
+        history,
         [] if known.manifest is None else example_photographs(known.table, known.manifest),
-        known.run.experiment().network.loss,
+        loss,
         sources,
     )
 
 
 def _of_matrix(path: Path) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, read_confusion_matrix
-    from retinagrade.evaluation.report import ReportSection, fingerprints
+    from retinagrade.evaluation.report.page import ReportSection, fingerprints
 
     evaluation = evaluate_confusion_matrix(read_confusion_matrix(path))
     return ReportSection(path.stem, evaluation, f"Confusion matrix in {path}.", sources=fingerprints([path]))

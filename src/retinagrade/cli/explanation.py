@@ -55,6 +55,8 @@ def explain(
     printed = console()
     for reason in made.failed.values():
         printed.print(f"left out: {reason}", style="red", highlight=False)
-    printed.print(f"wrote {made.page}: {len(made.photographs)} photographs", highlight=False)
+    printed.print(
+        f"wrote {made.page}: {len(made.photographs)} photograph{'s' * (len(made.photographs) > 1)}", highlight=False
+    )
     if made.failed:
         raise typer.Exit(ATTENTION)

@@ -74,16 +74,16 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
         size = "{}x{}".format(*photograph_size(path))
     except ImageError as error:
         return replace(outcome, reason=str(error))
-    write_bytes(target(out, image_id), encoded(square))
+    write_bytes(target(out, image_id), encode(square))
     box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
     found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
     return replace(outcome, field_of_view={**box, **found}, source_size=size)
 
 
-def encoded(square: np.ndarray) -> bytes:
-    """The JPEG that a prepared photograph (size, size, 3), uint8, is kept as."""
-    jpeg: bytes = simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
-    return jpeg
+def encode(square: np.ndarray) -> bytes:
+    """A prepared photograph (size, size, 3), uint8, as the JPEG of a prepared set."""
+    data: bytes = simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
+    return data
 
 
 def crashed(item: tuple[str, str, Path]) -> Outcome:

@@ -12,12 +12,12 @@ import pandas as pd
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.applied import Applied, apply, measured
 from retinagrade.evaluation.figures import NAMES, TASKS, figures, matrix_figures
-from retinagrade.evaluation.findings import Finding
-from retinagrade.evaluation.fitted import Fitted
-from retinagrade.evaluation.integrity import Independence, check, check_predictions, independence
-from retinagrade.evaluation.intervals import LEVEL, RESAMPLES, Interval, decision_intervals, intervals
+from retinagrade.evaluation.fitting.applied import Applied, apply, measured
+from retinagrade.evaluation.fitting.fitted import Fitted
+from retinagrade.evaluation.integrity.checks import Independence, check, check_predictions, independence
+from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.intervals import LEVEL, REFERENCES, RESAMPLES, Interval, decision_intervals, intervals
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import Graded, graded, join
 from retinagrade.evaluation.subgroups import Subgroup, subgroups
@@ -117,8 +117,8 @@ def evaluate(
             is the one of the largest probability, the lower one of two equals. Where ``patient_id`` is there,
             intervals are by patients.
         grades: Columns ``image_id`` and ``grade`` of the same photographs, in any order.
-        findings: What :func:`~retinagrade.evaluation.integrity.check_predictions` found where more is known than the
-            table; by default what it finds in the table.
+        findings: What :func:`~retinagrade.evaluation.integrity.checks.check_predictions` found where more is known
+            than the table; by default what it finds in the table.
         fitted: What was fitted on the predictions of other photographs.
         by: Columns whose values make subgroups.
         prevalence: Also give predictive values where this share of the photographs has the disease.
@@ -142,8 +142,8 @@ def evaluate(
     around = intervals(photographs, resamples=resamples, seed=seed)
     ends = dict(around.values)
     if resamples:
-        reasons = ((name, why) for name, why in around.undefined.items() if values[name] is not None)
-        undefined.update({f"{name}, interval": why for name, why in reasons})
+        asked = [name for name, value in values.items() if value is not None and name not in REFERENCES]
+        undefined.update({f"{name}, interval": around.undefined[name] for name in asked if ends[name] is None})
     if prevalence is not None:
         _at_prevalence(values, undefined, ends, photographs, prevalence, resamples, seed)
     drawn = {"resamples": resamples, "seed": seed}

@@ -38,6 +38,8 @@ UNDEFINED_ALLOWED: Final = 0.05
 FEW: Final = 5
 """Photographs on the smaller side of a share below which its interval is exact: the bootstrap can't draw more mistakes
 than it was given, and of none it makes a certainty."""
+REFERENCES: Final = ("majority_baseline", "chance_accuracy")
+"""What figures are seen beside; no figures of the predictions, and without intervals."""
 _TAILS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
@@ -315,11 +317,20 @@ def _intervals(
                 raise Undefined(undefined[name])
             if len(np.unique(patients)) < 2:
                 raise Undefined("there is only one patient")
+            if name in REFERENCES:
+                raise Undefined("a reference that figures are seen beside, not a figure of the predictions")
             exact = _exact(value, patients[shares[name]]) if name in shares else None
-            found[name] = exact or interval_of(drawn[name])
+            found[name] = exact or _around(value, interval_of(drawn[name]))
         except Undefined as reason:
             found[name], reasons[name] = None, str(reason)
     return Intervals(found, reasons)
+
+
+def _around(value: float, interval: Interval) -> Interval:
+    """The interval, if it holds its figure: noise makes some larger by itself, and resamples have more of it."""
+    if not interval.low <= value <= interval.high:
+        raise Undefined("resampling moves it to one side, so that it lies outside of its resamples' middle 95 %")
+    return interval
 
 
 def _none(names: Collection[str]) -> Intervals:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from retinagrade.errors import UsageError
-from retinagrade.evaluation.applied import measured
 from retinagrade.evaluation.figures import figures
+from retinagrade.evaluation.fitting.applied import measured
 from retinagrade.evaluation.intervals import RESAMPLES, Interval, intervals
 from retinagrade.evaluation.predictions import graded
 from retinagrade.grades import REFERABLE

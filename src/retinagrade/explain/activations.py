@@ -114,7 +114,8 @@ def layer_picture(layer: LayerMaps) -> bytes:
     image = axes.imshow(sheet, colours, vmin=start, vmax=end, interpolation="nearest")
     axes.axis("off")
     side = " × ".join(map(str, layer.maps.shape[1:]))
-    axes.set_title(f"{layer.name}: {len(layer.maps)} of {layer.channels} channels, {side}", fontsize=9, loc="left")
+    title = f"{layer.name} ({layer.kind}): {len(layer.maps)} of {layer.channels} channels, {side}"
+    axes.set_title(title, fontsize=9, loc="left")
     bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.01, extend="both" if signed else "max")
     bar.ax.tick_params(labelsize=7)
     stream = io.BytesIO()

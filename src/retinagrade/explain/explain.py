@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from retinagrade.evaluation.plots import figure_png
+from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.explain.activations import SHOWN, layer_maps, layer_picture
 from retinagrade.explain.overlay import grey_png, jpeg, small, with_scale
 from retinagrade.explain.scores import TARGETS, Target, target_name
@@ -88,7 +88,7 @@ def explain(
         method=method,
         layer=layer,
         photographs=shown,
-        name_of=target_name,
+        targets={target: target_name(target) for target in TARGETS},
         failed=failed,
         figure=figure,
     )
@@ -193,11 +193,10 @@ def _shown(name: str, views: Sequence[View]) -> dict[str, Any]:
     rows = []
     for view in views:
         photograph = small(read_photograph(view.seen.drawn))
-        first = [view.given.value, TARGETS[-1]]
-        pictures = []
-        for target in [*first, *(target for target in TARGETS if target not in first)]:
+        pictures = {}
+        for target in TARGETS:
             drawn, _, end = view.drawn_on(photograph, target)
-            pictures.append((target, jpeg(with_scale(drawn, end))))
+            pictures[target] = jpeg(with_scale(drawn, end))
         side = " × ".join(map(str, view.heat.shape[1:]))
         rows.append({"view": view, "photograph": jpeg(photograph), "pictures": pictures, "side": side})
     return {"name": name, "seen": views[0].seen, "rows": rows}

@@ -21,6 +21,8 @@ _QUANTILE: Final = 0.995
 _MIDDLE: Final = 128
 """The grey under the colours of the scale, where photographs have their own."""
 _INK: Final = (24, 24, 24)
+_FINEST: Final = 64
+"""Values a side that a drawn map has at most."""
 _ON_PAGE: Final = 400
 _QUALITY: Final = 90
 _COLOURS: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()
@@ -86,6 +88,12 @@ def over_photograph(heat: np.ndarray, place: Place, height: int, width: int) -> 
     return over
 
 
+def visible(heat: np.ndarray) -> np.ndarray:
+    """A map (h, w) as it is drawn: one of single pixels as means around each, so that dust becomes density."""
+    sigma = heat.shape[0] / _FINEST
+    return cv2.GaussianBlur(heat, (0, 0), sigma) if sigma > 1 else heat
+
+
 def scale_end(heat: np.ndarray) -> float:
     """The heat (h, w) at which the colour scale ends; 0 where there is none."""
     end = float(np.quantile(heat, _QUANTILE))
@@ -135,7 +143,7 @@ def with_scale(picture: np.ndarray, end: float, says: str = "") -> np.ndarray:
         RGB pixels (H + strip, W, 3), uint8.
     """
     width = picture.shape[1]
-    letters = max(11, width // 60)
+    letters = max(10, min(width // 55, 2 * width // len(says)) if says else width // 26)
     font = ImageFont.load_default(letters)
     strip = Image.new("RGB", (width, letters * (4 if says else 2)), "white")
     draw = ImageDraw.Draw(strip)

@@ -86,6 +86,7 @@ class Sight:
             raise ImageError(f"{word}: neither a file nor an image_id of {self.prepared}")
         row = self._known.loc[word]
         path = self.prepared / str(row["path"])
+        read_photograph(path)  # one that is gone or broken costs its own entry, not the page
         grade, split = row["grade"], row["split"]
         return Seen(
             path,
@@ -100,7 +101,18 @@ class Sight:
         if outcome.field_of_view is None:
             raise ImageError(outcome.reason or f"{path}: can't be used")
         place = place_of(outcome.field_of_view, self.settings.square)
-        return Seen(path, target(self._scratch, name), place)
+        return Seen(path, target(self._scratch, name), place, *self._known_by_content(outcome.sha256))
+
+    def _known_by_content(self, digest: str | None) -> tuple[Grade | None, str | None]:
+        """Grade and split of the photographs that have the same bytes as a file: people must know if it was learnt."""
+        if "sha256" not in self._known:
+            return None, None
+        same = self._known[self._known["sha256"] == digest]
+        grades, splits = same["grade"].dropna().unique(), same["split"].dropna().unique()
+        return (
+            Grade(int(grades[0])) if len(grades) == 1 else None,
+            None if len(splits) == 0 else "train" if "train" in splits else str(splits[0]),
+        )
 
 
 def names_of(words: Sequence[str]) -> dict[str, str]:

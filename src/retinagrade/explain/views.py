@@ -13,7 +13,7 @@ import torch
 from retinagrade.errors import ImageError, UsageError
 from retinagrade.explain.layers import find_layer
 from retinagrade.explain.maps import explain_maps
-from retinagrade.explain.overlay import over_photograph, overlay, scale_end
+from retinagrade.explain.overlay import over_photograph, overlay, scale_end, visible
 from retinagrade.explain.photographs import Seen, Sight, names_of
 from retinagrade.explain.scores import TARGETS, Target
 from retinagrade.grades import REFERABLE, Grade
@@ -67,7 +67,7 @@ class View:
             The photograph under its heat (H, W, 3), uint8; the heat at its resolution (H, W), float32; and where the
             scale of both ends.
         """
-        heat = self.map_of(target)
+        heat = visible(self.map_of(target))
         end = scale_end(heat)
         over = over_photograph(heat, self.seen.place, photograph.shape[0], photograph.shape[1])
         return overlay(photograph, over, end), over, end

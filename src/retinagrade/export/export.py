@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from retinagrade.errors import ArtefactError, ManifestError
-from retinagrade.evaluation.calibration import Temperature, calibrate
 from retinagrade.evaluation.evaluate import evaluate
-from retinagrade.evaluation.fitted import Fitted, load
-from retinagrade.evaluation.operating_points import OperatingPoint
+from retinagrade.evaluation.fitting.calibration import Temperature, calibrate
+from retinagrade.evaluation.fitting.fitted import Fitted, load
+from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.explain.maps import explain_maps
 from retinagrade.export.card import model_card
 from retinagrade.export.graph import Graph

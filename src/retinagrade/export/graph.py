@@ -14,7 +14,7 @@ from retinagrade.export.slopes import probabilities_and_slopes
 from retinagrade.models.heads import Heads
 from retinagrade.models.network import Network, feature_maps
 
-_LEAST: Final = 1e-12  # what a probability of 0 counts as, as in retinagrade.evaluation.calibration
+_LEAST: Final = 1e-12  # what a probability of 0 counts as, as in retinagrade.evaluation.fitting.calibration
 
 
 class Graph(nn.Module):

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from retinagrade.datasets.parallel import processors
-from retinagrade.datasets.prepare_file import encoded
+from retinagrade.datasets.prepare_file import encode
 from retinagrade.errors import ArtefactError, ImageError
 from retinagrade.grader.artefact import Metadata, read_metadata
 from retinagrade.grader.results import Grading, grading, model_name
@@ -181,5 +181,5 @@ def prepared(item: Path | np.ndarray, settings: Settings) -> tuple[np.ndarray, Q
         fov = whole_frame(item) if settings.square == "frame" else find_field_of_view(item)
     else:
         photograph, fov = open_photograph(item, settings)
-    jpeg = encoded(fit_photograph(photograph, fov, settings))
+    jpeg = encode(fit_photograph(photograph, fov, settings))
     return decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS), assess_quality(photograph, fov)

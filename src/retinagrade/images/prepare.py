@@ -77,9 +77,9 @@ def open_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOf
 def fit_photograph(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.ndarray:
     """The second half of :func:`prepare_photograph`: RGB pixels (size, size, 3), uint8, of a decoded photograph."""
     square = _fit(photograph, fov, settings)
+    shape = photograph.shape[0], photograph.shape[1]
     if settings.contrast != "none":
-        lit = cv2.resize(fov.mask.astype(np.float32), photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        inside = _fit(lit, fov, settings) > 0.5
+        inside = prepare_mask(fov.mask, fov, shape, settings) > 0.5
         square = clahe(square, inside) if settings.contrast == "clahe" else subtract_average(square, inside)
     return square
 
@@ -90,6 +90,25 @@ def at_input_size(photograph: np.ndarray, size: int) -> np.ndarray:
         return photograph
     shrinks = photograph.shape[0] > size
     return cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def prepare_mask(mask: np.ndarray, fov: FieldOfView, shape: tuple[int, int], settings: Settings) -> np.ndarray:
+    """Crops and resizes a mask of a photograph exactly as :func:`prepare_photograph` does the photograph.
+
+    Args:
+        mask: True (h, w) where something is; of the whole photograph, at any scale.
+        fov: The photograph's field of view, as :func:`prepare_photograph` found it.
+        shape: The (height, width) that the field of view refers to, from the same call.
+        settings: What was made of the photograph.
+
+    Returns:
+        How much of each pixel of the prepared photograph the mask covers (size, size), float32, 0 to 1.
+    """
+    shrinks = mask.shape[0] > shape[0]
+    covered = cv2.resize(
+        mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return np.asarray(np.clip(_fit(covered, fov, settings), 0, 1))  # cubic interpolation overshoots
 
 
 def _find(photograph: np.ndarray, path: Path, settings: Settings) -> FieldOfView:

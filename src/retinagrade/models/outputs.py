@@ -151,7 +151,7 @@ class Mean:
         return self.output.probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES).mean(1)
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Their logarithms (N, 5), as :meth:`Softmax.log_probabilities` gives them."""
+        """Logarithms (N, 5) of the probabilities, with slopes at the extremes."""
         each = self.output.log_probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES)
         return each.logsumexp(1) - math.log(self.heads)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate
-from retinagrade.evaluation.plots import comparison_plot, figure_png
+from retinagrade.evaluation.report.plots import comparison_plot, figure_png
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.pages import render_page
 from retinagrade.provenance import stamp
@@ -29,8 +29,8 @@ FIGURES: Final = (
 
 
 def finished_runs(folder: Path) -> list[Run]:
-    """The finished runs directly in a folder, by name."""
-    runs = [Run(path) for path in sorted(folder.iterdir()) if (path / "run.json").is_file()]
+    """The finished trainings directly in a folder, by name; not the ensembles that may lie beside them."""
+    runs = [run for run in map(Run, sorted(folder.iterdir())) if run.record_file.is_file() and not run.is_ensemble]
     return [run for run in runs if run.record().get("status") == "finished"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Final
@@ -17,44 +16,11 @@ from retinagrade.evaluation.predictions import join, read_predictions, write_pre
 from retinagrade.files import is_free, write_json
 from retinagrade.manifest import Manifest
 from retinagrade.training.experiment import Experiment
-from retinagrade.training.run import Run
+from retinagrade.training.run import CrossValidation
 from retinagrade.training.train import train
 
 FIGURES: Final = ("val_loss", "val_accuracy", "val_qwk")
 """Figures of each fold's best epoch that are averaged."""
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """The folder of a cross-validation: ``fold-0`` …, ``folds.json``, ``predictions/val.csv``."""
-
-    folder: Path
-
-    @property
-    def record_file(self) -> Path:
-        """Folds, their figures, and mean and standard deviation of these."""
-        return self.folder / "folds.json"
-
-    @property
-    def predictions_file(self) -> Path:
-        """Predictions of all photographs that were ever validated on, each by the fold that didn't learn it."""
-        return self.folder / "predictions" / "val.csv"
-
-    def fold(self, number: int) -> Run:
-        """The run of one fold, counted from 0."""
-        return Run(self.folder / f"fold-{number}")
-
-    def record(self) -> dict[str, Any]:
-        """What ``folds.json`` says.
-
-        Raises:
-            ExperimentError: It is not there, or broken.
-        """
-        try:
-            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ExperimentError(f"{self.record_file}: not a readable record of folds: {error}") from error
-        return record
 
 
 def train_folds(

@@ -9,10 +9,10 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.errors import ImageError, UsageError
-from retinagrade.evaluation.findings import Finding
-from retinagrade.evaluation.fitted import Fitted, load
-from retinagrade.evaluation.integrity import check_predictions
-from retinagrade.evaluation.leaks import split_changed
+from retinagrade.evaluation.fitting.fitted import Fitted, load
+from retinagrade.evaluation.integrity.checks import check_predictions
+from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.integrity.leaks import split_changed
 from retinagrade.evaluation.predictions import join, read_grades, read_rows, tidy
 from retinagrade.files import sha256
 from retinagrade.images.fov import find_field_of_view
@@ -70,12 +70,15 @@ def read_known(file: Path, grades: Path | None = None, calibration: Path | None 
     if grades is not None:
         table = join(table, read_grades(grades))
     run = run_of(file)
-    manifest, trained_on, changed = (None, None, None) if run is None else _photographs(run)
+    manifest, trained_on, changed = (None, None, None) if run is None else photographs_of(run)
     if manifest is not None:
-        table = _with_manifest(table, manifest)
+        table = with_manifest(table, manifest)
     fitted_on: dict[str, pd.DataFrame] = {}
-    if run is not None and trained_on is not None and run.output_file.is_file():
-        fitted_on["The cut points between grades"] = trained_on.graded().split("val").table
+    if run is not None and trained_on is not None:
+        if has_cut_points(run):
+            fitted_on["The cut points between grades"] = trained_on.graded().split("val").table
+        if run.is_ensemble and file.stem != "val":  # that one is out of fold
+            fitted_on["The weights of the ensemble"] = trained_on.graded().split("val").table
     fitted, calibration = _calibration(file, table, run, calibration)
     if fitted is not None:
         fitted_on["Thresholds and calibration"] = pd.DataFrame({"image_id": list(fitted.source.image_ids)})
@@ -124,11 +127,19 @@ def _quality(path: Path) -> str | None:
 def run_of(predictions: Path) -> Run | None:
     """The run in whose folder a table of predictions is."""
     folder = predictions.resolve().parent.parent
-    in_run = predictions.resolve().parent.name == "predictions" and (folder / "experiment.yaml").is_file()
-    return Run(folder) if in_run else None
+    run = Run(folder)
+    in_run = predictions.resolve().parent.name == "predictions" and (run.experiment_file.is_file() or run.is_ensemble)
+    return run if in_run else None
 
 
-def _photographs(run: Run) -> tuple[Manifest | None, Manifest | None, Finding | None]:
+def has_cut_points(run: Run) -> bool:
+    """Whether a run, or a member of an ensemble, gives grades by cut points fitted on its validation photographs."""
+    if run.is_ensemble:
+        return any(member["cut_points"] for member in run.record()["members"])
+    return run.output_file.is_file()
+
+
+def photographs_of(run: Run) -> tuple[Manifest | None, Manifest | None, Finding | None]:
     """The run's photographs, these with the split that it was trained on, and what is wrong where that is unknown."""
     data = run.record()["data"]
     file = Path(data["prepared"]) / "manifest.csv"
@@ -141,7 +152,8 @@ def _photographs(run: Run) -> tuple[Manifest | None, Manifest | None, Finding | 
     return manifest, Manifest.read(split_file), None
 
 
-def _with_manifest(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+def with_manifest(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """A table of predictions with what a manifest says of patients and cameras, where it doesn't say so itself."""
     about = [column for column in manifest.table if column not in {*_OF_THE_FILE, *table.columns}]
     return table.merge(manifest.table[["image_id", *about]], on="image_id", how="left", validate="1:1")
 

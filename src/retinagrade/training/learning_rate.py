@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from retinagrade.errors import ExperimentError
-from retinagrade.evaluation.plots import figure_png
+from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.files import sha256, write_bytes, write_text
 from retinagrade.manifest import Manifest
 from retinagrade.training.devices import loader_workers

@@ -50,9 +50,13 @@ def predict(
 
     Raises:
         ExperimentError: The set was prepared in another way than the training photographs, or the run's own split was
-            changed.
+            changed; or the run is an ensemble, which has no network of its own.
         ManifestError: The split is empty.
     """
+    if run.is_ensemble:
+        raise ExperimentError(
+            f"{run.folder} is an ensemble: predict {split} with each of its members, and repeat `retinagrade ensemble`"
+        )
     trained_on, given = run.record()["data"]["preparation"], preparation_settings(prepared)
     if trained_on != given:
         raise ExperimentError(

@@ -1,4 +1,4 @@
-"""A run's folder: what was trained, on what, and where its parts are."""
+"""The folders of a run and of a cross-validation: what was trained, on what, and where the parts are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png")
 
 @dataclass(frozen=True)
 class Run:
-    """One training's folder, by convention ``runs/<name>``."""
+    """The folder of one training, by convention ``runs/<name>``, or of an ensemble of such."""
 
     folder: Path
 
@@ -58,6 +58,16 @@ class Run:
         return self.folder / "output.json"
 
     @property
+    def ensemble_file(self) -> Path:
+        """How the probabilities of its members are combined, where it is an ensemble; it has no experiment then."""
+        return self.folder / "ensemble.json"
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it was combined from others and not trained."""
+        return self.ensemble_file.is_file()
+
+    @property
     def calibration_file(self) -> Path:
         """What `calibrate` fitted on the validation predictions."""
         return self.folder / "calibration.json"
@@ -93,3 +103,36 @@ class Run:
     def history(self) -> pd.DataFrame:
         """One row an epoch: losses, validation figures, learning rate, seconds."""
         return pd.read_csv(self.history_file)
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The folder of a cross-validation: ``fold-0`` …, ``folds.json``, ``predictions/val.csv``."""
+
+    folder: Path
+
+    @property
+    def record_file(self) -> Path:
+        """Folds, their figures, and mean and standard deviation of these."""
+        return self.folder / "folds.json"
+
+    @property
+    def predictions_file(self) -> Path:
+        """Predictions of all photographs that were ever validated on, each by the fold that didn't learn it."""
+        return self.folder / "predictions" / "val.csv"
+
+    def fold(self, number: int) -> Run:
+        """The run of one fold, counted from 0."""
+        return Run(self.folder / f"fold-{number}")
+
+    def record(self) -> dict[str, Any]:
+        """What ``folds.json`` says.
+
+        Raises:
+            ExperimentError: It is not there, or broken.
+        """
+        try:
+            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"{self.record_file}: not a readable record of folds: {error}") from error
+        return record

@@ -18,8 +18,8 @@ from retinagrade import provenance
 from retinagrade.datasets.balance import inverse_frequency_weights
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
-from retinagrade.evaluation.plots import figure_png, training_curves
 from retinagrade.evaluation.predictions import write_predictions
+from retinagrade.evaluation.report.plots import figure_png, training_curves
 from retinagrade.files import is_free, sha256, write_bytes, write_json, write_text
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest

@@ -1,0 +1,62 @@
+"""``retinagrade lesions``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.errors import UsageError
+
+METHODS = ("gradcam", "hirescam", "layercam", "integrated-gradients")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this module's commands."""
+    app.command("lesions")(lesions)
+
+
+def lesions(
+    runs: Annotated[list[Path], typer.Argument(help="Trained runs.")],
+    masks: Annotated[Path, typer.Option(help="IDRiD with its 'A. Segmentation', or a made-up data set.")],
+    out: Annotated[Path, typer.Option(help="Folder for lesions.html, lesions.json, tables and pictures.")],
+    method: Annotated[
+        list[str] | None, typer.Option(help=f"How to explain; repeatable. [default: {', '.join(METHODS)}]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of random heat, and of the order of shuffled weights.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Compare heat maps with lesion masks; exit 1 if some don't depend on what was learnt, or are empty."""
+    from retinagrade.datasets.masks import read_masked
+    from retinagrade.evaluation.report.tables import drawn
+    from retinagrade.explain import lesion_report, maps
+    from retinagrade.explain.masked import copies_in
+    from retinagrade.explain.measure import joined, measure
+    from retinagrade.progress import progress
+    from retinagrade.training.run import Run
+
+    methods = list(dict.fromkeys(method or METHODS))
+    if unknown := [name for name in methods if name not in maps.METHODS]:
+        raise UsageError(f"no method {unknown[0]!r} of explaining: {', '.join(maps.METHODS)}")
+    trained = {path.resolve().name: Run(path) for path in runs}
+    if len(trained) < len(runs):
+        raise UsageError("two of the runs have the same name: give their folders different ones")
+    masked = read_masked(masks)
+    with progress("explaining", len(runs) * (len(methods) + 1)) as step:
+        measured = joined([measure(run, masked, methods, seed=seed, on_done=step) for run in trained.values()])
+    comparison = lesion_report.compared(measured, {name: copies_in(run, masked) for name, run in trained.items()})
+    page = lesion_report.write_lesions(out, measured, comparison, [*runs, masks])
+    if json:
+        print_json(comparison.to_json())
+    else:
+        for table in lesion_report.tables(comparison):
+            console().print(drawn(table))
+        for line in (*lesion_report.learnt_lines(comparison), lesion_report.CAUTION):
+            console().print(line, highlight=False)
+        for message in comparison.messages:
+            console().print(f"attention: {message}", style="bold red", highlight=False)
+        console().print(f"wrote {page}", highlight=False)
+    if comparison.messages:
+        raise typer.Exit(ATTENTION)

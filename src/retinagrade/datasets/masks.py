@@ -1,0 +1,94 @@
+"""Photographs with masks of their lesions: IDRiD's segmentation task, and made-up sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from retinagrade.datasets.found import photographs_in, some
+from retinagrade.datasets.labels import by_name
+from retinagrade.errors import LayoutError
+
+LESIONS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation")
+"""Kinds of lesions. IDRiD has no masks of new vessels."""
+OPTIC_DISC: Final = "optic_disc"
+"""Not a lesion, but bright and always there: heat on it is heat beside the lesions."""
+
+_PART: Final = "A. Segmentation"
+_IMAGES, _MASKS = "1. Original Images", "2. All Segmentation Groundtruths"
+_HALVES: Final = {"train": "a. Training Set", "test": "b. Testing Set"}
+_IDRID_KINDS: Final = {
+    "microaneurysms": ("1. Microaneurysms", "MA"),
+    "haemorrhages": ("2. Haemorrhages", "HE"),
+    "hard_exudates": ("3. Hard Exudates", "EX"),
+    "soft_exudates": ("4. Soft Exudates", "SE"),
+    OPTIC_DISC: ("5. Optic Disc", "OD"),
+}
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A photograph with masks.
+
+    Attributes:
+        image_id: Its id.
+        photograph: Its file.
+        masks: Files of its masks by kind, of :data:`LESIONS` and :data:`OPTIC_DISC`: pixels that are not black are
+            the lesion. Kinds without a mask are not there.
+    """
+
+    image_id: str
+    photograph: Path
+    masks: dict[str, Path]
+
+
+def read_masked(source: Path) -> list[Masked]:
+    """Reads a data set with lesion masks as it was downloaded, or made up.
+
+    Args:
+        source: IDRiD's official tree, or its ``A. Segmentation``; or what ``data synthesize`` makes.
+
+    Returns:
+        Photographs with at least one mask of a lesion, by id; ids of IDRiD start with the official half.
+
+    Raises:
+        LayoutError: Neither layout, a mask without its photograph, or not one mask.
+    """
+    root = source / _PART if (source / _PART).is_dir() else source
+    if (root / _MASKS).is_dir():
+        found = [one for split, half in _HALVES.items() for one in _idrid_half(root, split, half)]
+    elif (source / "masks").is_dir() and (source / "photographs").is_dir():
+        masks = {kind: by_name(_files(source / "masks" / kind)) for kind in (*LESIONS, OPTIC_DISC)}
+        found = _joined("", by_name(photographs_in(source / "photographs")), masks, source / "masks")
+    else:
+        raise LayoutError(
+            f"{source} has no lesion masks in a known layout. Looked for IDRiD's {_PART!r} with {_MASKS!r}, and for "
+            "the folders 'photographs' and 'masks' of `retinagrade data synthesize`"
+        )
+    masked = [one for one in found if not one.masks.keys().isdisjoint(LESIONS)]
+    if not masked:
+        raise LayoutError(f"{source}: not one photograph has the mask of a lesion")
+    return masked
+
+
+def _idrid_half(root: Path, split: str, half: str) -> list[Masked]:
+    masks = {}
+    for kind, (folder, suffix) in _IDRID_KINDS.items():
+        named = by_name(_files(root / _MASKS / half / folder))
+        masks[kind] = {name.removesuffix(f"_{suffix}"): path for name, path in named.items()}
+    return _joined(f"{split}-", by_name(_files(root / _IMAGES / half)), masks, root / _MASKS / half)
+
+
+def _joined(prefix: str, photographs: dict[str, Path], masks: dict[str, dict[str, Path]], folder: Path) -> list[Masked]:
+    lonely = sorted({name for named in masks.values() for name in named} - photographs.keys())
+    if lonely:
+        raise LayoutError(f"{folder}: masks without a photograph ({some(lonely)}): complete the download")
+    return [
+        Masked(prefix + name, path, {kind: named[name] for kind, named in masks.items() if name in named})
+        for name, path in sorted(photographs.items())
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    return photographs_in(folder) if folder.is_dir() else []

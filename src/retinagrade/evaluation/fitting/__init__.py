@@ -1,0 +1,1 @@
+"""Fitting: what is chosen on validation photographs, and applied unchanged to others."""

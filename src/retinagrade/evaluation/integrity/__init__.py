@@ -1,0 +1,1 @@
+"""Integrity: reasons not to believe figures."""

@@ -1,0 +1,1 @@
+"""The report: figures as tables, pictures and pages."""

@@ -1,0 +1,118 @@
+"""The file of what was fitted: whole, read back to the digit, and clear about what it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from retinagrade.errors import CalibrationError, JoinError
+from retinagrade.evaluation.fitting.calibration import Method, calibrate, fit_temperature
+from retinagrade.evaluation.fitting.conformal import fit_conformal, prediction_sets
+from retinagrade.evaluation.fitting.fitted import Fitted, fit, load, save, to_json
+from retinagrade.evaluation.fitting.operating_points import decide
+from retinagrade.evaluation.predictions import Graded
+from retinagrade.files import sha256
+from tests.evaluation.photographs import any_photographs, photographs, simulated
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "val.csv").write_text("anything")
+    return tmp_path / "val.csv"
+
+
+def test_what_is_read_back_decides_the_same(source: Path, tmp_path: Path) -> None:
+    graded, others = simulated(300, temperature=1.8), simulated(200, seed=1, temperature=1.8)
+    fitted = fit(graded, source)
+    save(fitted, tmp_path / "calibration.json")
+    again = load(tmp_path / "calibration.json")
+    assert again == fitted
+    assert again.source.sha256 == sha256(source)
+    assert again.source.image_ids == tuple(graded.image_ids)
+    assert again.source.photographs == 300
+    assert again.attention == []
+    assert not again.undefined
+    assert again.referable is not None
+    assert again.referable.sensitivity >= 0.9
+    before, after = fitted.calibrated(others.probabilities), again.calibrated(others.probabilities)
+    assert np.array_equal(before, after)
+    assert np.array_equal(decide(again.referable, after), decide(again.referable, before))
+
+
+def test_everything_is_fitted_on_the_calibrated_probabilities(source: Path) -> None:
+    graded = simulated(300, temperature=1.8)
+    graded = replace(graded, probabilities=calibrate(None, graded.probabilities))
+    temperature = fit_temperature(graded)
+    calibrated = replace(graded, probabilities=calibrate(temperature, graded.probabilities))
+    fitted = fit(graded, source)
+    assert fitted.temperature == temperature
+    assert fitted.conformal == fit_conformal(calibrated)
+    assert fitted.refer_share is not None
+    assert fitted.refer_share.referred <= 0.2
+    raw = fit(graded, source, method="none")
+    assert raw.conformal == fit_conformal(graded)
+    assert np.array_equal(raw.calibrated(graded.probabilities), calibrate(None, graded.probabilities))
+    isotonic = fit(graded, source, method="isotonic")
+    assert np.array_equal(isotonic.calibrated(graded.probabilities), calibrate(raw.isotonic, graded.probabilities))
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic", "none"])
+@given(graded=any_photographs())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_photographs_give_a_file(graded: Graded, method: Method, source: Path) -> None:
+    fitted = fit(graded, source, method=method)
+    assert Fitted.model_validate_json(json.dumps(to_json(fitted), allow_nan=False)) == fitted
+    parts = ("referable", "vision_threatening", "grade_cuts", "refer_share", "refer_error")
+    assert {name for name in parts if getattr(fitted, name) is None} == set(parts) & set(fitted.undefined)
+    sets = prediction_sets(fitted.conformal, fitted.calibrated(graded.probabilities))
+    assert sets[np.arange(len(graded)), graded.grades].mean() >= 0.9
+
+
+def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
+    few = photographs(np.array([0, 0, 1]), np.eye(5)[[0, 1, 1]])
+    fitted = fit(few, source)
+    assert fitted.referable is None
+    assert "no photograph has grade 2 or worse" in fitted.undefined["referable"]
+    assert "3 photographs are too few" in fitted.undefined["conformal"]
+    said = "\n".join(fitted.attention)
+    assert "vision-threatening: no photograph has grade 3 or worse" in said
+    assert "conformal sets hold all grades" in said
+    wrong = fit(photographs(np.arange(5), np.eye(5)[[4, 3, 1, 1, 0]]), source, rule="fda")
+    assert "no temperature fits, the best being the end of where it is sought (20)" in "\n".join(wrong.attention)
+    assert "highest specificity" in "\n".join(wrong.attention)
+    alike = fit(photographs(np.arange(5).repeat(4), np.tile([0.24, 0.19, 0.19, 0.19, 0.19], (20, 1))), source)
+    said = "\n".join(alike.attention)
+    assert "referable: a sensitivity of 1.000 with a specificity of 0.000 is no better than drawing lots" in said
+    assert "no cuts of the expected grade are better than chance" in said
+    with pytest.raises(JoinError, match="no photograph has a grade"):
+        fit(photographs(np.zeros(0, int), np.zeros((0, 5))), source)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema_version": 2}, "schema_version: Input should be 1"),
+        ({"extra": 1}, "extra: Extra inputs are not permitted"),
+        ({"temperature": {"temperature": "hot"}}, "temperature.temperature: Input should be a valid number"),
+        ({"referable": {"threshold": 0.5}}, "referable.from_grade: Field required"),
+    ],
+)
+def test_errors_name_file_and_key(change: dict[str, object], said: str, source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({**to_json(fit(simulated(50), source)), **change}))
+    with pytest.raises(CalibrationError, match=r"calibration\.json is not a calibration") as error:
+        load(path)
+    assert said in str(error.value)
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"absent\.json: not a readable calibration"):
+        load(tmp_path / "absent.json")
+    (tmp_path / "cut.json").write_text("{")
+    with pytest.raises(CalibrationError, match=r"cut\.json: not a readable calibration"):
+        load(tmp_path / "cut.json")

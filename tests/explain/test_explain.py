@@ -1,0 +1,145 @@
+"""Explain end to end: files and ids, several runs, one bad file, and what is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from retinagrade.errors import ExperimentError, ImageError, UsageError
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.explain.explain import explain, show_activations
+from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.photographs import Sight, names_of
+from retinagrade.explain.scores import TARGETS
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.training.predict import load_network, predict
+from retinagrade.training.run import Run
+from retinagrade.training.train import train
+from tests.training.test_train import tiny
+
+NAMES = ("grade-0", "grade-1", "grade-2", "grade-3", "grade-4", "referable")
+FILES = {f"{name}{suffix}" for name in NAMES for suffix in (".jpg", ".png", ".npy")}
+
+
+@pytest.fixture(scope="module")
+def runs(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    made = [("softmax", "one"), ("ordinal", "two")]
+    return [train(tiny("training.epochs=1", f"network.output={o}"), prepared, folder / name) for o, name in made]
+
+
+@pytest.fixture(scope="module")
+def ids(prepared: Path) -> list[str]:
+    return Manifest.read(prepared / "manifest.csv").split("test").table["image_id"].tolist()[:2]
+
+
+def source_file(prepared: Path, image_id: str) -> Path:
+    return prepared.parent / "source" / "photographs" / f"{image_id}.jpg"
+
+
+def test_a_file_and_its_id_are_the_same_photograph_to_the_network(
+    runs: list[Run], prepared: Path, ids: list[str], tmp_path: Path
+) -> None:
+    file = source_file(prepared, ids[0])
+    shutil.copy(file, tmp_path / "camera.jpg")
+    sight = Sight(runs[0], tmp_path / "scratch")
+    by_file, by_id = sight.see("camera", str(tmp_path / "camera.jpg")), sight.see(ids[0], ids[0])
+    assert torch.equal(by_file.input(48), by_id.input(48))
+    assert (by_file.grade, by_file.split) == (by_id.grade, by_id.split)  # known by its bytes
+    assert by_id.split == "test"
+    assert read_photograph(by_file.drawn).shape == (96, 144, 3)
+    assert read_photograph(by_id.drawn).shape == (64, 64, 3)
+
+
+def test_all_that_is_promised_is_written(runs: list[Run], prepared: Path, ids: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    file = source_file(prepared, ids[1])
+    made = explain(runs, [ids[0], str(file), str(tmp_path / "broken.jpg"), "absent"], out)
+    assert made.photographs == [ids[0], file.stem]
+    assert list(made.failed) == [str(tmp_path / "broken.jpg"), "absent"]
+    page = made.page.read_text(encoding="utf-8")
+    assert "no evidence" in page
+    assert "not a medical device" in page
+    assert "neither a file nor an image_id" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert (out / "networks.png").read_bytes().startswith(b"\x89PNG")
+    record = json.loads((out / "explanation.json").read_text())
+    known = read_predictions(predict(runs[1], prepared, "test")).set_index("image_id")
+    by = record["photographs"][ids[1]]["by"]
+    expected = known.loc[ids[1], list(PROBABILITY_COLUMNS)].astype(float)
+    np.testing.assert_allclose(by["two"]["probabilities"], expected, atol=1e-5)
+    for name, size in ((ids[0], (64, 64)), (file.stem, (96, 144))):
+        for run in ("one", "two"):
+            folder = out / name / run
+            assert {path.name for path in folder.iterdir()} == FILES
+            overlay = read_photograph(folder / "grade-2.jpg")
+            assert overlay.shape[1] == size[1]
+            assert overlay.shape[0] > size[0]  # the scale below it
+            assert read_photograph(folder / "grade-2.png").shape[:2] == size
+    heat = explain_maps(load_network(runs[0]), Sight(runs[0], tmp_path).see("x", ids[0]).input(48), "gradcam", TARGETS)
+    np.testing.assert_allclose(np.load(out / ids[0] / "one" / "referable.npy"), heat[0, 5], rtol=1e-4, atol=1e-7)
+
+
+def test_every_method_and_a_layer_of_one_s_own(runs: list[Run], ids: list[str], tmp_path: Path) -> None:
+    for method in ("gradcam++", "hirescam", "layercam", "integrated-gradients", "occlusion"):
+        explain(runs[:1], ids[:1], tmp_path / method, method)
+        assert np.load(tmp_path / method / ids[0] / "one" / "grade-0.npy").ndim == 2
+    explain(runs[:1], ids[:1], tmp_path / "layer", layer="blocks.0")
+    assert np.load(tmp_path / "layer" / ids[0] / "one" / "grade-0.npy").shape == (46, 46)
+
+
+def test_what_can_t_be_done_says_so(runs: list[Run], ids: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no photograph could be used; the first: absent: neither"):
+        explain(runs, ["absent"], tmp_path)
+    with pytest.raises(ExperimentError, match=r"no layer 'blocks.9': one of blocks.0, blocks.1"):
+        explain(runs[:1], ids, tmp_path, layer="blocks.9")
+    with pytest.raises(UsageError, match="one of one network"):
+        explain(runs, ids, tmp_path, layer="blocks.0")
+    with pytest.raises(UsageError, match="named twice"):
+        explain([runs[0], runs[0]], ids, tmp_path)
+    with pytest.raises(ExperimentError, match="not a run"):
+        explain([Run(tmp_path)], ids, tmp_path)
+
+
+def test_a_run_whose_photographs_are_gone_explains_files(
+    runs: list[Run], prepared: Path, ids: list[str], tmp_path: Path
+) -> None:
+    run = Run(shutil.copytree(runs[0].folder, tmp_path / "moved"))
+    record = run.record()
+    record["data"]["prepared"] = str(tmp_path / "gone")
+    run.record_file.write_text(json.dumps(record))
+    made = explain([run], [str(source_file(prepared, ids[0])), ids[1]], tmp_path / "out")
+    assert made.photographs == [ids[0]]
+    assert list(made.failed) == [ids[1]]
+    shutil.copytree(prepared, tmp_path / "gone")
+    (tmp_path / "gone" / "photographs" / f"{ids[1]}.jpg").unlink()
+    assert list(explain([run], ids, tmp_path / "out").failed) == [ids[1]]
+    record["data"]["preparation"]["recipe"] = 0
+    run.record_file.write_text(json.dumps(record))
+    with pytest.raises(ExperimentError, match="recipe 0, and this is 1"):
+        explain([run], [str(source_file(prepared, ids[0]))], tmp_path / "out")
+
+
+def test_activations_are_one_page_and_a_picture_a_layer(runs: list[Run], ids: list[str], tmp_path: Path) -> None:
+    made = show_activations(runs, ids, tmp_path)
+    page = made.page.read_text(encoding="utf-8")
+    assert "not a medical device" in page
+    assert page.count("data:image/png") == 2 * 2 * 4
+    pictures = sorted(path.name for path in (tmp_path / ids[0] / "one").iterdir())
+    assert pictures == ["001-blocks.0.png", "002-blocks.1.png", "003-blocks.3.png", "004-blocks.4.png"]
+
+
+def test_files_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "left.jpg").touch()
+    left, right = str(tmp_path / "a" / "left.jpg"), str(tmp_path / "b" / "left.jpg")
+    assert names_of([left, right, left, "an-id"]) == {"left": left, "left-2": right, "an-id": "an-id"}

@@ -1,0 +1,64 @@
+"""Masks go where their photographs go: cropped and resized in the same way, to the pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from retinagrade.images.prepare import Settings, Square, prepare_mask, prepare_photograph
+
+HEIGHT, WIDTH = 720, 1080
+
+
+def spotted(path: Path, cut: int, suffix: str) -> tuple[Path, np.ndarray]:
+    """An orange disc, off the middle and cut at top and bottom, with blue spots; and where these are."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    cv2.circle(pixels, (500, HEIGHT // 2), 330 + cut, (60, 110, 190), cv2.FILLED)  # BGR
+    spots = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for x, y, radius in ((300, 250, 12), (520, 380, 26), (700, 500, 14)):
+        cv2.circle(spots, (x, y), radius, 1, cv2.FILLED)
+    pixels[spots > 0] = (250, 40, 40)
+    file = path.with_suffix(suffix)
+    cv2.imwrite(str(file), pixels, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    return file, spots > 0
+
+
+def centre(region: np.ndarray) -> np.ndarray:
+    """Its middle, row and column."""
+    return np.asarray(np.argwhere(region).mean(axis=0))
+
+
+@pytest.mark.parametrize("square", ["pad", "crop", "frame"])
+@pytest.mark.parametrize(
+    ("size", "cut", "suffix"), [(224, 0, ".png"), (224, 60, ".jpg"), (512, 60, ".png"), (900, 0, ".png")]
+)
+def test_a_mask_lands_on_the_pixels_that_it_is_of(
+    tmp_path: Path, square: Square, size: int, cut: int, suffix: str
+) -> None:
+    file, spots = spotted(tmp_path / "spotted", cut, suffix)
+    settings = Settings(size, square=square)
+    pixels, fov, shape = prepare_photograph(file, settings)
+    covered = prepare_mask(spots, fov, shape, settings)
+    assert covered.shape == (size, size)
+    assert covered.dtype == np.float32
+    assert 0 <= covered.min() <= covered.max() <= 1
+    seen = pixels[..., 2].astype(float) - pixels[..., 0] > 40  # blue
+    assert seen.any()
+    expected = covered > 0.5
+    # The same pixels but for single ones on outlines, which thresholds and JPEG decide.
+    outline = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    assert not (expected ^ seen)[~outline].any()
+    np.testing.assert_allclose(centre(expected), centre(seen), atol=0.3)
+
+
+def test_a_mask_of_another_scale_lands_there_as_well(tmp_path: Path) -> None:
+    file, spots = spotted(tmp_path / "spotted", 60, ".png")
+    settings = Settings(224)
+    _, fov, shape = prepare_photograph(file, settings)
+    half = cv2.resize(spots.astype(np.uint8), (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) > 0
+    whole, small = (prepare_mask(mask, fov, shape, settings) > 0.5 for mask in (spots, half))
+    assert (whole ^ small).mean() < 0.004
+    np.testing.assert_allclose(centre(whole), centre(small), atol=0.5)
