@@ -177,7 +177,7 @@ def tables(comparison: Comparison) -> list[Table]:
 def agreement_picture(comparison: Comparison) -> Picture:
     """Heat by area of all lesions, by network and method, beside the baselines."""
     networks, methods = _names(comparison)
-    picture = Picture(figsize=(3.4 * len(networks) + 1.6, 1.9 + 0.42 * len(methods)), layout="constrained")
+    picture = Picture(figsize=(max(7.5, 3.4 * len(networks) + 1.6), 1.9 + 0.42 * len(methods)), layout="constrained")
     panels = picture.subplots(1, len(networks), sharey=True, sharex=True, squeeze=False)[0]
     for axes, network in zip(panels, networks, strict=True):
         for place, method in enumerate(methods):
@@ -204,7 +204,9 @@ def kinds_picture(comparison: Comparison) -> Picture:
     """Heat by area of every kind of lesion and of the optic disc, by network and method."""
     networks, methods = _names(comparison)
     kinds = [kind for kind in (*LESIONS, OPTIC_DISC) if comparison.select(OWN, kind)]
-    picture = Picture(figsize=(3.4 * len(networks) + 1.6, 1.6 + 0.16 * len(methods) * len(kinds)), layout="constrained")
+    picture = Picture(
+        figsize=(max(7.5, 3.4 * len(networks) + 1.6), 1.6 + 0.16 * len(methods) * len(kinds)), layout="constrained"
+    )
     panels = picture.subplots(1, len(networks), sharey=True, sharex=True, squeeze=False)[0]
     height = 0.84 / len(methods)
     for axes, network in zip(panels, networks, strict=True):
