@@ -238,7 +238,7 @@ def _folds(strata: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.
     if len(np.unique(groups)) < folds:
         raise UsageError(f"{len(np.unique(groups))} groups of photographs are too few for {folds} folds: take fewer")
     if np.bincount(strata).max() < folds:
-        raise UsageError(f"no grade has photographs for {folds} folds: take fewer")
+        raise UsageError(f"each grade has too few photographs for {folds} folds: take fewer")
     parts = np.zeros(len(strata), int)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
