@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class RetinagradeError(Exception):
     """Base of every error that retinagrade raises on purpose; the command line exits with 2."""
@@ -37,3 +42,10 @@ class CalibrationError(RetinagradeError):
 
 class ArtefactError(RetinagradeError):
     """A grader file is unreadable, of a version that is not known, or could not be shown to be right."""
+
+
+def wrong_keys(error: ValidationError) -> str:
+    """What pydantic found wrong in a file, a line a key, indented but for the first."""
+    return "\n  ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}" for problem in error.errors()
+    )

@@ -84,7 +84,8 @@ def short_names(paths: Sequence[Path]) -> list[str]:
         names = ["/".join(of[-count:]) for of in parts]
         if len(set(names)) == len(names):
             return names
-    raise UsageError("the same predictions are named twice: name each once")
+    twice = next(path for place, path in enumerate(paths) if parts[place] in parts[:place])
+    raise UsageError(f"{twice} is named twice: name each once")
 
 
 def sha256(path: Path) -> str:

@@ -21,7 +21,7 @@ from retinagrade.ensembles.eyes import paired, this_eye
 from retinagrade.ensembles.scores import Scores
 from retinagrade.ensembles.stacking import SecondStage, apply_second_stage, fit_logistic, fit_network
 from retinagrade.ensembles.voting import majority_vote
-from retinagrade.errors import ExperimentError
+from retinagrade.errors import ExperimentError, wrong_keys
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.files import write_json
 
@@ -189,5 +189,4 @@ def load(path: Path) -> Fitted:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ExperimentError(f"{path}: not a readable ensemble: {error}") from error
     except ValidationError as error:
-        problems = "\n  ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise ExperimentError(f"{path} is not an ensemble that this version reads:\n  {problems}") from None
+        raise ExperimentError(f"{path} is not an ensemble that this version reads:\n  {wrong_keys(error)}") from None

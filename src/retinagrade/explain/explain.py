@@ -16,8 +16,8 @@ from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.explain.activations import SHOWN, layer_maps, layer_picture
 from retinagrade.explain.overlay import grey_png, jpeg, small, with_scale
 from retinagrade.explain.scores import TARGETS, Target, target_name
-from retinagrade.explain.views import View, names_of_runs, see, views_of
-from retinagrade.files import write_bytes, write_json, write_text
+from retinagrade.explain.views import View, see, views_of
+from retinagrade.files import short_names, write_bytes, write_json, write_text
 from retinagrade.images.read import read_photograph
 from retinagrade.pages import render_page
 from retinagrade.progress import progress
@@ -114,7 +114,7 @@ def show_activations(runs: Sequence[Run], words: Sequence[str], out: Path) -> Ex
     shown: list[dict[str, Any]] = []
     with TemporaryDirectory() as scratch:
         seen, failed = see(runs, words, Path(scratch))
-        for place, (network_name, run) in enumerate(zip(names_of_runs(runs), runs, strict=True)):
+        for place, (network_name, run) in enumerate(zip(short_names([run.folder for run in runs]), runs, strict=True)):
             network, side = load_network(run), run.experiment().network.image_size
             for name, of_runs in seen.items():
                 pixels = of_runs[place].input(side)
@@ -127,7 +127,8 @@ def show_activations(runs: Sequence[Run], words: Sequence[str], out: Path) -> Ex
                         step()
                 given = jpeg(pixels[0].permute(1, 2, 0).numpy())
                 shown.append({"name": name, "network": network_name, "input": given, "layers": pictures})
-    title = f"What {' and '.join(names_of_runs(runs))} compute{'s' * (len(runs) == 1)} of a photograph"
+    names = " and ".join(short_names([run.folder for run in runs]))
+    title = f"What {names} compute{'s' * (len(runs) == 1)} of a photograph"
     page = render_page("explain/activations.html.j2", title=title, photographs=shown, failed=failed, shown=SHOWN)
     write_text(out / "activations.html", page)
     return Explanation(out / "activations.html", list(seen), failed)

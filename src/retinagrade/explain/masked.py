@@ -88,16 +88,14 @@ def copies_in(run: Run, masked: Sequence[Masked]) -> dict[str, str] | None:
         The split by ``image_id`` of those that are there (``train`` where one is in several); ``None`` where the
         prepared set is gone.
     """
-    data = run.record()["data"]
-    prepared = Path(data["prepared"])
-    manifest = run.manifest_file if data.get("own_split") else prepared / "manifest.csv"
+    prepared, manifest = run.prepared, run.split_file
     if not manifest.is_file() or not (prepared / PHOTOGRAPHS).is_dir():
         return None
     table = Manifest.read(manifest).table
     splits = {str((prepared / path).resolve()): str(split) for path, split in table[["path", "split"]].to_numpy()}
     with TemporaryDirectory() as scratch:
         # Prepared as the run's are, so that both are compared in one frame.
-        folder, settings = Path(scratch).resolve(), Settings(**data["preparation"])
+        folder, settings = Path(scratch).resolve(), run.preparation()
         for one in masked:
             prepare_file((one.image_id, one.image_id, one.photograph), settings, folder)
         ids = {str(target(folder, one.image_id)): one.image_id for one in masked}

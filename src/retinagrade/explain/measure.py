@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from retinagrade.datasets.masks import LESIONS, Masked
-from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.intervals import RESAMPLES, Interval, interval_of, patient_weights
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.explain.lesions import agreement, enlarged, near
@@ -20,7 +19,6 @@ from retinagrade.explain.maps import explain_maps
 from retinagrade.explain.masked import Framed, framed
 from retinagrade.explain.perturbation import Areas, perturbation_areas
 from retinagrade.explain.sanity import rank_correlation, shuffled
-from retinagrade.images.prepare import Settings
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.training.predict import load_network
@@ -76,12 +74,7 @@ def measure(
         ExperimentError: Its photographs were prepared by a recipe that this version doesn't have.
         ImageError: A photograph or mask that can't be used.
     """
-    settings = Settings(**run.record()["data"]["preparation"])
-    if settings.recipe != Settings.recipe:
-        raise ExperimentError(
-            f"{run.folder} was trained on photographs prepared by recipe {settings.recipe}, and this is "
-            f"{Settings.recipe}: use the version of retinagrade that trained it"
-        )
+    settings = run.preparation()
     network, size = load_network(run), run.experiment().network.image_size
     photographs = [framed(one, settings, size) for one in masked]
     pixels = torch.from_numpy(np.stack([one.pixels for one in photographs])).permute(0, 3, 1, 2)

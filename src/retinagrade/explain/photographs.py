@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from retinagrade.datasets.prepare_file import prepare_file, target
-from retinagrade.errors import ExperimentError, ImageError
+from retinagrade.errors import ImageError
 from retinagrade.explain.overlay import WHOLE, Place, place_of
 from retinagrade.grades import Grade
-from retinagrade.images.prepare import Settings, at_input_size
+from retinagrade.images.prepare import at_input_size
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.run import Run
@@ -58,15 +58,8 @@ class Sight:
         Raises:
             ExperimentError: Its photographs were prepared by a recipe that this version doesn't have.
         """
-        data = run.record()["data"]
-        self.settings = Settings(**data["preparation"])
-        if self.settings.recipe != Settings.recipe:
-            raise ExperimentError(
-                f"{run.folder} was trained on photographs prepared by recipe {self.settings.recipe}, and this is "
-                f"{Settings.recipe}: use the version of retinagrade that trained it"
-            )
-        self.prepared, self._scratch = Path(data["prepared"]), scratch
-        manifest = run.manifest_file if data.get("own_split") else self.prepared / "manifest.csv"
+        self.settings, self.prepared, self._scratch = run.preparation(), run.prepared, scratch
+        manifest = run.split_file
         # A run stays useful for files when its training photographs are gone.
         self._known = Manifest.read(manifest).table.set_index("image_id") if manifest.is_file() else pd.DataFrame()
 

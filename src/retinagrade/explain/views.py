@@ -16,6 +16,7 @@ from retinagrade.explain.maps import explain_maps
 from retinagrade.explain.overlay import over_photograph, overlay, scale_end, visible
 from retinagrade.explain.photographs import Seen, Sight, names_of
 from retinagrade.explain.scores import TARGETS, Target
+from retinagrade.files import short_names
 from retinagrade.grades import REFERABLE, Grade
 from retinagrade.models.network import Network
 from retinagrade.progress import progress
@@ -100,20 +101,6 @@ def see(runs: Sequence[Run], words: Sequence[str], scratch: Path) -> tuple[dict[
     return seen, failed
 
 
-def names_of_runs(runs: Sequence[Run]) -> list[str]:
-    """The names of runs' folders, with as much of their paths as it takes to tell them apart.
-
-    Raises:
-        UsageError: One is there twice.
-    """
-    paths = [run.folder.resolve() for run in runs]
-    for parts in range(1, max(len(path.parts) for path in paths)):
-        names = ["/".join(path.parts[-parts:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    raise UsageError("the same run is named twice: name each once")
-
-
 def views_of(
     runs: Sequence[Run], seen: dict[str, list[Seen]], method: str, layer: str | None = None
 ) -> dict[str, list[View]]:
@@ -135,7 +122,7 @@ def views_of(
     if layer is not None and len(runs) > 1:
         raise UsageError("a layer is one of one network: explain the runs one by one")
     views: dict[str, list[View]] = {name: [] for name in seen}
-    for place, (network_name, run) in enumerate(zip(names_of_runs(runs), runs, strict=True)):
+    for place, (network_name, run) in enumerate(zip(short_names([run.folder for run in runs]), runs, strict=True)):
         given = {name: of_runs[place] for name, of_runs in seen.items()}
         for name, view in _of_run(run, network_name, given, method, layer):
             views[name].append(view)

@@ -174,14 +174,13 @@ def _write_metadata(path: Path, metadata: Metadata) -> None:
 
 def _manifest(run: Run, record: dict[str, Any]) -> Manifest:
     """The photographs with the split that the run was trained on; paths are those of its prepared set."""
-    prepared = Path(record["data"]["prepared"])
-    file = run.manifest_file if record["data"].get("own_split") else prepared / "manifest.csv"
+    file = run.split_file
     if not file.is_file() or sha256(file) != record["data"]["manifest_sha256"]:
         raise ManifestError(
             f"{file} is not there, or was changed since {run.folder} was trained on it: a file is only written when "
             "it was shown to grade the run's validation photographs as the network does"
         )
-    return Manifest(Manifest.read(file).table, prepared)
+    return Manifest(Manifest.read(file).table, run.prepared)
 
 
 def _metadata(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from retinagrade.errors import ArtefactError
+from retinagrade.errors import ArtefactError, wrong_keys
 from retinagrade.grades import N_GRADES
 from retinagrade.images.prepare import Contrast, Settings, Square
 
@@ -180,5 +180,4 @@ def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
     except json.JSONDecodeError as error:
         raise ArtefactError(f"{path}: its metadata are broken ({error}): export it again") from error
     except ValidationError as error:
-        problems = "\n  ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise ArtefactError(f"{path} is not a grader file that this version reads:\n  {problems}") from None
+        raise ArtefactError(f"{path} is not a grader file that this version reads:\n  {wrong_keys(error)}") from None

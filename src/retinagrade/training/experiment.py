@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from retinagrade.errors import ExperimentError
+from retinagrade.errors import ExperimentError, wrong_keys
 from retinagrade.models.settings import NetworkSettings
 
 SHIPPED: Final = resources.files("retinagrade.experiments")
@@ -199,10 +199,7 @@ def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
     try:
         return Experiment.model_validate(_override(values, overrides) if overrides else values)
     except ValidationError as error:
-        problems = "\n  ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'experiment'}: {problem['msg']}" for problem in error.errors()
-        )
-        raise ExperimentError(f"{where} is not a valid experiment:\n  {problems}") from None
+        raise ExperimentError(f"{where} is not a valid experiment:\n  {wrong_keys(error)}") from None
 
 
 def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -141,13 +141,11 @@ def has_cut_points(run: Run) -> bool:
 
 def photographs_of(run: Run) -> tuple[Manifest | None, Manifest | None, Finding | None]:
     """The run's photographs, these with the split that it was trained on, and what is wrong where that is unknown."""
-    data = run.record()["data"]
-    file = Path(data["prepared"]) / "manifest.csv"
-    split_file = run.manifest_file if data.get("own_split") else file
+    file, split_file = run.prepared / "manifest.csv", run.split_file
     manifest = Manifest.read(file) if file.is_file() else None
     if not split_file.is_file():
         return manifest, None, None
-    if sha256(split_file) != data["manifest_sha256"]:
+    if sha256(split_file) != run.record()["data"]["manifest_sha256"]:
         return manifest, None, split_changed(str(run.folder), str(split_file))
     return manifest, Manifest.read(split_file), None
 

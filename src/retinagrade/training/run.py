@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from retinagrade.errors import ExperimentError
+from retinagrade.images.prepare import Settings
 from retinagrade.training.experiment import Experiment, load_experiment
 
 RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png")
@@ -36,6 +37,31 @@ class Run:
     def manifest_file(self) -> Path:
         """The split that it was trained on, where that is not the prepared set's own; paths are the set's."""
         return self.folder / "manifest.csv"
+
+    @property
+    def prepared(self) -> Path:
+        """The prepared set that it was trained on; it may be gone since."""
+        return Path(self.record()["data"]["prepared"])
+
+    @property
+    def split_file(self) -> Path:
+        """The manifest with the split that it was trained on, its own or the prepared set's; it may be gone since."""
+        own = self.record()["data"].get("own_split")
+        return self.manifest_file if own else self.prepared / "manifest.csv"
+
+    def preparation(self) -> Settings:
+        """How its photographs were prepared.
+
+        Raises:
+            ExperimentError: By a recipe that this version doesn't have.
+        """
+        settings = Settings(**self.record()["data"]["preparation"])
+        if settings.recipe != Settings.recipe:
+            raise ExperimentError(
+                f"{self.folder} was trained on photographs prepared by recipe {settings.recipe}, and this is "
+                f"{Settings.recipe}: use the version of retinagrade that trained it"
+            )
+        return settings
 
     @property
     def history_file(self) -> Path:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from retinagrade.errors import CalibrationError, JoinError
+from retinagrade.errors import CalibrationError, JoinError, wrong_keys
 from retinagrade.evaluation.fitting.calibration import (
     TEMPERATURE_RANGE,
     CalibrationFigures,
@@ -223,9 +223,8 @@ def load(path: Path) -> Fitted:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CalibrationError(f"{path}: not a readable calibration: {error}") from error
     except ValidationError as error:
-        problems = "\n  ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
         raise CalibrationError(
-            f"{path} is not a calibration that this version reads:\n  {problems}\n"
+            f"{path} is not a calibration that this version reads:\n  {wrong_keys(error)}\n"
             "Make it again with `retinagrade calibrate`"
         ) from None
 
