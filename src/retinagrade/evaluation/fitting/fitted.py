@@ -167,8 +167,10 @@ def fit(
     if not len(graded):
         raise JoinError(f"{source}: no photograph has a grade, and nothing can be fitted without")
     undefined: dict[str, str] = {}
-    graded = replace(graded, probabilities=calibrate(None, graded.probabilities))
-    calibrated = replace(graded, probabilities=calibrate(fit_calibration(graded, method), graded.probabilities))
+    predicted, graded = graded, replace(graded, probabilities=calibrate(None, graded.probabilities))
+    # From what was predicted, as whoever applies it will: sums of 1 divided by their sum again differ in the last digit,
+    # on which ties at a limit depend.
+    calibrated = replace(graded, probabilities=calibrate(fit_calibration(graded, method), predicted.probabilities))
     conformal = fit_conformal(calibrated, coverage)
     by_grade = fit_conformal(calibrated, coverage, by_grade=True)
     if conformal.limits[0] is None:
