@@ -10,8 +10,8 @@ from onnx import TensorProto, numpy_helper
 
 _SMALL: Final = 16384
 """Tensors of fewer numbers stay as they are. Kernels of the first layer and of single channels make most of the error:
-with them in float16, too, ``efficientnet-lite0`` changed its probabilities by up to 0.02 instead of 0.001, for a file of
-51 instead of 52 % (48 photographs of IDRiD)."""
+with them in float16, too, ``efficientnet-lite0`` changed its probabilities by up to 0.02 instead of 0.001, for a file
+of 51 instead of 52 % (48 photographs of IDRiD)."""
 _LOST: Final = 1e-3
 """Largest rounding error of a tensor by its own size; float16 makes about 2e-4 where its range is enough."""
 
