@@ -36,15 +36,33 @@ def export(
             "photographs."
         ),
     ] = Weights.FLOAT32,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a run that was trained on all photographs, a cross-validation of the same experiment (`train "
+            "--folds`), calibrated: the file takes its thresholds and figures."
+        ),
+    ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file of what is to be said of it: licence, data (their origin and licence), limits."),
+    ] = None,
 ) -> None:
     """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
     if out.suffix != ".onnx":
         raise UsageError(f"--out {out}: write a name that ends in .onnx")
     from retinagrade.export.card import changes
     from retinagrade.export.export import export as export_run
-    from retinagrade.training.run import Run
+    from retinagrade.grader.artefact import About
+    from retinagrade.training.run import CrossValidation, Run
 
-    metadata = export_run(Run(run), out, precision.value)
+    metadata = export_run(
+        Run(run),
+        out,
+        precision.value,
+        None if folds is None else CrossValidation(folds),
+        None if about is None else About.read(about),
+    )
     proof = metadata.proof
     printed = console()
     printed.print(
@@ -54,7 +72,8 @@ def export(
     )
     if metadata.change is not None:
         printed.print(
-            f"{precision.value} less float32, on {metadata.change.photographs} validation photographs:", highlight=False
+            f"{precision.value} less float32, on {metadata.change.photographs} {metadata.compared_on} photographs:",
+            highlight=False,
         )
         for line in changes(metadata.change):
             printed.print(f"  {line}", highlight=False)
@@ -67,7 +86,9 @@ def grade(
     photographs: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Photographs, folders of them, or patterns such as '*.jpg'.")
     ],
-    model: Annotated[Path, typer.Option(help="A file that `retinagrade export` made.")],
+    model: Annotated[
+        Path, typer.Option(help="A file that `retinagrade export` made, or 'default', which comes with the package.")
+    ] = Path("default"),
     out: Annotated[
         Path | None,
         typer.Option(help="Results as .csv or .jsonl, written as they come; the same command again continues."),

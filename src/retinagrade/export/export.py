@@ -13,21 +13,19 @@ import onnx
 import torch
 from torch import Tensor
 
-from retinagrade.errors import ArtefactError, ManifestError
-from retinagrade.evaluation.evaluate import evaluate
+from retinagrade.errors import ManifestError
 from retinagrade.evaluation.fitting.calibration import Temperature, calibrate
-from retinagrade.evaluation.fitting.fitted import Fitted, load
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.explain.maps import explain_maps
 from retinagrade.export.card import model_card
 from retinagrade.export.graph import Graph
+from retinagrade.export.judged import Judged, judged
 from retinagrade.export.precision import halved
 from retinagrade.export.proof import Answer, change, demand, likeness
 from retinagrade.files import atomic_path, sha256, write_text
 from retinagrade.grader.artefact import (
     KEY,
-    Figure,
-    Measured,
+    About,
     Metadata,
     Precision,
     Preparation,
@@ -42,14 +40,12 @@ from retinagrade.grades import Grade
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network
 from retinagrade.provenance import versions
-from retinagrade.training.known import read_known
 from retinagrade.training.loading import Photographs
 from retinagrade.training.predict import load_network
-from retinagrade.training.run import Run
+from retinagrade.training.run import CrossValidation, Run
 
 SHOWN: Final = 16
 """Photographs that network and file are both shown."""
-FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
 INTENDED_USE: Final = (
     "Research on grading diabetic retinopathy (ICDR 0 to 4) from colour photographs of the fundus. Not a medical "
     "device: not for diagnosing or treating anybody."
@@ -57,44 +53,58 @@ INTENDED_USE: Final = (
 LIMITS: Final = (
     "It knows the cameras, population and habits of grading of its training photographs. Expect worse figures "
     "elsewhere, and measure them.",
-    "Figures of validation photographs flatter it: the epoch, the temperature and all thresholds were chosen on them.",
     "It looks for diabetic retinopathy alone; other diseases, and macular oedema, go unseen.",
     "Evidence shows what a score depends on, not why, nor that it should.",
 )
 
+VALIDATED: Final = (
+    "Figures of validation photographs flatter it: the epoch, the temperature and all thresholds were chosen on them."
+)
+CROSS_VALIDATED: Final = (
+    "Cross-validated figures are those of networks that were trained as this one was, on parts of the same "
+    "photographs; not of this very file, which has seen them all. The temperature and all thresholds were fitted on "
+    "those networks' predictions."
+)
 
-def export(run: Run, out: Path, precision: Precision = "float32") -> Metadata:
+
+def export(
+    run: Run,
+    out: Path,
+    precision: Precision = "float32",
+    folds: CrossValidation | None = None,
+    about: About | None = None,
+) -> Metadata:
     """Makes a grader file of a run, and a model card beside it.
 
     The graph is first shown to be the network, in float32. Where its weights are then kept in fewer bits, what that
-    changes is measured on all validation photographs.
+    changes is measured on all validation photographs, or the training photographs of a run without.
 
     Args:
         run: A trained run, whose prepared set is still there.
         out: The file, ``.onnx``; the card is the same name with ``.md``.
         precision: How the weights are kept.
+        folds: For a run that was trained on all photographs, a cross-validation of the same experiment, whose
+            calibration and figures the file takes.
+        about: What it is to say of its licence and data.
 
     Returns:
         What the file says of itself.
 
     Raises:
         ArtefactError: The file would not be the network: nothing is left then. Or the calibration is no temperature.
-        ExperimentError: The run can't be used.
+        ExperimentError: The run can't be used, or the folds are not of the same experiment and photographs.
         ManifestError: Its prepared set is gone.
     """
     network, experiment, record = load_network(run), run.experiment(), run.record()
-    fitted = load(run.calibration_file) if run.calibration_file.is_file() else None
-    if fitted is not None and fitted.method == "isotonic":
-        raise ArtefactError(
-            f"{run.calibration_file} is isotonic: `retinagrade calibrate {run.folder}` without --method"
-        )
-    temperature = 1.0 if fitted is None or fitted.method == "none" else fitted.temperature.temperature
     manifest = _manifest(run, record)
-    validation = manifest.split("val")
-    photographs = Photographs(validation, experiment.network.image_size)
+    known = judged(run, folds, manifest)
+    fitted = known.fitted
+    temperature = 1.0 if fitted is None or fitted.method == "none" else fitted.temperature.temperature
+    compared = manifest.split("val" if record["data"]["photographs"]["val"] else "train")
+    photographs = Photographs(compared, experiment.network.image_size)
     shown = np.stack([photographs[row][0] for row in range(min(SHOWN, len(photographs)))])
     graph = Graph(network, temperature).eval()
-    metadata = _metadata(run, record, manifest, fitted, temperature, precision)
+    metadata = _metadata(run, record, manifest, known, temperature, precision, about or About())
     with atomic_path(out) as temporary:
         model = _model(graph, shown[:2])
         exact = _saved(model, metadata, temporary)
@@ -105,7 +115,7 @@ def export(run: Run, out: Path, precision: Precision = "float32") -> Metadata:
             model = halved(model)
             written = _saved(model, metadata, temporary)
             proof = likeness(written.network(shown), says)
-            measured = change(validation.table, *_probabilities((exact, written), photographs))
+            measured = change(compared.table, *_probabilities((exact, written), photographs))
             metadata = metadata.model_copy(update={"change": measured})
         metadata = metadata.model_copy(update={"proof": proof})
         _saved(model, metadata, temporary)
@@ -166,7 +176,7 @@ def _manifest(run: Run, record: dict[str, Any]) -> Manifest:
     if not file.is_file() or sha256(file) != record["data"]["manifest_sha256"]:
         raise ManifestError(
             f"{file} is not there, or was changed since {run.folder} was trained on it: a file is only written when "
-            "it was shown to grade the run's validation photographs as the network does"
+            "it was shown to grade the run's photographs as the network does"
         )
     return Manifest(Manifest.read(file).table, run.prepared)
 
@@ -175,11 +185,12 @@ def _metadata(
     run: Run,
     record: dict[str, Any],
     manifest: Manifest,
-    fitted: Fitted | None,
+    known: Judged,
     temperature: float,
     precision: Precision,
+    about: About,
 ) -> Metadata:
-    experiment, data = run.experiment(), record["data"]
+    experiment, data, fitted = run.experiment(), record["data"], known.fitted
     undefined = {} if fitted is None else dict(fitted.undefined)
     names = ("referable", "vision_threatening", "conformal", "referral")
     if fitted is None:
@@ -208,11 +219,13 @@ def _metadata(
         training_data=TrainingData(
             datasets=tuple(sorted(manifest.table["dataset"].dropna().astype(str).unique())),
             photographs=data["photographs"],
+            source=about.data,
             manifest_sha256=data["manifest_sha256"],
         ),
         weights=record.get("start") or {},
-        validation=_measured(run, "val"),
-        test=_measured(run, "test"),
+        validation=known.validation,
+        cross_validated=known.cross_validated,
+        test=known.test,
         change=None,
         proof=Proof(photographs=1, probabilities=0.0, evidence=1.0),  # until it is proven
         versions={
@@ -220,7 +233,8 @@ def _metadata(
             "export": {**versions(), **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")}},
         },
         intended_use=INTENDED_USE,
-        limits=LIMITS,
+        limits=(*about.limits, VALIDATED if known.cross_validated is None else CROSS_VALIDATED, *LIMITS),
+        licence=about.licence,
     )
 
 
@@ -228,20 +242,3 @@ def _threshold(point: OperatingPoint | None) -> Threshold | None:
     if point is None:
         return None
     return Threshold.model_validate(point.model_dump(include=set(Threshold.model_fields)))
-
-
-def _measured(run: Run, split: str) -> Measured | None:
-    """Figures of the run's predictions of a split, by patients; ``None`` where there are none."""
-    if not run.predictions_file(split).is_file():
-        return None
-    table = read_known(run.predictions_file(split)).table
-    if not table["grade"].notna().any():
-        return None
-    found = evaluate(table, findings=[])
-    figures = {}
-    for name in FIGURES:
-        around = found.intervals.get(name)
-        figures[name] = Figure(
-            value=found.figures[name], interval=None if around is None else (around.low, around.high)
-        )
-    return Measured(photographs=found.photographs, figures=figures)

@@ -16,7 +16,7 @@ import onnxruntime
 from retinagrade.datasets.parallel import processors
 from retinagrade.datasets.prepare_file import encode
 from retinagrade.errors import ArtefactError, ImageError
-from retinagrade.grader.artefact import Metadata, read_metadata
+from retinagrade.grader.artefact import BUNDLED, Metadata, read_metadata
 from retinagrade.grader.results import Grading, grading, model_name
 from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg
 from retinagrade.images.fov import find_field_of_view, whole_frame
@@ -57,13 +57,16 @@ class Grader:
         self.metadata = metadata
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str] = "default") -> Self:
         """Opens a grader file.
+
+        Args:
+            path: The file; or ``default``, the one that comes with the package.
 
         Raises:
             ArtefactError: Missing, not ONNX, or not a grader file that this version reads.
         """
-        file = Path(path)
+        file = BUNDLED if os.fspath(path) == "default" else Path(path)
         if not file.is_file():
             raise ArtefactError(f"{file}: no such file: make one with `retinagrade export`")
         options = onnxruntime.SessionOptions()
