@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ from pydicom.valuerep import DA, TM
 from retinagrade.errors import ImageError
 from retinagrade.files import atomic_path
 from retinagrade.images.dicom import read_elements
-from retinagrade.images.encoded import decoding
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 NOTICE: Final = "Research software, not a medical device. Not to be used to diagnose or treat anybody."
+LONG: Final = 64
+"""Characters that a "long string" of the standard may have."""
 _WHOSE: Final = (
     "PatientName",
     "PatientID",
@@ -66,16 +68,32 @@ def read_source(path: Path) -> Dataset:
 
 
 def write(result: Dataset, path: Path) -> None:
-    """Writes a DICOM file atomically, unless it is there: a result has the same id when it is made again."""
+    """Writes a DICOM file atomically, unless it is there: a result has the same id when it is made again.
+
+    Raises:
+        ImageError: A name can't be written in the character set that its header says.
+    """
     if path.is_file() and read_elements(path, ("SOPInstanceUID",)).get("SOPInstanceUID") == result.SOPInstanceUID:
         return
-    with atomic_path(path) as temporary:
+    with quietly(path), atomic_path(path) as temporary:
         result.save_as(temporary, enforce_file_format=True)
 
 
 @contextmanager
 def quietly(path: Path) -> Iterator[None]:
-    """Keeps warnings, which may quote a patient's name, from the screen; whatever fails becomes an ImageError."""
-    with decoding(path, "DICOM header"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Keeps a patient's name off screen and logs, which warnings and errors may quote: what fails is an ImageError."""
+    log = logging.getLogger("pydicom")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ImageError:
+        raise
+    except Exception as error:  # pydicom's and highdicom's have no common base
+        raise ImageError(
+            f"{path}: its header can't be carried over to a result ({type(error).__name__}): export it again"
+        ) from None
+    finally:
+        log.setLevel(level)

@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from retinagrade import __version__
-from retinagrade.grader.dicom_source import NOTICE, quietly, read_source
+from retinagrade.grader.dicom_source import LONG, NOTICE, quietly, read_source
 from retinagrade.grader.results import Grading
 from retinagrade.images.dicom import MAKER
 
@@ -51,7 +51,7 @@ def secondary_capture(heatmap: np.ndarray, given: Grading) -> SCImage:
             sop_instance_uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, given.model, heatmap.tobytes().hex()]),
             instance_number=max(1, int(source.get("InstanceNumber") or 1)),
             manufacturer=MAKER,
-            manufacturer_model_name=given.model,
+            manufacturer_model_name=given.model[:LONG],
             software_versions=__version__,
             series_description="retinagrade: heatmaps (research)",
             patient_id=source.PatientID,
@@ -64,9 +64,9 @@ def secondary_capture(heatmap: np.ndarray, given: Grading) -> SCImage:
             study_time=source.StudyTime,
             referring_physician_name=source.ReferringPhysicianName,
             specific_character_set=source.get("SpecificCharacterSet"),
-            laterality=given.laterality,
         )
         image.copy_patient_and_study_information(source)
+        image.Laterality = given.laterality or ""
         image.PatientOrientation = source.get("PatientOrientation") or []
         image.BurnedInAnnotation = source.get("BurnedInAnnotation") or "YES"
         image.LossyImageCompression = "01"  # the network's own JPEG, whatever the photograph was

@@ -32,8 +32,8 @@ from pydicom.uid import generate_uid
 from retinagrade import __version__
 from retinagrade.grader import dicom_codes as ours
 from retinagrade.grader.artefact import Metadata
-from retinagrade.grader.dicom_source import NOTICE, quietly, read_source
-from retinagrade.grader.results import Grading, model_name
+from retinagrade.grader.dicom_source import LONG, NOTICE, quietly, read_source
+from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading, in_words
 from retinagrade.grades import Grade
 from retinagrade.images.dicom import MAKER
@@ -83,9 +83,8 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
             sop_instance_uid=generate_uid(entropy_srcs=[series, repr(study), repr(gradings)]),
             instance_number=1,
             manufacturer=MAKER,
-            manufacturer_model_name=model_name(metadata),
+            manufacturer_model_name=study.model[:LONG],
             software_versions=__version__,
-            device_serial_number=metadata.version,
             series_description="retinagrade: diabetic retinopathy (research)",
             coding_schemes=[ours.coding_scheme()],
             is_complete=True,
