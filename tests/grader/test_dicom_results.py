@@ -63,10 +63,18 @@ def photographs(eyes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(photographs: Path, grader_file: Path) -> tuple[list[Grading], Path]:
-    grader, out = Grader.load(grader_file), photographs.parent / "results"
-    gradings = grade_files(grader, find_photographs([str(photographs)]), Outputs(dicom=out))
-    assert write_reports(gradings, grader.metadata, out) == []
+    out = photographs.parent / "results"
+    gradings, missing = graded(grader_file, photographs, out)
+    assert missing == []
     return gradings, out
+
+
+def graded(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
+    """Gradings of a folder, whose results are in another, and what is missing there."""
+    grader, outputs = Grader.load(grader_file), Outputs(dicom=out)
+    gradings = grade_files(grader, find_photographs([str(photographs)]), outputs)
+    write_reports(gradings, grader.metadata, outputs)
+    return gradings, outputs.missing
 
 
 def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs: Path) -> None:
@@ -190,7 +198,7 @@ def test_made_again_it_is_the_same_object(results: tuple[list[Grading], Path], g
     gradings, out = results
     before = {path: path.read_bytes() for path in out.rglob("*.dcm")}
     metadata = Grader.load(grader_file).metadata
-    write_reports(gradings, metadata, out)
+    write_reports(gradings, metadata, Outputs(dicom=out))
     assert {path: path.read_bytes() for path in out.rglob("*.dcm")} == before
     other = [replace(gradings[0], grade=4), gradings[1]]
     (study,) = combine(other)
@@ -214,9 +222,7 @@ def test_odd_headers_don_t_stop_a_report_and_no_name_gets_out(
         path = write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, None, PatientBirthDate="SECRET", **odd)
     capfd.readouterr()
     caplog.clear()
-    grader = Grader.load(grader_file)
-    gradings = grade_files(grader, find_photographs([str(path)]), Outputs(dicom=tmp_path / "out"))
-    assert write_reports(gradings, grader.metadata, tmp_path / "out") == []
+    assert graded(grader_file, path, tmp_path / "out")[1] == []
     said = capfd.readouterr()
     assert "SECRET" not in said.out + said.err + caplog.text
     for made in (tmp_path / "out").rglob("*.dcm"):
@@ -232,12 +238,10 @@ def test_what_nothing_can_refer_to_gets_no_report(eyes: Path, tmp_path: Path, gr
     write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, "L", **no_uid)
     write_ophthalmic(tmp_path / "in" / "2.dcm", pixels, "L", study="2", **{lost: "../../../2"})
     write_ophthalmic(tmp_path / "in" / "3.dcm", pixels, "L", study="3")
-    grader = Grader.load(grader_file)
-    gradings = grade_files(grader, find_photographs([str(tmp_path / "in")]), Outputs(dicom=tmp_path / "out"))
-    assert all(one.error is None for one in gradings)
-    why = write_reports(gradings, grader.metadata, tmp_path / "out")
-    assert len(why) == 2
-    assert all(f"its {lost} is missing or not valid" in line for line in why)
+    gradings, missing = graded(grader_file, tmp_path / "in", tmp_path / "out")
+    assert [one.error for one in gradings] == [None] * 3
+    assert sorted(line.partition(":")[0] for line in missing) == ["no heatmap"] * 2 + ["no report"] * 2
+    assert all(f"its {lost} is missing or not valid" in line for line in missing)
     assert len(list((tmp_path / "out").rglob("report.dcm"))) == 1
 
 
