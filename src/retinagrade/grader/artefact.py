@@ -132,7 +132,7 @@ class TrainingData(_Part):
 
     datasets: tuple[str, ...]
     photographs: dict[str, int]
-    source: str | None
+    source: str | None = None
     manifest_sha256: str
 
 
@@ -220,19 +220,19 @@ class Metadata(_Part):
     training_data: TrainingData
     weights: dict[str, Any]
     validation: Measured | None
-    cross_validated: Measured | None
+    cross_validated: Measured | None = None
     test: Measured | None
     change: Measured | None
     proof: Proof
     versions: dict[str, dict[str, str]]
     intended_use: str
     limits: tuple[str, ...]
-    licence: str | None
+    licence: str | None = None
 
     @property
     def compared_on(self) -> str:
         """Which photographs :attr:`change` and :attr:`proof` are of."""
-        return "validation" if self.training_data.photographs["val"] else "training"
+        return "validation" if self.training_data.photographs.get("val") else "training"
 
 
 def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
