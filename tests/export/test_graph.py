@@ -57,7 +57,7 @@ def test_slopes_are_those_of_autograd(output: Output) -> None:
 def test_evidence_is_gradcam(family: str) -> None:
     trained, pixels = network(**ALL[family]), photographs()
     with torch.no_grad():
-        probabilities, evidence = Graph(trained, 1.0)(pixels.permute(0, 2, 3, 1))
+        probabilities, evidence = Graph(trained)(pixels.permute(0, 2, 3, 1))
         expected = trained.output.probabilities(trained(pixels))
     heat = explain_maps(trained, pixels, "gradcam", GRADES)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)

@@ -18,6 +18,7 @@ class Weights(StrEnum):
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,15 +28,20 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A trained run's folder; calibrate it first to have thresholds.")],
+    run: Annotated[
+        Path, typer.Argument(help="A trained run's folder, or an ensemble's; calibrate it first for thresholds.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write, .onnx; a model card .md comes beside it.")],
     precision: Annotated[
         Weights,
         typer.Option(
-            help="How to keep the weights. float16 halves the file; what that changes is measured on the validation "
-            "photographs."
+            help="How to keep the weights. float16 halves the file, int8 keeps a third or less and changes more; what "
+            "is measured on the validation photographs."
         ),
     ] = Weights.FLOAT32,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over four mirrored views, as `predict --tta` does.")
+    ] = False,
 ) -> None:
     """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
     if out.suffix != ".onnx":
@@ -44,7 +50,7 @@ def export(
     from retinagrade.export.export import export as export_run
     from retinagrade.training.run import Run
 
-    metadata = export_run(Run(run), out, precision.value)
+    metadata = export_run(Run(run), out, precision.value, tta)
     proof = metadata.proof
     printed = console()
     printed.print(
