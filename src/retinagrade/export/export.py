@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnx
-import torch
 
 from retinagrade.errors import ArtefactError, ManifestError
-from retinagrade.evaluation.evaluate import evaluate
 from retinagrade.evaluation.fitting.calibration import Temperature, calibrate
 from retinagrade.evaluation.fitting.fitted import Fitted, load
-from retinagrade.evaluation.fitting.operating_points import OperatingPoint
+from retinagrade.export.about import decisions, identity, measured
 from retinagrade.export.card import model_card
 from retinagrade.export.graph import Calibrated
+from retinagrade.export.onnx_file import saved, to_onnx
 from retinagrade.export.precision import halved, quantized
 from retinagrade.export.proof import change, demanded, likeness
-from retinagrade.export.source import Several, Source, graph_of, networks, read_source, says
+from retinagrade.export.source import Source, graph_of, networks, read_source, says
 from retinagrade.files import atomic_path, sha256, write_text
-from retinagrade.grader.artefact import (
-    KEY,
-    Figure,
-    Measured,
-    Member,
-    Metadata,
-    Precision,
-    Preparation,
-    Proof,
-    Referral,
-    Sets,
-    Threshold,
-    TrainingData,
-)
+from retinagrade.grader.artefact import Metadata, Precision, Preparation, Proof, TrainingData
 from retinagrade.grader.runtime import Grader
-from retinagrade.grades import Grade
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import versions
-from retinagrade.training.known import read_known
 from retinagrade.training.loading import Photographs
 from retinagrade.training.run import Run
 
@@ -51,18 +32,6 @@ SHOWN: Final = 16
 """Photographs that network and file are both shown."""
 CALIBRATION: Final = 64
 """Training photographs that scales of int8 are made of."""
-FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
-INTENDED_USE: Final = (
-    "Research on grading diabetic retinopathy (ICDR 0 to 4) from colour photographs of the fundus. Not a medical "
-    "device: not for diagnosing or treating anybody."
-)
-LIMITS: Final = (
-    "It knows the cameras, population and habits of grading of its training photographs. Expect worse figures "
-    "elsewhere, and measure them.",
-    "Figures of validation photographs flatter it: the epoch, the temperature and all thresholds were chosen on them.",
-    "It looks for diabetic retinopathy alone; other diseases, and macular oedema, go unseen.",
-    "Evidence shows what a score depends on, not why, nor that it should.",
-)
 
 
 def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = False) -> Metadata:
@@ -94,8 +63,8 @@ def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = 
     validation, training = (Photographs(manifest.split(split), side) for split in ("val", "train"))
     shown = _squares(validation, range(min(SHOWN, len(validation))))
     metadata = Metadata(
-        **_identity(run, source, precision, flips),
-        **_decisions(fitted),
+        **identity(run, source, precision, flips),
+        **decisions(fitted),
         image_size=side,
         preparation=preparation,
         temperature=temperature,
@@ -104,8 +73,8 @@ def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = 
             photographs=record["data"]["photographs"],
             manifest_sha256=record["data"]["manifest_sha256"],
         ),
-        validation=_measured(run, "val" + "-tta" * flips),
-        test=_measured(run, "test" + "-tta" * flips),
+        validation=measured(run, "val" + "-tta" * flips),
+        test=measured(run, "test" + "-tta" * flips),
         proof=Proof(photographs=1, probabilities=0.0, evidence=1.0),  # until it is proven
         versions={
             "training": record["versions"],
@@ -113,15 +82,15 @@ def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = 
         },
     )
     with atomic_path(out) as temporary:
-        model = _model(Calibrated(graph_of(source, side, flips), temperature).eval(), shown[:2])
-        exact = _saved(model, metadata, temporary)
+        model = to_onnx(Calibrated(graph_of(source, side, flips), temperature).eval(), shown[:2])
+        exact = saved(model, metadata, temporary)
         as_seen = _squares(Photographs(manifest.split("val"), preparation.size), range(len(shown)))
         probabilities, heat = says(source, as_seen, flips)
         expected = calibrate(Temperature(temperature=temperature), probabilities), heat.numpy()
         metadata = metadata.model_copy(update={"proof": demanded(likeness(exact.network(shown), expected))})
         if precision != "float32":
             model = halved(model) if precision == "float16" else quantized(model, _batches(training, CALIBRATION))
-            written = _saved(model, metadata, temporary)
+            written = saved(model, metadata, temporary)
             found = [np.concatenate(each) for each in zip(*_answers((exact, written), validation), strict=True)]
             metadata = metadata.model_copy(
                 update={
@@ -129,7 +98,7 @@ def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = 
                     "change": change(manifest.split("val").table, *found),
                 }
             )
-        _saved(model, metadata, temporary)
+        saved(model, metadata, temporary)
     write_text(out.with_suffix(".md"), model_card(metadata, out.name))
     return metadata
 
@@ -181,8 +150,8 @@ def _side(source: Source, preparation: Preparation) -> int:
         return next(iter(sizes))
     if max(sizes) > preparation.size:
         raise ArtefactError(
-            f"{sizes[max(sizes)]} sees photographs of {max(sizes)} px, others of {min(sizes)}, and all were prepared at "
-            f"{preparation.size}: a graph shrinks photographs exactly as `prepare` does, but can't enlarge them so. "
+            f"{sizes[max(sizes)]} sees photographs of {max(sizes)} px, others of {min(sizes)}, and all were prepared "
+            f"at {preparation.size}: a graph shrinks photographs exactly as `prepare` does, but can't enlarge them so. "
             f"Prepare at {max(sizes)} px or more, and train again; or combine networks of one size"
         )
     return preparation.size
@@ -205,35 +174,6 @@ def _answers(graders: Sequence[Grader], photographs: Photographs) -> Iterator[li
         yield [grader.network(batch)[0] for grader in graders]
 
 
-def _model(graph: Calibrated, example: np.ndarray) -> onnx.ModelProto:
-    batch = torch.from_numpy(np.concatenate([example, example])[:2])  # a batch of 1 would be taken for a constant
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of onnxscript, about operators that we don't use
-        program = torch.onnx.export(
-            graph,
-            (batch,),
-            input_names=["photographs"],
-            output_names=["probabilities", "evidence"],
-            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    # The exporter's notes on every node are larger than the node, and name this machine's folders.
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    return model
-
-
-def _saved(model: onnx.ModelProto, metadata: Metadata, path: Path) -> Grader:
-    """Writes a file, and opens it."""
-    onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
-    onnx.save(model, path)
-    return Grader.load(path)
-
-
 def _manifest(run: Run, record: dict[str, Any]) -> Manifest:
     """The photographs with the split that the run was trained on; paths are those of its prepared set."""
     file = run.split_file
@@ -243,75 +183,3 @@ def _manifest(run: Run, record: dict[str, Any]) -> Manifest:
             "it was shown to grade the run's validation photographs as the network does"
         )
     return Manifest(Manifest.read(file).table, run.prepared)
-
-
-def _identity(run: Run, source: Source, precision: Precision, flips: bool) -> dict[str, Any]:
-    """What it is: name, version, members, and what it computes."""
-    parts = [(name, share, one.run) for name, share, one in networks(source)]
-    members = [
-        Member(name=name, version=sha256(part.best_checkpoint)[:12], evidence=share) for name, share, part in parts
-    ]
-    if isinstance(source, Several):
-        name, digest = run.folder.resolve().name, sha256(run.ensemble_file)
-        output = f"{source.combination.method} of {len(source.members)} members"
-        weights = {member: part.record().get("start") or {} for member, _, part in parts}
-    else:
-        name, digest = run.experiment().name, sha256(run.best_checkpoint)
-        output, weights, members = run.experiment().network.output, run.record().get("start") or {}, []
-    return {
-        "name": name,
-        "version": "-".join([digest[:12], *["tta"] * flips, *([] if precision == "float32" else [precision])]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "grades": tuple(grade.label for grade in Grade),
-        "output": output,
-        "members": tuple(members),
-        "flips": flips,
-        "precision": precision,
-        "weights": weights,
-        "change": None,
-        "intended_use": INTENDED_USE,
-        "limits": LIMITS,
-    }
-
-
-def _decisions(fitted: Fitted | None) -> dict[str, Any]:
-    """Thresholds, sets and the rule of referral; or why there are none."""
-    names = ("referable", "vision_threatening", "conformal", "referral")
-    if fitted is None:
-        undefined = dict.fromkeys(names, "the run was not calibrated before it was exported")
-        return {**dict.fromkeys(names), "undefined": undefined}
-    undefined = dict(fitted.undefined)
-    referral = fitted.refer_share
-    if referral is None:
-        undefined["referral"] = undefined.get("refer_share", "no rule was fitted")
-    return {
-        "referable": _threshold(fitted.referable),
-        "vision_threatening": _threshold(fitted.vision_threatening),
-        "conformal": Sets(coverage=fitted.conformal.coverage, limits=fitted.conformal.limits),
-        "referral": referral
-        and Referral(confidence=referral.confidence, target=referral.target, referred=referral.referred),
-        "undefined": {name: why for name, why in undefined.items() if name in names},
-    }
-
-
-def _threshold(point: OperatingPoint | None) -> Threshold | None:
-    if point is None:
-        return None
-    return Threshold.model_validate(point.model_dump(include=set(Threshold.model_fields)))
-
-
-def _measured(run: Run, split: str) -> Measured | None:
-    """Figures of the run's predictions of a split, by patients; ``None`` where there are none."""
-    if not run.predictions_file(split).is_file():
-        return None
-    table = read_known(run.predictions_file(split)).table
-    if not table["grade"].notna().any():
-        return None
-    found = evaluate(table, findings=[])
-    figures = {}
-    for name in FIGURES:
-        around = found.intervals.get(name)
-        figures[name] = Figure(
-            value=found.figures[name], interval=None if around is None else (around.low, around.high)
-        )
-    return Measured(photographs=found.photographs, figures=figures)
