@@ -81,7 +81,14 @@ def members(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ru
     return found
 
 
-@pytest.mark.parametrize(("method", "flips"), [("logistic", False), ("majority", False), ("mean", True)])
+@pytest.mark.parametrize(
+    ("method", "flips"),
+    [
+        ("logistic", False),
+        pytest.param("majority", False, marks=pytest.mark.slow),
+        pytest.param("mean", True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_file_says_what_the_ensemble_predicted(
     members: list[Run], prepared: Path, tmp_path: Path, method: Method, flips: bool
 ) -> None:

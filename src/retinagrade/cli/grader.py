@@ -81,6 +81,10 @@ def grade(
     heatmaps: Annotated[
         Path | None, typer.Option(help="A folder for pictures of the evidence for the grade that was given.")
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster, and some grades are others."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Grade photographs; exit 1 if some could not be read, or are not good enough to be graded."""
@@ -94,7 +98,7 @@ def grade(
     from retinagrade.progress import progress
 
     found = find_photographs(photographs)
-    grader = Grader.load(model)
+    grader = Grader.load(model, fast)
     table = None if out is None else Table(out, model_name(grader.metadata))
     todo = {image_id: path for image_id, path in found.items() if table is None or image_id not in table.done}
     gradings = []
