@@ -23,6 +23,7 @@ class Weights(StrEnum):
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,15 +33,20 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A trained run's folder; calibrate it first to have thresholds.")],
+    run: Annotated[
+        Path, typer.Argument(help="A trained run's folder, or an ensemble's; calibrate it first for thresholds.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write, .onnx; a model card .md comes beside it.")],
     precision: Annotated[
         Weights,
         typer.Option(
-            help="How to keep the weights. float16 halves the file; what that changes is measured on the validation "
-            "photographs."
+            help="How to keep the weights. float16 halves the file, int8 keeps a third or less and changes more; what "
+            "is measured on the validation photographs."
         ),
     ] = Weights.FLOAT32,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over four mirrored views, as `predict --tta` does.")
+    ] = False,
     folds: Annotated[
         Path | None,
         typer.Option(
@@ -65,6 +71,7 @@ def export(
         Run(run),
         out,
         precision.value,
+        tta,
         None if folds is None else CrossValidation(folds),
         None if about is None else About.read(about),
     )
@@ -119,6 +126,10 @@ def grade(
         Path | None,
         typer.Option(help="A folder for a Structured Report a study and its heatmaps, of photographs that are DICOM."),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster, and some grades are others."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Grade photographs; exit 1 if some could not be read, or are not good enough to be graded."""
@@ -135,7 +146,7 @@ def grade(
     if studies is not None:
         require_format(studies)
     found = find_photographs(photographs or [], listed, [each for each in (heatmaps, dicom) if each is not None])
-    grader = Grader.load(model)
+    grader = Grader.load(model, fast)
     table = None if out is None else Table(out, model_name(grader.metadata))
     earlier = {} if table is None else {each.image_id: each for each in table.earlier}
     todo = [each for each in found if each.image_id not in earlier]

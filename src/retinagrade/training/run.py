@@ -150,11 +150,6 @@ class CrossValidation:
         """Predictions of all photographs that were ever validated on, each by the fold that didn't learn it."""
         return self.folder / "predictions" / "val.csv"
 
-    @property
-    def calibration_file(self) -> Path:
-        """What `calibrate` fitted on these predictions."""
-        return self.folder / "calibration.json"
-
     def fold(self, number: int) -> Run:
         """The run of one fold, counted from 0."""
         return Run(self.folder / f"fold-{number}")
