@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
+from retinagrade.evaluation.predictions import Graded
 from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
@@ -37,7 +38,11 @@ def validation_figures(grades: np.ndarray, predicted: np.ndarray) -> dict[str, f
 
 
 class GradingModule(pl.LightningModule):
-    """Trains a :class:`Network` with the loss of its output; the report's is categorical cross-entropy."""
+    """Trains a :class:`Network` with the loss of its output; the report's is categorical cross-entropy.
+
+    Attributes:
+        validated: What the last validation gave, photographs each on its own; ``None`` before the first.
+    """
 
     grade_weights: Tensor | None
 
@@ -50,7 +55,8 @@ class GradingModule(pl.LightningModule):
         self.experiment = experiment
         weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
         self.register_buffer("grade_weights", weights, persistent=False)  # the training photographs say it again
-        self._seen: dict[str, tuple[int, int, float]] = {}
+        self._seen: dict[str, tuple[int, list[float], float]] = {}
+        self.validated: Graded | None = None
         self._predicting: list[Network] = []  # a module in a list is no part of this one, nor of its checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -84,7 +90,7 @@ class GradingModule(pl.LightningModule):
         self._seen = {}
 
     def validation_step(self, batch: Batch) -> None:
-        """Notes grade, predicted grade and loss of every photograph by its id.
+        """Notes grade, probabilities and loss of every photograph by its id.
 
         They are predicted as ``predict`` does it, in float32 whatever the training's precision, so that the logged
         figures are those of the predictions. The loss is neither weighted nor smoothed, so that runs which
@@ -94,14 +100,8 @@ class GradingModule(pl.LightningModule):
             raw = self._predict(batch)
         output = self.network.output
         losses = output.losses(raw, batch["grades"])
-        for image_id, grade, predicted, loss in zip(
-            batch["image_ids"],
-            batch["grades"].tolist(),
-            output.probabilities(raw).argmax(1).tolist(),
-            losses.tolist(),
-            strict=True,
-        ):
-            self._seen[image_id] = (grade, predicted, loss)
+        rows = zip(batch["grades"].tolist(), output.probabilities(raw).tolist(), losses.tolist(), strict=True)
+        self._seen.update(zip(batch["image_ids"], rows, strict=True))
 
     def _predict(self, batch: Batch) -> Tensor:
         if "features" in batch:
@@ -117,10 +117,13 @@ class GradingModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the whole split, each photograph counted once and in the order of ids."""
         self._predicting = []
-        rows = [self._seen[image_id] for image_id in sorted(self._seen)]
-        grades, predicted, losses = (torch.tensor(column) for column in zip(*rows, strict=True))
-        self.log("val_loss", losses.double().mean().float())
-        self.log_dict(validation_figures(grades.numpy(), predicted.numpy()))
+        image_ids = sorted(self._seen)
+        grades, probabilities, losses = zip(*(self._seen[image_id] for image_id in image_ids), strict=True)
+        self.validated = Graded(
+            np.array(image_ids), np.array(grades), np.array(probabilities), patients=np.arange(len(image_ids))
+        )
+        self.log("val_loss", torch.tensor(losses).double().mean().float())
+        self.log_dict(validation_figures(self.validated.grades, self.validated.predicted))
 
     def configure_optimizers(self) -> Any:
         """The experiment's optimiser over what is not frozen, and its schedule a step."""

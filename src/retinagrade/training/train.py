@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def train(
     workers: int | None = None,
     start: Path | None = None,
     manifest: Manifest | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> Run:
     """Trains an experiment, keeps its best epoch and predicts the validation split with it.
 
@@ -68,6 +70,7 @@ def train(
             ``out``.
         manifest: The set's photographs with another split than its ``manifest.csv`` has, such as a fold's; kept in the
             run.
+        callbacks: Who else is told of every epoch, after it stands in the history and before its checkpoint.
 
     Returns:
         The finished run. Its ``experiment.yaml`` says what belongs to the weights as well: the architecture's
@@ -105,7 +108,7 @@ def train(
     if manifest is not None:
         manifest.write(run.manifest_file)
     workers = loader_workers() if workers is None else workers
-    _fit(run, experiment, training, validation, workers, start_run)
+    _fit(run, experiment, training, validation, workers, start_run, callbacks)
     network = load_network(run)
     loaders = feature_loaders(network, training, validation, experiment, workers, cache_folder(training.root, out))
     raw = list(
@@ -268,7 +271,13 @@ def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
 
 
 def _fit(
-    run: Run, experiment: Experiment, training: Manifest, validation: Manifest, workers: int, start: Run | None
+    run: Run,
+    experiment: Experiment,
+    training: Manifest,
+    validation: Manifest,
+    workers: int,
+    start: Run | None,
+    further: Sequence[pl.Callback],
 ) -> None:
     settings = experiment.training
     if _is_over(run, experiment):
@@ -282,6 +291,7 @@ def _fit(
     on_terminal = sys.stderr.isatty()
     callbacks = [
         *training_callbacks(experiment, run.folder, announce=not on_terminal),
+        *further,
         *([TQDMProgressBar()] if on_terminal else []),
     ]
     trainer = make_trainer(settings, run.folder, callbacks)
