@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,7 +17,9 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
+from retinagrade.training.batch_norm import SynchronisedBatchNorm
 from retinagrade.training.devices import lightning_precision
+from retinagrade.training.distributed import gathered, is_shared
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, fill_batch
 
@@ -78,11 +81,12 @@ class GradingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """The mean loss of a batch, weighted and smoothed as the experiment says."""
-        raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
+        with SynchronisedBatchNorm() if is_shared() else nullcontext():
+            raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
         raw = raw.float()
         smoothing = self.experiment.training.label_smoothing
         loss = training_loss(self.network.output, raw, batch["grades"], self.grade_weights, smoothing)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]), sync_dist=True)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -117,8 +121,9 @@ class GradingModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the whole split, each photograph counted once and in the order of ids."""
         self._predicting = []
-        image_ids = sorted(self._seen)
-        grades, probabilities, losses = zip(*(self._seen[image_id] for image_id in image_ids), strict=True)
+        seen = gathered(self._seen)
+        image_ids = sorted(seen)
+        grades, probabilities, losses = zip(*(seen[image_id] for image_id in image_ids), strict=True)
         self.validated = Graded(
             np.array(image_ids), np.array(grades), np.array(probabilities), patients=np.arange(len(image_ids))
         )

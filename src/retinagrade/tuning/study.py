@@ -116,7 +116,7 @@ def open_study(plan: Plan, folder: Path, manifest_sha256: str, storage: str | No
         return study
 
 
-def turns(study: optuna.Study, plan: Plan, folder: Path, trials: int) -> Generator[optuna.Trial]:
+def turns(study: optuna.Study, plan: Plan, folder: Path, trials: int) -> Generator[optuna.Trial, None, None]:
     """The trials that this worker is to train: first what a worker that is gone has left, then new ones.
 
     A trial is its worker's for as long as that holds the trial's lock, which the system takes from a process that dies.

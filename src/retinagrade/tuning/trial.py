@@ -41,8 +41,9 @@ class Judged(pl.Callback):
         with warnings.catch_warnings():  # an epoch that was told before the trial was cut off comes again
             warnings.filterwarnings("ignore", ".*is already reported.*")
             self.trial.report(figure, trainer.current_epoch)
-        if self.trial.number and self.trial.should_prune():
-            raise optuna.TrialPruned(f"cut short after epoch {trainer.current_epoch + 1}")
+        done = trainer.current_epoch + 1
+        if self.trial.number and done != trainer.max_epochs and self.trial.should_prune():
+            raise optuna.TrialPruned(f"cut short after epoch {done}")
 
 
 def run_trial(trial: optuna.Trial, plan: Plan, prepared: Path, folder: Path, start: Path | None = None) -> str:
