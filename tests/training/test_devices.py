@@ -105,7 +105,7 @@ def test_two_machines_on_this_one_by_torchrun(alone: Run, prepared: Path, tmp_pa
 def test_a_process_that_is_gone_ends_the_training_and_it_goes_on(
     by: signal.Signals, code: int, prepared: Path, tmp_path: Path
 ) -> None:
-    long = [*SETTINGS, "training.epochs=12", "training.patience=12"]
+    long = [*SETTINGS, "training.epochs=8", "training.patience=8", "training.learning_rate=1e-4"]
     run = Run(tmp_path / "cut")
     command = PYTHON + training(prepared, run.folder, long, "--devices", "2")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -124,6 +124,17 @@ def test_a_process_that_is_gone_ends_the_training_and_it_goes_on(
     done(command)
     done(PYTHON + training(prepared, tmp_path / "whole", long))
     same(run, Run(tmp_path / "whole"))
+
+
+def test_other_processes_than_were_asked_for_are_told(prepared: Path, tmp_path: Path) -> None:
+    command = training(prepared, tmp_path / "run", SETTINGS)
+    ended = subprocess.run(
+        [*PYTHON, "torch.distributed.run", "--nproc-per-node=2", "-m", *command],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "2 processes were started, and --devices 1 --nodes 1 asks for 1" in ended.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def second_of(parent: int) -> int:

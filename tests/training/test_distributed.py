@@ -44,9 +44,7 @@ def batches_of(devices: Devices, order: EpochSampler, batch_size: int) -> list[l
     """The places of the photographs of every batch that a process is given in epoch 3."""
     arguments = devices.training_batches(order, batch_size)
     arguments["sampler"].set_epoch(3)
-    batches: Iterable[list[Any]] = BatchSampler(
-        arguments["sampler"], arguments["batch_size"], arguments["drop_last"]
-    )
+    batches: Iterable[list[Any]] = BatchSampler(arguments["sampler"], arguments["batch_size"], arguments["drop_last"])
     return [[draw.place for draw in batch] for batch in batches]
 
 
@@ -62,8 +60,9 @@ def test_the_shares_of_all_are_the_batches_of_one(count: int, share: int, photog
     ]
 
 
-@given(count=st.integers(2, 5), photographs=st.integers(1, 40))
-def test_what_is_evaluated_is_shared_out_once(count: int, photographs: int) -> None:
+@given(count=st.integers(2, 5), more=st.integers(0, 40))
+def test_what_is_evaluated_is_shared_out_once(count: int, more: int) -> None:
+    photographs = count + more
     seen: list[int] = []
     for place in range(count):
         share = Process(count, place=place).evaluated(range(photographs))
@@ -79,6 +78,8 @@ def test_what_can_not_be_shared_out_is_told(prepared: Path, tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
     with pytest.raises(ExperimentError, match="an epoch of 5 photographs is less than a batch of 8"):
         Devices(2).training_batches(EpochSampler(np.zeros(5, int), None, 0), 8)
+    with pytest.raises(ExperimentError, match="1 photographs to evaluate are too few for 2 devices"):
+        Devices(2).evaluated(range(1))
     with pytest.raises(UsageError, match="torchrun or srun"):
         launch(Devices(2, nodes=2), [])
 

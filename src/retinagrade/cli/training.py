@@ -135,7 +135,7 @@ def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | Non
     from retinagrade.training.train import train as train_experiment
 
     devices = Devices(here, nodes)
-    if devices.count > 1 and not is_launched():
+    if not is_launched(devices) and devices.count > 1:
         launch(devices, sys.argv[1:])
         return
     run = train_experiment(experiment, data, out, start=start, devices=devices)

@@ -71,7 +71,13 @@ class Devices:
         return {"sampler": Share(order, self, even=True), "batch_size": share, "drop_last": True}
 
     def evaluated(self, order: _Order) -> _Order:
-        """This process's share of the photographs that are evaluated."""
+        """This process's share of the photographs that are evaluated.
+
+        Raises:
+            ExperimentError: A process would have none.
+        """
+        if len(order) < self.count:
+            raise ExperimentError(f"{len(order)} photographs to evaluate are too few for {self.count} devices")
         return order if self.count == 1 else Share(order, self, even=False)
 
 

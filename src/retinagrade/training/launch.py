@@ -18,9 +18,20 @@ from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.training.distributed import Devices
 
 
-def is_launched() -> bool:
-    """Whether ``torchrun`` or SLURM has started this process as one of several."""
-    return dist.is_torchelastic_launched() or SLURMEnvironment.detect()
+def is_launched(devices: Devices) -> bool:
+    """Whether ``torchrun`` or SLURM has started this process as one of several.
+
+    Raises:
+        UsageError: It has started more or fewer than there are devices.
+    """
+    if not dist.is_torchelastic_launched():
+        return SLURMEnvironment.detect()
+    if (started := int(os.environ["WORLD_SIZE"])) != devices.count:
+        raise UsageError(
+            f"{started} processes were started, and --devices {devices.here} --nodes {devices.nodes} asks for "
+            f"{devices.count}: give --devices for each machine, and --nodes"
+        )
+    return True
 
 
 def launch(devices: Devices, arguments: Collection[str]) -> None:
