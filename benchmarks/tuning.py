@@ -1,9 +1,10 @@
-"""What tuning costs besides training: the same trials by ``tune`` and by ``train``, one after the other.
+"""What tuning costs besides training, a trial.
 
     python benchmarks/tuning.py PREPARED SPACE.yaml EXPERIMENT [--trials 12] [--storage URL …] [KEY=VALUE …]
 
-With each storage (a file, SQLite, and those that are named), in a temporary folder. Features of a frozen base are
-computed before. No trial is cut short, so that both train as much.
+All that a trial takes (asking for it, its settings, the experiment, its training, what it is worth, telling the study),
+less its training, in which the reports of its epochs to the study don't count as training.
+With each storage (a file, SQLite, and those that are named), in a temporary folder.
 """
 
 from __future__ import annotations
@@ -11,32 +12,53 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from retinagrade.files import sha256
-from retinagrade.training.experiment import load_experiment, override
+from retinagrade.training.experiment import load_experiment
 from retinagrade.training.train import train
+from retinagrade.tuning import trial as room
 from retinagrade.tuning.report import write_report
 from retinagrade.tuning.search_space import read_space
 from retinagrade.tuning.study import Plan, open_study, turns
-from retinagrade.tuning.trial import run_trial
+from retinagrade.tuning.trial import Judged
 
 
-def measure(plan: Plan, prepared: Path, trials: int, storage: str | None, folder: Path) -> dict[str, float]:
-    """Seconds a trial by ``tune`` and by ``train``, and of the report."""
+def clocked(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    """A function that notes how long each of its calls takes, also of those that raise."""
+
+    @wraps(function)
+    def timed(*arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            seconds.append(time.perf_counter() - start)
+
+    return timed
+
+
+def measure(plan: Plan, prepared: Path, trials: int, storage: str | None, folder: Path) -> tuple[float, ...]:
+    """Seconds a trial, of it those in training and the others; and seconds of the report."""
+    training: list[float] = []
+    reports: list[float] = []
     start = time.perf_counter()
-    study = open_study(plan, folder / "study", sha256(prepared / "manifest.csv"), storage)
-    for trial in turns(study, plan, folder / "study", trials):
-        run_trial(trial, plan, prepared, folder / "study")
-    tuned = time.perf_counter() - start
-    settings = [[f"{name}={value}" for name, value in trial.params.items()] for trial in study.get_trials()]
+    study = open_study(plan, folder, sha256(prepared / "manifest.csv"), storage)
+    with (
+        patch.object(room, "train", clocked(train, training)),
+        patch.object(Judged, "on_train_epoch_end", clocked(Judged.on_train_epoch_end, reports)),
+    ):
+        for trial in turns(study, plan, folder, trials):
+            room.run_trial(trial, plan, prepared, folder)
+    whole = time.perf_counter() - start
+    trained = sum(training) - sum(reports)
     start = time.perf_counter()
-    for number, changed in enumerate(settings):
-        train(override(plan.experiment, changed), prepared, folder / str(number))
-    trained = time.perf_counter() - start
-    start = time.perf_counter()
-    write_report(study, plan, folder / "study")
-    return {"tune": tuned / trials, "train": trained / trials, "report": time.perf_counter() - start}
+    write_report(study, plan, folder)
+    return whole / trials, trained / trials, (whole - trained) / trials, time.perf_counter() - start
 
 
 def main() -> None:
@@ -49,17 +71,15 @@ def main() -> None:
     parser.add_argument("--storage", action="append", default=[])
     parser.add_argument("settings", nargs="*")
     given = parser.parse_args()
-    plan = Plan(load_experiment(given.experiment, given.settings), read_space(given.space), pruning="none")
-    with tempfile.TemporaryDirectory() as warm:
-        measure(plan, given.prepared, 2, None, Path(warm))
-    print(f"{given.trials} trials; seconds a trial by tune, by train, and more by tune; seconds of the report")
+    plan = Plan(load_experiment(given.experiment, given.settings), read_space(given.space))
+    lines = [f"{given.trials} trials; seconds a trial, of training, besides it; seconds of the report"]
     for storage in (None, "sqlite", *given.storage):
         with tempfile.TemporaryDirectory() as folder:
-            url = f"sqlite:///{folder}/trials.db" if storage == "sqlite" else storage
+            url = f"sqlite:///{folder}/.trials.db" if storage == "sqlite" else storage
             seconds = measure(plan, given.prepared, given.trials, url, Path(folder))
         name = "file" if storage is None else storage.split(":")[0]
-        more = seconds["tune"] - seconds["train"]
-        print(f"{name:12}{seconds['tune']:8.2f}{seconds['train']:8.2f}{more:8.2f}{seconds['report']:8.2f}")
+        lines.append(f"{name:12}" + "".join(f"{value:8.2f}" for value in seconds))
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def test_what_can_not_be_shared_out_is_told(prepared: Path, tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
     with pytest.raises(ExperimentError, match="an epoch of 5 photographs is less than a batch of 8"):
         Devices(2).training_batches(EpochSampler(np.zeros(5, int), None, 0), 8)
-    with pytest.raises(ExperimentError, match="1 photographs to evaluate are too few for 2 devices"):
+    with pytest.raises(ExperimentError, match=r"too few validation photographs \(1\) for 2 devices"):
         Devices(2).evaluated(range(1))
     with pytest.raises(UsageError, match="torchrun or srun"):
         launch(Devices(2, nodes=2), [])

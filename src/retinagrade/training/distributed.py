@@ -77,7 +77,7 @@ class Devices:
             ExperimentError: A process would have none.
         """
         if len(order) < self.count:
-            raise ExperimentError(f"{len(order)} photographs to evaluate are too few for {self.count} devices")
+            raise ExperimentError(f"too few validation photographs ({len(order)}) for {self.count} devices: give fewer")
         return order if self.count == 1 else Share(order, self, even=False)
 
 
