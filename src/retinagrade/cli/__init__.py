@@ -41,7 +41,8 @@ EXTRAS = {
         "tensorboard",
     ),
     "tune": ("optuna", "filelock", "sqlalchemy", "psycopg"),
-    "dicom": ("pydicom",),
+    "dicom": ("pydicom", "highdicom"),
+    "parquet": ("pyarrow",),
 }
 
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}

@@ -37,6 +37,7 @@ def model_card(metadata: Metadata, file: str) -> str:
         + f"; manifest `{data.manifest_sha256[:12]}`.",
         f"* Prepared: {prepared.size} px, contrast {prepared.contrast}, square {prepared.square}; "
         f"the network sees {metadata.image_size} px.",
+        *_members(metadata),
         "* First weights: "
         + (", ".join(f"{name} {value}" for name, value in metadata.weights.items()) or "drawn at random")
         + ".",
@@ -69,12 +70,22 @@ def model_card(metadata: Metadata, file: str) -> str:
         "",
         "## Proof",
         "",
+        *_changed(metadata),
         f"On {metadata.proof.photographs} photographs, its probabilities are within {metadata.proof.probabilities:.2g} "
         f"of those of the trained network, and its evidence correlates with Grad-CAM by {metadata.proof.evidence:.5f} "
         "or more.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _members(metadata: Metadata) -> list[str]:
+    lines = [f"* Network `{one.name}` ({one.version}): {one.evidence:.3f} of the evidence." for one in metadata.members]
+    if metadata.members:
+        lines.insert(0, f"* An ensemble: {metadata.output}. Evidence is the mean of theirs, each by its largest value.")
+    if metadata.flips:
+        lines.append("* All is the mean over four mirrored views of the photograph.")
+    return lines
 
 
 def _measured(what: str, measured: Measured | None) -> list[str]:
@@ -86,6 +97,28 @@ def _measured(what: str, measured: Measured | None) -> list[str]:
         around = "–" if figure.interval is None else "{:.3f} to {:.3f}".format(*figure.interval)
         rows.append(f"| {name.replace('_', ' ')} | {value} | {around} |")
     return [*rows, ""]
+
+
+def _changed(metadata: Metadata) -> list[str]:
+    if metadata.change is None:
+        return []
+    return [
+        f"Its weights are kept in {metadata.precision}. Figures less those of the same file in float32, on "
+        f"{metadata.change.photographs} validation photographs:",
+        "",
+        *(f"* {line}" for line in changes(metadata.change)),
+        "",
+    ]
+
+
+def changes(measured: Measured) -> list[str]:
+    """Lines of changed figures, for people."""
+    lines = []
+    for name, figure in measured.figures.items():
+        value = "undefined" if figure.value is None else f"{figure.value:+.4f}"
+        around = "" if figure.interval is None else " ({:+.4f} to {:+.4f})".format(*figure.interval)
+        lines.append(f"{name.replace('_', ' ')}: {value}{around}")
+    return lines
 
 
 def _threshold(name: str, point: Threshold | None, undefined: dict[str, str]) -> list[str]:
