@@ -80,7 +80,10 @@ class Outcome:
         found += f", 95 % interval {between(gained.interval)}."
         if gained.interval.low <= 0 <= gained.interval.high:
             return f"{found} These photographs don't show that it is better."
-        return f"{found} More than these photographs' chance, but for the choice of the best of {number}."
+        return (
+            f"{found} The interval knows of the photographs' chance, not of training's, nor of the choice of the best of "
+            f"{number}: cross-validate both (retinagrade train --folds 5) before you believe it."
+        )
 
 
 def outcome(study: optuna.Study, plan: Plan, folder: Path) -> Outcome:
