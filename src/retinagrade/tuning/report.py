@@ -81,8 +81,8 @@ class Outcome:
         if gained.interval.low <= 0 <= gained.interval.high:
             return f"{found} These photographs don't show that it is better."
         return (
-            f"{found} The interval knows of the photographs' chance, not of training's, nor of the choice of the best of "
-            f"{number}: cross-validate both (retinagrade train --folds 5) before you believe it."
+            f"{found} The interval knows of the photographs' chance, not of training's, nor of the choice of the best "
+            f"of {number}: cross-validate both (retinagrade train --folds 5) before you believe it."
         )
 
 
