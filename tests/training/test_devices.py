@@ -119,6 +119,7 @@ def test_a_process_that_is_gone_ends_the_training_and_it_goes_on(
     _, said = process.communicate(timeout=120)
     assert process.returncode == code, said
     assert "Traceback" not in said
+    assert said.count("same command") == (1 if by == signal.SIGINT else said.count("is gone") + 1)
     assert ("the process of device 1 was ended by SIGKILL" if by == signal.SIGKILL else "stopped: the same") in said
     assert run.record()["status"] == "training"
     done(command)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from retinagrade import provenance
 from retinagrade.cli import app
-from retinagrade.errors import ExperimentError, UsageError
+from retinagrade.errors import ExperimentError, ManifestError, UsageError
 from retinagrade.evaluation.evaluate import evaluate
 from retinagrade.evaluation.paired import compare
 from retinagrade.evaluation.predictions import graded, read_predictions
@@ -208,6 +208,9 @@ def test_what_is_no_study_or_another_one_is_left_alone(study: Path, prepared: Pa
         tune(PLAN, prepared, prepared, trials=4)
     with pytest.raises(ExperimentError, match="knows nothing of the study"):
         open_study(PLAN, study, digest, f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(ManifestError, match="no such file"):
+        tune(PLAN, tmp_path / "nowhere", tmp_path / "new", trials=4)
+    assert not (tmp_path / "new").exists()
     with pytest.raises(UsageError, match=r"no metric .kappa.: .*quadratic_weighted_kappa"):
         tune(plan(metric="kappa"), prepared, tmp_path / "new", trials=4)
     for url in ("sqlite:////nowhere/at/all.db", "nonsense", "mysql://me:secret@nowhere/x"):

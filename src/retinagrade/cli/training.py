@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +138,12 @@ def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | Non
     if not is_launched(devices) and devices.count > 1:
         launch(devices, sys.argv[1:])
         return
-    run = train_experiment(experiment, data, out, start=start, devices=devices)
+    try:
+        run = train_experiment(experiment, data, out, start=start, devices=devices)
+    except KeyboardInterrupt:
+        if devices.count == 1:
+            raise
+        raise typer.Exit(INTERRUPTED) from None  # whoever started the processes says so, once
     if devices.rank:
         return
     record = run.record()

@@ -54,7 +54,8 @@ def launch(devices: Devices, arguments: Collection[str]) -> None:
             "--nodes: start the same command on every machine, by torchrun or srun: docs/devices.md shows both"
         )
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices.here)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed is said below
+    for room in ("torch.distributed.elastic", "torch.distributed.elastic.agent.server.api"):
+        logging.getLogger(room).setLevel(logging.CRITICAL)  # what failed is said below
     config = LaunchConfig(
         1, 1, devices.here, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, run_id="retinagrade"
     )

@@ -11,6 +11,7 @@ from retinagrade.errors import UsageError
 from retinagrade.evaluation.figures import NAMES
 from retinagrade.evaluation.intervals import REFERENCES
 from retinagrade.files import sha256
+from retinagrade.manifest import Manifest
 from retinagrade.tuning.report import Outcome, write_report
 from retinagrade.tuning.study import Plan, open_study, trial_run, turns
 from retinagrade.tuning.trial import run_trial
@@ -51,7 +52,9 @@ def tune(
     """
     if plan.metric not in NAMES or plan.metric in REFERENCES:
         raise UsageError(f"no metric {plan.metric!r}: one of {', '.join(n for n in NAMES if n not in REFERENCES)}")
-    study = open_study(plan, out, sha256(prepared / "manifest.csv"), storage)
+    manifest_file = prepared / "manifest.csv"
+    Manifest.read(manifest_file)  # before a study is begun, or there is an error that says what is wrong
+    study = open_study(plan, out, sha256(manifest_file), storage)
     for trial in turns(study, plan, out, trials):
         name = trial_run(out, trial).folder.name
         announce(f"{name} begins" if not trial.params else f"{name} goes on")
