@@ -84,11 +84,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
 
-def training_callbacks(experiment: Experiment, folder: Path, announce: bool) -> list[pl.Callback]:
+def training_callbacks(experiment: Experiment, folder: Path, announce: bool, leads: bool = True) -> list[pl.Callback]:
     """History, loggers, early stopping, and checkpoints ``best.ckpt`` (what ``training.keep`` says) and ``last.ckpt``.
 
     A loss that is not finite stops the training before any of them sees it. Lightning runs checkpoint callbacks after
-    all others and in this order, so ``last.ckpt`` knows the epoch's history, patience and best checkpoint.
+    all others and in this order, so ``last.ckpt`` knows the epoch's history, patience and best checkpoint. Of several
+    processes, the one that ``leads`` writes, and tells the logger.
     """
     checkpoint = partial(
         ModelCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
@@ -101,7 +102,7 @@ def training_callbacks(experiment: Experiment, folder: Path, announce: bool) -> 
         FiniteTraining(folder),
         *([] if settings.ema is None else [AveragedWeights(settings.ema)]),
         history,
-        *([] if settings.logger == "none" else [Logging(experiment, folder / "logs", history)]),
+        *([] if settings.logger == "none" or not leads else [Logging(experiment, folder / "logs", history)]),
         *([EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=True)] if best else []),
         checkpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True),
         checkpoint(filename="last"),

@@ -199,6 +199,23 @@ def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
         raise ExperimentError(f"{where}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ExperimentError(f"{where}: an experiment is a mapping with 'name', 'network' and 'training'")
+    return _validated(values, overrides, where)
+
+
+def override(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
+    """An experiment with some settings changed.
+
+    Args:
+        experiment: The experiment.
+        overrides: As for :func:`load_experiment`.
+
+    Raises:
+        ExperimentError: Bad keys or values (each named).
+    """
+    return _validated(experiment.model_dump(mode="json"), overrides, experiment.name)
+
+
+def _validated(values: dict[str, Any], overrides: Sequence[str], where: str) -> Experiment:
     try:
         return Experiment.model_validate(_override(values, overrides) if overrides else values)
     except ValidationError as error:
