@@ -25,6 +25,7 @@ HISTORY = pd.DataFrame(
         "val_loss": [1.6, 1.1, 1.3],
         "val_accuracy": [0.3, 0.5, 0.5],
         "val_qwk": [np.nan, 0.2, 0.4],
+        "kept": [False, False, True],
     }
 )
 
