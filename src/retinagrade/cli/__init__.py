@@ -19,6 +19,7 @@ from retinagrade.cli import (
     grader,
     info,
     lesions,
+    service,
     training,
 )
 from retinagrade.errors import RetinagradeError
@@ -40,6 +41,7 @@ EXTRAS = {
         "tensorboard",
     ),
     "dicom": ("pydicom",),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
 }
 
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}
@@ -61,6 +63,7 @@ ensembles.register(app)
 explanation.register(app)
 lesions.register(app)
 grader.register(app)
+service.register(app)
 demo.register(app)
 info.register(app)
 

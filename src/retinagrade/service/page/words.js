@@ -1,0 +1,43 @@
+// What results mean, in words. Thresholds come from the model; nothing is decided here.
+
+export const SIDE = { R: "Right eye", L: "Left eye", "": "Eye not said" };
+
+const two = (value) => value.toFixed(2);
+const percent = (value) => `${(100 * value).toFixed(0)} %`;
+
+export function operatingPoint(model) {
+  const point = model.referable;
+  if (!point) return `No operating point for referral: ${model.undefined.referable ?? "the model has none"}.`;
+  const target = point.target === null ? "" : ` of ${percent(point.target)}`;
+  return `Operating point for referral (grade 2 or worse): probability ${two(point.threshold)}, chosen for a ${point.rule}${target}; `
+    + `on the photographs that it was chosen on, sensitivity ${percent(point.sensitivity)}, specificity ${percent(point.specificity)}.`;
+}
+
+export function advice(grading, model) {
+  if (!grading.gradable) return { refer: true, text: "Not good enough to be graded: a person should look." };
+  const sure = grading.refer_to_person ? ` Not sure (confidence ${two(grading.confidence)}): a person should look.` : "";
+  if (grading.referable === null) return { refer: grading.refer_to_person === true, text: `No advice: the model has no operating point.${sure}` };
+  const sum = grading.probabilities.slice(2).reduce((a, b) => a + b);
+  const [verdict, side] = grading.referable ? ["Refer", "at or above"] : ["No referral", "below"];
+  const threat = grading.vision_threatening ? " Vision-threatening retinopathy is likely enough to be looked for." : "";
+  const text = `${verdict}: probability of grade 2 or worse ${two(sum)}, ${side} the operating point ${two(model.referable.threshold)}.${threat}${sure}`;
+  return { refer: grading.referable || grading.refer_to_person === true, text };
+}
+
+export function overall(photographs, model) {
+  const done = photographs.filter((one) => one.result);
+  if (done.length === 0) return "";
+  const refer = done.filter((one) => advice(one.result.grading, model).refer);
+  if (refer.length === 0) return `No referral from ${done.length === 1 ? "this photograph" : `these ${done.length} photographs`}.`;
+  return `Refer, or let a person look: ${refer.map((one) => SIDE[one.eye].toLowerCase()).join(", ")}.`;
+}
+
+export function further(grading, model) {
+  const said = [];
+  if (grading.conformal_set && model.conformal) {
+    const grades = grading.conformal_set.map((grade) => `${grade} ${model.grades[grade]}`).join(", ");
+    said.push(`Grades that hold the right one in ${percent(model.conformal.coverage)} of photographs: ${grades || "none"}.`);
+  }
+  said.push(`Quality ${two(grading.quality)}. Model ${grading.model}.`);
+  return said.join(" ");
+}
