@@ -36,9 +36,12 @@ SIZE = (60, 90)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """One good file of every kind."""
+    return whole_files(tmp_path_factory.mktemp("whole"))
+
+
+def whole_files(folder: Path) -> dict[str, bytes]:
+    """One good file of every kind; ``folder`` is for files on the way."""
     pixels = gradient(*SIZE)
-    folder = tmp_path_factory.mktemp("whole")
     raw = write_dicom(folder / "raw.dcm", pixels.tobytes(), SIZE)
     lossy = write_dicom(folder / "lossy.dcm", jpeg(pixels), SIZE, "YBR_FULL_422", uid.JPEGBaseline8Bit)
     lossless = write_dicom(folder / "lossless.dcm", lossless_jpeg(pixels), SIZE, "RGB", uid.JPEGLosslessSV1)
@@ -104,7 +107,8 @@ def test_good_files_are_read_under_any_name(tmp_path: Path, whole: dict[str, byt
         assert isinstance(outcome(tmp_path / called), str)
 
 
-def test_what_is_no_photograph_never_is(tmp_path: Path) -> None:
+def no_photographs() -> dict[str, bytes]:
+    """Files that nothing should take for photographs."""
     contents = {
         "empty": b"",
         "one": b"\0",
@@ -133,8 +137,11 @@ def test_what_is_no_photograph_never_is(tmp_path: Path) -> None:
     )
     contents |= {f"magic-{number}": magic for number, magic in enumerate(magics)}
     contents |= {f"magic-{number}-zeros": magic + bytes(500) for number, magic in enumerate(magics)}
-    contents |= {"DICM": bytes(128) + b"DICM", "DICM-zeros": bytes(128) + b"DICM" + bytes(500)}
-    for name, content in contents.items():
+    return contents | {"DICM": bytes(128) + b"DICM", "DICM-zeros": bytes(128) + b"DICM" + bytes(500)}
+
+
+def test_what_is_no_photograph_never_is(tmp_path: Path) -> None:
+    for name, content in no_photographs().items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
         assert isinstance(outcome(tmp_path / f"{name}.jpg"), str), name
     (tmp_path / "folder.jpg").mkdir()

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.responses import FileResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -23,12 +24,15 @@ from retinagrade.service.admission import Admission, FullError
 from retinagrade.service.answers import NOTICE, Answer, Photograph, example
 from retinagrade.service.draining import Draining
 from retinagrade.service.envelope import Envelope
+from retinagrade.service.logs import log
 from retinagrade.service.metrics import Metrics
 from retinagrade.service.pipeline import Pipeline, TooManyPixelsError
 from retinagrade.service.problems import FieldError, ProblemError, documented
 from retinagrade.service.settings import PHOTOGRAPHS, Settings
 from retinagrade.service.uploads import FIELD, declared_size, read_photographs
 
+_PAGE = files("retinagrade.service") / "page"
+_BEARER = HTTPBearer(auto_error=False)
 _FORM = {
     "required": True,
     "content": {
@@ -71,6 +75,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
         pipeline.start()
         yield
         await pipeline.stop()
+        log("stopped")
 
     app = FastAPI(
         title="retinagrade",
@@ -89,10 +94,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
     @app.post(
         "/v1/grade",
         response_model=Answer,
-        responses={
-            200: {"content": {"application/json": {"example": example(grader.metadata)}}},
-            **documented(400, *refusals, 408, 413, 415, 422, 503),
-        },
+        responses=documented(400, *refusals, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _FORM},
         **guarded,
     )
@@ -128,10 +130,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
 
     @app.get(
         "/v1/model",
-        responses={
-            200: {"content": {"application/json": {"example": grader.metadata.model_dump(mode="json")}}},
-            **documented(*refusals),
-        },
+        responses=documented(*refusals),
         **guarded,
     )
     async def model() -> Metadata:
@@ -160,7 +159,17 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
         """Metrics for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    app.mount("/", StaticFiles(directory=str(files("retinagrade.service") / "page"), html=True), "page")
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(str(_PAGE / "index.html"))
+
+    app.mount("/page", StaticFiles(directory=str(_PAGE)))
+    document = app.openapi()  # kept by the application; examples come here, because FastAPI leaves nulls out of them
+    for path, method, shown in (
+        ("/v1/grade", "post", example(grader.metadata)),
+        ("/v1/model", "get", grader.metadata.model_dump(mode="json")),
+    ):
+        document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["example"] = shown
     return app
 
 
@@ -169,9 +178,7 @@ def _full() -> ProblemError:
 
 
 def _guard(token: str) -> Any:
-    bearer = HTTPBearer(auto_error=False)
-
-    async def guard(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+    async def guard(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
         if given is None or not secrets.compare_digest(given.credentials.encode(), token.encode()):
             raise ProblemError(401, "present the service's token", headers={"WWW-Authenticate": "Bearer"})
 

@@ -39,4 +39,3 @@ def run(app: FastAPI, listener: socket.socket, model: str) -> None:
     host, port = listener.getsockname()[:2]
     log("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", model=model)
     uvicorn.Server(config).run(sockets=[listener])
-    log("stopped")

@@ -8,8 +8,8 @@ const percent = (value) => `${(100 * value).toFixed(0)} %`;
 export function operatingPoint(model) {
   const point = model.referable;
   if (!point) return `No operating point for referral: ${model.undefined.referable ?? "the model has none"}.`;
-  const target = point.target === null ? "" : ` of ${percent(point.target)}`;
-  return `Operating point for referral (grade 2 or worse): probability ${two(point.threshold)}, chosen for a ${point.rule}${target}; `
+  const rule = point.target === null ? `by the rule "${point.rule}"` : `for a ${point.rule} of ${percent(point.target)}`;
+  return `Operating point for referral (grade 2 or worse): probability ${two(point.threshold)}, chosen ${rule}; `
     + `on the photographs that it was chosen on, sensitivity ${percent(point.sensitivity)}, specificity ${percent(point.specificity)}.`;
 }
 

@@ -1,0 +1,151 @@
+"""How much slower is the service than the grader, and does it lose anything? Both from one run.
+
+    python benchmarks/service.py FOLDER MODEL [--clients 200] [--seconds 60]
+
+FOLDER holds photographs at full size, MODEL is a file of `retinagrade export`. Measured, one after the other:
+
+* offline: ``Grader.grade`` on the files, a third of the seconds before the service runs and as many after it;
+* the service, in a process of its own: that many clients, each sending one photograph after the other. Those that it
+  sends away (503) come back as they are told to. The clients use the same processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from retinagrade import Grader
+from retinagrade.images.read import SUFFIXES
+
+_PASS = 48
+
+
+@dataclass
+class Seen:
+    """What the clients saw.
+
+    Attributes:
+        latencies: Seconds from sending to the whole answer, of those that were graded.
+        statuses: How often each came; ``lost`` for a broken connection.
+        memory: Megabytes that the service holds, by second.
+    """
+
+    latencies: list[float] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    memory: list[float] = field(default_factory=list)
+
+
+def offline(grader: Grader, paths: list[Path], seconds: float) -> float:
+    """Photographs a second."""
+    grader.grade(paths[:_PASS])
+    start, done = time.perf_counter(), 0
+    for place in count(0, _PASS):
+        some = [paths[(place + more) % len(paths)] for more in range(_PASS)]
+        done += len(grader.grade(some))
+        if (took := time.perf_counter() - start) >= seconds:
+            break
+    return done / took
+
+
+def request(path: Path) -> bytes:
+    """A whole HTTP request, made before time is taken."""
+    head = f'--x\r\nContent-Disposition: form-data; name="photographs"; filename="{path.name}"\r\n\r\n'.encode()
+    body = head + path.read_bytes() + b"\r\n--x--\r\n"
+    return (
+        b"POST /v1/grade HTTP/1.1\r\nHost: benchmark\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body)
+    ) + body
+
+
+async def client(place: int, host: str, port: int, requests: list[bytes], until: float, seen: Seen) -> None:
+    """Sends one photograph after the other, on one connection."""
+    reader, writer = await asyncio.open_connection(host, port)
+    for turn in count(place):
+        if time.perf_counter() >= until:
+            break
+        start = time.perf_counter()
+        try:
+            writer.write(requests[turn % len(requests)])
+            await writer.drain()
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+        except (OSError, asyncio.IncompleteReadError):
+            seen.statuses["lost"] += 1
+            reader, writer = await asyncio.open_connection(host, port)
+            continue
+        seen.statuses[head.split()[1]] += 1
+        if head.split()[1] == "200":
+            seen.latencies.append(time.perf_counter() - start)
+        elif "retry-after" in head:
+            await asyncio.sleep(1)
+    writer.close()
+
+
+async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds: float) -> tuple[Seen, float]:
+    """Runs the clients; returns what they saw and the seconds until the last answer."""
+    seen, address = Seen(), urlsplit(url)
+    start = time.perf_counter()
+    running = asyncio.gather(
+        *(
+            client(place, address.hostname or "", address.port or 0, requests, start + seconds, seen)
+            for place in range(clients)
+        )
+    )
+    while not running.done():
+        status = Path(f"/proc/{pid}/status").read_text()
+        seen.memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1e3)
+        await asyncio.wait([running], timeout=1)
+    await running
+    return seen, time.perf_counter() - start
+
+
+def main() -> None:
+    """Prints both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=60)
+    asked = parser.parse_args()
+    paths = sorted(path for path in asked.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    grader = Grader.load(asked.model)
+    before = offline(grader, paths, asked.seconds / 3)
+    command = [sys.executable, "-m", "retinagrade", "serve", "--port", "0", "--model", asked.model]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as service:
+        assert service.stderr is not None
+        url = json.loads(service.stderr.readline())["url"]
+        # Nobody reads its log while it runs: it goes where it costs what it costs.
+        drain = subprocess.Popen(["cat"], stdin=service.stderr, stdout=subprocess.DEVNULL)
+        requests = [request(path) for path in paths]
+        seen, took = asyncio.run(load(service.pid, url, requests, asked.clients, asked.seconds))
+        service.terminate()
+        service.wait()
+        drain.wait()
+    rate, reference = len(seen.latencies) / took, (before, offline(grader, paths, asked.seconds / 3))
+    mean = float(np.mean(reference))
+    p50, p99 = np.percentile(seen.latencies, [50, 99])
+    print(f"{len(paths)} photographs, {asked.clients} clients, {took:.0f} s")
+    print(f"offline: {reference[0]:.1f} photographs/s before, {reference[1]:.1f} after")
+    print(f"service: {rate:.1f} photographs/s, {100 * rate / mean:.0f} % of offline")
+    print(f"latency: median {p50:.2f} s, p99 {p99:.2f} s")
+    print(f"answers: {dict(seen.statuses)}, lost {seen.statuses['lost']}")
+    print(
+        "memory, MB: "
+        + ", ".join(f"{seen.memory[int(share * (len(seen.memory) - 1))]:.0f}" for share in (0.1, 0.25, 0.5, 0.75, 1))
+    )
+    print(f"  at {', '.join(['10', '25', '50', '75', '100'])} % of the time; most {max(seen.memory):.0f}")
+
+
+if __name__ == "__main__":
+    main()
