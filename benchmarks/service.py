@@ -140,11 +140,9 @@ def main() -> None:
     print(f"service: {rate:.1f} photographs/s, {100 * rate / mean:.0f} % of offline")
     print(f"latency: median {p50:.2f} s, p99 {p99:.2f} s")
     print(f"answers: {dict(seen.statuses)}, lost {seen.statuses['lost']}")
-    print(
-        "memory, MB: "
-        + ", ".join(f"{seen.memory[int(share * (len(seen.memory) - 1))]:.0f}" for share in (0.1, 0.25, 0.5, 0.75, 1))
-    )
-    print(f"  at {', '.join(['10', '25', '50', '75', '100'])} % of the time; most {max(seen.memory):.0f}")
+    shares = (10, 25, 50, 75, 100)
+    held = ", ".join(f"{seen.memory[share * (len(seen.memory) - 1) // 100]:.0f}" for share in shares)
+    print(f"memory at {', '.join(map(str, shares))} % of the time: {held} MB; most {max(seen.memory):.0f} MB")
 
 
 if __name__ == "__main__":
