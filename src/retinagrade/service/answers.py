@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import simplejpeg
 from pydantic import BaseModel
 
 from retinagrade.grader.artefact import Metadata
+from retinagrade.grader.eyes import Eye
 from retinagrade.grader.heat import heatmap
 from retinagrade.grader.results import Grading, grading
 from retinagrade.grader.runtime import Seen
+from retinagrade.grader.studies import StudyGrading, combine
 from retinagrade.images.quality import Quality
 
 NOTICE: Final = "Research software, not a medical device: not for diagnosing or treating anybody."
@@ -36,13 +38,11 @@ class Photograph(BaseModel):
 
     Attributes:
         grading: As `retinagrade grade` says it; has an ``error`` where the photograph could not be used.
-        laterality: ``L`` or ``R`` where a DICOM header says so.
         pictures: Where they were asked for.
     """
 
     grading: Grading
-    laterality: Literal["L", "R"] | None
-    pictures: Pictures | None
+    pictures: Pictures | None = None
 
 
 class Answer(BaseModel):
@@ -51,10 +51,17 @@ class Answer(BaseModel):
     Attributes:
         notice: What this is not.
         photographs: One entry each.
+        studies: Both eyes of a patient combined, where photographs say whose they are.
     """
 
     notice: str = NOTICE
     photographs: list[Photograph]
+    studies: list[StudyGrading]
+
+
+def answer(photographs: list[Photograph]) -> Answer:
+    """The answer to a request for these photographs."""
+    return Answer(photographs=photographs, studies=combine([one.grading for one in photographs]))
 
 
 def pictures(seen: Seen) -> Pictures | None:
@@ -68,8 +75,9 @@ def pictures(seen: Seen) -> Pictures | None:
 
 def example(metadata: Metadata) -> dict[str, Any]:
     """An answer as this grader file would give it, of made-up probabilities."""
-    given = grading("eye", "eye.jpg", np.array([0.05, 0.1, 0.6, 0.2, 0.05]), Quality(0.9, {}), metadata)
-    return Answer(photographs=[Photograph(grading=given, laterality="R", pictures=None)]).model_dump(mode="json")
+    probabilities = np.array([0.05, 0.1, 0.6, 0.2, 0.05])
+    given = grading("7_right", "7_right.jpg", probabilities, Quality(0.9, {}), metadata, Eye("7", "R"))
+    return answer([Photograph(grading=given)]).model_dump(mode="json")
 
 
 def _data_url(pixels: np.ndarray) -> str:

@@ -21,7 +21,7 @@ from retinagrade.grader.results import model_name
 from retinagrade.grader.runtime import Grader
 from retinagrade.service import problems
 from retinagrade.service.admission import Admission, FullError
-from retinagrade.service.answers import NOTICE, Answer, Photograph, example
+from retinagrade.service.answers import NOTICE, Answer, Photograph, answer, example
 from retinagrade.service.draining import Draining
 from retinagrade.service.envelope import Envelope
 from retinagrade.service.logs import log
@@ -121,8 +121,8 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
             too_large = all(isinstance(error, TooManyPixelsError) for error in errors)
             named = [FieldError(field=f"{FIELD}[{place}]", detail=str(error)) for place, error in enumerate(errors)]
             raise ProblemError(413 if too_large else 422, "no photograph can be used", named)
-        return Answer(
-            photographs=[
+        return answer(
+            [
                 result if isinstance(result, Photograph) else pipeline.refused(file, result)
                 for file, result in zip(photographs, results, strict=True)
             ]

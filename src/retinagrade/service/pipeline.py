@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, TypeVar
 
 from retinagrade.datasets.parallel import processors
 from retinagrade.errors import ImageError
+from retinagrade.grader.eyes import eye_of_file
 from retinagrade.grader.results import Grading, model_name
 from retinagrade.grader.runtime import BATCH, Grader, Opened, Seen
-from retinagrade.images.dicom import dicom_facts, is_dicom
 from retinagrade.images.encoded import InMemory
 from retinagrade.images.read import photograph_size
 from retinagrade.service.answers import Photograph, pictures
@@ -64,27 +64,27 @@ class Pipeline:
 
     def refused(self, file: InMemory, error: ImageError) -> Photograph:
         """The entry of a photograph that can't be used, among others that can."""
-        given = Grading(file.stem, file.name, model=model_name(self._grader.metadata), error=str(error))
-        return Photograph(grading=given, laterality=None, pictures=None)
+        eye, model = eye_of_file(file), model_name(self._grader.metadata)
+        given = Grading(file.stem, file.name, eye.study, eye.laterality, model=model, error=str(error))
+        return Photograph(grading=given)
 
     async def _grade(self, file: InMemory, wants_pictures: bool) -> Photograph | ImageError:
         async with self._room:
             try:
-                opened, laterality = await _in(self._decoders, lambda: self._open(file))
+                opened = await _in(self._decoders, lambda: self._open(file))
             except ImageError as error:
                 self._metrics.photographs.labels("refused").inc()
                 return error
             seen = await self._batcher(opened)
         self._metrics.photographs.labels("graded" if seen.grading.gradable else "not gradable").inc()
         drawn = await _in(self._decoders, lambda: pictures(seen)) if wants_pictures else None
-        return Photograph(grading=seen.grading, laterality=laterality, pictures=drawn)
+        return Photograph(grading=seen.grading, pictures=drawn)
 
-    def _open(self, file: InMemory) -> tuple[Opened, Literal["L", "R"] | None]:
+    def _open(self, file: InMemory) -> Opened:
         try:
             width, height = photograph_size(file)
-            laterality = dicom_facts(file).laterality if is_dicom(file.data) else None
-        except ModuleNotFoundError as error:
-            raise ImageError(f"{file}: a DICOM file, which this service can't read ({error})") from error
+        except (ImageError, ModuleNotFoundError):  # opening it says so, too, and what to do
+            width = height = 0
         if width * height > self._max_megapixels * 1e6:
             raise TooManyPixelsError(
                 f"{file}: {width} × {height} pixels are more than the service's limit of {self._max_megapixels:g} "
@@ -93,7 +93,7 @@ class Pipeline:
         opened = self._grader.open(file, file.stem)
         if opened.error is not None:
             raise ImageError(opened.error)
-        return opened, cast(Literal["L", "R"] | None, laterality)
+        return opened
 
     async def _judge(self, opened: Sequence[Opened]) -> list[Seen]:
         self._metrics.batch.observe(len(opened))

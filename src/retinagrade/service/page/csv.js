@@ -1,7 +1,7 @@
 // The table that `retinagrade grade` writes, with the eye and the patient as they stand on the page.
 
 const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "confidence",
-  "conformal_set", "refer_to_person", "gradable", "quality", "quality_reasons", "model", "path", "error"];
+  "conformal_set", "refer_to_person", "gradable", "quality", "quality_reasons", "study", "laterality", "model", "path", "error"];
 
 export function table(photographs, grades) {
   const probabilities = grades.map((_, grade) => `p${grade}`);
@@ -12,10 +12,12 @@ export function table(photographs, grades) {
       predicted_grade: grading.grade,
       conformal_set: grading.conformal_set?.join(" "),
       quality_reasons: grading.quality_reasons?.join(", "),
+      study: patient,
+      laterality: eye,
     };
-    return [row.image_id, ...probabilities.map((_, grade) => row.probabilities?.[grade]), ...COLUMNS.map((name) => row[name]), eye, patient];
+    return [row.image_id, ...probabilities.map((_, grade) => row.probabilities?.[grade]), ...COLUMNS.map((name) => row[name])];
   });
-  const head = ["image_id", ...probabilities, ...COLUMNS, "laterality", "patient_id"];
+  const head = ["image_id", ...probabilities, ...COLUMNS];
   return [head, ...rows].map((cells) => `${cells.map(quoted).join(",")}\n`).join("");
 }
 

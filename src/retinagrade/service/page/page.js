@@ -1,7 +1,6 @@
 // The page: what is on it, and what happens when somebody does something.
 
 import { table } from "./csv.js";
-import { fromName, inOrder } from "./eyes.js";
 import { Refused, getModel, grade, present } from "./service.js";
 import { SIDE, advice, further, operatingPoint, overall } from "./words.js";
 
@@ -52,7 +51,7 @@ function element(name, text) {
 
 function add(files) {
   for (const file of files) {
-    const photograph = { file, ...fromName(file.name), node: one("#photograph").content.firstElementChild.cloneNode(true) };
+    const photograph = { file, eye: "", patient: file.name.replace(/\.[^.]*$/, ""), node: one("#photograph").content.firstElementChild.cloneNode(true) };
     photographs.push(photograph);
     fill(photograph);
     send(photograph);
@@ -63,16 +62,16 @@ function add(files) {
 function fill(photograph) {
   const { node, file } = photograph;
   one("h4", node).textContent = file.name;
-  const eye = one("select", node);
-  const patient = one("input.name", node);
-  eye.value = photograph.eye;
+  const [eye, patient] = [one("select", node), one("input.name", node)];
   patient.value = photograph.patient;
   eye.addEventListener("change", () => {
     photograph.eye = eye.value;
+    photograph.told = true;
     arrange(eye);
   });
   patient.addEventListener("change", () => {
     photograph.patient = patient.value.trim();
+    photograph.told = true;
     arrange(patient);
   });
   one(".remove", node).addEventListener("click", () => {
@@ -93,8 +92,6 @@ async function send(photograph) {
     if (!model) await showModel();
     photograph.result = await grade(photograph.file);
     photograph.error = undefined;
-    photograph.eye ||= photograph.result.laterality ?? "";
-    one("select", photograph.node).value = photograph.eye;
     show(photograph);
   } catch (error) {
     photograph.error = error.message;
@@ -106,8 +103,14 @@ async function send(photograph) {
   report();
 }
 
-function show({ node, result }) {
-  const { grading, pictures } = result;
+function show(photograph) {
+  const { node, result: { grading, pictures } } = photograph;
+  if (!photograph.told) { // the user has the last word on which eye, and whose
+    photograph.eye = grading.laterality ?? "";
+    photograph.patient = grading.study ?? photograph.patient;
+    one("select", node).value = photograph.eye;
+    one("input.name", node).value = photograph.patient;
+  }
   one(".progress", node).textContent = "";
   one(".error", node).textContent = "";
   one(".outcome", node).hidden = false;
@@ -141,12 +144,14 @@ function show({ node, result }) {
   one(".further", node).textContent = further(grading, model);
 }
 
-// Puts every photograph under its patient, and gives the focus back that moving takes.
+// Puts every photograph under its patient, the right eye on the left as on a chart, and gives the focus back that moving
+// takes.
 function arrange(focused) {
+  const inOrder = (theirs) => theirs.toSorted((a, b) => "RL?".indexOf(a.eye || "?") - "RL?".indexOf(b.eye || "?"));
   const patients = Map.groupBy(photographs, ({ patient }) => patient);
   one("#patients").replaceChildren(...[...patients].map(([patient, theirs]) => {
     const section = one("#patient").content.firstElementChild.cloneNode(true);
-    one("h3", section).textContent = patient || "Patient not said";
+    one("h3", section).textContent = patient ? `Patient ${patient}` : "Patient not said";
     one(".overall", section).textContent = model ? overall(theirs, model) : "";
     one(".eyes", section).append(...inOrder(theirs).map(({ node, eye, file }) => {
       one("h4", node).textContent = `${SIDE[eye]}: ${file.name}`;

@@ -3,7 +3,7 @@
 export const SIDE = { R: "Right eye", L: "Left eye", "": "Eye not said" };
 
 const two = (value) => value.toFixed(2);
-const percent = (value) => `${(100 * value).toFixed(0)} %`;
+const percent = (value) => `${(100 * value).toFixed(0)}\u00a0%`;
 
 export function operatingPoint(model) {
   const point = model.referable;
@@ -24,12 +24,19 @@ export function advice(grading, model) {
   return { refer: grading.referable || grading.refer_to_person === true, text };
 }
 
+// Both eyes together, by the rule of the grader's studies: an eye that nobody could look at is no healthy eye.
 export function overall(photographs, model) {
-  const done = photographs.filter((one) => one.result);
-  if (done.length === 0) return "";
-  const refer = done.filter((one) => advice(one.result.grading, model).refer);
-  if (refer.length === 0) return `No referral from ${done.length === 1 ? "this photograph" : `these ${done.length} photographs`}.`;
-  return `Refer, or let a person look: ${refer.map((one) => SIDE[one.eye].toLowerCase()).join(", ")}.`;
+  const graded = photographs.filter((one) => one.result && one.result.grading.grade !== null);
+  const side = ({ eye }) => SIDE[eye].toLowerCase();
+  const refer = graded.filter((one) => one.result.grading.referable);
+  if (refer.length > 0) return `Refer: ${refer.map(side).join(", ")}.`;
+  const unsure = graded.filter((one) => advice(one.result.grading, model).refer);
+  const missing = ["R", "L"].filter((eye) => !graded.some((one) => one.eye === eye)).map((eye) => SIDE[eye].toLowerCase());
+  const said = [
+    ...(unsure.length > 0 ? [`A person should look: ${unsure.map(side).join(", ")}.`] : []),
+    ...(missing.length > 0 ? [`Nothing known of the ${missing.join(" and the ")}: no advice for the patient.`] : []),
+  ];
+  return said.join(" ") || (model.referable ? "No referral: neither eye is referable at the operating point." : "");
 }
 
 export function further(grading, model) {

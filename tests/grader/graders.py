@@ -16,15 +16,11 @@ _GRAPH = """
 <ir_version: 8, opset_import: ["" : 17]>
 by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5,4,4] evidence)
 <float[3,5] slopes = {9,0,-3,0,1, -8,-4,0,5,9, 0,2,4,2,-9}, float[5] offsets = {0,1,2,1,0},
- float[5,3,1,1] kernel = {1,0,0, 0,1,0, 0,0,1, 1,1,0, 0,1,1}, float[1] white = {255}, float[1] whole = {1044480},
- int64[2] sides = {1, 2}>
+ float[5,3,1,1] kernel = {1,0,0, 0,1,0, 0,0,1, 1,1,0, 0,1,1}, float[1] white = {255}>
 {
-  levels = Cast <to=6> (photographs)
-  added = ReduceSum <keepdims=0> (levels, sides)
-  total = Cast <to=1> (added)
-  colours = Div (total, whole)
   values = Cast <to=1> (photographs)
   shares = Div (values, white)
+  colours = ReduceMean <axes=[1,2], keepdims=0> (shares)
   sums = MatMul (colours, slopes)
   logits = Add (sums, offsets)
   probabilities = Softmax <axis=1> (logits)
@@ -46,6 +42,10 @@ def metadata(**changed: object) -> Metadata:
         "image_size": SIDE,
         "preparation": Preparation(size=SIDE, contrast="none", square="pad", recipe=1),
         "output": "softmax",
+        "members": (),
+        "flips": False,
+        "precision": "float32",
+        "change": None,
         "temperature": 1.0,
         "referable": threshold,
         "vision_threatening": threshold,

@@ -1,0 +1,115 @@
+"""Grading many files: rows as they come, heatmaps, and reports of studies in DICOM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+
+from retinagrade.errors import ImageError
+from retinagrade.files import write_bytes
+from retinagrade.grader.artefact import Metadata
+from retinagrade.grader.files import Table
+from retinagrade.grader.heat import heatmap
+from retinagrade.grader.places import Photograph
+from retinagrade.grader.results import Grading
+from retinagrade.grader.runtime import Grader, Seen
+from retinagrade.grader.studies import combine
+from retinagrade.images.dicom import holds_dicom
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written beside what is returned; ``None`` for what isn't.
+
+    Attributes:
+        table: A row a photograph.
+        heatmaps: A folder for pictures of the evidence for the grade that was given.
+        dicom: A folder with a folder a study: heatmaps of its DICOM photographs, and its report.
+    """
+
+    table: Table | None = None
+    heatmaps: Path | None = None
+    dicom: Path | None = None
+
+
+def grade_files(
+    grader: Grader, photographs: Sequence[Photograph], outputs: Outputs, on_done: Callable[[], None] = lambda: None
+) -> list[Grading]:
+    """Grades files; what has a row in the table already is left out.
+
+    Args:
+        grader: A grader file.
+        photographs: What to grade.
+        outputs: What to write. A photograph's heatmaps are there before its row is, so that a call which is killed
+            and made again misses none.
+        on_done: Called after each photograph.
+
+    Returns:
+        One grading for each photograph that had none yet, in their order.
+    """
+    gradings = []
+    by_id = {each.image_id: each for each in photographs}
+    for seen in grader.stream([each.path for each in photographs], by_id):
+        eye = by_id[seen.grading.image_id].eye
+        told = {name: value for name, value in vars(eye).items() if value is not None}
+        given = replace(seen.grading, **told)
+        gradings.append(given)
+        _write_heatmaps(seen, given, outputs)
+        if outputs.table is not None:
+            outputs.table.add(given)
+        on_done()
+    return gradings
+
+
+def write_reports(gradings: Sequence[Grading], metadata: Metadata, folder: Path) -> list[str]:
+    """Writes the Structured Report of every study that has DICOM photographs.
+
+    Args:
+        gradings: Of all photographs of these studies.
+        metadata: Of the grader file.
+        folder: Where a folder a study is made.
+
+    Returns:
+        Why reports are missing, a line a study.
+    """
+    from retinagrade.grader.dicom_source import write
+    from retinagrade.grader.structured_report import structured_report
+
+    of_dicom = [one for one in gradings if one.path is not None and holds_dicom(Path(one.path))]
+    missing = [f"{one.path}: no study in its header" for one in of_dicom if one.study is None]
+    for study in combine(of_dicom):
+        try:
+            report = structured_report(study, [one for one in of_dicom if one.study == study.study], metadata)
+            write(report, folder / report.StudyInstanceUID / "report.dcm")
+        except ImageError as error:
+            missing.append(str(error))
+    return missing
+
+
+def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
+    if given.grade is None or seen.photograph is None or seen.evidence is None:
+        return
+    if outputs.heatmaps is None and outputs.dicom is None:
+        return
+    picture = heatmap(seen.photograph, seen.evidence[given.grade])
+    if outputs.heatmaps is not None:
+        name = f"{given.image_id.lstrip('/').replace('../', '')}.jpg"
+        write_bytes(outputs.heatmaps / name, simplejpeg.encode_jpeg(picture, 90))
+    if outputs.dicom is not None and given.path is not None and holds_dicom(Path(given.path)):
+        _write_capture(picture, given, outputs.dicom)
+
+
+def _write_capture(picture: np.ndarray, given: Grading, folder: Path) -> None:
+    from retinagrade.grader.dicom_source import write
+    from retinagrade.grader.secondary_capture import secondary_capture
+
+    try:
+        capture = secondary_capture(picture, given)
+    except ImageError:  # the study's report says why
+        return
+    source = capture.SourceImageSequence[0].ReferencedSOPInstanceUID
+    write(capture, folder / capture.StudyInstanceUID / f"heatmap-{source}.dcm")
