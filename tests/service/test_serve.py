@@ -25,6 +25,14 @@ def test_large_photographs_are_graded_where_nothing_can_be_written(service: Serv
     assert response.json()["photographs"][0]["grading"]["gradable"] is False
 
 
+def test_no_file_is_made(grader_file: Path, eyes: list[Path], tmp_path: Path) -> None:
+    places = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "TMPDIR"), str(tmp_path))
+    with served(grader_file, **places) as running:
+        file = {"photographs": ("eye.jpg", eyes[0].read_bytes())}
+        assert httpx2.post(f"{running.url}/v1/grade?pictures=true", files=file).status_code == 200
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_framework_is_loaded(service: Served) -> None:
     mapped = Path(f"/proc/{service.process.pid}/maps").read_text()
     assert "onnxruntime" in mapped
