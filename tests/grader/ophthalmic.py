@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -22,10 +23,10 @@ SECRETS = {
 """What a result has no need of."""
 
 
-def write_ophthalmic(path: Path, pixels: np.ndarray, side: str | None, study: str = "1", **elements: object) -> Path:
+def write_ophthalmic(path: Path, pixels: np.ndarray, side: str | None, study: str = "1", **elements: Any) -> Path:
     """A photograph of an eye in a study; ``None`` for an element leaves it out."""
     folder = path.parent.name
-    said = {
+    said: dict[str, Any] = {
         "PatientName": "Müller^Änne",
         "SpecificCharacterSet": "ISO_IR 100",
         "PatientID": "SECRET-7",

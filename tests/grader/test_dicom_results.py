@@ -8,10 +8,11 @@ import subprocess
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from highdicom.sr import srread
+from highdicom.sr import EnhancedSR, MeasurementReport, MeasurementsAndQualitativeEvaluations, srread
 from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -62,10 +63,18 @@ def photographs(eyes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(photographs: Path, grader_file: Path) -> tuple[list[Grading], Path]:
-    grader, out = Grader.load(grader_file), photographs.parent / "results"
-    gradings = grade_files(grader, find_photographs([str(photographs)]), Outputs(dicom=out))
-    assert write_reports(gradings, grader.metadata, out) == []
+    out = photographs.parent / "results"
+    gradings, missing = graded(grader_file, photographs, out)
+    assert missing == []
     return gradings, out
+
+
+def graded(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
+    """Gradings of a folder, whose results are in another, and what is missing there."""
+    grader, outputs = Grader.load(grader_file), Outputs(dicom=out)
+    gradings = grade_files(grader, find_photographs([str(photographs)]), outputs)
+    write_reports(gradings, grader.metadata, outputs)
+    return gradings, outputs.missing
 
 
 def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs: Path) -> None:
@@ -87,13 +96,13 @@ def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs
     for path in files:
         assert validate(path) == [], path
     first = dcmread(photographs / "1.dcm")
-    report = srread(out / first.StudyInstanceUID / "report.dcm")
+    report = read(out / first.StudyInstanceUID / "report.dcm")
     assert (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag) == (
         "COMPLETE",
         "UNVERIFIED",
         "PRELIMINARY",
     )
-    study, *eyes = report.content.get_image_measurement_groups()
+    study, *eyes = groups(report)
     worse = max(one.grade for one in gradings[:2] if one.grade is not None)
     assert evaluation(study, ours.ICDR) == [ours.GRADES[Grade(worse)]]
     assert study.finding_sites[0].laterality == codes.SCT.RightAndLeft
@@ -122,16 +131,27 @@ def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs
     assert algorithm[:2] == ["by-colour", "0123456789ab"]
 
 
-def evaluation(group: object, name: Code) -> list[Code]:
-    return [one.value for one in group.get_qualitative_evaluations(name)]  # type: ignore[attr-defined]
+def read(path: Path) -> EnhancedSR:
+    report = srread(path)
+    assert isinstance(report, EnhancedSR)
+    return report
+
+
+def groups(report: EnhancedSR) -> list[MeasurementsAndQualitativeEvaluations]:
+    assert isinstance(report.content, MeasurementReport)
+    return list(report.content.get_image_measurement_groups())
+
+
+def evaluation(group: MeasurementsAndQualitativeEvaluations, name: Code) -> list[Any]:
+    return [one.value for one in group.get_qualitative_evaluations(name)]
 
 
 def test_what_could_not_be_graded_says_so(results: tuple[list[Grading], Path], photographs: Path) -> None:
     gradings, out = results
     assert gradings[3].gradable is False
     study = dcmread(photographs / "4.dcm").StudyInstanceUID
-    report = srread(out / study / "report.dcm")
-    whole, left, right = report.content.get_image_measurement_groups()
+    report = read(out / study / "report.dcm")
+    whole, left, right = groups(report)
     assert evaluation(right, ours.ICDR) == [ours.UNGRADABLE]
     assert evaluation(right, ours.POOR_BECAUSE) == [ours.REASONS[each] for each in gradings[3].quality_reasons]
     assert evaluation(right, ours.REFERABLE) == [codes.SCT.Undetermined]
@@ -178,7 +198,7 @@ def test_made_again_it_is_the_same_object(results: tuple[list[Grading], Path], g
     gradings, out = results
     before = {path: path.read_bytes() for path in out.rglob("*.dcm")}
     metadata = Grader.load(grader_file).metadata
-    write_reports(gradings, metadata, out)
+    write_reports(gradings, metadata, Outputs(dicom=out))
     assert {path: path.read_bytes() for path in out.rglob("*.dcm")} == before
     other = [replace(gradings[0], grade=4), gradings[1]]
     (study,) = combine(other)
@@ -190,7 +210,7 @@ def test_odd_headers_don_t_stop_a_report_and_no_name_gets_out(
     eyes: Path, tmp_path: Path, grader_file: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     pixels = read_photograph(sorted(eyes.iterdir())[0])
-    odd = {
+    odd: dict[str, Any] = {
         "PatientName": "SECRET NAME",
         "PatientSex": "X",
         "PatientID": None,
@@ -202,9 +222,7 @@ def test_odd_headers_don_t_stop_a_report_and_no_name_gets_out(
         path = write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, None, PatientBirthDate="SECRET", **odd)
     capfd.readouterr()
     caplog.clear()
-    grader = Grader.load(grader_file)
-    gradings = grade_files(grader, find_photographs([str(path)]), Outputs(dicom=tmp_path / "out"))
-    assert write_reports(gradings, grader.metadata, tmp_path / "out") == []
+    assert graded(grader_file, path, tmp_path / "out")[1] == []
     said = capfd.readouterr()
     assert "SECRET" not in said.out + said.err + caplog.text
     for made in (tmp_path / "out").rglob("*.dcm"):
@@ -212,18 +230,18 @@ def test_odd_headers_don_t_stop_a_report_and_no_name_gets_out(
         assert (dcmread(made).PatientSex, dcmread(made).PatientBirthDate) == ("", "")
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 @pytest.mark.parametrize("lost", ["StudyInstanceUID", "SeriesInstanceUID"])
 def test_what_nothing_can_refer_to_gets_no_report(eyes: Path, tmp_path: Path, grader_file: Path, lost: str) -> None:
     pixels = read_photograph(sorted(eyes.iterdir())[0])
-    write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, "L", **{lost: None})
+    no_uid: dict[str, Any] = {lost: None}
+    write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, "L", **no_uid)
     write_ophthalmic(tmp_path / "in" / "2.dcm", pixels, "L", study="2", **{lost: "../../../2"})
     write_ophthalmic(tmp_path / "in" / "3.dcm", pixels, "L", study="3")
-    grader = Grader.load(grader_file)
-    gradings = grade_files(grader, find_photographs([str(tmp_path / "in")]), Outputs(dicom=tmp_path / "out"))
-    assert all(one.error is None for one in gradings)
-    why = write_reports(gradings, grader.metadata, tmp_path / "out")
-    assert len(why) == 2
-    assert all(f"its {lost} is missing or not valid" in line for line in why)
+    gradings, missing = graded(grader_file, tmp_path / "in", tmp_path / "out")
+    assert [one.error for one in gradings] == [None] * 3
+    assert sorted(line.partition(":")[0] for line in missing) == ["no heatmap"] * 2 + ["no report"] * 2
+    assert all(f"its {lost} is missing or not valid" in line for line in missing)
     assert len(list((tmp_path / "out").rglob("report.dcm"))) == 1
 
 
@@ -245,6 +263,15 @@ def test_codes_fit_into_the_standard_s_elements() -> None:
     ]
     assert all(len(each.value) <= 16 and len(each.meaning) <= 64 for each in private)
     assert len({each.value for each in private}) == len(private)
+
+
+def test_the_page_has_every_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text(encoding="utf-8")
+    cells = {cell for line in page.splitlines() for column in line.split("|")[2:3] for cell in column.split(",")}
+    listed = {cell.strip() for cell in cells}
+    named = [each for each in vars(ours).values() if isinstance(each, Code)]
+    for code in [*named, *ours.GRADES.values(), *ours.PROBABILITIES, *ours.REASONS.values()]:
+        assert code.value in listed, code
 
 
 def test_a_capture_without_laterality_is_a_series_of_its_own(photographs: Path, grader_file: Path) -> None:

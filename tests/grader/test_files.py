@@ -135,8 +135,10 @@ def test_studies_are_a_table_as_well(tmp_path: Path, suffix: str) -> None:
     studies = combine([GOOD, replace(GOOD, image_id="r", laterality="R")])
     path = tmp_path / f"s{suffix}"
     write_results(path, StudyGrading, studies)
-    read = {".csv": pd.read_csv, ".jsonl": lambda p: pd.read_json(p, lines=True), ".parquet": pd.read_parquet}[suffix]
-    table = read(path)
+    if suffix == ".csv":
+        table = pd.read_csv(path)
+    else:
+        table = pd.read_parquet(path) if suffix == ".parquet" else pd.read_json(path, lines=True)
     assert list(table.columns) == list(studies[0].to_json())
     assert table[["study", "grade", "referable"]].to_numpy().tolist() == [["s", 2, True]]
     write_results(path, StudyGrading, [])

@@ -118,21 +118,22 @@ def grade(
     table = None if out is None else Table(out, model_name(grader.metadata))
     earlier = {} if table is None else {each.image_id: each for each in table.earlier}
     todo = [each for each in found if each.image_id not in earlier]
+    outputs = Outputs(table, heatmaps, dicom)
     with progress("grading", max(1, len(todo))) as step:
-        gradings = grade_files(grader, todo, Outputs(table, heatmaps, dicom), step)
+        gradings = grade_files(grader, todo, outputs, step)
     if table is not None:
         table.close()
     combined = combine([*earlier.values(), *gradings])
     if studies is not None:
         write_results(studies, StudyGrading, combined)
-    unreported = [] if dicom is None else write_reports([*earlier.values(), *gradings], grader.metadata, dicom)
+    write_reports([*earlier.values(), *gradings], grader.metadata, outputs)
     if json:
         print_json([each.to_json() for each in gradings])
     else:
         _print_gradings(gradings, combined, whole=table is None, before=len(found) - len(todo))
-        for why in unreported:
-            console().print(f"no report: {why}", markup=False, highlight=False)
-    if unreported or any(each.grade is None for each in gradings):
+        for line in outputs.missing:
+            console().print(line, markup=False, highlight=False)
+    if outputs.missing or any(each.grade is None for each in gradings):
         raise typer.Exit(ATTENTION)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +23,19 @@ from retinagrade.images.dicom import holds_dicom
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written beside what is returned; ``None`` for what isn't.
+    """What is written beside what is returned.
 
     Attributes:
-        table: A row a photograph.
-        heatmaps: A folder for pictures of the evidence for the grade that was given.
-        dicom: A folder with a folder a study: heatmaps of its DICOM photographs, and its report.
+        table: A row a photograph; ``None`` for no table.
+        heatmaps: A folder for pictures of the evidence for the grade that was given; ``None`` for none.
+        dicom: A folder with a folder a study: heatmaps of its DICOM photographs, and its report; ``None`` for none.
+        missing: What could not be written in DICOM, and why, a line each.
     """
 
     table: Table | None = None
     heatmaps: Path | None = None
     dicom: Path | None = None
+    missing: list[str] = field(default_factory=list)
 
 
 def grade_files(
@@ -65,29 +67,27 @@ def grade_files(
     return gradings
 
 
-def write_reports(gradings: Sequence[Grading], metadata: Metadata, folder: Path) -> list[str]:
-    """Writes the Structured Report of every study that has DICOM photographs.
+def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Outputs) -> None:
+    """Writes the Structured Report of every study that has DICOM photographs, where DICOM is wanted.
 
     Args:
         gradings: Of all photographs of these studies.
         metadata: Of the grader file.
-        folder: Where a folder a study is made.
-
-    Returns:
-        Why reports are missing, a line a study.
+        outputs: Where to, and where to say what is missing.
     """
+    if outputs.dicom is None:
+        return
     from retinagrade.grader.dicom_source import write
     from retinagrade.grader.structured_report import structured_report
 
     of_dicom = [one for one in gradings if one.path is not None and holds_dicom(Path(one.path))]
-    missing = [f"{one.path}: no study in its header" for one in of_dicom if one.study is None]
+    outputs.missing.extend(f"no report: {one.path}: its header tells no study" for one in of_dicom if one.study is None)
     for study in combine(of_dicom):
         try:
             report = structured_report(study, [one for one in of_dicom if one.study == study.study], metadata)
-            write(report, folder / report.StudyInstanceUID / "report.dcm")
+            write(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
         except ImageError as error:
-            missing.append(str(error))
-    return missing
+            outputs.missing.append(f"no report: {error}")
 
 
 def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
@@ -100,16 +100,16 @@ def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
         name = f"{given.image_id.lstrip('/').replace('../', '')}.jpg"
         write_bytes(outputs.heatmaps / name, simplejpeg.encode_jpeg(picture, 90))
     if outputs.dicom is not None and given.path is not None and holds_dicom(Path(given.path)):
-        _write_capture(picture, given, outputs.dicom)
+        try:
+            _write_capture(picture, given, outputs.dicom)
+        except ImageError as error:
+            outputs.missing.append(f"no heatmap: {error}")
 
 
 def _write_capture(picture: np.ndarray, given: Grading, folder: Path) -> None:
     from retinagrade.grader.dicom_source import write
     from retinagrade.grader.secondary_capture import secondary_capture
 
-    try:
-        capture = secondary_capture(picture, given)
-    except ImageError:  # the study's report says why
-        return
+    capture = secondary_capture(picture, given)
     source = capture.SourceImageSequence[0].ReferencedSOPInstanceUID
     write(capture, folder / capture.StudyInstanceUID / f"heatmap-{source}.dcm")
