@@ -7,6 +7,8 @@ FOLDER holds photographs at full size, MODEL is a file of `retinagrade export`. 
 * offline: ``Grader.grade`` on the files, a third of the seconds before the service runs and as many after it;
 * the service, in a process of its own: that many clients, each sending one photograph after the other. Those that it
   sends away (503) come back as they are told to. The clients use the same processors.
+
+Processor time a photograph is printed beside the rates, which depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -39,23 +42,33 @@ class Seen:
         latencies: Seconds from sending to the whole answer, of those that were graded.
         statuses: How often each came; ``lost`` for a broken connection.
         memory: Megabytes that the service holds, by second.
+        took: Seconds until the last answer.
+        used: Seconds of processor time that the service used.
     """
 
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     memory: list[float] = field(default_factory=list)
+    took: float = 0.0
+    used: float = 0.0
 
 
-def offline(grader: Grader, paths: list[Path], seconds: float) -> float:
-    """Photographs a second."""
+def offline(grader: Grader, paths: list[Path], seconds: float) -> tuple[float, float]:
+    """Photographs a second, and processor seconds a photograph."""
     grader.grade(paths[:_PASS])
-    start, done = time.perf_counter(), 0
+    start, used, done = time.perf_counter(), time.process_time(), 0
     for place in count(0, _PASS):
         some = [paths[(place + more) % len(paths)] for more in range(_PASS)]
         done += len(grader.grade(some))
         if (took := time.perf_counter() - start) >= seconds:
             break
-    return done / took
+    return done / took, (time.process_time() - used) / done
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def request(path: Path) -> bytes:
@@ -92,10 +105,10 @@ async def client(place: int, host: str, port: int, requests: list[bytes], until:
     writer.close()
 
 
-async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds: float) -> tuple[Seen, float]:
-    """Runs the clients; returns what they saw and the seconds until the last answer."""
+async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds: float) -> Seen:
+    """Runs the clients, and says what they saw."""
     seen, address = Seen(), urlsplit(url)
-    start = time.perf_counter()
+    start, used = time.perf_counter(), processor_seconds(pid)
     running = asyncio.gather(
         *(
             client(place, address.hostname or "", address.port or 0, requests, start + seconds, seen)
@@ -107,7 +120,8 @@ async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds:
         seen.memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1e3)
         await asyncio.wait([running], timeout=1)
     await running
-    return seen, time.perf_counter() - start
+    seen.took, seen.used = time.perf_counter() - start, processor_seconds(pid) - used
+    return seen
 
 
 def main() -> None:
@@ -128,16 +142,18 @@ def main() -> None:
         # Nobody reads its log while it runs: it goes where it costs what it costs.
         drain = subprocess.Popen(["cat"], stdin=service.stderr, stdout=subprocess.DEVNULL)
         requests = [request(path) for path in paths]
-        seen, took = asyncio.run(load(service.pid, url, requests, asked.clients, asked.seconds))
+        seen = asyncio.run(load(service.pid, url, requests, asked.clients, asked.seconds))
         service.terminate()
         service.wait()
         drain.wait()
-    rate, reference = len(seen.latencies) / took, (before, offline(grader, paths, asked.seconds / 3))
-    mean = float(np.mean(reference))
+    after, done = offline(grader, paths, asked.seconds / 3), len(seen.latencies)
+    rate, mean = done / seen.took, (before[0] + after[0]) / 2
     p50, p99 = np.percentile(seen.latencies, [50, 99])
-    print(f"{len(paths)} photographs, {asked.clients} clients, {took:.0f} s")
-    print(f"offline: {reference[0]:.1f} photographs/s before, {reference[1]:.1f} after")
+    print(f"{len(paths)} photographs, {asked.clients} clients, {seen.took:.0f} s")
+    print(f"offline: {before[0]:.1f} photographs/s before, {after[0]:.1f} after")
     print(f"service: {rate:.1f} photographs/s, {100 * rate / mean:.0f} % of offline")
+    used = [1e3 * one for one in (before[1], after[1], seen.used / done)]
+    print(f"processor time a photograph: offline {used[0]:.0f} and {used[1]:.0f} ms, service {used[2]:.0f} ms")
     print(f"latency: median {p50:.2f} s, p99 {p99:.2f} s")
     print(f"answers: {dict(seen.statuses)}, lost {seen.statuses['lost']}")
     shares = (10, 25, 50, 75, 100)

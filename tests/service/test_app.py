@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,12 +14,14 @@ from uuid import UUID, uuid4
 import httpx2
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydicom import uid
 
 from retinagrade import Grader
 from retinagrade.grader.artefact import Metadata
 from retinagrade.grader.studies import combine
+from retinagrade.service import uploads
 from retinagrade.service.answers import Answer
 from retinagrade.service.app import create_app
 from retinagrade.service.logs import LOGGER, JsonFormatter
@@ -65,6 +68,17 @@ def problem(response: httpx2.Response, status: int) -> dict[str, Any]:
     return body
 
 
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client in the application's own event loop."""
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
+
+
 def test_photographs_are_graded_as_by_the_grader(client: TestClient, grader: Grader, eyes: list[Path]) -> None:
     response = client.post("/v1/grade", files=files(*((path.name, path.read_bytes()) for path in eyes)))
     assert response.status_code == 200
@@ -86,7 +100,9 @@ def test_photographs_are_graded_as_by_the_grader(client: TestClient, grader: Gra
         assert [getattr(one.grading, name) for name in same] == [getattr(expected, name) for name in same]
         assert one.pictures is None
     assert answer.studies == combine([one.grading for one in answer.photographs])
-    assert [(study.study, len(study.photographs)) for study in answer.studies] == [(f"0000{place}", 2) for place in range(3)]
+    assert [(study.study, len(study.photographs)) for study in answer.studies] == [
+        (f"0000{place}", 2) for place in range(3)
+    ]
 
 
 def test_pictures_come_when_they_are_asked_for(client: TestClient, eyes: list[Path]) -> None:
@@ -175,6 +191,24 @@ def test_limits_of_size(grader: Grader, eyes: list[Path]) -> None:
         assert [one["grading"]["error"] is None for one in both.json()["photographs"]] == [False, True]
 
 
+def test_an_upload_that_never_ends_is_ended(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "SECONDS", 0.05)
+    app = create_app(grader, Settings())
+
+    async def run() -> list[httpx2.Response]:
+        async def never() -> Any:
+            yield b"--x\r\n"
+            await asyncio.Event().wait()
+
+        kind = {"content-type": "multipart/form-data; boundary=x"}
+        async with serving(app) as client:
+            return [await client.post("/v1/grade", content=never(), headers=kind), await client.get("/metrics")]
+
+    slow, metrics = asyncio.run(run())
+    problem(slow, 408)
+    assert "retinagrade_requests_inside 0.0" in metrics.text
+
+
 def test_a_full_queue_says_when_to_come_back(grader: Grader, eyes: list[Path]) -> None:
     app = create_app(grader, Settings(queue=2))
 
@@ -187,11 +221,7 @@ def test_a_full_queue_says_when_to_come_back(grader: Grader, eyes: list[Path]) -
             yield eyes[0].read_bytes() + b"\r\n--x--\r\n"
 
         kind = {"content-type": "multipart/form-data; boundary=x"}
-        transport = httpx2.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
-        ):
+        async with serving(app) as client:
             inside = [asyncio.create_task(client.post("/v1/grade", content=slowly(), headers=kind)) for _ in range(2)]
             while (await client.get("/readyz")).status_code == 200:
                 await asyncio.sleep(0)
@@ -213,11 +243,7 @@ def test_many_at_once_get_their_own(grader: Grader, eyes: list[Path]) -> None:
     expected = {path.name: one.probabilities for path, one in zip(eyes, grader.grade(eyes), strict=True)}
 
     async def run() -> list[httpx2.Response]:
-        transport = httpx2.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
-        ):
+        async with serving(app) as client:
             sent = [files((path.name, path.read_bytes())) for path in eyes * 10]
             return await asyncio.gather(*(client.post("/v1/grade", files=one) for one in sent))
 

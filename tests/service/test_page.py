@@ -82,8 +82,7 @@ def test_photographs_are_graded_side_by_side(page: Page, eyes: list[Path], grade
     expect(right.locator(".grade")).to_have_text(f"Grade {given.grade}: {given.label}")
     expect(right.locator("td:nth-child(2)")).to_have_text([f"{p:.3f}" for p in given.probabilities or ()])
     expect(right.locator(".advice")).to_contain_text("operating point 0.40")
-    with_advice = page.locator(".overall")
-    expect(with_advice.first).to_have_text("Refer: right eye, left eye.")
+    expect(first.locator(".overall")).to_have_text("Refer: right eye, left eye.")
     # The user has the last word on which eye, and whose.
     left.get_by_label("Eye").select_option("right")
     expect(first.locator("h4")).to_have_text(["Right eye: 00000_left.jpg", "Right eye: 00000_right.jpg"])

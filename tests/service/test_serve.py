@@ -89,6 +89,14 @@ def test_what_it_can_not_start_with_is_said(grader_file: Path, service: Served, 
     assert "can't listen on 127.0.0.1 port" in refused("--model", str(grader_file), "--port", port)
 
 
+def test_refusals_arrive_though_the_client_still_sends(grader_file: Path) -> None:
+    with served(grader_file, "--max-megabytes", "8") as running:
+        for _ in range(3):
+            response = httpx2.post(f"{running.url}/v1/grade", files={"photographs": ("a", bytes(12_000_000))})
+            assert response.status_code == 413
+            assert httpx2.post(f"{running.url}/nothing", content=bytes(6_000_000)).status_code == 404
+
+
 def test_the_token_comes_from_the_environment(grader_file: Path) -> None:
     with served(grader_file, RETINAGRADE_TOKEN="secret") as running:
         assert httpx2.get(f"{running.url}/v1/model").status_code == 401

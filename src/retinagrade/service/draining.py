@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +31,8 @@ class Draining:
             return message
 
         async def send_after(message: Message) -> None:
-            if more and message["type"] == "http.response.start" and message["status"] >= 400:
+            refuses = message["type"] == "http.response.start" and message["status"] >= 400
+            if refuses and more and message["status"] != HTTPStatus.REQUEST_TIMEOUT:  # who is too slow stays so
                 left = self._max_bytes
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SECONDS):

@@ -147,13 +147,13 @@ function show(photograph) {
 // Puts every photograph under its patient, the right eye on the left as on a chart, and gives the focus back that moving
 // takes.
 function arrange(focused) {
-  const inOrder = (theirs) => theirs.toSorted((a, b) => "RL?".indexOf(a.eye || "?") - "RL?".indexOf(b.eye || "?"));
-  const patients = Map.groupBy(photographs, ({ patient }) => patient);
+  const place = ({ eye }) => ["R", "L", ""].indexOf(eye);
+  const patients = Map.groupBy(photographs.toSorted((a, b) => place(a) - place(b)), ({ patient }) => patient);
   one("#patients").replaceChildren(...[...patients].map(([patient, theirs]) => {
     const section = one("#patient").content.firstElementChild.cloneNode(true);
     one("h3", section).textContent = patient ? `Patient ${patient}` : "Patient not said";
     one(".overall", section).textContent = model ? overall(theirs, model) : "";
-    one(".eyes", section).append(...inOrder(theirs).map(({ node, eye, file }) => {
+    one(".eyes", section).append(...theirs.map(({ node, eye, file }) => {
       one("h4", node).textContent = `${SIDE[eye]}: ${file.name}`;
       return node;
     }));
