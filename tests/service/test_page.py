@@ -84,12 +84,14 @@ def test_photographs_are_graded_side_by_side(page: Page, eyes: list[Path], grade
     expect(right.locator(".advice")).to_contain_text("operating point 0.40")
     expect(first.locator(".overall")).to_have_text("Refer: right eye, left eye.")
     # The user has the last word on which eye, and whose.
+    left.get_by_label("Eye").focus()
     left.get_by_label("Eye").select_option("right")
     expect(first.locator("h4")).to_have_text(["Right eye: 00000_left.jpg", "Right eye: 00000_right.jpg"])
     expect(first.locator("article").first.get_by_label("Eye")).to_be_focused()
     page.locator("article").nth(5).get_by_label("Patient").fill("00001")
-    page.locator("article").nth(5).get_by_label("Patient").press("Enter")
+    page.locator("article").nth(5).get_by_label("Patient").press("Tab")
     expect(page.locator(".patient").nth(1).locator("article")).to_have_count(3)
+    expect(page.locator(".patient").nth(1).get_by_role("button").nth(2)).to_be_focused()
     expect(page.get_by_role("complementary")).to_be_in_viewport()
 
 

@@ -67,13 +67,14 @@ function fill(photograph) {
   eye.addEventListener("change", () => {
     photograph.eye = eye.value;
     photograph.told = true;
-    arrange(eye);
+    arrangeSoon();
   });
   patient.addEventListener("change", () => {
     photograph.patient = patient.value.trim();
     photograph.told = true;
-    arrange(patient);
+    arrangeSoon();
   });
+  patient.addEventListener("blur", arrangeSoon);
   one(".remove", node).addEventListener("click", () => {
     photographs.splice(photographs.indexOf(photograph), 1);
     arrange();
@@ -99,7 +100,7 @@ async function send(photograph) {
     one(".error", photograph.node).textContent = error.message;
     complain(error);
   }
-  arrange(document.activeElement);
+  if (!one("input.name:focus")) arrange(); // else when its user has done
   report();
 }
 
@@ -146,10 +147,12 @@ function show(photograph) {
 
 // Puts every photograph under its patient, the right eye on the left as on a chart, and gives the focus back that moving
 // takes.
-function arrange(focused) {
+function arrange() {
+  const focused = document.activeElement;
   const place = ({ eye }) => ["R", "L", ""].indexOf(eye);
-  const patients = Map.groupBy(photographs.toSorted((a, b) => place(a) - place(b)), ({ patient }) => patient);
-  one("#patients").replaceChildren(...[...patients].map(([patient, theirs]) => {
+  const patients = Map.groupBy(photographs, ({ patient }) => patient);
+  one("#patients").replaceChildren(...[...patients].map(([patient, unordered]) => {
+    const theirs = unordered.toSorted((a, b) => place(a) - place(b));
     const section = one("#patient").content.firstElementChild.cloneNode(true);
     one("h3", section).textContent = patient ? `Patient ${patient}` : "Patient not said";
     one(".overall", section).textContent = model ? overall(theirs, model) : "";
@@ -160,7 +163,12 @@ function arrange(focused) {
     return section;
   }));
   one("#results").hidden = photographs.length === 0;
-  focused?.focus();
+  focused.focus();
+}
+
+// When the event that asks for it is over, and the focus where it goes.
+function arrangeSoon() {
+  setTimeout(arrange);
 }
 
 function report() {
