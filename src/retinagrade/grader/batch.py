@@ -17,7 +17,7 @@ from retinagrade.grader.heat import heatmap
 from retinagrade.grader.places import Photograph
 from retinagrade.grader.results import Grading
 from retinagrade.grader.runtime import Grader, Seen
-from retinagrade.grader.studies import combine
+from retinagrade.grader.studies import by_study, combined
 from retinagrade.images.dicom import holds_dicom
 
 
@@ -41,7 +41,7 @@ class Outputs:
 def grade_files(
     grader: Grader, photographs: Sequence[Photograph], outputs: Outputs, on_done: Callable[[], None] = lambda: None
 ) -> list[Grading]:
-    """Grades files; what has a row in the table already is left out.
+    """Grades files, and writes what is wanted of each as it comes.
 
     Args:
         grader: A grader file.
@@ -51,7 +51,7 @@ def grade_files(
         on_done: Called after each photograph.
 
     Returns:
-        One grading for each photograph that had none yet, in their order.
+        One grading each, in their order.
     """
     gradings = []
     by_id = {each.image_id: each for each in photographs}
@@ -82,9 +82,9 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Outp
 
     of_dicom = [one for one in gradings if one.path is not None and holds_dicom(Path(one.path))]
     outputs.missing.extend(f"no report: {one.path}: its header tells no study" for one in of_dicom if one.study is None)
-    for study in combine(of_dicom):
+    for study, each in by_study(of_dicom).items():
         try:
-            report = structured_report(study, [one for one in of_dicom if one.study == study.study], metadata)
+            report = structured_report(combined(study, each), each, metadata)
             write(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
         except ImageError as error:
             outputs.missing.append(f"no report: {error}")

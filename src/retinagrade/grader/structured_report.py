@@ -99,7 +99,9 @@ def _of_study(
     return MeasurementsAndQualitativeEvaluations(
         TrackingIdentifier(uid=generate_uid(entropy_srcs=[series, "study"]), identifier="study: the worse eye"),
         finding_type=ours.DIABETIC_RETINOPATHY,
-        finding_sites=[FindingSite(codes.SCT.Retina, CodedConcept(both.value, both.scheme_designator, "Both sides"))],
+        finding_sites=[
+            FindingSite(codes.SCT.Retina, CodedConcept(both.value, both.scheme_designator, "Right and left"))
+        ],
         algorithm_id=algorithm,
         qualitative_evaluations=[QualitativeEvaluation(ours.ICDR, grade), *_decisions(study)],
     )

@@ -52,11 +52,16 @@ class StudyGrading:
 
 def combine(gradings: Iterable[Grading]) -> list[StudyGrading]:
     """One result for each study, in the order of their first photographs; those of no known study are left out."""
-    by_study: dict[str, list[Grading]] = {}
+    return [combined(study, each) for study, each in by_study(gradings).items()]
+
+
+def by_study(gradings: Iterable[Grading]) -> dict[str, list[Grading]]:
+    """Gradings by the study that they are of; those of no known study are left out."""
+    studies: dict[str, list[Grading]] = {}
     for one in gradings:
         if one.study is not None:
-            by_study.setdefault(one.study, []).append(one)
-    return [_combined(study, each) for study, each in by_study.items()]
+            studies.setdefault(one.study, []).append(one)
+    return studies
 
 
 def in_words(study: StudyGrading) -> str:
@@ -67,7 +72,13 @@ def in_words(study: StudyGrading) -> str:
     return f"{grade}{referable}{unknown}{'; a person should look' if study.refer_to_person else ''}"
 
 
-def _combined(study: str, gradings: Sequence[Grading]) -> StudyGrading:
+def combined(study: str, gradings: Sequence[Grading]) -> StudyGrading:
+    """What is said of one study.
+
+    Args:
+        study: Its id.
+        gradings: What is said of its photographs, at least one.
+    """
     eyes = {side: [one for one in gradings if one.laterality == side] for side in SIDES}
     grade = _worst(gradings)
     undecided = tuple(
