@@ -10,12 +10,14 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from PIL import Image
 
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ArtefactError
+from retinagrade.evaluation.fitting.calibration import Method
 from retinagrade.evaluation.fitting.fitted import fit, save
 from retinagrade.evaluation.predictions import graded, read_predictions
 from retinagrade.export import proof as module
@@ -23,6 +25,7 @@ from retinagrade.export.export import export
 from retinagrade.grader.artefact import KEY, Metadata
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.prepare import at_input_size
+from retinagrade.images.read import read_photograph
 from retinagrade.training.predict import predict
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
@@ -41,6 +44,12 @@ def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def file(trained: Run) -> Path:
     export(trained, trained.folder / "plain.onnx")
     return trained.folder / "plain.onnx"
+
+
+def inputs(prepared: Path, table: pd.DataFrame, size: int) -> np.ndarray:
+    """Photographs of a table as a network sees them."""
+    files = [prepared / "photographs" / f"{name}.jpg" for name in table["image_id"]]
+    return np.stack([at_input_size(read_photograph(file), size) for file in files])
 
 
 def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Run, prepared: Path, file: Path) -> None:
@@ -108,16 +117,56 @@ def test_float16_says_what_it_changes(
     assert half.metadata == metadata
     validation = read_predictions(trained.predictions_file("val"))
     assert metadata.change.photographs == len(validation)
-    photographs = [prepared / "photographs" / f"{name}.jpg" for name in validation["image_id"]]
-    squares = np.stack([np.array(Image.open(path)) for path in photographs])
-    small = np.stack([at_input_size(square, metadata.image_size) for square in squares])
-    found, exact = half.network(small)[0], validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    found = half.network(inputs(prepared, validation, metadata.image_size))[0]
+    exact = validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     assert 1e-7 < np.abs(found - exact).max() < 0.01
     others = (found.argmax(1) != exact.argmax(1)).mean()
     assert metadata.change.figures["share_of_other_grades"].value == pytest.approx(others)
     right = [(each.argmax(1) == validation["grade"]).mean() for each in (found, exact)]
     assert metadata.change.figures["accuracy"].value == pytest.approx(right[0] - right[1])
     assert "less those of the same file in float32" in (tmp_path / "half.md").read_text()
+
+
+def test_flips_are_those_of_predict(trained: Run, prepared: Path, tmp_path: Path) -> None:
+    table = read_predictions(predict(trained, prepared, "val", flips=True))
+    metadata = export(trained, tmp_path / "flips.onnx", flips=True)
+    assert metadata.flips
+    assert metadata.version.endswith("-tta")
+    found = retinagrade.Grader.load(tmp_path / "flips.onnx").network(inputs(prepared, table, metadata.image_size))[0]
+    expected = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    plain = read_predictions(trained.predictions_file("val"))[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    assert np.abs(found - plain).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("method", "flips", "message"),
+    [
+        ("isotonic", False, "is isotonic.*without --method"),
+        ("temperature", True, "with --tta.*calibrate .*val-tta.csv"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_the_file_is_refused(
+    trained: Run, tmp_path: Path, method: Method, flips: bool, message: str
+) -> None:
+    source = trained.predictions_file("val")
+    save(fit(graded(read_predictions(source)), source, method=method), trained.calibration_file)
+    try:
+        with pytest.raises(ArtefactError, match=message):
+            export(trained, tmp_path / "g.onnx", flips=flips)
+    finally:
+        trained.calibration_file.unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_says_what_it_changes(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retinagrade.export.precision._SMALL", 256)
+    metadata = export(trained, tmp_path / "int8.onnx", "int8")
+    operators = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "Cast"} <= operators
+    assert metadata.precision == "int8"
+    assert metadata.change is not None
+    assert 1e-7 < metadata.proof.probabilities < 0.2
 
 
 def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Weights(StrEnum):
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,15 +33,20 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A trained run's folder; calibrate it first to have thresholds.")],
+    run: Annotated[
+        Path, typer.Argument(help="A trained run's folder, or an ensemble's; calibrate it first for thresholds.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write, .onnx; a model card .md comes beside it.")],
     precision: Annotated[
         Weights,
         typer.Option(
-            help="How to keep the weights. float16 halves the file; what that changes is measured on the validation "
-            "photographs."
+            help="How to keep the weights. float16 halves the file, int8 keeps a third or less and changes more; what "
+            "is measured on the validation photographs."
         ),
     ] = Weights.FLOAT32,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over four mirrored views, as `predict --tta` does.")
+    ] = False,
 ) -> None:
     """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
     if out.suffix != ".onnx":
@@ -49,7 +55,7 @@ def export(
     from retinagrade.export.export import export as export_run
     from retinagrade.training.run import Run
 
-    metadata = export_run(Run(run), out, precision.value)
+    metadata = export_run(Run(run), out, precision.value, tta)
     proof = metadata.proof
     printed = console()
     printed.print(
@@ -98,6 +104,10 @@ def grade(
         Path | None,
         typer.Option(help="A folder for a Structured Report a study and its heatmaps, of photographs that are DICOM."),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster, and some grades are others."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Grade photographs; exit 1 if some could not be read, or are not good enough to be graded."""
@@ -114,7 +124,7 @@ def grade(
     if studies is not None:
         require_format(studies)
     found = find_photographs(photographs or [], listed, [each for each in (heatmaps, dicom) if each is not None])
-    grader = Grader.load(model)
+    grader = Grader.load(model, fast)
     table = None if out is None else Table(out, model_name(grader.metadata))
     earlier = {} if table is None else {each.image_id: each for each in table.earlier}
     todo = [each for each in found if each.image_id not in earlier]

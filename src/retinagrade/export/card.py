@@ -37,6 +37,7 @@ def model_card(metadata: Metadata, file: str) -> str:
         + f"; manifest `{data.manifest_sha256[:12]}`.",
         f"* Prepared: {prepared.size} px, contrast {prepared.contrast}, square {prepared.square}; "
         f"the network sees {metadata.image_size} px.",
+        *_members(metadata),
         "* First weights: "
         + (", ".join(f"{name} {value}" for name, value in metadata.weights.items()) or "drawn at random")
         + ".",
@@ -76,6 +77,15 @@ def model_card(metadata: Metadata, file: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _members(metadata: Metadata) -> list[str]:
+    lines = [f"* Network `{one.name}` ({one.version}): {one.evidence:.3f} of the evidence." for one in metadata.members]
+    if metadata.members:
+        lines.insert(0, f"* An ensemble: {metadata.output}. Evidence is the mean of theirs, each by its largest value.")
+    if metadata.flips:
+        lines.append("* All is the mean over four mirrored views of the photograph.")
+    return lines
 
 
 def _measured(what: str, measured: Measured | None) -> list[str]:
