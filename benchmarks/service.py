@@ -2,13 +2,12 @@
 
     python benchmarks/service.py FOLDER MODEL [--clients 200] [--seconds 60]
 
-FOLDER holds photographs at full size, MODEL is a file of `retinagrade export`. Measured, one after the other:
+FOLDER holds photographs, MODEL is a file of `retinagrade export`. Measured by turns, in six rounds, so that whatever
+slows the machine down slows both:
 
-* offline: ``Grader.grade`` on the files, a third of the seconds before the service runs and as many after it;
-* the service, in a process of its own: that many clients, each sending one photograph after the other. Those that it
-  sends away (503) come back as they are told to. The clients use the same processors.
-
-Processor time a photograph is printed beside the rates, which depend on what else the machine does.
+* offline: ``Grader.grade`` on the files;
+* the service, in a process of its own: that many clients, each sending one photograph after the other, for a sixth of
+  the seconds. Those that it sends away (503) come back as they are told to. The clients use the same processors.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from retinagrade import Grader
 from retinagrade.images.read import SUFFIXES
 
 _PASS = 48
+_ROUNDS = 6
 
 
 @dataclass
@@ -53,16 +53,31 @@ class Seen:
     used: float = 0.0
 
 
-def offline(grader: Grader, paths: list[Path], seconds: float) -> tuple[float, float]:
-    """Photographs a second, and processor seconds a photograph."""
-    grader.grade(paths[:_PASS])
-    start, used, done = time.perf_counter(), time.process_time(), 0
+@dataclass
+class Offline:
+    """What ``Grader`` did.
+
+    Attributes:
+        done: Photographs.
+        took: Seconds.
+        used: Seconds of processor time.
+    """
+
+    done: int = 0
+    took: float = 0.0
+    used: float = 0.0
+
+
+def offline(grader: Grader, paths: list[Path], seconds: float, total: Offline) -> None:
+    """Grades for some seconds."""
+    start, used = time.perf_counter(), time.process_time()
     for place in count(0, _PASS):
         some = [paths[(place + more) % len(paths)] for more in range(_PASS)]
-        done += len(grader.grade(some))
-        if (took := time.perf_counter() - start) >= seconds:
+        total.done += len(grader.grade(some))
+        if time.perf_counter() - start >= seconds:
             break
-    return done / took, (time.process_time() - used) / done
+    total.took += time.perf_counter() - start
+    total.used += time.process_time() - used
 
 
 def processor_seconds(pid: int) -> float:
@@ -105,9 +120,9 @@ async def client(place: int, host: str, port: int, requests: list[bytes], until:
     writer.close()
 
 
-async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds: float) -> Seen:
-    """Runs the clients, and says what they saw."""
-    seen, address = Seen(), urlsplit(url)
+async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds: float, seen: Seen) -> None:
+    """Runs the clients until the last has its answer."""
+    address = urlsplit(url)
     start, used = time.perf_counter(), processor_seconds(pid)
     running = asyncio.gather(
         *(
@@ -120,8 +135,8 @@ async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds:
         seen.memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1e3)
         await asyncio.wait([running], timeout=1)
     await running
-    seen.took, seen.used = time.perf_counter() - start, processor_seconds(pid) - used
-    return seen
+    seen.took += time.perf_counter() - start
+    seen.used += processor_seconds(pid) - used
 
 
 def main() -> None:
@@ -134,7 +149,8 @@ def main() -> None:
     asked = parser.parse_args()
     paths = sorted(path for path in asked.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     grader = Grader.load(asked.model)
-    before = offline(grader, paths, asked.seconds / 3)
+    grader.grade(paths[:_PASS])
+    seen, alone = Seen(), Offline()
     command = [sys.executable, "-m", "retinagrade", "serve", "--port", "0", "--model", asked.model]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as service:
         assert service.stderr is not None
@@ -142,18 +158,20 @@ def main() -> None:
         # Nobody reads its log while it runs: it goes where it costs what it costs.
         drain = subprocess.Popen(["cat"], stdin=service.stderr, stdout=subprocess.DEVNULL)
         requests = [request(path) for path in paths]
-        seen = asyncio.run(load(service.pid, url, requests, asked.clients, asked.seconds))
+        for _ in range(_ROUNDS):
+            offline(grader, paths, asked.seconds / _ROUNDS, alone)
+            asyncio.run(load(service.pid, url, requests, asked.clients, asked.seconds / _ROUNDS, seen))
         service.terminate()
         service.wait()
         drain.wait()
-    after, done = offline(grader, paths, asked.seconds / 3), len(seen.latencies)
-    rate, mean = done / seen.took, (before[0] + after[0]) / 2
+    done = len(seen.latencies)
+    rate, reference = done / seen.took, alone.done / alone.took
     p50, p99 = np.percentile(seen.latencies, [50, 99])
     print(f"{len(paths)} photographs, {asked.clients} clients, {seen.took:.0f} s")
-    print(f"offline: {before[0]:.1f} photographs/s before, {after[0]:.1f} after")
-    print(f"service: {rate:.1f} photographs/s, {100 * rate / mean:.0f} % of offline")
-    used = [1e3 * one for one in (before[1], after[1], seen.used / done)]
-    print(f"processor time a photograph: offline {used[0]:.0f} and {used[1]:.0f} ms, service {used[2]:.0f} ms")
+    print(f"offline: {reference:.1f} photographs/s, {1e3 * alone.used / alone.done:.0f} ms of processor time each")
+    print(
+        f"service: {rate:.1f} photographs/s, {1e3 * seen.used / done:.0f} ms; {100 * rate / reference:.0f} % of offline"
+    )
     print(f"latency: median {p50:.2f} s, p99 {p99:.2f} s")
     print(f"answers: {dict(seen.statuses)}, lost {seen.statuses['lost']}")
     shares = (10, 25, 50, 75, 100)
