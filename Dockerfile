@@ -1,7 +1,6 @@
-# The grading service. It needs a grader file, and nothing that it could write to:
+# The grading service. It needs nothing that it could write to:
 #   docker build --tag retinagrade .
-#   docker run --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 \
-#     --volume "$PWD/first.onnx:/models/grader.onnx:ro" retinagrade
+#   docker run --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 retinagrade
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
@@ -18,4 +17,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["retinagrade"]
-CMD ["serve", "--host", "0.0.0.0", "--model", "/models/grader.onnx"]
+CMD ["serve", "--host", "0.0.0.0"]
