@@ -16,18 +16,22 @@ from PIL import Image
 
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.errors import ArtefactError
+from retinagrade.errors import ArtefactError, ExperimentError
+from retinagrade.evaluation.evaluate import evaluate
 from retinagrade.evaluation.fitting.calibration import Method
-from retinagrade.evaluation.fitting.fitted import fit, save
+from retinagrade.evaluation.fitting.fitted import fit, load, save
 from retinagrade.evaluation.predictions import graded, read_predictions
 from retinagrade.export import proof as module
 from retinagrade.export.export import export
-from retinagrade.grader.artefact import KEY, Metadata
+from retinagrade.files import write_json
+from retinagrade.grader.artefact import KEY, About, Metadata
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.prepare import at_input_size
 from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.training.folds import train_folds
 from retinagrade.training.predict import predict
-from retinagrade.training.run import Run
+from retinagrade.training.run import CrossValidation, Run
 from retinagrade.training.train import train
 from tests.cli.test_commands import run as command
 from tests.training.test_train import tiny
@@ -90,6 +94,81 @@ def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_pat
     assert f"{metadata.referable.threshold:.4g}" in card
     photograph = next((prepared / "photographs").iterdir())
     assert retinagrade.Grader.load(tmp_path / "g.onnx").grade([photograph])[0].error is None
+
+
+@pytest.fixture(scope="module")
+def folds(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
+    out = tmp_path_factory.mktemp("runs") / "folds"
+    result = train_folds(tiny("training.epochs=1", "training.keep=last"), prepared, out, 2)
+    source = result.predictions_file
+    save(fit(graded(read_predictions(source)), source), Run(result.folder).calibration_file)
+    return result
+
+
+@pytest.fixture(scope="module")
+def on_everything(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    table = Manifest.read(prepared / "manifest.csv").table
+    manifest = Manifest(table.assign(split=table["split"].replace("val", "train")), prepared)
+    out = tmp_path_factory.mktemp("runs") / "everything"
+    return train(tiny("training.epochs=1", "training.keep=last"), prepared, out, manifest=manifest)
+
+
+def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
+    on_everything: Run, folds: CrossValidation, prepared: Path, tmp_path: Path
+) -> None:
+    about = tmp_path / "about.yaml"
+    about.write_text("licence: Apache-2.0\ndata: Made up, CC0.\nlimits: [Nobody has these eyes.]\n")
+    out = tmp_path / "all.onnx"
+    printed = command("export", on_everything.folder, "--folds", folds.folder, "--about", about, "--out", out)
+    assert "the network" in printed
+    metadata, fitted = retinagrade.Grader.load(out).metadata, load(Run(folds.folder).calibration_file)
+    assert metadata.temperature == fitted.temperature.temperature
+    assert metadata.validation is None
+    measured = metadata.cross_validated
+    assert measured is not None
+    manifest = Manifest.read(prepared / "manifest.csv").table
+    table = read_predictions(folds.predictions_file).merge(manifest[["image_id", "patient_id"]], on="image_id")
+    expected = evaluate(table, findings=[])
+    assert measured.photographs == len(table) == metadata.training_data.photographs["train"]
+    assert measured.figures["accuracy"].value == expected.figures["accuracy"]
+    around = expected.intervals["accuracy"]
+    assert around is not None
+    assert measured.figures["accuracy"].interval == (around.low, around.high)
+    card = out.with_suffix(".md").read_text()
+    for said in (
+        "Licence: Apache-2.0",
+        "Made up, CC0.",
+        "Nobody has these eyes.",
+        "Cross-validated",
+        "not of this very",
+    ):
+        assert said in card
+    assert "the epoch was chosen on these" not in card
+    assert "0 val" not in card
+
+
+def test_folds_of_another_experiment_or_of_other_photographs_are_refused(
+    on_everything: Run, trained: Run, folds: CrossValidation, tmp_path: Path
+) -> None:
+    for run in (trained, on_everything):
+        record = folds.record()
+        if run is on_everything:
+            write_json(folds.record_file, {**record, "status": "training"})
+        try:
+            with pytest.raises(ExperimentError, match="no finished cross-validation"):
+                export(run, tmp_path / "g.onnx", folds=folds)
+        finally:
+            write_json(folds.record_file, record)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_said_of_a_file_is_read_strictly(tmp_path: Path) -> None:
+    about = tmp_path / "about.yaml"
+    about.write_text("license: MIT\n")
+    with pytest.raises(ArtefactError, match="license"):
+        About.read(about)
+    with pytest.raises(ArtefactError, match="not readable YAML"):
+        About.read(tmp_path / "absent.yaml")
 
 
 def test_the_schema_is_that_of_the_metadata() -> None:

@@ -47,15 +47,34 @@ def export(
     tta: Annotated[
         bool, typer.Option("--tta", help="Average over four mirrored views, as `predict --tta` does.")
     ] = False,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a run that was trained on all photographs, a cross-validation of the same experiment (`train "
+            "--folds`), calibrated: the file takes its thresholds and figures."
+        ),
+    ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file of what is to be said of it: licence, data (their origin and licence), limits."),
+    ] = None,
 ) -> None:
     """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
     if out.suffix != ".onnx":
         raise UsageError(f"--out {out}: write a name that ends in .onnx")
     from retinagrade.export.card import changes
     from retinagrade.export.export import export as export_run
-    from retinagrade.training.run import Run
+    from retinagrade.grader.artefact import About
+    from retinagrade.training.run import CrossValidation, Run
 
-    metadata = export_run(Run(run), out, precision.value, tta)
+    metadata = export_run(
+        Run(run),
+        out,
+        precision.value,
+        tta,
+        None if folds is None else CrossValidation(folds),
+        None if about is None else About.read(about),
+    )
     proof = metadata.proof
     printed = console()
     printed.print(
@@ -65,7 +84,8 @@ def export(
     )
     if metadata.change is not None:
         printed.print(
-            f"{precision.value} less float32, on {metadata.change.photographs} validation photographs:", highlight=False
+            f"{precision.value} less float32, on {metadata.change.photographs} {metadata.compared_on} photographs:",
+            highlight=False,
         )
         for line in changes(metadata.change):
             printed.print(f"  {line}", highlight=False)
@@ -75,7 +95,6 @@ def export(
 
 
 def grade(
-    model: Annotated[Path, typer.Option(help="A file that `retinagrade export` made.")],
     photographs: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATH…", help="Photographs, folders of them, or patterns such as '*.jpg'."),
@@ -88,6 +107,9 @@ def grade(
             "laterality. Relative paths start from its folder.",
         ),
     ] = None,
+    model: Annotated[
+        Path, typer.Option(help="A file that `retinagrade export` made, or 'default', which comes with the package.")
+    ] = Path("default"),
     out: Annotated[
         Path | None,
         typer.Option(

@@ -147,14 +147,15 @@ def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | Non
     if devices.rank:
         return
     record = run.record()
-    best = record["best"]
+    best, validated = record["best"], run.predictions_file("val").is_file()
     printed = console()
     printed.print(
-        f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; best epoch "
-        f"{best['epoch'] + 1:.0f} with {_figures(best)}",
+        f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; kept epoch "
+        f"{best['epoch'] + 1:.0f} with {_figures(best) if validated else 'no photographs to validate it on'}",
         highlight=False,
     )
-    printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)
+    if validated:
+        printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)
 
 
 def _train_many(experiments: list[str], data: Path, out: Path, overrides: list[str]) -> None:
@@ -188,7 +189,7 @@ def _train_folds(experiment: Experiment, data: Path, out: Path, folds: int, star
     record = result.record()
     printed = console()
     for best in record["best"]:
-        printed.print(f"fold {best['fold']}: best epoch {best['epoch'] + 1:.0f} with {_figures(best)}", highlight=False)
+        printed.print(f"fold {best['fold']}: kept epoch {best['epoch'] + 1:.0f} with {_figures(best)}", highlight=False)
     means = {name: None if over is None else over["mean"] for name, over in record["over_folds"].items()}
     spreads = {name: None if over is None else over["sd"] for name, over in record["over_folds"].items()}
     printed.print(f"{record['experiment']}: mean {_figures(means)}", highlight=False)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import pandas as pd
+
+from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate
 from retinagrade.evaluation.fitting.fitted import Fitted
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
+from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.export.source import Several, Source, networks
 from retinagrade.files import sha256
-from retinagrade.grader.artefact import Figure, Measured, Member, Precision, Referral, Sets, Threshold
+from retinagrade.grader.artefact import About, Figure, Measured, Member, Precision, Referral, Sets, Threshold
 from retinagrade.grades import Grade
-from retinagrade.training.known import read_known
-from retinagrade.training.run import Run
+from retinagrade.manifest import Manifest
+from retinagrade.training.known import read_known, with_manifest
+from retinagrade.training.run import CrossValidation, Run
 
 FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
 INTENDED_USE: Final = (
@@ -23,9 +28,17 @@ INTENDED_USE: Final = (
 LIMITS: Final = (
     "It knows the cameras, population and habits of grading of its training photographs. Expect worse figures "
     "elsewhere, and measure them.",
-    "Figures of validation photographs flatter it: the epoch, the temperature and all thresholds were chosen on them.",
     "It looks for diabetic retinopathy alone; other diseases, and macular oedema, go unseen.",
     "Evidence shows what a score depends on, not why, nor that it should.",
+)
+
+VALIDATED: Final = (
+    "Figures of validation photographs flatter it: the epoch, the temperature and all thresholds were chosen on them."
+)
+CROSS_VALIDATED: Final = (
+    "Cross-validated figures are those of networks that were trained as this one was, on parts of the same "
+    "photographs; not of this very file, which has seen them all. The temperature and all thresholds were fitted on "
+    "those networks' predictions."
 )
 
 
@@ -53,9 +66,13 @@ def identity(run: Run, source: Source, precision: Precision, flips: bool) -> dic
         "precision": precision,
         "weights": weights,
         "change": None,
-        "intended_use": INTENDED_USE,
-        "limits": LIMITS,
     }
+
+
+def statements(about: About, folds: CrossValidation | None) -> dict[str, Any]:
+    """What it is for, its limits and its licence."""
+    figures = VALIDATED if folds is None else CROSS_VALIDATED
+    return {"intended_use": INTENDED_USE, "limits": (*about.limits, figures, *LIMITS), "licence": about.licence}
 
 
 def decisions(fitted: Fitted | None) -> dict[str, Any]:
@@ -89,8 +106,31 @@ def measured(run: Run, split: str) -> Measured | None:
     if not run.predictions_file(split).is_file():
         return None
     table = read_known(run.predictions_file(split)).table
-    if not table["grade"].notna().any():
-        return None
+    return _figures(table) if table["grade"].notna().any() else None
+
+
+def cross_validated(run: Run, folds: CrossValidation, manifest: Manifest) -> Measured:
+    """Figures of all photographs, each predicted by the fold that has not seen it, by patients.
+
+    Args:
+        run: The run on all of the photographs.
+        folds: A cross-validation.
+        manifest: The photographs with the split that the run was trained on.
+
+    Raises:
+        ExperimentError: The folds are unfinished, or of another experiment or other photographs than the run.
+    """
+    predicted = read_predictions(folds.predictions_file) if folds.record()["status"] == "finished" else None
+    learnt = manifest.graded().split("train").table["image_id"]
+    if predicted is None or run.experiment() != folds.fold(0).experiment() or set(predicted["image_id"]) != set(learnt):
+        raise ExperimentError(
+            f"{folds.folder} is no finished cross-validation of what {run.folder} is: train both with the same "
+            "experiment and settings, and the run on all of the photographs"
+        )
+    return _figures(with_manifest(predicted, manifest))
+
+
+def _figures(table: pd.DataFrame) -> Measured:
     found = evaluate(table, findings=[])
     figures = {}
     for name in FIGURES:

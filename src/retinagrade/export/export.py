@@ -13,7 +13,7 @@ import numpy as np
 from retinagrade.errors import ArtefactError, ManifestError
 from retinagrade.evaluation.fitting.calibration import Temperature, calibrate
 from retinagrade.evaluation.fitting.fitted import Fitted, load
-from retinagrade.export.about import decisions, identity, measured
+from retinagrade.export.about import cross_validated, decisions, identity, measured, statements
 from retinagrade.export.card import model_card
 from retinagrade.export.graph import Calibrated
 from retinagrade.export.onnx_file import saved, to_onnx
@@ -21,12 +21,12 @@ from retinagrade.export.precision import halved, quantized
 from retinagrade.export.proof import change, demanded, likeness
 from retinagrade.export.source import Source, graph_of, networks, read_source, says
 from retinagrade.files import atomic_path, sha256, write_text
-from retinagrade.grader.artefact import Metadata, Precision, Preparation, Proof, TrainingData
+from retinagrade.grader.artefact import About, Metadata, Precision, Preparation, Proof, TrainingData
 from retinagrade.grader.runtime import Grader
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import versions
 from retinagrade.training.loading import Photographs
-from retinagrade.training.run import Run
+from retinagrade.training.run import CrossValidation, Run
 
 SHOWN: Final = 16
 """Photographs that network and file are both shown."""
@@ -34,17 +34,27 @@ CALIBRATION: Final = 64
 """Training photographs that scales of int8 are made of."""
 
 
-def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = False) -> Metadata:
+def export(
+    run: Run,
+    out: Path,
+    precision: Precision = "float32",
+    flips: bool = False,
+    folds: CrossValidation | None = None,
+    about: About | None = None,
+) -> Metadata:
     """Makes a grader file of a run or an ensemble, and a model card beside it.
 
     The graph is first shown to be the network, in float32. Where its weights are then kept in fewer bits, what that
-    changes is measured on all validation photographs.
+    changes is measured on all validation photographs, or on the training photographs of a run without.
 
     Args:
         run: A trained run or an ensemble, whose prepared set is still there.
         out: The file, ``.onnx``; the card is the same name with ``.md``.
         precision: How the weights are kept.
         flips: Take the mean over four mirrored views, as ``predict --tta`` does, at four times the cost.
+        folds: For a run that was trained on all photographs, a cross-validation of the same experiment: the file takes
+            its calibration and figures.
+        about: What is to be said of licence, data and limits.
 
     Returns:
         What the file says of itself.
@@ -52,28 +62,33 @@ def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = 
     Raises:
         ArtefactError: The file would not be the network: nothing is left then. Or the calibration is no temperature, or
             of other predictions; or members of the ensemble can't be in a file.
-        ExperimentError: The run can't be used.
+        ExperimentError: The run can't be used, or the folds are not of the same experiment and photographs.
         ManifestError: Its prepared set is gone.
     """
-    record, fitted, source = run.record(), _calibration(run, flips), read_source(run)
+    judged, about = run if folds is None else Run(folds.folder), about or About()
+    record, fitted, source = run.record(), _calibration(judged, flips), read_source(run)
     temperature = 1.0 if fitted is None or fitted.method == "none" else fitted.temperature.temperature
     manifest = _manifest(run, record)
     preparation = _preparation(source)
     side = _side(source, preparation)
-    validation, training = (Photographs(manifest.split(split), side) for split in ("val", "train"))
-    shown = _squares(validation, range(min(SHOWN, len(validation))))
+    compared = manifest.split("val" if record["data"]["photographs"].get("val") else "train")
+    photographs, training = (Photographs(part, side) for part in (compared, manifest.split("train")))
+    shown = _squares(photographs, range(min(SHOWN, len(photographs))))
     metadata = Metadata(
         **identity(run, source, precision, flips),
         **decisions(fitted),
+        **statements(about, folds),
         image_size=side,
         preparation=preparation,
         temperature=temperature,
         training_data=TrainingData(
             datasets=tuple(sorted(manifest.table["dataset"].dropna().astype(str).unique())),
             photographs=record["data"]["photographs"],
+            source=about.data,
             manifest_sha256=record["data"]["manifest_sha256"],
         ),
         validation=measured(run, "val" + "-tta" * flips),
+        cross_validated=None if folds is None else cross_validated(run, folds, manifest),
         test=measured(run, "test" + "-tta" * flips),
         proof=Proof(photographs=1, probabilities=0.0, evidence=1.0),  # until it is proven
         versions={
@@ -84,18 +99,18 @@ def export(run: Run, out: Path, precision: Precision = "float32", flips: bool = 
     with atomic_path(out) as temporary:
         model = to_onnx(Calibrated(graph_of(source, side, flips), temperature).eval(), shown[:2])
         exact = saved(model, metadata, temporary)
-        as_seen = _squares(Photographs(manifest.split("val"), preparation.size), range(len(shown)))
+        as_seen = _squares(Photographs(compared, preparation.size), range(len(shown)))
         probabilities, heat = says(source, as_seen, flips)
         expected = calibrate(Temperature(temperature=temperature), probabilities), heat.numpy()
         metadata = metadata.model_copy(update={"proof": demanded(likeness(exact.network(shown), expected))})
         if precision != "float32":
             model = halved(model) if precision == "float16" else quantized(model, _batches(training, CALIBRATION))
             written = saved(model, metadata, temporary)
-            found = [np.concatenate(each) for each in zip(*_answers((exact, written), validation), strict=True)]
+            found = [np.concatenate(each) for each in zip(*_answers((exact, written), photographs), strict=True)]
             metadata = metadata.model_copy(
                 update={
                     "proof": likeness(written.network(shown), expected),
-                    "change": change(manifest.split("val").table, *found),
+                    "change": change(compared.table, *found),
                 }
             )
         saved(model, metadata, temporary)
@@ -180,6 +195,6 @@ def _manifest(run: Run, record: dict[str, Any]) -> Manifest:
     if not file.is_file() or sha256(file) != record["data"]["manifest_sha256"]:
         raise ManifestError(
             f"{file} is not there, or was changed since {run.folder} was trained on it: a file is only written when "
-            "it was shown to grade the run's validation photographs as the network does"
+            "it was shown to grade the run's photographs as the network does"
         )
     return Manifest(Manifest.read(file).table, run.prepared)

@@ -60,14 +60,15 @@ def train(
     callbacks: Sequence[pl.Callback] = (),
     devices: Devices = ONE,
 ) -> Run:
-    """Trains an experiment, keeps its best epoch and predicts the validation split with it.
+    """Trains an experiment, keeps an epoch of it and predicts the validation split with that.
 
     The same call again continues a run that was cut off, from its last whole epoch and to the same history, and
     returns a finished run as it is.
 
     Args:
         experiment: What to train.
-        prepared: A prepared set with splits ``train`` and ``val``.
+        prepared: A prepared set with splits ``train`` and ``val``; an experiment that keeps its last epoch can do
+            without ``val``, and then predicts nothing.
         out: The run's folder.
         workers: Processes that load photographs; by default what the machine is worth.
         start: The run that an experiment with ``starts_from`` goes on with; by default the one of that name beside
@@ -93,7 +94,7 @@ def train(
     devices.share_of(experiment.training.batch_size)
     manifest_file = prepared / "manifest.csv"
     graded = (Manifest.read(manifest_file) if manifest is None else manifest).graded()
-    training, validation = graded.split("train"), graded.split("val")
+    training, validation = graded.split("train"), _validation(graded, experiment)
     run = Run(out)
     fingerprint = sha256(manifest_file) if manifest is None else manifest.digest()
     resumed = run.last_checkpoint.is_file()  # which holds all weights: those that it started from may be gone
@@ -134,26 +135,17 @@ def _finish(
 ) -> None:
     """Predicts the validation photographs with the best epoch, and completes the record."""
     network = load_network(run)
-    loaders = feature_loaders(
-        network, training, validation, experiment, workers, cache_folder(training.root, run.folder)
-    )
-    raw = list(
-        raw_outputs(network, experiment, validation, workers)
-        if loaders is None
-        else head_outputs(network, loaders[1], experiment.training.batch_size)
-    )
-    if experiment.network.output == "regression":
-        network.output = _fit_output(run, raw, validation)
-    predictions = predictions_table(network.output, raw, validation)
-    write_predictions(predictions, run.predictions_file("val"))
     history = run.history()
     write_bytes(run.folder / "curves.png", figure_png(training_curves(history, experiment.network.loss)))
     total, trainable = count_parameters(network)
-    best = history.iloc[int(history["val_loss"].argmin())]
-    figures = {name: float(best[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")}
-    if run.output_file.is_file():  # its history was written before the cut points were fitted
-        predicted = predictions[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
-        figures |= validation_figures(predictions["grade"].to_numpy(dtype=np.int64), predicted)
+    kept = history[history["kept"]].iloc[0]
+    figures = {name: float(kept[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")}
+    if len(validation):
+        predictions = _predicted(run, network, experiment, training, validation, workers)
+        write_predictions(predictions, run.predictions_file("val"))
+        if run.output_file.is_file():  # its history was written before the cut points were fitted
+            predicted = predictions[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
+            figures |= validation_figures(predictions["grade"].to_numpy(dtype=np.int64), predicted)
     finished = {
         "status": "finished",
         "parameters": {"total": total, "trainable": trainable},
@@ -164,6 +156,18 @@ def _finish(
         "precision": lightning_precision(experiment.training.precision),
     }
     write_json(run.record_file, {**record, **finished, **provenance.stamp()})
+
+
+def _validation(graded: Manifest, experiment: Experiment) -> Manifest:
+    """The photographs to validate on: none where nothing is chosen by them, and there are none."""
+    if experiment.training.keep == "best" or graded.table["split"].eq("val").any():
+        return graded.split("val")
+    if experiment.network.output == "regression":
+        raise ExperimentError(
+            f"{experiment.name} is a regression, whose cut points are fitted on validation photographs, and there are "
+            f"none: run `retinagrade split {graded.root}`"
+        )
+    return Manifest(graded.table.iloc[:0], graded.root)
 
 
 def find_start(experiment: Experiment, out: Path, start: Path | None, manifest_sha256: str) -> Run | None:
@@ -335,6 +339,22 @@ def _fit(
             raise KeyboardInterrupt
 
 
+def _predicted(
+    run: Run, network: Network, experiment: Experiment, training: Manifest, validation: Manifest, workers: int
+) -> pd.DataFrame:
+    """What the trained network says of the validation photographs; of a regression, by cut points fitted on them."""
+    cache = cache_folder(training.root, run.folder)
+    loaders = feature_loaders(network, training, validation, experiment, workers, cache)
+    raw = list(
+        raw_outputs(network, experiment, validation, workers)
+        if loaders is None
+        else head_outputs(network, loaders[1], experiment.training.batch_size)
+    )
+    if experiment.network.output == "regression":
+        network.output = _fit_output(run, raw, validation)
+    return predictions_table(network.output, raw, validation)
+
+
 def _fit_output(run: Run, raw: list[RawBatch], validation: Manifest) -> Output:
     """Fits the cut points of a regression on its best epoch's validation predictions, and stores them in the run."""
     grades = validation.table.set_index("image_id")["grade"]
@@ -401,8 +421,9 @@ def _is_over(run: Run, experiment: Experiment) -> bool:
     # The checkpoint is written after history.csv, so the file may hold one epoch that will be repeated.
     checkpoint = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True)
     history = pd.DataFrame(checkpoint["callbacks"]["History"]["rows"])
-    waited = len(history) - 1 - int(history["val_loss"].argmin())
-    return len(history) >= experiment.training.epochs or waited >= experiment.training.patience
+    if len(history) >= experiment.training.epochs or experiment.training.keep == "last":
+        return len(history) >= experiment.training.epochs
+    return len(history) - 1 - int(history["val_loss"].argmin()) >= experiment.training.patience
 
 
 def _device() -> str:
@@ -421,3 +442,4 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync_dist.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
+    warnings.filterwarnings("ignore", ".*Total length of `DataLoader` across ranks is zero.*")
