@@ -71,12 +71,12 @@ class Devices:
         return {"sampler": Share(order, self, even=True), "batch_size": share, "drop_last": True}
 
     def evaluated(self, order: _Order) -> _Order:
-        """This process's share of the photographs that are evaluated.
+        """This process's share of the photographs that are evaluated; there may be none at all.
 
         Raises:
-            ExperimentError: A process would have none.
+            ExperimentError: A process would have none, and another one some.
         """
-        if len(order) < self.count:
+        if 0 < len(order) < self.count:
             raise ExperimentError(f"too few validation photographs ({len(order)}) for {self.count} devices: give fewer")
         return order if self.count == 1 else Share(order, self, even=False)
 
