@@ -40,6 +40,7 @@ EXTRAS = {
         "tensorboard",
     ),
     "dicom": ("pydicom",),
+    "scale": ("ray", "upath"),
 }
 
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}

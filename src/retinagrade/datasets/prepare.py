@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from retinagrade.datasets.contact_sheet import contact_sheet
-from retinagrade.datasets.parallel import map_unordered, processors
+from retinagrade.datasets.journal import journal, read_journal
+from retinagrade.datasets.parallel import Engine, map_unordered
 from retinagrade.datasets.prepare_file import JPEG_QUALITY, PHOTOGRAPHS, Outcome, crashed, prepare_file, target
 from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.files import is_free, write_bytes, write_json
@@ -19,10 +21,10 @@ from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.prepare import Contrast, Settings, Square
 from retinagrade.manifest import Manifest
+from retinagrade.places import files_below, read_bytes, stats
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
 
-_JOURNAL: Final = ".prepare.journal.jsonl"
 _RECORD: Final = "prepare.json"
 
 
@@ -63,11 +65,12 @@ def prepare(
     contrast: Contrast = "none",
     square: Square = "pad",
     workers: int | None = None,
+    engine: Engine = map_unordered,
 ) -> Preparation:
     """Prepares all photographs of a source in parallel.
 
     The same call again continues a run that was cut off, tries failed photographs again, and takes in new ones. The
-    folder's bytes depend neither on the number of workers nor on interruptions.
+    folder's bytes depend neither on the number of workers nor on interruptions, nor on the engine.
 
     Args:
         source: The photographs.
@@ -79,6 +82,7 @@ def prepare(
         square: ``pad`` the field of view to a square, ``crop`` it as the report does, or take the whole ``frame`` of
             photographs that were cropped already.
         workers: Processes; by default one a processor.
+        engine: Where they run.
 
     Returns:
         Counts, and every photograph that could not be used.
@@ -95,20 +99,21 @@ def prepare(
         (str(row.image_id), str(row.path), source.file(str(row.path)))
         for row in source.table[["image_id", "path"]].itertuples(index=False)
     ]
+    made = {image_id: target(out, image_id) for image_id, _, _ in items if image_id in done}
+    there = stats([*made.values(), *(path for image_id, _, path in items if image_id in made)])
     reused = {
         image_id: done[image_id]
         for image_id, shown, path in items
-        if image_id in done and _still_good(done[image_id], shown, path, out)
+        if image_id in made and _still_good(done[image_id], shown, path, there.get(path), there.get(made[image_id]))
     }
     todo = [item for item in items if item[0] not in reused]
     outcomes = dict(reused)
-    with progress("preparing", len(items)) as step, (out / _JOURNAL).open("a", encoding="utf-8") as journal:
+    with progress("preparing", len(items)) as step, journal(out) as note:
         for _ in reused:
             step()
         work = partial(prepare_file, settings=settings, out=out)
-        for outcome in map_unordered(work, todo, min(workers or processors(), max(1, len(todo))), crashed):
-            journal.write(json.dumps(asdict(outcome)) + "\n")
-            journal.flush()
+        for outcome in engine(work, todo, workers, crashed):
+            note(outcome)
             outcomes[outcome.image_id] = outcome
             step()
     in_order = [outcomes[image_id] for image_id, _, _ in items]
@@ -138,20 +143,18 @@ def preparation_settings(prepared: Path) -> dict[str, Any]:
     return settings
 
 
-def _still_good(outcome: Outcome, shown: str, path: Path, out: Path) -> bool:
+def _still_good(
+    outcome: Outcome, shown: str, path: Path, now: os.stat_result | None, prepared: os.stat_result | None
+) -> bool:
     """Whether a photograph needs no second preparation: it is there, and made of what the source still is."""
-    prepared = target(out, outcome.image_id)
-    if outcome.reason is not None or outcome.source != shown or not prepared.is_file():
+    if outcome.reason is not None or outcome.source != shown or now is None or prepared is None:
         return False
     try:
-        now = path.stat()
-        unchanged = now.st_size == outcome.bytes and (
-            now.st_mtime_ns < prepared.stat().st_mtime_ns
-            or hashlib.sha256(path.read_bytes()).hexdigest() == outcome.sha256
+        return now.st_size == outcome.bytes and (
+            now.st_mtime_ns < prepared.st_mtime_ns or hashlib.sha256(read_bytes(path)).hexdigest() == outcome.sha256
         )
     except OSError:
         return False
-    return unchanged
 
 
 def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
@@ -168,19 +171,8 @@ def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
     else:
         earlier = record
         write_json(out / _RECORD, record)
-    return {outcome.image_id: outcome for outcome in _outcomes(out, earlier)}
-
-
-def _outcomes(out: Path, record: dict[str, Any]) -> Iterator[Outcome]:
-    for values in record.get("photographs", []):
-        yield Outcome(**values)
-    journal = out / _JOURNAL
-    if not journal.is_file():
-        return
-    whole = journal.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed run may leave half a line
-    write_bytes(journal, f"{whole}\n".encode() if whole else b"")
-    for line in filter(None, whole.split("\n")):
-        yield Outcome(**json.loads(line))
+    recorded = (Outcome(**values) for values in earlier.get("photographs", []))
+    return {outcome.image_id: outcome for outcome in chain(recorded, read_journal(out))}
 
 
 def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outcome]) -> None:
@@ -228,8 +220,10 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
         },
     )
     kept = {target(out, image_id) for image_id in digests}
-    for path in filter(Path.is_file, [*out.rglob(".*"), *(out / PHOTOGRAPHS).rglob("*.jpg")]):
-        if path not in kept:  # the journal, temporary files of a killed run, photographs that left the source
+    for path in list(files_below(out)):
+        photograph = path.suffix == ".jpg" and path.is_relative_to(out / PHOTOGRAPHS)
+        # The journal, temporary files of a killed run, photographs that left the source.
+        if (photograph or path.name.startswith(".")) and path not in kept:
             path.unlink()
 
 

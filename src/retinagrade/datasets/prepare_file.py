@@ -15,6 +15,7 @@ from retinagrade.files import write_bytes
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.prepare import Settings, prepare_photograph
 from retinagrade.images.read import photograph_size
+from retinagrade.places import fetched, read_bytes
 
 JPEG_QUALITY: Final = 95
 PHOTOGRAPHS: Final = "photographs"
@@ -65,9 +66,10 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
     """
     image_id, shown, path = item
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
-        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror})", None)
+        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
+    path = fetched(path, data)
     outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
     try:
         square, fov, (height, width) = prepare_photograph(path, settings)
