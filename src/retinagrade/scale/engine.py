@@ -7,6 +7,7 @@ that were (measured with Ray 2.60). Results are records, so nothing passes throu
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -114,7 +115,7 @@ def _connected(address: str | None, workers: int | None) -> Iterator[int | None]
     if where == "local":
         own = {"num_cpus": workers or processors(), "object_store_memory": _STORE, "include_dashboard": False}
     try:
-        ray.init(where, log_to_driver=False, logging_level="ERROR", **own)
+        ray.init(where, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, ValueError) as error:
         raise UsageError(
             f"no Ray at {where} ({error}): start it with `ray start --head`, or leave the address out"
@@ -135,7 +136,7 @@ def _stream(
     try:
         while True:
             if time.monotonic() - asked >= _RECHECK:
-                cpus = ray.cluster_resources().get("CPU", 1.0)
+                cpus = float(ray.cluster_resources().get("CPU", 1.0))  # type: ignore[no-untyped-call]
                 room = at_once or round(_AHEAD * cpus)
                 share = min(1.0, cpus / at_once) if at_once else 1.0
                 # Ray's own retries know no difference between a lost node and a file that kills its worker.
