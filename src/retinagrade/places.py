@@ -62,7 +62,7 @@ def is_local(path: Path) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Reads a file whole, by one request.
+    """Reads a file whole; of a store, by one download.
 
     Raises:
         OSError: Whatever is wrong with it, or with the way to it.
