@@ -7,12 +7,10 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from retinagrade.datasets.contact_sheet import contact_sheet
-from retinagrade.datasets.journal import journal, read_journal
 from retinagrade.datasets.parallel import Engine, map_unordered
 from retinagrade.datasets.prepare_file import JPEG_QUALITY, PHOTOGRAPHS, Outcome, crashed, prepare_file, target
 from retinagrade.errors import ImageError, LayoutError, UsageError
@@ -20,11 +18,13 @@ from retinagrade.files import is_free, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.prepare import Contrast, Settings, Square
+from retinagrade.journal import Journal
 from retinagrade.manifest import Manifest
 from retinagrade.places import files_below, read_bytes, stats
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
 
+_JOURNAL: Final = ".prepare.journal.jsonl"
 _RECORD: Final = "prepare.json"
 
 
@@ -94,26 +94,21 @@ def prepare(
     if size < 32:
         raise UsageError(f"size {size}: prepared photographs need at least 32 pixels a side")
     settings = Settings(size, contrast, square)
-    done = _begin(out, settings)
+    recorded = _begin(out, settings)
+    journal = Journal(out / _JOURNAL)
     items = [
         (str(row.image_id), str(row.path), source.file(str(row.path)))
         for row in source.table[["image_id", "path"]].itertuples(index=False)
     ]
-    made = {image_id: target(out, image_id) for image_id, _, _ in items if image_id in done}
-    there = stats([*made.values(), *(path for image_id, _, path in items if image_id in made)])
-    reused = {
-        image_id: done[image_id]
-        for image_id, shown, path in items
-        if image_id in made and _still_good(done[image_id], shown, path, there.get(path), there.get(made[image_id]))
-    }
+    reused = _still_good([*recorded, *map(json.loads, journal.earlier)], items, out)
     todo = [item for item in items if item[0] not in reused]
     outcomes = dict(reused)
-    with progress("preparing", len(items)) as step, journal(out) as note:
+    with progress("preparing", len(items)) as step, journal:
         for _ in reused:
             step()
         work = partial(prepare_file, settings=settings, out=out)
         for outcome in engine(work, todo, workers, crashed):
-            note(outcome)
+            journal.add(json.dumps(asdict(outcome)))
             outcomes[outcome.image_id] = outcome
             step()
     in_order = [outcomes[image_id] for image_id, _, _ in items]
@@ -143,11 +138,28 @@ def preparation_settings(prepared: Path) -> dict[str, Any]:
     return settings
 
 
-def _still_good(
-    outcome: Outcome, shown: str, path: Path, now: os.stat_result | None, prepared: os.stat_result | None
-) -> bool:
-    """Whether a photograph needs no second preparation: it is there, and made of what the source still is."""
-    if outcome.reason is not None or outcome.source != shown or now is None or prepared is None:
+def _still_good(records: list[dict[str, Any]], items: list[tuple[str, str, Path]], out: Path) -> dict[str, Outcome]:
+    """Outcomes, by id, of photographs that need no second preparation: they are there, and their source is as it was.
+
+    Args:
+        records: Outcomes of earlier calls; of several of one photograph, the last one counts.
+        items: Id, path in the source's manifest, and place of each photograph.
+        out: The prepared set.
+    """
+    done = {outcome.image_id: outcome for outcome in (Outcome(**values) for values in records)}
+    known = [
+        (done[image_id], shown, path, target(out, image_id)) for image_id, shown, path in items if image_id in done
+    ]
+    there = stats([place for _, _, path, prepared in known for place in (path, prepared)])
+    return {
+        outcome.image_id: outcome
+        for outcome, shown, path, prepared in known
+        if outcome.source == shown and _unchanged(outcome, path, there.get(path), there.get(prepared))
+    }
+
+
+def _unchanged(outcome: Outcome, path: Path, now: os.stat_result | None, prepared: os.stat_result | None) -> bool:
+    if outcome.reason is not None or now is None or prepared is None:
         return False
     try:
         return now.st_size == outcome.bytes and (
@@ -157,8 +169,8 @@ def _still_good(
         return False
 
 
-def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
-    """Makes or takes up the folder; returns what earlier calls have done, by id."""
+def _begin(out: Path, settings: Settings) -> list[dict[str, Any]]:
+    """Makes or takes up the folder; returns what the last finished call recorded of each photograph."""
     record = {"settings": asdict(settings), "versions": versions()}
     if (out / _RECORD).is_file():
         earlier = json.loads((out / _RECORD).read_text(encoding="utf-8"))
@@ -171,8 +183,8 @@ def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
     else:
         earlier = record
         write_json(out / _RECORD, record)
-    recorded = (Outcome(**values) for values in earlier.get("photographs", []))
-    return {outcome.image_id: outcome for outcome in chain(recorded, read_journal(out))}
+    recorded: list[dict[str, Any]] = earlier.get("photographs", [])
+    return recorded
 
 
 def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outcome]) -> None:
