@@ -1,8 +1,7 @@
 """Ray in the place of processes: the same functions on the same items, on this machine or on a cluster.
 
-Ray tasks, an item each, with few under way; not Ray Data, whose unit of failure is a block of items. There, a file that
-kills its worker is tried again for ever, or, with a limit, takes its whole block with it and nobody learns which items
-that were (measured with Ray 2.60). Results are records, so nothing passes through Ray's object store.
+Ray tasks of a few items each, with few under way; not Ray Data. There, a file that kills its worker is tried again for
+ever, or, with a limit, takes the items of its block with it and nobody learns which ones (measured with Ray 2.60).
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,9 @@ from retinagrade.places import is_local
 from retinagrade.provenance import versions
 
 _AHEAD: Final = 4
-"""Items under way, for each processor."""
+"""Tasks under way, for each processor."""
+_TOGETHER: Final = 8
+"""Items in a task, where there are many: giving out a task takes the time of some small photographs."""
 _CRASHES: Final = 2
 """Times that an item may kill its worker until it is given up: once could be somebody else's doing."""
 _LOSSES: Final = 5
@@ -71,7 +73,7 @@ class RayEngine:
         Args:
             work: A picklable function of a module. Its exceptions end the iteration.
             items: What to work on; a few for each processor are taken ahead, so memory stays bounded.
-            workers: Items at once; by default one a processor of the cluster. More than that is for work that waits
+            workers: Tasks at once; by default one a processor of the cluster. More than that is for work that waits
                 for a network.
             crashed: What stands in for the result of an item that killed its worker twice.
 
@@ -98,7 +100,7 @@ class _Job:
 
 @dataclass
 class _Attempt:
-    item: Any
+    items: list[Any]
     crashes: int = 0
     losses: int = 0
 
@@ -129,10 +131,10 @@ def _connected(address: str | None, workers: int | None) -> Iterator[int | None]
 def _stream(
     job: _Job, items: Iterable[Item], at_once: int | None, crashed: Callable[[Item], Result]
 ) -> Iterator[Result]:
-    fresh = (_Attempt(item) for item in items)
+    queue = iter(items)
     again: deque[_Attempt] = deque()
     waiting: dict[ray.ObjectRef[Any], _Attempt] = {}
-    task, room, asked = None, 0, -_RECHECK
+    task, room, together, asked = None, 0, 1, -_RECHECK
     try:
         while True:
             if time.monotonic() - asked >= _RECHECK:
@@ -141,38 +143,41 @@ def _stream(
                 share = min(1.0, cpus / at_once) if at_once else 1.0
                 # Ray's own retries know no difference between a lost node and a file that kills its worker.
                 task, asked = ray.remote(max_retries=0, num_cpus=share)(_apply), time.monotonic()
+                together = max(1, min(_TOGETHER, len(items) // room)) if isinstance(items, Sized) else 1
             assert task is not None
-            while len(waiting) < room and (attempt := again.popleft() if again else next(fresh, None)) is not None:
-                waiting[task.remote(job, attempt.item)] = attempt
+            while len(waiting) < room:
+                attempt = again.popleft() if again else _Attempt(list(islice(queue, together)))
+                if not attempt.items:
+                    break
+                waiting[task.remote(job, attempt.items)] = attempt
             if not waiting:
                 return
             ray.wait(list(waiting), num_returns=1, timeout=_RECHECK)
             for ref in ray.wait(list(waiting), num_returns=len(waiting), timeout=0)[0]:
                 attempt = waiting.pop(ref)
                 try:
-                    result = ray.get(ref)
+                    yield from ray.get(ref)
+                    continue
                 except (WorkerCrashedError, OutOfMemoryError):
                     attempt.crashes += 1
                 except (NodeDiedError, ObjectLostError):
                     attempt.losses += 1
                 except RayTaskError as error:
-                    raise error.cause from None
-                else:
-                    yield result
-                    continue
+                    raise (error.cause or error) from None
                 if attempt.crashes < _CRASHES and attempt.losses < _LOSSES:
-                    again.append(attempt)
+                    # One by one, so that an item that kills its worker costs nobody else.
+                    again.extend(_Attempt([item], attempt.crashes, attempt.losses) for item in attempt.items)
                 else:
-                    yield crashed(attempt.item)
+                    yield from map(crashed, attempt.items)
     finally:
         for ref in waiting:
             ray.cancel(ref, force=True)
 
 
-def _apply(job: _Job, item: Any) -> Any:
-    """What a worker does with an item."""
+def _apply(job: _Job, items: list[Any]) -> list[Any]:
+    """What a worker does with a task's items."""
     _settle(job.home, job.shared, job.versions)
-    return job.work(item)
+    return [job.work(item) for item in items]
 
 
 @lru_cache(maxsize=1)
