@@ -3,10 +3,9 @@
     python benchmarks/rates.py FOLDER GRADER.onnx OUT.json
 
 FOLDER holds photographs at full size; 400 links to them stand for a data set. Costs are seconds of one core, as the
-operating system counts them, so that other work on the machine doesn't change them much. The machine that gives out the
+operating system counts them, so that other work on the machine doesn't change them much. The process that gives out the
 work is measured by itself: tasks that do nothing, a preparation in which all photographs are there already, and
-comparing hashes. Last, Ray against local processes: two workers each, by turns, timed from the tenth result to the last
-one, so that no start-up counts.
+comparing hashes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle, islice
@@ -31,9 +30,8 @@ import ray
 from retinagrade.datasets.copies import CANDIDATE
 from retinagrade.datasets.examine import examine
 from retinagrade.datasets.layouts import read_source
-from retinagrade.datasets.parallel import map_unordered
 from retinagrade.datasets.prepare import prepare
-from retinagrade.datasets.prepare_file import crashed, prepare_file
+from retinagrade.datasets.prepare_file import prepare_file
 from retinagrade.files import write_json
 from retinagrade.grader.runtime import Grader
 from retinagrade.images.likeness import close_pairs
@@ -44,11 +42,9 @@ from retinagrade.scale.engine import RayEngine
 
 PHOTOGRAPHS: Final = 400
 FEW: Final = 100
-ROUNDS: Final = 5
 SIZE: Final = 512
-WARM: Final = 10
 HASHES: Final = 20_000
-TASKS: Final = 5_000
+TASKS: Final = 20_000
 
 
 def links(folder: Path, count: int, into: Path) -> Iterator[tuple[str, str, Path]]:
@@ -65,15 +61,6 @@ def cost(work: Callable[[], object], count: float) -> float:
     start = time.process_time()
     work()
     return (time.process_time() - start) / count
-
-
-def rate(results: Iterable[object]) -> float:
-    """Results a second, from the tenth on."""
-    start, count = 0.0, 0
-    for count, _ in enumerate(results, 1):
-        if count == WARM:
-            start = time.perf_counter()
-    return (count - WARM) / (time.perf_counter() - start)
 
 
 def nothing(item: int) -> int:
@@ -116,21 +103,12 @@ def main() -> None:
         seconds["pair"] = cost(lambda: close_pairs(hashes, CANDIDATE), HASHES * (HASHES - 1) / 2)
         ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level=40)
         seconds["task"] = cost(lambda: list(RayEngine()(nothing, range(TASKS), None, nothing)), TASKS)
-        rounds = [
-            {
-                "local": rate(map_unordered(work, items, 2, crashed)),
-                "ray": rate(RayEngine()(work, items, 2, crashed)),
-            }
-            for _ in range(ROUNDS)
-        ]
         ray.shutdown()
     about: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "photographs": PHOTOGRAPHS, "size": SIZE}
     found = {
         "about": {**about, "model": model.stem, "versions": versions()},
         "seconds": seconds,
         "bytes": sizes,
-        "rounds": rounds,
-        "ray_overhead": statistics.median(one["local"] / one["ray"] - 1 for one in rounds),
     }
     write_json(out, found)
     print(json.dumps(found, indent=2))

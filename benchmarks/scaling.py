@@ -170,8 +170,7 @@ def main() -> None:
     print("| | seconds of one core | a second |", "|---|---|---|", sep="\n")
     for name, seconds in rates["seconds"].items():
         print(f"| {name} | {seconds:.2g} | {significant(1 / seconds)} |")
-    print(f"\nRay takes {rates['ray_overhead']:+.0%} of the local processes' time.\n")
-    print("`prepare`, photographs a second:\n", *throughput(every[0]), sep="\n")
+    print("\n`prepare`, photographs a second:\n", *throughput(every[0]), sep="\n")
     print("", *plans(every, rates["seconds"]["pair"]), sep="\n")
     gigabytes = {"photographs": ASSUMED["photograph"], "prepared": rates["bytes"]["prepared"]}
     for what, each in gigabytes.items():
