@@ -111,7 +111,7 @@ def megabytes(process: int) -> float:
 def main() -> None:
     """Measures and prints."""
     folder = Path(sys.argv[2]).resolve()
-    os.environ["RAY_worker_niceness"] = "0"  # Ray's workers else stand back (15) for whatever runs on the machine
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's workers else stand back (15) for whatever runs on the machine
     ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level=40)
     if sys.argv[1] == "time":
         compare(folder)
