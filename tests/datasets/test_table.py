@@ -46,5 +46,5 @@ def test_bad_parquet_is_named(tmp_path: Path) -> None:
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"own\.parquet: reading Parquet needs pyarrow: pip install pyarrow"):
+    with pytest.raises(UsageError, match=r"own\.parquet: reading Parquet needs pyarrow: pip .*\[parquet\]"):
         read_table(tmp_path / "own.parquet")

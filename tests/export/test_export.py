@@ -18,10 +18,11 @@ from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ArtefactError
 from retinagrade.evaluation.fitting.fitted import fit, save
 from retinagrade.evaluation.predictions import graded, read_predictions
-from retinagrade.export import export as module
+from retinagrade.export import proof as module
 from retinagrade.export.export import export
 from retinagrade.grader.artefact import KEY, Metadata
 from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.images.prepare import at_input_size
 from retinagrade.training.predict import predict
 from retinagrade.training.run import Run
 from retinagrade.training.train import train
@@ -93,6 +94,30 @@ def test_a_file_that_is_not_the_network_is_refused(
     with pytest.raises(ArtefactError, match="the file is not the network"):
         export(trained, tmp_path / "g.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_float16_says_what_it_changes(
+    trained: Run, prepared: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retinagrade.export.precision._SMALL", 256)  # a tiny network's tensors are tiny
+    metadata = export(trained, tmp_path / "half.onnx", "float16")
+    assert (tmp_path / "half.onnx").stat().st_size < file.stat().st_size
+    assert metadata.version.endswith("-float16")
+    assert metadata.change is not None
+    half = retinagrade.Grader.load(tmp_path / "half.onnx")
+    assert half.metadata == metadata
+    validation = read_predictions(trained.predictions_file("val"))
+    assert metadata.change.photographs == len(validation)
+    photographs = [prepared / "photographs" / f"{name}.jpg" for name in validation["image_id"]]
+    squares = np.stack([np.array(Image.open(path)) for path in photographs])
+    small = np.stack([at_input_size(square, metadata.image_size) for square in squares])
+    found, exact = half.network(small)[0], validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    assert 1e-7 < np.abs(found - exact).max() < 0.01
+    others = (found.argmax(1) != exact.argmax(1)).mean()
+    assert metadata.change.figures["share_of_other_grades"].value == pytest.approx(others)
+    right = [(each.argmax(1) == validation["grade"]).mean() for each in (found, exact)]
+    assert metadata.change.figures["accuracy"].value == pytest.approx(right[0] - right[1])
+    assert "less those of the same file in float32" in (tmp_path / "half.md").read_text()
 
 
 def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:

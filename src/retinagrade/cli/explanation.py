@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder; of an ensemble or folds, each network's.")],
     photographs: Annotated[
         list[str], typer.Argument(help="Files as the camera wrote them, or image_ids of the run's prepared set.")
     ],
@@ -43,9 +43,9 @@ def explain(
     """
     from retinagrade.explain.explain import explain as explain_photographs
     from retinagrade.explain.explain import show_activations
-    from retinagrade.training.run import Run
+    from retinagrade.training.run import trained_runs
 
-    runs = [Run(folder) for folder in (run, *(also or []))]
+    runs = trained_runs([run, *(also or [])])
     if method == _ACTIVATIONS:
         if layer is not None:
             raise UsageError("--method activations shows every layer: leave --layer")

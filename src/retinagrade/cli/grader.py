@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.errors import UsageError
+
+if TYPE_CHECKING:
+    from retinagrade.grader.results import Grading
+    from retinagrade.grader.studies import StudyGrading
+
+
+class Weights(StrEnum):
+    """How a file keeps its weights."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
 
 
 def register(app: typer.Typer) -> None:
@@ -21,93 +34,142 @@ def register(app: typer.Typer) -> None:
 def export(
     run: Annotated[Path, typer.Argument(help="A trained run's folder; calibrate it first to have thresholds.")],
     out: Annotated[Path, typer.Option(help="The file to write, .onnx; a model card .md comes beside it.")],
+    precision: Annotated[
+        Weights,
+        typer.Option(
+            help="How to keep the weights. float16 halves the file; what that changes is measured on the validation "
+            "photographs."
+        ),
+    ] = Weights.FLOAT32,
 ) -> None:
     """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
     if out.suffix != ".onnx":
         raise UsageError(f"--out {out}: write a name that ends in .onnx")
+    from retinagrade.export.card import changes
     from retinagrade.export.export import export as export_run
     from retinagrade.training.run import Run
 
-    metadata = export_run(Run(run), out)
+    metadata = export_run(Run(run), out, precision.value)
     proof = metadata.proof
     printed = console()
     printed.print(
-        f"the same network on {proof.photographs} photographs: probabilities within {proof.probabilities:.2g}, "
+        f"beside the network, on {proof.photographs} photographs: probabilities within {proof.probabilities:.2g}, "
         f"evidence correlates by {proof.evidence:.5f}",
         highlight=False,
     )
+    if metadata.change is not None:
+        printed.print(
+            f"{precision.value} less float32, on {metadata.change.photographs} validation photographs:", highlight=False
+        )
+        for line in changes(metadata.change):
+            printed.print(f"  {line}", highlight=False)
     for name, why in metadata.undefined.items():
         printed.print(f"undefined: {name}: {why}", highlight=False, style="dim")
     printed.print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.md')}", highlight=False)
 
 
 def grade(
-    photographs: Annotated[
-        list[str], typer.Argument(metavar="PATH…", help="Photographs, folders of them, or patterns such as '*.jpg'.")
-    ],
     model: Annotated[Path, typer.Option(help="A file that `retinagrade export` made.")],
+    photographs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH…", help="Photographs, folders of them, or patterns such as '*.jpg'."),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            help="A list of photographs: a path a line; or a .csv with path and, where known, image_id, patient_id and "
+            "laterality. Relative paths start from its folder.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Results as .csv or .jsonl, written as they come; the same command again continues."),
+        typer.Option(
+            help="Results as .csv, .jsonl or .parquet, written as they come; the same command again continues."
+        ),
+    ] = None,
+    studies: Annotated[
+        Path | None, typer.Option(help="A table of both eyes combined, a row a study: .csv, .jsonl or .parquet.")
     ] = None,
     heatmaps: Annotated[
         Path | None, typer.Option(help="A folder for pictures of the evidence for the grade that was given.")
     ] = None,
+    dicom: Annotated[
+        Path | None,
+        typer.Option(help="A folder for a Structured Report a study and its heatmaps, of photographs that are DICOM."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Grade photographs; exit 1 if some could not be read, or are not good enough to be graded."""
-    import simplejpeg
-
-    from retinagrade.files import write_bytes
-    from retinagrade.grader.files import Table, find_photographs
-    from retinagrade.grader.heat import heatmap
+    from retinagrade.grader.batch import Outputs, grade_files, write_reports
+    from retinagrade.grader.files import Table, require_format, write_results
+    from retinagrade.grader.places import find_photographs
     from retinagrade.grader.results import model_name
     from retinagrade.grader.runtime import Grader
+    from retinagrade.grader.studies import StudyGrading, combine
     from retinagrade.progress import progress
 
-    found = find_photographs(photographs)
+    if dicom is not None:
+        import highdicom  # noqa: F401  # what is missing is said before any work
+    if studies is not None:
+        require_format(studies)
+    found = find_photographs(photographs or [], listed, [each for each in (heatmaps, dicom) if each is not None])
     grader = Grader.load(model)
     table = None if out is None else Table(out, model_name(grader.metadata))
-    todo = {image_id: path for image_id, path in found.items() if table is None or image_id not in table.done}
-    gradings = []
+    earlier = {} if table is None else {each.image_id: each for each in table.earlier}
+    todo = [each for each in found if each.image_id not in earlier]
+    outputs = Outputs(table, heatmaps, dicom)
     with progress("grading", max(1, len(todo))) as step:
-        for seen in grader.stream(todo.values(), todo):
-            given = seen.grading
-            gradings.append(given)
-            if heatmaps is not None and given.grade is not None:
-                assert seen.photograph is not None
-                assert seen.evidence is not None
-                picture = heatmap(seen.photograph, seen.evidence[given.grade])
-                name = f"{given.image_id.lstrip('/').replace('../', '')}.jpg"
-                write_bytes(heatmaps / name, simplejpeg.encode_jpeg(picture, 90))
-            if table is not None:
-                table.add(given)
-            step()
+        gradings = grade_files(grader, todo, outputs, step)
     if table is not None:
         table.close()
-    errors = [each for each in gradings if each.error is not None]
-    poor = [each for each in gradings if each.gradable is False]
+    combined = combine([*earlier.values(), *gradings])
+    if studies is not None:
+        write_results(studies, StudyGrading, combined)
+    write_reports([*earlier.values(), *gradings], grader.metadata, outputs)
     if json:
         print_json([each.to_json() for each in gradings])
     else:
-        printed = console()
-        for each in gradings if table is None else [*errors, *poor]:
-            if each.error is not None:
-                said = f"error: {each.error}"
-            elif each.grade is None:
-                said = f"not gradable ({', '.join(each.quality_reasons)}): a person should look"
-            else:
-                positive = {None: "", True: ", referable", False: ", not referable"}[each.referable]
-                look = ", a person should look" if each.refer_to_person else ""
-                said = f"{each.grade} {each.label} ({each.confidence:.2f}){positive}{look}"
-            printed.print(f"{each.image_id}: {said}", markup=False, highlight=False)
-        grades = Counter(each.grade for each in gradings if each.grade is not None)
-        counts = ", ".join(f"{grades[number]} × {number}" for number in sorted(grades))
-        before = f", {len(found) - len(todo)} from before" if len(found) > len(todo) else ""
+        _print_gradings(gradings, combined, whole=table is None, before=len(found) - len(todo))
+        for line in outputs.missing:
+            console().print(line, markup=False, highlight=False)
+    if outputs.missing or any(each.grade is None for each in gradings):
+        raise typer.Exit(ATTENTION)
+
+
+def _print_gradings(gradings: Sequence[Grading], studies: Sequence[StudyGrading], *, whole: bool, before: int) -> None:
+    """Prints what was said: all of it, or, where a table has it, only what needs a person's attention."""
+    from retinagrade.grader.studies import in_words
+
+    printed = console()
+    errors = [each for each in gradings if each.error is not None]
+    poor = [each for each in gradings if each.gradable is False]
+    for each in gradings if whole else [*errors, *poor]:
+        printed.print(f"{each.image_id}: {_said(each)}", markup=False, highlight=False)
+    for study in studies if whole else [each for each in studies if each.undecided]:
+        printed.print(f"study {study.study}: {in_words(study)}", markup=False, highlight=False)
+    grades = Counter(each.grade for each in gradings if each.grade is not None)
+    counts = ", ".join(f"{grades[number]} × {number}" for number in sorted(grades))
+    printed.print(
+        f"{len(gradings)} photographs{f', {before} from before' if before else ''}: grades {counts or 'none'}; "
+        f"{len(poor)} not gradable, {len(errors)} errors.",
+        highlight=False,
+    )
+    if studies:
+        decided = Counter(each.referable for each in studies)
         printed.print(
-            f"{len(gradings)} photographs{before}: grades {counts or 'none'}; {len(poor)} not gradable, "
-            f"{len(errors)} errors. Research software, not a medical device.",
+            f"{len(studies)} studies: {decided[True]} referable, {decided[False]} not referable, {decided[None]} "
+            "undecided.",
             highlight=False,
         )
-    if errors or poor:
-        raise typer.Exit(ATTENTION)
+    printed.print("Research software, not a medical device.", highlight=False)
+
+
+def _said(given: Grading) -> str:
+    if given.error is not None:
+        return f"error: {given.error}"
+    if given.grade is None:
+        return f"not gradable ({', '.join(given.quality_reasons)}): a person should look"
+    positive = {None: "", True: ", referable", False: ", not referable"}[given.referable]
+    look = ", a person should look" if given.refer_to_person else ""
+    return f"{given.grade} {given.label} ({given.confidence:.2f}){positive}{look}"

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def lesions(
-    runs: Annotated[list[Path], typer.Argument(help="Trained runs.")],
+    runs: Annotated[list[Path], typer.Argument(help="Trained runs; of an ensemble or folds, each network's.")],
     masks: Annotated[Path, typer.Option(help="IDRiD with its 'A. Segmentation', or a made-up data set.")],
     out: Annotated[Path, typer.Option(help="Folder for lesions.html, lesions.json, tables and pictures.")],
     method: Annotated[
@@ -34,18 +34,20 @@ def lesions(
     from retinagrade.explain import lesion_report, maps
     from retinagrade.explain.masked import copies_in
     from retinagrade.explain.measure import joined, measure
+    from retinagrade.files import short_names
     from retinagrade.progress import progress
-    from retinagrade.training.run import Run
+    from retinagrade.training.run import trained_runs
 
     methods = list(dict.fromkeys(method or METHODS))
     if unknown := [name for name in methods if name not in maps.METHODS]:
         raise UsageError(f"no method {unknown[0]!r} of explaining: {', '.join(maps.METHODS)}")
-    trained = {path.resolve().name: Run(path) for path in runs}
-    if len(trained) < len(runs):
-        raise UsageError("two of the runs have the same name: give their folders different ones")
+    found = trained_runs(runs)
+    trained = dict(zip(short_names([run.folder for run in found]), found, strict=True))
     masked = read_masked(masks)
-    with progress("explaining", len(runs) * (len(methods) + 1)) as step:
-        measured = joined([measure(run, masked, methods, seed=seed, on_done=step) for run in trained.values()])
+    with progress("explaining", len(trained) * (len(methods) + 1)) as step:
+        measured = joined(
+            [measure(run, masked, methods, name=name, seed=seed, on_done=step) for name, run in trained.items()]
+        )
     comparison = lesion_report.compared(measured, {name: copies_in(run, masked) for name, run in trained.items()})
     page = lesion_report.write_lesions(out, measured, comparison, [*runs, masks])
     if json:

@@ -6,12 +6,12 @@ Source: R. Liu et al., "DeepDRiD: diabetic retinopathy – grading and image qua
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
+from retinagrade.datasets.eye_names import DEEPDRID
 from retinagrade.datasets.found import photographs_in
 from retinagrade.datasets.labels import by_name, join, match_cells, read_labels
 from retinagrade.errors import LayoutError
@@ -28,7 +28,6 @@ _EVALUATION_LABELS: Final = {
 }
 _LEFT, _RIGHT = "left_eye_DR_Level", "right_eye_DR_Level"
 _COLUMNS: Final = ("image_id", QUALITY, _LEFT, _RIGHT)
-_ID: Final = re.compile(r"(?P<patient>\d+)_(?P<side>[lr])\d+")
 
 
 def is_deepdrid(source: Path) -> bool:
@@ -78,7 +77,7 @@ def _label_files(root: Path) -> dict[str, Path]:
 
 def _part(labels: Path, split: str, root: Path, complete: bool) -> pd.DataFrame:
     table = read_labels(labels, ("image_id", _EVALUATION_LABELS[labels.name]) if split == "test" else _COLUMNS)
-    ids = match_cells(table["image_id"], _ID, "PATIENT_l1, PATIENT_r1 or the like", labels)
+    ids = match_cells(table["image_id"], DEEPDRID, "PATIENT_l1, PATIENT_r1 or the like", labels)
     named = [match["side"].upper() for match in ids]
     rows = pd.DataFrame(
         {

@@ -11,7 +11,7 @@ import pandas as pd
 
 from retinagrade.datasets.found import some
 from retinagrade.errors import ImageError, LayoutError
-from retinagrade.images.dicom import HEAD, DicomFacts, dicom_facts, is_dicom
+from retinagrade.images.dicom import DicomFacts, dicom_facts, holds_dicom
 from retinagrade.images.read import SUFFIXES
 from retinagrade.manifest import Manifest
 
@@ -22,7 +22,7 @@ _OTHERS: Final = SUFFIXES - {_SUFFIX}
 
 def is_dicom_folder(source: Path) -> bool:
     """Whether a folder, or one below it, holds a DICOM file under whatever name. Doesn't need pydicom."""
-    return source.is_dir() and any(_holds_dicom(path) for path in _candidates(source))
+    return source.is_dir() and any(holds_dicom(path) for path in _candidates(source))
 
 
 def read_dicom_folder(source: Path) -> Manifest:
@@ -44,7 +44,7 @@ def read_dicom_folder(source: Path) -> Manifest:
         LayoutError: No such files, or files whose names differ in the suffix only.
         ModuleNotFoundError: pydicom isn't installed.
     """
-    files = sorted(path for path in _candidates(source) if path.suffix.lower() == _SUFFIX or _holds_dicom(path))
+    files = sorted(path for path in _candidates(source) if path.suffix.lower() == _SUFFIX or holds_dicom(path))
     if not files:
         raise LayoutError(f"{source}: no DICOM files in it or in the folders below it")
     relative = [path.relative_to(source) for path in files]
@@ -72,14 +72,6 @@ def _candidates(source: Path) -> Iterator[Path]:
             yield path
 
 
-def _holds_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return is_dicom(stream.read(HEAD))
-    except OSError:
-        return False
-
-
 def _without_suffix(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() == _SUFFIX else path
 
@@ -88,4 +80,4 @@ def _facts(path: Path) -> DicomFacts:
     try:
         return dicom_facts(path)
     except ImageError:  # preparing the photograph reports it
-        return DicomFacts(None, None, None)
+        return DicomFacts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import pandas as pd
 
+from retinagrade.datasets.eye_names import LEFT_OR_RIGHT
 from retinagrade.datasets.found import photographs_in, some
 from retinagrade.errors import LayoutError
 from retinagrade.grades import grade_from_name
@@ -23,7 +23,6 @@ _SPLITS: Final = {
     "validation": "val",
     "test": "test",
 }
-_EYE: Final = re.compile(r"(?P<patient>.+)_(?P<side>left|right)", re.IGNORECASE)
 KNOWN: Final = "0 to 4, or names such as No_DR, Mild, Moderate, Severe, Proliferate_DR in any case"
 
 
@@ -99,7 +98,7 @@ def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
     table = pd.DataFrame({"image_id": ids, "path": [path.as_posix() for path in relative]})
     table[["grade", "split"]] = rows[["grade", "split"]].to_numpy()
     table["dataset"] = source.name
-    eyes = [_EYE.fullmatch(stem) for stem in stems]
+    eyes = [LEFT_OR_RIGHT.fullmatch(stem) for stem in stems]
     if all(eyes):
         table["patient_id"] = [eye["patient"] for eye in eyes if eye]
         table["laterality"] = [eye["side"] for eye in eyes if eye]

@@ -56,7 +56,9 @@ def _read_parquet(path: Path) -> Manifest:
     try:
         table = pd.read_parquet(io.BytesIO(path.read_bytes()), engine="pyarrow")
     except ImportError as error:
-        raise UsageError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow, or save it as CSV") from error
+        raise UsageError(
+            f"{path}: reading Parquet needs pyarrow: pip install 'retinagrade[parquet]', or save it as CSV"
+        ) from error
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path}: not a readable Parquet table: {error}") from error
     return Manifest.from_table(table.convert_dtypes(), path.parent, str(path), first_line=1)

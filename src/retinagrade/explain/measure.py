@@ -58,15 +58,17 @@ def measure(
     masked: Sequence[Masked],
     methods: Sequence[str],
     *,
+    name: str,
     seed: int = 0,
     on_done: Callable[[], None] = lambda: None,
 ) -> Measured:
     """Measures the maps of one network, for referable retinopathy, against the lesions in photographs.
 
     Args:
-        run: A trained run; its folder's name is the network's.
+        run: A trained run.
         masked: Photographs with masks, at least two.
         methods: What to explain by (:data:`~retinagrade.explain.maps.METHODS`); :data:`RANDOM` is added.
+        name: What to call the network.
         seed: Of random heat and of shuffled weights.
         on_done: Called after each method, random heat included.
 
@@ -90,7 +92,6 @@ def measure(
         regions += [_regions(photographs, heat).assign(method=method, heat_of=whose) for whose, heat in heats.items()]
         maps.append(_maps(predicting, pixels, photographs, heats).assign(method=method))
         on_done()
-    name = run.folder.resolve().name
     return Measured(pd.concat(regions).assign(network=name), pd.concat(maps).assign(network=name))
 
 

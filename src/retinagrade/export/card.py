@@ -69,6 +69,7 @@ def model_card(metadata: Metadata, file: str) -> str:
         "",
         "## Proof",
         "",
+        *_changed(metadata),
         f"On {metadata.proof.photographs} photographs, its probabilities are within {metadata.proof.probabilities:.2g} "
         f"of those of the trained network, and its evidence correlates with Grad-CAM by {metadata.proof.evidence:.5f} "
         "or more.",
@@ -86,6 +87,28 @@ def _measured(what: str, measured: Measured | None) -> list[str]:
         around = "–" if figure.interval is None else "{:.3f} to {:.3f}".format(*figure.interval)
         rows.append(f"| {name.replace('_', ' ')} | {value} | {around} |")
     return [*rows, ""]
+
+
+def _changed(metadata: Metadata) -> list[str]:
+    if metadata.change is None:
+        return []
+    return [
+        f"Its weights are kept in {metadata.precision}. Figures less those of the same file in float32, on "
+        f"{metadata.change.photographs} validation photographs:",
+        "",
+        *(f"* {line}" for line in changes(metadata.change)),
+        "",
+    ]
+
+
+def changes(measured: Measured) -> list[str]:
+    """Lines of changed figures, for people."""
+    lines = []
+    for name, figure in measured.figures.items():
+        value = "undefined" if figure.value is None else f"{figure.value:+.4f}"
+        around = "" if figure.interval is None else " ({:+.4f} to {:+.4f})".format(*figure.interval)
+        lines.append(f"{name.replace('_', ' ')}: {value}{around}")
+    return lines
 
 
 def _threshold(name: str, point: Threshold | None, undefined: dict[str, str]) -> list[str]:

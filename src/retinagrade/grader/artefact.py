@@ -16,6 +16,8 @@ KEY: Final = "retinagrade"
 """Where the metadata stand among the ``metadata_props`` of the ONNX file, as JSON."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[float, Field(ge=0)]
+Precision = Literal["float32", "float16", "int8"]
+"""How the weights are kept: int8 also computes the network's convolutions in whole numbers."""
 
 
 class _Part(BaseModel):
@@ -115,18 +117,35 @@ class Proof(_Part):
     evidence: float
 
 
+class Member(_Part):
+    """A network of an ensemble.
+
+    Attributes:
+        name: What the ensemble calls it.
+        version: The first digits of the digest of its weights.
+        evidence: Its share of the evidence.
+    """
+
+    name: str
+    version: str
+    evidence: Share
+
+
 class Metadata(_Part):
     """All that a grader file says of itself.
 
     Attributes:
         schema_version: Of these metadata.
         name: Of the experiment.
-        version: The first digits of the digest of its weights.
+        version: The first digits of the digest of its weights, and what the file does otherwise than a plain one.
         created: UTC time of the export.
         grades: Labels of the probabilities, in their order.
         image_size: Side of the square input, in pixels.
         preparation: What is done to a photograph before.
-        output: What the network's last numbers mean.
+        output: What the network's last numbers mean, or how an ensemble combines its members.
+        members: The networks of an ensemble; none where there is one network.
+        flips: Whether all is the mean over four mirrored views of the photograph.
+        precision: How the weights are kept.
         temperature: That its probabilities are calibrated by, inside the graph; 1 where none was fitted.
         referable: When to call a photograph referable.
         vision_threatening: When to call it vision-threatening.
@@ -137,6 +156,7 @@ class Metadata(_Part):
         weights: Where its first weights are from, and their licence, as the run's record says.
         validation: Figures of the photographs that the epoch was chosen on.
         test: Figures of those that nothing was chosen on; ``None`` where there are none.
+        change: Figures of the validation photographs less those of the same file in float32; ``None`` for float32.
         proof: That the file is the network.
         versions: Of the libraries that trained and exported it.
         intended_use: For people.
@@ -151,6 +171,9 @@ class Metadata(_Part):
     image_size: PositiveInt
     preparation: Preparation
     output: str
+    members: tuple[Member, ...]
+    flips: bool
+    precision: Precision
     temperature: PositiveFloat
     referable: Threshold | None
     vision_threatening: Threshold | None
@@ -161,6 +184,7 @@ class Metadata(_Part):
     weights: dict[str, Any]
     validation: Measured | None
     test: Measured | None
+    change: Measured | None
     proof: Proof
     versions: dict[str, dict[str, str]]
     intended_use: str

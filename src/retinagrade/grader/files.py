@@ -1,22 +1,26 @@
-"""Tables of gradings, written as they come and taken up again: CSV or JSON Lines, by the suffix."""
+"""Tables of results as CSV, JSON Lines or Parquet, by the suffix; gradings are written as they come, and taken up."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections import Counter
-from collections.abc import Sequence
-from glob import glob
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
 from retinagrade.errors import UsageError
-from retinagrade.files import write_text
+from retinagrade.files import atomic_path, write_text
 from retinagrade.grader.results import Grading
+from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.images.read import SUFFIXES
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Result = Grading | StudyGrading
+SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 COLUMNS: Final = (
     "image_id",
     *PROBABILITY_COLUMNS,
@@ -31,116 +35,168 @@ COLUMNS: Final = (
     "gradable",
     "quality",
     "quality_reasons",
+    "study",
+    "laterality",
     "model",
     "path",
     "error",
 )
 """Columns of a CSV. ``grade`` is not among them: in a predictions table, that is the right one."""
-
-
-def find_photographs(places: Sequence[str]) -> dict[str, str]:
-    """Files of photographs, by their ids.
-
-    Args:
-        places: Files, folders (all below them that have a photograph's suffix) and patterns such as ``*.jpg``.
-
-    Returns:
-        Paths by id: below a folder the path from there, without its suffix; else the file's name without it. Files
-        that would share an id have their whole path for one.
-
-    Raises:
-        UsageError: A place with nothing in it.
-    """
-    found: dict[str, str] = {}  # ids by path
-    for place in places:
-        path = Path(place)
-        if path.is_dir():
-            below = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES and each.is_file())
-            ids = {str(each): each.relative_to(path).with_suffix("").as_posix() for each in below}
-        else:
-            matched = [place] if path.exists() else sorted(glob(place, recursive=True))  # noqa: PTH207  # absolute, too
-            ids = {each: Path(each).stem for each in matched}
-        if not ids:
-            raise UsageError(f"{place}: no photograph there: give files, folders or patterns")
-        found |= {each: name for each, name in ids.items() if each not in found}
-    count = Counter(found.values())
-    return {name if count[name] == 1 else path: path for path, name in found.items()}
+_READ: Final[dict[str, Callable[[str], Any]]] = {
+    **dict.fromkeys((*PROBABILITY_COLUMNS, "expected_grade", "confidence", "quality"), float),
+    **dict.fromkeys(("referable", "vision_threatening", "refer_to_person", "gradable"), "true".__eq__),
+    "predicted_grade": int,
+    "conformal_set": lambda cell: tuple(map(int, cell.split())),
+    "quality_reasons": lambda cell: tuple(cell.split(", ")),
+}
+"""What the cells of a CSV mean that are not text."""
 
 
 class Table:
     """A file of gradings that is added to row by row; a file that is there is continued, and errors are tried again.
 
+    A Parquet file can't be added to, so its rows wait in a ``.parquet.jsonl`` beside it, from which it is made at the
+    end: as long as that is there, gradings are missing.
+
     Attributes:
-        done: Ids of photographs that earlier calls graded.
+        earlier: What earlier calls graded.
     """
 
     def __init__(self, path: Path, model: str) -> None:
         """Opens or makes the file.
 
         Args:
-            path: ``.csv`` or ``.jsonl``.
+            path: ``.csv``, ``.jsonl`` or ``.parquet``.
             model: Name and version of the grader file.
 
         Raises:
             UsageError: Another suffix, or the file is something else, or of another model.
+            ModuleNotFoundError: Parquet, and pyarrow isn't installed.
         """
-        if path.suffix not in (".csv", ".jsonl"):
-            raise UsageError(f"{path}: results are a .csv or a .jsonl file")
-        self._csv = path.suffix == ".csv"
-        rows = _rows(path, self._csv) if path.is_file() else []
-        others = {str(row.get("model")) for row in rows} - {model}
+        require_format(path)
+        self._path = path
+        self._rows = path.with_name(f"{path.name}.jsonl") if path.suffix == ".parquet" else path
+        read = self._rows if self._rows.is_file() else path
+        rows = _read(read) if read.is_file() else []
+        others = {row.model for row in rows} - {model}
         if others:
             raise UsageError(
                 f"{path} holds results of {', '.join(sorted(others))}, not of {model}: choose another file"
             )
-        kept = [row for row in rows if not row.get("error")]
-        self.done = {str(row["image_id"]) for row in kept}
-        head = _line(COLUMNS) if self._csv else ""
-        lines = [
-            _line([row[column] for column in COLUMNS]) if self._csv else json.dumps(row, ensure_ascii=False) + "\n"
-            for row in kept
-        ]
-        write_text(path, head + "".join(lines))
-        self._stream = path.open("a", encoding="utf-8", newline="")
+        self.earlier = [row for row in rows if row.error is None]
+        write_results(self._rows, Grading, self.earlier)
+        self._stream = self._rows.open("a", encoding="utf-8", newline="")
 
     def add(self, grading: Grading) -> None:
         """Writes a row, so that it is there whatever comes next."""
-        row = grading.to_json()
-        self._stream.write(_line(_cells(row)) if self._csv else json.dumps(row, ensure_ascii=False) + "\n")
+        self._stream.write(_csv_line(_cells(grading)) if self._rows.suffix == ".csv" else _json_line(grading))
         self._stream.flush()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file. To be called when all is graded: this is when a Parquet file is made."""
         self._stream.close()
+        if self._rows != self._path:
+            write_results(self._path, Grading, _read(self._rows))
+            self._rows.unlink()
 
 
-def _rows(path: Path, is_csv: bool) -> list[dict[str, Any]]:
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed call may leave half a line
+def require_format(path: Path) -> None:
+    """Demands, before any work, a file name that results can be written to.
+
+    Raises:
+        UsageError: Another suffix.
+        ModuleNotFoundError: Parquet, and pyarrow isn't installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: results are a {', a '.join(SUFFIXES[:-1])} or a {SUFFIXES[-1]} file")
+    if path.suffix == ".parquet":
+        import pyarrow.parquet  # noqa: F401
+
+
+def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> None:
+    """Writes a whole table atomically.
+
+    Args:
+        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        kind: What is written; its fields are the columns, but that a CSV's of gradings are :data:`COLUMNS`.
+        results: The rows, perhaps none.
+    """
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with atomic_path(path) as temporary:
+            pq.write_table(pa.Table.from_pylist([one.to_json() for one in results], _schema(kind)), temporary)
+    elif path.suffix == ".csv":
+        head = COLUMNS if kind is Grading else [field.name for field in fields(kind)]
+        write_text(path, "".join(map(_csv_line, [head, *map(_cells, results)])))
+    else:
+        write_text(path, "".join(map(_json_line, results)))
+
+
+def _read(path: Path) -> list[Grading]:
     try:
-        if not is_csv:
-            return [json.loads(line) for line in whole.split("\n") if line]
-        reader = csv.DictReader(io.StringIO(whole + "\n"))
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return [Grading.from_json(row) for row in pq.read_table(path).to_pylist()]
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed call may leave half a line
+        if path.suffix == ".jsonl":
+            return [Grading.from_json(json.loads(line)) for line in whole.split("\n") if line]
+        reader = csv.DictReader(io.StringIO(whole + "\n", newline=""))
         if whole and tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UsageError(f"{path} is no table of gradings: choose another file")
-        return list(reader)
-    except ValueError as error:
+            raise ValueError("other columns")
+        return [_of_cells(row) for row in reader if None not in row.values()]
+    except (ValueError, TypeError) as error:
         raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
 
 
-def _cells(row: dict[str, Any]) -> list[Any]:
-    probabilities = row["probabilities"] or [None] * len(PROBABILITY_COLUMNS)
-    further = {
-        **row,
-        **dict(zip(PROBABILITY_COLUMNS, probabilities, strict=True)),
-        "predicted_grade": row["grade"],
-        "conformal_set": None if row["conformal_set"] is None else " ".join(map(str, row["conformal_set"])),
-        "quality_reasons": ", ".join(row["quality_reasons"]),
-        "error": None if row["error"] is None else " ".join(row["error"].split()),
-    }
-    return [str(value).lower() if isinstance(value := further[column], bool) else value for column in COLUMNS]
+def _cells(result: Result) -> list[Any]:
+    row = result.to_json()
+    if isinstance(result, Grading):
+        probabilities = result.probabilities or [None] * len(PROBABILITY_COLUMNS)
+        row |= {**dict(zip(PROBABILITY_COLUMNS, probabilities, strict=True)), "predicted_grade": result.grade}
+        row["error"] = result.error and " ".join(result.error.split())
+        row = {column: row[column] for column in COLUMNS}
+    return [_cell(value) for value in row.values()]
 
 
-def _line(cells: Sequence[Any]) -> str:
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return (", " if any(isinstance(each, str) for each in value) else " ").join(map(str, value))
+    return value
+
+
+def _of_cells(row: dict[str, str]) -> Grading:
+    values = {column: _READ.get(column, str)(cell) if cell else None for column, cell in row.items()}
+    probabilities = tuple(values.pop(column) for column in PROBABILITY_COLUMNS)
+    values["grade"] = values.pop("predicted_grade")
+    values["probabilities"] = None if None in probabilities else probabilities
+    values["quality_reasons"] = values["quality_reasons"] or ()
+    return Grading.from_json(values)
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerow(cells)
     return stream.getvalue()
+
+
+def _json_line(result: Result) -> str:
+    return json.dumps(result.to_json(), ensure_ascii=False) + "\n"
+
+
+def _schema(kind: type[Result]) -> pa.Schema:
+    """Parquet's types of a result's fields, so that they don't depend on which of them are known."""
+    import pyarrow as pa
+
+    plain = {str: pa.string(), bool: pa.bool_(), int: pa.int8(), float: pa.float64()}
+
+    def column(hint: Any) -> pa.DataType:
+        if get_origin(hint) is tuple:
+            return pa.list_(plain[get_args(hint)[0]])
+        return plain[hint] if hint in plain else column(get_args(hint)[0])  # T of T | None
+
+    return pa.schema([(name, column(hint)) for name, hint in get_type_hints(kind).items()])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from retinagrade.evaluation.ordinal_sets import grow_sets
 from retinagrade.grader.artefact import Metadata, Threshold
+from retinagrade.grader.eyes import UNKNOWN, Eye
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.images.quality import POOR, Quality
 
@@ -23,6 +24,9 @@ class Grading:
     Attributes:
         image_id: Its id.
         path: Its file; ``None`` for an array.
+        study: What photographs of both eyes of a patient share, where it is known; see
+            :func:`~retinagrade.grader.studies.combine`.
+        laterality: ``L`` or ``R``, where it is known.
         grade: The most probable grade, the lower one of two equals.
         label: That in words.
         probabilities: Of grades 0 to 4, calibrated.
@@ -41,6 +45,8 @@ class Grading:
 
     image_id: str
     path: str | None
+    study: str | None = None
+    laterality: str | None = None
     grade: int | None = None
     label: str | None = None
     probabilities: tuple[float, ...] | None = None
@@ -60,6 +66,18 @@ class Grading:
         """The same for programs."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Self:
+        """The grading that :meth:`to_json` made a row of, also where lists stand for its tuples.
+
+        Raises:
+            TypeError: Not such a row.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
+        }
+        return cls(**values)
+
 
 def model_name(metadata: Metadata) -> str:
     """Name and version of a grader file, as results say it."""
@@ -67,7 +85,12 @@ def model_name(metadata: Metadata) -> str:
 
 
 def grading(
-    image_id: str, path: str | None, probabilities: np.ndarray, quality: Quality, metadata: Metadata
+    image_id: str,
+    path: str | None,
+    probabilities: np.ndarray,
+    quality: Quality,
+    metadata: Metadata,
+    eye: Eye = UNKNOWN,
 ) -> Grading:
     """What is said of a photograph.
 
@@ -77,11 +100,14 @@ def grading(
         probabilities: Calibrated (5,), float.
         quality: How good it is.
         metadata: Of the grader file: thresholds and limits.
+        eye: Whose it is.
     """
     p = probabilities.astype(np.float64) / probabilities.sum()
     seen = Grading(
         image_id,
         path,
+        eye.study,
+        eye.laterality,
         probabilities=tuple(p.tolist()),
         expected_grade=float(p @ np.arange(N_GRADES)),
         gradable=quality.score >= POOR,
@@ -94,16 +120,16 @@ def grading(
     grade, confidence = int(p.argmax()), float(p.max())
     sets, referral = metadata.conformal, metadata.referral
     inside = None if sets is None else grow_sets(p[None], sets.limits)[0]
-    decided = {
-        "grade": grade,
-        "label": Grade(grade).label,
-        "referable": _at_least(p, REFERABLE, metadata.referable),
-        "vision_threatening": _at_least(p, VISION_THREATENING, metadata.vision_threatening),
-        "confidence": confidence,
-        "conformal_set": None if inside is None else tuple(np.flatnonzero(inside).tolist()),
-        "refer_to_person": None if referral is None else confidence < referral.confidence,
-    }
-    return Grading(**{**{name: getattr(seen, name) for name in seen.__dataclass_fields__}, **decided})
+    return replace(
+        seen,
+        grade=grade,
+        label=Grade(grade).label,
+        referable=_at_least(p, REFERABLE, metadata.referable),
+        vision_threatening=_at_least(p, VISION_THREATENING, metadata.vision_threatening),
+        confidence=confidence,
+        conformal_set=None if inside is None else tuple(np.flatnonzero(inside).tolist()),
+        refer_to_person=None if referral is None else confidence < referral.confidence,
+    )
 
 
 def _at_least(p: np.ndarray, grade: int, threshold: Threshold | None) -> bool | None:

@@ -17,6 +17,7 @@ from retinagrade.datasets.parallel import processors
 from retinagrade.datasets.prepare_file import encode
 from retinagrade.errors import ArtefactError, ImageError
 from retinagrade.grader.artefact import Metadata, read_metadata
+from retinagrade.grader.eyes import UNKNOWN, Eye, eye_of_file
 from retinagrade.grader.results import Grading, grading, model_name
 from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg
 from retinagrade.images.fov import find_field_of_view, whole_frame
@@ -135,28 +136,35 @@ class Grader:
         for one in opened:
             if one.square is None or one.quality is None:
                 model = model_name(self.metadata)
-                yield Seen(Grading(one.image_id, one.path, error=one.error, model=model))
+                eye = one.eye
+                yield Seen(Grading(one.image_id, one.path, eye.study, eye.laterality, error=one.error, model=model))
                 continue
             probabilities, evidence = next(found)
-            yield Seen(grading(one.image_id, one.path, probabilities, one.quality, self.metadata), one.square, evidence)
+            given = grading(one.image_id, one.path, probabilities, one.quality, self.metadata, one.eye)
+            yield Seen(given, one.square, evidence)
 
 
 @dataclass(frozen=True)
 class _Opened:
     image_id: str
     path: str | None
+    eye: Eye
     square: np.ndarray | None = None
     quality: Quality | None = None
     error: str | None = None
 
 
 def _open(item: Path | np.ndarray, image_id: str, metadata: Metadata) -> _Opened:
-    path = None if isinstance(item, np.ndarray) else str(item)
+    path, eye = (None, UNKNOWN) if isinstance(item, np.ndarray) else (str(item), eye_of_file(item))
     try:
         square, quality = prepared(item, metadata.preparation.settings())
-    except (ImageError, ModuleNotFoundError, MemoryError) as error:
-        return _Opened(image_id, path, error=str(error) or type(error).__name__)
-    return _Opened(image_id, path, at_input_size(square, metadata.image_size), quality)
+    except ModuleNotFoundError as error:
+        return _Opened(
+            image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
+        )
+    except (ImageError, MemoryError) as error:
+        return _Opened(image_id, path, eye, error=str(error) or type(error).__name__)
+    return _Opened(image_id, path, eye, at_input_size(square, metadata.image_size), quality)
 
 
 def prepared(item: Path | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:

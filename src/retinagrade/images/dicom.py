@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 
 HEAD: Final = 132
 """Bytes from which a file is known to be DICOM."""
+MAKER: Final = "retinagrade"
+"""The manufacturer that our own DICOM files name: a heatmap is no photograph, and must never be graded as one."""
 
 _MAGIC: Final = b"DICM"
 _BARE: Final = b"\x02\x00\x00\x00UL"  # the first element of a file that left its preamble out
-_FACTS: Final = ("PatientID", "ImageLaterality", "Laterality", "SOPInstanceUID")
+_FACTS: Final = ("PatientID", "ImageLaterality", "Laterality", "StudyInstanceUID", "SOPInstanceUID")
 _LUT: Final = "PaletteColorLookupTable"
 _PIXELS: Final = (
+    "Manufacturer",
     "Rows",
     "Columns",
     "SamplesPerPixel",
@@ -76,12 +79,14 @@ class DicomFacts:
     Attributes:
         laterality: ``L`` or ``R``; ``None`` where it isn't said, or said to be both.
         patient_key: A pseudonym of the patient, 16 hexadecimal digits; ``None`` without a patient's id.
-        sop_instance_uid: The photograph's own id, unique in the world; ``None`` where it is missing.
+        study_instance_uid: The id of the visit, which photographs of both eyes share; ``None`` where it is missing.
+        sop_instance_uid: The photograph's own id, unique in the world; likewise.
     """
 
-    laterality: str | None
-    patient_key: str | None
-    sop_instance_uid: str | None
+    laterality: str | None = None
+    patient_key: str | None = None
+    study_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,15 @@ class _Header:
 def is_dicom(data: bytes) -> bool:
     """Whether bytes begin as a DICOM file does; the first :data:`HEAD` are enough."""
     return data[128:HEAD] == _MAGIC or data.startswith(_BARE)
+
+
+def holds_dicom(path: Path) -> bool:
+    """Whether a file begins as a DICOM file does. Doesn't need pydicom."""
+    try:
+        with path.open("rb") as stream:
+            return is_dicom(stream.read(HEAD))
+    except (OSError, ValueError):
+        return False
 
 
 def read_dicom(path: Path, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
@@ -130,6 +144,8 @@ def decode_dicom(
 ) -> np.ndarray:
     """Decodes the bytes of a DICOM file, as :func:`read_dicom` does; ``path`` is for messages only."""
     dataset = _parse(io.BytesIO(data), _PIXELS, path)
+    if str(dataset.get("Manufacturer") or "") == MAKER:
+        raise ImageError(f"{path}: a result of {MAKER}, and no photograph: leave it out")
     if "PixelData" not in dataset:
         raise ImageError(f"{path}: no whole pixel data: it is cut off (copy it again) or no photograph (remove it)")
     with decoding(path, "DICOM"):
@@ -171,16 +187,30 @@ def dicom_facts(path: Path) -> DicomFacts:
         ImageError: Not readable, not DICOM, or corrupt.
         ModuleNotFoundError: pydicom isn't installed.
     """
-    try:
-        with path.open("rb") as stream:
-            dataset = _parse(stream, _FACTS, path)
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
+    dataset = read_elements(path, _FACTS)
     with decoding(path, "DICOM"):
         said = {tag: str(dataset.get(tag) or "").strip() for tag in _FACTS if tag != "PatientID"}
     side = (said["ImageLaterality"] or said["Laterality"]).upper()
-    uid = said["SOPInstanceUID"] or None
-    return DicomFacts(side if side in ("L", "R") else None, _patient_key(dataset), uid)
+    return DicomFacts(
+        laterality=side if side in ("L", "R") else None,
+        patient_key=_patient_key(dataset),
+        study_instance_uid=said["StudyInstanceUID"] or None,
+        sop_instance_uid=said["SOPInstanceUID"] or None,
+    )
+
+
+def read_elements(path: Path, tags: Collection[str]) -> FileDataset:
+    """Reads the named elements of a DICOM file, and no others; pixels only where they are named.
+
+    Raises:
+        ImageError: Not readable, not DICOM, or corrupt.
+        ModuleNotFoundError: pydicom isn't installed.
+    """
+    try:
+        with path.open("rb") as stream:
+            return _parse(stream, tags, path)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def _parse(stream: BinaryIO, tags: Collection[str], path: Path) -> FileDataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -162,3 +163,30 @@ class CrossValidation:
         except (OSError, ValueError) as error:
             raise ExperimentError(f"{self.record_file}: not a readable record of folds: {error}") from error
         return record
+
+
+def trained_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs that have a network of their own: those in folders, or behind an ensemble or a cross-validation.
+
+    Args:
+        folders: Runs, cross-validations, and ensembles of any of these.
+
+    Returns:
+        Each once, in the order of folders, members and folds. A folder that is none of these is taken for a run, which
+        says so when it is asked for its experiment.
+
+    Raises:
+        ExperimentError: A record is broken.
+    """
+    found: dict[Run, None] = {}
+    for folder in folders:
+        folds = CrossValidation(folder)
+        if folds.record_file.is_file():
+            parts = [folds.fold(number).folder for number in range(folds.record()["folds"])]
+        elif Run(folder).is_ensemble:
+            parts = [Path(member["folder"]) for member in Run(folder).record()["members"]]
+        else:
+            found[Run(folder)] = None
+            continue
+        found |= dict.fromkeys(trained_runs(parts))
+    return list(found)

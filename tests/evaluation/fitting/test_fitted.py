@@ -74,7 +74,9 @@ def test_any_photographs_give_a_file(graded: Graded, method: Method, source: Pat
 
 
 def test_limits_hold_for_probabilities_as_they_will_be_applied(source: Path) -> None:
-    near_one = np.array([[0.1, 0.1, 0.15, 0.25, 0.4], [0.05, 0.15, 0.15, 0.3, 0.35], *[[0.05, 0.1, 0.1, 0.25, 0.5]] * 8])
+    near_one = np.array(
+        [[0.1, 0.1, 0.15, 0.25, 0.4], [0.05, 0.15, 0.15, 0.3, 0.35], *[[0.05, 0.1, 0.1, 0.25, 0.5]] * 8]
+    )
     graded = photographs(np.zeros(10, dtype=int), near_one)
     fitted = fit(graded, source, method="none")
     assert prediction_sets(fitted.conformal, fitted.calibrated(graded.probabilities))[:, 0].all()

@@ -168,8 +168,8 @@ def fit(
         raise JoinError(f"{source}: no photograph has a grade, and nothing can be fitted without")
     undefined: dict[str, str] = {}
     predicted, graded = graded, replace(graded, probabilities=calibrate(None, graded.probabilities))
-    # From what was predicted, as whoever applies it will: sums of 1 divided by their sum again differ in the last digit,
-    # on which ties at a limit depend.
+    # From what was predicted, as whoever applies it will: probabilities divided by their sum twice differ in the last
+    # digit, on which ties at a limit depend.
     calibrated = replace(graded, probabilities=calibrate(fit_calibration(graded, method), predicted.probabilities))
     conformal = fit_conformal(calibrated, coverage)
     by_grade = fit_conformal(calibrated, coverage, by_grade=True)

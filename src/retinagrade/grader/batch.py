@@ -1,0 +1,115 @@
+"""Grading many files: rows as they come, heatmaps, and reports of studies in DICOM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+
+from retinagrade.errors import ImageError
+from retinagrade.files import write_bytes
+from retinagrade.grader.artefact import Metadata
+from retinagrade.grader.files import Table
+from retinagrade.grader.heat import heatmap
+from retinagrade.grader.places import Photograph
+from retinagrade.grader.results import Grading
+from retinagrade.grader.runtime import Grader, Seen
+from retinagrade.grader.studies import by_study, combined
+from retinagrade.images.dicom import holds_dicom
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written beside what is returned.
+
+    Attributes:
+        table: A row a photograph; ``None`` for no table.
+        heatmaps: A folder for pictures of the evidence for the grade that was given; ``None`` for none.
+        dicom: A folder with a folder a study: heatmaps of its DICOM photographs, and its report; ``None`` for none.
+        missing: What could not be written in DICOM, and why, a line each.
+    """
+
+    table: Table | None = None
+    heatmaps: Path | None = None
+    dicom: Path | None = None
+    missing: list[str] = field(default_factory=list)
+
+
+def grade_files(
+    grader: Grader, photographs: Sequence[Photograph], outputs: Outputs, on_done: Callable[[], None] = lambda: None
+) -> list[Grading]:
+    """Grades files, and writes what is wanted of each as it comes.
+
+    Args:
+        grader: A grader file.
+        photographs: What to grade.
+        outputs: What to write. A photograph's heatmaps are there before its row is, so that a call which is killed
+            and made again misses none.
+        on_done: Called after each photograph.
+
+    Returns:
+        One grading each, in their order.
+    """
+    gradings = []
+    by_id = {each.image_id: each for each in photographs}
+    for seen in grader.stream([each.path for each in photographs], by_id):
+        eye = by_id[seen.grading.image_id].eye
+        told = {name: value for name, value in vars(eye).items() if value is not None}
+        given = replace(seen.grading, **told)
+        gradings.append(given)
+        _write_heatmaps(seen, given, outputs)
+        if outputs.table is not None:
+            outputs.table.add(given)
+        on_done()
+    return gradings
+
+
+def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Outputs) -> None:
+    """Writes the Structured Report of every study that has DICOM photographs, where DICOM is wanted.
+
+    Args:
+        gradings: Of all photographs of these studies.
+        metadata: Of the grader file.
+        outputs: Where to, and where to say what is missing.
+    """
+    if outputs.dicom is None:
+        return
+    from retinagrade.grader.dicom_source import write
+    from retinagrade.grader.structured_report import structured_report
+
+    of_dicom = [one for one in gradings if one.path is not None and holds_dicom(Path(one.path))]
+    outputs.missing.extend(f"no report: {one.path}: its header tells no study" for one in of_dicom if one.study is None)
+    for study, each in by_study(of_dicom).items():
+        try:
+            report = structured_report(combined(study, each), each, metadata)
+            write(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
+        except ImageError as error:
+            outputs.missing.append(f"no report: {error}")
+
+
+def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
+    if given.grade is None or seen.photograph is None or seen.evidence is None:
+        return
+    if outputs.heatmaps is None and outputs.dicom is None:
+        return
+    picture = heatmap(seen.photograph, seen.evidence[given.grade])
+    if outputs.heatmaps is not None:
+        name = f"{given.image_id.lstrip('/').replace('../', '')}.jpg"
+        write_bytes(outputs.heatmaps / name, simplejpeg.encode_jpeg(picture, 90))
+    if outputs.dicom is not None and given.path is not None and holds_dicom(Path(given.path)):
+        try:
+            _write_capture(picture, given, outputs.dicom)
+        except ImageError as error:
+            outputs.missing.append(f"no heatmap: {error}")
+
+
+def _write_capture(picture: np.ndarray, given: Grading, folder: Path) -> None:
+    from retinagrade.grader.dicom_source import write
+    from retinagrade.grader.secondary_capture import secondary_capture
+
+    capture = secondary_capture(picture, given)
+    source = capture.SourceImageSequence[0].ReferencedSOPInstanceUID
+    write(capture, folder / capture.StudyInstanceUID / f"heatmap-{source}.dcm")

@@ -1,0 +1,47 @@
+"""Which eye of which study a photograph shows: by its DICOM header, else by its name where that is unambiguous."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from retinagrade.datasets.eye_names import eye_of_name
+from retinagrade.errors import ImageError
+from retinagrade.images.dicom import dicom_facts, holds_dicom
+
+
+@dataclass(frozen=True)
+class Eye:
+    """An eye, as far as it is known.
+
+    Attributes:
+        study: What photographs of both eyes share.
+        laterality: ``L`` or ``R``.
+    """
+
+    study: str | None = None
+    laterality: str | None = None
+
+
+UNKNOWN: Final = Eye()
+
+
+def eye_of_file(path: Path) -> Eye:
+    """The eye that a file shows.
+
+    A DICOM file belongs to its ``StudyInstanceUID``, or else to its patient's pseudonym, and its name says nothing. Any
+    other belongs to the patient that its name tells (see :func:`~retinagrade.datasets.eye_names.eye_of_name`), in its
+    folder: patients of two clinics may have one number.
+
+    Returns:
+        What is known; nothing of files that can't be read: grading says what is wrong with them.
+    """
+    if holds_dicom(path):
+        try:
+            facts = dicom_facts(path)
+        except (ImageError, ModuleNotFoundError):
+            return UNKNOWN
+        return Eye(facts.study_instance_uid or facts.patient_key, facts.laterality)
+    named = eye_of_name(path.stem)
+    return UNKNOWN if named is None else Eye((path.parent / named[0]).as_posix(), named[1])

@@ -1,0 +1,73 @@
+"""A grader file of a few nodes: it grades by colour, in microseconds, and needs no framework to be made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnx.parser
+
+from retinagrade.grader.artefact import KEY, Figure, Measured, Metadata, Preparation, Proof, Referral, Sets, Threshold
+from retinagrade.grader.artefact import TrainingData as Data
+from retinagrade.grades import Grade
+
+SIDE = 64
+_GRAPH = """
+<ir_version: 8, opset_import: ["" : 17]>
+by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5,4,4] evidence)
+<float[3,5] slopes = {9,0,-3,0,1, -8,-4,0,5,9, 0,2,4,2,-9}, float[5] offsets = {0,1,2,1,0},
+ float[5,3,1,1] kernel = {1,0,0, 0,1,0, 0,0,1, 1,1,0, 0,1,1}, float[1] white = {255}>
+{
+  values = Cast <to=1> (photographs)
+  shares = Div (values, white)
+  colours = ReduceMean <axes=[1,2], keepdims=0> (shares)
+  sums = MatMul (colours, slopes)
+  logits = Add (sums, offsets)
+  probabilities = Softmax <axis=1> (logits)
+  planes = Transpose <perm=[0,3,1,2]> (shares)
+  cells = AveragePool <kernel_shape=[16,16], strides=[16,16]> (planes)
+  evidence = Conv (cells, kernel)
+}
+"""
+
+
+def metadata(**changed: object) -> Metadata:
+    """What the file says of itself."""
+    threshold = Threshold(threshold=0.4, rule="sensitivity", target=0.9, sensitivity=0.91, specificity=0.8)
+    said = {
+        "name": "by-colour",
+        "version": "0123456789ab",
+        "created": "2026-11-24T00:00:00+00:00",
+        "grades": tuple(grade.label for grade in Grade),
+        "image_size": SIDE,
+        "preparation": Preparation(size=SIDE, contrast="none", square="pad", recipe=1),
+        "output": "softmax",
+        "members": (),
+        "flips": False,
+        "precision": "float32",
+        "change": None,
+        "temperature": 1.0,
+        "referable": threshold,
+        "vision_threatening": threshold,
+        "conformal": Sets(coverage=0.9, limits=(0.8, 0.8, 0.8, 0.8, None)),
+        "referral": Referral(confidence=0.3, target=0.2, referred=0.2),
+        "undefined": {},
+        "training_data": Data(datasets=("made-up",), photographs={"train": 20, "val": 10}, manifest_sha256="0" * 64),
+        "weights": {},
+        "validation": Measured(photographs=10, figures={"accuracy": Figure(value=0.5, interval=(0.2, 0.8))}),
+        "test": None,
+        "proof": Proof(photographs=10, probabilities=0.0, evidence=1.0),
+        "versions": {},
+        "intended_use": "Tests. Not a medical device.",
+        "limits": ("It knows colours alone.",),
+    }
+    return Metadata(**{**said, **changed})
+
+
+def write_grader(path: Path) -> Path:
+    """Writes the file."""
+    model = onnx.parser.parse_model(_GRAPH)
+    onnx.helper.set_model_props(model, {KEY: metadata().model_dump_json()})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path

@@ -1,0 +1,282 @@
+"""Results in DICOM: read back with pydicom and highdicom, and held to the standard by ``dciodvfy`` (dicom3tools)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from highdicom.sr import EnhancedSR, MeasurementReport, MeasurementsAndQualitativeEvaluations, srread
+from pydicom import Dataset, dcmread
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from retinagrade import Grader
+from retinagrade.errors import ImageError
+from retinagrade.grader import dicom_codes as ours
+from retinagrade.grader.batch import Outputs, grade_files, write_reports
+from retinagrade.grader.dicom_source import NOTICE
+from retinagrade.grader.heat import heatmap
+from retinagrade.grader.places import find_photographs
+from retinagrade.grader.results import Grading
+from retinagrade.grader.secondary_capture import secondary_capture
+from retinagrade.grader.structured_report import structured_report
+from retinagrade.grader.studies import combine
+from retinagrade.grades import Grade
+from retinagrade.images.fov import whole_frame
+from retinagrade.images.quality import assess_quality
+from retinagrade.images.read import read_photograph
+from tests.grader.ophthalmic import SECRETS, write_ophthalmic
+
+EXPECTED_WARNING = "Unrecognized defined term <99RETINAGRADE>"
+"""The validator knows no private scheme; that is all it has to say."""
+
+
+def validate(path: Path) -> list[str]:
+    """What the validator finds, but for the private scheme."""
+    if shutil.which("dciodvfy") is None:
+        if "CI" in os.environ:
+            pytest.fail("CI must have dciodvfy: apt-get install dicom3tools")
+        pytest.skip("no dciodvfy here: apt-get install dicom3tools")
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("Error", "Warning"))]
+    return [line for line in lines if EXPECTED_WARNING not in line]
+
+
+@pytest.fixture(scope="module")
+def photographs(eyes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both eyes of a study, an eye of another, and one that is much too dark."""
+    folder = tmp_path_factory.mktemp("dicom") / "photographs"
+    pixels = [read_photograph(path) for path in sorted(eyes.iterdir())[:4]]
+    write_ophthalmic(folder / "1.dcm", pixels[0], "L")
+    write_ophthalmic(folder / "2.dcm", pixels[1], "R", InstanceNumber=2)
+    write_ophthalmic(folder / "3.dcm", pixels[2], "L", study="2", PatientOrientation=None, BurnedInAnnotation=None)
+    write_ophthalmic(folder / "4.dcm", pixels[3] // 12, "R", study="2")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(photographs: Path, grader_file: Path) -> tuple[list[Grading], Path]:
+    out = photographs.parent / "results"
+    gradings, missing = graded(grader_file, photographs, out)
+    assert missing == []
+    return gradings, out
+
+
+def graded(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
+    """Gradings of a folder, whose results are in another, and what is missing there."""
+    grader, outputs = Grader.load(grader_file), Outputs(dicom=out)
+    gradings = grade_files(grader, find_photographs([str(photographs)]), outputs)
+    write_reports(gradings, grader.metadata, outputs)
+    return gradings, outputs.missing
+
+
+def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs: Path) -> None:
+    gradings, out = results
+    assert validate(photographs / "1.dcm") == [
+        "Warning - Attribute is not present in standard DICOM IOD - (0x0010,0x1040) LO Patient's Address ",
+        "Warning - Attribute is not present in standard DICOM IOD - (0x0010,0x2154) SH Patient's Telephone Numbers ",
+        "Warning - Dicom dataset contains attributes not present in standard DICOM IOD - this is a Standard Extended "
+        "SOP Class",
+    ]
+    files = sorted(out.rglob("*.dcm"))
+    assert [path.name.partition("-")[0] for path in files] == [
+        "heatmap",
+        "heatmap",
+        "report.dcm",
+        "heatmap",
+        "report.dcm",
+    ]
+    for path in files:
+        assert validate(path) == [], path
+    first = dcmread(photographs / "1.dcm")
+    report = read(out / first.StudyInstanceUID / "report.dcm")
+    assert (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag) == (
+        "COMPLETE",
+        "UNVERIFIED",
+        "PRELIMINARY",
+    )
+    study, *eyes = groups(report)
+    worse = max(one.grade for one in gradings[:2] if one.grade is not None)
+    assert evaluation(study, ours.ICDR) == [ours.GRADES[Grade(worse)]]
+    assert study.finding_sites[0].laterality == codes.SCT.RightAndLeft
+    assert len(eyes) == 2
+    for group, given, side, name in zip(
+        eyes, gradings[:2], (codes.SCT.Left, codes.SCT.Right), ("1.dcm", "2.dcm"), strict=True
+    ):
+        assert given.grade is not None
+        assert evaluation(group, ours.ICDR) == [ours.GRADES[Grade(given.grade)]]
+        assert evaluation(group, ours.IN_SET) == [ours.GRADES[Grade(each)] for each in given.conformal_set or ()]
+        assert evaluation(group, ours.REFERABLE) == [codes.SCT.Yes if given.referable else codes.SCT.No]
+        assert group.finding_type == ours.DIABETIC_RETINOPATHY
+        assert group.finding_sites[0].value == codes.SCT.Retina
+        assert group.finding_sites[0].laterality == side
+        assert group.source_images[0].referenced_sop_instance_uid == dcmread(photographs / name).SOPInstanceUID
+        values = [group.get_measurements(code)[0].value for code in ours.PROBABILITIES]
+        np.testing.assert_allclose(values, given.probabilities or (), rtol=1e-5)
+        assert group.get_measurements(ours.QUALITY)[0].value == pytest.approx(given.quality, rel=1e-5)
+    text = [item.TextValue for item in report.ContentSequence if item.ValueType == "TEXT"]
+    assert NOTICE in text
+    algorithm = [
+        item.TextValue
+        for item in study[0].ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning.startswith("Algorithm ")
+    ]
+    assert algorithm[:2] == ["by-colour", "0123456789ab"]
+
+
+def read(path: Path) -> EnhancedSR:
+    report = srread(path)
+    assert isinstance(report, EnhancedSR)
+    return report
+
+
+def groups(report: EnhancedSR) -> list[MeasurementsAndQualitativeEvaluations]:
+    assert isinstance(report.content, MeasurementReport)
+    return list(report.content.get_image_measurement_groups())
+
+
+def evaluation(group: MeasurementsAndQualitativeEvaluations, name: Code) -> list[Any]:
+    return [one.value for one in group.get_qualitative_evaluations(name)]
+
+
+def test_what_could_not_be_graded_says_so(results: tuple[list[Grading], Path], photographs: Path) -> None:
+    gradings, out = results
+    assert gradings[3].gradable is False
+    study = dcmread(photographs / "4.dcm").StudyInstanceUID
+    report = read(out / study / "report.dcm")
+    whole, left, right = groups(report)
+    assert evaluation(right, ours.ICDR) == [ours.UNGRADABLE]
+    assert evaluation(right, ours.POOR_BECAUSE) == [ours.REASONS[each] for each in gradings[3].quality_reasons]
+    assert evaluation(right, ours.REFERABLE) == [codes.SCT.Undetermined]
+    if not gradings[2].referable:
+        assert evaluation(whole, ours.REFERABLE) == [codes.SCT.Undetermined]
+    assert evaluation(whole, ours.PERSON) == [codes.SCT.Yes]
+    comments = " ".join(item.TextValue for item in report.ContentSequence if item.ValueType == "TEXT")
+    assert "right eye not gradable" in comments
+    assert evaluation(left, ours.ICDR) != [ours.UNGRADABLE]
+
+
+def test_heatmaps_are_pictures_of_their_photographs_study(
+    results: tuple[list[Grading], Path], photographs: Path, grader_file: Path
+) -> None:
+    gradings, out = results
+    source = dcmread(photographs / "2.dcm")
+    capture = dcmread(out / source.StudyInstanceUID / f"heatmap-{source.SOPInstanceUID}.dcm")
+    (seen,) = Grader.load(grader_file).stream([photographs / "2.dcm"])
+    assert seen.photograph is not None
+    assert seen.evidence is not None
+    assert np.array_equal(capture.pixel_array, heatmap(seen.photograph, seen.evidence[gradings[1].grade or 0]))
+    assert capture.StudyInstanceUID == source.StudyInstanceUID
+    assert capture.SeriesInstanceUID != source.SeriesInstanceUID
+    assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert capture.ImageType[:2] == ["DERIVED", "SECONDARY"]
+    assert (capture.Laterality, capture.BurnedInAnnotation, capture.PatientOrientation) == ("R", "NO", ["L", "F"])
+    assert NOTICE in capture.ImageComments
+    unsure = dcmread(photographs / "3.dcm")
+    other = dcmread(out / unsure.StudyInstanceUID / f"heatmap-{unsure.SOPInstanceUID}.dcm")
+    assert other.BurnedInAnnotation == "YES"  # where nothing is said, the worst is feared
+
+
+def test_a_result_carries_no_more_of_a_patient_than_it_must(results: tuple[list[Grading], Path]) -> None:
+    for path in results[1].rglob("*.dcm"):
+        made = dcmread(path)
+        assert str(made.PatientName) == "Müller^Änne"
+        assert (made.PatientID, made.PatientBirthDate, made.PatientSex) == ("SECRET-7", "19600102", "F")
+        assert (made.StudyDate, made.StudyID, made.AccessionNumber) == ("20260105", "S1", "A1")
+        assert not any(secret.encode() in path.read_bytes() for secret in SECRETS.values())
+        assert "photographs" not in str(made)  # nor do names of files, which may be a patient's
+
+
+def test_made_again_it_is_the_same_object(results: tuple[list[Grading], Path], grader_file: Path) -> None:
+    gradings, out = results
+    before = {path: path.read_bytes() for path in out.rglob("*.dcm")}
+    metadata = Grader.load(grader_file).metadata
+    write_reports(gradings, metadata, Outputs(dicom=out))
+    assert {path: path.read_bytes() for path in out.rglob("*.dcm")} == before
+    other = [replace(gradings[0], grade=4), gradings[1]]
+    (study,) = combine(other)
+    old, new = (next(p for p in before if p.name == "report.dcm"), structured_report(study, other, metadata))
+    assert new.SOPInstanceUID != dcmread(old).SOPInstanceUID
+
+
+def test_odd_headers_don_t_stop_a_report_and_no_name_gets_out(
+    eyes: Path, tmp_path: Path, grader_file: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = read_photograph(sorted(eyes.iterdir())[0])
+    odd: dict[str, Any] = {
+        "PatientName": "SECRET NAME",
+        "PatientSex": "X",
+        "PatientID": None,
+        "StudyTime": None,
+        "InstanceNumber": None,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, of the date
+        path = write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, None, PatientBirthDate="SECRET", **odd)
+    capfd.readouterr()
+    caplog.clear()
+    assert graded(grader_file, path, tmp_path / "out")[1] == []
+    said = capfd.readouterr()
+    assert "SECRET" not in said.out + said.err + caplog.text
+    for made in (tmp_path / "out").rglob("*.dcm"):
+        assert not [line for line in validate(made) if line.startswith("Error")]  # it warns of the odd name
+        assert (dcmread(made).PatientSex, dcmread(made).PatientBirthDate) == ("", "")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+@pytest.mark.parametrize("lost", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_what_nothing_can_refer_to_gets_no_report(eyes: Path, tmp_path: Path, grader_file: Path, lost: str) -> None:
+    pixels = read_photograph(sorted(eyes.iterdir())[0])
+    no_uid: dict[str, Any] = {lost: None}
+    write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, "L", **no_uid)
+    write_ophthalmic(tmp_path / "in" / "2.dcm", pixels, "L", study="2", **{lost: "../../../2"})
+    write_ophthalmic(tmp_path / "in" / "3.dcm", pixels, "L", study="3")
+    gradings, missing = graded(grader_file, tmp_path / "in", tmp_path / "out")
+    assert [one.error for one in gradings] == [None] * 3
+    assert sorted(line.partition(":")[0] for line in missing) == ["no heatmap"] * 2 + ["no report"] * 2
+    assert all(f"its {lost} is missing or not valid" in line for line in missing)
+    assert len(list((tmp_path / "out").rglob("report.dcm"))) == 1
+
+
+def test_a_result_is_never_graded_as_a_photograph(results: tuple[list[Grading], Path]) -> None:
+    for path in results[1].rglob("*.dcm"):
+        with pytest.raises(ImageError, match="a result of retinagrade, and no photograph"):
+            read_photograph(path)
+
+
+def test_every_reason_of_the_quality_has_a_code(eyes: Path) -> None:
+    photograph = read_photograph(sorted(eyes.iterdir())[0])
+    assert set(assess_quality(photograph, whole_frame(photograph)).scores) == set(ours.REASONS)
+
+
+def test_codes_fit_into_the_standard_s_elements() -> None:
+    private = [each for each in vars(ours).values() if isinstance(each, Code)] + [
+        *ours.PROBABILITIES,
+        *ours.REASONS.values(),
+    ]
+    assert all(len(each.value) <= 16 and len(each.meaning) <= 64 for each in private)
+    assert len({each.value for each in private}) == len(private)
+
+
+def test_the_page_has_every_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text(encoding="utf-8")
+    cells = {cell for line in page.splitlines() for column in line.split("|")[2:3] for cell in column.split(",")}
+    listed = {cell.strip() for cell in cells}
+    named = [each for each in vars(ours).values() if isinstance(each, Code)]
+    for code in [*named, *ours.GRADES.values(), *ours.PROBABILITIES, *ours.REASONS.values()]:
+        assert code.value in listed, code
+
+
+def test_a_capture_without_laterality_is_a_series_of_its_own(photographs: Path, grader_file: Path) -> None:
+    given = Grader.load(grader_file).grade([photographs / "1.dcm"])[0]
+    picture = np.zeros((64, 64, 3), np.uint8)
+    captures: list[Dataset] = [secondary_capture(picture, replace(given, laterality=side)) for side in ("L", "R", None)]
+    assert len({capture.SeriesInstanceUID for capture in captures}) == 3
+    assert [capture.Laterality for capture in captures] == ["L", "R", ""]
