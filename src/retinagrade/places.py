@@ -7,12 +7,13 @@ atomic, is in this module. Credentials are found by the store's own package, as 
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from retinagrade.errors import UsageError
 
@@ -34,10 +35,8 @@ def place(text: str | Path) -> Path:
     """
     if _SCHEME not in str(text):
         return Path(text)
-    from upath import UPath
-
     try:
-        path = UPath(text)
+        path = _remote(located(str(text)))
         path.fs.invalidate_cache()  # an earlier call's listings
         path.exists()
     except ImportError as error:
@@ -47,13 +46,18 @@ def place(text: str | Path) -> Path:
     return cast(Path, path)
 
 
-def within(root: Path, path: str) -> Path:
-    """The place of ``path``, which is relative to ``root``, absolute, or a URL."""
-    if _SCHEME not in path:
-        return root / path
+def located(text: str) -> Path:
+    """The place that a table or a program names; nobody asks whether it can be reached."""
+    if _SCHEME not in text:
+        return Path(text)
     from upath import UPath
 
-    return cast(Path, UPath(path))
+    return cast(Path, UPath(text))
+
+
+def within(root: Path, path: str) -> Path:
+    """The place of ``path``, which is relative to ``root``, absolute, or a URL."""
+    return located(path) if _SCHEME in path else root / path
 
 
 def is_local(path: Path) -> bool:
@@ -67,7 +71,7 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         OSError: Whatever is wrong with it, or with the way to it.
     """
-    if is_local(path) or isinstance(path, _Fetched):
+    if is_local(path):
         return path.read_bytes()
     try:
         data: bytes = _remote(path).fs.cat_file(_remote(path).path)
@@ -88,7 +92,7 @@ def put_bytes(path: Path, data: bytes) -> None:
 def files_below(folder: Path) -> Iterator[Path]:
     """All files below a folder, hidden ones included, in no order; of a store, by listing it as it is now."""
     if is_local(folder):
-        yield from (path for path in folder.rglob("*") if not path.is_dir())
+        yield from (path for path in folder.rglob("*") if path.is_file())
         return
     remote = _remote(folder)
     remote.fs.invalidate_cache()
@@ -110,7 +114,7 @@ def stats(files: Collection[Path]) -> dict[Path, os.stat_result]:
 
 
 def fetched(path: Path, data: bytes) -> Path:
-    """A stand-in for a path whose file has been read: what asks for its bytes, or for its name in an error, gets them.
+    """A stand-in for a path whose file has been read: what asks for its bytes gets them, all else is the path's.
 
     A decoder looks at a file two or three times, which in a store would be as many downloads.
     """
@@ -124,6 +128,15 @@ class _Fetched:
 
     def read_bytes(self) -> bytes:
         return self.data
+
+    def open(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self.data)
+
+    def __fspath__(self) -> str:
+        return str(self.path)  # it is here: nobody need fetch it
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.path, name)
 
     def __str__(self) -> str:
         return str(self.path)

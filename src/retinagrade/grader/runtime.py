@@ -19,12 +19,13 @@ from retinagrade.errors import ArtefactError, ImageError
 from retinagrade.grader.artefact import Metadata, read_metadata
 from retinagrade.grader.eyes import UNKNOWN, Eye, eye_of_file
 from retinagrade.grader.results import Grading, grading, model_name
-from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg
+from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg, read_bytes
 from retinagrade.images.fov import find_field_of_view, whole_frame
 from retinagrade.images.prepare import Settings, at_input_size, fit_photograph, open_photograph
 from retinagrade.images.quality import Quality, assess_quality
+from retinagrade.places import fetched, is_local, located
 
-_BATCH: Final = 8
+BATCH: Final = 8
 """Photographs that the network sees at once."""
 _AHEAD: Final = 2
 """Batches that are decoded ahead, which bounds memory."""
@@ -105,7 +106,7 @@ class Grader:
 
         Threads decode while the network works, and no more than some batches are in memory.
         """
-        items = ((each if isinstance(each, np.ndarray) else Path(each)) for each in photographs)
+        items = ((each if isinstance(each, np.ndarray) else located(str(each))) for each in photographs)
         names = iter(image_ids) if image_ids is not None else None
         with ThreadPoolExecutor(processors()) as pool:
             ahead: deque[Future[_Opened]] = deque()
@@ -113,10 +114,10 @@ class Grader:
                 default = str(place) if isinstance(item, np.ndarray) else item.stem
                 name = default if names is None else next(names)
                 ahead.append(pool.submit(_open, item, name, self.metadata))
-                if len(ahead) >= _BATCH * (1 + _AHEAD):
-                    yield from self._judge([ahead.popleft().result() for _ in range(_BATCH)])
+                if len(ahead) >= BATCH * (1 + _AHEAD):
+                    yield from self._judge([ahead.popleft().result() for _ in range(BATCH)])
             while ahead:
-                yield from self._judge([ahead.popleft().result() for _ in range(min(_BATCH, len(ahead)))])
+                yield from self._judge([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
 
     def network(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The graph itself.
@@ -155,8 +156,12 @@ class _Opened:
 
 
 def _open(item: Path | np.ndarray, image_id: str, metadata: Metadata) -> _Opened:
-    path, eye = (None, UNKNOWN) if isinstance(item, np.ndarray) else (str(item), eye_of_file(item))
+    path, eye = None, UNKNOWN
     try:
+        if not isinstance(item, np.ndarray):
+            path = str(item)
+            item = item if is_local(item) else fetched(item, read_bytes(item))
+            eye = eye_of_file(item)
         square, quality = prepared(item, metadata.preparation.settings())
     except ModuleNotFoundError as error:
         return _Opened(
