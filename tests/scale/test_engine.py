@@ -154,6 +154,19 @@ class TestOnRay:
         assert (reasons["00003_right"] or "").endswith("decoding it killed the process")
 
 
+def test_nobody_answers() -> None:
+    with (
+        pytest.raises(UsageError, match=r"no Ray at 127.0.0.1:\d+ .*start it"),
+        engine._connected(f"127.0.0.1:{_free_port()}", None),
+    ):
+        pass
+    with (
+        pytest.raises(UsageError, match="no Ray at ray://somewhere:else"),
+        engine._connected("ray://somewhere:else", None),
+    ):
+        pass
+
+
 def test_an_address_is_rays(source: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["prepare", str(source), str(tmp_path / "set"), "--address", "auto"])
     assert isinstance(done.exception, UsageError)
@@ -229,8 +242,3 @@ def test_a_ray_of_its_own_comes_and_goes(source: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "23 of 24 photographs" in done.stdout
-    nowhere = subprocess.run(
-        [*command, "--engine", "ray", "--address", "127.0.0.1:1"], capture_output=True, text=True, check=False
-    )
-    assert nowhere.returncode == 2
-    assert "error: no Ray at 127.0.0.1:1" in nowhere.stderr

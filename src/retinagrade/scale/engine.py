@@ -40,6 +40,8 @@ _STORE: Final = 100 << 20
 """Bytes of the object store of a Ray of one's own: next to nothing goes through it."""
 _RECHECK: Final = 5.0
 """Seconds after which the cluster's size is asked for again: nodes come and go."""
+_PATIENCE: Final = 10.0
+"""Seconds in which a cluster's address has to answer."""
 _SAME: Final = ("retinagrade", "numpy", "opencv-python-headless", "simplejpeg")
 """Packages that decide a result's bytes."""
 
@@ -117,11 +119,14 @@ def _connected(address: str | None, workers: int | None) -> Iterator[int | None]
     if where == "local":
         own = {"num_cpus": workers or processors(), "object_store_memory": _STORE, "include_dashboard": False}
     try:
+        if ":" in where:  # Ray would knock for minutes where nobody answers
+            host, _, port = where.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
         ray.init(where, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"no Ray at {where} ({error}): start it with `ray start --head`, or leave the address out"
-        ) from (error)
+        ) from error
     try:
         yield None if own else workers
     finally:
