@@ -1,4 +1,4 @@
-"""Keras's side of ``training.py``: the report's networks, built and timed by Keras 3 on TensorFlow.
+"""Keras's side of ``training.py`` and ``grader.py``: the report's networks, built and timed by Keras 3 on TensorFlow.
 
 Runs in a virtual environment of its own, with Keras, TensorFlow and NumPy and nothing of retinagrade: one JSON job on
 standard input, one JSON answer as the last line of standard output. A job's ``network`` and ``training`` are those
@@ -176,6 +176,33 @@ def whole(job: Job) -> Job:
     return {"seconds": time.perf_counter() - start}
 
 
+def cropped(name: Any, side: int) -> Any:
+    """A photograph as the report prepares it: decoded in full, cut to what is brighter than 10, then to a square."""
+    photograph = tf.io.decode_jpeg(tf.io.read_file(name), channels=3)
+    lit = tf.image.rgb_to_grayscale(photograph)[..., 0] > 10
+    rows, columns = (tf.where(tf.reduce_any(lit, axis))[:, 0] for axis in (1, 0))
+    box = photograph[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = tf.shape(box)[0], tf.shape(box)[1]
+    shorter = tf.minimum(height, width)
+    box = tf.image.crop_to_bounding_box(box, (height - shorter) // 2, (width - shorter) // 2, shorter, shorter)
+    return tf.image.resize(box, (side, side))
+
+
+def grade(job: Job) -> Job:
+    """Seconds that reading, preparing and ``predict`` take for files, after a first batch that traces the graph."""
+    model, side = build(job["network"]), job["network"]["image_size"]
+
+    def run(files: list[str]) -> float:
+        start = time.perf_counter()
+        names = tf.data.Dataset.from_tensor_slices(files)
+        photographs = names.map(lambda name: cropped(name, side), tf.data.AUTOTUNE)
+        model.predict(photographs.batch(job["batch"]).prefetch(tf.data.AUTOTUNE), verbose=0)
+        return time.perf_counter() - start
+
+    run(job["files"][: job["batch"]])
+    return {"seconds": run(job["files"])}
+
+
 def count(job: Job) -> Job:
     """Total and trainable parameters of networks by name, as ``count_params`` has them."""
     counts = {}
@@ -189,7 +216,7 @@ def count(job: Job) -> Job:
 
 def main() -> None:
     """Answers one job."""
-    tasks = {"train": measure, "predict": measure, "whole": whole, "count": count}
+    tasks = {"train": measure, "predict": measure, "whole": whole, "grade": grade, "count": count}
     job = json.load(sys.stdin)
     answer = tasks[job["task"]](job)
     print(json.dumps({**answer, "keras": keras.__version__, "tensorflow": tf.__version__}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -38,6 +39,11 @@ def stamp() -> dict[str, Any]:
     return {
         "versions": versions(),
         "platform": platform.platform(),
-        "command": [arg if i else "retinagrade" for i, arg in enumerate(sys.argv)],
+        "command": ["retinagrade", *map(_without_password, sys.argv[1:])],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _without_password(argument: str) -> str:
+    """An argument of a command that may be a URL, fit to be shown."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", argument)

@@ -166,7 +166,7 @@ def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path
     overrides = [word for override in [*TINY, "training.logger=none"] for word in ("--set", override)]
     assert "choose one of them" in run(*command, "--find-rate", code=2)
     printed = run(*command, *overrides)
-    assert "fold 1: best epoch" in printed
+    assert "fold 1: kept epoch" in printed
     assert "scratch-2: mean validation loss" in printed
     assert f"retinagrade evaluate {tmp_path}/run/predictions/val.csv" in printed
     fold = tmp_path / "run" / "fold-1"

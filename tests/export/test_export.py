@@ -10,21 +10,28 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from PIL import Image
 
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.errors import ArtefactError
-from retinagrade.evaluation.fitting.fitted import fit, save
+from retinagrade.errors import ArtefactError, ExperimentError
+from retinagrade.evaluation.evaluate import evaluate
+from retinagrade.evaluation.fitting.calibration import Method
+from retinagrade.evaluation.fitting.fitted import fit, load, save
 from retinagrade.evaluation.predictions import graded, read_predictions
 from retinagrade.export import proof as module
 from retinagrade.export.export import export
-from retinagrade.grader.artefact import KEY, Metadata
+from retinagrade.files import write_json
+from retinagrade.grader.artefact import KEY, About, Metadata
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.prepare import at_input_size
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.training.folds import train_folds
 from retinagrade.training.predict import predict
-from retinagrade.training.run import Run
+from retinagrade.training.run import CrossValidation, Run
 from retinagrade.training.train import train
 from tests.cli.test_commands import run as command
 from tests.training.test_train import tiny
@@ -41,6 +48,12 @@ def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def file(trained: Run) -> Path:
     export(trained, trained.folder / "plain.onnx")
     return trained.folder / "plain.onnx"
+
+
+def inputs(prepared: Path, table: pd.DataFrame, size: int) -> np.ndarray:
+    """Photographs of a table as a network sees them."""
+    files = [prepared / "photographs" / f"{name}.jpg" for name in table["image_id"]]
+    return np.stack([at_input_size(read_photograph(file), size) for file in files])
 
 
 def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Run, prepared: Path, file: Path) -> None:
@@ -83,6 +96,81 @@ def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_pat
     assert retinagrade.Grader.load(tmp_path / "g.onnx").grade([photograph])[0].error is None
 
 
+@pytest.fixture(scope="module")
+def folds(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
+    out = tmp_path_factory.mktemp("runs") / "folds"
+    result = train_folds(tiny("training.epochs=1", "training.keep=last"), prepared, out, 2)
+    source = result.predictions_file
+    save(fit(graded(read_predictions(source)), source), Run(result.folder).calibration_file)
+    return result
+
+
+@pytest.fixture(scope="module")
+def on_everything(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    table = Manifest.read(prepared / "manifest.csv").table
+    manifest = Manifest(table.assign(split=table["split"].replace("val", "train")), prepared)
+    out = tmp_path_factory.mktemp("runs") / "everything"
+    return train(tiny("training.epochs=1", "training.keep=last"), prepared, out, manifest=manifest)
+
+
+def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
+    on_everything: Run, folds: CrossValidation, prepared: Path, tmp_path: Path
+) -> None:
+    about = tmp_path / "about.yaml"
+    about.write_text("licence: Apache-2.0\ndata: Made up, CC0.\nlimits: [Nobody has these eyes.]\n")
+    out = tmp_path / "all.onnx"
+    printed = command("export", on_everything.folder, "--folds", folds.folder, "--about", about, "--out", out)
+    assert "the network" in printed
+    metadata, fitted = retinagrade.Grader.load(out).metadata, load(Run(folds.folder).calibration_file)
+    assert metadata.temperature == fitted.temperature.temperature
+    assert metadata.validation is None
+    measured = metadata.cross_validated
+    assert measured is not None
+    manifest = Manifest.read(prepared / "manifest.csv").table
+    table = read_predictions(folds.predictions_file).merge(manifest[["image_id", "patient_id"]], on="image_id")
+    expected = evaluate(table, findings=[])
+    assert measured.photographs == len(table) == metadata.training_data.photographs["train"]
+    assert measured.figures["accuracy"].value == expected.figures["accuracy"]
+    around = expected.intervals["accuracy"]
+    assert around is not None
+    assert measured.figures["accuracy"].interval == (around.low, around.high)
+    card = out.with_suffix(".md").read_text()
+    for said in (
+        "Licence: Apache-2.0",
+        "Made up, CC0.",
+        "Nobody has these eyes.",
+        "Cross-validated",
+        "not of this very",
+    ):
+        assert said in card
+    assert "the epoch was chosen on these" not in card
+    assert "0 val" not in card
+
+
+def test_folds_of_another_experiment_or_of_other_photographs_are_refused(
+    on_everything: Run, trained: Run, folds: CrossValidation, tmp_path: Path
+) -> None:
+    for run in (trained, on_everything):
+        record = folds.record()
+        if run is on_everything:
+            write_json(folds.record_file, {**record, "status": "training"})
+        try:
+            with pytest.raises(ExperimentError, match="no finished cross-validation"):
+                export(run, tmp_path / "g.onnx", folds=folds)
+        finally:
+            write_json(folds.record_file, record)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_said_of_a_file_is_read_strictly(tmp_path: Path) -> None:
+    about = tmp_path / "about.yaml"
+    about.write_text("license: MIT\n")
+    with pytest.raises(ArtefactError, match="license"):
+        About.read(about)
+    with pytest.raises(ArtefactError, match="not readable YAML"):
+        About.read(tmp_path / "absent.yaml")
+
+
 def test_the_schema_is_that_of_the_metadata() -> None:
     assert json.loads(SCHEMA.read_text()) == Metadata.model_json_schema()
 
@@ -108,16 +196,56 @@ def test_float16_says_what_it_changes(
     assert half.metadata == metadata
     validation = read_predictions(trained.predictions_file("val"))
     assert metadata.change.photographs == len(validation)
-    photographs = [prepared / "photographs" / f"{name}.jpg" for name in validation["image_id"]]
-    squares = np.stack([np.array(Image.open(path)) for path in photographs])
-    small = np.stack([at_input_size(square, metadata.image_size) for square in squares])
-    found, exact = half.network(small)[0], validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    found = half.network(inputs(prepared, validation, metadata.image_size))[0]
+    exact = validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     assert 1e-7 < np.abs(found - exact).max() < 0.01
     others = (found.argmax(1) != exact.argmax(1)).mean()
     assert metadata.change.figures["share_of_other_grades"].value == pytest.approx(others)
     right = [(each.argmax(1) == validation["grade"]).mean() for each in (found, exact)]
     assert metadata.change.figures["accuracy"].value == pytest.approx(right[0] - right[1])
     assert "less those of the same file in float32" in (tmp_path / "half.md").read_text()
+
+
+def test_flips_are_those_of_predict(trained: Run, prepared: Path, tmp_path: Path) -> None:
+    table = read_predictions(predict(trained, prepared, "val", flips=True))
+    metadata = export(trained, tmp_path / "flips.onnx", flips=True)
+    assert metadata.flips
+    assert metadata.version.endswith("-tta")
+    found = retinagrade.Grader.load(tmp_path / "flips.onnx").network(inputs(prepared, table, metadata.image_size))[0]
+    expected = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    plain = read_predictions(trained.predictions_file("val"))[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    assert np.abs(found - plain).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("method", "flips", "message"),
+    [
+        ("isotonic", False, "is isotonic.*without --method"),
+        ("temperature", True, "with --tta.*calibrate .*val-tta.csv"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_the_file_is_refused(
+    trained: Run, tmp_path: Path, method: Method, flips: bool, message: str
+) -> None:
+    source = trained.predictions_file("val")
+    save(fit(graded(read_predictions(source)), source, method=method), trained.calibration_file)
+    try:
+        with pytest.raises(ArtefactError, match=message):
+            export(trained, tmp_path / "g.onnx", flips=flips)
+    finally:
+        trained.calibration_file.unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_says_what_it_changes(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retinagrade.export.precision._SMALL", 256)
+    metadata = export(trained, tmp_path / "int8.onnx", "int8")
+    operators = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "Cast"} <= operators
+    assert metadata.precision == "int8"
+    assert metadata.change is not None
+    assert 1e-7 < metadata.proof.probabilities < 0.2
 
 
 def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:

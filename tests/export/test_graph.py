@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from retinagrade.explain.maps import explain_maps
 from retinagrade.explain.scores import Target, scores
-from retinagrade.export.graph import Graph
+from retinagrade.export.graph import Flipped, Graph
+from retinagrade.export.onnx_file import to_onnx
 from retinagrade.export.slopes import probabilities_and_slopes
+from retinagrade.grader.engines import onnx_runtime
 from retinagrade.models.cut_points import CutPoints
 from retinagrade.models.outputs import SOFTMAX, Mean, Ordinal, Output, Regression
 from tests.explain.networks import BLOCKS, FAMILIES, network, photographs
@@ -57,9 +61,35 @@ def test_slopes_are_those_of_autograd(output: Output) -> None:
 def test_evidence_is_gradcam(family: str) -> None:
     trained, pixels = network(**ALL[family]), photographs()
     with torch.no_grad():
-        probabilities, evidence = Graph(trained, 1.0)(pixels.permute(0, 2, 3, 1))
+        probabilities, evidence = Graph(trained)(pixels.permute(0, 2, 3, 1))
         expected = trained.output.probabilities(trained(pixels))
     heat = explain_maps(trained, pixels, "gradcam", GRADES)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     np.testing.assert_allclose(evidence, heat, atol=1e-5 * float(heat.max()))
     assert heat.max() > 0
+
+
+def test_flips_mirror_the_evidence_back() -> None:
+    trained, pixels = network(**ALL["scratch"]), photographs()
+    mean = [
+        explain_maps(trained, pixels.flip(axes), "gradcam", GRADES).flip(axes) for axes in ((), (-1,), (-2,), (-2, -1))
+    ]
+    with torch.no_grad():
+        probabilities, evidence = Flipped(Graph(trained))(pixels.permute(0, 2, 3, 1))
+        views = torch.stack([trained(pixels.flip(axes)).softmax(1) for axes in ((), (-1,), (-2,), (-2, -1))])
+    heat = torch.stack(mean).mean(0)
+    np.testing.assert_allclose(probabilities, views.mean(0), atol=1e-6)
+    np.testing.assert_allclose(evidence, heat, atol=1e-5 * float(heat.max()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ALL)
+def test_every_family_is_the_same_in_a_file(family: str, tmp_path: Path) -> None:
+    trained, pixels = network(**ALL[family]), photographs(3)
+    squares = pixels.permute(0, 2, 3, 1).contiguous()
+    onnx.save(to_onnx(Graph(trained).eval(), squares[:2].numpy()), tmp_path / "g.onnx")
+    probabilities, evidence = onnx_runtime(tmp_path / "g.onnx").network(squares.numpy())
+    heat = explain_maps(trained, pixels, "gradcam", GRADES)
+    with torch.no_grad():
+        np.testing.assert_allclose(probabilities, trained.output.probabilities(trained(pixels)), atol=1e-4)
+    np.testing.assert_allclose(evidence, heat, atol=1e-3 * float(heat.max()))

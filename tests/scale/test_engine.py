@@ -154,7 +154,8 @@ class TestOnRay:
         assert (reasons["00003_right"] or "").endswith("decoding it killed the process")
 
 
-def test_nobody_answers() -> None:
+def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     with (
         pytest.raises(UsageError, match=r"no Ray at 127.0.0.1:\d+ .*start it"),
         engine._connected(f"127.0.0.1:{_free_port()}", None),

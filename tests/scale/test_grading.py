@@ -52,7 +52,8 @@ def test_a_photograph_that_kills_its_worker_costs_a_row(source: Path, model: Pat
     paths = sorted((source / "photographs").iterdir())[: 2 * BATCH]
     ids = [path.stem for path in paths]
     seen = {
-        one.grading.image_id: one for one in grade_in_batches(without_one, None, False, model, map(str, paths), ids)
+        one.grading.image_id: one
+        for one in grade_in_batches(without_one, None, model, False, False, map(str, paths), ids)
     }
     assert sorted(seen) == ids
     assert (seen["00003_right"].grading.error or "").endswith("decoding it killed the process")

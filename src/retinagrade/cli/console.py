@@ -14,6 +14,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 ATTENTION = 1
 """Exit code when the work is done, but something in the data needs a person's attention."""
 
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C has stopped."""
+
 
 def console() -> Console:
     """Standard output; lines are not folded where nobody watches."""

@@ -26,6 +26,7 @@ class Weights(StrEnum):
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    INT8 = "int8"
 
 
 def register(app: typer.Typer) -> None:
@@ -35,24 +36,48 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A trained run's folder; calibrate it first to have thresholds.")],
+    run: Annotated[
+        Path, typer.Argument(help="A trained run's folder, or an ensemble's; calibrate it first for thresholds.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write, .onnx; a model card .md comes beside it.")],
     precision: Annotated[
         Weights,
         typer.Option(
-            help="How to keep the weights. float16 halves the file; what that changes is measured on the validation "
-            "photographs."
+            help="How to keep the weights. float16 halves the file, int8 keeps a third or less and changes more; what "
+            "is measured on the validation photographs."
         ),
     ] = Weights.FLOAT32,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over four mirrored views, as `predict --tta` does.")
+    ] = False,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a run that was trained on all photographs, a cross-validation of the same experiment (`train "
+            "--folds`), calibrated: the file takes its thresholds and figures."
+        ),
+    ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file of what is to be said of it: licence, data (their origin and licence), limits."),
+    ] = None,
 ) -> None:
     """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
     if out.suffix != ".onnx":
         raise UsageError(f"--out {out}: write a name that ends in .onnx")
     from retinagrade.export.card import changes
     from retinagrade.export.export import export as export_run
-    from retinagrade.training.run import Run
+    from retinagrade.grader.artefact import About
+    from retinagrade.training.run import CrossValidation, Run
 
-    metadata = export_run(Run(run), out, precision.value)
+    metadata = export_run(
+        Run(run),
+        out,
+        precision.value,
+        tta,
+        None if folds is None else CrossValidation(folds),
+        None if about is None else About.read(about),
+    )
     proof = metadata.proof
     printed = console()
     printed.print(
@@ -62,7 +87,8 @@ def export(
     )
     if metadata.change is not None:
         printed.print(
-            f"{precision.value} less float32, on {metadata.change.photographs} validation photographs:", highlight=False
+            f"{precision.value} less float32, on {metadata.change.photographs} {metadata.compared_on} photographs:",
+            highlight=False,
         )
         for line in changes(metadata.change):
             printed.print(f"  {line}", highlight=False)
@@ -72,7 +98,6 @@ def export(
 
 
 def grade(
-    model: Annotated[Path, typer.Option(help="A file that `retinagrade export` made.")],
     photographs: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATH…", help="Photographs, folders, their URLs, or patterns such as '*.jpg'."),
@@ -85,6 +110,9 @@ def grade(
             "laterality. Relative paths start from its folder.",
         ),
     ] = None,
+    model: Annotated[
+        Path, typer.Option(help="A file that `retinagrade export` made, or 'default', which comes with the package.")
+    ] = Path("default"),
     out: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +132,10 @@ def grade(
         Path | None,
         typer.Option(help="A folder for a Structured Report a study and its heatmaps, of photographs that are DICOM."),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster, and some grades are others."),
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Workers of Ray. [default: one a processor]")] = None,
     engine: EngineOption = EngineName.LOCAL,
     address: AddressOption = None,
@@ -125,18 +157,20 @@ def grade(
     if studies is not None:
         require_format(studies)
     found = find_photographs(photographs or [], listed, [each for each in (heatmaps, dicom) if each is not None])
-    grader = Grader.load(model)
+    grader = Grader.load(model, fast)
     table = None if out is None else Table(out, model_name(grader.metadata))
     earlier = {} if table is None else {each.image_id: each for each in table.earlier}
     todo = [each for each in found if each.image_id not in earlier]
     outputs = Outputs(table, heatmaps, dicom)
-    inputs = [each for each in map(place, photographs or []) if each.exists()]
-    runs_on = engine_of(engine, address, [model, *inputs, *([] if listed is None else [listed.parent])])
+    inputs = [model, *map(place, photographs or []), *([] if listed is None else [listed.parent])]
+    runs_on = engine_of(
+        engine, address, [each for each in inputs if each.exists()]
+    )  # but patterns, and the bundled file
     stream: Stream = grader.stream
     if engine is EngineName.RAY:
         from retinagrade.scale.grading import grade_in_batches
 
-        stream = partial(grade_in_batches, runs_on, workers, heatmaps is not None or dicom is not None, model)
+        stream = partial(grade_in_batches, runs_on, workers, model, fast, heatmaps is not None or dicom is not None)
     with progress("grading", max(1, len(todo))) as step:
         gradings = grade_files(stream, todo, outputs, step)
     if table is not None:

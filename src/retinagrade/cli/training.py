@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +90,13 @@ def train(
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Don't train: suggest a learning rate, from a few steps at rising ones.")
     ] = False,
+    devices: Annotated[
+        int,
+        typer.Option(min=1, help="GPUs (or processes, without any) of a machine that train one experiment together."),
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Machines that do; each is given this command by torchrun or srun.")
+    ] = 1,
 ) -> None:
     """Train experiments; keep the best epoch and predict the validation photographs with it.
 
@@ -101,6 +109,8 @@ def train(
         raise UsageError("--folds and --find-rate: choose one of them")
     chosen = choose(experiments)
     try:
+        if devices * nodes > 1 and (len(chosen) > 1 or folds is not None or find_rate):
+            raise UsageError("--devices and --nodes are for the training of one experiment, without --folds")
         if chosen != experiments or len(chosen) > 1:
             if start is not None or folds is not None or find_rate:
                 raise UsageError("--start, --folds and --find-rate are for one experiment: name it without a pattern")
@@ -112,26 +122,40 @@ def train(
         elif folds is not None:
             _train_folds(experiment, data, out, folds, start)
         else:
-            _train_once(experiment, data, out, start)
+            _train_once(experiment, data, out, start, devices, nodes)
     except KeyboardInterrupt:
         if not find_rate:
             typer.echo(f"stopped: the same command continues {out} after its last whole epoch", err=True)
         raise
 
 
-def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | None) -> None:
+def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | None, here: int, nodes: int) -> None:
+    from retinagrade.training.distributed import Devices
+    from retinagrade.training.launch import is_launched, launch
     from retinagrade.training.train import train as train_experiment
 
-    run = train_experiment(experiment, data, out, start=start)
+    devices = Devices(here, nodes)
+    if not is_launched(devices) and devices.count > 1:
+        launch(devices, sys.argv[1:])
+        return
+    try:
+        run = train_experiment(experiment, data, out, start=start, devices=devices)
+    except KeyboardInterrupt:
+        if devices.count == 1:
+            raise
+        raise typer.Exit(INTERRUPTED) from None  # whoever started the processes says so, once
+    if devices.rank:
+        return
     record = run.record()
-    best = record["best"]
+    best, validated = record["best"], run.predictions_file("val").is_file()
     printed = console()
     printed.print(
-        f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; best epoch "
-        f"{best['epoch'] + 1:.0f} with {_figures(best)}",
+        f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; kept epoch "
+        f"{best['epoch'] + 1:.0f} with {_figures(best) if validated else 'no photographs to validate it on'}",
         highlight=False,
     )
-    printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)
+    if validated:
+        printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)
 
 
 def _train_many(experiments: list[str], data: Path, out: Path, overrides: list[str]) -> None:
@@ -165,7 +189,7 @@ def _train_folds(experiment: Experiment, data: Path, out: Path, folds: int, star
     record = result.record()
     printed = console()
     for best in record["best"]:
-        printed.print(f"fold {best['fold']}: best epoch {best['epoch'] + 1:.0f} with {_figures(best)}", highlight=False)
+        printed.print(f"fold {best['fold']}: kept epoch {best['epoch'] + 1:.0f} with {_figures(best)}", highlight=False)
     means = {name: None if over is None else over["mean"] for name, over in record["over_folds"].items()}
     spreads = {name: None if over is None else over["sd"] for name, over in record["over_folds"].items()}
     printed.print(f"{record['experiment']}: mean {_figures(means)}", highlight=False)

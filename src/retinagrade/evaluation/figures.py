@@ -106,6 +106,23 @@ PROBABILITY_FIGURES: Final[dict[str, Callable[[np.ndarray, np.ndarray], float]]]
 """Figures of grades (N,) and probabilities (N, 5)."""
 NAMES: Final = (*MATRIX_FIGURES, *PROBABILITY_FIGURES)
 """Every figure."""
+LOWER_IS_BETTER: Final = frozenset(
+    {"mean_absolute_grade_error", "off_by_two_or_more", "brier", "log_loss", "expected_calibration_error"}
+)
+"""Figures of what is wrong."""
+
+
+def single_figure(photographs: Graded, name: str) -> float:
+    """One figure of graded photographs.
+
+    Args:
+        photographs: At least one.
+        name: Of :data:`NAMES`.
+
+    Raises:
+        Undefined: With the reason.
+    """
+    return _ways(photographs)[name]()
 
 
 def matrix_figures(matrix: np.ndarray) -> Figures:
@@ -134,16 +151,19 @@ def figures(photographs: Graded) -> Figures:
     Returns:
         All of :data:`NAMES`.
     """
+    return _figures(_ways(photographs))
+
+
+def _ways(photographs: Graded) -> dict[str, Callable[[], float]]:
+    """How each figure of graded photographs is made."""
     matrix = metrics.confusion_matrix(photographs.grades, photographs.predicted)
-    return _figures(
-        {
-            **{name: partial(figure, matrix) for name, figure in MATRIX_FIGURES.items()},
-            **{
-                name: partial(figure, photographs.grades, photographs.probabilities)
-                for name, figure in PROBABILITY_FIGURES.items()
-            },
-        }
-    )
+    return {
+        **{name: partial(figure, matrix) for name, figure in MATRIX_FIGURES.items()},
+        **{
+            name: partial(figure, photographs.grades, photographs.probabilities)
+            for name, figure in PROBABILITY_FIGURES.items()
+        },
+    }
 
 
 def _figures(ways: dict[str, Callable[[], float]]) -> Figures:

@@ -6,6 +6,7 @@ overlapping intervals of the two say little, the interval of their difference sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,7 +20,7 @@ from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import Graded
 
 COMPARED: Final = ("quadratic_weighted_kappa", "accuracy", "referable_auc", "vision_threatening_auc", "macro_auc")
-"""The figures that are compared."""
+"""The figures that are compared where nobody asks for others."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ class DeLong:
     p_value: float
 
 
-def compare(first: Graded, second: Graded, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Difference]:
+def compare(
+    first: Graded, second: Graded, names: Sequence[str] = COMPARED, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Difference]:
     """Differences of figures of two networks, by the bootstrap: both are seen on the same resamples of patients.
 
     The p value is the interval's other side: twice the share of the resamples whose difference is on the other side of
@@ -77,20 +80,21 @@ def compare(first: Graded, second: Graded, *, resamples: int = RESAMPLES, seed: 
     Args:
         first: Photographs as the first network saw them.
         second: The same photographs as the second one did, in any order.
+        names: Which of :data:`~retinagrade.evaluation.figures.NAMES`.
         resamples: How many.
         seed: Of the resamples.
 
     Returns:
-        By name, of :data:`COMPARED`.
+        By name.
 
     Raises:
         JoinError: They are not the same photographs, or have other grades.
     """
     first, second = _same_photographs(first, second)
     ours, theirs = figures(first), figures(second)
-    drawn = [resampled_figures(part, COMPARED, resamples=resamples, seed=seed) for part in (first, second)]
+    drawn = [resampled_figures(part, names, resamples=resamples, seed=seed) for part in (first, second)]
     differences = {}
-    for name in COMPARED:
+    for name in names:
         one, other = ours.values[name], theirs.values[name]
         if one is None or other is None:
             differences[name] = Difference(one, other, reason=(ours.undefined | theirs.undefined)[name])

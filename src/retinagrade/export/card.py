@@ -22,6 +22,7 @@ def model_card(metadata: Metadata, file: str) -> str:
         "",
         "> **Research software, not a medical device.**",
         "",
+        *([] if metadata.licence is None else [f"Licence: {metadata.licence}", ""]),
         "## Intended use",
         "",
         metadata.intended_use,
@@ -33,17 +34,23 @@ def model_card(metadata: Metadata, file: str) -> str:
         "## Photographs",
         "",
         f"* Learnt from: {', '.join(data.datasets) or 'data sets without names'}; "
-        + ", ".join(f"{count} {split}" for split, count in data.photographs.items())
+        + ", ".join(f"{count} {split}" for split, count in data.photographs.items() if count)
         + f"; manifest `{data.manifest_sha256[:12]}`.",
+        *([] if data.source is None else [f"* Their source: {data.source}"]),
         f"* Prepared: {prepared.size} px, contrast {prepared.contrast}, square {prepared.square}; "
         f"the network sees {metadata.image_size} px.",
+        *_members(metadata),
         "* First weights: "
         + (", ".join(f"{name} {value}" for name, value in metadata.weights.items()) or "drawn at random")
         + ".",
         "",
         "## Measured",
         "",
-        *_measured("Validation (the epoch was chosen on these)", metadata.validation),
+        *(
+            _measured("Validation (the epoch was chosen on these)", metadata.validation)
+            if metadata.cross_validated is None
+            else _measured("Cross-validated (by networks that had not seen them)", metadata.cross_validated)
+        ),
         *_measured("Test (nothing was chosen on these)", metadata.test),
         "## Decisions",
         "",
@@ -64,7 +71,7 @@ def model_card(metadata: Metadata, file: str) -> str:
             metadata.undefined.get("referral", "no rule")
             if metadata.referral is None
             else f"below a confidence of {metadata.referral.confidence:.3f}, {metadata.referral.referred:.0%} of the "
-            "validation photographs; and wherever a photograph is not gradable"
+            "photographs that this was chosen on; and wherever a photograph is not gradable"
         ),
         "",
         "## Proof",
@@ -76,6 +83,15 @@ def model_card(metadata: Metadata, file: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _members(metadata: Metadata) -> list[str]:
+    lines = [f"* Network `{one.name}` ({one.version}): {one.evidence:.3f} of the evidence." for one in metadata.members]
+    if metadata.members:
+        lines.insert(0, f"* An ensemble: {metadata.output}. Evidence is the mean of theirs, each by its largest value.")
+    if metadata.flips:
+        lines.append("* All is the mean over four mirrored views of the photograph.")
+    return lines
 
 
 def _measured(what: str, measured: Measured | None) -> list[str]:
@@ -94,7 +110,7 @@ def _changed(metadata: Metadata) -> list[str]:
         return []
     return [
         f"Its weights are kept in {metadata.precision}. Figures less those of the same file in float32, on "
-        f"{metadata.change.photographs} validation photographs:",
+        f"{metadata.change.photographs} {metadata.compared_on} photographs:",
         "",
         *(f"* {line}" for line in changes(metadata.change)),
         "",
@@ -117,5 +133,5 @@ def _threshold(name: str, point: Threshold | None, undefined: dict[str, str]) ->
         return [f"* {title}: no threshold ({undefined.get(name, 'none was fitted')})"]
     return [
         f"* {title}: from probability {point.threshold:.4g} on; sensitivity {point.sensitivity:.3f}, specificity "
-        f"{point.specificity:.3f} on the validation photographs that it was chosen on"
+        f"{point.specificity:.3f} on the photographs that it was chosen on"
     ]

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from retinagrade.evaluation.fitting.calibration import LEAST
 from retinagrade.explain.cam import joined
 from retinagrade.explain.layers import without_last_pooling
 from retinagrade.export.slopes import probabilities_and_slopes
+from retinagrade.images.prepare import at_input_size
 from retinagrade.models.heads import Heads
 from retinagrade.models.network import Network, feature_maps
-
-_LEAST: Final = 1e-12  # what a probability of 0 counts as, as in retinagrade.evaluation.fitting.calibration
+from retinagrade.training.predict import FLIPS
 
 
 class Graph(nn.Module):
-    """A network with its evidence, and calibrated."""
+    """A network with its evidence."""
 
-    def __init__(self, network: Network, temperature: float) -> None:
-        """Args: ``network`` in evaluation mode, and the ``temperature`` that its probabilities are calibrated by."""
+    def __init__(self, network: Network) -> None:
+        """Args: ``network`` in evaluation mode."""
         super().__init__()
         self.network = network
         self.convolutions, self.last_pooling = without_last_pooling(network.backbone)
-        self.temperature = temperature
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
         """Grades a batch and says what speaks for each grade.
@@ -40,7 +40,7 @@ class Graph(nn.Module):
             photographs: RGB pixels (N, S, S, 3), uint8.
 
         Returns:
-            Calibrated probabilities (N, 5), float32, and evidence (N, 5, h, w), float32, from 0.
+            Probabilities (N, 5), float32, and evidence (N, 5, h, w), float32, from 0.
         """
         network = self.network
         pixels = (photographs.permute(0, 3, 1, 2).float() - network.mean) / network.std
@@ -57,10 +57,62 @@ class Graph(nn.Module):
         places = gradients.shape[2] // sum(channels)  # of a flattened map; 1 of an average
         parts = torch.split(gradients, [count * places for count in channels], dim=2)
         heat = [_weighted(part, maps, places) for part, maps in zip(parts, stages, strict=True)]
-        return self._calibrated(probabilities), joined(heat).clamp(min=0)
+        return probabilities, joined(heat).clamp(min=0)
 
-    def _calibrated(self, probabilities: Tensor) -> Tensor:
-        return (probabilities.clamp(min=_LEAST).log() / self.temperature).softmax(1)
+
+class Flipped(nn.Module):
+    """The mean over a photograph as it is and mirrored, as ``predict --tta`` takes it."""
+
+    def __init__(self, graph: nn.Module) -> None:
+        """Args: ``graph`` of one view."""
+        super().__init__()
+        self.inner = graph
+
+    def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`Graph.forward`; evidence is mirrored back before it is averaged."""
+        # Axes are counted from the end: rows and columns come before the colours here, and are the last two of maps.
+        views = torch.cat([photographs.flip([axis - 1 for axis in axes]) for axes in FLIPS])
+        probabilities, evidence = self.inner(views)
+        count = photographs.shape[0]
+        maps = evidence.reshape(len(FLIPS), count, *evidence.shape[1:])
+        back = [maps[number].flip(axes) for number, axes in enumerate(FLIPS)]
+        return probabilities.reshape(len(FLIPS), count, -1).mean(0), torch.stack(back).mean(0)
+
+
+class Resized(nn.Module):
+    """A network that sees photographs at another size than the file does, as members of an ensemble may."""
+
+    weights: Tensor
+
+    def __init__(self, graph: nn.Module, side: int, image_size: int) -> None:
+        """Args: ``graph`` of photographs of ``image_size``, which are made of those of ``side``."""
+        super().__init__()
+        self.inner = graph
+        rows = np.eye(side, dtype=np.float32)[:, :, None].repeat(side, axis=2)  # each photograph with one white row
+        weights = np.stack([at_input_size(photograph, image_size)[:, 0] for photograph in rows], axis=1)
+        self.register_buffer("weights", torch.from_numpy(weights), persistent=False)
+        self.halves_rise = side == 2 * image_size  # OpenCV's way for that one factor; else to the even number
+
+    def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`Graph.forward`; pixels are those of :func:`retinagrade.images.prepare.at_input_size`."""
+        pixels = self.weights @ photographs.permute(0, 3, 1, 2).float() @ self.weights.T
+        pixels = (pixels + 0.5).floor() if self.halves_rise else pixels.round()
+        probabilities, evidence = self.inner(pixels.clamp(0, 255).permute(0, 2, 3, 1))
+        return probabilities, evidence
+
+
+class Calibrated(nn.Module):
+    """A graph whose probabilities are calibrated by a temperature."""
+
+    def __init__(self, graph: nn.Module, temperature: float) -> None:
+        """Args: ``graph``, and ``temperature``."""
+        super().__init__()
+        self.inner, self.temperature = graph, temperature
+
+    def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`Graph.forward`."""
+        probabilities, evidence = self.inner(photographs)
+        return (probabilities.clamp(min=LEAST).log() / self.temperature).softmax(1), evidence
 
 
 _Rule = tuple[nn.Module, Tensor]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 _SMALL: Final = 16384
 """Tensors of fewer numbers stay as they are. Kernels of the first layer and of single channels make most of the error:
@@ -42,3 +47,41 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     del changed.graph.node[:]
     changed.graph.node.extend(nodes)
     return changed
+
+
+def quantized(model: onnx.ModelProto, batches: Iterator[np.ndarray]) -> onnx.ModelProto:
+    """A graph whose convolutions multiply whole numbers of 8 bits; all other weights are :func:`halved`.
+
+    Weights have a scale for each channel; those of what goes between the convolutions are fixed by what training
+    photographs make of them. Small kernels stay as they are: with them, too, ``efficientnet-lite0`` gave 24 instead
+    of 1 % of 80 photographs of IDRiD another grade. So do head and evidence, which are no convolutions.
+
+    Source: ONNX Runtime's ``quantize_static``, https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+
+    Args:
+        model: A float32 graph; it is left as it is.
+        batches: Prepared training photographs (N, S, S, 3), uint8.
+    """
+    sizes = {tensor.name: np.prod(tensor.dims) for tensor in model.graph.initializer}
+    small = [n.name for n in model.graph.node if n.op_type == "Conv" and sizes.get(n.input[1], 0) < _SMALL]
+    with TemporaryDirectory() as folder:
+        inferred, written = Path(folder) / "inferred.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(model, inferred, skip_optimization=True, skip_symbolic_shape=True)
+        quantize_static(
+            inferred,
+            written,
+            _Batches(batches),
+            op_types_to_quantize=["Conv", "Clip", "Relu"],
+            nodes_to_exclude=small,
+            per_channel=True,
+        )
+        return halved(onnx.load(written))
+
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime brings no types
+    def __init__(self, batches: Iterator[np.ndarray]) -> None:
+        self._batches = batches
+
+    def get_next(self) -> dict[str, Any] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"photographs": batch}

@@ -40,8 +40,8 @@ def likeness(file: Answer, network: Answer) -> Proof:
     )
 
 
-def demand(proof: Proof) -> None:
-    """Refuses a file.
+def demanded(proof: Proof) -> Proof:
+    """A proof that is good enough.
 
     Raises:
         ArtefactError: It differs by more than :data:`PROBABILITIES`, or its evidence by more than :data:`EVIDENCE`
@@ -53,6 +53,7 @@ def demand(proof: Proof) -> None:
             f"{PROBABILITIES:g}), evidence correlates by {proof.evidence:.4f} (at least {EVIDENCE:g}) on "
             f"{proof.photographs} photographs. Nothing was written"
         )
+    return proof
 
 
 def _correlation(ours: np.ndarray, theirs: np.ndarray, largest: float) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from retinagrade.errors import ArtefactError, wrong_keys
@@ -14,6 +15,8 @@ from retinagrade.images.prepare import Contrast, Settings, Square
 
 KEY: Final = "retinagrade"
 """Where the metadata stand among the ``metadata_props`` of the ONNX file, as JSON."""
+BUNDLED: Final = Path(__file__).with_name("default.onnx")
+"""The grader that comes with the package; ``make default-grader`` makes it."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[float, Field(ge=0)]
 Precision = Literal["float32", "float16", "int8"]
@@ -89,17 +92,47 @@ class Measured(_Part):
     figures: dict[str, Figure]
 
 
+class About(_Part):
+    """What only people know of a file.
+
+    Attributes:
+        licence: Of the file.
+        data: Of the photographs that it learnt from: their origin, licence and attribution.
+        limits: What its user must know of it, beside what is true of every file.
+    """
+
+    licence: str | None = None
+    data: str | None = None
+    limits: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a YAML file with some of these.
+
+        Raises:
+            ArtefactError: Not readable, or something else in it.
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ArtefactError(f"{path}: not readable YAML: {error}") from error
+        except ValidationError as error:
+            raise ArtefactError(f"{path} is to hold licence, data and limits:\n  {wrong_keys(error)}") from None
+
+
 class TrainingData(_Part):
     """What it learnt from.
 
     Attributes:
         datasets: Names of the data sets; empty where they are not known any more.
         photographs: How many, by split.
+        source: Their origin, licence and attribution, where it was stated.
         manifest_sha256: Digest of the manifest.
     """
 
     datasets: tuple[str, ...]
     photographs: dict[str, int]
+    source: str | None = None
     manifest_sha256: str
 
 
@@ -155,12 +188,16 @@ class Metadata(_Part):
         training_data: What it learnt from.
         weights: Where its first weights are from, and their licence, as the run's record says.
         validation: Figures of the photographs that the epoch was chosen on.
+        cross_validated: Figures of all photographs, each predicted by a network of a cross-validation that had not seen
+            it: of networks trained as this one was, not of this very file.
         test: Figures of those that nothing was chosen on; ``None`` where there are none.
-        change: Figures of the validation photographs less those of the same file in float32; ``None`` for float32.
+        change: Figures of the validation photographs, or of those that it learnt from where there are none, less those
+            of the same file in float32; ``None`` for float32.
         proof: That the file is the network.
         versions: Of the libraries that trained and exported it.
         intended_use: For people.
         limits: Likewise.
+        licence: Of the file, where it was stated.
     """
 
     schema_version: Literal[1] = 1
@@ -183,12 +220,19 @@ class Metadata(_Part):
     training_data: TrainingData
     weights: dict[str, Any]
     validation: Measured | None
+    cross_validated: Measured | None = None
     test: Measured | None
     change: Measured | None
     proof: Proof
     versions: dict[str, dict[str, str]]
     intended_use: str
     limits: tuple[str, ...]
+    licence: str | None = None
+
+    @property
+    def compared_on(self) -> str:
+        """Which photographs :attr:`change` and :attr:`proof` are of."""
+        return "validation" if self.training_data.photographs.get("val") else "training"
 
 
 def read_metadata(properties: dict[str, str], path: Path) -> Metadata:

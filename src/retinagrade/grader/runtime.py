@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
-import onnxruntime
 
 from retinagrade.datasets.parallel import processors
 from retinagrade.datasets.prepare_file import encode
 from retinagrade.errors import ArtefactError, ImageError
-from retinagrade.grader.artefact import Metadata, read_metadata
+from retinagrade.grader.artefact import BUNDLED, Metadata, read_metadata
+from retinagrade.grader.engines import Engine, onnx_runtime, openvino
 from retinagrade.grader.eyes import UNKNOWN, Eye, eye_of_file
 from retinagrade.grader.results import Grading, grading, model_name
 from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg, read_bytes
@@ -53,36 +53,34 @@ class Grader:
         metadata: All that the file says of itself.
     """
 
-    def __init__(self, session: Any, metadata: Metadata) -> None:
-        """See :meth:`load`. Args: ``session`` of ONNX Runtime, and the file's ``metadata``."""
-        self._session = session
+    def __init__(self, engine: Engine, metadata: Metadata) -> None:
+        """See :meth:`load`. Args: what computes its graph, and the file's ``metadata``."""
+        self._engine = engine
         self.metadata = metadata
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str] = "default", fast: bool = False) -> Self:
         """Opens a grader file.
+
+        Args:
+            path: The file; or ``default``, the one that comes with the package.
+            fast: Compute in bfloat16, by OpenVINO. Probabilities are then others, and some grades too, by network and
+                processor; without, a file says the same on every machine.
 
         Raises:
             ArtefactError: Missing, not ONNX, or not a grader file that this version reads.
+            UsageError: ``fast`` where there is no OpenVINO, or no bfloat16.
         """
-        file = Path(path)
+        file = BUNDLED if os.fspath(path) == "default" else Path(path)
         if not file.is_file():
             raise ArtefactError(f"{file}: no such file: make one with `retinagrade export`")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", processors()))
-        options.log_severity_level = 3
-        try:
-            session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own have no common base
-            raise ArtefactError(f"{file} is not a readable ONNX file: {' '.join(str(error).split())}") from error
-        metadata = read_metadata(session.get_modelmeta().custom_metadata_map, file)
-        side = metadata.image_size
-        inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
-        if inputs != [("photographs", "tensor(uint8)", [side, side, 3])] or [
-            one.name for one in session.get_outputs()
-        ] != ["probabilities", "evidence"]:
-            raise ArtefactError(f"{file}: its graph doesn't take {side} px photographs as its metadata say")
-        return cls(session, metadata)
+        engine = onnx_runtime(file)
+        metadata = read_metadata(engine.properties, file)
+        if engine.side != metadata.image_size:
+            raise ArtefactError(f"{file}: its graph doesn't take {metadata.image_size} px photographs as it should")
+        if not fast:
+            return cls(engine, metadata)
+        return cls(openvino(file, engine), metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"}))
 
     def grade(
         self, photographs: Iterable[str | os.PathLike[str] | np.ndarray], image_ids: Sequence[str] | None = None
@@ -128,8 +126,7 @@ class Grader:
         Returns:
             Calibrated probabilities (N, 5) and evidence (N, 5, h, w), float32.
         """
-        probabilities, evidence = self._session.run(None, {"photographs": squares})
-        return probabilities, evidence
+        return self._engine.network(squares)
 
     def _judge(self, opened: list[_Opened]) -> Iterator[Seen]:
         good = [one.square for one in opened if one.square is not None]

@@ -13,15 +13,16 @@ def avoid_slow_kernels(network: nn.Module) -> None:
     """Prepares a network, in place, for computing in bfloat16 on a processor.
 
     * Activations write to new memory: in bfloat16, writing in place takes twice the time (in float32, half).
-    * Depthwise convolutions with a stride are computed in float32 when they are trained through: in bfloat16, the
-      gradient of their input takes ten times as long.
+    * Depthwise convolutions with a stride, or of more than 3 × 3 pixels, are computed in float32 when they are trained
+      through: in bfloat16, their gradients take five to ten times as long.
     """
     for module in network.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]  # no parameter, no module: a plain attribute
         if not isinstance(module, nn.Conv2d) or isinstance(module, _Float32Backward):
             continue
-        if module.groups == module.in_channels > 1 and max(module.stride) > 1:
+        slow = max(module.stride) > 1 or max(module.kernel_size) > 3
+        if module.groups == module.in_channels > 1 and slow:
             module.__class__ = type(type(module).__name__, (_Float32Backward, type(module)), {})
 
 

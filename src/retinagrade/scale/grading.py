@@ -17,8 +17,9 @@ Named = tuple[str, str]
 def grade_in_batches(
     engine: Engine,
     workers: int | None,
-    evidence: bool,
     model: Path,
+    fast: bool,
+    evidence: bool,
     photographs: Iterable[str],
     image_ids: Iterable[str],
 ) -> Iterator[Seen]:
@@ -27,8 +28,9 @@ def grade_in_batches(
     Args:
         engine: Where to grade.
         workers: Batches at once.
-        evidence: Bring photographs and evidence back as well.
         model: The grader file, which every worker must reach.
+        fast: See :meth:`~retinagrade.grader.runtime.Grader.load`.
+        evidence: Bring photographs and evidence back as well.
         photographs: Files; paths or URLs.
         image_ids: Their ids.
 
@@ -37,7 +39,7 @@ def grade_in_batches(
         the last bits on the batch: the photographs of a batch in which one kills its worker are graded one by one.
     """
     named = list(zip(image_ids, photographs, strict=True))
-    work = partial(_grade, model=model, evidence=evidence)
+    work = partial(_grade, model=model, fast=fast, evidence=evidence)
     alone: list[list[Named]] = []
     batches = [named[start : start + BATCH] for start in range(0, len(named), BATCH)]
     for seen, lost in engine(work, batches, workers, _lost):
@@ -47,12 +49,12 @@ def grade_in_batches(
         yield from seen
         for image_id, path in lost:
             error = f"{path}: decoding it killed the process"
-            yield Seen(Grading(image_id, path, error=error, model=model_name(_loaded(model).metadata)))
+            yield Seen(Grading(image_id, path, error=error, model=model_name(_loaded(model, fast).metadata)))
 
 
-def _grade(batch: list[Named], model: Path, evidence: bool) -> tuple[list[Seen], list[Named]]:
+def _grade(batch: list[Named], model: Path, fast: bool, evidence: bool) -> tuple[list[Seen], list[Named]]:
     """What a worker does: gradings of a batch, and none that were lost."""
-    seen = _loaded(model).stream([path for _, path in batch], [image_id for image_id, _ in batch])
+    seen = _loaded(model, fast).stream([path for _, path in batch], [image_id for image_id, _ in batch])
     return [one if evidence else Seen(one.grading) for one in seen], []
 
 
@@ -61,5 +63,5 @@ def _lost(batch: list[Named]) -> tuple[list[Seen], list[Named]]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: Path) -> Grader:
-    return Grader.load(model)
+def _loaded(model: Path, fast: bool) -> Grader:
+    return Grader.load(model, fast)

@@ -17,10 +17,11 @@ class AveragedWeights(pl.Callback):
     After step ``n`` the average becomes ``d·average + (1 - d)·weights`` with ``d = min(decay, (1 + n) / (10 + n))``, so
     that a short training isn't held back by its first weights. Batch-norm's running statistics are averaged likewise.
 
-    The module holds the average from the start of a validation to the next training batch, and the trained weights
-    otherwise. So whatever is validated is what checkpoints hold as the network, ``best.ckpt`` included; the trained
-    weights, which resuming needs, are in this callback's state. (Lightning's ``WeightAveraging`` gives the trained
-    weights back before checkpoints are written, and leaves those of weights alone without the average.)
+    The module holds the average from the start of a validation, or the end of an epoch without one, to the next
+    training batch, and the trained weights otherwise. So whatever is validated is what checkpoints hold as the network,
+    ``best.ckpt`` included; the trained weights, which resuming needs, are in this callback's state. (Lightning's
+    ``WeightAveraging`` gives the trained weights back before checkpoints are written, and leaves those of weights alone
+    without the average.)
 
     Source of the warm-up: TensorFlow, ``tf.train.ExponentialMovingAverage(num_updates=…)``.
     """
@@ -65,6 +66,10 @@ class AveragedWeights(pl.Callback):
         """Gives the average to the module."""
         if not self._swapped:
             self._swap(pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gives the average to the module where nothing was validated."""
+        self.on_validation_start(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """What the module doesn't hold, for the checkpoint."""

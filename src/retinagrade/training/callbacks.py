@@ -45,10 +45,10 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Appends the epoch and rewrites the file."""
-        figures = trainer.callback_metrics
+        measured = trainer.callback_metrics
         row: dict[str, float] = {
             "epoch": trainer.current_epoch,
-            **{name: float(figures[name]) for name in HISTORY_COLUMNS if name in figures},
+            **{name: float(measured[name]) for name in HISTORY_COLUMNS if name in measured},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(time.monotonic() - self._started, 1),
         }
@@ -58,11 +58,10 @@ class History(pl.Callback):
             table = pd.DataFrame(self.rows, columns=list(HISTORY_COLUMNS))
             write_text(self.path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
         if self.announce and trainer.is_global_zero:
-            pl_module.print(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: train loss {row['train_loss']:.3f}, "
-                f"validation loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.3f}, "
-                f"QWK {row['val_qwk']:.3f} ({row['seconds']:.0f} s)"
-            )
+            figures = {"train loss": "train_loss", "validation loss": "val_loss", "accuracy": "val_accuracy"}
+            said = [f"{what} {row[name]:.3f}" for what, name in {**figures, "QWK": "val_qwk"}.items() if name in row]
+            place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            pl_module.print(f"{place}: {', '.join(said)} ({row['seconds']:.0f} s)")
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, for the checkpoint."""
@@ -85,23 +84,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
 
-def training_callbacks(experiment: Experiment, folder: Path, announce: bool) -> list[pl.Callback]:
-    """History, loggers, early stopping, and checkpoints ``best.ckpt`` (lowest ``val_loss``) and ``last.ckpt``.
+def training_callbacks(experiment: Experiment, folder: Path, announce: bool, leads: bool = True) -> list[pl.Callback]:
+    """History, loggers, early stopping, and checkpoints ``best.ckpt`` (what ``training.keep`` says) and ``last.ckpt``.
 
     A loss that is not finite stops the training before any of them sees it. Lightning runs checkpoint callbacks after
-    all others and in this order, so ``last.ckpt`` knows the epoch's history, patience and best checkpoint.
+    all others and in this order, so ``last.ckpt`` knows the epoch's history, patience and best checkpoint. Of several
+    processes, the one that ``leads`` writes, and tells the logger.
     """
     checkpoint = partial(
         ModelCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
     )
     settings = experiment.training
+    best = settings.keep == "best"
+    monitor, mode = ("val_loss", "min") if best else ("epoch", "max")
     history = History(folder / "history.csv", announce)
     return [
         FiniteTraining(folder),
         *([] if settings.ema is None else [AveragedWeights(settings.ema)]),
         history,
-        *([] if settings.logger == "none" else [Logging(experiment, folder / "logs", history)]),
-        EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=True),
-        checkpoint(filename="best", monitor="val_loss", save_weights_only=True),
+        *([] if settings.logger == "none" or not leads else [Logging(experiment, folder / "logs", history)]),
+        *([EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=True)] if best else []),
+        checkpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True),
         checkpoint(filename="last"),
     ]

@@ -16,11 +16,15 @@ _M_MMAP_MAX: Final = -4
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
-def loader_workers() -> int:
-    """Worker processes a loader is worth: none on a processor that computes as well, else up to eight."""
+def loader_workers(trainings: int = 1) -> int:
+    """Worker processes a loader is worth: none on a processor that computes as well, else up to eight.
+
+    Args:
+        trainings: Processes that train on this machine, one a device.
+    """
     if not torch.cuda.is_available():
         return 0
-    return min(8, max(1, (os.cpu_count() or 2) - 1))
+    return min(8, max(1, ((os.cpu_count() or 2) - 1) // trainings))
 
 
 def keep_memory() -> None:

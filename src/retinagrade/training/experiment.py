@@ -86,7 +86,9 @@ class TrainingSettings(_Settings):
         schedule: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then cosine to zero.
         feature_views: Where the whole backbone is frozen, augmentations of each photograph whose features are computed
             once and kept; 0 for a new one in every draw.
-        patience: Epochs without a better validation loss after which training stops.
+        keep: ``best`` keeps the weights of the epoch with the lowest validation loss; ``last`` those of the last one,
+            so that validation photographs choose nothing, and there need be none.
+        patience: Epochs without a better validation loss after which training stops, where the best is kept.
         seed: Seed of initial values, order, augmentation and dropout.
         precision: ``auto`` takes bfloat16 where the processor or GPU computes in it, else float16 on GPUs and
             float32 on processors.
@@ -109,6 +111,7 @@ class TrainingSettings(_Settings):
     ema: float | None = Field(default=None, gt=0, lt=1)
     schedule: Literal["constant", "one-cycle"] = "constant"
     feature_views: NonNegativeInt = 4
+    keep: Literal["best", "last"] = "best"
     patience: PositiveInt
     seed: int = Field(default=0, ge=0, lt=2**32)
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)] = "auto"
@@ -196,6 +199,23 @@ def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
         raise ExperimentError(f"{where}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ExperimentError(f"{where}: an experiment is a mapping with 'name', 'network' and 'training'")
+    return _validated(values, overrides, where)
+
+
+def override(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
+    """An experiment with some settings changed.
+
+    Args:
+        experiment: The experiment.
+        overrides: As for :func:`load_experiment`.
+
+    Raises:
+        ExperimentError: Bad keys or values (each named).
+    """
+    return _validated(experiment.model_dump(mode="json"), overrides, experiment.name)
+
+
+def _validated(values: dict[str, Any], overrides: Sequence[str], where: str) -> Experiment:
     try:
         return Experiment.model_validate(_override(values, overrides) if overrides else values)
     except ValidationError as error:

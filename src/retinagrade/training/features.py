@@ -29,6 +29,7 @@ from retinagrade.models.network import Network
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
 from retinagrade.training.devices import weights_dtype
+from retinagrade.training.distributed import ONE, Devices, wait_for_all
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, Draw, EpochSampler, Photographs, collate, fill_batch
 
@@ -71,6 +72,11 @@ class Store:
                 shutil.rmtree(made)
         os.utime(folder)
         return cls(**{name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in files})
+
+    def again(self) -> Store:
+        """The same store as it is now on disk: what another machine has written since may not be seen in this one."""
+        files = (cast("np.memmap[Any, Any]", array).filename for array in (self.features, self.there))
+        return Store(*(np.lib.format.open_memmap(cast("str", file), mode="r+") for file in files))
 
     def put(self, keys: Sequence[tuple[int, int]], features: np.ndarray) -> None:
         """Writes features (N, F) of N photographs and views; they are on disk before they are marked."""
@@ -156,9 +162,9 @@ class Features(Dataset[tuple[Tensor, int, str]]):
 class FeatureSampler(Sampler[Any]):
     """The order of an epoch; when it begins, what it needs and is not there yet is computed."""
 
-    def __init__(self, features: Features, order: EpochSampler | range) -> None:
-        """Args: ``features`` to draw from, and in which ``order``."""
-        self.features, self.order = features, order
+    def __init__(self, features: Features, order: EpochSampler | range, devices: Devices = ONE) -> None:
+        """Args: ``features`` to draw from, in which ``order``, and the ``devices`` that share what one computes."""
+        self.features, self.order, self.devices = features, order, devices
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch to draw, counted from 0."""
@@ -172,7 +178,11 @@ class FeatureSampler(Sampler[Any]):
     def __iter__(self) -> Iterator[Draw | int]:
         """Draws rows of the manifest."""
         draws: list[Draw | int] = list(self.order)
-        self.features.compute(draws, self._later())
+        if self.devices.rank == 0:
+            self.features.compute(draws, self._later())
+        if self.devices.count > 1:
+            wait_for_all()
+            self.features.store = self.features.store.again()
         return iter(draws)
 
     def _later(self) -> Iterator[Draw]:
@@ -185,7 +195,13 @@ class FeatureSampler(Sampler[Any]):
 
 
 def feature_loaders(
-    network: Network, training: Manifest, validation: Manifest, experiment: Experiment, workers: int, cache: Path
+    network: Network,
+    training: Manifest,
+    validation: Manifest,
+    experiment: Experiment,
+    workers: int,
+    cache: Path,
+    devices: Devices = ONE,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]] | None:
     """Loaders of features in place of photographs: augmented, shuffled and balanced as those would be.
 
@@ -199,6 +215,7 @@ def feature_loaders(
         experiment: What is trained.
         workers: Processes that load photographs.
         cache: The folder for features, as :func:`cache_folder` gives it.
+        devices: What shares the photographs; the first computes features for all.
 
     Returns:
         The two loaders; ``None`` where the backbone isn't frozen, the experiment wants every augmentation anew, or not
@@ -220,20 +237,17 @@ def feature_loaders(
         return Features(photographs, network, experiment, store, workers=workers)
 
     order = EpochSampler(shown.grades, settings.balance, settings.seed)
+    shown_order = FeatureSampler(features(shown, training, views), order, devices)
+    plain_order = FeatureSampler(features(plain, validation, 1), range(len(plain)), devices)
     return (
-        _loader(features(shown, training, views), order, settings.batch_size),
-        _loader(features(plain, validation, 1), range(len(plain)), settings.batch_size),
+        _loader(shown_order.features, **devices.training_batches(shown_order, settings.batch_size)),
+        _loader(plain_order.features, sampler=devices.evaluated(plain_order), batch_size=settings.batch_size),
     )
 
 
-def _loader(features: Features, order: EpochSampler | range, batch_size: int) -> DataLoader[Batch]:
-    return DataLoader[Batch](
-        features,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
-        batch_size=batch_size,
-        sampler=FeatureSampler(features, order),
-        drop_last=isinstance(order, EpochSampler) and len(order) > batch_size,
-        collate_fn=collate_features,
-    )
+def _loader(features: Features, **batches: Any) -> DataLoader[Batch]:
+    # The stubs know no collate_fn that changes the type.
+    return DataLoader[Batch](features, collate_fn=collate_features, **batches)  # type: ignore[arg-type]
 
 
 def collate_features(items: list[tuple[Tensor, int, str]]) -> Batch:

@@ -15,6 +15,7 @@ from retinagrade.images.prepare import at_input_size
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import augment
+from retinagrade.training.distributed import ONE, Devices
 from retinagrade.training.experiment import AugmentationSettings, Experiment
 
 
@@ -126,20 +127,21 @@ def fill_batch(photographs: Tensor, size: int) -> Tensor:
     return photographs[torch.arange(size) % len(photographs)].contiguous(memory_format=layout)
 
 
-def training_loader(manifest: Manifest, experiment: Experiment, workers: int) -> DataLoader[Batch]:
+def training_loader(
+    manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE
+) -> DataLoader[Batch]:
     """The loader of augmented, shuffled and, when asked, balanced training photographs.
 
     A last batch that is not full is left out where there are others: batch statistics of a handful of
-    photographs disturb batch-norm, and the next epoch draws another order.
+    photographs disturb batch-norm, and the next epoch draws another order. Several devices take their shares of the
+    batches that one would be given.
     """
     settings = experiment.training
     photographs = Photographs(manifest, experiment.network.image_size, experiment.augmentation, settings.seed)
     sampler = EpochSampler(photographs.grades, settings.balance, settings.seed)
     return DataLoader[Batch](
         photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
-        batch_size=settings.batch_size,
-        sampler=sampler,
-        drop_last=len(sampler) > settings.batch_size,
+        **devices.training_batches(sampler, settings.batch_size),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -147,11 +149,15 @@ def training_loader(manifest: Manifest, experiment: Experiment, workers: int) ->
     )
 
 
-def evaluation_loader(manifest: Manifest, experiment: Experiment, workers: int) -> DataLoader[Batch]:
-    """The loader of photographs as they were prepared, each exactly once."""
+def evaluation_loader(
+    manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE
+) -> DataLoader[Batch]:
+    """The loader of photographs as they were prepared, each exactly once, whatever the number of devices."""
+    photographs = Photographs(manifest, experiment.network.image_size)
     return DataLoader[Batch](
-        Photographs(manifest, experiment.network.image_size),  # type: ignore[arg-type]
+        photographs,  # type: ignore[arg-type]
         batch_size=experiment.training.batch_size,
+        sampler=devices.evaluated(range(len(photographs))),
         collate_fn=collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

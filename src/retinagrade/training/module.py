@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
+from retinagrade.evaluation.predictions import Graded
 from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
+from retinagrade.training.batch_norm import SynchronisedBatchNorm
 from retinagrade.training.devices import lightning_precision
+from retinagrade.training.distributed import gathered, is_shared
 from retinagrade.training.experiment import Experiment
 from retinagrade.training.loading import Batch, fill_batch
 
@@ -37,7 +41,11 @@ def validation_figures(grades: np.ndarray, predicted: np.ndarray) -> dict[str, f
 
 
 class GradingModule(pl.LightningModule):
-    """Trains a :class:`Network` with the loss of its output; the report's is categorical cross-entropy."""
+    """Trains a :class:`Network` with the loss of its output; the report's is categorical cross-entropy.
+
+    Attributes:
+        validated: What the last validation gave, photographs each on its own; ``None`` before the first.
+    """
 
     grade_weights: Tensor | None
 
@@ -50,7 +58,8 @@ class GradingModule(pl.LightningModule):
         self.experiment = experiment
         weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
         self.register_buffer("grade_weights", weights, persistent=False)  # the training photographs say it again
-        self._seen: dict[str, tuple[int, int, float]] = {}
+        self._seen: dict[str, tuple[int, list[float], float]] = {}
+        self.validated: Graded | None = None
         self._predicting: list[Network] = []  # a module in a list is no part of this one, nor of its checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -72,11 +81,12 @@ class GradingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         """The mean loss of a batch, weighted and smoothed as the experiment says."""
-        raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
+        with SynchronisedBatchNorm() if is_shared() else nullcontext():
+            raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
         raw = raw.float()
         smoothing = self.experiment.training.label_smoothing
         loss = training_loss(self.network.output, raw, batch["grades"], self.grade_weights, smoothing)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]), sync_dist=True)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -84,7 +94,7 @@ class GradingModule(pl.LightningModule):
         self._seen = {}
 
     def validation_step(self, batch: Batch) -> None:
-        """Notes grade, predicted grade and loss of every photograph by its id.
+        """Notes grade, probabilities and loss of every photograph by its id.
 
         They are predicted as ``predict`` does it, in float32 whatever the training's precision, so that the logged
         figures are those of the predictions. The loss is neither weighted nor smoothed, so that runs which
@@ -94,14 +104,8 @@ class GradingModule(pl.LightningModule):
             raw = self._predict(batch)
         output = self.network.output
         losses = output.losses(raw, batch["grades"])
-        for image_id, grade, predicted, loss in zip(
-            batch["image_ids"],
-            batch["grades"].tolist(),
-            output.probabilities(raw).argmax(1).tolist(),
-            losses.tolist(),
-            strict=True,
-        ):
-            self._seen[image_id] = (grade, predicted, loss)
+        rows = zip(batch["grades"].tolist(), output.probabilities(raw).tolist(), losses.tolist(), strict=True)
+        self._seen.update(zip(batch["image_ids"], rows, strict=True))
 
     def _predict(self, batch: Batch) -> Tensor:
         if "features" in batch:
@@ -117,10 +121,14 @@ class GradingModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the whole split, each photograph counted once and in the order of ids."""
         self._predicting = []
-        rows = [self._seen[image_id] for image_id in sorted(self._seen)]
-        grades, predicted, losses = (torch.tensor(column) for column in zip(*rows, strict=True))
-        self.log("val_loss", losses.double().mean().float())
-        self.log_dict(validation_figures(grades.numpy(), predicted.numpy()))
+        seen = gathered(self._seen)
+        image_ids = sorted(seen)
+        grades, probabilities, losses = zip(*(seen[image_id] for image_id in image_ids), strict=True)
+        self.validated = Graded(
+            np.array(image_ids), np.array(grades), np.array(probabilities), patients=np.arange(len(image_ids))
+        )
+        self.log("val_loss", torch.tensor(losses).double().mean().float())
+        self.log_dict(validation_figures(self.validated.grades, self.validated.predicted))
 
     def configure_optimizers(self) -> Any:
         """The experiment's optimiser over what is not frozen, and its schedule a step."""

@@ -71,7 +71,7 @@ class Run:
 
     @property
     def best_checkpoint(self) -> Path:
-        """Weights of the epoch with the lowest validation loss."""
+        """Weights of the epoch that was kept: by default, the one with the lowest validation loss."""
         return self.folder / "checkpoints" / "best.ckpt"
 
     @property
@@ -128,8 +128,10 @@ class Run:
         return record
 
     def history(self) -> pd.DataFrame:
-        """One row an epoch: losses, validation figures, learning rate, seconds."""
-        return pd.read_csv(self.history_file)
+        """One row an epoch: losses, validation figures, learning rate, seconds, and whether its weights were kept."""
+        rows = pd.read_csv(self.history_file)
+        place = len(rows) - 1 if self.experiment().training.keep == "last" else int(rows["val_loss"].argmin())
+        return rows.assign(kept=rows.index == place)
 
 
 @dataclass(frozen=True)

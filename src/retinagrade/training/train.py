@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 
 from retinagrade import provenance
 from retinagrade.datasets.balance import inverse_frequency_weights
@@ -29,6 +32,7 @@ from retinagrade.models.outputs import Output, Regression
 from retinagrade.models.weights import about_weights, resolve
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
 from retinagrade.training.devices import keep_memory, lightning_precision, loader_workers
+from retinagrade.training.distributed import ONE, Devices, leave
 from retinagrade.training.experiment import Experiment, TrainingSettings
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
@@ -53,21 +57,28 @@ def train(
     workers: int | None = None,
     start: Path | None = None,
     manifest: Manifest | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    devices: Devices = ONE,
 ) -> Run:
-    """Trains an experiment, keeps its best epoch and predicts the validation split with it.
+    """Trains an experiment, keeps an epoch of it and predicts the validation split with that.
 
     The same call again continues a run that was cut off, from its last whole epoch and to the same history, and
     returns a finished run as it is.
 
     Args:
         experiment: What to train.
-        prepared: A prepared set with splits ``train`` and ``val``.
+        prepared: A prepared set with splits ``train`` and ``val``; an experiment that keeps its last epoch can do
+            without ``val``, and then predicts nothing.
         out: The run's folder.
         workers: Processes that load photographs; by default what the machine is worth.
         start: The run that an experiment with ``starts_from`` goes on with; by default the one of that name beside
             ``out``.
         manifest: The set's photographs with another split than its ``manifest.csv`` has, such as a fold's; kept in the
             run.
+        callbacks: Who else is told of every epoch, after it stands in the history and before its checkpoint.
+        devices: What to train on. Of several, each is a process that makes this same call, in an environment as
+            ``torchrun`` or SLURM make it; folders are shared. They take their shares of the experiment's batches, so
+            it is the same training; the first writes the run, and all return when it is finished.
 
     Returns:
         The finished run. Its ``experiment.yaml`` says what belongs to the weights as well: the architecture's
@@ -76,13 +87,14 @@ def train(
     Raises:
         ExperimentError: ``out`` holds another experiment or was trained on other data, the run to start from is
             missing or was trained on another split, weights can't be had, a logger's package is missing, memory or the
-            disk is too small, or the loss is no longer finite.
+            disk is too small, batches can't be shared out among the devices, or the loss is no longer finite.
         ManifestError: The prepared set has no graded photographs in a split.
     """
     require_logger(experiment.training.logger)
+    devices.share_of(experiment.training.batch_size)
     manifest_file = prepared / "manifest.csv"
     graded = (Manifest.read(manifest_file) if manifest is None else manifest).graded()
-    training, validation = graded.split("train"), graded.split("val")
+    training, validation = graded.split("train"), _validation(graded, experiment)
     run = Run(out)
     fingerprint = sha256(manifest_file) if manifest is None else manifest.digest()
     resumed = run.last_checkpoint.is_file()  # which holds all weights: those that it started from may be gone
@@ -100,42 +112,62 @@ def train(
         },
         "start": run.record()["start"] if resumed else _about_start(experiment, start_run),
     }
-    if _begin(run, experiment, record):
+    if _begin(run, experiment, record, devices):
         return run
-    if manifest is not None:
+    if manifest is not None and devices.rank == 0:
         manifest.write(run.manifest_file)
-    workers = loader_workers() if workers is None else workers
-    _fit(run, experiment, training, validation, workers, start_run)
+    workers = loader_workers(devices.here) if workers is None else workers
+    _fit(run, experiment, training, validation, workers, start_run, callbacks, devices)
+    if devices.rank == 0:
+        _finish(run, experiment, training, validation, workers, record, devices)
+    leave()
+    return run
+
+
+def _finish(
+    run: Run,
+    experiment: Experiment,
+    training: Manifest,
+    validation: Manifest,
+    workers: int,
+    record: dict[str, Any],
+    devices: Devices,
+) -> None:
+    """Predicts the validation photographs with the best epoch, and completes the record."""
     network = load_network(run)
-    loaders = feature_loaders(network, training, validation, experiment, workers, cache_folder(training.root, out))
-    raw = list(
-        raw_outputs(network, experiment, validation, workers)
-        if loaders is None
-        else head_outputs(network, loaders[1], experiment.training.batch_size)
-    )
-    if experiment.network.output == "regression":
-        network.output = _fit_output(run, raw, validation)
-    predictions = predictions_table(network.output, raw, validation)
-    write_predictions(predictions, run.predictions_file("val"))
     history = run.history()
-    write_bytes(out / "curves.png", figure_png(training_curves(history, experiment.network.loss)))
+    write_bytes(run.folder / "curves.png", figure_png(training_curves(history, experiment.network.loss)))
     total, trainable = count_parameters(network)
-    best = history.iloc[int(history["val_loss"].argmin())]
-    figures = {name: float(best[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")}
-    if run.output_file.is_file():  # its history was written before the cut points were fitted
-        predicted = predictions[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
-        figures |= validation_figures(predictions["grade"].to_numpy(dtype=np.int64), predicted)
+    kept = history[history["kept"]].iloc[0]
+    figures = {name: float(kept[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")}
+    if len(validation):
+        predictions = _predicted(run, network, experiment, training, validation, workers)
+        write_predictions(predictions, run.predictions_file("val"))
+        if run.output_file.is_file():  # its history was written before the cut points were fitted
+            predicted = predictions[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
+            figures |= validation_figures(predictions["grade"].to_numpy(dtype=np.int64), predicted)
     finished = {
         "status": "finished",
         "parameters": {"total": total, "trainable": trainable},
         "epochs": len(history),
         "best": {name: _defined(figure) for name, figure in figures.items()},
         "training_seconds": float(history["seconds"].sum()),
-        "devices": _device(),
+        "devices": _device() if devices.count == 1 else f"{devices.count} × {_device()}",
         "precision": lightning_precision(experiment.training.precision),
     }
     write_json(run.record_file, {**record, **finished, **provenance.stamp()})
-    return run
+
+
+def _validation(graded: Manifest, experiment: Experiment) -> Manifest:
+    """The photographs to validate on: none where nothing is chosen by them, and there are none."""
+    if experiment.training.keep == "best" or graded.table["split"].eq("val").any():
+        return graded.split("val")
+    if experiment.network.output == "regression":
+        raise ExperimentError(
+            f"{experiment.name} is a regression, whose cut points are fitted on validation photographs, and there are "
+            f"none: run `retinagrade split {graded.root}`"
+        )
+    return Manifest(graded.table.iloc[:0], graded.root)
 
 
 def find_start(experiment: Experiment, out: Path, start: Path | None, manifest_sha256: str) -> Run | None:
@@ -240,8 +272,10 @@ def _defined(figure: Any) -> float | None:
     return None if pd.isna(figure) else float(figure)
 
 
-def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
+def _begin(run: Run, experiment: Experiment, record: dict[str, Any], devices: Devices) -> bool:
     """Starts or recognises the run's folder; true when there is nothing left to do."""
+    if devices.rank:
+        return run.record_file.is_file() and bool(run.record()["status"] == "finished")
     if not run.experiment_file.exists():
         if not is_free(run.folder, besides=RATE_FILES):
             raise ExperimentError(f"{run.folder} is not empty and not a run: choose another --out")
@@ -268,7 +302,14 @@ def _begin(run: Run, experiment: Experiment, record: dict[str, Any]) -> bool:
 
 
 def _fit(
-    run: Run, experiment: Experiment, training: Manifest, validation: Manifest, workers: int, start: Run | None
+    run: Run,
+    experiment: Experiment,
+    training: Manifest,
+    validation: Manifest,
+    workers: int,
+    start: Run | None,
+    further: Sequence[pl.Callback],
+    devices: Devices,
 ) -> None:
     settings = experiment.training
     if _is_over(run, experiment):
@@ -278,20 +319,40 @@ def _fit(
         module = _module(restore_network(experiment, run.last_checkpoint), experiment, training)
     else:
         module = untrained(experiment, training, start)
-    require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, settings))
+    if devices.rank == 0:
+        require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, settings))
     on_terminal = sys.stderr.isatty()
     callbacks = [
-        *training_callbacks(experiment, run.folder, announce=not on_terminal),
+        *training_callbacks(experiment, run.folder, announce=not on_terminal, leads=devices.rank == 0),
+        *further,
         *([TQDMProgressBar()] if on_terminal else []),
     ]
-    trainer = make_trainer(settings, run.folder, callbacks)
+    trainer = make_trainer(settings, run.folder, callbacks, devices=devices)
     with told_clearly(experiment, run.folder):
-        loaders = feature_loaders(
-            module.network, training, validation, experiment, workers, cache_folder(training.root, run.folder)
-        ) or (training_loader(training, experiment, workers), evaluation_loader(validation, experiment, workers))
+        cache = cache_folder(training.root, run.folder)
+        loaders = feature_loaders(module.network, training, validation, experiment, workers, cache, devices) or (
+            training_loader(training, experiment, workers, devices),
+            evaluation_loader(validation, experiment, workers, devices),
+        )
         trainer.fit(module, *loaders, ckpt_path=run.last_checkpoint if run.last_checkpoint.is_file() else None)
         if trainer.interrupted:
             raise KeyboardInterrupt
+
+
+def _predicted(
+    run: Run, network: Network, experiment: Experiment, training: Manifest, validation: Manifest, workers: int
+) -> pd.DataFrame:
+    """What the trained network says of the validation photographs; of a regression, by cut points fitted on them."""
+    cache = cache_folder(training.root, run.folder)
+    loaders = feature_loaders(network, training, validation, experiment, workers, cache)
+    raw = list(
+        raw_outputs(network, experiment, validation, workers)
+        if loaders is None
+        else head_outputs(network, loaders[1], experiment.training.batch_size)
+    )
+    if experiment.network.output == "regression":
+        network.output = _fit_output(run, raw, validation)
+    return predictions_table(network.output, raw, validation)
 
 
 def _fit_output(run: Run, raw: list[RawBatch], validation: Manifest) -> Output:
@@ -305,7 +366,11 @@ def _fit_output(run: Run, raw: list[RawBatch], validation: Manifest) -> Output:
 
 
 def make_trainer(
-    settings: TrainingSettings, folder: Path, callbacks: list[pl.Callback], trial_steps: int | None = None
+    settings: TrainingSettings,
+    folder: Path,
+    callbacks: list[pl.Callback],
+    trial_steps: int | None = None,
+    devices: Devices = ONE,
 ) -> pl.Trainer:
     """Makes the trainer that every experiment is trained with.
 
@@ -315,9 +380,10 @@ def make_trainer(
         callbacks: What watches it, a progress bar included.
         trial_steps: Stop after so many steps of the optimiser, validating and keeping nothing; by default after the
             experiment's epochs.
+        devices: What to train on.
 
     Returns:
-        A trainer for one device in the precision that the machine computes in.
+        A trainer in the precision that the machine computes in.
     """
     quiet_lightning()
     keep_memory()
@@ -328,7 +394,12 @@ def make_trainer(
         max_steps=trial_steps or -1,
         limit_val_batches=1.0 if trial_steps is None else 0,
         enable_checkpointing=trial_steps is None,
-        devices=1,
+        devices=devices.here,
+        num_nodes=devices.nodes,
+        # Batch-norm's statistics are the same everywhere, and validation takes as long as each one's share does. Who
+        # starts the processes notices one that is gone, so that nobody has to watch the clock.
+        strategy=DDPStrategy(broadcast_buffers=False, timeout=timedelta(days=7)) if devices.count > 1 else "auto",
+        use_distributed_sampler=False,
         precision=lightning_precision(settings.precision),
         gradient_clip_val=settings.gradient_clip,
         accumulate_grad_batches=settings.accumulate,
@@ -350,8 +421,9 @@ def _is_over(run: Run, experiment: Experiment) -> bool:
     # The checkpoint is written after history.csv, so the file may hold one epoch that will be repeated.
     checkpoint = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True)
     history = pd.DataFrame(checkpoint["callbacks"]["History"]["rows"])
-    waited = len(history) - 1 - int(history["val_loss"].argmin())
-    return len(history) >= experiment.training.epochs or waited >= experiment.training.patience
+    if len(history) >= experiment.training.epochs or experiment.training.keep == "last":
+        return len(history) >= experiment.training.epochs
+    return len(history) - 1 - int(history["val_loss"].argmin()) >= experiment.training.patience
 
 
 def _device() -> str:
@@ -360,10 +432,14 @@ def _device() -> str:
 
 def quiet_lightning() -> None:
     """Silences what Lightning says of every training and no user can act on."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for room in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(room).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*The number of training batches.*")
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")  # older releases know no other name
+    warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync_dist.*")
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
     warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
+    warnings.filterwarnings("ignore", ".*Total length of `DataLoader` across ranks is zero.*")

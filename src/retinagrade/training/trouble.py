@@ -12,6 +12,7 @@ from typing import Final
 
 import lightning.pytorch as pl
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
@@ -22,6 +23,9 @@ CHECKPOINTS: Final = 3
 
 _OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
 """How torch says so where it has no exception of its own: MPS, and processors on Linux and Windows."""
+
+_LOST_CONNECTION: Final = "gloo/transport"
+"""How torch says so between processors, where it has no exception of its own."""
 
 
 class FiniteTraining(pl.Callback):
@@ -67,7 +71,8 @@ def told_clearly(experiment: Experiment, folder: Path) -> Iterator[None]:
         folder: The run's folder.
 
     Raises:
-        ExperimentError: Out of memory; the message has a smaller batch with the same step.
+        ExperimentError: Out of memory (the message has a smaller batch with the same step), or another process of a
+            training on several devices is gone.
         KeyboardInterrupt: Ctrl-C, which Lightning turns into ``SystemExit``; further ones work again afterwards.
     """
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -78,9 +83,14 @@ def told_clearly(experiment: Experiment, folder: Path) -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ExperimentError(_out_of_memory(experiment, folder, error)) from error
+        if is_out_of_memory(error):
+            raise ExperimentError(_out_of_memory(experiment, folder, error)) from error
+        if is_lost_connection(error):
+            raise ExperimentError(
+                f"{folder}: another process of this training is gone; what it said stands elsewhere, and the same "
+                "command goes on after the last whole epoch"
+            ) from error
+        raise
     finally:
         if threading.current_thread() is threading.main_thread() and on_interrupt is not None:
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it ignored
@@ -91,6 +101,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _OUT_OF_MEMORY)
     )
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether an exception says that another process of the training can't be reached any more."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and _LOST_CONNECTION in str(error))
 
 
 def smaller_batch(batch_size: int, accumulate: int) -> tuple[int, int] | None:

@@ -163,7 +163,7 @@ def view_of(section: ReportSection) -> View:
     parts.append(Part("All figures", tables=[figures_table(evaluation)]))
     if section.history is not None:
         curves = plots.training_curves(section.history, section.loss)
-        caption = "Training; the epoch of the lowest validation loss was kept."
+        caption = "Training; the weights of the marked epoch were kept."
         parts.append(Part("Training", pictures=[Picture("curves", caption, curves)]))
     examples = [(why, list(some)) for why, some in groupby(section.examples, key=lambda example: example.why)]
     return View(_cards(evaluation), parts, examples)

@@ -208,13 +208,13 @@ def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figur
 
     Args:
         history: A run's ``history.csv``: columns ``epoch``, ``train_loss``, ``val_loss``, ``val_accuracy``,
-            ``val_qwk``.
+            ``val_qwk``, and ``kept``, true for one of them.
         loss: Which loss it is.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = history["epoch"] + 1
-    best = int(epochs.iloc[int(history["val_loss"].argmin())])
+    best = int(epochs[history["kept"]].iloc[0])
     left.plot(epochs, history["train_loss"], color=_GREY, marker=".", label="training")
     left.plot(epochs, history["val_loss"], color=_BLUE, marker=".", label="validation")
     left.set(ylabel=loss, ylim=(0, None))

@@ -1,0 +1,135 @@
+"""Several devices: the shares of all processes are what one process is given, and batch-norm sees all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
+from torch.utils.data import BatchSampler
+
+from retinagrade.errors import ExperimentError, UsageError
+from retinagrade.models.network import Network, build_network
+from retinagrade.training import train as train_module
+from retinagrade.training.batch_norm import SynchronisedBatchNorm
+from retinagrade.training.distributed import ONE, Devices
+from retinagrade.training.launch import launch
+from retinagrade.training.loading import EpochSampler
+from retinagrade.training.trouble import told_clearly
+from tests.training.test_train import tiny
+
+
+@dataclass(frozen=True)
+class Process(Devices):
+    """One of several on this machine, without the others."""
+
+    place: int = 0
+
+    @property
+    def rank(self) -> int:
+        return self.place
+
+
+def batches_of(devices: Devices, order: EpochSampler, batch_size: int) -> list[list[int]]:
+    """The places of the photographs of every batch that a process is given in epoch 3."""
+    arguments = devices.training_batches(order, batch_size)
+    arguments["sampler"].set_epoch(3)
+    batches: Iterable[list[Any]] = BatchSampler(arguments["sampler"], arguments["batch_size"], arguments["drop_last"])
+    return [[draw.place for draw in batch] for batch in batches]
+
+
+@given(count=st.integers(1, 4), share=st.integers(1, 5), photographs=st.integers(0, 60), balance=st.booleans())
+def test_the_shares_of_all_are_the_batches_of_one(count: int, share: int, photographs: int, balance: bool) -> None:
+    batch_size = count * share
+    grades = np.arange(batch_size + photographs) % 5
+    order = EpochSampler(grades, "square-root" if balance else None, seed=1)
+    alone = batches_of(ONE, order, batch_size)
+    shares = [batches_of(Process(count, place=place), order, batch_size) for place in range(count)]
+    assert [sorted(chain(*parts)) for parts in zip(*shares, strict=True)] == [
+        sorted(batch) for batch in alone if len(batch) == batch_size
+    ]
+
+
+@given(count=st.integers(2, 5), more=st.integers(0, 40))
+def test_what_is_evaluated_is_shared_out_once(count: int, more: int) -> None:
+    photographs = count + more
+    seen: list[int] = []
+    for place in range(count):
+        share = Process(count, place=place).evaluated(range(photographs))
+        rows = list(share)
+        assert len(rows) == len(share)
+        seen += rows
+    assert sorted(seen) == list(range(photographs))
+
+
+def test_what_can_not_be_shared_out_is_told(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"batch_size=8 can't be shared out among 3 devices: .*=9"):
+        train_module.train(tiny(), prepared, tmp_path / "run", devices=Devices(3))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ExperimentError, match="an epoch of 5 photographs is less than a batch of 8"):
+        Devices(2).training_batches(EpochSampler(np.zeros(5, int), None, 0), 8)
+    with pytest.raises(ExperimentError, match=r"too few validation photographs \(1\) for 2 devices"):
+        Devices(2).evaluated(range(1))
+    with pytest.raises(UsageError, match="torchrun or srun"):
+        launch(Devices(2, nodes=2), [])
+
+
+def test_a_lost_connection_is_told(tmp_path: Path) -> None:
+    for error in (dist.DistBackendError("NCCL error"), RuntimeError("[gloo/transport/tcp/pair.cc:545] Read error")):
+        with (
+            pytest.raises(ExperimentError, match="another process of this training is gone"),
+            told_clearly(tiny(), tmp_path),
+        ):
+            raise error
+    with pytest.raises(RuntimeError, match="mat1"), told_clearly(tiny(), tmp_path):
+        raise RuntimeError("mat1 and mat2")
+
+
+def small_network() -> Network:
+    torch.manual_seed(0)
+    settings = {"backbone": "lcnet_050", "pooling": "gap", "image_size": 64, "scratch": None, "dense": ()}
+    settings |= {"feature_dropout": 0.0, "dense_dropout": 0.0}
+    return build_network(tiny().network.model_copy(update=settings)).train()
+
+
+def loss_and_gradients(network: Network, rows: slice) -> None:
+    photographs = torch.randint(0, 255, (8, 3, 64, 64), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    raw = network(photographs[rows])
+    torch.nn.functional.cross_entropy(raw, torch.arange(8)[rows] % 5).backward()  # type: ignore[no-untyped-call]
+
+
+def _half(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    network = small_network()
+    with SynchronisedBatchNorm():
+        loss_and_gradients(network, slice(rank, None, 2))
+    for parameter in network.parameters():
+        dist.all_reduce(cast("Tensor", parameter.grad))
+    if rank == 0:
+        gradients = [cast("Tensor", parameter.grad) / 2 for parameter in network.parameters()]
+        torch.save((gradients, dict(network.named_buffers())), f"{folder}/found.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_batch_norm_of_two_halves_is_that_of_the_whole(tmp_path: Path) -> None:
+    spawn(_half, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    gradients, buffers = torch.load(tmp_path / "found.pt")
+    whole = small_network()
+    loss_and_gradients(whole, slice(None))
+    for parameter, gradient in zip(whole.parameters(), gradients, strict=True):
+        expected = cast("Tensor", parameter.grad)
+        assert (gradient - expected).norm() <= 1e-3 * expected.norm() + 1e-7
+    for name, buffer in whole.named_buffers():
+        torch.testing.assert_close(buffers[name], buffer, rtol=1e-4, atol=1e-6)
