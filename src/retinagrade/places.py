@@ -35,6 +35,8 @@ def place(text: str | Path) -> Path:
     """
     if _SCHEME not in str(text):
         return Path(text)
+    import upath  # noqa: F401  # what is missing is said as for any other extra
+
     try:
         path = _remote(located(str(text)))
         path.fs.invalidate_cache()  # an earlier call's listings
