@@ -19,6 +19,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 # The page of the report's confusion matrices, docs/report/matrices.md.
 report-matrices: .venv/installed

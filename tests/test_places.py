@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from retinagrade.files import write_bytes
-from retinagrade.images.read import photograph_size
-from retinagrade.places import fetched, files_below, is_local, place, read_bytes, stats, within
-from tests.datasets.layouts import write_photograph
+from retinagrade.places import files_below, is_local, place, read_bytes, stats, within
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -36,10 +34,3 @@ def test_local_paths_stay_what_they_are(tmp_path: Path) -> None:
     far = within(tmp_path, "memory://bucket/a.jpg")
     assert not is_local(far)
     assert str(far) == "memory://bucket/a.jpg"
-
-
-def test_a_fetched_file_passes_for_its_path(tmp_path: Path) -> None:
-    write_photograph(tmp_path / "a.png")
-    path = fetched(Path("gone/a.png"), (tmp_path / "a.png").read_bytes())
-    assert photograph_size(path) == photograph_size(tmp_path / "a.png")
-    assert f"{path}" == str(Path("gone/a.png"))

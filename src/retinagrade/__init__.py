@@ -3,6 +3,7 @@
 Research software, not a medical device. Start with ``retinagrade --help`` or ``docs/design.md``.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Grader", "Grading", "__version__"]
 __version__ = "0.1.0"
+
+# ONNX Runtime else sends usage to its makers, and keeps an identifier of the machine on its disk; it reads this when it
+# is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> object:

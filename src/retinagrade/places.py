@@ -7,13 +7,11 @@ atomic, is in this module. Credentials are found by the store's own package, as 
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from retinagrade.errors import UsageError
 
@@ -113,35 +111,6 @@ def stats(files: Collection[Path]) -> dict[Path, os.stat_result]:
         with suppress(OSError, ValueError):  # ValueError: a name that no file can have
             found[file] = file.stat()
     return found
-
-
-def fetched(path: Path, data: bytes) -> Path:
-    """A stand-in for a path whose file has been read: what asks for its bytes gets them, all else is the path's.
-
-    A decoder looks at a file two or three times, which in a store would be as many downloads.
-    """
-    return cast(Path, _Fetched(path, data))
-
-
-@dataclass(frozen=True)
-class _Fetched:
-    path: Path
-    data: bytes
-
-    def read_bytes(self) -> bytes:
-        return self.data
-
-    def open(self, mode: str) -> io.BytesIO:
-        return io.BytesIO(self.data)
-
-    def __fspath__(self) -> str:
-        return str(self.path)  # it is here: nobody need fetch it
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.path, name)
-
-    def __str__(self) -> str:
-        return str(self.path)
 
 
 def _remote(path: Path) -> UPath:

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from retinagrade.errors import ImageError
+from retinagrade.images.encoded import InMemory
 from retinagrade.images.read import photograph_size, read_photograph
 from tests.images.dicom_files import lossless_jpeg
 
@@ -73,6 +74,21 @@ def test_what_a_file_is_counts_not_what_it_is_called(tmp_path: Path) -> None:
     Image.fromarray(gradient(60, 90)).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
     assert near(read_photograph(tmp_path / "a.jpg"), gradient(60, 90))
+
+
+def test_what_is_in_memory_alone_is_read_as_from_a_file(tmp_path: Path) -> None:
+    for kind in ("JPEG", "PNG"):
+        path = tmp_path / "folder" / f"a.{kind.lower()}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(gradient(60, 90), kind))
+        held = InMemory(f"folder/{path.name}", path.read_bytes())
+        assert np.array_equal(read_photograph(held), read_photograph(path))
+        assert photograph_size(held) == photograph_size(path)
+        assert (held.stem, str(held.parent)) == ("a", "folder")
+    with pytest.raises(ImageError, match=r"^cut\.jpg: corrupt JPEG"):
+        read_photograph(InMemory("cut.jpg", jpeg(gradient(60, 90))[:500]))
+    with pytest.raises(ImageError, match=r"^none\.jpg: the file is empty"):
+        read_photograph(InMemory("none.jpg", b""))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])

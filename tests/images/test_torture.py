@@ -36,9 +36,12 @@ SIZE = (60, 90)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """One good file of every kind."""
+    return whole_files(tmp_path_factory.mktemp("whole"))
+
+
+def whole_files(folder: Path) -> dict[str, bytes]:
+    """One good file of every kind; ``folder`` is for files on the way."""
     pixels = gradient(*SIZE)
-    folder = tmp_path_factory.mktemp("whole")
     raw = write_dicom(folder / "raw.dcm", pixels.tobytes(), SIZE)
     lossy = write_dicom(folder / "lossy.dcm", jpeg(pixels), SIZE, "YBR_FULL_422", uid.JPEGBaseline8Bit)
     lossless = write_dicom(folder / "lossless.dcm", lossless_jpeg(pixels), SIZE, "RGB", uid.JPEGLosslessSV1)

@@ -19,6 +19,7 @@ from retinagrade.cli import (
     grader,
     info,
     lesions,
+    service,
     training,
     tuning,
 )
@@ -43,6 +44,7 @@ EXTRAS = {
     "tune": ("optuna", "filelock", "sqlalchemy", "psycopg"),
     "dicom": ("pydicom", "highdicom"),
     "parquet": ("pyarrow",),
+    "serve": ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"),
     "scale": ("ray", "upath"),
 }
 
@@ -66,6 +68,7 @@ ensembles.register(app)
 explanation.register(app)
 lesions.register(app)
 grader.register(app)
+service.register(app)
 demo.register(app)
 info.register(app)
 

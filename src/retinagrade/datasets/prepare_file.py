@@ -12,10 +12,11 @@ import simplejpeg
 
 from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
+from retinagrade.images.encoded import InMemory
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.prepare import Settings, prepare_photograph
 from retinagrade.images.read import photograph_size
-from retinagrade.places import fetched, read_bytes
+from retinagrade.places import read_bytes
 
 JPEG_QUALITY: Final = 95
 PHOTOGRAPHS: Final = "photographs"
@@ -69,11 +70,11 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
         data = read_bytes(path)
     except OSError as error:
         return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
-    path = fetched(path, data)
+    file = InMemory(str(path), data)
     outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
     try:
-        square, fov, (height, width) = prepare_photograph(path, settings)
-        size = "{}x{}".format(*photograph_size(path))
+        square, fov, (height, width) = prepare_photograph(file, settings)
+        size = "{}x{}".format(*photograph_size(file))
     except ImageError as error:
         return replace(outcome, reason=str(error))
     write_bytes(target(out, image_id), encode(square))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from retinagrade.datasets.eye_names import eye_of_name
 from retinagrade.errors import ImageError
 from retinagrade.images.dicom import dicom_facts, holds_dicom
+from retinagrade.images.encoded import File
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Eye:
 UNKNOWN: Final = Eye()
 
 
-def eye_of_file(path: Path) -> Eye:
+def eye_of_file(path: File) -> Eye:
     """The eye that a file shows.
 
     A DICOM file belongs to its ``StudyInstanceUID``, or else to its patient's pseudonym, and its name says nothing. Any

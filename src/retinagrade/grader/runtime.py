@@ -19,11 +19,11 @@ from retinagrade.grader.artefact import BUNDLED, Metadata, read_metadata
 from retinagrade.grader.engines import Engine, onnx_runtime, openvino
 from retinagrade.grader.eyes import UNKNOWN, Eye, eye_of_file
 from retinagrade.grader.results import Grading, grading, model_name
-from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg, read_bytes
+from retinagrade.images.encoded import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_bytes
 from retinagrade.images.fov import find_field_of_view, whole_frame
 from retinagrade.images.prepare import Settings, at_input_size, fit_photograph, open_photograph
 from retinagrade.images.quality import Quality, assess_quality
-from retinagrade.places import fetched, is_local, located
+from retinagrade.places import is_local, located
 
 BATCH: Final = 8
 """Photographs that the network sees at once."""
@@ -107,15 +107,15 @@ class Grader:
         items = ((each if isinstance(each, np.ndarray) else located(str(each))) for each in photographs)
         names = iter(image_ids) if image_ids is not None else None
         with ThreadPoolExecutor(processors()) as pool:
-            ahead: deque[Future[_Opened]] = deque()
+            ahead: deque[Future[Opened]] = deque()
             for place, item in enumerate(items):
                 default = str(place) if isinstance(item, np.ndarray) else item.stem
                 name = default if names is None else next(names)
-                ahead.append(pool.submit(_open, item, name, self.metadata))
+                ahead.append(pool.submit(self.open, item, name))
                 if len(ahead) >= BATCH * (1 + _AHEAD):
-                    yield from self._judge([ahead.popleft().result() for _ in range(BATCH)])
+                    yield from self.judge([ahead.popleft().result() for _ in range(BATCH)])
             while ahead:
-                yield from self._judge([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
+                yield from self.judge([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
 
     def network(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The graph itself.
@@ -128,7 +128,25 @@ class Grader:
         """
         return self._engine.network(squares)
 
-    def _judge(self, opened: list[_Opened]) -> Iterator[Seen]:
+    def open(self, item: File | np.ndarray, image_id: str) -> Opened:
+        """The first half of :meth:`stream`, for one photograph; threads may share it."""
+        path, eye = None if isinstance(item, np.ndarray) else str(item), UNKNOWN
+        try:
+            if not isinstance(item, np.ndarray | InMemory) and not is_local(item):
+                item = InMemory(str(item), read_bytes(item))
+            if not isinstance(item, np.ndarray):
+                eye = eye_of_file(item)
+            square, quality = prepared(item, self.metadata.preparation.settings())
+        except ModuleNotFoundError as error:
+            return Opened(
+                image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
+            )
+        except (ImageError, MemoryError) as error:
+            return Opened(image_id, path, eye, error=str(error) or type(error).__name__)
+        return Opened(image_id, path, eye, at_input_size(square, self.metadata.image_size), quality)
+
+    def judge(self, opened: Sequence[Opened]) -> Iterator[Seen]:
+        """The second half of :meth:`stream`: one result for each of a batch, in their order."""
         good = [one.square for one in opened if one.square is not None]
         found = zip(*self.network(np.stack(good)), strict=True) if good else iter(())
         for one in opened:
@@ -143,7 +161,18 @@ class Grader:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
+    """A photograph that is ready for the network, or the reason why it can't be.
+
+    Attributes:
+        image_id: Its id.
+        path: Its file; ``None`` for an array.
+        eye: Whose it is.
+        square: RGB pixels (S, S, 3), uint8, as the network takes them; ``None`` after an error.
+        quality: How good it is; ``None`` after an error.
+        error: Why it can't be used.
+    """
+
     image_id: str
     path: str | None
     eye: Eye
@@ -152,24 +181,7 @@ class _Opened:
     error: str | None = None
 
 
-def _open(item: Path | np.ndarray, image_id: str, metadata: Metadata) -> _Opened:
-    path, eye = None, UNKNOWN
-    try:
-        if not isinstance(item, np.ndarray):
-            path = str(item)
-            item = item if is_local(item) else fetched(item, read_bytes(item))
-            eye = eye_of_file(item)
-        square, quality = prepared(item, metadata.preparation.settings())
-    except ModuleNotFoundError as error:
-        return _Opened(
-            image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
-        )
-    except (ImageError, MemoryError) as error:
-        return _Opened(image_id, path, eye, error=str(error) or type(error).__name__)
-    return _Opened(image_id, path, eye, at_input_size(square, metadata.image_size), quality)
-
-
-def prepared(item: Path | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:
+def prepared(item: File | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:
     """A photograph just as it would stand in a prepared set, and how good it is.
 
     A prepared set keeps JPEGs, so the pixels go through one: what the network sees is then what it would see there.

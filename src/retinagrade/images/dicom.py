@@ -9,7 +9,6 @@ import hashlib
 import io
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from retinagrade.errors import ImageError
 from retinagrade.images.encoded import (
     MAX_MEGAPIXELS,
+    File,
     decode_jpeg,
     decoding,
     is_lossless,
@@ -110,7 +110,7 @@ def is_dicom(data: bytes) -> bool:
     return data[128:HEAD] == _MAGIC or data.startswith(_BARE)
 
 
-def holds_dicom(path: Path) -> bool:
+def holds_dicom(path: File) -> bool:
     """Whether a file begins as a DICOM file does. Doesn't need pydicom."""
     try:
         with path.open("rb") as stream:
@@ -119,7 +119,7 @@ def holds_dicom(path: Path) -> bool:
         return False
 
 
-def read_dicom(path: Path, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
+def read_dicom(path: File, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Decodes the photograph in a DICOM file, or says why it can't be used.
 
     Args:
@@ -140,7 +140,7 @@ def read_dicom(path: Path, min_side: int | None = None, max_megapixels: float = 
 
 
 def decode_dicom(
-    data: bytes, path: Path, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
+    data: bytes, path: File, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> np.ndarray:
     """Decodes the bytes of a DICOM file, as :func:`read_dicom` does; ``path`` is for messages only."""
     dataset = _parse(io.BytesIO(data), _PIXELS, path)
@@ -160,7 +160,7 @@ def decode_dicom(
         return np.ascontiguousarray(_to_rgb(pixels, colours, header, dataset))
 
 
-def dicom_size(data: bytes, path: Path) -> tuple[int, int]:
+def dicom_size(data: bytes, path: File) -> tuple[int, int]:
     """Width and height in pixels, from the header of a DICOM file's bytes.
 
     Raises:
@@ -172,7 +172,7 @@ def dicom_size(data: bytes, path: Path) -> tuple[int, int]:
         return int(dataset.Columns), int(dataset.Rows)
 
 
-def dicom_facts(path: Path) -> DicomFacts:
+def dicom_facts(path: File) -> DicomFacts:
     """Reads which eye of which patient a DICOM file shows, without its pixels.
 
     The patient's id itself never leaves this module, neither in a result nor in a message: hospitals' ids are
@@ -199,7 +199,7 @@ def dicom_facts(path: Path) -> DicomFacts:
     )
 
 
-def read_elements(path: Path, tags: Collection[str]) -> FileDataset:
+def read_elements(path: File, tags: Collection[str]) -> FileDataset:
     """Reads the named elements of a DICOM file, and no others; pixels only where they are named.
 
     Raises:
@@ -213,7 +213,7 @@ def read_elements(path: Path, tags: Collection[str]) -> FileDataset:
         raise unreadable(path, error) from error
 
 
-def _parse(stream: BinaryIO, tags: Collection[str], path: Path) -> FileDataset:
+def _parse(stream: BinaryIO, tags: Collection[str], path: File) -> FileDataset:
     """Reads only the named elements, so that no patient's name can get into a warning or an error."""
     from pydicom import dcmread
     from pydicom.filereader import read_dataset
@@ -246,7 +246,7 @@ def _header(dataset: FileDataset) -> _Header:
     )
 
 
-def _require_usable(header: _Header, path: Path) -> None:
+def _require_usable(header: _Header, path: File) -> None:
     export = "export it as 8-bit RGB"
     problems = (
         (header.frames > 1, f"holds {header.frames} frames: export the one that is the photograph"),
@@ -263,7 +263,7 @@ def _require_usable(header: _Header, path: Path) -> None:
 
 
 def _decode_frame(
-    dataset: FileDataset, header: _Header, path: Path, min_side: int | None, max_megapixels: float
+    dataset: FileDataset, header: _Header, path: File, min_side: int | None, max_megapixels: float
 ) -> tuple[np.ndarray, str]:
     """Decodes a JPEG frame strictly; returns its samples and the colours that they now have."""
     from pydicom.encaps import get_frame
@@ -290,7 +290,7 @@ def _says_colours(jpeg: bytes) -> bool:
     return not {"jfif", "adobe_transform"}.isdisjoint(JpegImageFile(io.BytesIO(jpeg)).info)
 
 
-def _decode_with_pydicom(dataset: FileDataset, header: _Header, path: Path) -> tuple[np.ndarray, str]:
+def _decode_with_pydicom(dataset: FileDataset, header: _Header, path: File) -> tuple[np.ndarray, str]:
     """Decodes raw, run-length or JPEG 2000 pixels; returns samples and the colours that they now have."""
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID

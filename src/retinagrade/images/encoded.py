@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Final, Literal
 
 import numpy as np
 import simplejpeg
@@ -27,14 +29,53 @@ _HARMLESS = "extraneous bytes"
 _LAYOUTS: Final = {"GRAY": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}
 
 
-def read_bytes(path: Path) -> bytes:
+@dataclass(frozen=True)
+class InMemory:
+    """A file that was never on a disk; it stands in for a path wherever a photograph is read.
+
+    Attributes:
+        name: What messages call it.
+        data: What it holds.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        """Its name, as a path says its own."""
+        return self.name
+
+    @property
+    def stem(self) -> str:
+        """Its name without folders and suffix."""
+        return PurePath(self.name).stem
+
+    @property
+    def parent(self) -> PurePath:
+        """The folder that its name says."""
+        return PurePath(self.name).parent
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        return self.data
+
+    def open(self, mode: Literal["rb"]) -> io.BytesIO:
+        """A stream of it."""
+        return io.BytesIO(self.data)
+
+
+File = Path | InMemory
+"""Where a photograph's bytes are."""
+
+
+def read_bytes(path: File) -> bytes:
     """Reads a file whole.
 
     Raises:
         ImageError: Missing, not readable, empty, or a Git LFS pointer in place of the file.
     """
     try:
-        data = places.read_bytes(path)
+        data = path.data if isinstance(path, InMemory) else places.read_bytes(path)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise unreadable(path, error) from error
     if not data:
@@ -44,14 +85,14 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def unreadable(path: Path, error: Exception) -> ImageError:
+def unreadable(path: File, error: Exception) -> ImageError:
     """The error for a file that the system refuses to give."""
     reason = getattr(error, "strerror", None) or error
     return ImageError(f"{path}: can't be read ({reason}): check the path and its permissions")
 
 
 @contextmanager
-def decoding(path: Path, kind: str) -> Iterator[None]:
+def decoding(path: File, kind: str) -> Iterator[None]:
     """Turns whatever a decoder raises for corrupt bytes into an :class:`ImageError`; there is no narrower base.
 
     Args:
@@ -67,7 +108,7 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
         raise ImageError(f"{path}: corrupt {kind} ({reason}): copy it again from its source, or remove it") from error
 
 
-def require_size(width: int, height: int, path: Path, max_megapixels: float) -> None:
+def require_size(width: int, height: int, path: File, max_megapixels: float) -> None:
     """Demands that a picture be neither a stamp nor a bomb. To be called before it is decoded.
 
     Args:
@@ -89,7 +130,7 @@ def require_size(width: int, height: int, path: Path, max_megapixels: float) -> 
 
 
 def decode_jpeg(
-    data: bytes, path: Path, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
+    data: bytes, path: File, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
 ) -> np.ndarray:
     """Decodes a JPEG, lossy or lossless, and refuses whatever libjpeg only warns of.
 
@@ -123,7 +164,7 @@ def decode_jpeg(
         return np.repeat(pixels, 3, axis=2) if layout == "GRAY" else pixels
 
 
-def jpeg_size(data: bytes, path: Path) -> tuple[int, int]:
+def jpeg_size(data: bytes, path: File) -> tuple[int, int]:
     """Width and height of a JPEG in pixels, from its header.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 
 from retinagrade.errors import ImageError
 from retinagrade.images.contrast import clahe, subtract_average
+from retinagrade.images.encoded import File
 from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view, whole_frame
 from retinagrade.images.read import read_photograph
 
@@ -37,7 +37,7 @@ class Settings:
     recipe: int = 1
 
 
-def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
+def prepare_photograph(path: File, settings: Settings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
     """Prepares one photograph (report, chapter 2).
 
     A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for, and can be
@@ -58,7 +58,7 @@ def prepare_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, Fiel
     return fit_photograph(photograph, fov, settings), fov, (photograph.shape[0], photograph.shape[1])
 
 
-def open_photograph(path: Path, settings: Settings) -> tuple[np.ndarray, FieldOfView]:
+def open_photograph(path: File, settings: Settings) -> tuple[np.ndarray, FieldOfView]:
     """The first half of :func:`prepare_photograph`: RGB pixels (H, W, 3), uint8, at the scale needed, and their FOV.
 
     Raises:
@@ -111,7 +111,7 @@ def prepare_mask(mask: np.ndarray, fov: FieldOfView, shape: tuple[int, int], set
     return np.asarray(np.clip(_fit(covered, fov, settings), 0, 1))  # cubic interpolation overshoots
 
 
-def _find(photograph: np.ndarray, path: Path, settings: Settings) -> FieldOfView:
+def _find(photograph: np.ndarray, path: File, settings: Settings) -> FieldOfView:
     if settings.square == "frame":
         return whole_frame(photograph)
     try:

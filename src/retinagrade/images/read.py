@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,15 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from retinagrade.errors import ImageError
 from retinagrade.images.dicom import decode_dicom, dicom_size, is_dicom
-from retinagrade.images.encoded import MAX_MEGAPIXELS, decode_jpeg, decoding, jpeg_size, read_bytes, require_size
+from retinagrade.images.encoded import (
+    MAX_MEGAPIXELS,
+    File,
+    decode_jpeg,
+    decoding,
+    jpeg_size,
+    read_bytes,
+    require_size,
+)
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm"})
 """Suffixes of photographs, in lower case."""
@@ -38,7 +45,7 @@ _WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 256, 257, 258, 262, 274
 _SHORT: Final = 3
 
 
-def read_photograph(path: Path, min_side: int | None = None, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
+def read_photograph(path: File, min_side: int | None = None, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Decodes a photograph completely, or says why it can't be used.
 
     What a file holds counts, not what it is called. Grey is repeated in all three channels, transparency is laid over
@@ -67,7 +74,7 @@ def read_photograph(path: Path, min_side: int | None = None, *, max_megapixels: 
     return _decode_other(data, path, max_megapixels)
 
 
-def photograph_size(path: Path) -> tuple[int, int]:
+def photograph_size(path: File) -> tuple[int, int]:
     """Width and height of a photograph in pixels, as its header says: nothing is decoded, and nothing turned upright.
 
     Raises:
@@ -86,7 +93,7 @@ def photograph_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def _opener(data: bytes, path: Path) -> type[ImageFile.ImageFile]:
+def _opener(data: bytes, path: File) -> type[ImageFile.ImageFile]:
     # Image.open would warn of, or refuse, sizes by a limit of its own that only a global variable changes.
     for magic, opener in _FORMATS.items():
         if data.startswith(magic):
@@ -94,7 +101,7 @@ def _opener(data: bytes, path: Path) -> type[ImageFile.ImageFile]:
     raise ImageError(f"{path}: not a photograph in any known format: remove it, or export it as PNG")
 
 
-def _decode_other(data: bytes, path: Path, max_megapixels: float) -> np.ndarray:
+def _decode_other(data: bytes, path: File, max_megapixels: float) -> np.ndarray:
     opener = _opener(data, path)
     with decoding(path, str(opener.format)), opener(io.BytesIO(data)) as image:
         require_size(*image.size, path, max_megapixels)
@@ -105,7 +112,7 @@ def _decode_other(data: bytes, path: Path, max_megapixels: float) -> np.ndarray:
         return _upright(pixels, _orientation(image))
 
 
-def _from_plain(image: Image.Image, path: Path) -> np.ndarray:
+def _from_plain(image: Image.Image, path: File) -> np.ndarray:
     if image.mode not in _PLAIN:
         raise ImageError(f"{path}: its colours are {image.mode}: export it as 8-bit RGB")
     if image.has_transparency_data:
@@ -114,7 +121,7 @@ def _from_plain(image: Image.Image, path: Path) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _from_deep(image: Image.Image, path: Path) -> np.ndarray:
+def _from_deep(image: Image.Image, path: File) -> np.ndarray:
     """RGB of grey values deeper than 8 bits. Pillow gives 16-bit colours as their high bytes by itself."""
     bits = _bits(image)
     values = np.asarray(image)

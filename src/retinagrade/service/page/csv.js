@@ -1,0 +1,27 @@
+// The table that `retinagrade grade` writes, with the eye and the patient as they stand on the page.
+
+const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "confidence",
+  "conformal_set", "refer_to_person", "gradable", "quality", "quality_reasons", "study", "laterality", "model", "path", "error"];
+
+export function table(photographs, grades) {
+  const probabilities = grades.map((_, grade) => `p${grade}`);
+  const rows = photographs.map(({ file, eye, patient, result, error }) => {
+    const grading = result?.grading ?? { image_id: file.name.replace(/\.[^.]*$/, ""), path: file.name, refer_to_person: true, error };
+    const row = {
+      ...grading,
+      predicted_grade: grading.grade,
+      conformal_set: grading.conformal_set?.join(" "),
+      quality_reasons: grading.quality_reasons?.join(", "),
+      study: patient,
+      laterality: eye,
+    };
+    return [row.image_id, ...probabilities.map((_, grade) => row.probabilities?.[grade]), ...COLUMNS.map((name) => row[name])];
+  });
+  const head = ["image_id", ...probabilities, ...COLUMNS];
+  return [head, ...rows].map((cells) => `${cells.map(quoted).join(",")}\n`).join("");
+}
+
+function quoted(value) {
+  const text = String(value ?? "");
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

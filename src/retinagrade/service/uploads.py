@@ -1,0 +1,83 @@
+"""Uploads: bounded before they are read, and in memory alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from retinagrade.images.encoded import InMemory
+from retinagrade.service.problems import FieldError, ProblemError
+from retinagrade.service.settings import PHOTOGRAPHS, SECONDS, Settings
+
+FIELD = "photographs"
+"""The form's one field, which may be repeated."""
+
+
+class _InMemoryParser(MultiPartParser):
+    spool_max_size = 0  # which tempfile takes for "never on disk"
+
+
+def declared_size(request: Request, settings: Settings) -> int:
+    """Bytes that a request says it has, or may at most have where it doesn't say.
+
+    Raises:
+        ProblemError: Too many (413).
+    """
+    said = request.headers.get("content-length", "")
+    size = int(said) if said.isdigit() else settings.max_bytes
+    if size > settings.max_bytes:
+        raise _too_large(settings)
+    return size
+
+
+async def read_photographs(request: Request, settings: Settings) -> list[InMemory]:
+    """Reads a multipart form of photographs.
+
+    Raises:
+        ProblemError: Not such a form (400, 415, 422), too large (413) or too slow (408).
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise ProblemError(415, f"send multipart/form-data with photographs in the field '{FIELD}'")
+    try:
+        async with asyncio.timeout(SECONDS), aclosing(_bounded(request, settings)) as stream:
+            # One more than is taken of each, so that we say it, in our words.
+            form = await _InMemoryParser(request.headers, stream, max_files=PHOTOGRAPHS + 1, max_fields=1).parse()
+    except MultiPartException as error:
+        raise ProblemError(400, f"the form can't be read: {error.message}") from None
+    except TimeoutError:
+        raise ProblemError(408, f"the upload was not complete after {SECONDS:g} s") from None
+    photographs, errors = [], []
+    for place, (field, value) in enumerate(form.multi_items()):
+        if field != FIELD:
+            errors.append(FieldError(field=field, detail=f"no such field: photographs go into '{FIELD}'"))
+        elif not isinstance(value, UploadFile):
+            errors.append(FieldError(field=f"{FIELD}[{place}]", detail="is no file: give it a file name"))
+        else:
+            photographs.append(InMemory(value.filename or f"photograph {place}", await value.read()))
+            await value.close()
+    if not errors and not photographs:
+        errors.append(FieldError(field=FIELD, detail="is missing: send at least one photograph"))
+    if len(photographs) > PHOTOGRAPHS:
+        errors.append(FieldError(field=FIELD, detail=f"more than {PHOTOGRAPHS} photographs: send several requests"))
+    if errors:
+        raise ProblemError(422, "the form has other fields than it should", errors)
+    return photographs
+
+
+async def _bounded(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
+    left = settings.max_bytes
+    async for chunk in request.stream():
+        left -= len(chunk)
+        if left < 0:
+            raise _too_large(settings)
+        yield chunk
+
+
+def _too_large(settings: Settings) -> ProblemError:
+    limit = f"{settings.max_megabytes:g} MB"
+    return ProblemError(413, f"more than {limit} in one request: send fewer photographs, or smaller ones")

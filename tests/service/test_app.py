@@ -1,0 +1,353 @@
+"""The interface: what is graded, refused, said, logged and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydicom import uid
+
+from retinagrade import Grader
+from retinagrade.grader.artefact import Metadata
+from retinagrade.grader.studies import combine
+from retinagrade.service import uploads
+from retinagrade.service.answers import Answer
+from retinagrade.service.app import create_app
+from retinagrade.service.logs import LOGGER, JsonFormatter
+from retinagrade.service.settings import PHOTOGRAPHS, Settings
+from tests.grader.graders import metadata
+from tests.images.dicom_files import write_dicom
+from tests.images.test_read import encoded, giant, gradient
+
+Files = list[tuple[str, tuple[str, bytes]]]
+
+
+def files(*named: tuple[str, bytes]) -> Files:
+    return [("photographs", one) for one in named]
+
+
+@pytest.fixture(scope="module")
+def client(grader: Grader) -> Iterator[TestClient]:
+    with TestClient(create_app(grader, Settings()), raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Lines of the log, as they would be written."""
+    written: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(JsonFormatter().format(record))
+
+    handler = Kept()
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel("INFO")
+    yield written
+    LOGGER.removeHandler(handler)
+
+
+def problem(response: httpx2.Response, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client in the application's own event loop."""
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
+
+
+def test_photographs_are_graded_as_by_the_grader(client: TestClient, grader: Grader, eyes: list[Path]) -> None:
+    response = client.post("/v1/grade", files=files(*((path.name, path.read_bytes()) for path in eyes)))
+    assert response.status_code == 200
+    answer = Answer.model_validate(response.json())
+    assert "not a medical device" in answer.notice
+    for one, expected in zip(answer.photographs, grader.grade(eyes), strict=True):
+        assert one.grading.path == f"{one.grading.image_id}.jpg"
+        np.testing.assert_allclose(one.grading.probabilities or (), expected.probabilities or (), atol=1e-4)
+        same = (
+            "grade",
+            "label",
+            "referable",
+            "vision_threatening",
+            "conformal_set",
+            "refer_to_person",
+            "quality",
+            "model",
+        )
+        assert [getattr(one.grading, name) for name in same] == [getattr(expected, name) for name in same]
+        assert one.pictures is None
+    assert answer.studies == combine([one.grading for one in answer.photographs])
+    assert [(study.study, len(study.photographs)) for study in answer.studies] == [
+        (f"0000{place}", 2) for place in range(3)
+    ]
+
+
+def test_pictures_come_when_they_are_asked_for(client: TestClient, eyes: list[Path]) -> None:
+    dark = encoded(np.zeros((200, 200, 3), np.uint8) + gradient(200, 200) // 16, "PNG")
+    response = client.post(
+        "/v1/grade?pictures=true", files=files(("eye.jpg", eyes[0].read_bytes()), ("dark.png", dark))
+    )
+    good, poor = response.json()["photographs"]
+    assert good["pictures"]["photograph"].startswith("data:image/jpeg;base64,/9j/")
+    assert good["pictures"]["heatmap"] not in (None, good["pictures"]["photograph"])
+    assert poor["grading"]["gradable"] is False
+    assert poor["pictures"]["heatmap"] is None
+    assert problem(client.post("/v1/grade?pictures=maybe", files=files(("a", b""))), 422)["errors"][0]["field"]
+
+
+def test_a_bad_photograph_costs_no_other(client: TestClient, eyes: list[Path]) -> None:
+    sent = files(("bad.jpg", b"\xff\xd8nothing"), ("eye.jpg", eyes[0].read_bytes()))
+    bad, good = client.post("/v1/grade", files=sent).json()["photographs"]
+    assert bad["grading"]["image_id"] == "bad"
+    assert "bad.jpg: corrupt JPEG" in bad["grading"]["error"]
+    assert bad["grading"]["refer_to_person"] is True
+    assert good["grading"]["error"] is None
+    body = problem(client.post("/v1/grade", files=files(("bad.jpg", b"\xff\xd8"), ("empty.png", b""))), 422)
+    assert [one["field"] for one in body["errors"]] == ["photographs[0]", "photographs[1]"]
+    assert "empty.png: the file is empty" in body["errors"][1]["detail"]
+
+
+def test_dicom_says_which_eye(client: TestClient, tmp_path: Path) -> None:
+    pixels = gradient(300, 300)
+    path = write_dicom(
+        tmp_path / "a.dcm", pixels.tobytes(), pixels.shape[:2], "RGB", uid.ExplicitVRLittleEndian, ImageLaterality="L"
+    )
+    response = client.post("/v1/grade", files=files(("a.dcm", path.read_bytes())))
+    assert response.json()["photographs"][0]["grading"]["laterality"] == "L"
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "field", "detail"),
+    [
+        ({"files": [("other", ("a", b"x"))]}, 422, "other", "no such field"),
+        ({"data": {"photographs": "text"}, "files": files(("a", b"x"))}, 422, "photographs[0]", "is no file"),
+        ({"files": files(*[("a", b"x")] * (PHOTOGRAPHS + 1))}, 422, "photographs", "more than 64"),
+        ({"files": files(*[("a", b"x")] * (PHOTOGRAPHS + 2))}, 400, None, "Too many files"),
+        ({"data": {"photographs": "text"}}, 415, None, "multipart/form-data"),
+        ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, None, "boundary"),
+        (
+            {"content": b"--x\r\n\r\n", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            400,
+            None,
+            "name",
+        ),
+        (
+            {"content": b"--x--\r\n", "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            422,
+            "photographs",
+            "missing",
+        ),
+    ],
+)
+def test_a_form_that_is_wrong_is_named(
+    client: TestClient, form: dict[str, Any], status: int, field: str | None, detail: str
+) -> None:
+    body = problem(client.post("/v1/grade", **form), status)
+    assert [one["field"] for one in body["errors"]] == ([] if field is None else [field])
+    assert detail in json.dumps(body)
+
+
+def test_limits_of_size(grader: Grader, eyes: list[Path]) -> None:
+    settings = Settings(max_megabytes=0.1, max_megapixels=0.3)
+    with TestClient(create_app(grader, settings)) as client:
+        declared = client.post("/v1/grade", files=files(("big.jpg", bytes(120_000))))
+        assert "more than 0.1 MB" in problem(declared, 413)["detail"]
+
+        def chunks() -> Iterator[bytes]:
+            yield b'--x\r\nContent-Disposition: form-data; name="photographs"; filename="a"\r\n\r\n'
+            for _ in range(12):
+                yield bytes(10_000)
+
+        kind = {"content-type": "multipart/form-data; boundary=x"}
+        problem(client.post("/v1/grade", content=chunks(), headers=kind), 413)
+        bomb = ("bomb.png", giant("PNG", 60000, 50000))
+        body = problem(client.post("/v1/grade", files=files(bomb)), 413)
+        assert body["errors"][0]["field"] == "photographs[0]"
+        assert "0.3 megapixels" in body["errors"][0]["detail"]
+        both = client.post("/v1/grade", files=files(bomb, ("eye.jpg", eyes[0].read_bytes())))
+        assert [one["grading"]["error"] is None for one in both.json()["photographs"]] == [False, True]
+
+
+def test_an_upload_that_never_ends_is_ended(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "SECONDS", 0.05)
+    app = create_app(grader, Settings())
+
+    async def run() -> list[httpx2.Response]:
+        async def never() -> Any:
+            yield b"--x\r\n"
+            await asyncio.Event().wait()
+
+        kind = {"content-type": "multipart/form-data; boundary=x"}
+        async with serving(app) as client:
+            return [await client.post("/v1/grade", content=never(), headers=kind), await client.get("/metrics")]
+
+    slow, metrics = asyncio.run(run())
+    problem(slow, 408)
+    assert "retinagrade_requests_inside 0.0" in metrics.text
+
+
+def test_a_full_queue_says_when_to_come_back(grader: Grader, eyes: list[Path]) -> None:
+    app = create_app(grader, Settings(queue=2))
+
+    async def run() -> list[httpx2.Response]:
+        gate = asyncio.Event()
+
+        async def slowly() -> Any:
+            yield b'--x\r\nContent-Disposition: form-data; name="photographs"; filename="a.jpg"\r\n\r\n'
+            await gate.wait()
+            yield eyes[0].read_bytes() + b"\r\n--x--\r\n"
+
+        kind = {"content-type": "multipart/form-data; boundary=x"}
+        async with serving(app) as client:
+            inside = [asyncio.create_task(client.post("/v1/grade", content=slowly(), headers=kind)) for _ in range(2)]
+            while (await client.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0)
+            refused = await client.post("/v1/grade", files=files(("a.jpg", eyes[0].read_bytes())))
+            alive = await client.get("/healthz")
+            gate.set()
+            taken = await asyncio.gather(*inside)
+            ready = await client.get("/readyz")
+            return [refused, alive, ready, *taken]
+
+    refused, *others = asyncio.run(run())
+    problem(refused, 503)
+    assert int(refused.headers["retry-after"]) > 0
+    assert [other.status_code for other in others] == [200] * 4
+
+
+def test_many_at_once_get_their_own(grader: Grader, eyes: list[Path]) -> None:
+    app = create_app(grader, Settings())
+    expected = {path.name: one.probabilities for path, one in zip(eyes, grader.grade(eyes), strict=True)}
+
+    async def run() -> list[httpx2.Response]:
+        async with serving(app) as client:
+            sent = [files((path.name, path.read_bytes())) for path in eyes * 10]
+            return await asyncio.gather(*(client.post("/v1/grade", files=one) for one in sent))
+
+    for response, path in zip(asyncio.run(run()), eyes * 10, strict=True):
+        given = response.json()["photographs"][0]["grading"]
+        assert given["path"] == path.name
+        np.testing.assert_allclose(given["probabilities"], expected[path.name] or (), atol=1e-4)
+    with TestClient(app) as client:
+        said = client.get("/metrics").text
+    batches = float(said.split("retinagrade_batch_photographs_count ")[1].split("\n")[0])
+    assert batches < 60  # some were judged together
+
+
+def test_what_it_says_of_itself(client: TestClient) -> None:
+    assert Metadata.model_validate(client.get("/v1/model").json()) == metadata()
+    assert client.get("/healthz").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+    client.post("/v1/grade", files=files(("a", b"x")))
+    said = client.get("/metrics").text
+    assert 'retinagrade_requests_total{method="POST",route="/v1/grade",status="422"}' in said
+    assert 'retinagrade_model{model="by-colour 0123456789ab"} 1.0' in said
+    assert "retinagrade_requests_inside 0.0" in said
+    document = client.get("/openapi.json").json()
+    answers = document["paths"]["/v1/grade"]["post"]["responses"]
+    Answer.model_validate(answers["200"]["content"]["application/json"]["example"])
+    Metadata.model_validate(
+        document["paths"]["/v1/model"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    )
+    assert set(answers) == {"200", "400", "408", "413", "415", "422", "503"}
+
+
+def test_unknown_places_and_methods_are_problems(client: TestClient) -> None:
+    assert problem(client.get("/v2/grade"), 404)["title"] == "Not Found"
+    refused = client.get("/v1/grade")
+    problem(refused, 405)
+    assert refused.headers["allow"] == "POST"
+
+
+def test_without_the_token_nobody_is_let_in(grader: Grader, eyes: list[Path]) -> None:
+    with TestClient(create_app(grader, Settings(token="secret"))) as client:
+        for method, path in (("POST", "/v1/grade"), ("GET", "/v1/model"), ("GET", "/metrics")):
+            for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic c2VjcmV0"}):
+                refused = client.request(method, path, headers=headers)
+                problem(refused, 401)
+                assert refused.headers["www-authenticate"] == "Bearer"
+        client.headers["Authorization"] = "Bearer secret"
+        assert client.get("/v1/model").status_code == 200
+        assert client.post("/v1/grade", files=files(("a.jpg", eyes[0].read_bytes()))).status_code == 200
+        del client.headers["Authorization"]
+        assert [client.get(path).status_code for path in ("/", "/healthz", "/readyz", "/openapi.json")] == [200] * 4
+
+
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/v1/model", "/nothing", "/openapi.json"])
+def test_headers_guard_the_browser(client: TestClient, path: str) -> None:
+    headers = client.get(path, headers={"Origin": "https://elsewhere.example"}).headers
+    assert not [name for name in headers if name.startswith("access-control")]
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    preflight = client.options(
+        "/v1/grade", headers={"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    )
+    assert preflight.status_code == 405
+
+
+def test_request_ids(client: TestClient) -> None:
+    own = str(uuid4())
+    assert client.get("/healthz", headers={"X-Request-ID": own}).headers["x-request-id"] == own
+    given = client.get("/healthz", headers={"X-Request-ID": "Jane Doe 1950"}).headers["x-request-id"]
+    assert UUID(given)
+
+
+def test_the_log_has_no_names_ids_or_pixels(client: TestClient, lines: list[str], tmp_path: Path) -> None:
+    pixels = gradient(300, 300)
+    path = write_dicom(
+        tmp_path / "a.dcm", pixels.tobytes(), pixels.shape[:2], PatientID="P-4711", PatientName="Doe^Jane"
+    )
+    for name, data in (("Doe_Jane_P-4711.dcm", path.read_bytes()), ("Doe_Jane_P-4711.jpg", b"no photograph")):
+        client.post("/v1/grade?who=Doe", files=files((name, data)), headers={"X-Request-ID": "P-4711"})
+    client.get("/Doe/Jane?P-4711")
+    said = [json.loads(line) for line in lines]
+    assert [(one["event"], one["route"], one["status"]) for one in said] == [
+        ("request", "/v1/grade", 200),
+        ("request", "/v1/grade", 422),
+        ("request", "other", 404),
+    ]
+    assert not [word for word in ("Doe", "Jane", "4711") if word in "".join(lines)]
+
+
+def test_a_fault_of_ours_is_said_without_its_message(
+    grader: Grader, eyes: list[Path], lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("Doe_Jane.jpg")
+
+    with TestClient(create_app(grader, Settings()), raise_server_exceptions=False) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(grader, "judge", broken)
+            body = problem(client.post("/v1/grade", files=files(("Doe_Jane.jpg", eyes[0].read_bytes()))), 500)
+        assert client.post("/v1/grade", files=files(("a.jpg", eyes[0].read_bytes()))).status_code == 200
+    failed = next(json.loads(line) for line in lines if "failed" in line)
+    assert failed["request_id"] == body["request_id"]
+    assert failed["exception"] == "RuntimeError"
+    assert any("test_app.py" in place for place in failed["places"])
+    assert "Doe" not in "".join(lines) + json.dumps(body)

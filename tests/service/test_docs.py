@@ -1,0 +1,26 @@
+"""Every command that the documentation of the service shows can be typed as it stands."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.service.served import Served
+
+PAGE = Path(__file__).parents[2] / "docs" / "service.md"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_curl_examples(service: Served, eyes: list[Path], tmp_path: Path) -> None:
+    for path, name in zip(eyes, ("7_left.jpg", "7_right.jpg"), strict=False):
+        shutil.copy(path, tmp_path / name)
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        script = block.replace("http://127.0.0.1:8000", service.url)
+        done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr

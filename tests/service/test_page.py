@@ -1,0 +1,190 @@
+"""The page in a browser: by keyboard, on a phone, on paper, without other servers; and no fault that axe-core finds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
+
+from retinagrade import Grader
+from retinagrade.grader.files import COLUMNS
+from tests.service.served import Served, served
+
+expect.set_options(timeout=30_000)  # a busy machine is no failure
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 375, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium: `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        started = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, service: Served) -> Iterator[Page]:
+    """The page, which must ask nobody else, and have no errors."""
+    context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
+    opened = context.new_page()
+    faults: list[str] = []
+
+    def requested(request: Request) -> None:
+        if not request.url.startswith((service.url, "data:")):
+            faults.append(request.url)
+
+    def said(message: ConsoleMessage) -> None:
+        if "status of" not in message.text:  # the browser itself says so of every answer that isn't 2xx
+            faults.append(message.text)
+
+    opened.on("request", requested)
+    opened.on("console", said)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto(service.url)
+    yield opened
+    context.close()
+    assert faults == []
+
+
+def upload(page: Page, paths: list[Path]) -> None:
+    page.get_by_label("Choose photographs").set_input_files(paths)
+    expect(page.locator(".outcome:visible, .error:visible")).to_have_count(len(paths))
+
+
+def test_photographs_are_graded_side_by_side(page: Page, eyes: list[Path], grader: Grader) -> None:
+    expect(page.get_by_role("complementary")).to_contain_text("not a medical device")
+    expect(page.get_by_role("complementary")).to_be_in_viewport()
+    expect(page.locator("#model")).to_have_text("Model by-colour, version 0123456789ab.")
+    expect(page.locator("#operating-point")).to_contain_text("probability 0.40, chosen for a sensitivity of 90 %")
+    upload(page, eyes)
+    expect(page.get_by_role("status")).to_have_text("6 of 6 photographs graded.")
+    expect(page.locator(".patient h3")).to_have_text(["Patient 00000", "Patient 00001", "Patient 00002"])
+    first = page.locator(".patient").first
+    expect(first.locator("h4")).to_have_text(["Right eye: 00000_right.jpg", "Left eye: 00000_left.jpg"])
+    right, left = first.locator("article").all()
+    boxes = right.bounding_box(), left.bounding_box()
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[0]["y"] == boxes[1]["y"]
+    given = grader.grade([path for path in eyes if path.name == "00000_right.jpg"])[0]
+    expect(right.locator(".grade")).to_have_text(f"Grade {given.grade}: {given.label}")
+    expect(right.locator("td:nth-child(2)")).to_have_text([f"{p:.3f}" for p in given.probabilities or ()])
+    expect(right.locator(".advice")).to_contain_text("operating point 0.40")
+    expect(first.locator(".overall")).to_have_text("Refer: right eye, left eye.")
+    # The user has the last word on which eye, and whose.
+    left.get_by_label("Eye").focus()
+    left.get_by_label("Eye").select_option("right")
+    expect(first.locator("h4")).to_have_text(["Right eye: 00000_left.jpg", "Right eye: 00000_right.jpg"])
+    expect(first.locator("article").first.get_by_label("Eye")).to_be_focused()
+    page.locator("article").nth(5).get_by_label("Patient").fill("00001")
+    page.locator("article").nth(5).get_by_label("Patient").press("Tab")
+    expect(page.locator(".patient").nth(1).locator("article")).to_have_count(3)
+    expect(page.locator(".patient").nth(1).get_by_role("button").nth(2)).to_be_focused()
+    expect(page.get_by_role("complementary")).to_be_in_viewport()
+
+
+def test_the_slider_lays_heat_over_the_photograph(page: Page, eyes: list[Path]) -> None:
+    upload(page, eyes[:1])
+    slider, heat = page.get_by_label("Heatmap"), page.locator("img.heatmap")
+    expect(heat).to_have_css("opacity", "0")
+    before = page.locator(".stack").screenshot()
+    slider.focus()
+    for _ in range(60):
+        slider.press("ArrowRight")
+    expect(heat).to_have_css("opacity", "0.6")
+    expect(slider).to_have_attribute("aria-valuetext", "60 %")
+    assert page.locator(".stack").screenshot() != before
+
+
+def test_what_can_not_be_used_is_said(page: Page, eyes: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "bad <b>name.jpg").write_bytes(b"\xff\xd8 no photograph")
+    upload(page, [eyes[0], tmp_path / "bad <b>name.jpg"])
+    expect(page.get_by_role("status")).to_have_text("1 of 2 photographs graded, 1 could not be.")
+    expect(page.locator(".error:visible")).to_contain_text("bad <b>name.jpg: corrupt JPEG")
+    page.get_by_role("button", name="Remove", exact=True).nth(1).click()
+    expect(page.locator("article")).to_have_count(1)
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#results")).to_be_hidden()
+    expect(page.get_by_label("Choose photographs")).to_be_focused()
+
+
+def test_results_go_to_a_table_and_to_paper(page: Page, eyes: list[Path], tmp_path: Path, grader: Grader) -> None:
+    (tmp_path / 'a "quoted", name.jpg').write_bytes(b"no photograph")
+    upload(page, [*eyes[:2], tmp_path / 'a "quoted", name.jpg'])
+    with page.expect_download() as downloaded:
+        page.get_by_role("button", name="CSV").click()
+    rows = list(csv.DictReader(io.StringIO(downloaded.value.path().read_text())))
+    assert list(rows[0]) == list(COLUMNS)
+    for row, expected in zip(rows, grader.grade(eyes[:2]), strict=False):
+        assert row["image_id"] == expected.image_id
+        assert row["predicted_grade"] == str(expected.grade)
+        assert row["referable"] == str(expected.referable).lower()
+        assert row["laterality"] == ("L" if "left" in expected.image_id else "R")
+    assert rows[2]["path"] == 'a "quoted", name.jpg'
+    assert "not a photograph" in rows[2]["error"]
+    page.evaluate("window.print = () => { document.title = 'printed' }")
+    page.get_by_role("button", name="Print").click()
+    expect(page).to_have_title("printed")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    for gone in (page.get_by_role("button"), page.get_by_label("Choose photographs"), page.get_by_label("Heatmap")):
+        expect(gone.filter(visible=True)).to_have_count(0)
+    for kept in (
+        "Research software, not a medical device",
+        "Model by-colour, version",
+        "Operating point for referral",
+        "Printed ",
+    ):
+        expect(page.get_by_text(kept).first).to_be_visible()
+    expect(page.locator(".grade:visible")).to_have_count(2)
+    assert page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_it_fits_and_axe_finds_no_fault(page: Page, eyes: list[Path], tmp_path: Path, size: ViewportSize) -> None:
+    page.set_viewport_size(size)
+    (tmp_path / f"{'long' * 30}.jpg").write_bytes(b"no photograph")
+    for state in ("empty", "full"):
+        if state == "full":
+            upload(page, [*eyes[:2], tmp_path / f"{'long' * 30}.jpg"])
+            page.get_by_text("About the model").click()
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_everything_is_reached_by_keyboard(page: Page, eyes: list[Path]) -> None:
+    upload(page, eyes[:1])
+    page.locator("body").click(position={"x": 1, "y": 200})
+    reached = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("[document.activeElement.tagName, document.activeElement.type].join(' ')"))
+    assert reached[:4] == ["INPUT file", "BUTTON button", "BUTTON button", "BUTTON button"]
+    assert reached[4:] == ["INPUT range", "SELECT select-one", "INPUT text", "BUTTON button", "SUMMARY "]
+
+
+def test_a_token_is_asked_for(browser: Browser, grader_file: Path, eyes: list[Path]) -> None:
+    with served(grader_file, RETINAGRADE_TOKEN="secret") as running:
+        page = browser.new_page()
+        page.goto(running.url)
+        expect(page.get_by_role("status")).to_have_text("present the service's token")
+        page.get_by_label("Choose photographs").set_input_files(eyes[0])
+        expect(page.locator(".error")).to_have_text("present the service's token")
+        page.get_by_label("token").fill("secret")
+        page.get_by_role("button", name="Present it").click()
+        expect(page.locator(".grade")).to_have_text(re.compile("Grade"))
+        expect(page.get_by_label("token")).to_be_hidden()
+        page.close()
