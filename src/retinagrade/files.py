@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from retinagrade.errors import UsageError
+from retinagrade.places import is_local, put_bytes
 
 
 @contextmanager
@@ -40,6 +41,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes ``data`` to ``path`` atomically."""
+    if not is_local(path):
+        put_bytes(path, data)
+        return
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from retinagrade.errors import ManifestError
 from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES
+from retinagrade.places import within
 
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")
@@ -99,8 +100,8 @@ class Manifest:
         return self.table.to_csv(index=False, lineterminator="\n")
 
     def file(self, path: str) -> Path:
-        """The absolute place of a photograph, from a cell of column ``path``."""
-        return self.root / path
+        """The place of a photograph, from a cell of column ``path``: relative to the root, absolute, or a URL."""
+        return within(self.root, path)
 
     def graded(self) -> Manifest:
         """Only the photographs whose grade is known."""
@@ -138,7 +139,8 @@ def read_csv_text(path: Path) -> pd.DataFrame:
         ManifestError: The file is missing, empty, not UTF-8, or lines have more cells than the header.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
+        with path.open("rb") as stream:
+            table = pd.read_csv(stream, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such file") from None
     except pd.errors.EmptyDataError:

@@ -72,7 +72,7 @@ def results(photographs: Path, grader_file: Path) -> tuple[list[Grading], Path]:
 def graded(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
     """Gradings of a folder, whose results are in another, and what is missing there."""
     grader, outputs = Grader.load(grader_file), Outputs(dicom=out)
-    gradings = grade_files(grader, find_photographs([str(photographs)]), outputs)
+    gradings = grade_files(grader.stream, find_photographs([str(photographs)]), outputs)
     write_reports(gradings, grader.metadata, outputs)
     return gradings, outputs.missing
 

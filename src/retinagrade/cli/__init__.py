@@ -45,6 +45,7 @@ EXTRAS = {
     "dicom": ("pydicom", "highdicom"),
     "parquet": ("pyarrow",),
     "serve": ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"),
+    "scale": ("ray", "upath"),
 }
 
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}

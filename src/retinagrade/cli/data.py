@@ -11,8 +11,10 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.cli.engines import AddressOption, EngineName, EngineOption, engine_of
 from retinagrade.errors import LayoutError, UsageError
 from retinagrade.grades import N_GRADES
+from retinagrade.places import place
 from retinagrade.progress import counting
 
 if TYPE_CHECKING:
@@ -66,7 +68,10 @@ def synthesize(
 
 @data.command("check")
 def check(
-    source: Annotated[Path, typer.Argument(help="A data set's folder, a manifest, or any folder of photographs.")],
+    source: Annotated[
+        Path,
+        typer.Argument(parser=place, help="A data set's folder, a manifest, or any folder of photographs; or its URL."),
+    ],
     layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
     grades: Annotated[
         str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
@@ -81,6 +86,8 @@ def check(
         str, typer.Option(help="Name photographs below this quality, 0 to 1, or the worst share of them, as in 5%.")
     ] = "0.5",
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
     """Look for corrupt, odd, duplicate, conflicting and leaking photographs; exit 1 if anything needs attention."""
@@ -91,6 +98,7 @@ def check(
     if fix and out is None:
         raise UsageError("--fix writes a cleaned manifest: say where to with --out")
     threshold = parse_quality(quality)
+    runs_on = engine_of(engine, address, [source])
     with tempfile.TemporaryDirectory() as unpacked:
         manifest = None
         try:
@@ -99,7 +107,9 @@ def check(
             if layout is not None or grades is not None or not source.is_dir():
                 raise
         with counting("checking") as (start, done):
-            result = check_set(source, manifest, workers=workers, **threshold, on_start=start, on_done=done)
+            result = check_set(
+                source, manifest, workers=workers, engine=runs_on, **threshold, on_start=start, on_done=done
+            )
         page = None if out is None else write_check(result, out)
         left_out = None if not fix or out is None else write_cleaned(result, out)
     if json:
@@ -137,8 +147,10 @@ def parse_quality(text: str) -> dict[str, float]:
 
 
 def prepare(
-    source: Annotated[Path, typer.Argument(help="A data set's folder, or a manifest CSV.")],
-    out: Annotated[Path, typer.Argument(help="The prepared set; the same command again continues it.")],
+    source: Annotated[Path, typer.Argument(parser=place, help="A data set's folder, or a manifest CSV; or its URL.")],
+    out: Annotated[
+        Path, typer.Argument(parser=place, help="The prepared set, or its URL; the same command again continues it.")
+    ],
     size: Annotated[int, typer.Option(help="Side of the square photographs, in pixels.")] = 512,
     clahe: Annotated[bool, typer.Option("--clahe", help="Equalise contrast by tiles.")] = False,
     graham: Annotated[bool, typer.Option("--graham", help="Subtract the local average, as B. Graham did.")] = False,
@@ -154,6 +166,8 @@ def prepare(
         str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
     """Crop, check and resize all photographs of a data set; exit 1 if some could not be used."""
@@ -163,8 +177,11 @@ def prepare(
     if clahe and graham:
         raise UsageError("--clahe and --graham: choose one of them")
     contrast: Contrast = "clahe" if clahe else "graham" if graham else "none"
+    runs_on = engine_of(engine, address, [source, out])
     manifest = read_source(source, layout, parse_grade_map(grades), unpack=out / ".unpacked")
-    result = prepare_set(manifest, out, size=size, contrast=contrast, square=square.value, workers=workers)
+    result = prepare_set(
+        manifest, out, size=size, contrast=contrast, square=square.value, workers=workers, engine=runs_on
+    )
     if json:
         print_json(result.to_json())
     else:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.cli.engines import AddressOption, EngineName, EngineOption, engine_of
 from retinagrade.errors import UsageError
+from retinagrade.places import place
 
 if TYPE_CHECKING:
     from retinagrade.grader.results import Grading
@@ -97,7 +100,7 @@ def export(
 def grade(
     photographs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH…", help="Photographs, folders of them, or patterns such as '*.jpg'."),
+        typer.Argument(metavar="PATH…", help="Photographs, folders, their URLs, or patterns such as '*.jpg'."),
     ] = None,
     listed: Annotated[
         Path | None,
@@ -113,14 +116,17 @@ def grade(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Results as .csv, .jsonl or .parquet, written as they come; the same command again continues."
+            parser=place,
+            help="Results as .csv, .jsonl or .parquet, written as they come; the same command again continues.",
         ),
     ] = None,
     studies: Annotated[
-        Path | None, typer.Option(help="A table of both eyes combined, a row a study: .csv, .jsonl or .parquet.")
+        Path | None,
+        typer.Option(parser=place, help="A table of both eyes combined, a row a study: .csv, .jsonl or .parquet."),
     ] = None,
     heatmaps: Annotated[
-        Path | None, typer.Option(help="A folder for pictures of the evidence for the grade that was given.")
+        Path | None,
+        typer.Option(parser=place, help="A folder for pictures of the evidence for the grade that was given."),
     ] = None,
     dicom: Annotated[
         Path | None,
@@ -130,10 +136,15 @@ def grade(
         bool,
         typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster, and some grades are others."),
     ] = False,
+    workers: Annotated[int | None, typer.Option(help="Workers of Ray. [default: one a processor]")] = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
     """Grade photographs; exit 1 if some could not be read, or are not good enough to be graded."""
-    from retinagrade.grader.batch import Outputs, grade_files, write_reports
+    if workers is not None and engine is EngineName.LOCAL:
+        raise UsageError("--workers is Ray's: add --engine ray")
+    from retinagrade.grader.batch import Outputs, Stream, grade_files, write_reports
     from retinagrade.grader.files import Table, require_format, write_results
     from retinagrade.grader.places import find_photographs
     from retinagrade.grader.results import model_name
@@ -151,8 +162,17 @@ def grade(
     earlier = {} if table is None else {each.image_id: each for each in table.earlier}
     todo = [each for each in found if each.image_id not in earlier]
     outputs = Outputs(table, heatmaps, dicom)
+    inputs = [model, *map(place, photographs or []), *([] if listed is None else [listed.parent])]
+    runs_on = engine_of(
+        engine, address, [each for each in inputs if each.exists()]
+    )  # but patterns, and the bundled file
+    stream: Stream = grader.stream
+    if engine is EngineName.RAY:
+        from retinagrade.scale.grading import grade_in_batches
+
+        stream = partial(grade_in_batches, runs_on, workers, model, fast, heatmaps is not None or dicom is not None)
     with progress("grading", max(1, len(todo))) as step:
-        gradings = grade_files(grader, todo, outputs, step)
+        gradings = grade_files(stream, todo, outputs, step)
     if table is not None:
         table.close()
     combined = combine([*earlier.values(), *gradings])

@@ -15,12 +15,13 @@ import pandas as pd
 from retinagrade.datasets.copies import Pair, find_pairs, groups_of
 from retinagrade.datasets.examine import Examined, examine
 from retinagrade.datasets.found import photographs_in
-from retinagrade.datasets.parallel import map_unordered, processors
+from retinagrade.datasets.parallel import Engine, map_unordered
 from retinagrade.grades import N_GRADES
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.quality import POOR
 from retinagrade.images.read import SUFFIXES
 from retinagrade.manifest import Manifest
+from retinagrade.places import files_below, stats, within
 
 KINDS: Final = {
     "unusable": "files that can't be used",
@@ -136,6 +137,7 @@ def check(
     manifest: Manifest | None,
     *,
     workers: int | None = None,
+    engine: Engine = map_unordered,
     poor: float = POOR,
     poorest: float | None = None,
     on_start: Callable[[int], None] = lambda total: None,
@@ -148,6 +150,7 @@ def check(
             photographs and those beside them are.
         manifest: Its labels, complete or not; ``None`` to look at the files alone.
         workers: Processes; by default one a processor.
+        engine: Where they run.
         poor: Quality, 0 to 1, under which a photograph is named.
         poorest: Instead, the share of the usable photographs, 0 to 1, to name.
         on_start: Told how many files there are.
@@ -163,13 +166,13 @@ def check(
     else:
         beside = [path for folder in {(root / file).parent for file in labelled} for path in photographs_in(folder)]
     present = {relative(root, path) for path in beside}
-    absent = {file for file in labelled if not (root / file).exists()}
+    places = {file: within(root, file) for file in labelled}
+    there = stats(places.values())
+    absent = {file for file, place in places.items() if place not in there}
     files = sorted(present | (set(labelled) - absent))
     on_start(len(files))
     examined: dict[str, Examined] = {}
-    for one in map_unordered(
-        partial(examine, root=root), files, min(workers or processors(), max(1, len(files))), _died
-    ):
+    for one in engine(partial(examine, root=root), files, workers, _died):
         examined[one.file] = one
         on_done()
     ordered = [examined[file] for file in files]
@@ -200,10 +203,8 @@ def photographs_below(root: Path) -> list[Path]:
     """All files below a folder that are photographs by their suffix; hidden files and folders are left out."""
     return sorted(
         path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and not path.is_dir()
+        for path in files_below(root)
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
 
 

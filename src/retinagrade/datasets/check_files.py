@@ -18,6 +18,7 @@ from retinagrade.errors import ImageError, UsageError
 from retinagrade.files import write_json, write_text
 from retinagrade.images.read import read_photograph
 from retinagrade.pages import render_page
+from retinagrade.places import within
 from retinagrade.provenance import stamp
 
 _FINDINGS: Final = 40
@@ -109,7 +110,7 @@ def _pictures(check: Check, found: Found) -> list[tuple[str, bytes]]:
     pictures = []
     for file in found.files[:_PICTURES]:
         try:
-            photograph = read_photograph(check.root / file, _SIDE)
+            photograph = read_photograph(within(check.root, file), _SIDE)
         except ImageError:
             continue
         height = max(1, round(_SIDE * photograph.shape[0] / photograph.shape[1]))

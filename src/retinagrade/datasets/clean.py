@@ -10,6 +10,7 @@ import pandas as pd
 
 from retinagrade.datasets.check import Check, relative
 from retinagrade.manifest import Manifest
+from retinagrade.places import is_local
 
 REASONS: Final = {
     "unusable": "can't be used",
@@ -47,9 +48,7 @@ def clean(manifest: Manifest, check: Check, place: Path) -> tuple[Manifest, pd.D
                 reasons.setdefault(file, kind)
     kept = [file not in reasons for file in files]
     cleaned = table[kept].reset_index(drop=True)
-    cleaned["path"] = [
-        os.path.relpath(manifest.file(path).resolve(), place.resolve()).replace(os.sep, "/") for path in cleaned["path"]
-    ]
+    cleaned["path"] = [_from(place, manifest.file(path)) for path in cleaned["path"]]
     left_out = pd.DataFrame(
         [
             {"image_id": image_id, "file": file, "kind": reasons[file], "why": REASONS[reasons[file]]}
@@ -59,6 +58,11 @@ def clean(manifest: Manifest, check: Check, place: Path) -> tuple[Manifest, pd.D
         columns=["image_id", "file", "kind", "why"],
     )
     return Manifest(cleaned, place), left_out
+
+
+def _from(place: Path, file: Path) -> str:
+    """A file's path from a folder; of a file in an object store, its URL."""
+    return os.path.relpath(file.resolve(), place.resolve()).replace(os.sep, "/") if is_local(file) else str(file)
 
 
 def _losers(kind: str, files: list[str], splits: dict[str, str], gone: dict[str, str]) -> list[str]:

@@ -15,6 +15,7 @@ from retinagrade.errors import ImageError
 from retinagrade.images.fov import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.likeness import close_pairs, correlation, thumbnail
 from retinagrade.images.read import read_photograph
+from retinagrade.places import within
 
 CANDIDATE: Final = 28
 """Bits of the perceptual hash that two photographs may differ in to be compared."""
@@ -67,7 +68,7 @@ def find_pairs(examined: Sequence[Examined], root: Path) -> list[Pair]:
         hashes = np.stack([one.likeness for one in distinct if one.likeness is not None])
         for row, column in close_pairs(hashes, CANDIDATE):
             first, second = distinct[row].file, distinct[column].file
-            alike = _compare(root / first, root / second)
+            alike = _compare(within(root, first), within(root, second))
             if alike >= SAME_EYE:
                 pairs.append(Pair(first, second, "copy" if alike >= COPY else "same-eye", alike))
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))

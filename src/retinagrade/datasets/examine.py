@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from retinagrade.errors import ImageError
+from retinagrade.images.encoded import InMemory
 from retinagrade.images.fov import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.likeness import perceptual_hash
 from retinagrade.images.quality import SIDE, assess_quality
 from retinagrade.images.read import photograph_size, read_photograph
+from retinagrade.places import read_bytes, within
 
 _ENOUGH = max(SEARCH_SIDE, SIDE)
 
@@ -63,15 +65,16 @@ def examine(file: str, root: Path) -> Examined:
     Returns:
         What was found; never an error, whatever the file.
     """
-    path = root / file
+    path = within(root, file)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
-        return Examined(file, reason=f"can't be read ({error.strerror})")
+        return Examined(file, reason=f"can't be read ({error.strerror or error})")
+    held = InMemory(str(path), data)
     found = Examined(file, len(data), hashlib.sha256(data).hexdigest())
     try:
-        width, height = photograph_size(path)
-        photograph = read_photograph(path, _ENOUGH)
+        width, height = photograph_size(held)
+        photograph = read_photograph(held, _ENOUGH)
         found = replace(found, decoded=True, width=width, height=height)
         fov = find_field_of_view(photograph)
     except ImageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,7 @@ def read_labels(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 
 def _read_workbook(path: Path) -> pd.DataFrame:
     try:
-        sheet = pd.read_excel(path, dtype=str, keep_default_na=False, engine="openpyxl")
+        sheet = pd.read_excel(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False, engine="openpyxl")
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ManifestError(
             f"{path}: not a readable Excel workbook ({error}): copy it again, or save its first sheet as CSV"

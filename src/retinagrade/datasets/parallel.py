@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import cv2
 
@@ -18,13 +18,31 @@ Result = TypeVar("Result")
 _AHEAD = 4
 
 
+class Engine(Protocol):
+    """Where a function is applied to many items: in processes by :func:`map_unordered`, or on Ray.
+
+    Every engine keeps the promises of :func:`map_unordered`: one result an item, whatever becomes of a worker; few
+    items under way; and the one item that kills its worker is tried once more and costs nobody else.
+    """
+
+    def __call__(
+        self,
+        work: Callable[[Item], Result],
+        items: Iterable[Item],
+        workers: int | None,
+        crashed: Callable[[Item], Result],
+    ) -> Iterator[Result]:
+        """See :func:`map_unordered`."""
+        ...
+
+
 def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_unordered(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int, crashed: Callable[[Item], Result]
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int | None, crashed: Callable[[Item], Result]
 ) -> Iterator[Result]:
     """Applies a function to items in processes; results come as they are ready.
 
@@ -34,7 +52,8 @@ def map_unordered(
     Args:
         work: A picklable function. Its exceptions end the iteration.
         items: What to work on; a few items a process are taken ahead, so memory stays bounded.
-        workers: Processes; 1 works in this one, where nothing can be isolated.
+        workers: Processes, by default one a processor, and never more than items; 1 works in this one, where nothing
+            can be isolated.
         crashed: What stands in for the result of an item that killed its process.
 
     Yields:
@@ -43,6 +62,9 @@ def map_unordered(
     Raises:
         RuntimeError: Processes can't start at all.
     """
+    workers = workers or processors()
+    if isinstance(items, Sized):
+        workers = max(1, min(workers, len(items)))
     if workers == 1:
         yield from map(work, items)
         return

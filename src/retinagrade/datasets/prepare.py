@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from retinagrade.datasets.contact_sheet import contact_sheet
-from retinagrade.datasets.parallel import map_unordered, processors
+from retinagrade.datasets.parallel import Engine, map_unordered
 from retinagrade.datasets.prepare_file import JPEG_QUALITY, PHOTOGRAPHS, Outcome, crashed, prepare_file, target
 from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.files import is_free, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.prepare import Contrast, Settings, Square
+from retinagrade.journal import Journal
 from retinagrade.manifest import Manifest
+from retinagrade.places import files_below, read_bytes, stats
 from retinagrade.progress import progress
 from retinagrade.provenance import versions
 
@@ -63,11 +65,12 @@ def prepare(
     contrast: Contrast = "none",
     square: Square = "pad",
     workers: int | None = None,
+    engine: Engine = map_unordered,
 ) -> Preparation:
     """Prepares all photographs of a source in parallel.
 
     The same call again continues a run that was cut off, tries failed photographs again, and takes in new ones. The
-    folder's bytes depend neither on the number of workers nor on interruptions.
+    folder's bytes depend neither on the number of workers nor on interruptions, nor on the engine.
 
     Args:
         source: The photographs.
@@ -79,6 +82,7 @@ def prepare(
         square: ``pad`` the field of view to a square, ``crop`` it as the report does, or take the whole ``frame`` of
             photographs that were cropped already.
         workers: Processes; by default one a processor.
+        engine: Where they run.
 
     Returns:
         Counts, and every photograph that could not be used.
@@ -90,25 +94,21 @@ def prepare(
     if size < 32:
         raise UsageError(f"size {size}: prepared photographs need at least 32 pixels a side")
     settings = Settings(size, contrast, square)
-    done = _begin(out, settings)
+    recorded = _begin(out, settings)
+    journal = Journal(out / _JOURNAL)
     items = [
         (str(row.image_id), str(row.path), source.file(str(row.path)))
         for row in source.table[["image_id", "path"]].itertuples(index=False)
     ]
-    reused = {
-        image_id: done[image_id]
-        for image_id, shown, path in items
-        if image_id in done and _still_good(done[image_id], shown, path, out)
-    }
+    reused = _still_good([*recorded, *map(json.loads, journal.earlier)], items, out)
     todo = [item for item in items if item[0] not in reused]
     outcomes = dict(reused)
-    with progress("preparing", len(items)) as step, (out / _JOURNAL).open("a", encoding="utf-8") as journal:
+    with progress("preparing", len(items)) as step, journal:
         for _ in reused:
             step()
         work = partial(prepare_file, settings=settings, out=out)
-        for outcome in map_unordered(work, todo, min(workers or processors(), max(1, len(todo))), crashed):
-            journal.write(json.dumps(asdict(outcome)) + "\n")
-            journal.flush()
+        for outcome in engine(work, todo, workers, crashed):
+            journal.add(json.dumps(asdict(outcome)))
             outcomes[outcome.image_id] = outcome
             step()
     in_order = [outcomes[image_id] for image_id, _, _ in items]
@@ -138,24 +138,39 @@ def preparation_settings(prepared: Path) -> dict[str, Any]:
     return settings
 
 
-def _still_good(outcome: Outcome, shown: str, path: Path, out: Path) -> bool:
-    """Whether a photograph needs no second preparation: it is there, and made of what the source still is."""
-    prepared = target(out, outcome.image_id)
-    if outcome.reason is not None or outcome.source != shown or not prepared.is_file():
+def _still_good(records: list[dict[str, Any]], items: list[tuple[str, str, Path]], out: Path) -> dict[str, Outcome]:
+    """Outcomes, by id, of photographs that need no second preparation: they are there, and their source is as it was.
+
+    Args:
+        records: Outcomes of earlier calls; of several of one photograph, the last one counts.
+        items: Id, path in the source's manifest, and place of each photograph.
+        out: The prepared set.
+    """
+    done = {outcome.image_id: outcome for outcome in (Outcome(**values) for values in records)}
+    known = [
+        (done[image_id], shown, path, target(out, image_id)) for image_id, shown, path in items if image_id in done
+    ]
+    there = stats([place for _, _, path, prepared in known for place in (path, prepared)])
+    return {
+        outcome.image_id: outcome
+        for outcome, shown, path, prepared in known
+        if outcome.source == shown and _unchanged(outcome, path, there.get(path), there.get(prepared))
+    }
+
+
+def _unchanged(outcome: Outcome, path: Path, now: os.stat_result | None, prepared: os.stat_result | None) -> bool:
+    if outcome.reason is not None or now is None or prepared is None:
         return False
     try:
-        now = path.stat()
-        unchanged = now.st_size == outcome.bytes and (
-            now.st_mtime_ns < prepared.stat().st_mtime_ns
-            or hashlib.sha256(path.read_bytes()).hexdigest() == outcome.sha256
+        return now.st_size == outcome.bytes and (
+            now.st_mtime_ns < prepared.st_mtime_ns or hashlib.sha256(read_bytes(path)).hexdigest() == outcome.sha256
         )
     except OSError:
         return False
-    return unchanged
 
 
-def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
-    """Makes or takes up the folder; returns what earlier calls have done, by id."""
+def _begin(out: Path, settings: Settings) -> list[dict[str, Any]]:
+    """Makes or takes up the folder; returns what the last finished call recorded of each photograph."""
     record = {"settings": asdict(settings), "versions": versions()}
     if (out / _RECORD).is_file():
         earlier = json.loads((out / _RECORD).read_text(encoding="utf-8"))
@@ -168,19 +183,8 @@ def _begin(out: Path, settings: Settings) -> dict[str, Outcome]:
     else:
         earlier = record
         write_json(out / _RECORD, record)
-    return {outcome.image_id: outcome for outcome in _outcomes(out, earlier)}
-
-
-def _outcomes(out: Path, record: dict[str, Any]) -> Iterator[Outcome]:
-    for values in record.get("photographs", []):
-        yield Outcome(**values)
-    journal = out / _JOURNAL
-    if not journal.is_file():
-        return
-    whole = journal.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed run may leave half a line
-    write_bytes(journal, f"{whole}\n".encode() if whole else b"")
-    for line in filter(None, whole.split("\n")):
-        yield Outcome(**json.loads(line))
+    recorded: list[dict[str, Any]] = earlier.get("photographs", [])
+    return recorded
 
 
 def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outcome]) -> None:
@@ -228,8 +232,10 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
         },
     )
     kept = {target(out, image_id) for image_id in digests}
-    for path in filter(Path.is_file, [*out.rglob(".*"), *(out / PHOTOGRAPHS).rglob("*.jpg")]):
-        if path not in kept:  # the journal, temporary files of a killed run, photographs that left the source
+    for path in list(files_below(out)):
+        photograph = path.suffix == ".jpg" and path.is_relative_to(out / PHOTOGRAPHS)
+        # The journal, temporary files of a killed run, photographs that left the source.
+        if (photograph or path.name.startswith(".")) and path not in kept:
             path.unlink()
 
 

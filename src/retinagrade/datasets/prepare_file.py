@@ -12,9 +12,11 @@ import simplejpeg
 
 from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
+from retinagrade.images.encoded import InMemory
 from retinagrade.images.fov import LOW_CONFIDENCE
 from retinagrade.images.prepare import Settings, prepare_photograph
 from retinagrade.images.read import photograph_size
+from retinagrade.places import read_bytes
 
 JPEG_QUALITY: Final = 95
 PHOTOGRAPHS: Final = "photographs"
@@ -65,13 +67,14 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
     """
     image_id, shown, path = item
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
-        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror})", None)
+        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
+    file = InMemory(str(path), data)
     outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
     try:
-        square, fov, (height, width) = prepare_photograph(path, settings)
-        size = "{}x{}".format(*photograph_size(path))
+        square, fov, (height, width) = prepare_photograph(file, settings)
+        size = "{}x{}".format(*photograph_size(file))
     except ImageError as error:
         return replace(outcome, reason=str(error))
     write_bytes(target(out, image_id), encode(square))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ import pandas as pd
 from retinagrade.datasets.found import some
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.manifest import REQUIRED, Manifest, read_csv_text
+from retinagrade.places import stats
 
 NAMES: Final = ("manifest.csv", "labels.csv")
 _SUFFIXES: Final = (".csv", ".parquet")
@@ -41,11 +43,9 @@ def read_table(source: Path, complete: bool = True) -> Manifest:
     if source.is_dir():
         path = next((source / name for name in NAMES if (source / name).is_file()), source / NAMES[0])
     manifest = _read_parquet(path) if path.suffix.lower() == ".parquet" else Manifest.read(path)
-    missing = [
-        image_id
-        for image_id, photograph in zip(manifest.table["image_id"], manifest.table["path"], strict=True)
-        if not manifest.file(photograph).is_file()
-    ]
+    files = {str(row.image_id): manifest.file(str(row.path)) for row in manifest.table.itertuples(index=False)}
+    there = stats(files.values())
+    missing = [image_id for image_id, file in files.items() if file not in there or file.is_dir()]
     if missing and complete:
         raise LayoutError(f"{path}: photographs that are not there, looked for from {path.parent} ({some(missing)})")
     return manifest
@@ -54,7 +54,7 @@ def read_table(source: Path, complete: bool = True) -> Manifest:
 def _read_parquet(path: Path) -> Manifest:
     """Reads a manifest; the lines that its errors name are rows, counted from 1."""
     try:
-        table = pd.read_parquet(path, engine="pyarrow")
+        table = pd.read_parquet(io.BytesIO(path.read_bytes()), engine="pyarrow")
     except ImportError as error:
         raise UsageError(
             f"{path}: reading Parquet needs pyarrow: pip install 'retinagrade[parquet]', or save it as CSV"

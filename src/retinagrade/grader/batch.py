@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,9 +16,13 @@ from retinagrade.grader.files import Table
 from retinagrade.grader.heat import heatmap
 from retinagrade.grader.places import Photograph
 from retinagrade.grader.results import Grading
-from retinagrade.grader.runtime import Grader, Seen
+from retinagrade.grader.runtime import Seen
 from retinagrade.grader.studies import by_study, combined
 from retinagrade.images.dicom import holds_dicom
+from retinagrade.places import located
+
+Stream = Callable[[Iterable[str], Iterable[str]], Iterable[Seen]]
+"""Grades paths that have these ids."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,12 @@ class Outputs:
 
 
 def grade_files(
-    grader: Grader, photographs: Sequence[Photograph], outputs: Outputs, on_done: Callable[[], None] = lambda: None
+    stream: Stream, photographs: Sequence[Photograph], outputs: Outputs, on_done: Callable[[], None] = lambda: None
 ) -> list[Grading]:
     """Grades files, and writes what is wanted of each as it comes.
 
     Args:
-        grader: A grader file.
+        stream: What grades, in any order: a grader's ``stream``, or one that works elsewhere.
         photographs: What to grade.
         outputs: What to write. A photograph's heatmaps are there before its row is, so that a call which is killed
             and made again misses none.
@@ -55,7 +59,7 @@ def grade_files(
     """
     gradings = []
     by_id = {each.image_id: each for each in photographs}
-    for seen in grader.stream([each.path for each in photographs], by_id):
+    for seen in stream([each.path for each in photographs], by_id):
         eye = by_id[seen.grading.image_id].eye
         told = {name: value for name, value in vars(eye).items() if value is not None}
         given = replace(seen.grading, **told)
@@ -64,7 +68,8 @@ def grade_files(
         if outputs.table is not None:
             outputs.table.add(given)
         on_done()
-    return gradings
+    order = {image_id: place for place, image_id in enumerate(by_id)}
+    return sorted(gradings, key=lambda given: order[given.image_id])
 
 
 def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Outputs) -> None:
@@ -80,7 +85,7 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Outp
     from retinagrade.grader.dicom_source import write
     from retinagrade.grader.structured_report import structured_report
 
-    of_dicom = [one for one in gradings if one.path is not None and holds_dicom(Path(one.path))]
+    of_dicom = [one for one in gradings if one.path is not None and holds_dicom(located(one.path))]
     outputs.missing.extend(f"no report: {one.path}: its header tells no study" for one in of_dicom if one.study is None)
     for study, each in by_study(of_dicom).items():
         try:
@@ -99,7 +104,7 @@ def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
     if outputs.heatmaps is not None:
         name = f"{given.image_id.lstrip('/').replace('../', '')}.jpg"
         write_bytes(outputs.heatmaps / name, simplejpeg.encode_jpeg(picture, 90))
-    if outputs.dicom is not None and given.path is not None and holds_dicom(Path(given.path)):
+    if outputs.dicom is not None and given.path is not None and holds_dicom(located(given.path)):
         try:
             _write_capture(picture, given, outputs.dicom)
         except ImageError as error:

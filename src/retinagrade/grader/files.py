@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
 from retinagrade.errors import UsageError
-from retinagrade.files import atomic_path, write_text
+from retinagrade.files import write_bytes, write_text
 from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.journal import Journal
+from retinagrade.places import is_local
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,8 +57,8 @@ _READ: Final[dict[str, Callable[[str], Any]]] = {
 class Table:
     """A file of gradings that is added to row by row; a file that is there is continued, and errors are tried again.
 
-    A Parquet file can't be added to, so its rows wait in a ``.parquet.jsonl`` beside it, from which it is made at the
-    end: as long as that is there, gradings are missing.
+    A Parquet file, and one in an object store, can't be added to, so its rows wait in a journal ``<name>.jsonl`` beside
+    it and go into it at the end: as long as that is there, gradings are missing.
 
     Attributes:
         earlier: What earlier calls graded.
@@ -75,29 +77,39 @@ class Table:
         """
         require_format(path)
         self._path = path
-        self._rows = path.with_name(f"{path.name}.jsonl") if path.suffix == ".parquet" else path
-        read = self._rows if self._rows.is_file() else path
-        rows = _read(read) if read.is_file() else []
+        self._journal: Journal | None = None
+        rows = _read(path) if path.is_file() else []
+        if path.suffix == ".parquet" or not is_local(path):
+            self._journal = Journal(path.with_name(f"{path.name}.jsonl"))
+            rows += _of_lines(self._journal.earlier, path)
         others = {row.model for row in rows} - {model}
         if others:
             raise UsageError(
                 f"{path} holds results of {', '.join(sorted(others))}, not of {model}: choose another file"
             )
         self.earlier = [row for row in rows if row.error is None]
-        write_results(self._rows, Grading, self.earlier)
-        self._stream = self._rows.open("a", encoding="utf-8", newline="")
+        self._added: list[Grading] = []
+        if self._journal is None:
+            write_results(path, Grading, self.earlier)
+            self._stream = path.open("a", encoding="utf-8", newline="")
 
     def add(self, grading: Grading) -> None:
         """Writes a row, so that it is there whatever comes next."""
-        self._stream.write(_csv_line(_cells(grading)) if self._rows.suffix == ".csv" else _json_line(grading))
+        if self._journal is not None:
+            self._added.append(grading)
+            self._journal.add(_json_line(grading).rstrip("\n"))
+            return
+        self._stream.write(_csv_line(_cells(grading)) if self._path.suffix == ".csv" else _json_line(grading))
         self._stream.flush()
 
     def close(self) -> None:
-        """Closes the file. To be called when all is graded: this is when a Parquet file is made."""
-        self._stream.close()
-        if self._rows != self._path:
-            write_results(self._path, Grading, _read(self._rows))
-            self._rows.unlink()
+        """Closes the file. To be called when all is graded: this is when a file that can't be added to is made."""
+        if self._journal is None:
+            self._stream.close()
+            return
+        self._journal.close()
+        write_results(self._path, Grading, [*self.earlier, *self._added])
+        self._journal.remove()
 
 
 def require_format(path: Path) -> None:
@@ -125,8 +137,9 @@ def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> 
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with atomic_path(path) as temporary:
-            pq.write_table(pa.Table.from_pylist([one.to_json() for one in results], _schema(kind)), temporary)
+        stream = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist([one.to_json() for one in results], _schema(kind)), stream)
+        write_bytes(path, stream.getvalue())
     elif path.suffix == ".csv":
         head = COLUMNS if kind is Grading else [field.name for field in fields(kind)]
         write_text(path, "".join(map(_csv_line, [head, *map(_cells, results)])))
@@ -139,14 +152,21 @@ def _read(path: Path) -> list[Grading]:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            return [Grading.from_json(row) for row in pq.read_table(path).to_pylist()]
+            return [Grading.from_json(row) for row in pq.read_table(io.BytesIO(path.read_bytes())).to_pylist()]
         whole = path.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed call may leave half a line
         if path.suffix == ".jsonl":
-            return [Grading.from_json(json.loads(line)) for line in whole.split("\n") if line]
+            return _of_lines(whole.split("\n"), path)
         reader = csv.DictReader(io.StringIO(whole + "\n", newline=""))
         if whole and tuple(reader.fieldnames or ()) != COLUMNS:
             raise ValueError("other columns")
         return [_of_cells(row) for row in reader if None not in row.values()]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
+
+
+def _of_lines(lines: Iterable[str], path: Path) -> list[Grading]:
+    try:
+        return [Grading.from_json(json.loads(line)) for line in lines if line]
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
 

@@ -15,6 +15,8 @@ from retinagrade.errors import UsageError
 from retinagrade.grader.eyes import UNKNOWN, Eye
 from retinagrade.images.dicom import holds_dicom
 from retinagrade.images.read import SUFFIXES
+from retinagrade.places import files_below, located, within
+from retinagrade.places import place as reached
 
 _SIDES: Final = {"": None, "l": "L", "left": "L", "r": "R", "right": "R"}
 
@@ -77,7 +79,7 @@ def read_list(path: Path) -> list[Photograph]:
         raise UsageError(f"{path}: not a readable list: {error}") from error
     if path.suffix.lower() != ".csv":
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return [Photograph(_name(Path(line)), str(path.parent / line)) for line in lines]
+        return [Photograph(_name(Path(line)), str(within(path.parent, line))) for line in lines]
     reader = csv.DictReader(io.StringIO(text))
     if "path" not in (reader.fieldnames or ()):
         raise UsageError(f"{path}, line 1: no column 'path'")
@@ -90,17 +92,18 @@ def _listed(row: dict[str, str | None], source: Path, line: int) -> Photograph:
     if not cells["path"] or side not in _SIDES:
         raise UsageError(f"{source}, line {line}: " + ("no path" if side in _SIDES else f"{side!r} is no eye: L or R"))
     image_id = cells["image_id"] or _name(Path(cells["path"]))
-    return Photograph(image_id, str(source.parent / cells["path"]), Eye(cells["patient_id"] or None, _SIDES[side]))
+    path = str(within(source.parent, cells["path"]))
+    return Photograph(image_id, path, Eye(cells["patient_id"] or None, _SIDES[side]))
 
 
 def _in_places(places: Sequence[str], besides: Collection[Path]) -> Iterator[Photograph]:
     for place in places:
-        folder = Path(place)
+        folder = reached(place)
         if folder.is_dir():
             found = [Photograph(_name(path, folder), str(path)) for path in _below(folder, besides)]
         else:
             matched = [place] if folder.exists() else sorted(glob(place, recursive=True))  # noqa: PTH207  # absolute, too
-            found = [Photograph(_name(Path(each)), each) for each in matched]
+            found = [Photograph(_name(located(each)), each) for each in matched]
         if not found:
             raise UsageError(f"{place}: no photograph there: give files, folders or patterns")
         yield from found
@@ -111,9 +114,8 @@ def _below(folder: Path, besides: Collection[Path]) -> list[Path]:
     results = {each.resolve() for each in besides}
     return sorted(
         path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        for path in files_below(folder)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and results.isdisjoint(path.resolve().parents)
         and (path.suffix.lower() in SUFFIXES or (path.name != "DICOMDIR" and holds_dicom(path)))
     )

@@ -19,10 +19,11 @@ from retinagrade.grader.artefact import BUNDLED, Metadata, read_metadata
 from retinagrade.grader.engines import Engine, onnx_runtime, openvino
 from retinagrade.grader.eyes import UNKNOWN, Eye, eye_of_file
 from retinagrade.grader.results import Grading, grading, model_name
-from retinagrade.images.encoded import MAX_MEGAPIXELS, File, decode_jpeg
+from retinagrade.images.encoded import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_bytes
 from retinagrade.images.fov import find_field_of_view, whole_frame
 from retinagrade.images.prepare import Settings, at_input_size, fit_photograph, open_photograph
 from retinagrade.images.quality import Quality, assess_quality
+from retinagrade.places import is_local, located
 
 BATCH: Final = 8
 """Photographs that the network sees at once."""
@@ -103,7 +104,7 @@ class Grader:
 
         Threads decode while the network works, and no more than some batches are in memory.
         """
-        items = ((each if isinstance(each, np.ndarray) else Path(each)) for each in photographs)
+        items = ((each if isinstance(each, np.ndarray) else located(str(each))) for each in photographs)
         names = iter(image_ids) if image_ids is not None else None
         with ThreadPoolExecutor(processors()) as pool:
             ahead: deque[Future[Opened]] = deque()
@@ -129,8 +130,12 @@ class Grader:
 
     def open(self, item: File | np.ndarray, image_id: str) -> Opened:
         """The first half of :meth:`stream`, for one photograph; threads may share it."""
-        path, eye = (None, UNKNOWN) if isinstance(item, np.ndarray) else (str(item), eye_of_file(item))
+        path, eye = None if isinstance(item, np.ndarray) else str(item), UNKNOWN
         try:
+            if not isinstance(item, np.ndarray | InMemory) and not is_local(item):
+                item = InMemory(str(item), read_bytes(item))
+            if not isinstance(item, np.ndarray):
+                eye = eye_of_file(item)
             square, quality = prepared(item, self.metadata.preparation.settings())
         except ModuleNotFoundError as error:
             return Opened(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from retinagrade import __version__
 from retinagrade.grader.dicom_source import LONG, NOTICE, quietly, read_source
 from retinagrade.grader.results import Grading
 from retinagrade.images.dicom import MAKER
+from retinagrade.places import located
 
 _SERIES: Final = {None: 9001, "L": 9002, "R": 9003}
 """A series an eye: laterality belongs to a series."""
@@ -34,7 +34,7 @@ def secondary_capture(heatmap: np.ndarray, given: Grading) -> SCImage:
     Raises:
         ImageError: The photograph's header can't be read, or lacks what its heatmap must refer to.
     """
-    path = Path(given.path or "")
+    path = located(given.path or "")
     source = read_source(path)
     with quietly(path):
         image = SCImage(

@@ -6,7 +6,6 @@ Source: DICOM PS3.16, TID 1500 (Measurement Report) and TID 1501 (Measurement an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from highdicom.sr import (
@@ -37,6 +36,7 @@ from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading, in_words
 from retinagrade.grades import Grade
 from retinagrade.images.dicom import MAKER
+from retinagrade.places import located
 
 if TYPE_CHECKING:
     from pydicom.sr.coding import Code
@@ -60,7 +60,7 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
     Raises:
         ImageError: A photograph's header can't be read, or lacks what a report must refer to.
     """
-    sources = [read_source(Path(one.path or "")) for one in gradings]
+    sources = [read_source(located(one.path or "")) for one in gradings]
     study_uid = sources[0].StudyInstanceUID
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
@@ -74,7 +74,7 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
     )
     content = MeasurementReport(ObservationContext(observer), ours.CAMERA_FUNDOSCOPY, imaging_measurements=groups)
     content[0].ContentSequence += [_comment(NOTICE), _comment(f"The study: {in_words(study)}.")]
-    with quietly(Path(gradings[0].path or "")):
+    with quietly(located(gradings[0].path or "")):
         return EnhancedSR(
             sources,
             content,

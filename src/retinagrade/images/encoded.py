@@ -14,6 +14,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from retinagrade import places
 from retinagrade.errors import ImageError
 
 MAX_MEGAPIXELS: Final = float(os.environ.get("RETINAGRADE_MAX_MEGAPIXELS", "200"))
@@ -74,7 +75,7 @@ def read_bytes(path: File) -> bytes:
         ImageError: Missing, not readable, empty, or a Git LFS pointer in place of the file.
     """
     try:
-        data = path.read_bytes()
+        data = path.data if isinstance(path, InMemory) else places.read_bytes(path)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise unreadable(path, error) from error
     if not data:

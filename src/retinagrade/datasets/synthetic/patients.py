@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
-from retinagrade.datasets.parallel import map_unordered, processors
+from retinagrade.datasets.parallel import map_unordered
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.errors import UsageError
 from retinagrade.files import is_free, write_bytes, write_json
@@ -71,7 +71,7 @@ def synthesize(
         stale.unlink()
     work = partial(_make_eye, seed=seed, size=size, out=out)
     rows = []
-    for row in map_unordered(work, range(count), workers or processors(), _died):
+    for row in map_unordered(work, range(count), workers, _died):
         rows.append(row)
         on_done()
     table = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)

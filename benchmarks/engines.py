@@ -1,0 +1,125 @@
+"""Ray against the local processes, and its memory over many photographs. For Linux.
+
+    python benchmarks/engines.py time FOLDER_OF_FULL_SIZE_PHOTOGRAPHS
+    retinagrade data synthesize FOLDER --count 10000 --size 128
+    python benchmarks/engines.py memory FOLDER
+
+``time`` prepares 400 photographs with two workers each, by turns, and takes what passes from the tenth result to the
+last one, so that no start-up counts: by the clock, and in seconds of a core of all processes together, which other work
+on the machine changes less. ``memory`` prepares a data set through Ray, and prints after every thousandth photograph
+what is resident, less what is shared: of the process that gives out the work, of the largest worker, and of all of Ray;
+and what lies in its object store.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+
+import ray
+
+from retinagrade.datasets.layouts import read_source
+from retinagrade.datasets.parallel import Engine, Item, Result, map_unordered
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.prepare_file import crashed, prepare_file
+from retinagrade.images.prepare import Settings
+from retinagrade.scale.engine import RayEngine
+
+PHOTOGRAPHS, ROUNDS, WARM = 400, 7, 10
+EVERY = 1000
+TICK, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+
+
+def descendants(process: int) -> list[int]:
+    """All processes that this one has started, and they."""
+    children = Path(f"/proc/{process}/task/{process}/children")
+    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return found + [below for child in found for below in descendants(child)]
+
+
+def core_seconds() -> float:
+    """What this process and all below it have used, those that have ended included."""
+    ticks = 0
+    for process in [os.getpid(), *descendants(os.getpid())]:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / TICK
+
+
+def timed(results: Iterable[object]) -> tuple[float, float]:
+    """Seconds by the clock and of a core from the tenth result to the last one."""
+    start = end = (0.0, 0.0)
+    for count, _ in enumerate(results, 1):
+        if count == WARM:
+            start = time.perf_counter(), core_seconds()
+        elif count == PHOTOGRAPHS:
+            end = time.perf_counter(), core_seconds()
+    return end[0] - start[0], end[1] - start[1]
+
+
+def compare(folder: Path) -> None:
+    """Prints what Ray takes more than local processes."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
+    items = [(str(number), path.name, path) for number, path in enumerate(islice(cycle(paths), PHOTOGRAPHS))]
+    ways: dict[str, Engine] = {"local": map_unordered, "Ray": RayEngine()}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    with tempfile.TemporaryDirectory() as out:
+        work = partial(prepare_file, settings=Settings(512), out=Path(out))
+        for _ in range(ROUNDS):
+            for name, engine in ways.items():
+                found[name].append(timed(engine(work, items, 2, crashed)))
+    for index, what in enumerate(("by the clock", "of a core")):
+        ratios = [ray[index] / local[index] for local, ray in zip(found["local"], found["Ray"], strict=True)]
+        for name, rounds in found.items():
+            print(f"{name:6}{statistics.median(one[index] for one in rounds):8.2f} s {what}, median of {ROUNDS}")
+        print(f"Ray / local {what}: median {statistics.median(ratios):.2f}; " + " ".join(f"{r:.2f}" for r in ratios))
+
+
+def watched(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int | None, crashed: Callable[[Item], Result]
+) -> Iterator[Result]:
+    """Ray's engine, looked at."""
+    start = time.perf_counter()
+    print("photographs   driver MB   largest worker MB   all of Ray MB   object store MB   photographs/s")
+    for done, result in enumerate(RayEngine()(work, items, workers, crashed), 1):
+        if done % EVERY == 0:
+            of = {each: megabytes(each) for each in descendants(os.getpid())}
+            workers_of = [each for each in of if Path(f"/proc/{each}/cmdline").read_bytes().startswith(b"ray::_apply")]
+            resources = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
+            total, free = (each.get("object_store_memory", 0.0) for each in resources)
+            print(
+                f"{done:11}{megabytes(os.getpid()):12.0f}{max((of[each] for each in workers_of), default=0):20.0f}"
+                f"{sum(of.values()):16.0f}{(total - free) / 1e6:18.1f}{done / (time.perf_counter() - start):16.0f}",
+                flush=True,
+            )
+        yield result
+
+
+def megabytes(process: int) -> float:
+    """Resident memory of a process, less what it shares."""
+    _, resident, shared, *_ = map(int, Path(f"/proc/{process}/statm").read_text().split())
+    return (resident - shared) * PAGE / 1e6
+
+
+def main() -> None:
+    """Measures and prints."""
+    folder = Path(sys.argv[2]).resolve()
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's workers else stand back (15) for whatever runs on the machine
+    ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level=40)
+    if sys.argv[1] == "time":
+        compare(folder)
+        return
+    with tempfile.TemporaryDirectory() as out:
+        done = prepare(read_source(folder), Path(out), size=128, engine=watched)
+    print(f"{done.prepared} prepared, {len(done.failed)} failed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What does every stage that grows with the number of photographs cost? Writes a file that ``scaling.py`` plans with.
+
+    python benchmarks/rates.py FOLDER GRADER.onnx OUT.json
+
+FOLDER holds photographs at full size; 400 links to them stand for a data set. Costs are seconds of one core, as the
+operating system counts them, so that other work on the machine doesn't change them much. The process that gives out the
+work is measured by itself: tasks that do nothing, a preparation in which all photographs are there already, and
+comparing hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import pandas as pd
+import ray
+
+from retinagrade.datasets.copies import CANDIDATE
+from retinagrade.datasets.examine import examine
+from retinagrade.datasets.layouts import read_source
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.prepare_file import prepare_file
+from retinagrade.files import write_json
+from retinagrade.grader.runtime import Grader
+from retinagrade.images.likeness import close_pairs
+from retinagrade.images.prepare import Settings
+from retinagrade.manifest import Manifest
+from retinagrade.provenance import versions
+from retinagrade.scale.engine import RayEngine
+
+PHOTOGRAPHS: Final = 400
+FEW: Final = 100
+SIZE: Final = 512
+HASHES: Final = 20_000
+TASKS: Final = 20_000
+
+
+def links(folder: Path, count: int, into: Path) -> Iterator[tuple[str, str, Path]]:
+    """Links to the folder's photographs, over and over: id, name and place of each."""
+    paths = sorted(path.resolve() for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
+    for number, path in enumerate(islice(cycle(paths), count)):
+        link = into / f"{number:05d}.jpg"
+        link.symlink_to(path)
+        yield link.stem, link.name, link
+
+
+def cost(work: Callable[[], object], count: float) -> float:
+    """Seconds of one core, all threads of this process, that each of ``count`` things takes."""
+    start = time.process_time()
+    work()
+    return (time.process_time() - start) / count
+
+
+def nothing(item: int) -> int:
+    """A task that does nothing."""
+    return item
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    folder, model, out = map(Path, sys.argv[1:4])
+    cv2.setNumThreads(1)
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        (place / "source").mkdir()
+        items = list(links(folder, PHOTOGRAPHS, place / "source"))
+        source = place / "source" / "manifest.csv"
+        pd.DataFrame([item[:2] for item in items], columns=["image_id", "path"]).to_csv(source, index=False)
+        manifest = read_source(source)
+        work = partial(prepare_file, settings=Settings(SIZE), out=place / "set")
+        seconds["prepare"] = cost(lambda: [work(item) for item in items], PHOTOGRAPHS)
+        look = partial(examine, root=place / "source")
+        seconds["check"] = cost(lambda: [look(item[1]) for item in items], PHOTOGRAPHS)
+        grader = Grader.load(model)
+        seconds["grade"] = cost(lambda: grader.grade([item[2] for item in items]), PHOTOGRAPHS)
+        few, whole = Manifest(manifest.table.head(FEW), manifest.root), manifest
+        again = []
+        for part, count in ((few, FEW), (whole, PHOTOGRAPHS)):
+            prepare(part, place / str(count), size=SIZE, workers=1)
+            again.append(cost(partial(prepare, part, place / str(count), size=SIZE), 1))
+        seconds["record"] = (again[1] - again[0]) / (PHOTOGRAPHS - FEW)  # the contact sheet is the same in both
+        sizes = {
+            "source": statistics.mean(item[2].stat().st_size for item in items),
+            "prepared": statistics.mean(
+                path.stat().st_size for path in (place / str(PHOTOGRAPHS) / "photographs").iterdir()
+            ),
+            "record": (place / str(PHOTOGRAPHS) / "prepare.json").stat().st_size / PHOTOGRAPHS,
+        }
+        hashes = np.random.default_rng(0).integers(0, 1 << 63, (HASHES, 4), dtype=np.uint64)
+        seconds["pair"] = cost(lambda: close_pairs(hashes, CANDIDATE), HASHES * (HASHES - 1) / 2)
+        ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level=40)
+        seconds["task"] = cost(lambda: list(RayEngine()(nothing, range(TASKS), None, nothing)), TASKS)
+        ray.shutdown()
+    about: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "photographs": PHOTOGRAPHS, "size": SIZE}
+    found = {
+        "about": {**about, "model": model.stem, "versions": versions()},
+        "seconds": seconds,
+        "bytes": sizes,
+    }
+    write_json(out, found)
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
