@@ -67,7 +67,7 @@ def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
     assert trained.network.scaling == UNIT
     assert trained == tiny("network.scaling={mean: [0, 0, 0], std: [255, 255, 255]}")
     assert comparable(run).columns.tolist() == [
-        "epoch", "train_loss", "val_loss", "val_accuracy", "val_qwk", "learning_rate",
+        "epoch", "train_loss", "val_loss", "val_accuracy", "val_qwk", "learning_rate", "kept",
     ]  # fmt: skip
     assert run.history()["epoch"].tolist() == [0, 1, 2, 3]
     record = run.record()
