@@ -134,7 +134,7 @@ def grade(
     ] = None,
     fast: Annotated[
         bool,
-        typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster, and some grades are others."),
+        typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster; some grades and heatmaps are others."),
     ] = False,
     workers: Annotated[int | None, typer.Option(help="Workers of Ray. [default: one a processor]")] = None,
     engine: EngineOption = EngineName.LOCAL,
