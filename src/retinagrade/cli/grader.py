@@ -191,6 +191,7 @@ def grade(
 
 def _print_gradings(gradings: Sequence[Grading], studies: Sequence[StudyGrading], *, whole: bool, before: int) -> None:
     """Prints what was said: all of it, or, where a table has it, only what needs a person's attention."""
+    from retinagrade.evaluation.integrity.findings import counted
     from retinagrade.grader.studies import in_words
 
     printed = console()
@@ -203,8 +204,8 @@ def _print_gradings(gradings: Sequence[Grading], studies: Sequence[StudyGrading]
     grades = Counter(each.grade for each in gradings if each.grade is not None)
     counts = ", ".join(f"{grades[number]} × {number}" for number in sorted(grades))
     printed.print(
-        f"{len(gradings)} photographs{f', {before} from before' if before else ''}: grades {counts or 'none'}; "
-        f"{len(poor)} not gradable, {len(errors)} errors.",
+        f"{counted(len(gradings), 'photograph')}{f', {before} from before' if before else ''}: "
+        f"grades {counts or 'none'}; {len(poor)} not gradable, {counted(len(errors), 'error')}.",
         highlight=False,
     )
     if studies:
