@@ -291,7 +291,7 @@ def test_a_folder_is_graded_to_a_table_that_is_continued(file: Path, tmp_path: P
     call = ("grade", folder, "--model", file, "--out", table, "--heatmaps", tmp_path / "heat")
     printed = command(*call, code=1)
     assert f"{count + 1} photographs" in printed
-    assert "1 errors" in printed
+    assert "1 error" in printed
     lines = table.read_text().splitlines()
     assert len(lines) == count + 2
     table.write_text("\n".join(lines[:4]) + "\nhalf a li")

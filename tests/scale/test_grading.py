@@ -83,7 +83,7 @@ def test_in_the_store_as_here(
     url = f"{bucket}/results{suffix}"
     call = partial(grade, f"{stored}/photographs", "--model", model, "--out", url, "--heatmaps", f"{bucket}/heat")
     assert "24 photographs" in call()
-    assert "1 photographs, 23 from before" in call()
+    assert "1 photograph, 23 from before" in call()
     s3fs.S3FileSystem().get(url, str(tmp_path / f"r{suffix}"))
     if suffix == ".csv":
         pd.testing.assert_frame_equal(rows(tmp_path / "r.csv"), rows(expected / "r.csv"), check_exact=True)
