@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ PHONE: ViewportSize = {"width": 375, "height": 800}
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
+        if "CI" in os.environ:
+            pytest.fail("CI must have a browser: apt-get install chromium")
         pytest.skip("no chromium: `apt-get install chromium`")
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
