@@ -102,8 +102,8 @@ def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
         return
     picture = heatmap(seen.photograph, seen.evidence[given.grade])
     if outputs.heatmaps is not None:
-        name = f"{given.image_id.lstrip('/').replace('../', '')}.jpg"
-        write_bytes(outputs.heatmaps / name, simplejpeg.encode_jpeg(picture, 90))
+        inside = "/".join(part for part in given.image_id.split("/") if part.strip("."))  # ids may be paths
+        write_bytes(outputs.heatmaps / f"{inside}.jpg", simplejpeg.encode_jpeg(picture, 90))
     if outputs.dicom is not None and given.path is not None and holds_dicom(located(given.path)):
         try:
             _write_capture(picture, given, outputs.dicom)
