@@ -7,15 +7,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
+from tests.programs import require_program
 from tests.service.served import Served
 
 PAGE = Path(__file__).parents[2] / "docs" / "service.md"
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_curl_examples(service: Served, eyes: list[Path], tmp_path: Path) -> None:
+    require_program("curl", "curl")
     for path, name in zip(eyes, ("7_left.jpg", "7_right.jpg"), strict=False):
         shutil.copy(path, tmp_path / name)
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Viewport
 
 from retinagrade import Grader
 from retinagrade.grader.files import COLUMNS
+from tests.programs import require_program
 from tests.service.served import Served, served
 
 expect.set_options(timeout=30_000)  # a busy machine is no failure
@@ -25,11 +24,7 @@ PHONE: ViewportSize = {"width": 375, "height": 800}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if "CI" in os.environ:
-            pytest.fail("CI must have a browser: apt-get install chromium")
-        pytest.skip("no chromium: `apt-get install chromium`")
+    chromium = require_program("chromium", "chromium")
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         started = playwright.chromium.launch(executable_path=chromium, args=options)

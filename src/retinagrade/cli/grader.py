@@ -162,10 +162,11 @@ def grade(
     earlier = {} if table is None else {each.image_id: each for each in table.earlier}
     todo = [each for each in found if each.image_id not in earlier]
     outputs = Outputs(table, heatmaps, dicom)
-    inputs = [model, *map(place, photographs or []), *([] if listed is None else [listed.parent])]
-    runs_on = engine_of(
-        engine, address, [each for each in inputs if each.exists()]
-    )  # but patterns, and the bundled file
+    shared: list[Path] = []
+    if engine is EngineName.RAY:  # what is there under its name: a pattern isn't, nor is the bundled file
+        inputs = [model, *map(place, photographs or []), *([] if listed is None else [listed.parent])]
+        shared = [each for each in inputs if each.exists()]
+    runs_on = engine_of(engine, address, shared)
     stream: Stream = grader.stream
     if engine is EngineName.RAY:
         from retinagrade.scale.grading import grade_in_batches

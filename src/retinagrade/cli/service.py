@@ -14,7 +14,9 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    model: Annotated[str, typer.Option(help="A file that `retinagrade export` made.")] = "default",
+    model: Annotated[
+        str, typer.Option(help="A file that `retinagrade export` made, or 'default', which comes with the package.")
+    ] = "default",
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for other machines, behind TLS.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
     queue: Annotated[int, typer.Option(min=1, help="Requests that are taken at once; more get 503.")] = 256,
