@@ -25,12 +25,12 @@ from pathlib import Path
 
 import ray
 
-from retinagrade.datasets.layouts import read_source
-from retinagrade.datasets.parallel import Engine, Item, Result, map_unordered
-from retinagrade.datasets.prepare import prepare
-from retinagrade.datasets.prepare_file import crashed, prepare_file
-from retinagrade.images.prepare import Settings
-from retinagrade.scale.engine import RayEngine
+from retinagrade.datasets.layouts import read_dataset
+from retinagrade.datasets.prepare import prepare_manifest
+from retinagrade.datasets.prepare_file import crashed_file, prepare_file
+from retinagrade.execution.local import Engine, Item, Result, map_unordered
+from retinagrade.execution.ray_engine import RayEngine
+from retinagrade.images.prepare import PreparationSettings
 
 PHOTOGRAPHS, ROUNDS, WARM = 400, 7, 10
 EVERY = 1000
@@ -71,10 +71,10 @@ def compare(folder: Path) -> None:
     ways: dict[str, Engine] = {"local": map_unordered, "Ray": RayEngine()}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as out:
-        work = partial(prepare_file, settings=Settings(512), out=Path(out))
+        work = partial(prepare_file, settings=PreparationSettings(512), out=Path(out))
         for _ in range(ROUNDS):
             for name, engine in ways.items():
-                found[name].append(timed(engine(work, items, 2, crashed)))
+                found[name].append(timed(engine(work, items, 2, crashed_file)))
     for index, what in enumerate(("by the clock", "of a core")):
         ratios = [ray[index] / local[index] for local, ray in zip(found["local"], found["Ray"], strict=True)]
         for name, rounds in found.items():
@@ -117,7 +117,7 @@ def main() -> None:
         compare(folder)
         return
     with tempfile.TemporaryDirectory() as out:
-        done = prepare(read_source(folder), Path(out), size=128, engine=watched)
+        done = prepare_manifest(read_dataset(folder), Path(out), size=128, engine=watched)
     print(f"{done.prepared} prepared, {len(done.failed)} failed")
 
 

@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 import sklearn.metrics as reference
 
-from retinagrade.evaluation.figures import NAMES, TASKS
-from retinagrade.evaluation.fitting.fitted import fit, save
-from retinagrade.evaluation.intervals import RESAMPLES, patient_weights, resampled_figures
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.fitting.calibration import fit_calibration, save_calibration
+from retinagrade.evaluation.intervals import RESAMPLES, patient_weights, resampled_metrics
+from retinagrade.evaluation.named_metrics import NAMES, TASKS
+from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 
 PATIENTS = 26_788
@@ -39,7 +39,7 @@ GIGABYTES = 1.5
 LABELS = list(range(5))
 
 
-def made_up_photographs(patients: int = PATIENTS, seed: int = 0) -> Graded:
+def made_up_photographs(patients: int = PATIENTS, seed: int = 0) -> GradedPredictions:
     """Photographs of both eyes of patients, in EyePACS's proportions of grades."""
     rng = np.random.default_rng(seed)
     count = 2 * patients
@@ -47,10 +47,10 @@ def made_up_photographs(patients: int = PATIENTS, seed: int = 0) -> Graded:
     logits = rng.normal(0, 1, (count, 5)) - 1.2 * np.abs(np.arange(5) - grades[:, None])
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     ids = np.array([f"{seed}-{row:05d}" for row in range(count)])
-    return Graded(ids, grades, probabilities, np.repeat(np.arange(patients), 2))
+    return GradedPredictions(ids, grades, probabilities, np.repeat(np.arange(patients), 2))
 
 
-def by_scikit_learn(photographs: Graded) -> dict[str, float]:
+def by_scikit_learn(photographs: GradedPredictions) -> dict[str, float]:
     """The figures that scikit-learn has a function for."""
     grades, given, probabilities = photographs.grades, photographs.predicted, photographs.probabilities
     found = {
@@ -86,13 +86,13 @@ def by_scikit_learn(photographs: Graded) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def repeated(photographs: Graded, resample: int) -> Graded:
+def repeated(photographs: GradedPredictions, resample: int) -> GradedPredictions:
     """A resample as rows in memory."""
     weights = patient_weights(PATIENTS, resample)[photographs.patients].astype(int)
     return photographs.rows(np.repeat(np.arange(len(photographs)), weights))
 
 
-def loop_beside_ours(photographs: Graded) -> None:
+def loop_beside_ours(photographs: GradedPredictions) -> None:
     """Times both in turns, compares their figures and prints the ratio."""
     names = sorted(by_scikit_learn(photographs))
     ours, loop, furthest = [], [], 0.0
@@ -101,7 +101,7 @@ def loop_beside_ours(photographs: Graded) -> None:
         others = by_scikit_learn(repeated(photographs, resample))
         loop.append(time.process_time() - start)
         start = time.process_time()
-        values = resampled_figures(photographs, names, resamples=OURS)
+        values = resampled_metrics(photographs, names, resamples=OURS)
         ours.append((time.process_time() - start) / OURS)
         furthest = max(furthest, *(abs(values[name][resample] - others[name]) for name in names))
     ratio = min(loop) / min(ours)
@@ -120,7 +120,7 @@ def the_command(folder: Path) -> tuple[float, float, float]:
     table = pd.DataFrame(photographs.probabilities, columns=list(PROBABILITY_COLUMNS))
     table = table.assign(image_id=photographs.image_ids, grade=photographs.grades, patient_id=photographs.patients)
     table.assign(laterality=["L", "R"] * PATIENTS).to_csv(folder / "test.csv", index=False)
-    save(fit(others, folder / "test.csv"), folder / "calibration.json")
+    save_calibration(fit_calibration(others, folder / "test.csv"), folder / "calibration.json")
     command = [sys.executable, "-m", "retinagrade", "evaluate", str(folder / "test.csv"), "--out", str(folder / "out")]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([*command, "--calibration", str(folder / "calibration.json")], check=True, stdout=subprocess.DEVNULL)

@@ -16,10 +16,10 @@ from functools import partial
 
 import torch
 
+from retinagrade.experiments.experiment import load_experiment
 from retinagrade.explain.maps import explain_maps
 from retinagrade.explain.scores import TARGETS
 from retinagrade.models.network import build_network
-from retinagrade.training.experiment import load_experiment
 
 NAMES = ("scratch-3", "vgg16-1", "mobilenetv2-7-on-4", "resnet50-3", "inceptionv3-3", "efficientnet-lite0")
 METHODS = ("gradcam", "gradcam++", "hirescam", "layercam")

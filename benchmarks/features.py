@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from retinagrade.training.comparison import compare, finished_runs
-from retinagrade.training.experiment import load_experiment
+from retinagrade.experiments.experiment import load_experiment
 from retinagrade.training.features import cache_folder
+from retinagrade.training.sweep_report import finished_runs, sweep_table
 from retinagrade.training.train import train
 
 VIEWS = (0, 1, 2, 4, 8, 16)
@@ -45,7 +45,7 @@ def train_all(prepared: Path, out: Path, name: str, overrides: list[str]) -> pd.
             train(load_experiment(name, settings), prepared, run)
             minutes[run.name] = (time.perf_counter() - start) / 60
             pd.DataFrame(minutes.items(), columns=["run", "minutes"]).to_csv(minutes_file, index=False)
-    table = compare(finished_runs(out))
+    table = sweep_table(finished_runs(out))
     keys = table["run"].str.split("-", expand=True).astype(int)
     losses = [run.record()["best"]["val_loss"] for run in finished_runs(out)]
     by_run = dict(zip((run.folder.name for run in finished_runs(out)), losses, strict=True))

@@ -20,12 +20,12 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
+from retinagrade.experiments.experiment import Experiment
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
-from retinagrade.training.devices import keep_memory, weights_dtype
-from retinagrade.training.experiment import Experiment
+from retinagrade.training.devices import keep_freed_memory, weights_dtype
 from retinagrade.training.loading import Batch, training_loader
 from retinagrade.training.module import GradingModule
 from retinagrade.training.train import make_trainer
@@ -79,7 +79,7 @@ def train(job: Job) -> Job:
 def predict(job: Job) -> Job:
     """Seconds a batch, from photographs to lists of probabilities."""
     experiment = Experiment.model_validate(job["experiment"])
-    keep_memory()
+    keep_freed_memory()
     size = experiment.network.image_size
     network = inference_copy(build_network(experiment.network), weights_dtype(job["precision"]), size)
     batch = batch_of(job["batch"], size)

@@ -15,8 +15,8 @@ import numpy as np
 from retinagrade.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
 from retinagrade.training.predict import load_network, predict_network
-from retinagrade.training.run import Run
 
 
 def main() -> None:

@@ -30,8 +30,8 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
-from retinagrade.images.fov import crop_square, find_field_of_view
-from retinagrade.images.prepare import Settings, prepare_photograph
+from retinagrade.images.field_of_view import crop_square, find_field_of_view
+from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import read_photograph
 
 ROUNDS = 6
@@ -99,7 +99,7 @@ def fidelity(paths: list[Path], size: int) -> tuple[float, float]:
     """Largest mean difference of pixels, in grey levels, and of the crop's edges, in widths, from full decoding."""
     pixels, edges = [], []
     for path in paths:
-        square, fov, (_, width) = prepare_photograph(path, Settings(size))
+        square, fov, (_, width) = prepare_photograph(path, PreparationSettings(size))
         whole = read_photograph(path)
         found = find_field_of_view(whole)
         expected = cv2.resize(crop_square(whole, found), (size, size), interpolation=cv2.INTER_AREA)
@@ -164,14 +164,16 @@ def main() -> None:
     paths = sorted(path for path in Path(sys.argv[1]).iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
     size = int(sys.argv[2]) if len(sys.argv) > 2 else 512
     recipes: dict[str, Callable[[Path], object]] = {
-        "prepare_photograph": lambda path: prepare_photograph(path, Settings(size)),
+        "prepare_photograph": lambda path: prepare_photograph(path, PreparationSettings(size)),
         "the report's recipe": lambda path: report_recipe(path, size),
         "bare decoding at a quarter, OpenCV": lambda path: cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4),
         "bare decoding at a quarter, simplejpeg": lambda path: simplejpeg.decode_jpeg(
             path.read_bytes(), "RGB", min_height=size, min_width=size, min_factor=1
         ),
         "Graham's recipe of 2015": lambda path: graham_recipe(path, size),
-        "prepare_photograph with Graham's contrast": lambda path: prepare_photograph(path, Settings(size, "graham")),
+        "prepare_photograph with Graham's contrast": lambda path: prepare_photograph(
+            path, PreparationSettings(size, "graham")
+        ),
     }
     if (fundusprep := fundusprep_recipe()) is not None:
         recipes["retinalysis-fundusprep"] = lambda path: fundusprep(path, size)

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from retinagrade.datasets.layouts import read_source
+from retinagrade.datasets.layouts import read_dataset
 from retinagrade.errors import ImageError
-from retinagrade.images.fov import find_field_of_view
+from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import POOR, assess_quality
 from retinagrade.images.read import read_photograph
 
@@ -62,7 +62,7 @@ def score(pixels: np.ndarray) -> float:
 
 def main() -> None:
     """Measures and prints."""
-    manifest = read_source(Path(sys.argv[1]))
+    manifest = read_dataset(Path(sys.argv[1]))
     clean, degraded = [], defaultdict(list)
     for path in manifest.table["path"]:
         pixels = read_photograph(manifest.file(path))

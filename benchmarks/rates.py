@@ -28,17 +28,17 @@ import pandas as pd
 import ray
 
 from retinagrade.datasets.copies import CANDIDATE
-from retinagrade.datasets.examine import examine
-from retinagrade.datasets.layouts import read_source
-from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.examine import examine_file
+from retinagrade.datasets.layouts import read_dataset
+from retinagrade.datasets.prepare import prepare_manifest
 from retinagrade.datasets.prepare_file import prepare_file
+from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.files import write_json
 from retinagrade.grader.runtime import Grader
-from retinagrade.images.likeness import close_pairs
-from retinagrade.images.prepare import Settings
+from retinagrade.images.prepare import PreparationSettings
+from retinagrade.images.similarity import similar_pairs
 from retinagrade.manifest import Manifest
-from retinagrade.provenance import versions
-from retinagrade.scale.engine import RayEngine
+from retinagrade.provenance import installed_versions
 
 PHOTOGRAPHS: Final = 400
 FEW: Final = 100
@@ -79,18 +79,18 @@ def main() -> None:
         items = list(links(folder, PHOTOGRAPHS, place / "source"))
         source = place / "source" / "manifest.csv"
         pd.DataFrame([item[:2] for item in items], columns=["image_id", "path"]).to_csv(source, index=False)
-        manifest = read_source(source)
-        work = partial(prepare_file, settings=Settings(SIZE), out=place / "set")
+        manifest = read_dataset(source)
+        work = partial(prepare_file, settings=PreparationSettings(SIZE), out=place / "set")
         seconds["prepare"] = cost(lambda: [work(item) for item in items], PHOTOGRAPHS)
-        look = partial(examine, root=place / "source")
+        look = partial(examine_file, root=place / "source")
         seconds["check"] = cost(lambda: [look(item[1]) for item in items], PHOTOGRAPHS)
         grader = Grader.load(model)
         seconds["grade"] = cost(lambda: grader.grade([item[2] for item in items]), PHOTOGRAPHS)
         few, whole = Manifest(manifest.table.head(FEW), manifest.root), manifest
         again = []
         for part, count in ((few, FEW), (whole, PHOTOGRAPHS)):
-            prepare(part, place / str(count), size=SIZE, workers=1)
-            again.append(cost(partial(prepare, part, place / str(count), size=SIZE), 1))
+            prepare_manifest(part, place / str(count), size=SIZE, workers=1)
+            again.append(cost(partial(prepare_manifest, part, place / str(count), size=SIZE), 1))
         seconds["record"] = (again[1] - again[0]) / (PHOTOGRAPHS - FEW)  # the contact sheet is the same in both
         sizes = {
             "source": statistics.mean(item[2].stat().st_size for item in items),
@@ -100,13 +100,13 @@ def main() -> None:
             "record": (place / str(PHOTOGRAPHS) / "prepare.json").stat().st_size / PHOTOGRAPHS,
         }
         hashes = np.random.default_rng(0).integers(0, 1 << 63, (HASHES, 4), dtype=np.uint64)
-        seconds["pair"] = cost(lambda: close_pairs(hashes, CANDIDATE), HASHES * (HASHES - 1) / 2)
+        seconds["pair"] = cost(lambda: similar_pairs(hashes, CANDIDATE), HASHES * (HASHES - 1) / 2)
         ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level=40)
         seconds["task"] = cost(lambda: list(RayEngine()(nothing, range(TASKS), None, nothing)), TASKS)
         ray.shutdown()
     about: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "photographs": PHOTOGRAPHS, "size": SIZE}
     found = {
-        "about": {**about, "model": model.stem, "versions": versions()},
+        "about": {**about, "model": model.stem, "versions": installed_versions()},
         "seconds": seconds,
         "bytes": sizes,
     }

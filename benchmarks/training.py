@@ -36,8 +36,8 @@ import numpy as np
 
 from retinagrade.cli import ENVIRONMENT
 from retinagrade.datasets.balance import balance
+from retinagrade.experiments.experiment import experiment_names, load_experiment
 from retinagrade.manifest import Manifest
-from retinagrade.training.experiment import experiment_names, load_experiment
 from retinagrade.training.features import cache_folder
 
 HERE = Path(__file__).parent

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from retinagrade.experiments.experiment import load_experiment
 from retinagrade.files import sha256
-from retinagrade.training.experiment import load_experiment
 from retinagrade.training.train import train
-from retinagrade.tuning import trial as room
-from retinagrade.tuning.report import write_report
-from retinagrade.tuning.search_space import read_space
-from retinagrade.tuning.study import Plan, open_study, turns
-from retinagrade.tuning.trial import Judged
+from retinagrade.training.tuning import trial as room
+from retinagrade.training.tuning.report import write_tuning_report
+from retinagrade.training.tuning.search import SearchPlan, open_search, worker_trials
+from retinagrade.training.tuning.search_space import read_space
+from retinagrade.training.tuning.trial import PruningCallback
 
 
 def clocked(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
@@ -42,22 +42,22 @@ def clocked(function: Callable[..., Any], seconds: list[float]) -> Callable[...,
     return timed
 
 
-def measure(plan: Plan, prepared: Path, trials: int, storage: str | None, folder: Path) -> tuple[float, ...]:
+def measure(plan: SearchPlan, prepared: Path, trials: int, storage: str | None, folder: Path) -> tuple[float, ...]:
     """Seconds a trial, of it those in training and the others; and seconds of the report."""
     training: list[float] = []
     reports: list[float] = []
     start = time.perf_counter()
-    study = open_study(plan, folder, sha256(prepared / "manifest.csv"), storage)
+    study = open_search(plan, folder, sha256(prepared / "manifest.csv"), storage)
     with (
         patch.object(room, "train", clocked(train, training)),
-        patch.object(Judged, "on_train_epoch_end", clocked(Judged.on_train_epoch_end, reports)),
+        patch.object(PruningCallback, "on_train_epoch_end", clocked(PruningCallback.on_train_epoch_end, reports)),
     ):
-        for trial in turns(study, plan, folder, trials):
+        for trial in worker_trials(study, plan, folder, trials):
             room.run_trial(trial, plan, prepared, folder)
     whole = time.perf_counter() - start
     trained = sum(training) - sum(reports)
     start = time.perf_counter()
-    write_report(study, plan, folder)
+    write_tuning_report(study, plan, folder)
     return whole / trials, trained / trials, (whole - trained) / trials, time.perf_counter() - start
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--storage", action="append", default=[])
     parser.add_argument("settings", nargs="*")
     given = parser.parse_args()
-    plan = Plan(load_experiment(given.experiment, given.settings), read_space(given.space))
+    plan = SearchPlan(load_experiment(given.experiment, given.settings), read_space(given.space))
     lines = [f"{given.trials} trials; seconds a trial, of training, besides it; seconds of the report"]
     for storage in (None, "sqlite", *given.storage):
         with tempfile.TemporaryDirectory() as folder:

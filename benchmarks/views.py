@@ -23,13 +23,13 @@ from torch.nn import functional as F
 from retinagrade.datasets.balance import balance
 from retinagrade.datasets.split import fold_splits
 from retinagrade.evaluation.metrics import accuracy, confusion_matrix, quadratic_weighted_kappa
+from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
 from retinagrade.models.heads import make_head
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import build_network
 from retinagrade.training.devices import weights_dtype
-from retinagrade.training.experiment import Experiment, load_experiment
-from retinagrade.training.loading import Draw, Photographs, collate
+from retinagrade.training.loading import Draw, PhotographDataset, collate_photographs
 
 VIEWS = (1, 2, 3, 4, 8, 16)
 EPOCHS = 40
@@ -42,12 +42,14 @@ def all_features(manifest: Manifest, experiment: Experiment) -> tuple[Tensor, Te
     """Features (EPOCHS, N, F) of augmented photographs and (N, F) of plain ones."""
     size, batch = experiment.network.image_size, experiment.training.batch_size
     network = inference_copy(build_network(experiment.network), weights_dtype(experiment.training.precision), size)
-    shown, plain = Photographs(manifest, size, experiment.augmentation, 0), Photographs(manifest, size)
+    shown, plain = PhotographDataset(manifest, size, experiment.augmentation, 0), PhotographDataset(manifest, size)
 
-    def view(photographs: Photographs, number: int) -> Tensor:
+    def view(photographs: PhotographDataset, number: int) -> Tensor:
         draws = [Draw(row, number, row) for row in range(len(photographs))]
         parts = (draws[start : start + batch] for start in range(0, len(draws), batch))
-        return torch.cat([network.features(collate([photographs[d] for d in part])["photographs"]) for part in parts])
+        return torch.cat(
+            [network.features(collate_photographs([photographs[d] for d in part])["photographs"]) for part in parts]
+        )
 
     return torch.stack([view(shown, number) for number in range(EPOCHS)]), view(plain, 0)
 

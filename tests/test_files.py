@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.files import atomic_path, is_free, sha256, write_bytes, write_json, write_text
+from retinagrade.files import atomic_path, is_free_folder, sha256, write_bytes, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_sha256(tmp_path: Path) -> None:
 
 
 def test_a_result_takes_only_a_free_folder(tmp_path: Path) -> None:
-    assert is_free(tmp_path / "absent")
+    assert is_free_folder(tmp_path / "absent")
     (tmp_path / ".half-written.json").touch()
-    assert is_free(tmp_path)
+    assert is_free_folder(tmp_path)
     (tmp_path / "thesis.txt").touch()
-    assert not is_free(tmp_path)
-    assert not is_free(tmp_path / "thesis.txt")
+    assert not is_free_folder(tmp_path)
+    assert not is_free_folder(tmp_path / "thesis.txt")

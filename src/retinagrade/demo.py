@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from retinagrade.datasets.layouts import read_source
-from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.layouts import read_dataset
+from retinagrade.datasets.prepare import prepare_manifest
 from retinagrade.datasets.split import split_prepared
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.evaluation.evaluate import evaluate
+from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.report.examples import example_photographs
-from retinagrade.evaluation.report.page import ReportSection, fingerprints, render_report, write_evaluation
-from retinagrade.evaluation.subgroups import customary
+from retinagrade.evaluation.report.page import ReportSection, file_digests, render_report, write_evaluation
+from retinagrade.evaluation.subgroups import default_subgroup_columns
+from retinagrade.execution.progress import progress_bar
+from retinagrade.experiments.experiment import load_experiment
 from retinagrade.files import write_text
 from retinagrade.manifest import Manifest
-from retinagrade.progress import progress
-from retinagrade.training.experiment import load_experiment
-from retinagrade.training.known import read_known
+from retinagrade.runs.run_predictions import read_run_predictions
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 
@@ -70,10 +70,10 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
     source, prepared = out / "source", out / "prepared"
     if not (source / "labels.csv").is_file():
         announce(f"drawing {COUNT} made-up fundus photographs of {COUNT // 2} patients")
-        with progress("drawing", COUNT) as done:
+        with progress_bar("drawing", COUNT) as done:
             synthesize(source, count=COUNT, size=2 * SIZE, seed=SEED, on_done=done)
     announce("preparing them: decode, find the field of view, crop, resize")
-    prepare(read_source(source), prepared, size=SIZE)
+    prepare_manifest(read_dataset(source), prepared, size=SIZE)
     if not (prepared / "split.json").is_file():
         split_prepared(prepared, val=0.15, test=0.25, seed=SEED)
     manifest = Manifest.read(prepared / "manifest.csv")
@@ -82,14 +82,14 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
         announce(f"training {name} ({', '.join(overrides)})")
         run = train(load_experiment(name, overrides), prepared, out / "runs" / name)
         predictions_file = predict(run, prepared, "test")
-        known = read_known(predictions_file)
+        known = read_run_predictions(predictions_file)
         section = ReportSection(
             name,
-            evaluate(known.table, findings=known.findings, by=customary(known.table)),
+            evaluate_predictions(known.table, findings=known.findings, by=default_subgroup_columns(known.table)),
             f"Held-out made-up patients; {len(manifest.split('train'))} photographs of others for training.",
             run.history(),
             example_photographs(known.table, manifest),
-            sources=fingerprints(known.sources),
+            sources=file_digests(known.sources),
         )
         write_evaluation(run.folder / "evaluation" / "test", section)
         sections.append(section)

@@ -40,11 +40,11 @@ class CalibrationError(RetinagradeError):
     """A file of what was fitted on validation predictions is unreadable, or of a version that is not known."""
 
 
-class ArtefactError(RetinagradeError):
+class GraderFileError(RetinagradeError):
     """A grader file is unreadable, of a version that is not known, or could not be shown to be right."""
 
 
-def wrong_keys(error: ValidationError) -> str:
+def describe_validation_error(error: ValidationError) -> str:
     """What pydantic found wrong in a file, a line a key, indented but for the first."""
     return "\n  ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}" for problem in error.errors()

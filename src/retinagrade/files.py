@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from retinagrade.errors import UsageError
-from retinagrade.places import is_local, put_bytes
+from retinagrade.paths import is_local, upload_bytes
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes ``data`` to ``path`` atomically."""
     if not is_local(path):
-        put_bytes(path, data)
+        upload_bytes(path, data)
         return
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -58,7 +58,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def is_free(folder: Path, besides: Collection[str] = ()) -> bool:
+def is_free_folder(folder: Path, besides: Collection[str] = ()) -> bool:
     """Whether a result may take a folder: it is absent, or holds at most hidden files, such as a killed run leaves.
 
     Args:

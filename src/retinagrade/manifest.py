@@ -13,7 +13,7 @@ import pandas as pd
 from retinagrade.errors import ManifestError
 from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES
-from retinagrade.places import within
+from retinagrade.paths import join_path
 
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")
@@ -101,7 +101,7 @@ class Manifest:
 
     def file(self, path: str) -> Path:
         """The place of a photograph, from a cell of column ``path``: relative to the root, absolute, or a URL."""
-        return within(self.root, path)
+        return join_path(self.root, path)
 
     def graded(self) -> Manifest:
         """Only the photographs whose grade is known."""

@@ -23,7 +23,7 @@ _PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Versions of retinagrade, Python and those libraries that can change a result; nothing is imported."""
     found = {"retinagrade": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
@@ -34,10 +34,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def stamp() -> dict[str, Any]:
+def provenance_record() -> dict[str, Any]:
     """The part of a ``run.json`` that every command shares: versions, platform, command line and UTC time."""
     return {
-        "versions": versions(),
+        "versions": installed_versions(),
         "platform": platform.platform(),
         "command": ["retinagrade", *map(_without_password, sys.argv[1:])],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

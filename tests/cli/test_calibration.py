@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retinagrade.evaluation.fitting.fitted import load
+from retinagrade.evaluation.fitting.calibration import load_calibration
 from retinagrade.files import sha256
 from tests.cli.test_commands import run
 from tests.evaluation.tables import predictions, some_grades
@@ -20,7 +20,7 @@ def test_a_runs_folder_is_calibrated_in_place(tmp_path: Path) -> None:
     printed = run("calibrate", tmp_path / "run")
     for said in ("as predicted", "temperature", "referable", "vision-threatening", "cross-validated", "mean size"):
         assert said in printed
-    fitted = load(tmp_path / "run" / "calibration.json")
+    fitted = load_calibration(tmp_path / "run" / "calibration.json")
     assert fitted.source.sha256 == sha256(table)
     answer = json.loads(run("calibrate", tmp_path / "run", "--json", "--rule", "specificity", "--target", 0.8))
     assert answer["referable"]["specificity"] >= 0.8
@@ -36,7 +36,7 @@ def test_any_table_is_calibrated_and_written_where_it_is_told_to(tmp_path: Path)
     assert "nothing was written" in run("calibrate", tmp_path / "p.csv")
     options = ("--out", tmp_path / "c.json", "--method", "isotonic", "--coverage", 0.8)
     assert "isotonic (used below)" in run("calibrate", tmp_path / "p.csv", *options)
-    assert load(tmp_path / "c.json").conformal.coverage == 0.8
+    assert load_calibration(tmp_path / "c.json").conformal.coverage == 0.8
 
 
 def test_what_needs_attention_exits_with_1(tmp_path: Path) -> None:

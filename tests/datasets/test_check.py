@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 
-from retinagrade.datasets.check import KINDS, Check, check
+from retinagrade.datasets.check import KINDS, DataCheck, check
 from retinagrade.datasets.check_files import write_check, write_cleaned
-from retinagrade.datasets.clean import clean
-from retinagrade.datasets.layouts import read_source
+from retinagrade.datasets.clean import clean_manifest
+from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import UsageError
 from retinagrade.images.read import read_photograph
@@ -58,11 +58,11 @@ def broken(clean_set: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, **options: float) -> Check:
-    return check(folder, read_source(folder, complete=False), workers=1, **options)  # type: ignore[arg-type]
+def run(folder: Path, **options: float) -> DataCheck:
+    return check(folder, read_dataset(folder, complete=False), workers=1, **options)  # type: ignore[arg-type]
 
 
-def files_of(result: Check, kind: str) -> list[list[str]]:
+def files_of(result: DataCheck, kind: str) -> list[list[str]]:
     return [[Path(file).stem for file in found.files] for found in result.of_kind(kind)]
 
 
@@ -111,12 +111,12 @@ def test_the_worst_share_can_be_asked_for(clean_set: Path) -> None:
 
 
 def test_workers_change_nothing(broken: Path) -> None:
-    manifest = read_source(broken, complete=False)
+    manifest = read_dataset(broken, complete=False)
     assert check(broken, manifest, workers=2).to_json() == check(broken, manifest, workers=1).to_json()
 
 
 def test_a_table_speaks_of_its_own_photographs_and_those_beside_them(broken: Path) -> None:
-    result = check(broken / "labels.csv", read_source(broken / "labels.csv", complete=False), workers=1)
+    result = check(broken / "labels.csv", read_dataset(broken / "labels.csv", complete=False), workers=1)
     assert {Path(one.file).parts[0] for one in result.examined} == {"photographs"}
     assert files_of(result, "orphan") == [["nobody"]]
 
@@ -145,7 +145,7 @@ def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path,
         "00003_right": "copy",
         "00005_left": "leak",
     }
-    cleaned = read_source(tmp_path / "out" / "manifest.csv")
+    cleaned = read_dataset(tmp_path / "out" / "manifest.csv")
     assert len(cleaned) == 12 - 6
     assert all(cleaned.file(path).is_file() for path in cleaned.table["path"])
     again = check(tmp_path / "out" / "manifest.csv", cleaned, workers=1)
@@ -158,7 +158,7 @@ def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path,
         "crop",
         "quality",
     }
-    assert clean(cleaned, again, tmp_path / "out")[1].empty
+    assert clean_manifest(cleaned, again, tmp_path / "out")[1].empty
     assert before == {path: hashlib.sha256(path.read_bytes()).digest() for path in before}, "files were touched"
 
 
@@ -178,7 +178,7 @@ def test_the_page_shows_what_is_wrong(broken: Path, tmp_path: Path) -> None:
 
 
 def test_the_real_tree(idrid: Path) -> None:
-    result = check(idrid, read_source(idrid, complete=False))
+    result = check(idrid, read_dataset(idrid, complete=False))
     grading = [
         files for files in (found.files for found in result.of_kind("identical")) if all(f[0] == "B" for f in files)
     ]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retinagrade.datasets.layouts import LAYOUTS, read_source
+from retinagrade.datasets.layouts import LAYOUTS, read_dataset
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from tests.datasets.layouts import write_folders, write_idrid, write_photograph
 from tests.datasets.public_trees import (
@@ -28,10 +28,10 @@ def write_table(folder: Path) -> Path:
 
 
 def test_each_layout_is_detected(tmp_path: Path) -> None:
-    assert len(read_source(write_idrid(tmp_path / "i", train=[0, 1]))) == 2
-    assert len(read_source(write_folders(tmp_path / "f", ["0", "Mild"]))) == 4
-    assert len(read_source(write_table(tmp_path / "t"))) == 1
-    assert len(read_source(tmp_path / "t" / "labels.csv")) == 1
+    assert len(read_dataset(write_idrid(tmp_path / "i", train=[0, 1]))) == 2
+    assert len(read_dataset(write_folders(tmp_path / "f", ["0", "Mild"]))) == 4
+    assert len(read_dataset(write_table(tmp_path / "t"))) == 1
+    assert len(read_dataset(tmp_path / "t" / "labels.csv")) == 1
 
 
 def write_public(root: Path) -> dict[str, Path]:
@@ -52,8 +52,8 @@ def test_every_official_tree_fits_its_own_layout_only(tmp_path: Path) -> None:
     sources = write_public(tmp_path)
     assert (*sources, "table", "dicom") == LAYOUTS
     for layout, source in sources.items():
-        detected = read_source(source, unpack=tmp_path / "unpacked")
-        named = read_source(source, layout, unpack=tmp_path / "unpacked")
+        detected = read_dataset(source, unpack=tmp_path / "unpacked")
+        named = read_dataset(source, layout, unpack=tmp_path / "unpacked")
         pd.testing.assert_frame_equal(detected.table, named.table)
         assert len(detected) == 3
         assert all(detected.file(path).is_file() for path in detected.table["path"])
@@ -62,7 +62,7 @@ def test_every_official_tree_fits_its_own_layout_only(tmp_path: Path) -> None:
 def test_an_archive_needs_a_folder_to_unpack_to(tmp_path: Path) -> None:
     source = write_public(tmp_path)["retinamnist"]
     with pytest.raises(UsageError, match="name a folder to unpack"):
-        read_source(source)
+        read_dataset(source)
 
 
 def test_messidor_1_is_refused_even_where_its_grades_are_folders(tmp_path: Path) -> None:
@@ -70,44 +70,44 @@ def test_messidor_1_is_refused_even_where_its_grades_are_folders(tmp_path: Path)
     sorted_by_grade = write_messidor1(write_folders(tmp_path / "f", list("0123")))
     for source in (write_messidor1(tmp_path / "Base11"), table, table.parent, sorted_by_grade):
         with pytest.raises(LayoutError, match=r"scale goes from 0 to 3 .*Use Messidor-2"):
-            read_source(source)
+            read_dataset(source)
 
 
 def test_a_layout_can_be_named(tmp_path: Path) -> None:
     write_folders(write_table(tmp_path), ["0", "1"])
     with pytest.raises(LayoutError, match="several layouts: choose one with --layout folders or --layout table"):
-        read_source(tmp_path)
-    assert len(read_source(tmp_path, "table")) == 1
+        read_dataset(tmp_path)
+    assert len(read_dataset(tmp_path, "table")) == 1
     with pytest.raises(LayoutError, match="eyes holds 1 photographs"):
-        read_source(tmp_path, "folders")
+        read_dataset(tmp_path, "folders")
     with pytest.raises(UsageError, match=r"no layout 'stare': one of idrid, eyepacs, .*, folders, table"):
-        read_source(tmp_path, "stare")
+        read_dataset(tmp_path, "stare")
     with pytest.raises(UsageError, match="map of folder names"):
-        read_source(tmp_path, "table", {"a": 1})
+        read_dataset(tmp_path, "table", {"a": 1})
 
 
 def test_what_was_looked_for_is_said(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="Looked for:\n") as error:
-        read_source(tmp_path)
+        read_dataset(tmp_path)
     lines = str(error.value).splitlines()
     assert [line.partition(":")[0].strip() for line in lines[1:-1]] == list(LAYOUTS)
     with pytest.raises(LayoutError, match="no such file or folder"):
-        read_source(tmp_path / "absent")
+        read_dataset(tmp_path / "absent")
 
 
 def test_a_table_whose_photographs_are_not_there(tmp_path: Path) -> None:
     write_table(tmp_path)
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,eyes/a.jpg,3\nb,eyes/b.jpg,1\n")
     with pytest.raises(LayoutError, match=r"not there, looked for from .* \(1: b\)"):
-        read_source(tmp_path)
+        read_dataset(tmp_path)
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,eyes/a.jpg,8\n")
     with pytest.raises(ManifestError, match="line 2, column 'grade'"):
-        read_source(tmp_path)
+        read_dataset(tmp_path)
 
 
 def test_dicom_files_are_a_layout_of_their_own_only_without_labels(tmp_path: Path) -> None:
     write_dicom(tmp_path / "export" / "a.dcm", bytes(60 * 90 * 3), (60, 90))
-    assert read_source(tmp_path).table["image_id"].tolist() == ["export/a"]
+    assert read_dataset(tmp_path).table["image_id"].tolist() == ["export/a"]
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,export/a.dcm,3\n")
-    assert read_source(tmp_path).table["grade"].tolist() == [3]
-    assert read_source(tmp_path, "dicom").table["grade"].isna().all()
+    assert read_dataset(tmp_path).table["grade"].tolist() == [3]
+    assert read_dataset(tmp_path, "dicom").table["grade"].isna().all()

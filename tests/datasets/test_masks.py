@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from retinagrade.datasets.masks import read_masked
+from retinagrade.datasets.masks import read_masked_photographs
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import LayoutError
 from tests.datasets.layouts import write_photograph
@@ -38,21 +38,21 @@ def test_idrids_official_tree(tmp_path: Path) -> None:
         "5. Optic Disc": ["IDRiD_03"],
     }
     root = write_idrid(tmp_path, masks)
-    found = read_masked(root)
+    found = read_masked_photographs(root)
     assert [one.image_id for one in found] == ["train-IDRiD_01", "train-IDRiD_02"]  # a disc is no lesion
     assert [sorted(one.masks) for one in found] == [["microaneurysms"], ["hard_exudates", "microaneurysms"]]
     assert found[0].photograph.name == "IDRiD_01.jpg"
-    assert found == read_masked(root / "A. Segmentation")
+    assert found == read_masked_photographs(root / "A. Segmentation")
 
 
 def test_a_mask_without_its_photograph_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=r"without a photograph \(1: IDRiD_07\)"):
-        read_masked(write_idrid(tmp_path, {"1. Microaneurysms": ["IDRiD_07"]}))
+        read_masked_photographs(write_idrid(tmp_path, {"1. Microaneurysms": ["IDRiD_07"]}))
 
 
 def test_made_up_sets(tmp_path: Path) -> None:
     synthesize(tmp_path / "made", count=10, size=96, seed=0, workers=1)
-    found = read_masked(tmp_path / "made")
+    found = read_masked_photographs(tmp_path / "made")
     assert 0 < len(found) < 10  # healthy eyes have none
     assert all(path.is_file() for one in found for path in one.masks.values())
     assert any("haemorrhages" in one.masks for one in found)
@@ -60,13 +60,13 @@ def test_made_up_sets(tmp_path: Path) -> None:
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="no lesion masks in a known layout"):
-        read_masked(tmp_path)
+        read_masked_photographs(tmp_path)
     with pytest.raises(LayoutError, match="not one photograph"):
-        read_masked(write_idrid(tmp_path, {"5. Optic Disc": ["IDRiD_01"]}))
+        read_masked_photographs(write_idrid(tmp_path, {"5. Optic Disc": ["IDRiD_01"]}))
 
 
 def test_the_real_ones(idrid: Path) -> None:
-    found = read_masked(idrid)
+    found = read_masked_photographs(idrid)
     assert len(found) == 54
     kinds = [kind for one in found for kind in one.masks]
     counts = {"microaneurysms": 54, "haemorrhages": 53, "hard_exudates": 54, "soft_exudates": 26, "optic_disc": 54}

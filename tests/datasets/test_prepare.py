@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retinagrade.datasets.layouts import read_source
-from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.layouts import read_dataset
+from retinagrade.datasets.prepare import prepare_manifest
 from retinagrade.datasets.split import split_prepared
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ImageError, LayoutError, UsageError
-from retinagrade.images.fov import crop_square, detect_and_crop, find_field_of_view
-from retinagrade.images.prepare import Settings, prepare_photograph
+from retinagrade.images.field_of_view import crop_square, detect_and_crop, find_field_of_view
+from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from tests.datasets.layouts import write_photograph
@@ -46,17 +46,17 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 
 def test_the_prepared_set(source: Path, tmp_path: Path) -> None:
-    result = prepare(read_source(source), tmp_path / "set", size=64, workers=1)
+    result = prepare_manifest(read_dataset(source), tmp_path / "set", size=64, workers=1)
     assert (result.prepared, result.reused, result.failed) == (24, 0, [])
     manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
-    labels = read_source(source).table
+    labels = read_dataset(source).table
     pd.testing.assert_series_equal(manifest.table["grade"], labels["grade"])
     for row in manifest.table.to_dict("records"):
         photograph = read_photograph(manifest.file(row["path"]))
         assert photograph.shape == (64, 64, 3)
         original = source / "photographs" / f"{row['image_id']}.jpg"
         assert row["sha256"] == hashlib.sha256(original.read_bytes()).hexdigest()
-        expected, _, _ = prepare_photograph(original, Settings(64))
+        expected, _, _ = prepare_photograph(original, PreparationSettings(64))
         assert np.abs(photograph.astype(int) - expected.astype(int)).mean() < 3  # JPEG's loss
     record = json.loads((tmp_path / "set" / "prepare.json").read_text())
     assert record["settings"]["size"] == 64
@@ -70,7 +70,7 @@ def test_the_prepared_set(source: Path, tmp_path: Path) -> None:
 
 def test_two_workers_make_the_same_bytes_as_one(source: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
-        prepare(read_source(source), tmp_path / str(workers), size=64, contrast="clahe", workers=workers)
+        prepare_manifest(read_dataset(source), tmp_path / str(workers), size=64, contrast="clahe", workers=workers)
     assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")
 
 
@@ -78,7 +78,7 @@ def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -
     source = tmp_path / "source"
     synthesize(source, count=60, size=500, seed=2)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    prepare(read_source(source), whole, size=256, workers=2)
+    prepare_manifest(read_dataset(source), whole, size=256, workers=2)
     command = [sys.executable, "-m", "retinagrade", "prepare", str(source), str(killed), "--size", "256"]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -88,7 +88,7 @@ def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -
     process.wait()
     assert not (killed / "manifest.csv").exists(), "the kill came too late to test anything"
     assert (killed / "prepare.json").is_file()
-    result = prepare(read_source(source), killed, size=256, workers=2)
+    result = prepare_manifest(read_dataset(source), killed, size=256, workers=2)
     assert result.reused > 0
     assert result.prepared + result.reused == 60
     assert bytes_of(killed) == bytes_of(whole)
@@ -109,7 +109,7 @@ def test_bad_files_are_named_and_cost_nobody_else(source: Path, tmp_path: Path) 
         (folder / "0" / f"{name}.jpg").write_bytes(content)
     write_photograph(folder / "1" / "other.png")
     cv2.imwrite(str(folder / "1" / "black.png"), np.zeros((100, 150, 3), np.uint8))
-    result = prepare(read_source(folder), tmp_path / "set", size=64, workers=2)
+    result = prepare_manifest(read_dataset(folder), tmp_path / "set", size=64, workers=2)
     assert {outcome.image_id for outcome in result.failed} == {"cut", "zeros", "empty", "text", "black"}
     assert all(outcome.image_id in (outcome.reason or "") for outcome in result.failed)
     assert set(Manifest.read(tmp_path / "set" / "manifest.csv").table["image_id"]) == {"good", "other"}
@@ -117,7 +117,7 @@ def test_bad_files_are_named_and_cost_nobody_else(source: Path, tmp_path: Path) 
     assert record["counts"] == {"prepared": 2, "failed": 5, "doubtful": 0}
     # Mended, it is taken in by the same call again.
     (folder / "0" / "cut.jpg").write_bytes(good)
-    again = prepare(read_source(folder), tmp_path / "set", size=64, workers=2)
+    again = prepare_manifest(read_dataset(folder), tmp_path / "set", size=64, workers=2)
     assert (again.prepared, again.reused, len(again.failed)) == (1, 2, 4)
 
 
@@ -126,13 +126,13 @@ def test_a_changed_or_lost_file_is_prepared_again(source: Path, tmp_path: Path) 
     for name in "abc":
         write_photograph(folder / "0" / f"{name}.png", ord(name))
     write_photograph(folder / "1" / "d.png")
-    prepare(read_source(folder), out, size=64, workers=1)
+    prepare_manifest(read_dataset(folder), out, size=64, workers=1)
     write_photograph(folder / "0" / "a.png", 5, size=140)
     (out / "photographs" / "b.jpg").unlink()
     data = (folder / "0" / "c.png").read_bytes()
     (folder / "0" / "c.png").write_bytes(bytes(byte ^ 255 for byte in data))  # other bytes, of the same size
     (folder / "1" / "d.png").touch()  # newer than what was prepared of it, and yet the same
-    result = prepare(read_source(folder), out, size=64, workers=1)
+    result = prepare_manifest(read_dataset(folder), out, size=64, workers=1)
     assert (result.prepared, result.reused, len(result.failed)) == (2, 1, 1)
 
 
@@ -140,24 +140,24 @@ def test_a_photograph_that_left_the_source_leaves_the_set(tmp_path: Path) -> Non
     folder, out = tmp_path / "folder", tmp_path / "set"
     for name in "abc":
         write_photograph(folder / str(ord(name) % 2) / f"{name}.png", ord(name))
-    prepare(read_source(folder), out, size=64, workers=1)
+    prepare_manifest(read_dataset(folder), out, size=64, workers=1)
     (folder / "0" / "b.png").unlink()
     write_photograph(folder / "0" / "e.png")
-    prepare(read_source(folder), out, size=64, workers=1)
+    prepare_manifest(read_dataset(folder), out, size=64, workers=1)
     assert set(Manifest.read(out / "manifest.csv").table["image_id"]) == {"a", "c", "e"}
     assert sorted(path.stem for path in (out / "photographs").iterdir()) == ["a", "c", "e"]
 
 
 def test_a_split_survives_while_the_photographs_are_the_same(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
-    prepare(read_source(source), out, size=64, workers=1)
+    prepare_manifest(read_dataset(source), out, size=64, workers=1)
     split_prepared(out, val=0.3)
     before = bytes_of(out)
-    prepare(read_source(source), out, size=64, workers=1)
+    prepare_manifest(read_dataset(source), out, size=64, workers=1)
     assert bytes_of(out) == before
-    table = read_source(source).table
+    table = read_dataset(source).table
     table["grade"] = (table["grade"] + 1) % 5
-    prepare(Manifest(table, source), out, size=64, workers=1)
+    prepare_manifest(Manifest(table, source), out, size=64, workers=1)
     assert Manifest.read(out / "manifest.csv").table["split"].isna().all()
     assert not (out / "split.json").exists()
 
@@ -169,7 +169,7 @@ def test_photographs_that_were_cropped_already_keep_their_frame(tmp_path: Path, 
     photograph = np.where(lit[..., None], np.stack([120 + 4 * x, 60 + 3 * y, 30 + x], axis=-1), 4).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), photograph[..., ::-1])
     manifest = Manifest.from_table(pd.DataFrame({"image_id": ["a"], "path": ["a.png"]}), tmp_path, "table")
-    result = prepare(manifest, tmp_path / "set", size=56, square="frame", workers=1)
+    result = prepare_manifest(manifest, tmp_path / "set", size=56, square="frame", workers=1)
     assert not result.doubtful
     prepared = read_photograph(tmp_path / "set" / "photographs" / "a.jpg").astype(int)
     top = (56 - 2 * height) // 2
@@ -184,20 +184,20 @@ def test_photographs_that_were_cropped_already_keep_their_frame(tmp_path: Path, 
 
 
 def test_other_settings_and_other_folders_are_refused(source: Path, tmp_path: Path) -> None:
-    prepare(read_source(source), tmp_path / "set", size=64, workers=1)
+    prepare_manifest(read_dataset(source), tmp_path / "set", size=64, workers=1)
     with pytest.raises(UsageError, match="was prepared with"):
-        prepare(read_source(source), tmp_path / "set", size=96)
+        prepare_manifest(read_dataset(source), tmp_path / "set", size=96)
     with pytest.raises(UsageError, match="not empty and not a prepared set"):
-        prepare(read_source(source), source, size=64)
+        prepare_manifest(read_dataset(source), source, size=64)
     with pytest.raises(UsageError, match="at least 32"):
-        prepare(read_source(source), tmp_path / "tiny", size=8)
+        prepare_manifest(read_dataset(source), tmp_path / "tiny", size=8)
 
 
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no")
     table = pd.DataFrame({"image_id": ["a"], "path": ["a.jpg"]})
     with pytest.raises(ImageError, match=r"not one of 1 photographs could be used; the first: .*not a photograph"):
-        prepare(Manifest.from_table(table, tmp_path, "table"), tmp_path / "set", workers=1)
+        prepare_manifest(Manifest.from_table(table, tmp_path, "table"), tmp_path / "set", workers=1)
     from retinagrade.datasets.prepare import preparation_settings
 
     with pytest.raises(LayoutError, match="not a prepared set"):
@@ -205,9 +205,9 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_that_vanishes_midway_is_named(source: Path, tmp_path: Path) -> None:
-    table = read_source(source).table
+    table = read_dataset(source).table
     table.loc[3, "path"] = "photographs/gone.jpg"
-    result = prepare(Manifest(table, source), tmp_path / "set", size=64, workers=2)
+    result = prepare_manifest(Manifest(table, source), tmp_path / "set", size=64, workers=2)
     assert result.prepared == 23
     assert [(outcome.image_id, "can't be read" in str(outcome.reason)) for outcome in result.failed] == [
         (table["image_id"][3], True)
@@ -219,8 +219,8 @@ def test_contrast_leaves_the_outside_black_and_raises_the_inside(
     source: Path, tmp_path: Path, contrast: Literal["clahe", "graham"]
 ) -> None:
     for path in sorted((source / "photographs").iterdir())[:4]:
-        plain, fov, _ = prepare_photograph(path, Settings(128))
-        raised, _, _ = prepare_photograph(path, Settings(128, contrast))
+        plain, fov, _ = prepare_photograph(path, PreparationSettings(128))
+        raised, _, _ = prepare_photograph(path, PreparationSettings(128, contrast))
         assert not raised[:2, :2].any()
         middle = slice(40, 88), slice(40, 88), 1
         assert raised[middle].std() > 1.3 * plain[middle].std()
@@ -231,8 +231,8 @@ def test_contrast_leaves_the_outside_black_and_raises_the_inside(
 
 def test_square_by_cropping_is_the_reports(source: Path) -> None:
     for path in sorted((source / "photographs").iterdir())[:8]:
-        padded, fov, _ = prepare_photograph(path, Settings(96))
-        cropped, _, _ = prepare_photograph(path, Settings(96, square="crop"))
+        padded, fov, _ = prepare_photograph(path, PreparationSettings(96))
+        cropped, _, _ = prepare_photograph(path, PreparationSettings(96, square="crop"))
         assert cropped.shape == padded.shape
         flat = fov.width != fov.height
         assert (not padded[:3, 40:56].any()) >= flat
@@ -243,7 +243,7 @@ def test_square_by_cropping_is_the_reports(source: Path) -> None:
 def test_reduced_decoding_costs_no_detail(tmp_path: Path, size: int) -> None:
     synthesize(tmp_path, count=1, size=900, seed=3, workers=1)
     path = next((tmp_path / "photographs").iterdir())
-    square, fov, (height, _) = prepare_photograph(path, Settings(size))
+    square, fov, (height, _) = prepare_photograph(path, PreparationSettings(size))
     assert fov.side >= size
     full = cv2.resize(detect_and_crop(read_photograph(path)), (size, size), interpolation=cv2.INTER_AREA)
     assert np.abs(square.astype(int) - full.astype(int)).mean() < 4
@@ -256,7 +256,7 @@ def test_reduced_decoding_equals_full_decoding_on_real_photographs(idrid: Path) 
     if not full:
         pytest.skip("no photographs at full size beside idrid")
     for path in full:
-        square, fov, (_, width) = prepare_photograph(path, Settings(512))
+        square, fov, (_, width) = prepare_photograph(path, PreparationSettings(512))
         whole = read_photograph(path)
         found = find_field_of_view(whole)
         assert width < whole.shape[1]
@@ -267,7 +267,7 @@ def test_reduced_decoding_equals_full_decoding_on_real_photographs(idrid: Path) 
 
 
 def test_all_real_photographs_are_prepared(idrid: Path, tmp_path: Path) -> None:
-    result = prepare(read_source(idrid), tmp_path / "set", size=128)
+    result = prepare_manifest(read_dataset(idrid), tmp_path / "set", size=128)
     assert (result.prepared, result.failed) == (413, [])
     manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
     copies = manifest.table.groupby("sha256")["image_id"].apply(sorted)

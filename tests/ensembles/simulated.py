@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from retinagrade.ensembles.scores import Scores
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.evaluation.predictions import write_predictions
+from retinagrade.experiments.experiment import load_experiment
 from retinagrade.files import sha256, write_json, write_text
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
-from retinagrade.training.experiment import load_experiment
 from tests.evaluation.tables import predictions
 
 SETTINGS = (
@@ -21,24 +21,24 @@ SETTINGS = (
 )
 
 
-def some_scores(count: int, members: int, seed: int = 0, skill: float = 1.0) -> Scores:
+def some_scores(count: int, members: int, seed: int = 0, skill: float = 1.0) -> MemberScores:
     """Members of one skill whose mistakes have nothing to do with each other; patients with two photographs."""
     rng = np.random.default_rng(seed)
     grades = rng.integers(0, N_GRADES, count)
     tables = [predictions(grades, skill, seed=seed * 1000 + member + 1) for member in range(members)]
     probabilities = np.stack([table.filter(regex="^p").to_numpy(float) for table in tables], axis=1)
-    return Scores(grades, probabilities, np.arange(count) // 2)
+    return MemberScores(grades, probabilities, np.arange(count) // 2)
 
 
 @st.composite
-def any_scores(draw: st.DrawFn) -> Scores:
+def any_scores(draw: st.DrawFn) -> MemberScores:
     """Any grades, absent ones included, with probabilities that are often equal, or 0."""
     count, members = draw(st.integers(2, 25)), draw(st.integers(1, 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     grades = rng.integers(0, draw(st.integers(1, N_GRADES)), count)
     steps = draw(st.sampled_from([2, 5, 20, 10**6]))
     parts = rng.multinomial(steps, rng.dirichlet(np.ones(N_GRADES)), (count, members))
-    return Scores(grades, parts / steps, np.arange(count))
+    return MemberScores(grades, parts / steps, np.arange(count))
 
 
 def prepared_set(folder: Path, count: int = 120, seed: int = 0) -> Manifest:

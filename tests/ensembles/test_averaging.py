@@ -19,15 +19,15 @@ from retinagrade.ensembles.averaging import (
     recall_weights,
     weighted_mean,
 )
-from retinagrade.ensembles.scores import Scores
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
 from tests.ensembles.simulated import any_scores, some_scores
 
 
-def said(*members: list[int], grades: list[int]) -> Scores:
+def said(*members: list[int], grades: list[int]) -> MemberScores:
     """Members that give grades without a doubt."""
     probabilities = np.stack([np.eye(5)[member] for member in members], axis=1)
-    return Scores(np.array(grades), probabilities, np.arange(len(grades)))
+    return MemberScores(np.array(grades), probabilities, np.arange(len(grades)))
 
 
 def test_weights_by_accuracy_by_hand() -> None:
@@ -65,7 +65,7 @@ def test_means_by_hand() -> None:
 
 
 @given(any_scores())
-def test_means_are_means(scores: Scores) -> None:
+def test_means_are_means(scores: MemberScores) -> None:
     members = scores.probabilities.shape[1]
     equal = np.full(members, 1 / members)
     assert weighted_mean(scores.probabilities, equal) == pytest.approx(scores.probabilities.mean(axis=1))
@@ -75,7 +75,7 @@ def test_means_are_means(scores: Scores) -> None:
 
 
 @given(any_scores())
-def test_no_order_matters(scores: Scores) -> None:
+def test_no_order_matters(scores: MemberScores) -> None:
     rng = np.random.default_rng(len(scores))
     photographs, order = rng.permutation(len(scores)), rng.permutation(scores.probabilities.shape[1])
     shuffled = scores.rows(photographs)
@@ -94,7 +94,7 @@ def test_no_order_matters(scores: Scores) -> None:
     assert kappa_of(shuffled, kappa_weights(shuffled)) == pytest.approx(kappa_of(scores, kappa_weights(scores)))
 
 
-def kappa_of(scores: Scores, weights: np.ndarray) -> float:
+def kappa_of(scores: MemberScores, weights: np.ndarray) -> float:
     if len(np.unique(scores.grades)) < 2:
         return 1.0
     mean = weighted_mean(scores.probabilities, weights)
@@ -120,7 +120,7 @@ def test_where_nothing_is_better_the_search_stays_at_equal_weights() -> None:
 
 
 @given(any_scores())
-def test_identical_members_give_back_the_member(scores: Scores) -> None:
+def test_identical_members_give_back_the_member(scores: MemberScores) -> None:
     one = scores.probabilities[:, :1]
     same = replace(scores, probabilities=one.repeat(3, axis=1))
     for weights in (accuracy_weights(same), recall_weights(same, np.ones(5)), kappa_weights(same)):

@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retinagrade.ensembles.combination import METHODS, Method, combine, fit, load
-from retinagrade.ensembles.ensemble import ALL, ensemble, predict
+from retinagrade.ensembles.combination import METHODS, Method, combine_members, fit_combination, load_combination
+from retinagrade.ensembles.ensemble import ALL, ensemble, predict_ensemble
 from retinagrade.ensembles.members import join_members, read_members
-from retinagrade.ensembles.scores import out_of_fold
+from retinagrade.ensembles.scores import out_of_fold_probabilities
 from retinagrade.errors import ExperimentError, JoinError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
-from retinagrade.training.comparison import finished_runs
-from retinagrade.training.known import read_known
+from retinagrade.runs.run import Run
+from retinagrade.runs.run_predictions import read_run_predictions
 from retinagrade.training.predict import predict as predict_run
-from retinagrade.training.run import Run
+from retinagrade.training.sweep_report import finished_runs
 from tests.ensembles.simulated import prepared_set, simulated_folds, simulated_run
 
 P = list(PROBABILITY_COLUMNS)
@@ -49,16 +49,18 @@ def test_an_ensemble_is_fitted_on_validation_and_applied_to_others(
     made = ensemble(runs, method, tmp_path / "both")
     members = read_members(runs)
     validation, test = (join_members(members, split) for split in ("val", "test"))
-    fitted = load(made.run.ensemble_file)
+    fitted = load_combination(made.run.ensemble_file)
     assert fitted == made.fitted
     assert [source.name for source in fitted.members] == ["bad", "fair", "good"]
     predicted = read_predictions(made.run.predictions_file("test"))
-    assert predicted[P].to_numpy() == pytest.approx(combine(fitted.combination, test.probabilities))
+    assert predicted[P].to_numpy() == pytest.approx(combine_members(fitted.combination, test.probabilities))
     assert predicted["grade"].tolist() == test.table["grade"].tolist()
     # Its own validation predictions are those of what was fitted on other patients.
     weights = np.array([1.0, 2.0, 3.0, 4.0, 5.0]) if method != "recall" else np.array(fitted.combination.class_weights)  # type: ignore[union-attr]
     scores = validation.scores()
-    honest = out_of_fold(scores, lambda seen, others: combine(fit(method, seen, weights), others))
+    honest = out_of_fold_probabilities(
+        scores, lambda seen, others: combine_members(fit_combination(method, seen, weights), others)
+    )
     assert read_predictions(made.run.predictions_file("val"))[P].to_numpy() == pytest.approx(honest)
     names = ("bad", "fair", "good")
     alone, without = {f"{name} alone" for name in names}, {f"without {name}" for name in names}
@@ -79,15 +81,15 @@ def test_the_order_on_the_command_line_does_not_matter(method: Method, runs: lis
 
 def test_it_is_a_run_like_any_other(runs: list[Path], tmp_path: Path) -> None:
     made = ensemble(runs, "mean", tmp_path / "mean")
-    known = read_known(made.run.predictions_file("test"))
+    known = read_run_predictions(made.run.predictions_file("test"))
     assert known.run == Run((tmp_path / "mean").resolve())
     assert known.table["patient_id"].notna().all()
     assert not {finding.code for finding in known.findings} & {"leaked-photographs", "fitted-on-evaluated"}
-    assert not {finding.code for finding in read_known(made.run.predictions_file("val")).findings} & {
+    assert not {finding.code for finding in read_run_predictions(made.run.predictions_file("val")).findings} & {
         "fitted-on-evaluated"
     }
     made.run.predictions_file("val").rename(made.run.predictions_file("again"))
-    said = [finding.message for finding in read_known(made.run.predictions_file("again")).findings]
+    said = [finding.message for finding in read_run_predictions(made.run.predictions_file("again")).findings]
     assert any(message.startswith("The weights of the ensemble were fitted on 24") for message in said)
     made.run.predictions_file("again").rename(made.run.predictions_file("val"))
     assert [run.folder.name for run in finished_runs(tmp_path)] == ["bad", "fair", "good"]
@@ -100,7 +102,7 @@ def test_it_is_a_run_like_any_other(runs: list[Path], tmp_path: Path) -> None:
 def test_a_members_cut_points_are_the_ensembles(runs: list[Path], tmp_path: Path) -> None:
     (runs[0] / "output.json").write_text("{}")
     made = ensemble(runs, "mean", tmp_path / "mean")
-    codes = [finding.code for finding in read_known(made.run.predictions_file("val")).findings]
+    codes = [finding.code for finding in read_run_predictions(made.run.predictions_file("val")).findings]
     assert "fitted-on-evaluated" in codes
 
 
@@ -130,7 +132,7 @@ def test_what_it_was_fitted_on_is_never_judged(runs: list[Path], tmp_path: Path)
     assert made.skipped["val-tta"].startswith("24 of the photographs were fitted on (i00006, i00007,")
     assert not made.run.predictions_file("val-tta").exists()
     with pytest.raises(UsageError, match="an ensemble is judged on others"):
-        predict(made.fitted, join_members(read_members(runs), "val"))
+        predict_ensemble(made.fitted, join_members(read_members(runs), "val"))
 
 
 def test_members_that_miss_photographs_or_have_other_grades_are_named(runs: list[Path], tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_cross_validations_are_members_by_their_out_of_fold_predictions(
 ) -> None:
     folds = [simulated_folds(tmp_path / name, manifest, 1.0, seed) for seed, name in enumerate(("one", "two"))]
     made = ensemble(folds, method, tmp_path / "both")
-    known = read_known(made.run.predictions_file("val"))
+    known = read_run_predictions(made.run.predictions_file("val"))
     assert len(known.table) == 96  # all but the split test
     assert known.table["patient_id"].notna().all()
     assert not {finding.code for finding in known.findings} & {"leaked-photographs", "split-changed"}
@@ -223,7 +225,9 @@ def test_cross_validations_are_members_by_their_out_of_fold_predictions(
     with pytest.raises(ExperimentError, match="trained on different data or splits"):
         ensemble([folds[0], run], method, tmp_path / "leak")
     ensemble([folds[0] / "fold-1", folds[1] / "fold-1"], method, tmp_path / "fold")
-    assert not {finding.code for finding in read_known(tmp_path / "fold" / "predictions" / "test.csv").findings} & {
+    assert not {
+        finding.code for finding in read_run_predictions(tmp_path / "fold" / "predictions" / "test.csv").findings
+    } & {
         "leaked-photographs",
         "split-changed",
     }
@@ -251,7 +255,7 @@ def test_a_broken_file_is_named(runs: list[Path], tmp_path: Path) -> None:
     text = made.run.ensemble_file.read_text().replace('"weights"', '"wheights"')
     made.run.ensemble_file.write_text(text)
     with pytest.raises(ExperimentError, match=r"ensemble\.json is not an ensemble(?s:.*)wheights: Extra inputs"):
-        load(made.run.ensemble_file)
+        load_combination(made.run.ensemble_file)
     made.run.ensemble_file.write_text("{")
     with pytest.raises(ExperimentError, match=r"ensemble\.json: not a readable ensemble"):
-        load(made.run.ensemble_file)
+        load_combination(made.run.ensemble_file)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from retinagrade.ensembles.scores import Scores, out_of_fold
+from retinagrade.ensembles.scores import MemberScores, out_of_fold_probabilities
 from retinagrade.ensembles.stacking import SecondStage, apply_second_stage, fit_logistic, fit_network
 from retinagrade.evaluation.metrics import Undefined, log_loss
 from tests.ensembles.simulated import some_scores
@@ -52,8 +52,8 @@ def test_second_stages_learn_whom_to_believe(fit: object) -> None:
     """One member knows nothing, the other takes every grade for the next one: an average can't put that right."""
     good = some_scores(150, 1, skill=3)
     rolled, noise = np.roll(good.probabilities, 1, axis=2), some_scores(150, 1, seed=1, skill=0).probabilities
-    scores = Scores(good.grades, np.concatenate([noise, rolled], axis=1), good.patients)
-    fitted = out_of_fold(scores, lambda seen, others: apply_second_stage(fit(seen), others))  # type: ignore[operator]
+    scores = MemberScores(good.grades, np.concatenate([noise, rolled], axis=1), good.patients)
+    fitted = out_of_fold_probabilities(scores, lambda seen, others: apply_second_stage(fit(seen), others))  # type: ignore[operator]
     assert (fitted.argmax(axis=1) == scores.grades).mean() > 0.7
     assert (scores.probabilities.mean(axis=1).argmax(axis=1) == scores.grades).mean() < 0.3
     assert log_loss(scores.grades, fitted) < 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from retinagrade.ensembles.scores import Scores
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.ensembles.voting import majority_vote
 from tests.ensembles.simulated import any_scores
 
@@ -46,7 +46,7 @@ def test_a_member_votes_for_its_most_probable_grade_and_the_milder_of_two() -> N
 
 
 @given(any_scores())
-def test_the_winner_has_the_most_votes_whatever_the_order(scores: Scores) -> None:
+def test_the_winner_has_the_most_votes_whatever_the_order(scores: MemberScores) -> None:
     rng = np.random.default_rng(len(scores))
     members = scores.probabilities.shape[1]
     accuracies = rng.integers(0, 10, (members,)) / 10

@@ -8,18 +8,18 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
 
 
-def photographs(grades: np.ndarray, probabilities: np.ndarray, patients: np.ndarray | None = None) -> Graded:
+def photographs(grades: np.ndarray, probabilities: np.ndarray, patients: np.ndarray | None = None) -> GradedPredictions:
     """Photographs ``i00000`` …, each of its own patient unless told otherwise."""
     ids = np.array([f"i{index:05d}" for index in range(len(grades))])
     whose = np.arange(len(grades)) if patients is None else patients
-    return Graded(ids, np.asarray(grades, np.int64), np.asarray(probabilities, np.float64), whose)
+    return GradedPredictions(ids, np.asarray(grades, np.int64), np.asarray(probabilities, np.float64), whose)
 
 
-def simulated(count: int, seed: int = 0, temperature: float = 1.0, spread: float = 2.0) -> Graded:
+def simulated(count: int, seed: int = 0, temperature: float = 1.0, spread: float = 2.0) -> GradedPredictions:
     """Photographs whose grades are drawn from the softmax of known logits, with probabilities off by a temperature."""
     rng = np.random.default_rng(seed)
     severity = rng.choice([-1.0, 1.0, 2.0, 3.0, 4.5], count, p=[0.45, 0.15, 0.2, 0.1, 0.1]) + rng.normal(0, 0.7, count)
@@ -28,7 +28,7 @@ def simulated(count: int, seed: int = 0, temperature: float = 1.0, spread: float
     return photographs(drawn, softmax(logits * temperature, axis=1))
 
 
-def some_photographs(count: int, seed: int, grades: Sequence[int] = range(5), skill: float = 1.0) -> Graded:
+def some_photographs(count: int, seed: int, grades: Sequence[int] = range(5), skill: float = 1.0) -> GradedPredictions:
     """Photographs with some of the grades, of patients with one to three; probabilities rounded, so that some tie."""
     rng = np.random.default_rng(seed)
     drawn = rng.choice(np.array(grades), count)
@@ -37,11 +37,11 @@ def some_photographs(count: int, seed: int, grades: Sequence[int] = range(5), sk
     shares[:, 0] += 64 - shares.sum(axis=1)
     shares = np.where(shares.min(axis=1, keepdims=True) < 0, np.eye(5)[drawn] * 64, shares)
     patients = np.repeat(np.arange(count), rng.integers(1, 4, count))[:count]
-    return Graded(np.array([f"i{row:05d}" for row in range(count)]), drawn, shares / 64, patients)
+    return GradedPredictions(np.array([f"i{row:05d}" for row in range(count)]), drawn, shares / 64, patients)
 
 
 @st.composite
-def any_photographs(draw: st.DrawFn, at_least: int = 1, at_most: int = 40) -> Graded:
+def any_photographs(draw: st.DrawFn, at_least: int = 1, at_most: int = 40) -> GradedPredictions:
     """Any grades, absent ones included, with probabilities that are often equal, or 0."""
     count = draw(st.integers(at_least, at_most))
     grades = draw(st.lists(st.integers(0, N_GRADES - 1), min_size=count, max_size=count))

@@ -12,10 +12,10 @@ from jsonschema import validate
 from sklearn.metrics import classification_report
 
 from retinagrade.errors import JoinError, ManifestError
-from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix, read_confusion_matrix
-from retinagrade.evaluation.fitting.fitted import fit
+from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, evaluate_predictions, read_confusion_matrix
+from retinagrade.evaluation.fitting.calibration import fit_calibration
 from retinagrade.evaluation.intervals import REFERENCES
-from retinagrade.evaluation.predictions import graded
+from retinagrade.evaluation.predictions import graded_predictions
 from tests.evaluation.tables import predictions, some_grades
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "metrics.schema.json").read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "metrics.schema.json")
 
 def test_agrees_with_scikit_learns_report() -> None:
     table = predictions(some_grades(400), skill=1)
-    evaluation = evaluate(table)
+    evaluation = evaluate_predictions(table)
     predicted = table[["p0", "p1", "p2", "p3", "p4"]].to_numpy().argmax(axis=1)
     expected = classification_report(table["grade"].astype(int), predicted, output_dict=True)
     assert evaluation.figures["accuracy"] == pytest.approx(expected["accuracy"])
@@ -41,10 +41,10 @@ def test_agrees_with_scikit_learns_report() -> None:
 def test_the_order_of_rows_changes_nothing(seed: int) -> None:
     table = predictions(some_grades(60), skill=1)
     shuffled = table.sample(frac=1, random_state=seed)
-    expected = evaluate(table, resamples=20).to_json()
-    assert evaluate(shuffled, resamples=20).to_json() == expected
+    expected = evaluate_predictions(table, resamples=20).to_json()
+    assert evaluate_predictions(shuffled, resamples=20).to_json() == expected
     grades = table[["image_id", "grade"]].sample(frac=1, random_state=seed + 1)
-    assert evaluate(shuffled.drop(columns="grade"), grades, resamples=20).to_json() == expected
+    assert evaluate_predictions(shuffled.drop(columns="grade"), grades, resamples=20).to_json() == expected
 
 
 @given(st.lists(st.none() | st.integers(0, 4), min_size=1, max_size=12), st.integers(0, 9))
@@ -53,9 +53,11 @@ def test_any_set_of_grades_gives_strict_json_and_a_reason_for_every_null(grades:
     table["grade"] = pd.array(grades, dtype="Int64")
     if all(grade is None for grade in grades):
         with pytest.raises(JoinError, match="--grades"):
-            evaluate(table)
+            evaluate_predictions(table)
         return
-    answer = json.loads(json.dumps(evaluate(table, resamples=50, prevalence=0.1).to_json(), allow_nan=False))
+    answer = json.loads(
+        json.dumps(evaluate_predictions(table, resamples=50, prevalence=0.1).to_json(), allow_nan=False)
+    )
     assert answer["ungraded"] == grades.count(None)
     nulls = {name for name, figure in answer["figures"].items() if figure["value"] is None}
     nulls |= {
@@ -71,17 +73,17 @@ def test_any_set_of_grades_gives_strict_json_and_a_reason_for_every_null(grades:
 
 def test_intervals_are_of_patients_and_can_be_left_out() -> None:
     table = predictions(some_grades(120), skill=1)
-    of_photographs = evaluate(table, resamples=200)
+    of_photographs = evaluate_predictions(table, resamples=200)
     assert of_photographs.patients == of_photographs.photographs == 120
     twice = pd.concat([table, table.assign(image_id="again-" + table["image_id"])])
-    of_patients = evaluate(twice.assign(patient_id=[*table["image_id"]] * 2), resamples=200)
+    of_patients = evaluate_predictions(twice.assign(patient_id=[*table["image_id"]] * 2), resamples=200)
     assert of_patients.patients == 120
     for name in ("accuracy", "quadratic_weighted_kappa", "referable_auc", "log_loss"):
         one, other = of_photographs.intervals[name], of_patients.intervals[name]
         assert one is not None
         assert other is not None
         assert (one.low, one.high) == pytest.approx((other.low, other.high))  # the second eyes add nothing
-    without = evaluate(table, resamples=0)
+    without = evaluate_predictions(table, resamples=0)
     assert without.figures == of_photographs.figures
     assert set(without.intervals.values()) == {None}
     assert without.undefined == {}
@@ -91,10 +93,10 @@ def test_what_was_fitted_on_others_is_applied(tmp_path: Path) -> None:
     source = tmp_path / "val.csv"
     source.write_text("x")
     validation = predictions(some_grades(400, seed=1), skill=1, seed=1).assign(dataset="a")
-    fitted = fit(graded(validation.assign(image_id="v-" + validation["image_id"])), source)
+    fitted = fit_calibration(graded_predictions(validation.assign(image_id="v-" + validation["image_id"])), source)
     table = predictions(some_grades(300), skill=1)
     table["camera"] = ["old", "new", None] * 100
-    evaluation = evaluate(table, fitted=fitted, by=["camera"], prevalence=0.05, resamples=100)
+    evaluation = evaluate_predictions(table, fitted=fitted, by=["camera"], prevalence=0.05, resamples=100)
     applied = evaluation.applied
     assert applied is not None
     (referable, _) = applied.decisions

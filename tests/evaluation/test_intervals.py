@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.figures import NAMES, figures
 from retinagrade.evaluation.intervals import (
     REFERENCES,
     Intervals,
     decision_intervals,
-    interval_of,
-    intervals,
+    metric_intervals,
     patient_weights,
-    resampled_figures,
+    percentile_interval,
+    resampled_metrics,
 )
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.named_metrics import NAMES, grading_metrics
+from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import REFERABLE
 from tests.evaluation.photographs import some_photographs
 
 
-def repeated(photographs: Graded, resample: int, seed: int) -> Graded:
+def repeated(photographs: GradedPredictions, resample: int, seed: int) -> GradedPredictions:
     """A resample with its rows in memory as often as their patients were drawn."""
     _, whose = np.unique(photographs.patients, return_inverse=True)
     weights = patient_weights(whose.max() + 1, resample, seed)
@@ -38,10 +38,10 @@ def repeated(photographs: Graded, resample: int, seed: int) -> Graded:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sets(st.integers(0, 4), min_size=1))
 def test_figures_of_resamples_are_those_of_repeated_rows(seed: int, size: int, present: set[int]) -> None:
     photographs = some_photographs(size, seed, grades=sorted(present))
-    fast = resampled_figures(photographs, resamples=3, seed=seed)
+    fast = resampled_metrics(photographs, resamples=3, seed=seed)
     assert tuple(fast) == NAMES
     for resample in range(3):
-        slow = figures(repeated(photographs, resample, seed)).values
+        slow = grading_metrics(repeated(photographs, resample, seed)).values
         for name in NAMES:
             expected = slow[name]
             assert fast[name][resample] == pytest.approx(
@@ -59,17 +59,17 @@ def test_a_resample_draws_as_many_patients_as_there_are() -> None:
 
 def test_the_same_seed_gives_the_same_however_many_resamples() -> None:
     photographs = some_photographs(300, 0)
-    first = intervals(photographs, resamples=60, seed=1)
-    assert intervals(photographs, resamples=60, seed=1) == first
-    assert intervals(photographs, resamples=60, seed=2) != first
-    longer = resampled_figures(photographs, resamples=80, seed=1)
-    for name, values in resampled_figures(photographs, resamples=60, seed=1).items():
+    first = metric_intervals(photographs, resamples=60, seed=1)
+    assert metric_intervals(photographs, resamples=60, seed=1) == first
+    assert metric_intervals(photographs, resamples=60, seed=2) != first
+    longer = resampled_metrics(photographs, resamples=80, seed=1)
+    for name, values in resampled_metrics(photographs, resamples=60, seed=1).items():
         assert np.array_equal(values, longer[name][:60], equal_nan=True), name
 
 
 def test_every_figure_has_an_interval_around_it() -> None:
     photographs = some_photographs(800, 0)
-    found, values = intervals(photographs, resamples=300), figures(photographs).values
+    found, values = metric_intervals(photographs, resamples=300), grading_metrics(photographs).values
     assert tuple(found.values) == NAMES
     for name in set(NAMES) - set(found.undefined):
         interval, value = found.values[name], values[name]
@@ -84,8 +84,8 @@ def test_every_figure_has_an_interval_around_it() -> None:
 
 def test_some_figures_alone_are_the_same_as_among_all() -> None:
     photographs = some_photographs(200, 0)
-    some = intervals(photographs, ["referable_auc", "accuracy"], resamples=50)
-    every = intervals(photographs, resamples=50)
+    some = metric_intervals(photographs, ["referable_auc", "accuracy"], resamples=50)
+    every = metric_intervals(photographs, resamples=50)
     assert some.values == {name: every.values[name] for name in ("accuracy", "referable_auc")}
 
 
@@ -95,9 +95,9 @@ def test_eyes_of_one_patient_are_not_two_patients() -> None:
     alone = replace(photographs, patients=np.arange(400))
     together = replace(twice, patients=np.repeat(np.arange(400), 2))
     names = ["accuracy", "quadratic_weighted_kappa", "referable_auc"]
-    assert _close(intervals(together, names), intervals(alone, names))
-    apart = intervals(replace(twice, patients=np.arange(800)), names)
-    for name, interval in intervals(together, names).values.items():
+    assert _close(metric_intervals(together, names), metric_intervals(alone, names))
+    apart = metric_intervals(replace(twice, patients=np.arange(800)), names)
+    for name, interval in metric_intervals(together, names).values.items():
         other = apart.values[name]
         assert interval is not None
         assert other is not None
@@ -113,14 +113,16 @@ def test_a_subgroup_is_its_photographs_alone() -> None:
     photographs = some_photographs(300, 0)
     part = photographs.rows(photographs.patients % 3 == 1)
     renumbered = replace(part, patients=np.unique(part.patients, return_inverse=True)[1])
-    assert intervals(part, ["accuracy"], resamples=50) == intervals(renumbered, ["accuracy"], resamples=50)
+    assert metric_intervals(part, ["accuracy"], resamples=50) == metric_intervals(
+        renumbered, ["accuracy"], resamples=50
+    )
 
 
 def test_all_right_is_no_certainty() -> None:
     grades = np.repeat([0, 2], 30)
     patients = np.arange(60)
-    photographs = Graded(np.array([f"i{row}" for row in patients]), grades, np.eye(5)[grades], patients)
-    found = intervals(photographs, resamples=100)
+    photographs = GradedPredictions(np.array([f"i{row}" for row in patients]), grades, np.eye(5)[grades], patients)
+    found = metric_intervals(photographs, resamples=100)
     sensitivity = found.values["referable_sensitivity"]
     assert sensitivity is not None
     exact = binomtest(30, 30).proportion_ci(method="exact")
@@ -153,33 +155,33 @@ def test_few_mistakes_get_an_exact_interval_that_counts_patients() -> None:
 
 def test_what_has_no_interval_says_why() -> None:
     photographs = some_photographs(100, 0, grades=[0, 1])
-    found = intervals(photographs, resamples=50)
+    found = metric_intervals(photographs, resamples=50)
     assert found.values["referable_auc"] is None
     assert found.undefined["referable_auc"] == "no photograph is referable"
     one = replace(photographs, patients=np.zeros(100, dtype=int))
-    assert set(intervals(one, ["accuracy"], resamples=50).undefined.values()) == {"there is only one patient"}
+    assert set(metric_intervals(one, ["accuracy"], resamples=50).undefined.values()) == {"there is only one patient"}
     single = np.append(np.zeros(60, dtype=int), 4)  # absent from more than a third of the resamples
-    rare = Graded(np.arange(61).astype(str), single, np.full((61, 5), 0.2), np.arange(61))
+    rare = GradedPredictions(np.arange(61).astype(str), single, np.full((61, 5), 0.2), np.arange(61))
     rare.probabilities[:, 0] += np.linspace(0, 0.1, 61)
-    assert "of the resamples" in intervals(rare, ["referable_auc"], resamples=100).undefined["referable_auc"]
+    assert "of the resamples" in metric_intervals(rare, ["referable_auc"], resamples=100).undefined["referable_auc"]
     nothing = photographs.rows(np.zeros(100, dtype=bool))
-    assert set(intervals(nothing, resamples=5).values.values()) == {None}
+    assert set(metric_intervals(nothing, resamples=5).values.values()) == {None}
 
 
 def test_undefined_resamples_are_left_out_up_to_a_share() -> None:
     values = np.linspace(0, 1, 100)
     values[:5] = np.nan
-    assert interval_of(values).undefined == 0.05
+    assert percentile_interval(values).undefined == 0.05
     values[5] = np.nan
     with pytest.raises(Undefined, match="6% of the resamples"):
-        interval_of(values)
+        percentile_interval(values)
 
 
 def test_decisions_have_the_intervals_of_the_same_figures() -> None:
     photographs = some_photographs(500, 0)
     truths, decisions = photographs.grades >= REFERABLE, photographs.predicted >= REFERABLE
     found = decision_intervals(truths, decisions, photographs.patients, prevalence=0.1, resamples=80, seed=3)
-    every = intervals(photographs, resamples=80, seed=3)
+    every = metric_intervals(photographs, resamples=80, seed=3)
     for name in ("sensitivity", "specificity", "ppv", "npv"):
         assert found.values[name] == every.values[f"referable_{name}"]
     at = found.values["ppv_at_prevalence"]
@@ -187,7 +189,7 @@ def test_decisions_have_the_intervals_of_the_same_figures() -> None:
     assert at.low < metrics.ppv_at_prevalence(metrics.two_by_two(truths, decisions), 0.1) < at.high
 
 
-def _clinic(patients: int, rng: np.random.Generator) -> Graded:
+def _clinic(patients: int, rng: np.random.Generator) -> GradedPredictions:
     """Patients with both eyes: grades, and how a network sees them, go together within a patient."""
     disease = rng.normal(0, 1, patients)[:, None] + rng.normal(0, 0.4, (patients, 2))
     grades = np.digitize(disease, [0.2, 0.6, 1.2, 1.7]).ravel()
@@ -195,7 +197,7 @@ def _clinic(patients: int, rng: np.random.Generator) -> Graded:
     centres = np.array([-0.4, 0.4, 0.9, 1.45, 2.0])
     logits = -((seen.ravel()[:, None] - centres) ** 2) / 0.3
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return Graded(
+    return GradedPredictions(
         np.arange(2 * patients).astype(str),
         grades,
         shares / shares.sum(axis=1, keepdims=True),
@@ -208,11 +210,11 @@ def test_intervals_cover_the_true_value() -> None:
     """95 % ± 2 of the intervals of 2000 samples of 250 patients hold the value of 400,000 patients."""
     names = ["accuracy", "quadratic_weighted_kappa", "referable_auc", "referable_sensitivity"]
     rng = np.random.default_rng(20)
-    truth = figures(_clinic(400_000, rng)).values
+    truth = grading_metrics(_clinic(400_000, rng)).values
     repetitions = 2_000
     covered = dict.fromkeys(names, 0)
     for repetition in range(repetitions):
-        found = intervals(_clinic(250, rng), names, resamples=400, seed=repetition)
+        found = metric_intervals(_clinic(250, rng), names, resamples=400, seed=repetition)
         for name in names:
             interval, value = found.values[name], truth[name]
             assert interval is not None

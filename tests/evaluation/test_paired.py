@@ -12,10 +12,10 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from retinagrade.errors import JoinError
-from retinagrade.evaluation.figures import figures
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.paired import COMPARED, compare, delong
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.named_metrics import grading_metrics
+from retinagrade.evaluation.paired import COMPARED, delong, paired_differences
+from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.asah import asah
 from tests.evaluation.photographs import some_photographs
 
@@ -74,7 +74,7 @@ def test_delong_where_nothing_varies() -> None:
         delong(np.array([True, True, True, False]), scores, scores)
 
 
-def worse(photographs: Graded, seed: int, share: float) -> Graded:
+def worse(photographs: GradedPredictions, seed: int, share: float) -> GradedPredictions:
     """The same photographs, by a network that guesses a share of them."""
     rng = np.random.default_rng(seed)
     guessed = rng.random(len(photographs)) < share
@@ -85,10 +85,10 @@ def worse(photographs: Graded, seed: int, share: float) -> Graded:
 def test_differences_are_of_the_figures_and_change_sign_with_the_networks() -> None:
     first = some_photographs(400, 0, skill=2)
     second = worse(first, 0, 0.3)
-    forth, back = compare(first, second, resamples=200), compare(second, first, resamples=200)
+    forth, back = paired_differences(first, second, resamples=200), paired_differences(second, first, resamples=200)
     assert tuple(forth) == COMPARED
     for name in COMPARED:
-        ours, theirs = figures(first).values[name], figures(second).values[name]
+        ours, theirs = grading_metrics(first).values[name], grading_metrics(second).values[name]
         assert ours is not None
         assert theirs is not None
         one, other = forth[name], back[name]
@@ -102,8 +102,8 @@ def test_differences_are_of_the_figures_and_change_sign_with_the_networks() -> N
 
 def test_a_difference_is_better_known_than_either_figure() -> None:
     first = some_photographs(400, 0, skill=2)
-    difference = compare(first, worse(first, 0, 0.02), resamples=200)["accuracy"].interval
-    apart = compare(first, worse(first, 0, 0.98), resamples=200)["accuracy"].interval
+    difference = paired_differences(first, worse(first, 0, 0.02), resamples=200)["accuracy"].interval
+    apart = paired_differences(first, worse(first, 0, 0.98), resamples=200)["accuracy"].interval
     assert difference is not None
     assert apart is not None
     assert difference.high - difference.low < (apart.high - apart.low) / 2
@@ -113,7 +113,7 @@ def test_where_there_is_no_difference_p_is_rarely_small() -> None:
     p_values = []
     for seed in range(200):
         base = some_photographs(150, seed, skill=2)
-        found = compare(worse(base, seed, 0.3), worse(base, seed + 1000, 0.3), resamples=100, seed=seed)
+        found = paired_differences(worse(base, seed, 0.3), worse(base, seed + 1000, 0.3), resamples=100, seed=seed)
         p_values.append(found["accuracy"].p_value)
     small = np.mean([p is not None and p < 0.05 for p in p_values])
     assert small < 0.1  # 0.05, and three standard errors of 200 repetitions
@@ -124,25 +124,25 @@ def test_rows_are_joined_by_id_and_patients_of_either_table_count() -> None:
     second = worse(first, 0, 0.3)
     shuffled = second.rows(np.random.default_rng(0).permutation(100))
     alone = replace(shuffled, patients=np.arange(100))  # a table without patient ids
-    assert compare(first, shuffled, resamples=30) == compare(first, second, resamples=30)
-    assert compare(first, alone, resamples=30) == compare(first, second, resamples=30)
+    assert paired_differences(first, shuffled, resamples=30) == paired_differences(first, second, resamples=30)
+    assert paired_differences(first, alone, resamples=30) == paired_differences(first, second, resamples=30)
 
 
 def test_other_photographs_or_grades_are_refused() -> None:
     first = some_photographs(20, 0)
     with pytest.raises(JoinError, match=r"1 only to the first, 0 only to the second: i00019\)"):
-        compare(first, first.rows(np.arange(19)))
+        paired_differences(first, first.rows(np.arange(19)))
     other = replace(first, grades=np.where(np.arange(20) == 3, (first.grades + 1) % 5, first.grades))
     with pytest.raises(JoinError, match=r"1 photographs have two grades \(i00003\)"):
-        compare(first, other)
+        paired_differences(first, other)
 
 
 def test_what_can_not_be_compared_says_why() -> None:
     photographs = some_photographs(40, 0, grades=[0, 1])
-    found = compare(photographs, worse(photographs, 0, 0.5), resamples=30)
+    found = paired_differences(photographs, worse(photographs, 0, 0.5), resamples=30)
     assert found["referable_auc"].difference is None
     assert found["referable_auc"].reason == "no photograph is referable"
-    same = compare(photographs, photographs, resamples=30)["accuracy"]
+    same = paired_differences(photographs, photographs, resamples=30)["accuracy"]
     assert same.difference == 0
     assert same.interval is None
     assert "nearly all resamples" in same.reason

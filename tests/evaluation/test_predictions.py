@@ -7,8 +7,8 @@ import pytest
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation.predictions import (
     COLUMNS,
-    graded,
-    join,
+    graded_predictions,
+    join_grades,
     read_grades,
     read_predictions,
     read_rows,
@@ -71,9 +71,9 @@ def test_errors_name_line_and_column(tmp_path: Path, text: str, said: str) -> No
 def test_join_is_by_id_whatever_the_order() -> None:
     table = predictions(some_grades(80), skill=2)
     grades = table[["image_id", "grade"]].sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(join(table.drop(columns="grade"), grades), table)
+    pd.testing.assert_frame_equal(join_grades(table.drop(columns="grade"), grades), table)
     other = grades.assign(grade=(grades["grade"] + 1) % 5)
-    joined = join(table, other)
+    joined = join_grades(table, other)
     assert (joined["grade"] == (table["grade"] + 1) % 5).all(), "the given table wins over the predictions' own"
 
 
@@ -81,13 +81,13 @@ def test_ids_that_do_not_match_are_errors() -> None:
     table = predictions(some_grades(8), skill=2)
     grades = table[["image_id", "grade"]]
     with pytest.raises(JoinError, match=r"grades without a prediction \(2: i00000, i00001\)"):
-        join(table.iloc[2:], grades)
+        join_grades(table.iloc[2:], grades)
     with pytest.raises(JoinError, match=r"predictions without a grade \(1: i00007\)"):
-        join(table, grades.iloc[:-1])
+        join_grades(table, grades.iloc[:-1])
     with pytest.raises(JoinError, match=r"grades name photographs twice \(1: i00000\)"):
-        join(table, pd.concat([grades, grades.head(1)]))
+        join_grades(table, pd.concat([grades, grades.head(1)]))
     with pytest.raises(JoinError, match=r"predictions name photographs twice \(8: .*…"):
-        join(pd.concat([table, table]), grades)
+        join_grades(pd.concat([table, table]), grades)
 
 
 def test_read_grades(tmp_path: Path) -> None:
@@ -107,13 +107,13 @@ def test_graded_photographs_are_arrays_that_know_whose_they_are() -> None:
     table = predictions(np.array([2, 0, 1, 4]), skill=2)
     table["patient_id"] = ["x", None, "x", "i00001"]
     table.loc[2, "grade"] = pd.NA
-    known = graded(table.sample(frac=1, random_state=0))
+    known = graded_predictions(table.sample(frac=1, random_state=0))
     assert known.image_ids.tolist() == ["i00000", "i00001", "i00003"]
     assert known.grades.tolist() == [2, 0, 4]
     assert len(set(known.patients)) == 3  # a patient named like a photograph is nobody's photograph
     table.loc[[0, 1, 3], "patient_id"] = ["x", "y", "x"]
-    assert graded(table).patients.tolist() == [0, 1, 0]
-    assert len(set(graded(table.drop(columns="patient_id")).patients)) == 3
+    assert graded_predictions(table).patients.tolist() == [0, 1, 0]
+    assert len(set(graded_predictions(table.drop(columns="patient_id")).patients)) == 3
 
 
 def test_rows_know_their_line_and_further_columns_are_text(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_photograph_counts_once_and_with_a_sum_of_1(tmp_path: Path) -> None:
 def test_further_columns_of_grades_come_along(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("patient_id,grade,image_id,p0\nx,2,b,9\n,0,a,9\n")
     table = read(tmp_path, f"{HEADER}\na,1,0,0,0,0\nb,0,0,1,0,0\n")
-    joined = join(table, read_grades(tmp_path / "g.csv"))
+    joined = join_grades(table, read_grades(tmp_path / "g.csv"))
     assert joined["patient_id"].tolist() == [pd.NA, "x"]
     assert joined["grades_line"].tolist() == [3, 2]
     assert joined["p0"].tolist() == [1, 0]

@@ -13,14 +13,14 @@ import torch
 from retinagrade.errors import ExperimentError, ImageError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.explain.explain import explain, show_activations
+from retinagrade.explain.inputs import RunInputs, unique_names
 from retinagrade.explain.maps import explain_maps
-from retinagrade.explain.photographs import Sight, names_of
 from retinagrade.explain.scores import TARGETS
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
 from retinagrade.training.predict import load_network, predict
-from retinagrade.training.run import Run
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 
@@ -49,7 +49,7 @@ def test_a_file_and_its_id_are_the_same_photograph_to_the_network(
 ) -> None:
     file = source_file(prepared, ids[0])
     shutil.copy(file, tmp_path / "camera.jpg")
-    sight = Sight(runs[0], tmp_path / "scratch")
+    sight = RunInputs(runs[0], tmp_path / "scratch")
     by_file, by_id = sight.see("camera", str(tmp_path / "camera.jpg")), sight.see(ids[0], ids[0])
     assert torch.equal(by_file.input(48), by_id.input(48))
     assert (by_file.grade, by_file.split) == (by_id.grade, by_id.split)  # known by its bytes
@@ -84,7 +84,9 @@ def test_all_that_is_promised_is_written(runs: list[Run], prepared: Path, ids: l
             assert overlay.shape[1] == size[1]
             assert overlay.shape[0] > size[0]  # the scale below it
             assert read_photograph(folder / "grade-2.png").shape[:2] == size
-    heat = explain_maps(load_network(runs[0]), Sight(runs[0], tmp_path).see("x", ids[0]).input(48), "gradcam", TARGETS)
+    heat = explain_maps(
+        load_network(runs[0]), RunInputs(runs[0], tmp_path).see("x", ids[0]).input(48), "gradcam", TARGETS
+    )
     np.testing.assert_allclose(np.load(out / ids[0] / "one" / "referable.npy"), heat[0, 5], rtol=1e-4, atol=1e-7)
 
 
@@ -142,4 +144,4 @@ def test_files_of_one_name_stay_apart(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "left.jpg").touch()
     left, right = str(tmp_path / "a" / "left.jpg"), str(tmp_path / "b" / "left.jpg")
-    assert names_of([left, right, left, "an-id"]) == {"left": left, "left-2": right, "an-id": "an-id"}
+    assert unique_names([left, right, left, "an-id"]) == {"left": left, "left-2": right, "an-id": "an-id"}

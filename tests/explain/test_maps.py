@@ -10,10 +10,10 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError, UsageError
-from retinagrade.explain.cam import gradcam, gradcam_plus_plus, hirescam, joined, layercam
+from retinagrade.explain.attribution import integrated_gradients, occlusion, without_detail
+from retinagrade.explain.cam import combine_layers, gradcam, gradcam_plus_plus, hirescam, layercam
 from retinagrade.explain.layers import find_layer, gradients, maps_and_scores
 from retinagrade.explain.maps import METHODS, explain_maps
-from retinagrade.explain.pixels import integrated_gradients, occlusion, without_detail
 from retinagrade.explain.scores import TARGETS, scores
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
@@ -88,7 +88,7 @@ def test_hirescam_of_a_linear_head_adds_up_to_the_logit() -> None:
         bias = explained.head(torch.zeros_like(explained.features(photographs())))
         parts = sum(one.sum((2, 3)) for one in heat)
         torch.testing.assert_close(parts, explained(photographs()) - bias, rtol=1e-3, atol=1e-3)
-        whole = joined(heat)
+        whole = combine_layers(heat)
         area = whole.shape[-1] ** 2 / max(one.shape[-1] for one in heat) ** 2
         torch.testing.assert_close(whole.sum((2, 3)) / area, parts, rtol=0.05, atol=0.05)
 

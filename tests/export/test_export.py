@@ -16,22 +16,22 @@ from PIL import Image
 
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.errors import ArtefactError, ExperimentError
-from retinagrade.evaluation.evaluate import evaluate
-from retinagrade.evaluation.fitting.calibration import Method
-from retinagrade.evaluation.fitting.fitted import fit, load, save
-from retinagrade.evaluation.predictions import graded, read_predictions
-from retinagrade.export import proof as module
+from retinagrade.errors import ExperimentError, GraderFileError
+from retinagrade.evaluation.evaluate import evaluate_predictions
+from retinagrade.evaluation.fitting.calibration import fit_calibration, load_calibration, save_calibration
+from retinagrade.evaluation.fitting.probability_calibration import Method
+from retinagrade.evaluation.predictions import graded_predictions, read_predictions
+from retinagrade.export import verification as module
 from retinagrade.export.export import export
 from retinagrade.files import write_json
-from retinagrade.grader.artefact import KEY, About, Metadata
+from retinagrade.grader.metadata import KEY, AuthorStatements, Metadata
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.prepare import at_input_size
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
-from retinagrade.training.folds import train_folds
+from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict
-from retinagrade.training.run import CrossValidation, Run
 from retinagrade.training.train import train
 from tests.cli.test_commands import run as command
 from tests.training.test_train import tiny
@@ -76,8 +76,8 @@ def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Ru
 
 def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_path: Path) -> None:
     source = trained.predictions_file("val")
-    fitted = fit(graded(read_predictions(source)), source)
-    save(fitted, trained.calibration_file)
+    fitted = fit_calibration(graded_predictions(read_predictions(source)), source)
+    save_calibration(fitted, trained.calibration_file)
     try:
         metadata = export(trained, tmp_path / "g.onnx")
     finally:
@@ -99,9 +99,11 @@ def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_pat
 @pytest.fixture(scope="module")
 def folds(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
     out = tmp_path_factory.mktemp("runs") / "folds"
-    result = train_folds(tiny("training.epochs=1", "training.keep=last"), prepared, out, 2)
+    result = cross_validate(tiny("training.epochs=1", "training.keep=last"), prepared, out, 2)
     source = result.predictions_file
-    save(fit(graded(read_predictions(source)), source), Run(result.folder).calibration_file)
+    save_calibration(
+        fit_calibration(graded_predictions(read_predictions(source)), source), Run(result.folder).calibration_file
+    )
     return result
 
 
@@ -121,14 +123,14 @@ def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
     out = tmp_path / "all.onnx"
     printed = command("export", on_everything.folder, "--folds", folds.folder, "--about", about, "--out", out)
     assert "the network" in printed
-    metadata, fitted = retinagrade.Grader.load(out).metadata, load(Run(folds.folder).calibration_file)
+    metadata, fitted = retinagrade.Grader.load(out).metadata, load_calibration(Run(folds.folder).calibration_file)
     assert metadata.temperature == fitted.temperature.temperature
     assert metadata.validation is None
     measured = metadata.cross_validated
     assert measured is not None
     manifest = Manifest.read(prepared / "manifest.csv").table
     table = read_predictions(folds.predictions_file).merge(manifest[["image_id", "patient_id"]], on="image_id")
-    expected = evaluate(table, findings=[])
+    expected = evaluate_predictions(table, findings=[])
     assert measured.photographs == len(table) == metadata.training_data.photographs["train"]
     assert measured.figures["accuracy"].value == expected.figures["accuracy"]
     around = expected.intervals["accuracy"]
@@ -165,10 +167,10 @@ def test_folds_of_another_experiment_or_of_other_photographs_are_refused(
 def test_what_is_said_of_a_file_is_read_strictly(tmp_path: Path) -> None:
     about = tmp_path / "about.yaml"
     about.write_text("license: MIT\n")
-    with pytest.raises(ArtefactError, match="license"):
-        About.read(about)
-    with pytest.raises(ArtefactError, match="not readable YAML"):
-        About.read(tmp_path / "absent.yaml")
+    with pytest.raises(GraderFileError, match="license"):
+        AuthorStatements.read(about)
+    with pytest.raises(GraderFileError, match="not readable YAML"):
+        AuthorStatements.read(tmp_path / "absent.yaml")
 
 
 def test_the_schema_is_that_of_the_metadata() -> None:
@@ -179,7 +181,7 @@ def test_a_file_that_is_not_the_network_is_refused(
     trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PROBABILITIES", -1.0)
-    with pytest.raises(ArtefactError, match="the file is not the network"):
+    with pytest.raises(GraderFileError, match="the file is not the network"):
         export(trained, tmp_path / "g.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -229,9 +231,11 @@ def test_a_calibration_that_does_not_fit_the_file_is_refused(
     trained: Run, tmp_path: Path, method: Method, flips: bool, message: str
 ) -> None:
     source = trained.predictions_file("val")
-    save(fit(graded(read_predictions(source)), source, method=method), trained.calibration_file)
+    save_calibration(
+        fit_calibration(graded_predictions(read_predictions(source)), source, method=method), trained.calibration_file
+    )
     try:
-        with pytest.raises(ArtefactError, match=message):
+        with pytest.raises(GraderFileError, match=message):
             export(trained, tmp_path / "g.onnx", flips=flips)
     finally:
         trained.calibration_file.unlink()
@@ -249,16 +253,16 @@ def test_int8_says_what_it_changes(trained: Run, tmp_path: Path, monkeypatch: py
 
 
 def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="no such file"):
+    with pytest.raises(GraderFileError, match="no such file"):
         retinagrade.Grader.load(tmp_path / "absent.onnx")
     (tmp_path / "text.onnx").write_text("nothing")
-    with pytest.raises(ArtefactError, match="not a readable ONNX file"):
+    with pytest.raises(GraderFileError, match="not a readable ONNX file"):
         retinagrade.Grader.load(tmp_path / "text.onnx")
     model = onnx.load(file)
     onnx.helper.set_model_props(model, {})
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "bare.onnx")
-    with pytest.raises(ArtefactError, match="no grader file"):
+    with pytest.raises(GraderFileError, match="no grader file"):
         retinagrade.Grader.load(tmp_path / "bare.onnx")
 
 

@@ -12,22 +12,22 @@ import torch
 
 from retinagrade.explain.maps import explain_maps
 from retinagrade.explain.scores import Target, scores
-from retinagrade.export.graph import Flipped, Graph
+from retinagrade.export.graph import FlippedGraph, NetworkGraph
 from retinagrade.export.onnx_file import to_onnx
-from retinagrade.export.slopes import probabilities_and_slopes
-from retinagrade.grader.engines import onnx_runtime
+from retinagrade.export.score_gradients import probabilities_and_slopes
+from retinagrade.grader.sessions import onnx_runtime
 from retinagrade.models.cut_points import CutPoints
-from retinagrade.models.outputs import SOFTMAX, Mean, Ordinal, Output, Regression
+from retinagrade.models.outputs import SOFTMAX, MeanOutput, OrdinalOutput, Output, RegressionOutput
 from tests.explain.networks import BLOCKS, FAMILIES, network, photographs
 
 GRADES: tuple[Target, ...] = (0, 1, 2, 3, 4)
 OUTPUTS: list[Output] = [
     SOFTMAX,
-    Ordinal(),
-    Regression(),
-    Regression(CutPoints(cuts=(0.4, 1.6, 1.7, 3.2), sigma=0.05)),
-    Mean(SOFTMAX, 2),
-    Mean(Ordinal(), 3),
+    OrdinalOutput(),
+    RegressionOutput(),
+    RegressionOutput(CutPoints(cuts=(0.4, 1.6, 1.7, 3.2), sigma=0.05)),
+    MeanOutput(SOFTMAX, 2),
+    MeanOutput(OrdinalOutput(), 3),
 ]
 SCRATCH = {"backbone": "scratch", "scratch": BLOCKS, "pooling": "flatten", "dense": (16,)}
 JOINED = {
@@ -61,7 +61,7 @@ def test_slopes_are_those_of_autograd(output: Output) -> None:
 def test_evidence_is_gradcam(family: str) -> None:
     trained, pixels = network(**ALL[family]), photographs()
     with torch.no_grad():
-        probabilities, evidence = Graph(trained)(pixels.permute(0, 2, 3, 1))
+        probabilities, evidence = NetworkGraph(trained)(pixels.permute(0, 2, 3, 1))
         expected = trained.output.probabilities(trained(pixels))
     heat = explain_maps(trained, pixels, "gradcam", GRADES)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
@@ -75,7 +75,7 @@ def test_flips_mirror_the_evidence_back() -> None:
         explain_maps(trained, pixels.flip(axes), "gradcam", GRADES).flip(axes) for axes in ((), (-1,), (-2,), (-2, -1))
     ]
     with torch.no_grad():
-        probabilities, evidence = Flipped(Graph(trained))(pixels.permute(0, 2, 3, 1))
+        probabilities, evidence = FlippedGraph(NetworkGraph(trained))(pixels.permute(0, 2, 3, 1))
         views = torch.stack([trained(pixels.flip(axes)).softmax(1) for axes in ((), (-1,), (-2,), (-2, -1))])
     heat = torch.stack(mean).mean(0)
     np.testing.assert_allclose(probabilities, views.mean(0), atol=1e-6)
@@ -87,7 +87,7 @@ def test_flips_mirror_the_evidence_back() -> None:
 def test_every_family_is_the_same_in_a_file(family: str, tmp_path: Path) -> None:
     trained, pixels = network(**ALL[family]), photographs(3)
     squares = pixels.permute(0, 2, 3, 1).contiguous()
-    onnx.save(to_onnx(Graph(trained).eval(), squares[:2].numpy()), tmp_path / "g.onnx")
+    onnx.save(to_onnx(NetworkGraph(trained).eval(), squares[:2].numpy()), tmp_path / "g.onnx")
     probabilities, evidence = onnx_runtime(tmp_path / "g.onnx").network(squares.numpy())
     heat = explain_maps(trained, pixels, "gradcam", GRADES)
     with torch.no_grad():

@@ -7,8 +7,18 @@ from pathlib import Path
 import onnx
 import onnx.parser
 
-from retinagrade.grader.artefact import KEY, Figure, Measured, Metadata, Preparation, Proof, Referral, Sets, Threshold
-from retinagrade.grader.artefact import TrainingData as Data
+from retinagrade.grader.metadata import (
+    KEY,
+    MeasuredMetrics,
+    Metadata,
+    MetricValue,
+    PredictionSetsMetadata,
+    PreparationMetadata,
+    ReviewRule,
+    Threshold,
+    Verification,
+)
+from retinagrade.grader.metadata import TrainingData as Data
 from retinagrade.grades import Grade
 
 SIDE = 64
@@ -40,7 +50,7 @@ def metadata(**changed: object) -> Metadata:
         "created": "2026-11-24T00:00:00+00:00",
         "grades": tuple(grade.label for grade in Grade),
         "image_size": SIDE,
-        "preparation": Preparation(size=SIDE, contrast="none", square="pad", recipe=1),
+        "preparation": PreparationMetadata(size=SIDE, contrast="none", square="pad", recipe=1),
         "output": "softmax",
         "members": (),
         "flips": False,
@@ -49,14 +59,16 @@ def metadata(**changed: object) -> Metadata:
         "temperature": 1.0,
         "referable": threshold,
         "vision_threatening": threshold,
-        "conformal": Sets(coverage=0.9, limits=(0.8, 0.8, 0.8, 0.8, None)),
-        "referral": Referral(confidence=0.3, target=0.2, referred=0.2),
+        "conformal": PredictionSetsMetadata(coverage=0.9, limits=(0.8, 0.8, 0.8, 0.8, None)),
+        "referral": ReviewRule(confidence=0.3, target=0.2, referred=0.2),
         "undefined": {},
         "training_data": Data(datasets=("made-up",), photographs={"train": 20, "val": 10}, manifest_sha256="0" * 64),
         "weights": {},
-        "validation": Measured(photographs=10, figures={"accuracy": Figure(value=0.5, interval=(0.2, 0.8))}),
+        "validation": MeasuredMetrics(
+            photographs=10, figures={"accuracy": MetricValue(value=0.5, interval=(0.2, 0.8))}
+        ),
         "test": None,
-        "proof": Proof(photographs=10, probabilities=0.0, evidence=1.0),
+        "proof": Verification(photographs=10, probabilities=0.0, evidence=1.0),
         "versions": {},
         "intended_use": "Tests. Not a medical device.",
         "limits": ("It knows colours alone.",),

@@ -10,7 +10,7 @@ import pytest
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.export.card import model_card
-from retinagrade.grader.artefact import BUNDLED
+from retinagrade.grader.metadata import BUNDLED
 from tests.cli.test_commands import run as command
 
 

@@ -18,16 +18,16 @@ from pydicom.sr.coding import Code
 from retinagrade import Grader
 from retinagrade.errors import ImageError
 from retinagrade.grader import dicom_codes as ours
-from retinagrade.grader.batch import Outputs, grade_files, write_reports
+from retinagrade.grader.batch import SideOutputs, grade_files, write_reports
 from retinagrade.grader.dicom_source import NOTICE
-from retinagrade.grader.heat import heatmap
-from retinagrade.grader.places import find_photographs
+from retinagrade.grader.inputs import find_photographs
 from retinagrade.grader.results import Grading
+from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.grader.secondary_capture import secondary_capture
 from retinagrade.grader.structured_report import structured_report
-from retinagrade.grader.studies import combine
+from retinagrade.grader.studies import grade_studies
 from retinagrade.grades import Grade
-from retinagrade.images.fov import whole_frame
+from retinagrade.images.field_of_view import whole_frame
 from retinagrade.images.quality import assess_quality
 from retinagrade.images.read import read_photograph
 from tests.grader.ophthalmic import SECRETS, write_ophthalmic
@@ -67,7 +67,7 @@ def results(photographs: Path, grader_file: Path) -> tuple[list[Grading], Path]:
 
 def graded(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
     """Gradings of a folder, whose results are in another, and what is missing there."""
-    grader, outputs = Grader.load(grader_file), Outputs(dicom=out)
+    grader, outputs = Grader.load(grader_file), SideOutputs(dicom=out)
     gradings = grade_files(grader.stream, find_photographs([str(photographs)]), outputs)
     write_reports(gradings, grader.metadata, outputs)
     return gradings, outputs.missing
@@ -168,7 +168,7 @@ def test_heatmaps_are_pictures_of_their_photographs_study(
     (seen,) = Grader.load(grader_file).stream([photographs / "2.dcm"])
     assert seen.photograph is not None
     assert seen.evidence is not None
-    assert np.array_equal(capture.pixel_array, heatmap(seen.photograph, seen.evidence[gradings[1].grade or 0]))
+    assert np.array_equal(capture.pixel_array, saliency_overlay(seen.photograph, seen.evidence[gradings[1].grade or 0]))
     assert capture.StudyInstanceUID == source.StudyInstanceUID
     assert capture.SeriesInstanceUID != source.SeriesInstanceUID
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
@@ -194,10 +194,10 @@ def test_made_again_it_is_the_same_object(results: tuple[list[Grading], Path], g
     gradings, out = results
     before = {path: path.read_bytes() for path in out.rglob("*.dcm")}
     metadata = Grader.load(grader_file).metadata
-    write_reports(gradings, metadata, Outputs(dicom=out))
+    write_reports(gradings, metadata, SideOutputs(dicom=out))
     assert {path: path.read_bytes() for path in out.rglob("*.dcm")} == before
     other = [replace(gradings[0], grade=4), gradings[1]]
-    (study,) = combine(other)
+    (study,) = grade_studies(other)
     old, new = (next(p for p in before if p.name == "report.dcm"), structured_report(study, other, metadata))
     assert new.SOPInstanceUID != dcmread(old).SOPInstanceUID
 

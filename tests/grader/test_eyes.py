@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.grader.eyes import Eye, eye_of_file
+from retinagrade.grader.eyes import EyeIdentity, identify_eye
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.images.dicom_files import write_dicom
 from tests.images.test_read import gradient
@@ -19,24 +19,26 @@ PIXELS = gradient(60, 90)
     [("10_left", "10", "L"), ("10_right", "10", "R"), ("a_b_LEFT", "a_b", "L"), ("7_l1", "7", "L"), ("7_r2", "7", "R")],
 )
 def test_names_of_public_sets_tell_the_eye(tmp_path: Path, name: str, patient: str, side: str) -> None:
-    assert eye_of_file(tmp_path / f"{name}.jpg") == Eye((tmp_path / patient).as_posix(), side)
+    assert identify_eye(tmp_path / f"{name}.jpg") == EyeIdentity((tmp_path / patient).as_posix(), side)
 
 
 @pytest.mark.parametrize("name", ["left", "_left", "10-left", "10_l", "x_l1", "IDRiD_001", "0a09aa7356c0", "left_10"])
 def test_other_names_tell_nothing(tmp_path: Path, name: str) -> None:
-    assert eye_of_file(tmp_path / f"{name}.jpg") == Eye()
+    assert identify_eye(tmp_path / f"{name}.jpg") == EyeIdentity()
 
 
 def test_a_header_counts_and_a_name_does_not(tmp_path: Path) -> None:
-    left = eye_of_file(write_ophthalmic(tmp_path / "1_right.dcm", PIXELS, "L"))
+    left = identify_eye(write_ophthalmic(tmp_path / "1_right.dcm", PIXELS, "L"))
     assert left.laterality == "L"
     assert left.study is not None
-    assert eye_of_file(write_ophthalmic(tmp_path / "2_left", PIXELS, None)) == Eye(left.study, None)  # said to be both
-    other = eye_of_file(write_ophthalmic(tmp_path / "3.dcm", PIXELS, "R", study="2"))
+    assert identify_eye(write_ophthalmic(tmp_path / "2_left", PIXELS, None)) == EyeIdentity(
+        left.study, None
+    )  # said to be both
+    other = identify_eye(write_ophthalmic(tmp_path / "3.dcm", PIXELS, "R", study="2"))
     assert other.study != left.study
-    patient = eye_of_file(write_dicom(tmp_path / "4.dcm", PIXELS.tobytes(), (60, 90), Laterality="R"))
+    patient = identify_eye(write_dicom(tmp_path / "4.dcm", PIXELS.tobytes(), (60, 90), Laterality="R"))
     assert patient.laterality == "R"
     assert patient.study is not None
     assert "SECRET" not in patient.study
     (tmp_path / "5_left.dcm").write_bytes(bytes(128) + b"DICM" + bytes(50))
-    assert eye_of_file(tmp_path / "5_left.dcm") == Eye()
+    assert identify_eye(tmp_path / "5_left.dcm") == EyeIdentity()

@@ -15,9 +15,9 @@ import pytest
 import simplejpeg
 
 from retinagrade import Grader
-from retinagrade.datasets.parallel import processors
+from retinagrade.execution.local import processors
 from retinagrade.grader import runtime
-from retinagrade.images.prepare import Settings
+from retinagrade.images.prepare import PreparationSettings
 from retinagrade.images.quality import Quality
 
 PATIENCE = 30
@@ -33,7 +33,7 @@ def grader(grader_file: Path) -> Grader:
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Photographs that cost no time to prepare."""
 
-    def prepared(item: Path | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:
+    def prepared(item: Path | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
         return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
 
     monkeypatch.setattr(runtime, "prepared", prepared)
@@ -56,7 +56,7 @@ def test_photographs_are_taken_as_they_are_needed(grader: Grader, squares: None)
 def test_every_processor_decodes(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
     together = Barrier(processors(), timeout=PATIENCE)
 
-    def prepared(item: Path | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:
+    def prepared(item: Path | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
         together.wait()  # broken unless as many are here at once
         return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
 
@@ -71,7 +71,7 @@ def test_the_network_works_while_others_are_decoded(grader: Grader, monkeypatch:
         begun.set()
         return np.full((len(squares), 5), 0.2, np.float32), np.zeros((len(squares), 5, 4, 4), np.float32)
 
-    def prepared(item: Path | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:
+    def prepared(item: Path | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
         assert isinstance(item, np.ndarray)
         if item[0, 0, 0]:
             assert begun.wait(PATIENCE), "the network waited for a photograph of a later batch"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinagrade.grader.results import Grading
-from retinagrade.grader.studies import StudyGrading, combine, in_words
+from retinagrade.grader.studies import StudyGrading, describe_study, grade_studies
 from retinagrade.grades import REFERABLE, Grade
 
 SEEN = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threatening=False, refer_to_person=False)
@@ -26,7 +26,7 @@ def eye(side: str | None, grade: int | None, study: str | None = "s", **changed:
 
 
 def only(*gradings: Grading) -> StudyGrading:
-    (study,) = combine(gradings)
+    (study,) = grade_studies(gradings)
     return study
 
 
@@ -37,14 +37,14 @@ def test_the_worse_eye_counts() -> None:
     assert found.photographs == ("L1", "R3", "L0")
     healthy = only(eye("L", 0), eye("R", 1))
     assert (healthy.grade, healthy.referable, healthy.refer_to_person, healthy.undecided) == (1, False, False, ())
-    assert in_words(healthy) == "grade 1 mild, not referable"
+    assert describe_study(healthy) == "grade 1 mild, not referable"
 
 
 def test_an_eye_that_nobody_could_look_at_is_never_healthy() -> None:
     dark = only(eye("L", 0), eye("R", None))
     assert (dark.grade, dark.referable, dark.vision_threatening, dark.refer_to_person) == (0, None, None, True)
     assert dark.undecided == ("right eye not gradable (dark)",)
-    assert in_words(dark) == "grade 0 none; right eye not gradable (dark); a person should look"
+    assert describe_study(dark) == "grade 0 none; right eye not gradable (dark); a person should look"
     assert only(eye("L", 2), eye("R", None)).referable is True
     assert only(eye("L", 0)).undecided == ("no photograph of the right eye",)
     assert only(eye("L", 0), eye(None, 0)).undecided == ("no photograph known to be of the right eye",)
@@ -60,7 +60,7 @@ def test_without_a_threshold_nothing_is_decided() -> None:
 
 
 def test_studies_are_apart_and_strangers_left_out() -> None:
-    found = combine([eye("L", 0, "b"), eye("R", 1, "a"), eye("R", 2, "b"), eye("L", 4, None)])
+    found = grade_studies([eye("L", 0, "b"), eye("R", 1, "a"), eye("R", 2, "b"), eye("L", 4, None)])
     assert [(one.study, one.grade) for one in found] == [("b", 2), ("a", 1)]
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from retinagrade.images.prepare import Settings, Square, prepare_mask, prepare_photograph
+from retinagrade.images.prepare import PreparationSettings, Square, prepare_mask, prepare_photograph
 
 HEIGHT, WIDTH = 720, 1080
 
@@ -39,7 +39,7 @@ def test_a_mask_lands_on_the_pixels_that_it_is_of(
     tmp_path: Path, square: Square, size: int, cut: int, suffix: str
 ) -> None:
     file, spots = spotted(tmp_path / "spotted", cut, suffix)
-    settings = Settings(size, square=square)
+    settings = PreparationSettings(size, square=square)
     pixels, fov, shape = prepare_photograph(file, settings)
     covered = prepare_mask(spots, fov, shape, settings)
     assert covered.shape == (size, size)
@@ -56,7 +56,7 @@ def test_a_mask_lands_on_the_pixels_that_it_is_of(
 
 def test_a_mask_of_another_scale_lands_there_as_well(tmp_path: Path) -> None:
     file, spots = spotted(tmp_path / "spotted", 60, ".png")
-    settings = Settings(224)
+    settings = PreparationSettings(224)
     _, fov, shape = prepare_photograph(file, settings)
     half = cv2.resize(spots.astype(np.uint8), (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) > 0
     whole, small = (prepare_mask(mask, fov, shape, settings) > 0.5 for mask in (spots, half))

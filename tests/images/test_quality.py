@@ -10,7 +10,7 @@ import pytest
 
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.grades import Grade
-from retinagrade.images.fov import find_field_of_view
+from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import Quality, assess_quality
 from retinagrade.images.read import read_photograph
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from retinagrade.errors import ImageError
-from retinagrade.images.encoded import InMemory
+from retinagrade.images.decoding import InMemory
 from retinagrade.images.read import photograph_size, read_photograph
 from tests.images.dicom_files import lossless_jpeg
 

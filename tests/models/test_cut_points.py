@@ -19,13 +19,13 @@ from retinagrade.models.cut_points import (
     _negative_log_likelihood,
     fit_cut_points,
 )
-from retinagrade.models.outputs import Regression
+from retinagrade.models.outputs import RegressionOutput
 
 photographs = st.lists(st.tuples(st.floats(-20, 20), st.integers(0, 4)), min_size=1, max_size=40)
 
 
 def probabilities(cut_points: CutPoints, predicted: np.ndarray) -> np.ndarray:
-    return Regression(cut_points).probabilities(torch.tensor(predicted)[:, None]).numpy()
+    return RegressionOutput(cut_points).probabilities(torch.tensor(predicted)[:, None]).numpy()
 
 
 def plain_loss(cuts: np.ndarray, sigma: float, predicted: np.ndarray, grades: np.ndarray) -> float:

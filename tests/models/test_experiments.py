@@ -7,8 +7,8 @@ from functools import cache
 import pytest
 from torch import nn
 
+from retinagrade.experiments.experiment import experiment_names, load_experiment
 from retinagrade.models.network import Network, build_network, count_parameters
-from retinagrade.training.experiment import experiment_names, load_experiment
 
 # Totals and trainable parameters as the summaries in the report print them. Under "5 on 3.1" and "7 on 3.1" it prints
 # those of model 4; here is what the networks that it describes have.

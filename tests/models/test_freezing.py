@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from retinagrade.errors import ExperimentError
-from retinagrade.models.freezing import LAYERS, frozen_modules, layers_of
+from retinagrade.models.freezing import LAYERS, backbone_layer_modules, frozen_modules
 from retinagrade.models.network import build_network
 from retinagrade.models.settings import NetworkSettings
 
@@ -52,7 +52,7 @@ def test_what_is_frozen_stays_and_the_rest_moves(name: str, layer: str) -> None:
     pixels = torch.randint(0, 256, (4, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     network(pixels).square().sum().backward()
     optimizer.step()
-    layers = layers_of(network.backbone, name)
+    layers = backbone_layer_modules(network.backbone, name)
     first = list(layers).index(layer)
     moved = {key for key, tensor in network.state_dict().items() if not torch.equal(tensor, before[key])}
     for index, modules in enumerate(layers.values()):

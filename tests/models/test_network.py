@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from torch import nn
 
 from retinagrade.errors import ExperimentError
+from retinagrade.experiments.experiment import load_experiment
 from retinagrade.models.network import Network, build_network, count_parameters
 from retinagrade.models.settings import UNIT, NetworkSettings, Scaling, ScratchSettings
-from retinagrade.models.weights import PYPI_PACKAGES, _package_state, resolve, timm_backbone
-from retinagrade.training.experiment import load_experiment
+from retinagrade.models.weights import PYPI_PACKAGES, _package_state, complete_settings, timm_backbone
 
 SCRATCH = NetworkSettings(
     backbone="scratch",
@@ -78,7 +78,7 @@ def test_batch_norm_of_a_trained_backbone_moves_in_training_only() -> None:
 
 
 def test_weights_of_the_package_land_in_the_right_tensors() -> None:
-    settings = resolve(LITE)
+    settings = complete_settings(LITE)
     backbone = timm_backbone(settings)
     assert settings.scaling == Scaling(mean=(127.0,) * 3, std=(128.0,) * 3)
     for module in backbone.modules():

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from retinagrade.models.cut_points import STANDARD, CutPoints
 from retinagrade.models.network import build_network
-from retinagrade.models.outputs import Ordinal, Regression, Softmax, make_output, training_loss
+from retinagrade.models.outputs import OrdinalOutput, RegressionOutput, SoftmaxOutput, make_output, training_loss
 from retinagrade.models.settings import NetworkSettings, OutputName, ScratchSettings
 
 NAMES: tuple[OutputName, ...] = get_args(OutputName)
@@ -62,9 +62,9 @@ def corn_losses(logits: np.ndarray, grades: np.ndarray) -> tuple[list[float], in
 def test_corn_is_that_of_the_paper() -> None:
     logits, grades = batch("ordinal")
     expected, terms = corn_losses(logits.double().numpy(), grades.numpy())
-    np.testing.assert_allclose(Ordinal().losses(logits.double(), grades).numpy(), expected, rtol=1e-9)
-    np.testing.assert_allclose(Ordinal().losses(logits, grades).numpy(), expected, atol=1e-5)
-    ours = training_loss(Ordinal(), logits, grades).item()
+    np.testing.assert_allclose(OrdinalOutput().losses(logits.double(), grades).numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(OrdinalOutput().losses(logits, grades).numpy(), expected, atol=1e-5)
+    ours = training_loss(OrdinalOutput(), logits, grades).item()
     assert ours == pytest.approx(np.mean(expected), rel=1e-5)
     # The paper's mean is over the terms of all conditional subsets: 1 for a photograph of grade 0, 4 from grade 3 on.
     assert terms == sum(min(grade + 1, 4) for grade in grades.tolist())
@@ -82,18 +82,18 @@ def test_the_loss_is_the_log_of_the_grades_probability(name: OutputName) -> None
 def test_regression_is_least_squares_and_an_ordered_probit() -> None:
     raw, grades = batch("regression")
     torch.testing.assert_close(
-        Regression().losses(raw, grades), F.mse_loss(raw[:, 0], grades.float(), reduction="none")
+        RegressionOutput().losses(raw, grades), F.mse_loss(raw[:, 0], grades.float(), reduction="none")
     )
     cut_points = CutPoints(cuts=(0.2, 1.7, 2.0, 3.1), sigma=0.7)
     edges = np.array([-np.inf, *cut_points.cuts, np.inf])
     below = norm.cdf((edges - raw.double().numpy()) / cut_points.sigma)
-    np.testing.assert_allclose(Regression(cut_points).probabilities(raw).numpy(), np.diff(below), atol=1e-14)
+    np.testing.assert_allclose(RegressionOutput(cut_points).probabilities(raw).numpy(), np.diff(below), atol=1e-14)
 
 
 def test_regression_ranks_photographs_far_from_a_cut() -> None:
     # Differences of Phi near 1 are 0: all photographs far below a grade would tie in its AUC.
     raw = torch.linspace(-2, 6, 60)[:, None]
-    p = Regression(STANDARD).probabilities(raw)
+    p = RegressionOutput(STANDARD).probabilities(raw)
     assert (p[:, 4].diff() > 0).all()
     assert (p[:, 0].diff() < 0).all()
 
@@ -115,14 +115,14 @@ def test_probabilities_are_probabilities_and_ranks_agree(name: OutputName, value
 @given(seven)
 def test_ordinal_probabilities_are_cumulative_products(values: np.ndarray) -> None:
     logits = torch.tensor(values[:, :4]).double() / 1e3
-    worse = Ordinal().probabilities(logits).flip(1).cumsum(1).flip(1)[:, 1:]
+    worse = OrdinalOutput().probabilities(logits).flip(1).cumsum(1).flip(1)[:, 1:]
     np.testing.assert_allclose(worse.numpy(), np.cumprod(1 / (1 + np.exp(-logits.numpy())), axis=1), atol=1e-12)
 
 
 @settings(deadline=None)
 @given(st.floats(-50, 50), st.floats(0, 10))
 def test_a_higher_regression_is_never_less_ill(score: float, more: float) -> None:
-    p = Regression().probabilities(torch.tensor([[score], [score + more]], dtype=torch.float64))
+    p = RegressionOutput().probabilities(torch.tensor([[score], [score + more]], dtype=torch.float64))
     worse = p.flip(1).cumsum(1)
     assert (worse[1] >= worse[0] - 1e-15).all()
 
@@ -159,19 +159,19 @@ def test_a_tiny_network_learns_a_few_photographs_by_heart(name: OutputName) -> N
 
 def test_softmax_loss_is_bit_for_bit_the_cross_entropy() -> None:
     raw, grades = batch("softmax")
-    assert torch.equal(training_loss(Softmax(), raw, grades), F.cross_entropy(raw, grades))
-    assert torch.equal(Softmax().probabilities(raw), raw.double().softmax(1))
+    assert torch.equal(training_loss(SoftmaxOutput(), raw, grades), F.cross_entropy(raw, grades))
+    assert torch.equal(SoftmaxOutput().probabilities(raw), raw.double().softmax(1))
 
 
 def test_weights_are_those_of_cross_entropy() -> None:
     raw, grades = batch("softmax")
-    ours = training_loss(Softmax(), raw, grades, WEIGHTS)
+    ours = training_loss(SoftmaxOutput(), raw, grades, WEIGHTS)
     single = nn.CrossEntropyLoss(weight=WEIGHTS, reduction="none")(raw, grades)
     torch.testing.assert_close(ours, single.mean())
     # Where the mean weight is 1, as over all training photographs, it is PyTorch's weighted mean as well.
     unit = WEIGHTS / WEIGHTS[grades].mean()
     torch.testing.assert_close(
-        training_loss(Softmax(), raw, grades, unit), nn.CrossEntropyLoss(weight=unit)(raw, grades)
+        training_loss(SoftmaxOutput(), raw, grades, unit), nn.CrossEntropyLoss(weight=unit)(raw, grades)
     )
 
 
@@ -189,8 +189,8 @@ def test_weights_multiply_each_photographs_loss(name: OutputName) -> None:
 def test_label_smoothing_is_that_of_cross_entropy_and_of_softmax_alone() -> None:
     raw, grades = batch("softmax")
     expected = nn.CrossEntropyLoss(label_smoothing=0.2)(raw, grades)
-    assert torch.equal(training_loss(Softmax(), raw, grades, label_smoothing=0.2), expected)
-    torch.testing.assert_close(training_loss(Softmax(), raw, grades, torch.ones(5), 0.2), expected)
+    assert torch.equal(training_loss(SoftmaxOutput(), raw, grades, label_smoothing=0.2), expected)
+    torch.testing.assert_close(training_loss(SoftmaxOutput(), raw, grades, torch.ones(5), 0.2), expected)
     for name in ("ordinal", "regression"):
         with pytest.raises(ValueError, match="softmax alone"):
             training_loss(make_output(name), *batch(name), label_smoothing=0.1)

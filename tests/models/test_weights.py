@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from retinagrade.errors import ExperimentError
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.settings import NetworkSettings, Scaling
-from retinagrade.models.weights import about_weights, read_weights, resolve
+from retinagrade.models.weights import complete_settings, describe_weights, read_weights
 
 ABOUT = {
     "architecture": "mobilenetv2_100",
@@ -46,7 +46,7 @@ def file(source: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_arguments_and_scaling_come_with_the_file(file: Path, source: Network) -> None:
-    resolved = resolve(settings(file))
+    resolved = complete_settings(settings(file))
     assert resolved.arguments == {"pad_type": "same", "bn_eps": 0.001}
     assert resolved.scaling == Scaling(mean=(127.5,) * 3, std=(127.5,) * 3)
     pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
@@ -54,8 +54,8 @@ def test_arguments_and_scaling_come_with_the_file(file: Path, source: Network) -
     expected = source.backbone((pixels.float() - 127.5) / 127.5)
     torch.testing.assert_close(network.backbone((pixels.float() - network.mean) / network.std), expected)
     # What is resolved is complete: without the file, it builds the same architecture and scaling.
-    assert resolve(resolved.model_copy(update={"weights": "none"})).scaling == resolved.scaling
-    about = about_weights(settings(file))
+    assert complete_settings(resolved.model_copy(update={"weights": "none"})).scaling == resolved.scaling
+    about = describe_weights(settings(file))
     assert about["license"] == "Apache-2.0"
     assert len(about["sha256"]) == 64
 

@@ -19,13 +19,13 @@ from fastapi.testclient import TestClient
 from pydicom import uid
 
 from retinagrade import Grader
-from retinagrade.grader.artefact import Metadata
-from retinagrade.grader.studies import combine
+from retinagrade.grader.metadata import Metadata
+from retinagrade.grader.studies import grade_studies
 from retinagrade.service import uploads
-from retinagrade.service.answers import Answer
 from retinagrade.service.app import create_app
 from retinagrade.service.logs import LOGGER, JsonFormatter
-from retinagrade.service.settings import PHOTOGRAPHS, Settings
+from retinagrade.service.schemas import GradeResponse
+from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
 from tests.grader.graders import metadata
 from tests.images.dicom_files import write_dicom
 from tests.images.test_read import encoded, giant, gradient
@@ -39,7 +39,7 @@ def files(*named: tuple[str, bytes]) -> Files:
 
 @pytest.fixture(scope="module")
 def client(grader: Grader) -> Iterator[TestClient]:
-    with TestClient(create_app(grader, Settings()), raise_server_exceptions=False) as made:
+    with TestClient(create_app(grader, ServiceSettings()), raise_server_exceptions=False) as made:
         yield made
 
 
@@ -82,7 +82,7 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 def test_photographs_are_graded_as_by_the_grader(client: TestClient, grader: Grader, eyes: list[Path]) -> None:
     response = client.post("/v1/grade", files=files(*((path.name, path.read_bytes()) for path in eyes)))
     assert response.status_code == 200
-    answer = Answer.model_validate(response.json())
+    answer = GradeResponse.model_validate(response.json())
     assert "not a medical device" in answer.notice
     for one, expected in zip(answer.photographs, grader.grade(eyes), strict=True):
         assert one.grading.path == f"{one.grading.image_id}.jpg"
@@ -99,7 +99,7 @@ def test_photographs_are_graded_as_by_the_grader(client: TestClient, grader: Gra
         )
         assert [getattr(one.grading, name) for name in same] == [getattr(expected, name) for name in same]
         assert one.pictures is None
-    assert answer.studies == combine([one.grading for one in answer.photographs])
+    assert answer.studies == grade_studies([one.grading for one in answer.photographs])
     assert [(study.study, len(study.photographs)) for study in answer.studies] == [
         (f"0000{place}", 2) for place in range(3)
     ]
@@ -171,7 +171,7 @@ def test_a_form_that_is_wrong_is_named(
 
 
 def test_limits_of_size(grader: Grader, eyes: list[Path]) -> None:
-    settings = Settings(max_megabytes=0.1, max_megapixels=0.3)
+    settings = ServiceSettings(max_megabytes=0.1, max_megapixels=0.3)
     with TestClient(create_app(grader, settings)) as client:
         declared = client.post("/v1/grade", files=files(("big.jpg", bytes(120_000))))
         assert "more than 0.1 MB" in problem(declared, 413)["detail"]
@@ -193,7 +193,7 @@ def test_limits_of_size(grader: Grader, eyes: list[Path]) -> None:
 
 def test_an_upload_that_never_ends_is_ended(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "SECONDS", 0.05)
-    app = create_app(grader, Settings())
+    app = create_app(grader, ServiceSettings())
 
     async def run() -> list[httpx2.Response]:
         async def never() -> Any:
@@ -210,7 +210,7 @@ def test_an_upload_that_never_ends_is_ended(grader: Grader, monkeypatch: pytest.
 
 
 def test_a_full_queue_says_when_to_come_back(grader: Grader, eyes: list[Path]) -> None:
-    app = create_app(grader, Settings(queue=2))
+    app = create_app(grader, ServiceSettings(queue=2))
 
     async def run() -> list[httpx2.Response]:
         gate = asyncio.Event()
@@ -239,7 +239,7 @@ def test_a_full_queue_says_when_to_come_back(grader: Grader, eyes: list[Path]) -
 
 
 def test_many_at_once_get_their_own(grader: Grader, eyes: list[Path]) -> None:
-    app = create_app(grader, Settings())
+    app = create_app(grader, ServiceSettings())
     expected = {path.name: one.probabilities for path, one in zip(eyes, grader.grade(eyes), strict=True)}
 
     async def run() -> list[httpx2.Response]:
@@ -268,7 +268,7 @@ def test_what_it_says_of_itself(client: TestClient) -> None:
     assert "retinagrade_requests_inside 0.0" in said
     document = client.get("/openapi.json").json()
     answers = document["paths"]["/v1/grade"]["post"]["responses"]
-    Answer.model_validate(answers["200"]["content"]["application/json"]["example"])
+    GradeResponse.model_validate(answers["200"]["content"]["application/json"]["example"])
     Metadata.model_validate(
         document["paths"]["/v1/model"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
     )
@@ -283,7 +283,7 @@ def test_unknown_places_and_methods_are_problems(client: TestClient) -> None:
 
 
 def test_without_the_token_nobody_is_let_in(grader: Grader, eyes: list[Path]) -> None:
-    with TestClient(create_app(grader, Settings(token="secret"))) as client:
+    with TestClient(create_app(grader, ServiceSettings(token="secret"))) as client:
         for method, path in (("POST", "/v1/grade"), ("GET", "/v1/model"), ("GET", "/metrics")):
             for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic c2VjcmV0"}):
                 refused = client.request(method, path, headers=headers)
@@ -341,7 +341,7 @@ def test_a_fault_of_ours_is_said_without_its_message(
     def broken(*_: object) -> None:
         raise RuntimeError("Doe_Jane.jpg")
 
-    with TestClient(create_app(grader, Settings()), raise_server_exceptions=False) as client:
+    with TestClient(create_app(grader, ServiceSettings()), raise_server_exceptions=False) as client:
         with monkeypatch.context() as patched:
             patched.setattr(grader, "judge", broken)
             body = problem(client.post("/v1/grade", files=files(("Doe_Jane.jpg", eyes[0].read_bytes()))), 500)

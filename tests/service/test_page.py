@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
 
 from retinagrade import Grader
-from retinagrade.grader.files import COLUMNS
+from retinagrade.grader.results_table import COLUMNS
 from tests.programs import require_program
 from tests.service.served import Served, served
 

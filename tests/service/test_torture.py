@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from retinagrade import Grader
 from retinagrade.service.app import create_app
-from retinagrade.service.settings import Settings
+from retinagrade.service.settings import ServiceSettings
 from tests.images.test_torture import DAMAGE, NAMES, damaged, no_photographs, whole_files
 
 
@@ -20,7 +20,7 @@ def test_whatever_is_sent_the_service_lives(grader: Grader, eyes: list[Path], tm
     whole = whole_files(tmp_path)
     good = eyes[0].read_bytes()
     # Errors of ours would be raised here, in place of 500.
-    with TestClient(create_app(grader, Settings(max_megapixels=1))) as client, warnings.catch_warnings():
+    with TestClient(create_app(grader, ServiceSettings(max_megapixels=1))) as client, warnings.catch_warnings():
         warnings.simplefilter("ignore")
 
         def send(name: str, data: bytes) -> int:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from retinagrade.training.run import Run
+from retinagrade.runs.run import Run
 
 
 def interrupted(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import functional
 
-from retinagrade.training.augment import LIT, Jitter, augment, jitter_colours, random_jitter, random_warp
-from retinagrade.training.experiment import AugmentationSettings
+from retinagrade.experiments.experiment import AugmentationSettings
+from retinagrade.training.augment import LIT, ColourJitter, augment, jitter_colours, random_jitter, random_warp
 
 REPORT = AugmentationSettings(flip_vertical=True, flip_horizontal=True, zoom=0.1, rotation=1.0)
 PICTURE = np.random.default_rng(0).integers(1, 256, (33, 33, 3), dtype=np.uint8)
@@ -98,7 +98,7 @@ def test_draws_of_colours_cover_their_ranges() -> None:
     drawn = np.array([random_jitter(rng, settings) for _ in range(2000)])
     np.testing.assert_allclose(drawn.min(0), [0.8, 0.7, 0.6, -0.1], atol=0.005)
     np.testing.assert_allclose(drawn.max(0), [1.2, 1.3, 1.4, 0.1], atol=0.005)
-    assert random_jitter(rng, AugmentationSettings()) == Jitter()
+    assert random_jitter(rng, AugmentationSettings()) == ColourJitter()
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.9, 1.0, 1.3])
@@ -106,14 +106,14 @@ def test_draws_of_colours_cover_their_ranges() -> None:
 def test_each_factor_is_torchvisions(part: str, factor: float) -> None:
     lit = np.random.default_rng(0).integers(LIT, 256, (40, 50, 3), dtype=np.uint8)
     expected = getattr(functional, f"adjust_{part}")(torch.from_numpy(lit).permute(2, 0, 1), factor)
-    ours = jitter_colours(lit, Jitter()._replace(**{part: factor}))
+    ours = jitter_colours(lit, ColourJitter()._replace(**{part: factor}))
     np.testing.assert_allclose(ours, expected.permute(1, 2, 0).numpy(), atol=1.01)  # torchvision cuts off, we round
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.1, 0.03, 0.5])
 def test_the_turn_of_the_hue_is_torchvisions(turn: float) -> None:
     expected = functional.adjust_hue(torch.from_numpy(PICTURE).permute(2, 0, 1).float() / 255, turn) * 255
-    ours = jitter_colours(PICTURE, Jitter(hue=turn))
+    ours = jitter_colours(PICTURE, ColourJitter(hue=turn))
     np.testing.assert_allclose(ours, expected.permute(1, 2, 0).numpy(), atol=0.6)
 
 
@@ -126,7 +126,7 @@ def test_all_factors_at_once_are_the_three_after_each_other() -> None:
         (functional.adjust_saturation, 1.2),
     ):
         tensor = adjust(tensor, factor)
-    ours = jitter_colours(middling, Jitter(1.1, 0.8, 1.2))
+    ours = jitter_colours(middling, ColourJitter(1.1, 0.8, 1.2))
     np.testing.assert_allclose(ours, 255 * tensor.permute(1, 2, 0).numpy(), atol=1)
 
 
@@ -140,7 +140,7 @@ def test_black_stays_black_and_the_noise_beside_the_disc_stays_dark(
     disc = np.zeros((64, 64, 3), np.uint8)
     disc[:4] = 3  # what JPEG leaves beside the field of view
     cv2.circle(disc, (32, 32), 26, (200, 90, 40), -1)
-    jittered = jitter_colours(disc, Jitter(brightness, contrast, saturation, hue))
+    jittered = jitter_colours(disc, ColourJitter(brightness, contrast, saturation, hue))
     assert jittered[(disc == 0).all(2)].max() == 0
     assert jittered[:4].max() <= 40
     assert jittered.dtype == np.uint8

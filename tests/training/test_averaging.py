@@ -15,10 +15,10 @@ import torch
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import build_network
+from retinagrade.runs.run import Run
 from retinagrade.training.averaging import AveragedWeights
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
-from retinagrade.training.run import Run
 from retinagrade.training.train import train
 from tests.training.interruption import interrupted
 from tests.training.test_train import TINY, comparable, tiny

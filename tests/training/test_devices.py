@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.training.run import Run
+from retinagrade.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

@@ -23,9 +23,9 @@ from retinagrade.models.network import Network, build_network
 from retinagrade.training import train as train_module
 from retinagrade.training.batch_norm import SynchronisedBatchNorm
 from retinagrade.training.distributed import ONE, Devices
+from retinagrade.training.failures import clear_training_errors
 from retinagrade.training.launch import launch
 from retinagrade.training.loading import EpochSampler
-from retinagrade.training.trouble import told_clearly
 from tests.training.test_train import tiny
 
 
@@ -88,10 +88,10 @@ def test_a_lost_connection_is_told(tmp_path: Path) -> None:
     for error in (dist.DistBackendError("NCCL error"), RuntimeError("[gloo/transport/tcp/pair.cc:545] Read error")):
         with (
             pytest.raises(ExperimentError, match="another process of this training is gone"),
-            told_clearly(tiny(), tmp_path),
+            clear_training_errors(tiny(), tmp_path),
         ):
             raise error
-    with pytest.raises(RuntimeError, match="mat1"), told_clearly(tiny(), tmp_path):
+    with pytest.raises(RuntimeError, match="mat1"), clear_training_errors(tiny(), tmp_path):
         raise RuntimeError("mat1 and mat2")
 
 

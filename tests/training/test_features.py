@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network, build_network
+from retinagrade.runs.run import Run
 from retinagrade.training import features as room
-from retinagrade.training.experiment import Experiment, load_experiment
-from retinagrade.training.features import Features, FeatureSampler, cache_folder, feature_loaders, make_room
+from retinagrade.training.features import FeatureDataset, FeatureSampler, cache_folder, evict_features, feature_loaders
 from retinagrade.training.loading import EpochSampler
 from retinagrade.training.predict import predict
-from retinagrade.training.run import Run
 from retinagrade.training.train import train
 
 TINY = [
@@ -50,13 +50,13 @@ def network() -> Network:
     return build_network(tiny().network)
 
 
-def loaders(network: Network, prepared: Path, experiment: Experiment) -> tuple[Features, Features]:
+def loaders(network: Network, prepared: Path, experiment: Experiment) -> tuple[FeatureDataset, FeatureDataset]:
     manifest = Manifest.read(prepared / "manifest.csv")
     both = feature_loaders(
         network, manifest.split("train"), manifest.split("val"), experiment, 0, cache_folder(prepared, prepared)
     )
     assert both is not None
-    training, validation = (cast("Features", loader.dataset) for loader in both)
+    training, validation = (cast("FeatureDataset", loader.dataset) for loader in both)
     return training, validation
 
 
@@ -194,11 +194,11 @@ def test_the_least_recently_used_features_make_room(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "features.npy").write_bytes(bytes(100))
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    make_room(tmp_path, 100, limit=400)
+    evict_features(tmp_path, 100, limit=400)
     assert len(list(tmp_path.iterdir())) == 3
-    make_room(tmp_path, 150, limit=400)
+    evict_features(tmp_path, 150, limit=400)
     assert {path.name for path in tmp_path.iterdir()} == {"new", "middle"}
-    make_room(tmp_path, 1000, limit=400)
+    evict_features(tmp_path, 1000, limit=400)
     assert not list(tmp_path.iterdir())
 
 

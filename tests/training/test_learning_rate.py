@@ -14,7 +14,7 @@ import pytest
 
 from retinagrade.errors import ExperimentError
 from retinagrade.manifest import Manifest
-from retinagrade.training.learning_rate import HIGHEST, LOWEST, find_learning_rate, smooth, suggest_rate
+from retinagrade.training.learning_rate import HIGHEST, LOWEST, find_learning_rate, smooth_losses, suggest_rate
 from retinagrade.training.train import train
 from tests.training.test_train import TINY, comparable, tiny
 
@@ -73,8 +73,8 @@ def test_the_suggestion_is_well_below_where_training_breaks() -> None:
 
 
 def test_smoothing_keeps_a_constant_and_halves_no_start() -> None:
-    np.testing.assert_allclose(smooth([2.0] * 5), 2.0)
-    assert smooth([1.0, 3.0]).tolist() == pytest.approx([1.0, (0.9 * 1 + 3) / 1.9])
+    np.testing.assert_allclose(smooth_losses([2.0] * 5), 2.0)
+    assert smooth_losses([1.0, 3.0]).tolist() == pytest.approx([1.0, (0.9 * 1 + 3) / 1.9])
 
 
 def test_a_loss_that_no_rate_lowers_is_told(prepared: Path, tmp_path: Path) -> None:

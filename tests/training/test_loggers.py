@@ -11,8 +11,8 @@ import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from retinagrade.errors import ExperimentError
+from retinagrade.runs.run import Run
 from retinagrade.training.callbacks import AtomicCheckpointIO
-from retinagrade.training.run import Run
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 

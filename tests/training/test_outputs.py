@@ -17,11 +17,11 @@ from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import STANDARD, CutPoints, fit_cut_points
 from retinagrade.models.network import build_network
-from retinagrade.models.outputs import Regression
+from retinagrade.models.outputs import RegressionOutput
+from retinagrade.runs.run import Run
 from retinagrade.training.loading import training_loader
-from retinagrade.training.module import GradingModule, validation_figures
+from retinagrade.training.module import GradingModule, validation_metrics
 from retinagrade.training.predict import load_network, predict, predict_network, raw_outputs
-from retinagrade.training.run import Run
 from retinagrade.training.train import train
 from tests.training.test_train import comparable, tiny
 
@@ -67,10 +67,10 @@ def test_cut_points_are_fitted_on_validation_photographs_and_loaded_with_the_net
     expected = fit_cut_points(predicted, grades)
     assert sum(expected.photographs) == len(validation)
     assert json.loads(run.output_file.read_text(encoding="utf-8")) == expected.model_dump(mode="json")
-    assert load_network(run).output == Regression(expected)
+    assert load_network(run).output == RegressionOutput(expected)
     table = read_predictions(predict(run, prepared, "test")).set_index("image_id")
     test = Manifest.read(prepared / "manifest.csv").split("test")
-    p = Regression(expected).probabilities(torch.tensor(scores(run, test)[0])[:, None]).numpy()
+    p = RegressionOutput(expected).probabilities(torch.tensor(scores(run, test)[0])[:, None]).numpy()
     np.testing.assert_allclose(table.loc[test.table["image_id"], [f"p{grade}" for grade in range(5)]], p, atol=1e-12)
 
 
@@ -79,15 +79,15 @@ def test_history_is_of_the_squared_error_and_of_standard_cut_points(run: Run, va
     epoch = run.history().iloc[int(best["epoch"])]
     predicted, grades = scores(run, validation)
     assert ((predicted - grades) ** 2).mean() == pytest.approx(best["val_loss"], rel=1e-4)
-    given = Regression(STANDARD).probabilities(torch.tensor(predicted)[:, None]).argmax(1).numpy()
-    assert validation_figures(grades, given) == pytest.approx(
+    given = RegressionOutput(STANDARD).probabilities(torch.tensor(predicted)[:, None]).argmax(1).numpy()
+    assert validation_metrics(grades, given) == pytest.approx(
         {name: epoch[name] for name in ("val_accuracy", "val_qwk")}, abs=1e-4
     )
 
 
 def test_a_run_that_lost_only_its_end_has_the_same_cut_points(run: Run, prepared: Path, tmp_path: Path) -> None:
     cut = unfinished(run, tmp_path / "cut")
-    assert load_network(cut).output == Regression(STANDARD)
+    assert load_network(cut).output == RegressionOutput(STANDARD)
     finished = train(REGRESSION, prepared, cut.folder)
     assert finished.output_file.read_bytes() == run.output_file.read_bytes()
     assert finished.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()

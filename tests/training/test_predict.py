@@ -11,10 +11,10 @@ import torch
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
 from retinagrade.training.devices import weights_dtype
-from retinagrade.training.loading import Photographs
+from retinagrade.training.loading import PhotographDataset
 from retinagrade.training.predict import load_network, predict, predict_network
-from retinagrade.training.run import Run
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 
@@ -28,7 +28,7 @@ def test_flips_are_the_mean_over_four_views(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     network = load_network(run)
     table = predict_network(network, run.experiment(), manifest, flips=True).set_index("image_id")
-    photographs = Photographs(manifest, 48)
+    photographs = PhotographDataset(manifest, 48)
     for row in (0, len(manifest) - 1):
         pixels, _, image_id = photographs[row]
         views = np.stack([pixels, pixels[:, ::-1], pixels[::-1], pixels[::-1, ::-1]])

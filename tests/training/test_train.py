@@ -13,17 +13,23 @@ import torch
 from torch.utils.data import DataLoader
 
 from retinagrade.errors import ExperimentError, ManifestError
-from retinagrade.evaluation.evaluate import evaluate
+from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import write_json
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.settings import UNIT
-from retinagrade.training.comparison import finished_runs
-from retinagrade.training.experiment import Experiment, load_experiment
-from retinagrade.training.loading import EpochSampler, Photographs, collate, evaluation_loader, training_loader
+from retinagrade.runs.run import Run
+from retinagrade.training.loading import (
+    EpochSampler,
+    PhotographDataset,
+    collate_photographs,
+    evaluation_loader,
+    training_loader,
+)
 from retinagrade.training.predict import load_network, predict, predict_network
-from retinagrade.training.run import Run
+from retinagrade.training.sweep_report import finished_runs
 from retinagrade.training.train import train
 from tests.training.interruption import interrupted
 
@@ -84,7 +90,7 @@ def test_the_logged_figures_are_those_of_the_saved_predictions(run_of_any_output
     run = run_of_any_output
     best = run.record()["best"]
     predictions = read_predictions(run.predictions_file("val"))
-    figures = evaluate(predictions, resamples=0).figures
+    figures = evaluate_predictions(predictions, resamples=0).figures
     assert figures["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-5)
     assert figures["quadratic_weighted_kappa"] == pytest.approx(best["val_qwk"], abs=1e-4)
     grades = predictions["grade"].to_numpy(dtype=int)
@@ -218,13 +224,13 @@ def test_predictions_do_not_depend_on_the_loader(run: Run, prepared: Path, worke
         manifest = Manifest(manifest.table.iloc[rows].reset_index(drop=True), manifest.root)
     table = predict_network(load_network(run), run.experiment(), manifest, workers=workers)
     pd.testing.assert_frame_equal(table, expected, check_exact=True)
-    assert evaluate(table).to_json() == evaluate(expected).to_json()
+    assert evaluate_predictions(table).to_json() == evaluate_predictions(expected).to_json()
 
 
 def test_predictions_are_those_of_each_photograph_alone(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     table = predict_network(load_network(run), run.experiment(), manifest).set_index("image_id")
-    photographs = Photographs(manifest, 48)
+    photographs = PhotographDataset(manifest, 48)
     for row in (0, len(manifest) - 1):
         pixels, _, image_id = photographs[row]
         with torch.no_grad():
@@ -298,7 +304,7 @@ def test_balancing_is_in_the_training_loader_only(prepared: Path) -> None:
 
 def test_collate_keeps_pixels_grades_and_ids_together() -> None:
     pixels = [np.full((4, 4, 3), value, np.uint8) for value in (1, 2)]
-    batch = collate([(pixels[0], 3, "a"), (pixels[1], 0, "b")])
+    batch = collate_photographs([(pixels[0], 3, "a"), (pixels[1], 0, "b")])
     assert batch["photographs"][:, 0, 0, 0].tolist() == [1, 2]
     assert batch["grades"].tolist() == [3, 0]
     assert batch["image_ids"] == ["a", "b"]

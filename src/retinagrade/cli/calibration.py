@@ -15,8 +15,8 @@ from retinagrade.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from retinagrade.evaluation.fitting.fitted import Fitted
-    from retinagrade.evaluation.predictions import Graded
+    from retinagrade.evaluation.fitting.calibration import Calibration
+    from retinagrade.evaluation.predictions import GradedPredictions
 
 
 class Rule(StrEnum):
@@ -27,7 +27,7 @@ class Rule(StrEnum):
     FDA = "fda"
 
 
-class Method(StrEnum):
+class CalibrationMethod(StrEnum):
     """How probabilities are calibrated."""
 
     TEMPERATURE = "temperature"
@@ -61,8 +61,8 @@ def calibrate(
         float, typer.Option(help="How often the right grade is to be in the set of possible grades, from 0 to 1.")
     ] = 0.9,
     method: Annotated[
-        Method, typer.Option(help="Calibration of the probabilities, on which all else is fitted.")
-    ] = Method.TEMPERATURE,
+        CalibrationMethod, typer.Option(help="Calibration of the probabilities, on which all else is fitted.")
+    ] = CalibrationMethod.TEMPERATURE,
     json: JsonOption = False,
 ) -> None:
     """Fit temperature, thresholds and sets of grades on validation predictions; exit 1 if some can't be had."""
@@ -72,16 +72,18 @@ def calibrate(
         raise UsageError(f"--target {target:g}: write a share above 0 and up to 1, such as 0.9")
     if not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: write a share between 0 and 1, such as 0.9")
-    from retinagrade.evaluation.fitting.fitted import fit, save, to_json
-    from retinagrade.evaluation.predictions import graded, read_predictions
+    from retinagrade.evaluation.fitting.calibration import calibration_to_json, fit_calibration, save_calibration
+    from retinagrade.evaluation.predictions import graded_predictions, read_predictions
 
     source, out = _places(predictions, out)
-    photographs = graded(read_predictions(source))
-    fitted = fit(photographs, source, rule=rule.value, target=target, coverage=coverage, method=method.value)
+    photographs = graded_predictions(read_predictions(source))
+    fitted = fit_calibration(
+        photographs, source, rule=rule.value, target=target, coverage=coverage, method=method.value
+    )
     if out is not None:
-        save(fitted, out)
+        save_calibration(fitted, out)
     if json:
-        print_json({**to_json(fitted), "attention": fitted.attention})
+        print_json({**calibration_to_json(fitted), "attention": fitted.attention})
     else:
         for part in _tables(fitted, photographs):
             console().print(part)
@@ -100,7 +102,7 @@ def _places(predictions: Path, out: Path | None) -> tuple[Path, Path | None]:
                 "split, they would say nothing about it any more"
             )
         return predictions, out
-    from retinagrade.training.run import Run
+    from retinagrade.runs.run import Run
 
     run = Run(predictions)
     source = run.predictions_file("val")
@@ -109,7 +111,7 @@ def _places(predictions: Path, out: Path | None) -> tuple[Path, Path | None]:
     return source, out or run.calibration_file
 
 
-def _tables(fitted: Fitted, photographs: Graded) -> list[RenderableType]:
+def _tables(fitted: Calibration, photographs: GradedPredictions) -> list[RenderableType]:
     """What was fitted, for people."""
     from rich.text import Text
 
@@ -128,8 +130,8 @@ def _tables(fitted: Fitted, photographs: Graded) -> list[RenderableType]:
     return parts
 
 
-def _calibration(fitted: Fitted) -> Table:
-    from retinagrade.pages import figure
+def _calibration(fitted: Calibration) -> Table:
+    from retinagrade.pages.page import format_metric
 
     table = Table("probabilities", "log loss", "calibration error", title=f"{fitted.source.photographs} photographs")
     names = {
@@ -139,12 +141,12 @@ def _calibration(fitted: Fitted) -> Table:
     }
     for name, figures in fitted.figures.items():
         cells = (None, None) if figures is None else (figures.log_loss, figures.calibration_error)
-        table.add_row(names[name] + (" (used below)" if name == fitted.method else ""), *map(figure, cells))
+        table.add_row(names[name] + (" (used below)" if name == fitted.method else ""), *map(format_metric, cells))
     table.caption = "each fifth calibrated by what was fitted on the other four"
     return table
 
 
-def _operating_points(fitted: Fitted) -> Table:
+def _operating_points(fitted: Calibration) -> Table:
     asked = {
         "sensitivity": "sensitivity at least {:g}",
         "specificity": "specificity at least {:g}",
@@ -166,8 +168,8 @@ def _operating_points(fitted: Fitted) -> Table:
     return table
 
 
-def _others(fitted: Fitted) -> Table:
-    from retinagrade.pages import figure
+def _others(fitted: Calibration) -> Table:
+    from retinagrade.pages.page import format_metric
 
     table = Table("rule", "fitted", "gives")
     cuts = fitted.grade_cuts
@@ -176,7 +178,7 @@ def _others(fitted: Fitted) -> Table:
         table.add_row(
             "grade by cuts of the expected grade",
             " ".join(f"{cut:.2f}" for cut in cuts.cuts),
-            "QWK {} (cross-validated {}); most probable grade: {}".format(*map(figure, kappas)),
+            "QWK {} (cross-validated {}); most probable grade: {}".format(*map(format_metric, kappas)),
         )
     for asked, referral in (
         ("a person sees at most {:.0%}", fitted.refer_share),
@@ -192,7 +194,7 @@ def _others(fitted: Fitted) -> Table:
     return table
 
 
-def _sets(fitted: Fitted, photographs: Graded) -> Table:
+def _sets(fitted: Calibration, photographs: GradedPredictions) -> Table:
     from retinagrade.evaluation.fitting.conformal import prediction_sets
 
     probabilities = fitted.calibrated(photographs.probabilities)

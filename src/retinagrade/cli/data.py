@@ -13,9 +13,9 @@ from rich.table import Table
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.cli.engines import AddressOption, EngineName, EngineOption, engine_of
 from retinagrade.errors import LayoutError, UsageError
+from retinagrade.execution.progress import open_progress_bar
 from retinagrade.grades import N_GRADES
-from retinagrade.places import place
-from retinagrade.progress import counting
+from retinagrade.paths import user_path
 
 if TYPE_CHECKING:
     from retinagrade.images.prepare import Contrast
@@ -55,9 +55,9 @@ def synthesize(
 ) -> None:
     """Make fundus photographs up, with vessels, lesions by grade, lesion masks and labels."""
     from retinagrade.datasets.synthetic.patients import synthesize as make
-    from retinagrade.progress import progress
+    from retinagrade.execution.progress import progress_bar
 
-    with progress("drawing", count) as done:
+    with progress_bar("drawing", count) as done:
         manifest = make(out, count=count, size=size, seed=seed, workers=workers, on_done=done)
     grades = manifest.table["grade"].value_counts().sort_index()
     console().print(
@@ -70,7 +70,9 @@ def synthesize(
 def check(
     source: Annotated[
         Path,
-        typer.Argument(parser=place, help="A data set's folder, a manifest, or any folder of photographs; or its URL."),
+        typer.Argument(
+            parser=user_path, help="A data set's folder, a manifest, or any folder of photographs; or its URL."
+        ),
     ],
     layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
     grades: Annotated[
@@ -93,7 +95,7 @@ def check(
     """Look for corrupt, odd, duplicate, conflicting and leaking photographs; exit 1 if anything needs attention."""
     from retinagrade.datasets.check import check as check_set
     from retinagrade.datasets.check_files import findings_table, write_check, write_cleaned
-    from retinagrade.datasets.layouts import read_source
+    from retinagrade.datasets.layouts import read_dataset
 
     if fix and out is None:
         raise UsageError("--fix writes a cleaned manifest: say where to with --out")
@@ -102,11 +104,11 @@ def check(
     with tempfile.TemporaryDirectory() as unpacked:
         manifest = None
         try:
-            manifest = read_source(source, layout, parse_grade_map(grades), unpack=Path(unpacked), complete=False)
+            manifest = read_dataset(source, layout, parse_grade_map(grades), unpack=Path(unpacked), complete=False)
         except LayoutError:
             if layout is not None or grades is not None or not source.is_dir():
                 raise
-        with counting("checking") as (start, done):
+        with open_progress_bar("checking") as (start, done):
             result = check_set(
                 source, manifest, workers=workers, engine=runs_on, **threshold, on_start=start, on_done=done
             )
@@ -147,9 +149,12 @@ def parse_quality(text: str) -> dict[str, float]:
 
 
 def prepare(
-    source: Annotated[Path, typer.Argument(parser=place, help="A data set's folder, or a manifest CSV; or its URL.")],
+    source: Annotated[
+        Path, typer.Argument(parser=user_path, help="A data set's folder, or a manifest CSV; or its URL.")
+    ],
     out: Annotated[
-        Path, typer.Argument(parser=place, help="The prepared set, or its URL; the same command again continues it.")
+        Path,
+        typer.Argument(parser=user_path, help="The prepared set, or its URL; the same command again continues it."),
     ],
     size: Annotated[int, typer.Option(help="Side of the square photographs, in pixels.")] = 512,
     clahe: Annotated[bool, typer.Option("--clahe", help="Equalise contrast by tiles.")] = False,
@@ -171,14 +176,14 @@ def prepare(
     json: JsonOption = False,
 ) -> None:
     """Crop, check and resize all photographs of a data set; exit 1 if some could not be used."""
-    from retinagrade.datasets.layouts import read_source
-    from retinagrade.datasets.prepare import prepare as prepare_set
+    from retinagrade.datasets.layouts import read_dataset
+    from retinagrade.datasets.prepare import prepare_manifest as prepare_set
 
     if clahe and graham:
         raise UsageError("--clahe and --graham: choose one of them")
     contrast: Contrast = "clahe" if clahe else "graham" if graham else "none"
     runs_on = engine_of(engine, address, [source, out])
-    manifest = read_source(source, layout, parse_grade_map(grades), unpack=out / ".unpacked")
+    manifest = read_dataset(source, layout, parse_grade_map(grades), unpack=out / ".unpacked")
     result = prepare_set(
         manifest, out, size=size, contrast=contrast, square=square.value, workers=workers, engine=runs_on
     )

@@ -11,7 +11,7 @@ import typer
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
-    from retinagrade.datasets.parallel import Engine
+    from retinagrade.execution.local import Engine
 
 
 class EngineName(StrEnum):
@@ -46,9 +46,9 @@ def engine_of(name: EngineName, address: str | None, folders: list[Path]) -> Eng
     if name is EngineName.LOCAL:
         if address is not None:
             raise UsageError("--address is Ray's: add --engine ray")
-        from retinagrade.datasets.parallel import map_unordered
+        from retinagrade.execution.local import map_unordered
 
         return map_unordered
-    from retinagrade.scale.engine import RayEngine
+    from retinagrade.execution.ray_engine import RayEngine
 
     return RayEngine(address, tuple(folders))

@@ -12,10 +12,10 @@ from retinagrade.cli.console import JsonOption, console, print_json
 
 if TYPE_CHECKING:
     from retinagrade.ensembles.ensemble import Ensemble
-    from retinagrade.evaluation.report.comparison import SideBySide
+    from retinagrade.evaluation.report.comparison import NetworkComparison
 
 
-class Method(StrEnum):
+class EnsembleMethod(StrEnum):
     """How members are combined."""
 
     MAJORITY = "majority"
@@ -40,14 +40,14 @@ def ensemble(
     ],
     out: Annotated[Path, typer.Option(help="The ensemble's folder: a run like any other.")],
     method: Annotated[
-        Method,
+        EnsembleMethod,
         typer.Option(
             help="majority: one vote each. mean, geometric: averages of the probabilities. accuracy, recall, qwk: "
             "means weighted by validation accuracy, by recalls in which rare grades count for more, or for the highest "
             "QWK. logistic, stacking: a regression, or the report's network, on all probabilities. eyes: of one run, a "
             "regression on the probabilities of both eyes of a patient."
         ),
-    ] = Method.MEAN,
+    ] = EnsembleMethod.MEAN,
     resamples: Annotated[int, typer.Option(min=200, help="Resamples of patients that intervals are made of.")] = 2000,
     json: JsonOption = False,
 ) -> None:
@@ -55,17 +55,17 @@ def ensemble(
     from retinagrade.ensembles.contributions import contributions_csv, contributions_table
     from retinagrade.ensembles.ensemble import ALL
     from retinagrade.ensembles.ensemble import ensemble as combine
-    from retinagrade.evaluation.report.comparison import side_by_side, write_comparison
-    from retinagrade.evaluation.report.tables import drawn
+    from retinagrade.evaluation.report.comparison import compare_predictions, write_comparison
+    from retinagrade.evaluation.report.tables import rich_table
     from retinagrade.files import write_text
 
     made = combine(members, method.value, out)
     record = made.run.record()
-    compared: dict[str, SideBySide] = {}
+    compared: dict[str, NetworkComparison] = {}
     for split, networks in made.networks.items():
         if networks[ALL]["grade"].isna().all():
             continue
-        compared[split] = side_by_side(networks, findings={name: [] for name in networks}, resamples=resamples)
+        compared[split] = compare_predictions(networks, findings={name: [] for name in networks}, resamples=resamples)
         files = {f"{one['folder']}/predictions/{split}.csv": one["predictions"][split] for one in record["members"]}
         write_comparison(out / "members" / split, compared[split], files)
     write_text(out / "members.csv", contributions_csv(compared))
@@ -83,7 +83,7 @@ def ensemble(
     for split, shown in compared.items():
         how = "out of fold" if split == "val" else "fitted on the validation photographs"
         photographs = shown.evaluations[shown.first].photographs
-        printed.print(drawn(contributions_table(shown, f"{split}: {photographs} photographs, {how}")))
+        printed.print(rich_table(contributions_table(shown, f"{split}: {photographs} photographs, {how}")))
     for split, reason in made.skipped.items():
         printed.print(f"{split} was left out: {reason}", highlight=False)
     printed.print(f"wrote {out / 'members.csv'}, and a page a split in {out / 'members'}", highlight=False)
@@ -98,16 +98,16 @@ def _numbers(made: Ensemble) -> dict[str, object]:
 
 def _says(made: Ensemble) -> str:
     """How members are combined, in a line."""
-    from retinagrade.ensembles.combination import Vote, Weights
+    from retinagrade.ensembles.combination import MajorityVote, WeightedMean
 
     combination, names = made.fitted.combination, [source.name for source in made.fitted.members]
 
     def listed(numbers: tuple[float, ...]) -> str:
         return ", ".join(f"{name} {number:.3f}" for name, number in zip(names, numbers, strict=True))
 
-    if isinstance(combination, Vote):
+    if isinstance(combination, MajorityVote):
         return f"majority: a tie goes by validation accuracy: {listed(combination.accuracies)}"
-    if not isinstance(combination, Weights):
+    if not isinstance(combination, WeightedMean):
         return f"{combination.method}: {', '.join(names)}"
     counted = combination.class_weights
     recalls = "" if counted is None else f" (recalls count for {' '.join(f'{weight:.5f}' for weight in counted)})"

@@ -12,7 +12,7 @@ from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
     from retinagrade.evaluation.report.page import ReportSection
-    from retinagrade.training.known import Known
+    from retinagrade.runs.run_predictions import RunPredictions
 
 
 def register(app: typer.Typer) -> None:
@@ -74,9 +74,9 @@ def evaluate(
     if json:
         print_json(section.evaluation.to_json())
     else:
-        from retinagrade.evaluation.report.tables import on_terminal
+        from retinagrade.evaluation.report.tables import evaluation_text
 
-        console().print(on_terminal(section.evaluation))
+        console().print(evaluation_text(section.evaluation))
     if out is not None:
         from retinagrade.evaluation.report.page import write_evaluation
 
@@ -102,12 +102,12 @@ def compare(
     """Compare networks on the same photographs, with intervals; exit 1 if some figures can't be believed."""
     if len(networks) < 2:
         raise UsageError("compare wants two runs or tables of predictions, or more")
-    from retinagrade.evaluation.report.comparison import comparison_tables, side_by_side, write_comparison
-    from retinagrade.evaluation.report.page import fingerprints
-    from retinagrade.evaluation.report.tables import drawn
+    from retinagrade.evaluation.report.comparison import compare_predictions, comparison_tables, write_comparison
+    from retinagrade.evaluation.report.page import file_digests
+    from retinagrade.evaluation.report.tables import rich_table
 
     known = _named([_read(path, split, grades) for path in networks])
-    compared = side_by_side(
+    compared = compare_predictions(
         {name: one.table for name, one in known.items()},
         findings={name: one.findings for name, one in known.items()},
         resamples=resamples,
@@ -116,10 +116,10 @@ def compare(
         print_json(compared.to_json())
     else:
         for table in comparison_tables(compared):
-            console().print(drawn(table))
+            console().print(rich_table(table))
     if out is not None:
         files = dict.fromkeys(path for one in known.values() for path in one.sources)
-        page = write_comparison(out, compared, fingerprints([*files]))
+        page = write_comparison(out, compared, file_digests([*files]))
         if not json:
             console().print(f"wrote {page}", highlight=False)
     if not json:
@@ -130,16 +130,16 @@ def compare(
         raise typer.Exit(ATTENTION)
 
 
-def _read(path: Path, split: str, grades: Path | None) -> Known:
-    from retinagrade.training.known import read_known
+def _read(path: Path, split: str, grades: Path | None) -> RunPredictions:
+    from retinagrade.runs.run_predictions import read_run_predictions
 
     file = path / "predictions" / f"{split}.csv" if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"{path}: no predictions {file}: `retinagrade predict` makes them, or choose another --split")
-    return read_known(file, grades)
+    return read_run_predictions(file, grades)
 
 
-def _named(known: list[Known]) -> dict[str, Known]:
+def _named(known: list[RunPredictions]) -> dict[str, RunPredictions]:
     """By the name of the run or else of the file."""
     from retinagrade.files import short_names
 
@@ -155,24 +155,24 @@ def _of_predictions(
     prevalence: float | None,
     resamples: int,
 ) -> ReportSection:
-    from retinagrade.evaluation.evaluate import evaluate as evaluate_predictions
+    from retinagrade.evaluation.evaluate import evaluate_predictions as evaluate_predictions
     from retinagrade.evaluation.report.examples import example_photographs
-    from retinagrade.evaluation.report.page import ReportSection, fingerprints
-    from retinagrade.evaluation.subgroups import customary
-    from retinagrade.training.known import read_known, with_quality
+    from retinagrade.evaluation.report.page import ReportSection, file_digests
+    from retinagrade.evaluation.subgroups import default_subgroup_columns
+    from retinagrade.runs.run_predictions import add_quality, read_run_predictions
 
-    known = read_known(path, grades, calibration)
+    known = read_run_predictions(path, grades, calibration)
     if "quality" in by and "quality" not in known.table:
-        known = with_quality(known)
+        known = add_quality(known)
     evaluation = evaluate_predictions(
         known.table,
         findings=known.findings,
         fitted=known.fitted,
-        by=[*dict.fromkeys([*customary(known.table), *by])],
+        by=[*dict.fromkeys([*default_subgroup_columns(known.table), *by])],
         prevalence=prevalence,
         resamples=resamples,
     )
-    sources = fingerprints(known.sources)
+    sources = file_digests(known.sources)
     if known.run is None:
         return ReportSection(path.stem, evaluation, f"Predictions in {path}.", sources=sources)
     record = known.run.record()
@@ -192,14 +192,14 @@ def _of_predictions(
 
 def _of_matrix(path: Path) -> ReportSection:
     from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, read_confusion_matrix
-    from retinagrade.evaluation.report.page import ReportSection, fingerprints
+    from retinagrade.evaluation.report.page import ReportSection, file_digests
 
     evaluation = evaluate_confusion_matrix(read_confusion_matrix(path))
-    return ReportSection(path.stem, evaluation, f"Confusion matrix in {path}.", sources=fingerprints([path]))
+    return ReportSection(path.stem, evaluation, f"Confusion matrix in {path}.", sources=file_digests([path]))
 
 
 def _place_in_run(predictions: Path) -> Path | None:
-    from retinagrade.training.known import run_of
+    from retinagrade.runs.run_predictions import find_run
 
-    run = run_of(predictions)
+    run = find_run(predictions)
     return None if run is None else run.folder / "evaluation" / predictions.stem

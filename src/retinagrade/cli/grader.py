@@ -14,14 +14,14 @@ import typer
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.cli.engines import AddressOption, EngineName, EngineOption, engine_of
 from retinagrade.errors import UsageError
-from retinagrade.places import place
+from retinagrade.paths import user_path
 
 if TYPE_CHECKING:
     from retinagrade.grader.results import Grading
     from retinagrade.grader.studies import StudyGrading
 
 
-class Weights(StrEnum):
+class WeightPrecision(StrEnum):
     """How a file keeps its weights."""
 
     FLOAT32 = "float32"
@@ -41,12 +41,12 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="The file to write, .onnx; a model card .md comes beside it.")],
     precision: Annotated[
-        Weights,
+        WeightPrecision,
         typer.Option(
             help="How to keep the weights. float16 halves the file, int8 keeps a third or less and changes more; what "
             "is measured on the validation photographs."
         ),
-    ] = Weights.FLOAT32,
+    ] = WeightPrecision.FLOAT32,
     tta: Annotated[
         bool, typer.Option("--tta", help="Average over four mirrored views, as `predict --tta` does.")
     ] = False,
@@ -65,10 +65,10 @@ def export(
     """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
     if out.suffix != ".onnx":
         raise UsageError(f"--out {out}: write a name that ends in .onnx")
-    from retinagrade.export.card import changes
+    from retinagrade.export.card import change_lines
     from retinagrade.export.export import export as export_run
-    from retinagrade.grader.artefact import About
-    from retinagrade.training.run import CrossValidation, Run
+    from retinagrade.grader.metadata import AuthorStatements
+    from retinagrade.runs.run import CrossValidation, Run
 
     metadata = export_run(
         Run(run),
@@ -76,7 +76,7 @@ def export(
         precision.value,
         tta,
         None if folds is None else CrossValidation(folds),
-        None if about is None else About.read(about),
+        None if about is None else AuthorStatements.read(about),
     )
     proof = metadata.proof
     printed = console()
@@ -90,7 +90,7 @@ def export(
             f"{precision.value} less float32, on {metadata.change.photographs} {metadata.compared_on} photographs:",
             highlight=False,
         )
-        for line in changes(metadata.change):
+        for line in change_lines(metadata.change):
             printed.print(f"  {line}", highlight=False)
     for name, why in metadata.undefined.items():
         printed.print(f"undefined: {name}: {why}", highlight=False, style="dim")
@@ -116,17 +116,17 @@ def grade(
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=place,
+            parser=user_path,
             help="Results as .csv, .jsonl or .parquet, written as they come; the same command again continues.",
         ),
     ] = None,
     studies: Annotated[
         Path | None,
-        typer.Option(parser=place, help="A table of both eyes combined, a row a study: .csv, .jsonl or .parquet."),
+        typer.Option(parser=user_path, help="A table of both eyes combined, a row a study: .csv, .jsonl or .parquet."),
     ] = None,
     heatmaps: Annotated[
         Path | None,
-        typer.Option(parser=place, help="A folder for pictures of the evidence for the grade that was given."),
+        typer.Option(parser=user_path, help="A folder for pictures of the evidence for the grade that was given."),
     ] = None,
     dicom: Annotated[
         Path | None,
@@ -144,13 +144,13 @@ def grade(
     """Grade photographs; exit 1 if some could not be read, or are not good enough to be graded."""
     if workers is not None and engine is EngineName.LOCAL:
         raise UsageError("--workers is Ray's: add --engine ray")
-    from retinagrade.grader.batch import Outputs, Stream, grade_files, write_reports
-    from retinagrade.grader.files import Table, require_format, write_results
-    from retinagrade.grader.places import find_photographs
+    from retinagrade.execution.progress import progress_bar
+    from retinagrade.grader.batch import SideOutputs, Stream, grade_files, write_reports
+    from retinagrade.grader.inputs import find_photographs
     from retinagrade.grader.results import model_name
+    from retinagrade.grader.results_table import ResultsTable, require_format, write_results
     from retinagrade.grader.runtime import Grader
-    from retinagrade.grader.studies import StudyGrading, combine
-    from retinagrade.progress import progress
+    from retinagrade.grader.studies import StudyGrading, grade_studies
 
     if dicom is not None:
         import highdicom  # noqa: F401  # what is missing is said before any work
@@ -158,25 +158,25 @@ def grade(
         require_format(studies)
     found = find_photographs(photographs or [], listed, [each for each in (heatmaps, dicom) if each is not None])
     grader = Grader.load(model, fast)
-    table = None if out is None else Table(out, model_name(grader.metadata))
+    table = None if out is None else ResultsTable(out, model_name(grader.metadata))
     earlier = {} if table is None else {each.image_id: each for each in table.earlier}
     todo = [each for each in found if each.image_id not in earlier]
-    outputs = Outputs(table, heatmaps, dicom)
+    outputs = SideOutputs(table, heatmaps, dicom)
     shared: list[Path] = []
     if engine is EngineName.RAY:  # what is there under its name: a pattern isn't, nor is the bundled file
-        inputs = [model, *map(place, photographs or []), *([] if listed is None else [listed.parent])]
+        inputs = [model, *map(user_path, photographs or []), *([] if listed is None else [listed.parent])]
         shared = [each for each in inputs if each.exists()]
     runs_on = engine_of(engine, address, shared)
     stream: Stream = grader.stream
     if engine is EngineName.RAY:
-        from retinagrade.scale.grading import grade_in_batches
+        from retinagrade.grader.distributed import grade_on_engine
 
-        stream = partial(grade_in_batches, runs_on, workers, model, fast, heatmaps is not None or dicom is not None)
-    with progress("grading", max(1, len(todo))) as step:
+        stream = partial(grade_on_engine, runs_on, workers, model, fast, heatmaps is not None or dicom is not None)
+    with progress_bar("grading", max(1, len(todo))) as step:
         gradings = grade_files(stream, todo, outputs, step)
     if table is not None:
         table.close()
-    combined = combine([*earlier.values(), *gradings])
+    combined = grade_studies([*earlier.values(), *gradings])
     if studies is not None:
         write_results(studies, StudyGrading, combined)
     write_reports([*earlier.values(), *gradings], grader.metadata, outputs)
@@ -193,7 +193,7 @@ def grade(
 def _print_gradings(gradings: Sequence[Grading], studies: Sequence[StudyGrading], *, whole: bool, before: int) -> None:
     """Prints what was said: all of it, or, where a table has it, only what needs a person's attention."""
     from retinagrade.evaluation.integrity.findings import counted
-    from retinagrade.grader.studies import in_words
+    from retinagrade.grader.studies import describe_study
 
     printed = console()
     errors = [each for each in gradings if each.error is not None]
@@ -201,7 +201,7 @@ def _print_gradings(gradings: Sequence[Grading], studies: Sequence[StudyGrading]
     for each in gradings if whole else [*errors, *poor]:
         printed.print(f"{each.image_id}: {_said(each)}", markup=False, highlight=False)
     for study in studies if whole else [each for each in studies if each.undecided]:
-        printed.print(f"study {study.study}: {in_words(study)}", markup=False, highlight=False)
+        printed.print(f"study {study.study}: {describe_study(study)}", markup=False, highlight=False)
     grades = Counter(each.grade for each in gradings if each.grade is not None)
     counts = ", ".join(f"{grades[number]} × {number}" for number in sorted(grades))
     printed.print(

@@ -18,11 +18,11 @@ def register(app: typer.Typer) -> None:
 
 def info(json: JsonOption = False) -> None:
     """Versions, devices and experiments of this installation."""
-    from retinagrade.provenance import versions
-    from retinagrade.training.experiment import experiment_names
+    from retinagrade.experiments.experiment import experiment_names
+    from retinagrade.provenance import installed_versions
 
     facts = {
-        "versions": versions(),
+        "versions": installed_versions(),
         "processors": os.cpu_count(),
         "gpus": _gpus(),
         "experiments": experiment_names(),
@@ -31,7 +31,7 @@ def info(json: JsonOption = False) -> None:
         print_json(facts)
         return
     out = console()
-    for package, version in versions().items():
+    for package, version in installed_versions().items():
         out.print(f"{package:24}{version}", highlight=False)
     out.print(f"{'processors':24}{facts['processors']}", highlight=False)
     out.print(f"{'GPUs':24}{', '.join(_gpus()) or 'none'}", highlight=False)

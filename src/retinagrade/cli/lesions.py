@@ -29,33 +29,39 @@ def lesions(
     json: JsonOption = False,
 ) -> None:
     """Compare heat maps with lesion masks; exit 1 if some don't depend on what was learnt, or are empty."""
-    from retinagrade.datasets.masks import read_masked
-    from retinagrade.evaluation.report.tables import drawn
-    from retinagrade.explain import lesion_report, maps
-    from retinagrade.explain.masked import copies_in
-    from retinagrade.explain.measure import joined, measure
+    from retinagrade.datasets.masks import read_masked_photographs
+    from retinagrade.evaluation.report.tables import rich_table
+    from retinagrade.execution.progress import progress_bar
+    from retinagrade.explain import maps
+    from retinagrade.explain.lesions import report as lesion_report
+    from retinagrade.explain.lesions.masked_inputs import find_copies_in_run
+    from retinagrade.explain.lesions.measure import join_measurements, measure_agreement
     from retinagrade.files import short_names
-    from retinagrade.progress import progress
-    from retinagrade.training.run import trained_runs
+    from retinagrade.runs.run import trained_runs
 
     methods = list(dict.fromkeys(method or METHODS))
     if unknown := [name for name in methods if name not in maps.METHODS]:
         raise UsageError(f"no method {unknown[0]!r} of explaining: {', '.join(maps.METHODS)}")
     found = trained_runs(runs)
     trained = dict(zip(short_names([run.folder for run in found]), found, strict=True))
-    masked = read_masked(masks)
-    with progress("explaining", len(trained) * (len(methods) + 1)) as step:
-        measured = joined(
-            [measure(run, masked, methods, name=name, seed=seed, on_done=step) for name, run in trained.items()]
+    masked = read_masked_photographs(masks)
+    with progress_bar("explaining", len(trained) * (len(methods) + 1)) as step:
+        measured = join_measurements(
+            [
+                measure_agreement(run, masked, methods, name=name, seed=seed, on_done=step)
+                for name, run in trained.items()
+            ]
         )
-    comparison = lesion_report.compared(measured, {name: copies_in(run, masked) for name, run in trained.items()})
+    comparison = lesion_report.summarise_agreement(
+        measured, {name: find_copies_in_run(run, masked) for name, run in trained.items()}
+    )
     page = lesion_report.write_lesions(out, measured, comparison, [*runs, masks])
     if json:
         print_json(comparison.to_json())
     else:
-        for table in lesion_report.tables(comparison):
-            console().print(drawn(table))
-        for line in (*lesion_report.learnt_lines(comparison), lesion_report.CAUTION):
+        for table in lesion_report.agreement_tables(comparison):
+            console().print(rich_table(table))
+        for line in (*lesion_report.training_copies_lines(comparison), lesion_report.CAUTION):
             console().print(line, highlight=False)
         for message in comparison.messages:
             console().print(f"attention: {message}", style="bold red", highlight=False)

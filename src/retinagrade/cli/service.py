@@ -27,10 +27,10 @@ def serve(
     from retinagrade.grader.results import model_name
     from retinagrade.grader.runtime import Grader
     from retinagrade.service.app import create_app
-    from retinagrade.service.server import listen, run
-    from retinagrade.service.settings import Settings
+    from retinagrade.service.server import open_socket, run_server
+    from retinagrade.service.settings import ServiceSettings
 
     token = os.environ.get("RETINAGRADE_TOKEN") or None
     grader = Grader.load(model)
-    app = create_app(grader, Settings(queue, max_megabytes, max_megapixels, token))
-    run(app, listen(host, port), model_name(grader.metadata))
+    app = create_app(grader, ServiceSettings(queue, max_megabytes, max_megapixels, token))
+    run_server(app, open_socket(host, port), model_name(grader.metadata))

@@ -14,7 +14,7 @@ from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console,
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
-    from retinagrade.training.experiment import Experiment
+    from retinagrade.experiments.experiment import Experiment
 
 experiments = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The experiments that come with retinagrade."
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 @experiments.command("list")
 def list_experiments(json: JsonOption = False) -> None:
     """Names and descriptions of all experiments."""
-    from retinagrade.training.experiment import experiment_names, load_experiment
+    from retinagrade.experiments.experiment import experiment_names, load_experiment
 
     found = [load_experiment(name) for name in experiment_names()]
     if json:
@@ -48,7 +48,7 @@ def show_experiment(
     yaml: Annotated[bool, typer.Option("--yaml", help="Print the YAML instead, to copy and change.")] = False,
 ) -> None:
     """One experiment: its network layer by layer with shapes and parameters, and how it is trained."""
-    from retinagrade.training.experiment import load_experiment
+    from retinagrade.experiments.experiment import load_experiment
 
     experiment = load_experiment(name)
     if yaml:
@@ -102,12 +102,12 @@ def train(
 
     Many experiments are compared at last: comparison.html. One that fails doesn't stop the others.
     """
-    from retinagrade.training.experiment import load_experiment
-    from retinagrade.training.many import choose
+    from retinagrade.experiments.experiment import load_experiment
+    from retinagrade.training.sweep import choose_experiments
 
     if folds is not None and find_rate:
         raise UsageError("--folds and --find-rate: choose one of them")
-    chosen = choose(experiments)
+    chosen = choose_experiments(experiments)
     try:
         if devices * nodes > 1 and (len(chosen) > 1 or folds is not None or find_rate):
             raise UsageError("--devices and --nodes are for the training of one experiment, without --folds")
@@ -159,21 +159,21 @@ def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | Non
 
 
 def _train_many(experiments: list[str], data: Path, out: Path, overrides: list[str]) -> None:
-    from retinagrade.pages import figure
-    from retinagrade.training.comparison import compare, finished_runs, write_comparison
-    from retinagrade.training.many import train_many
+    from retinagrade.pages.page import format_metric
+    from retinagrade.training.sweep import train_sweep
+    from retinagrade.training.sweep_report import finished_runs, sweep_table, write_sweep_report
 
     printed = console()
-    runs, failures = train_many(
+    runs, failures = train_sweep(
         experiments, data, out, overrides, lambda line: printed.print(line, style="bold", highlight=False)
     )
     if runs or finished_runs(out):
-        page = write_comparison(out, failures)
+        page = write_sweep_report(out, failures)
         table = Table("run", "QWK", "referable AUC", "accuracy", "parameters", "epochs", "minutes")
-        for row in compare(finished_runs(out)).to_dict("records"):
+        for row in sweep_table(finished_runs(out)).to_dict("records"):
             figures = (row["quadratic_weighted_kappa"], row["referable_auc"], row["accuracy"])
             about = (f"{row['total']:,}", str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
-            table.add_row(row["run"], *(figure(value) for value in figures), *about)
+            table.add_row(row["run"], *(format_metric(value) for value in figures), *about)
         printed.print(table)
         printed.print(f"wrote {page}", highlight=False)
     for name, reason in failures.items():
@@ -183,9 +183,9 @@ def _train_many(experiments: list[str], data: Path, out: Path, overrides: list[s
 
 
 def _train_folds(experiment: Experiment, data: Path, out: Path, folds: int, start: Path | None) -> None:
-    from retinagrade.training.folds import train_folds
+    from retinagrade.training.cross_validate import cross_validate
 
-    result = train_folds(experiment, data, out, folds, start=start, announce=typer.echo)
+    result = cross_validate(experiment, data, out, folds, start=start, announce=typer.echo)
     record = result.record()
     printed = console()
     for best in record["best"]:
@@ -234,7 +234,7 @@ def predict(
     ] = False,
 ) -> None:
     """Grade prepared photographs with a trained network; writes a table keyed by image_id."""
+    from retinagrade.runs.run import Run
     from retinagrade.training.predict import predict as predict_split
-    from retinagrade.training.run import Run
 
     console().print(f"wrote {predict_split(Run(run), data, split, out, flips=tta, fast=fast)}", highlight=False)

@@ -64,12 +64,12 @@ def tune(
 
     The same command again goes on after an interruption, and in another shell it helps: workers share the trials.
     """
-    from retinagrade.training.experiment import load_experiment
-    from retinagrade.tuning.search_space import read_space
-    from retinagrade.tuning.study import Plan
-    from retinagrade.tuning.tune import tune as tune_experiment
+    from retinagrade.experiments.experiment import load_experiment
+    from retinagrade.training.tuning.search import SearchPlan
+    from retinagrade.training.tuning.search_space import read_space
+    from retinagrade.training.tuning.tune import tune as tune_experiment
 
-    plan = Plan(load_experiment(experiment, overrides or []), read_space(space), metric, pruning.value, seed)
+    plan = SearchPlan(load_experiment(experiment, overrides or []), read_space(space), metric, pruning.value, seed)
     try:
         found = tune_experiment(plan, data, out, trials, storage, start, typer.echo)
     except KeyboardInterrupt:

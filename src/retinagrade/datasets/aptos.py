@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.labels import has_columns, join, photographs_by_name, read_labels
+from retinagrade.datasets.labels import has_columns, join_labels, photographs_by_name, read_labels
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest
 
@@ -53,4 +53,4 @@ def read_aptos(source: Path, complete: bool = True) -> Manifest:
 def _half(names: pd.Series, grades: pd.Series, labels: Path, split: str, complete: bool) -> pd.DataFrame:
     folder = labels.parent / f"{split}_images"
     rows = pd.DataFrame({"name": names, "image_id": names, "grade": grades, "split": split, "dataset": "aptos"})
-    return join(rows, photographs_by_name(folder, labels), labels, folder, labels.parent, complete)
+    return join_labels(rows, photographs_by_name(folder, labels), labels, folder, labels.parent, complete)

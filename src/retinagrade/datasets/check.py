@@ -12,16 +12,16 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from retinagrade.datasets.copies import Pair, find_pairs, groups_of
-from retinagrade.datasets.examine import Examined, examine
-from retinagrade.datasets.found import photographs_in
-from retinagrade.datasets.parallel import Engine, map_unordered
+from retinagrade.datasets.copies import CopyPair, find_pairs, group_pairs
+from retinagrade.datasets.examine import ExaminedFile, examine_file
+from retinagrade.datasets.file_listing import photographs_in
+from retinagrade.execution.local import Engine, map_unordered
 from retinagrade.grades import N_GRADES
-from retinagrade.images.fov import LOW_CONFIDENCE
+from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.quality import POOR
 from retinagrade.images.read import SUFFIXES
 from retinagrade.manifest import Manifest
-from retinagrade.places import files_below, stats, within
+from retinagrade.paths import file_stats, join_path, list_files
 
 KINDS: Final = {
     "unusable": "files that can't be used",
@@ -39,7 +39,7 @@ KINDS: Final = {
 
 
 @dataclass(frozen=True)
-class Found:
+class DataFinding:
     """One finding.
 
     Attributes:
@@ -54,7 +54,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Check:
+class DataCheck:
     """All that a check found.
 
     Attributes:
@@ -66,10 +66,10 @@ class Check:
 
     root: Path
     manifest: Manifest | None
-    examined: list[Examined]
-    findings: list[Found]
+    examined: list[ExaminedFile]
+    findings: list[DataFinding]
 
-    def of_kind(self, kind: str) -> list[Found]:
+    def of_kind(self, kind: str) -> list[DataFinding]:
         """Findings of one kind."""
         return [found for found in self.findings if found.kind == kind]
 
@@ -142,7 +142,7 @@ def check(
     poorest: float | None = None,
     on_start: Callable[[int], None] = lambda total: None,
     on_done: Callable[[], None] = lambda: None,
-) -> Check:
+) -> DataCheck:
     """Decodes and measures every photograph of a data set, and compares them with each other and with their labels.
 
     Args:
@@ -162,17 +162,17 @@ def check(
     root = source if source.is_dir() or manifest is None else manifest.root
     labelled = _labelled(root, manifest)
     if source.is_dir():
-        beside = photographs_below(source)
+        beside = list_photographs(source)
     else:
         beside = [path for folder in {(root / file).parent for file in labelled} for path in photographs_in(folder)]
-    present = {relative(root, path) for path in beside}
-    places = {file: within(root, file) for file in labelled}
-    there = stats(places.values())
+    present = {relative_path(root, path) for path in beside}
+    places = {file: join_path(root, file) for file in labelled}
+    there = file_stats(places.values())
     absent = {file for file, place in places.items() if place not in there}
     files = sorted(present | (set(labelled) - absent))
     on_start(len(files))
-    examined: dict[str, Examined] = {}
-    for one in engine(partial(examine, root=root), files, workers, _died):
+    examined: dict[str, ExaminedFile] = {}
+    for one in engine(partial(examine_file, root=root), files, workers, _died):
         examined[one.file] = one
         on_done()
     ordered = [examined[file] for file in files]
@@ -185,7 +185,7 @@ def check(
     findings = [
         *_unusable(one for one in ordered if one.file in labelled or manifest is None or not one.decoded),
         *(
-            Found("missing", (file,), f"{labelled[file]['image_id']} is labelled, but not there")
+            DataFinding("missing", (file,), f"{labelled[file]['image_id']} is labelled, but not there")
             for file in sorted(absent)
         ),
         *(_orphans(files, labelled) if manifest is not None else []),
@@ -196,19 +196,21 @@ def check(
         *_poor(judged, poor),
     ]
     order = list(KINDS)
-    return Check(root, manifest, ordered, sorted(findings, key=lambda found: (order.index(found.kind), found.files)))
+    return DataCheck(
+        root, manifest, ordered, sorted(findings, key=lambda found: (order.index(found.kind), found.files))
+    )
 
 
-def photographs_below(root: Path) -> list[Path]:
+def list_photographs(root: Path) -> list[Path]:
     """All files below a folder that are photographs by their suffix; hidden files and folders are left out."""
     return sorted(
         path
-        for path in files_below(root)
+        for path in list_files(root)
         if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
 
 
-def relative(root: Path, path: Path) -> str:
+def relative_path(root: Path, path: Path) -> str:
     """A file's path from the folder that is checked, or as it is where it lies elsewhere."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
@@ -218,29 +220,29 @@ def _labelled(root: Path, manifest: Manifest | None) -> dict[str, dict[str, Any]
     if manifest is None:
         return {}
     rows: list[dict[str, Any]] = manifest.table.to_dict("records")  # type: ignore[assignment]
-    return {relative(root, manifest.file(row["path"])): row for row in rows}
+    return {relative_path(root, manifest.file(row["path"])): row for row in rows}
 
 
-def _died(file: str) -> Examined:
-    return Examined(file, reason="decoding it killed the process")
+def _died(file: str) -> ExaminedFile:
+    return ExaminedFile(file, reason="decoding it killed the process")
 
 
-def _unusable(examined: Iterable[Examined]) -> list[Found]:
-    return [Found("unusable", (one.file,), one.reason) for one in examined if one.reason is not None]
+def _unusable(examined: Iterable[ExaminedFile]) -> list[DataFinding]:
+    return [DataFinding("unusable", (one.file,), one.reason) for one in examined if one.reason is not None]
 
 
-def _orphans(files: Iterable[str], labelled: dict[str, dict[str, Any]]) -> list[Found]:
+def _orphans(files: Iterable[str], labelled: dict[str, dict[str, Any]]) -> list[DataFinding]:
     folders: dict[str, list[str]] = defaultdict(list)
     for file in files:
         if file not in labelled:
             folders[file.rpartition("/")[0] or "."].append(file)
     return [
-        Found("orphan", tuple(inside), f"{len(inside)} files in {folder!r} have no label")
+        DataFinding("orphan", tuple(inside), f"{len(inside)} files in {folder!r} have no label")
         for folder, inside in folders.items()
     ]
 
 
-def _pairs(pairs: Iterable[Pair], labelled: dict[str, dict[str, Any]]) -> list[Found]:
+def _pairs(pairs: Iterable[CopyPair], labelled: dict[str, dict[str, Any]]) -> list[DataFinding]:
     found = []
     for pair in pairs:
         files = (pair.first, pair.second)
@@ -248,27 +250,27 @@ def _pairs(pairs: Iterable[Pair], labelled: dict[str, dict[str, Any]]) -> list[F
             patients = [labelled.get(file, {}).get("patient_id") for file in files]
             if pd.isna(patients).any() or patients[0] != patients[1]:
                 what = f"show one eye (correlation {pair.correlation:.3f}): give them one patient_id"
-                found.append(Found("same-eye", files, what))
+                found.append(DataFinding("same-eye", files, what))
         else:
             copy = f"the same photograph in two files (correlation {pair.correlation:.3f})"
-            found.append(Found(pair.kind, files, "identical to the byte" if pair.kind == "identical" else copy))
+            found.append(DataFinding(pair.kind, files, "identical to the byte" if pair.kind == "identical" else copy))
     return found
 
 
-def _conflicts(pairs: Sequence[Pair], labelled: dict[str, dict[str, Any]]) -> list[Found]:
+def _conflicts(pairs: Sequence[CopyPair], labelled: dict[str, dict[str, Any]]) -> list[DataFinding]:
     found = []
-    for group in groups_of(pairs, {"identical", "copy"}):
+    for group in group_pairs(pairs, {"identical", "copy"}):
         grades = {file: labelled[file]["grade"] for file in group if file in labelled}
         known = {file: int(grade) for file, grade in grades.items() if not pd.isna(grade)}
         if len(set(known.values())) > 1:
             said = ", ".join(f"{labelled[file]['image_id']} has grade {grade}" for file, grade in known.items())
-            found.append(Found("conflict", tuple(known), f"copies of one photograph, but {said}"))
+            found.append(DataFinding("conflict", tuple(known), f"copies of one photograph, but {said}"))
     return found
 
 
-def _leaks(pairs: Sequence[Pair], labelled: dict[str, dict[str, Any]]) -> list[Found]:
+def _leaks(pairs: Sequence[CopyPair], labelled: dict[str, dict[str, Any]]) -> list[DataFinding]:
     found = []
-    groups = [(group, "copies of one photograph") for group in groups_of(pairs, {"identical", "copy"})]
+    groups = [(group, "copies of one photograph") for group in group_pairs(pairs, {"identical", "copy"})]
     patients: dict[tuple[str, str], list[str]] = defaultdict(list)
     for file, row in labelled.items():
         if not pd.isna(row["patient_id"]):
@@ -279,21 +281,23 @@ def _leaks(pairs: Sequence[Pair], labelled: dict[str, dict[str, Any]]) -> list[F
         known = {file: str(split) for file, split in splits.items() if not pd.isna(split)}
         if len(set(known.values())) > 1:
             said = ", ".join(f"{labelled[file]['image_id']} in {split}" for file, split in known.items())
-            found.append(Found("leak", tuple(known), f"{what} are in more than one split: {said}"))
+            found.append(DataFinding("leak", tuple(known), f"{what} are in more than one split: {said}"))
     return found
 
 
-def _crops(examined: Iterable[Examined]) -> list[Found]:
+def _crops(examined: Iterable[ExaminedFile]) -> list[DataFinding]:
     return [
-        Found("crop", (one.file,), f"the field of view is doubtful ({one.method}, confidence {one.crop:.2f})")
+        DataFinding("crop", (one.file,), f"the field of view is doubtful ({one.method}, confidence {one.crop:.2f})")
         for one in examined
         if one.crop is not None and one.crop < LOW_CONFIDENCE
     ]
 
 
-def _poor(examined: Iterable[Examined], threshold: float) -> list[Found]:
+def _poor(examined: Iterable[ExaminedFile], threshold: float) -> list[DataFinding]:
     return [
-        Found("quality", (one.file,), f"{', '.join(one.problems) or 'below the threshold'} (quality {one.quality:.2f})")
+        DataFinding(
+            "quality", (one.file,), f"{', '.join(one.problems) or 'below the threshold'} (quality {one.quality:.2f})"
+        )
         for one in examined
         if one.quality is not None and one.quality < threshold
     ]

@@ -12,21 +12,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from retinagrade.datasets.check import KINDS, Check, Found
-from retinagrade.datasets.clean import clean
+from retinagrade.datasets.check import KINDS, DataCheck, DataFinding
+from retinagrade.datasets.clean import clean_manifest
 from retinagrade.errors import ImageError, UsageError
 from retinagrade.files import write_json, write_text
 from retinagrade.images.read import read_photograph
-from retinagrade.pages import render_page
-from retinagrade.places import within
-from retinagrade.provenance import stamp
+from retinagrade.pages.page import render_page
+from retinagrade.paths import join_path
+from retinagrade.provenance import provenance_record
 
 _FINDINGS: Final = 40
 _PICTURES: Final = 6
 _SIDE: Final = 200
 
 
-def write_check(check: Check, out: Path) -> Path:
+def write_check(check: DataCheck, out: Path) -> Path:
     """Writes ``check.html``, ``check.json``, ``findings.csv``, ``files.csv`` and ``run.json``.
 
     Args:
@@ -37,7 +37,7 @@ def write_check(check: Check, out: Path) -> Path:
         The page.
     """
     write_json(out / "check.json", check.to_json())
-    write_json(out / "run.json", stamp())
+    write_json(out / "run.json", provenance_record())
     findings = [
         {"kind": found.kind, "file": file, "message": found.message} for found in check.findings for file in found.files
     ]
@@ -51,7 +51,7 @@ def write_check(check: Check, out: Path) -> Path:
     return out / "check.html"
 
 
-def write_cleaned(check: Check, out: Path) -> pd.DataFrame:
+def write_cleaned(check: DataCheck, out: Path) -> pd.DataFrame:
     """Writes the cleaned ``manifest.csv``, and ``left_out.csv`` with what it leaves out and why.
 
     Returns:
@@ -62,13 +62,13 @@ def write_cleaned(check: Check, out: Path) -> pd.DataFrame:
     """
     if check.manifest is None:
         raise UsageError(f"{check.root} has no labels in a known layout: there is no manifest to clean")
-    manifest, left_out = clean(check.manifest, check, out)
+    manifest, left_out = clean_manifest(check.manifest, check, out)
     manifest.write(out / "manifest.csv")
     _write_table(left_out, out / "left_out.csv")
     return left_out
 
 
-def findings_table(check: Check) -> RenderableType:
+def findings_table(check: DataCheck) -> RenderableType:
     """What was found, by kind, with the first files of each; and what the data set holds."""
     about = Table("", "", show_header=False, box=None)
     about.add_row("files", str(len(check.examined)))
@@ -85,7 +85,7 @@ def findings_table(check: Check) -> RenderableType:
     return Group(about, table if check.findings else Text("nothing needs attention", style="green"))
 
 
-def _example(found: Found) -> str:
+def _example(found: DataFinding) -> str:
     if found.kind == "orphan":
         return found.message
     return f"{', '.join(_short(file) for file in found.files[:2])}: {found.message}"
@@ -105,12 +105,12 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def _pictures(check: Check, found: Found) -> list[tuple[str, bytes]]:
+def _pictures(check: DataCheck, found: DataFinding) -> list[tuple[str, bytes]]:
     """Thumbnails of a finding's files, those that can be read."""
     pictures = []
     for file in found.files[:_PICTURES]:
         try:
-            photograph = read_photograph(within(check.root, file), _SIDE)
+            photograph = read_photograph(join_path(check.root, file), _SIDE)
         except ImageError:
             continue
         height = max(1, round(_SIDE * photograph.shape[0] / photograph.shape[1]))

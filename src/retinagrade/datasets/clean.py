@@ -8,9 +8,9 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.check import Check, relative
+from retinagrade.datasets.check import DataCheck, relative_path
 from retinagrade.manifest import Manifest
-from retinagrade.places import is_local
+from retinagrade.paths import is_local
 
 REASONS: Final = {
     "unusable": "can't be used",
@@ -23,7 +23,7 @@ REASONS: Final = {
 """Why a photograph is left out, by the kind of finding; what is graver comes first."""
 
 
-def clean(manifest: Manifest, check: Check, place: Path) -> tuple[Manifest, pd.DataFrame]:
+def clean_manifest(manifest: Manifest, check: DataCheck, place: Path) -> tuple[Manifest, pd.DataFrame]:
     """Leaves out of a manifest what would make results wrong.
 
     Left out are photographs that can't be used or are not there; all copies of one photograph that have different
@@ -39,7 +39,7 @@ def clean(manifest: Manifest, check: Check, place: Path) -> tuple[Manifest, pd.D
         The cleaned manifest, and what was left out: columns ``image_id``, ``file``, ``kind``, ``why``.
     """
     table = manifest.table
-    files = [relative(check.root, manifest.file(path)) for path in table["path"]]
+    files = [relative_path(check.root, manifest.file(path)) for path in table["path"]]
     by_file = dict(zip(files, table["split"], strict=True))
     reasons: dict[str, str] = {}
     for kind in REASONS:

@@ -11,7 +11,7 @@ import numpy as np
 import simplejpeg
 
 from retinagrade.errors import ImageError
-from retinagrade.images.fov import find_field_of_view
+from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.read import read_photograph
 
 _DOUBTFUL, _OTHERS = 12, 12

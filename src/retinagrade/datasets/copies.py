@@ -10,12 +10,12 @@ from typing import Final, Literal
 
 import numpy as np
 
-from retinagrade.datasets.examine import Examined
+from retinagrade.datasets.examine import ExaminedFile
 from retinagrade.errors import ImageError
-from retinagrade.images.fov import SEARCH_SIDE, find_field_of_view
-from retinagrade.images.likeness import close_pairs, correlation, thumbnail
+from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.read import read_photograph
-from retinagrade.places import within
+from retinagrade.images.similarity import similar_pairs, thumbnail, thumbnail_correlation
+from retinagrade.paths import join_path
 
 CANDIDATE: Final = 28
 """Bits of the perceptual hash that two photographs may differ in to be compared."""
@@ -27,7 +27,7 @@ and photographs of two eyes at most 0.80."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class CopyPair:
     """Two files that show the same.
 
     Attributes:
@@ -44,7 +44,7 @@ class Pair:
     correlation: float
 
 
-def find_pairs(examined: Sequence[Examined], root: Path) -> list[Pair]:
+def find_pairs(examined: Sequence[ExaminedFile], root: Path) -> list[CopyPair]:
     """Finds copies and photographs of one eye among the files that can be used.
 
     Of files that are identical to the byte, the first stands for all when near copies are looked for.
@@ -56,25 +56,25 @@ def find_pairs(examined: Sequence[Examined], root: Path) -> list[Pair]:
     Returns:
         Pairs in the order of their files.
     """
-    by_digest: dict[str, list[Examined]] = defaultdict(list)
+    by_digest: dict[str, list[ExaminedFile]] = defaultdict(list)
     for one in sorted(examined, key=lambda one: one.file):
         if one.sha256 is not None and one.bytes:
             by_digest[one.sha256].append(one)
     pairs = [
-        Pair(same[0].file, other.file, "identical", 1.0) for same in by_digest.values() for other in same[1:]
+        CopyPair(same[0].file, other.file, "identical", 1.0) for same in by_digest.values() for other in same[1:]
     ]  # fmt: skip
     distinct = [same[0] for same in by_digest.values() if same[0].likeness is not None]
     if len(distinct) > 1:
         hashes = np.stack([one.likeness for one in distinct if one.likeness is not None])
-        for row, column in close_pairs(hashes, CANDIDATE):
+        for row, column in similar_pairs(hashes, CANDIDATE):
             first, second = distinct[row].file, distinct[column].file
-            alike = _compare(within(root, first), within(root, second))
+            alike = _compare(join_path(root, first), join_path(root, second))
             if alike >= SAME_EYE:
-                pairs.append(Pair(first, second, "copy" if alike >= COPY else "same-eye", alike))
+                pairs.append(CopyPair(first, second, "copy" if alike >= COPY else "same-eye", alike))
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
-def groups_of(pairs: Sequence[Pair], kinds: set[str]) -> list[list[str]]:
+def group_pairs(pairs: Sequence[CopyPair], kinds: set[str]) -> list[list[str]]:
     """Files that pairs of these kinds join, over any number of steps; each group and all groups in order."""
     joined: dict[str, set[str]] = {}
     for pair in pairs:
@@ -90,4 +90,4 @@ def _compare(first: Path, second: Path) -> float:
         one, other = (thumbnail(photograph, find_field_of_view(photograph)) for photograph in photographs)
     except ImageError:  # gone or changed since it was examined
         return 0.0
-    return correlation(one, other)
+    return thumbnail_correlation(one, other)

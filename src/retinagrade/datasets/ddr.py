@@ -12,7 +12,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.labels import join, photographs_by_name
+from retinagrade.datasets.labels import join_labels, photographs_by_name
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
 
@@ -83,7 +83,7 @@ def _split(labels: Path, folder: Path, split: str, complete: bool) -> pd.DataFra
             "gradable": (grades != UNGRADABLE).astype(int).astype(str),
         }
     )
-    return join(rows, photographs_by_name(folder, labels), labels, folder, labels.parent, complete, first_line=1)
+    return join_labels(rows, photographs_by_name(folder, labels), labels, folder, labels.parent, complete, first_line=1)
 
 
 def _lines(labels: Path) -> list[re.Match[str]]:

@@ -12,8 +12,8 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.eye_names import DEEPDRID
-from retinagrade.datasets.found import photographs_in
-from retinagrade.datasets.labels import by_name, join, match_cells, read_labels
+from retinagrade.datasets.file_listing import photographs_in
+from retinagrade.datasets.labels import index_by_name, join_labels, match_cells, read_labels
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest
 
@@ -97,7 +97,7 @@ def _part(labels: Path, split: str, root: Path, complete: bool) -> pd.DataFrame:
         rows["laterality"] = [side for _, side in graded]
         rows[QUALITY] = table[QUALITY]
     folder = labels.parent / "Images"
-    return join(rows, _photographs(folder, labels), labels, folder, root, complete)
+    return join_labels(rows, _photographs(folder, labels), labels, folder, root, complete)
 
 
 def _grade(left: str, right: str, named: str) -> tuple[str, str]:
@@ -110,4 +110,4 @@ def _photographs(folder: Path, labels: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise LayoutError(f"{labels} is there, but its photographs are not: looked for the folder {folder}")
     patients = sorted(path for path in folder.iterdir() if path.is_dir())
-    return by_name(path for patient in patients for path in photographs_in(patient))
+    return index_by_name(path for patient in patients for path in photographs_in(patient))

@@ -9,7 +9,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.found import some
+from retinagrade.datasets.file_listing import first_names
 from retinagrade.errors import ImageError, LayoutError
 from retinagrade.images.dicom import DicomFacts, dicom_facts, holds_dicom
 from retinagrade.images.read import SUFFIXES
@@ -50,7 +50,9 @@ def read_dicom_folder(source: Path) -> Manifest:
     relative = [path.relative_to(source) for path in files]
     ids = [_without_suffix(path).as_posix() for path in relative]
     if repeated := [name for name, count in Counter(ids).items() if count > 1]:
-        raise LayoutError(f"{source}: DICOM files that differ in suffix only ({some(repeated)}): keep one of each")
+        raise LayoutError(
+            f"{source}: DICOM files that differ in suffix only ({first_names(repeated)}): keep one of each"
+        )
     facts = [_facts(path) for path in files]
     rows = pd.DataFrame(
         {

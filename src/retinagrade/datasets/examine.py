@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from retinagrade.errors import ImageError
-from retinagrade.images.encoded import InMemory
-from retinagrade.images.fov import SEARCH_SIDE, find_field_of_view
-from retinagrade.images.likeness import perceptual_hash
+from retinagrade.images.decoding import InMemory
+from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.quality import SIDE, assess_quality
 from retinagrade.images.read import photograph_size, read_photograph
-from retinagrade.places import read_bytes, within
+from retinagrade.images.similarity import perceptual_hash
+from retinagrade.paths import join_path, read_bytes
 
 _ENOUGH = max(SEARCH_SIDE, SIDE)
 
 
 @dataclass(frozen=True)
-class Examined:
+class ExaminedFile:
     """What was found in one file.
 
     Attributes:
@@ -55,7 +55,7 @@ class Examined:
     likeness: np.ndarray | None = None
 
 
-def examine(file: str, root: Path) -> Examined:
+def examine_file(file: str, root: Path) -> ExaminedFile:
     """Reads and measures one file.
 
     Args:
@@ -65,13 +65,13 @@ def examine(file: str, root: Path) -> Examined:
     Returns:
         What was found; never an error, whatever the file.
     """
-    path = within(root, file)
+    path = join_path(root, file)
     try:
         data = read_bytes(path)
     except OSError as error:
-        return Examined(file, reason=f"can't be read ({error.strerror or error})")
+        return ExaminedFile(file, reason=f"can't be read ({error.strerror or error})")
     held = InMemory(str(path), data)
-    found = Examined(file, len(data), hashlib.sha256(data).hexdigest())
+    found = ExaminedFile(file, len(data), hashlib.sha256(data).hexdigest())
     try:
         width, height = photograph_size(held)
         photograph = read_photograph(held, _ENOUGH)

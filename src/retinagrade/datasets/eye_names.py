@@ -11,7 +11,7 @@ DEEPDRID: Final = re.compile(r"(?P<patient>\d+)_(?P<side>[lr])\d+")
 """DeepDRiD's names: ``1_l1`` and ``1_l2`` are two photographs of patient 1's left eye."""
 
 
-def eye_of_name(name: str) -> tuple[str, str] | None:
+def parse_eye_name(name: str) -> tuple[str, str] | None:
     """Patient and eye by the name of a photograph; ``None`` where it isn't in one of the two forms.
 
     Args:

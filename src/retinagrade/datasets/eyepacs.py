@@ -11,8 +11,8 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.found import some
-from retinagrade.datasets.labels import has_columns, join, match_cells, photographs_by_name, read_labels
+from retinagrade.datasets.file_listing import first_names
+from retinagrade.datasets.labels import has_columns, join_labels, match_cells, photographs_by_name, read_labels
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
 
@@ -65,7 +65,7 @@ def read_eyepacs(source: Path, complete: bool = True) -> Manifest:
             files = {name: file for name, file in files.items() if name not in elsewhere}
         if complete:
             _require_whole(listed[split] - set(files), len(rows), split, paths[split], folder)
-        tables.append(join(rows, files, paths[split], folder, source, complete))
+        tables.append(join_labels(rows, files, paths[split], folder, source, complete))
     return Manifest.from_table(pd.concat(tables), source, str(source))
 
 
@@ -103,5 +103,5 @@ def _require_whole(missing: set[str], rows: int, split: str, labels: Path, folde
     if rows == WHOLE[split] and missing:
         raise LayoutError(
             f"{labels} lists the whole official half of {rows:,} photographs, but {len(missing):,} of them are not in "
-            f"{folder} ({some(sorted(missing))}): complete the download, or keep only the labels of a part"
+            f"{folder} ({first_names(sorted(missing))}): complete the download, or keep only the labels of a part"
         )

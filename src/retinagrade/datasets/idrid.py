@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.labels import join, photographs_by_name, read_labels
+from retinagrade.datasets.labels import join_labels, photographs_by_name, read_labels
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest
 
@@ -70,4 +70,4 @@ def _half(labels: Path, folder: Path, split: str, root: Path, complete: bool) ->
             "dataset": "idrid",
         }
     )
-    return join(rows, photographs_by_name(folder, labels), labels, folder, root, complete)
+    return join_labels(rows, photographs_by_name(folder, labels), labels, folder, root, complete)

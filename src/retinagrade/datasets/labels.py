@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from retinagrade.datasets.found import photographs_in, require_pairs
+from retinagrade.datasets.file_listing import photographs_in, require_matching_names
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest, read_csv_text
 
@@ -85,10 +85,10 @@ def photographs_by_name(folder: Path, labels: Path, fold: bool = False) -> dict[
     """
     if not folder.is_dir():
         raise LayoutError(f"{labels} is there, but its photographs are not: looked for the folder {folder}")
-    return by_name(photographs_in(folder), fold)
+    return index_by_name(photographs_in(folder), fold)
 
 
-def by_name(photographs: Iterable[Path], fold: bool = False) -> dict[str, Path]:
+def index_by_name(photographs: Iterable[Path], fold: bool = False) -> dict[str, Path]:
     """Photographs by their names without suffix, in lower case where ``fold`` is set.
 
     Raises:
@@ -102,7 +102,7 @@ def by_name(photographs: Iterable[Path], fold: bool = False) -> dict[str, Path]:
     return named
 
 
-def join(
+def join_labels(
     rows: pd.DataFrame,
     files: Mapping[str, Path],
     labels: Path,
@@ -135,5 +135,5 @@ def join(
     paths = [files.get(name, folder / name).relative_to(root).as_posix() for name in names]
     table = Manifest.from_table(rows.drop(columns="name").assign(path=paths), root, str(labels), first_line).table
     if complete:
-        require_pairs(set(names), set(files), labels, folder)
+        require_matching_names(set(names), set(files), labels, folder)
     return table

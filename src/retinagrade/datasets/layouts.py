@@ -51,7 +51,7 @@ LAYOUTS: Final = tuple(_DETECT)
 """Names of the known layouts."""
 
 
-def read_source(
+def read_dataset(
     source: Path,
     layout: str | None = None,
     grade_map: Mapping[str, int] | None = None,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from retinagrade.datasets.found import photographs_in, some
-from retinagrade.datasets.labels import by_name
+from retinagrade.datasets.file_listing import first_names, photographs_in
+from retinagrade.datasets.labels import index_by_name
 from retinagrade.errors import LayoutError
 
 LESIONS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation")
@@ -28,7 +28,7 @@ _IDRID_KINDS: Final = {
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedPhotograph:
     """A photograph with masks.
 
     Attributes:
@@ -43,7 +43,7 @@ class Masked:
     masks: dict[str, Path]
 
 
-def read_masked(source: Path) -> list[Masked]:
+def read_masked_photographs(source: Path) -> list[MaskedPhotograph]:
     """Reads a data set with lesion masks as it was downloaded, or made up.
 
     Args:
@@ -59,8 +59,8 @@ def read_masked(source: Path) -> list[Masked]:
     if (root / _MASKS).is_dir():
         found = [one for split, half in _HALVES.items() for one in _idrid_half(root, split, half)]
     elif (source / "masks").is_dir() and (source / "photographs").is_dir():
-        masks = {kind: by_name(_files(source / "masks" / kind)) for kind in (*LESIONS, OPTIC_DISC)}
-        found = _joined("", by_name(photographs_in(source / "photographs")), masks, source / "masks")
+        masks = {kind: index_by_name(_files(source / "masks" / kind)) for kind in (*LESIONS, OPTIC_DISC)}
+        found = _joined("", index_by_name(photographs_in(source / "photographs")), masks, source / "masks")
     else:
         raise LayoutError(
             f"{source} has no lesion masks in a known layout. Looked for IDRiD's {_PART!r} with {_MASKS!r}, and for "
@@ -72,20 +72,22 @@ def read_masked(source: Path) -> list[Masked]:
     return masked
 
 
-def _idrid_half(root: Path, split: str, half: str) -> list[Masked]:
+def _idrid_half(root: Path, split: str, half: str) -> list[MaskedPhotograph]:
     masks = {}
     for kind, (folder, suffix) in _IDRID_KINDS.items():
-        named = by_name(_files(root / _MASKS / half / folder))
+        named = index_by_name(_files(root / _MASKS / half / folder))
         masks[kind] = {name.removesuffix(f"_{suffix}"): path for name, path in named.items()}
-    return _joined(f"{split}-", by_name(_files(root / _IMAGES / half)), masks, root / _MASKS / half)
+    return _joined(f"{split}-", index_by_name(_files(root / _IMAGES / half)), masks, root / _MASKS / half)
 
 
-def _joined(prefix: str, photographs: dict[str, Path], masks: dict[str, dict[str, Path]], folder: Path) -> list[Masked]:
+def _joined(
+    prefix: str, photographs: dict[str, Path], masks: dict[str, dict[str, Path]], folder: Path
+) -> list[MaskedPhotograph]:
     lonely = sorted({name for named in masks.values() for name in named} - photographs.keys())
     if lonely:
-        raise LayoutError(f"{folder}: masks without a photograph ({some(lonely)}): complete the download")
+        raise LayoutError(f"{folder}: masks without a photograph ({first_names(lonely)}): complete the download")
     return [
-        Masked(prefix + name, path, {kind: named[name] for kind, named in masks.items() if name in named})
+        MaskedPhotograph(prefix + name, path, {kind: named[name] for kind, named in masks.items() if name in named})
         for name, path in sorted(photographs.items())
     ]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.labels import has_columns, join, photographs_by_name, read_labels
+from retinagrade.datasets.labels import has_columns, join_labels, photographs_by_name, read_labels
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest, read_csv_text
 
@@ -74,7 +74,7 @@ def read_messidor2(source: Path, complete: bool = True) -> Manifest:
         eyes = _eyes(source / PAIRS)
         rows["patient_id"] = [eyes.get(name, ("", ""))[0] for name in rows["name"]]
         rows["laterality"] = [eyes.get(name, ("", ""))[1] for name in rows["name"]]
-    manifest = join(rows, photographs_by_name(folder, labels, fold=True), labels, folder, source, complete)
+    manifest = join_labels(rows, photographs_by_name(folder, labels, fold=True), labels, folder, source, complete)
     return Manifest(manifest, source)
 
 

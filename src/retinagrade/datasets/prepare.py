@@ -11,18 +11,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from retinagrade.datasets.contact_sheet import contact_sheet
-from retinagrade.datasets.parallel import Engine, map_unordered
-from retinagrade.datasets.prepare_file import JPEG_QUALITY, PHOTOGRAPHS, Outcome, crashed, prepare_file, target
+from retinagrade.datasets.prepare_file import (
+    JPEG_QUALITY,
+    PHOTOGRAPHS,
+    PreparedFile,
+    crashed_file,
+    prepare_file,
+    prepared_path,
+)
 from retinagrade.errors import ImageError, LayoutError, UsageError
-from retinagrade.files import is_free, write_bytes, write_json
+from retinagrade.execution.journal import Journal
+from retinagrade.execution.local import Engine, map_unordered
+from retinagrade.execution.progress import progress_bar
+from retinagrade.files import is_free_folder, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
-from retinagrade.images.fov import LOW_CONFIDENCE
-from retinagrade.images.prepare import Contrast, Settings, Square
-from retinagrade.journal import Journal
+from retinagrade.images.field_of_view import LOW_CONFIDENCE
+from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
-from retinagrade.places import files_below, read_bytes, stats
-from retinagrade.progress import progress
-from retinagrade.provenance import versions
+from retinagrade.paths import file_stats, list_files, read_bytes
+from retinagrade.provenance import installed_versions
 
 _JOURNAL: Final = ".prepare.journal.jsonl"
 _RECORD: Final = "prepare.json"
@@ -30,7 +37,7 @@ _RECORD: Final = "prepare.json"
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a call of :func:`prepare` did.
+    """What a call of :func:`prepare_manifest` did.
 
     Attributes:
         out: The prepared set.
@@ -43,8 +50,8 @@ class Preparation:
     out: Path
     prepared: int
     reused: int
-    failed: list[Outcome]
-    doubtful: list[Outcome]
+    failed: list[PreparedFile]
+    doubtful: list[PreparedFile]
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -57,7 +64,7 @@ class Preparation:
         }
 
 
-def prepare(
+def prepare_manifest(
     source: Manifest,
     out: Path,
     *,
@@ -93,7 +100,7 @@ def prepare(
     """
     if size < 32:
         raise UsageError(f"size {size}: prepared photographs need at least 32 pixels a side")
-    settings = Settings(size, contrast, square)
+    settings = PreparationSettings(size, contrast, square)
     recorded = _begin(out, settings)
     journal = Journal(out / _JOURNAL)
     items = [
@@ -103,11 +110,11 @@ def prepare(
     reused = _still_good([*recorded, *map(json.loads, journal.earlier)], items, out)
     todo = [item for item in items if item[0] not in reused]
     outcomes = dict(reused)
-    with progress("preparing", len(items)) as step, journal:
+    with progress_bar("preparing", len(items)) as step, journal:
         for _ in reused:
             step()
         work = partial(prepare_file, settings=settings, out=out)
-        for outcome in engine(work, todo, workers, crashed):
+        for outcome in engine(work, todo, workers, crashed_file):
             journal.add(json.dumps(asdict(outcome)))
             outcomes[outcome.image_id] = outcome
             step()
@@ -138,7 +145,9 @@ def preparation_settings(prepared: Path) -> dict[str, Any]:
     return settings
 
 
-def _still_good(records: list[dict[str, Any]], items: list[tuple[str, str, Path]], out: Path) -> dict[str, Outcome]:
+def _still_good(
+    records: list[dict[str, Any]], items: list[tuple[str, str, Path]], out: Path
+) -> dict[str, PreparedFile]:
     """Outcomes, by id, of photographs that need no second preparation: they are there, and their source is as it was.
 
     Args:
@@ -146,11 +155,13 @@ def _still_good(records: list[dict[str, Any]], items: list[tuple[str, str, Path]
         items: Id, path in the source's manifest, and place of each photograph.
         out: The prepared set.
     """
-    done = {outcome.image_id: outcome for outcome in (Outcome(**values) for values in records)}
+    done = {outcome.image_id: outcome for outcome in (PreparedFile(**values) for values in records)}
     known = [
-        (done[image_id], shown, path, target(out, image_id)) for image_id, shown, path in items if image_id in done
+        (done[image_id], shown, path, prepared_path(out, image_id))
+        for image_id, shown, path in items
+        if image_id in done
     ]
-    there = stats([place for _, _, path, prepared in known for place in (path, prepared)])
+    there = file_stats([place for _, _, path, prepared in known for place in (path, prepared)])
     return {
         outcome.image_id: outcome
         for outcome, shown, path, prepared in known
@@ -158,7 +169,7 @@ def _still_good(records: list[dict[str, Any]], items: list[tuple[str, str, Path]
     }
 
 
-def _unchanged(outcome: Outcome, path: Path, now: os.stat_result | None, prepared: os.stat_result | None) -> bool:
+def _unchanged(outcome: PreparedFile, path: Path, now: os.stat_result | None, prepared: os.stat_result | None) -> bool:
     if outcome.reason is not None or now is None or prepared is None:
         return False
     try:
@@ -169,16 +180,16 @@ def _unchanged(outcome: Outcome, path: Path, now: os.stat_result | None, prepare
         return False
 
 
-def _begin(out: Path, settings: Settings) -> list[dict[str, Any]]:
+def _begin(out: Path, settings: PreparationSettings) -> list[dict[str, Any]]:
     """Makes or takes up the folder; returns what the last finished call recorded of each photograph."""
-    record = {"settings": asdict(settings), "versions": versions()}
+    record = {"settings": asdict(settings), "versions": installed_versions()}
     if (out / _RECORD).is_file():
         earlier = json.loads((out / _RECORD).read_text(encoding="utf-8"))
         if earlier["settings"] != record["settings"]:
             raise UsageError(
                 f"{out} was prepared with {earlier['settings']}: choose another folder, or delete that one"
             )
-    elif not is_free(out):
+    elif not is_free_folder(out):
         raise UsageError(f"{out} is not empty and not a prepared set: choose another folder")
     else:
         earlier = record
@@ -187,12 +198,12 @@ def _begin(out: Path, settings: Settings) -> list[dict[str, Any]]:
     return recorded
 
 
-def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outcome]) -> None:
+def _finish(source: Manifest, out: Path, settings: PreparationSettings, outcomes: list[PreparedFile]) -> None:
     """Writes manifest and record, and clears away what only a cut-off run needs."""
     digests = {outcome.image_id: outcome.sha256 for outcome in outcomes if outcome.reason is None}
     table = source.table[source.table["image_id"].isin(list(digests))].reset_index(drop=True)
     table = table.assign(
-        path=[target(out, image_id).relative_to(out).as_posix() for image_id in table["image_id"]],
+        path=[prepared_path(out, image_id).relative_to(out).as_posix() for image_id in table["image_id"]],
         sha256=table["image_id"].map(digests),
     )
     sizes = {outcome.image_id: outcome.source_size for outcome in outcomes}
@@ -205,7 +216,7 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
         _keep_split(manifest, out).write(out / "manifest.csv")
     sheet = contact_sheet(
         [
-            (source.file(outcome.source), target(out, outcome.image_id), outcome.field_of_view["confidence"])
+            (source.file(outcome.source), prepared_path(out, outcome.image_id), outcome.field_of_view["confidence"])
             for outcome in outcomes
             if outcome.field_of_view is not None
         ]
@@ -222,7 +233,7 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
                 "clahe_clip_limit": CLIP_LIMIT,
                 "low_confidence": LOW_CONFIDENCE,
             },
-            "versions": versions(),
+            "versions": installed_versions(),
             "counts": {
                 "prepared": len(outcomes) - len(failed),
                 "failed": len(failed),
@@ -231,8 +242,8 @@ def _finish(source: Manifest, out: Path, settings: Settings, outcomes: list[Outc
             "photographs": [asdict(outcome) for outcome in outcomes],
         },
     )
-    kept = {target(out, image_id) for image_id in digests}
-    for path in list(files_below(out)):
+    kept = {prepared_path(out, image_id) for image_id in digests}
+    for path in list(list_files(out)):
         photograph = path.suffix == ".jpg" and path.is_relative_to(out / PHOTOGRAPHS)
         # The journal, temporary files of a killed run, photographs that left the source.
         if (photograph or path.name.startswith(".")) and path not in kept:

@@ -12,11 +12,11 @@ import simplejpeg
 
 from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
-from retinagrade.images.encoded import InMemory
-from retinagrade.images.fov import LOW_CONFIDENCE
-from retinagrade.images.prepare import Settings, prepare_photograph
+from retinagrade.images.decoding import InMemory
+from retinagrade.images.field_of_view import LOW_CONFIDENCE
+from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import photograph_size
-from retinagrade.places import read_bytes
+from retinagrade.paths import read_bytes
 
 JPEG_QUALITY: Final = 95
 PHOTOGRAPHS: Final = "photographs"
@@ -24,7 +24,7 @@ PHOTOGRAPHS: Final = "photographs"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PreparedFile:
     """What happened to one photograph.
 
     Attributes:
@@ -54,7 +54,7 @@ class Outcome:
         return self.field_of_view is not None and self.field_of_view["confidence"] < LOW_CONFIDENCE
 
 
-def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> Outcome:
+def prepare_file(item: tuple[str, str, Path], settings: PreparationSettings, out: Path) -> PreparedFile:
     """Prepares one file.
 
     Args:
@@ -69,32 +69,32 @@ def prepare_file(item: tuple[str, str, Path], settings: Settings, out: Path) -> 
     try:
         data = read_bytes(path)
     except OSError as error:
-        return Outcome(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
+        return PreparedFile(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
     file = InMemory(str(path), data)
-    outcome = Outcome(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
+    outcome = PreparedFile(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
     try:
         square, fov, (height, width) = prepare_photograph(file, settings)
         size = "{}x{}".format(*photograph_size(file))
     except ImageError as error:
         return replace(outcome, reason=str(error))
-    write_bytes(target(out, image_id), encode(square))
+    write_bytes(prepared_path(out, image_id), encode_prepared(square))
     box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
     found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
     return replace(outcome, field_of_view={**box, **found}, source_size=size)
 
 
-def encode(square: np.ndarray) -> bytes:
+def encode_prepared(square: np.ndarray) -> bytes:
     """A prepared photograph (size, size, 3), uint8, as the JPEG of a prepared set."""
     data: bytes = simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
     return data
 
 
-def crashed(item: tuple[str, str, Path]) -> Outcome:
+def crashed_file(item: tuple[str, str, Path]) -> PreparedFile:
     """What happened to a file that killed its process."""
     image_id, shown, path = item
-    return Outcome(image_id, shown, 0, None, f"{path}: decoding it killed the process", None)
+    return PreparedFile(image_id, shown, 0, None, f"{path}: decoding it killed the process", None)
 
 
-def target(out: Path, image_id: str) -> Path:
+def prepared_path(out: Path, image_id: str) -> Path:
     """Where a prepared photograph lies."""
     return out / PHOTOGRAPHS / f"{image_id}.jpg"

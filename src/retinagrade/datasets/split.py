@@ -24,7 +24,7 @@ UNGRADED: Final = "ungraded"
 """Split of an official test set whose grades were never published (APTOS 2019): it can be predicted, not evaluated."""
 
 
-def split(
+def split_manifest(
     manifest: Manifest,
     *,
     val: float = 0.1,
@@ -109,18 +109,18 @@ def split_prepared(
 
     Args:
         prepared: A prepared set.
-        val: As for :func:`split`.
-        test: As for :func:`split`.
-        by: As for :func:`split`.
-        seed: As for :func:`split`.
-        folds: As for :func:`split`.
-        fold: As for :func:`split`.
+        val: As for :func:`split_manifest`.
+        test: As for :func:`split_manifest`.
+        by: As for :func:`split_manifest`.
+        seed: As for :func:`split_manifest`.
+        folds: As for :func:`split_manifest`.
+        fold: As for :func:`split_manifest`.
 
     Returns:
         The manifest as written.
     """
     path = prepared / "manifest.csv"
-    result = split(Manifest.read(path), val=val, test=test, by=by, seed=seed, folds=folds, fold=fold)
+    result = split_manifest(Manifest.read(path), val=val, test=test, by=by, seed=seed, folds=folds, fold=fold)
     result.write(path)
     write_json(
         prepared / "split.json",
@@ -128,14 +128,14 @@ def split_prepared(
             "settings": {"val": val, "test": test, "by": by, "seed": seed, "folds": folds, "fold": fold},
             "counts": split_counts(result),
             "manifest_sha256": sha256(path),
-            "versions": provenance.versions(),
+            "versions": provenance.installed_versions(),
         },
     )
     return result
 
 
 def fold_splits(manifest: Manifest, folds: int, seed: int = 0) -> list[Manifest]:
-    """The splits of a cross-validation, one a fold, each as :func:`split` makes it by patient.
+    """The splits of a cross-validation, one a fold, each as :func:`split_manifest` makes it by patient.
 
     Args:
         manifest: Photographs. Those of a split ``test`` that it has already stay there, as an official test set does,
@@ -153,7 +153,7 @@ def fold_splits(manifest: Manifest, folds: int, seed: int = 0) -> list[Manifest]
     held = table["split"].eq("test").fillna(False)
     official = table.get("official_split", pd.Series(pd.NA, index=table.index, dtype="string"))
     marked = Manifest(table.assign(official_split=official.mask(held, "test")), manifest.root)
-    first = split(marked, folds=folds, seed=seed).table.assign(official_split=official)
+    first = split_manifest(marked, folds=folds, seed=seed).table.assign(official_split=official)
     if "official_split" not in table:
         first = first.drop(columns="official_split")
     divided = first["fold"].notna()

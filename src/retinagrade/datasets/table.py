@@ -8,10 +8,10 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.found import some
+from retinagrade.datasets.file_listing import first_names
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.manifest import REQUIRED, Manifest, read_csv_text
-from retinagrade.places import stats
+from retinagrade.paths import file_stats
 
 NAMES: Final = ("manifest.csv", "labels.csv")
 _SUFFIXES: Final = (".csv", ".parquet")
@@ -44,10 +44,12 @@ def read_table(source: Path, complete: bool = True) -> Manifest:
         path = next((source / name for name in NAMES if (source / name).is_file()), source / NAMES[0])
     manifest = _read_parquet(path) if path.suffix.lower() == ".parquet" else Manifest.read(path)
     files = {str(row.image_id): manifest.file(str(row.path)) for row in manifest.table.itertuples(index=False)}
-    there = stats(files.values())
+    there = file_stats(files.values())
     missing = [image_id for image_id, file in files.items() if file not in there or file.is_dir()]
     if missing and complete:
-        raise LayoutError(f"{path}: photographs that are not there, looked for from {path.parent} ({some(missing)})")
+        raise LayoutError(
+            f"{path}: photographs that are not there, looked for from {path.parent} ({first_names(missing)})"
+        )
     return manifest
 
 

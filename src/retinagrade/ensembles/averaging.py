@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from scipy.special import softmax
 
-from retinagrade.ensembles.scores import Scores
-from retinagrade.evaluation.fitting.calibration import LEAST
+from retinagrade.ensembles.scores import MemberScores
+from retinagrade.evaluation.fitting.probability_calibration import LEAST
 from retinagrade.evaluation.metrics import confusion_matrix, log_loss, quadratic_weighted_kappa
 
 DIGITS: Final = 12
@@ -41,7 +41,7 @@ def geometric_mean(probabilities: np.ndarray) -> np.ndarray:
 
     Args:
         probabilities: Scores (N, M, 5) of M members; a probability of 0 counts as
-            :data:`~retinagrade.evaluation.fitting.calibration.LEAST`.
+            :data:`~retinagrade.evaluation.fitting.probability_calibration.LEAST`.
 
     Returns:
         Probabilities (N, 5), float64, of sum 1.
@@ -54,13 +54,13 @@ def geometric_mean(probabilities: np.ndarray) -> np.ndarray:
     return _rounded(softmax(logs, axis=1))
 
 
-def accuracies(scores: Scores) -> np.ndarray:
+def accuracies(scores: MemberScores) -> np.ndarray:
     """The share of photographs to which each member gives the right grade (M,)."""
     right: np.ndarray = (scores.probabilities.argmax(axis=2) == scores.grades[:, None]).mean(axis=0)
     return right
 
 
-def accuracy_weights(scores: Scores) -> np.ndarray:
+def accuracy_weights(scores: MemberScores) -> np.ndarray:
     """Weights in proportion to accuracy: w_m = acc_m / Σ acc (the report's).
 
     Args:
@@ -72,7 +72,7 @@ def accuracy_weights(scores: Scores) -> np.ndarray:
     return _shares(accuracies(scores))
 
 
-def recall_weights(scores: Scores, class_weights: np.ndarray) -> np.ndarray:
+def recall_weights(scores: MemberScores, class_weights: np.ndarray) -> np.ndarray:
     """Weights in proportion to recalls, in which rare grades count for more: w_m = Σ_i c_i · recall_{m,i}.
 
     Args:
@@ -90,7 +90,7 @@ def recall_weights(scores: Scores, class_weights: np.ndarray) -> np.ndarray:
     return _shares(weights)
 
 
-def kappa_weights(scores: Scores) -> np.ndarray:
+def kappa_weights(scores: MemberScores) -> np.ndarray:
     """Weights whose mean has the highest quadratic weighted kappa that a search finds.
 
     Kappa moves in steps, one whenever a photograph changes its grade, so there is no gradient. The search is Hooke's

@@ -17,11 +17,11 @@ from retinagrade.ensembles.averaging import (
     recall_weights,
     weighted_mean,
 )
-from retinagrade.ensembles.eyes import paired, this_eye
-from retinagrade.ensembles.scores import Scores
+from retinagrade.ensembles.eyes import has_both_eyes, this_eye
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.ensembles.stacking import SecondStage, apply_second_stage, fit_logistic, fit_network
 from retinagrade.ensembles.voting import majority_vote
-from retinagrade.errors import ExperimentError, wrong_keys
+from retinagrade.errors import ExperimentError, describe_validation_error
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.files import write_json
 
@@ -30,7 +30,7 @@ METHODS: Final[tuple[Method, ...]] = get_args(Method)
 _Settings = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Vote(BaseModel):
+class MajorityVote(BaseModel):
     """One vote a member; of those that are tied, the one that the most accurate member gave.
 
     Attributes:
@@ -44,7 +44,7 @@ class Vote(BaseModel):
     accuracies: tuple[float, ...]
 
 
-class Weights(BaseModel):
+class WeightedMean(BaseModel):
     """The weighted mean of the members' probabilities.
 
     Attributes:
@@ -60,7 +60,7 @@ class Weights(BaseModel):
     class_weights: tuple[float, ...] | None = None
 
 
-class Geometric(BaseModel):
+class GeometricMean(BaseModel):
     """The geometric mean of the members' probabilities, divided by its sum.
 
     Attributes:
@@ -72,10 +72,10 @@ class Geometric(BaseModel):
     method: Literal["geometric"] = "geometric"
 
 
-Combination = Annotated[Vote | Weights | Geometric | SecondStage, Field(discriminator="method")]
+Combination = Annotated[MajorityVote | WeightedMean | GeometricMean | SecondStage, Field(discriminator="method")]
 
 
-class Source(BaseModel):
+class FittedMember(BaseModel):
     """A member, and the validation predictions of it that a combination was fitted on.
 
     Attributes:
@@ -91,7 +91,7 @@ class Source(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Fitted(BaseModel):
+class FittedCombination(BaseModel):
     """A combination of named members.
 
     Attributes:
@@ -105,18 +105,18 @@ class Fitted(BaseModel):
     model_config = _Settings
 
     schema_version: Literal[1] = 1
-    members: tuple[Source, ...] = Field(min_length=1)
+    members: tuple[FittedMember, ...] = Field(min_length=1)
     combination: Combination
     quality: bool = False
     image_ids: tuple[str, ...]
 
 
-def fit(method: Method, scores: Scores, class_weights: np.ndarray | None = None) -> Combination:
+def fit_combination(method: Method, scores: MemberScores, class_weights: np.ndarray | None = None) -> Combination:
     """Fits a combination.
 
     Args:
         method: Which.
-        scores: Validation photographs; for ``eyes`` as :func:`~retinagrade.ensembles.eyes.both_eyes` gives them.
+        scores: Validation photographs; for ``eyes`` as :func:`~retinagrade.ensembles.eyes.both_eyes_scores` gives them.
         class_weights: For ``recall`` what the recall of each grade counts for (5,).
 
     Raises:
@@ -125,68 +125,72 @@ def fit(method: Method, scores: Scores, class_weights: np.ndarray | None = None)
     members = scores.probabilities.shape[1]
     match method:
         case "majority":
-            return Vote(accuracies=tuple(accuracies(scores).tolist()))
+            return MajorityVote(accuracies=tuple(accuracies(scores).tolist()))
         case "mean":
-            return Weights(method=method, weights=(1 / members,) * members)
+            return WeightedMean(method=method, weights=(1 / members,) * members)
         case "accuracy":
-            return Weights(method=method, weights=tuple(accuracy_weights(scores).tolist()))
+            return WeightedMean(method=method, weights=tuple(accuracy_weights(scores).tolist()))
         case "qwk":
-            return Weights(method=method, weights=tuple(kappa_weights(scores).tolist()))
+            return WeightedMean(method=method, weights=tuple(kappa_weights(scores).tolist()))
         case "recall":
             assert class_weights is not None
             weights = recall_weights(scores, class_weights)
-            return Weights(method=method, weights=tuple(weights.tolist()), class_weights=tuple(class_weights.tolist()))
+            return WeightedMean(
+                method=method, weights=tuple(weights.tolist()), class_weights=tuple(class_weights.tolist())
+            )
         case "geometric":
-            return Geometric()
+            return GeometricMean()
         case "logistic":
             return fit_logistic(scores)
         case "stacking":
             return fit_network(scores)
         case "eyes":
-            known = paired(scores.probabilities)
+            known = has_both_eyes(scores.probabilities)
             if not known.any():
                 raise Undefined("no patient is known to have photographs of both eyes")
             return fit_logistic(scores.rows(known), method)
 
 
-def combine(combination: Combination, probabilities: np.ndarray) -> np.ndarray:
+def combine_members(combination: Combination, probabilities: np.ndarray) -> np.ndarray:
     """Applies a combination.
 
     Args:
         combination: Fitted on as many members.
-        probabilities: Scores (N, M, 5); for ``eyes`` as :func:`~retinagrade.ensembles.eyes.both_eyes` gives them: where
+        probabilities: Scores (N, M, 5); for ``eyes`` as :func:`~retinagrade.ensembles.eyes.both_eyes_scores` gives them: where
             the other eye isn't known, this eye's probabilities stay what they are.
 
     Returns:
         Probabilities (N, 5), float64, of sum 1.
     """
-    if isinstance(combination, Vote):
+    if isinstance(combination, MajorityVote):
         return majority_vote(probabilities, np.array(combination.accuracies))
-    if isinstance(combination, Weights):
+    if isinstance(combination, WeightedMean):
         return weighted_mean(probabilities, np.array(combination.weights))
-    if isinstance(combination, Geometric):
+    if isinstance(combination, GeometricMean):
         return geometric_mean(probabilities)
     if combination.method != "eyes":
         return apply_second_stage(combination, probabilities)
-    combined, known = this_eye(probabilities).copy(), paired(probabilities)
+    combined, known = this_eye(probabilities).copy(), has_both_eyes(probabilities)
     combined[known] = apply_second_stage(combination, probabilities[known])
     return combined
 
 
-def save(fitted: Fitted, path: Path) -> None:
+def save_combination(fitted: FittedCombination, path: Path) -> None:
     """Writes the file, atomically, as JSON with all digits."""
     write_json(path, fitted.model_dump(mode="json"))
 
 
-def load(path: Path) -> Fitted:
-    """Reads a file that :func:`save` wrote.
+def load_combination(path: Path) -> FittedCombination:
+    """Reads a file that :func:`save_combination` wrote.
 
     Raises:
         ExperimentError: Unreadable, or a key is missing, unknown or wrong; the message names file and key.
     """
     try:
-        return Fitted.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return FittedCombination.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ExperimentError(f"{path}: not a readable ensemble: {error}") from error
     except ValidationError as error:
-        raise ExperimentError(f"{path} is not an ensemble that this version reads:\n  {wrong_keys(error)}") from None
+        raise ExperimentError(
+            f"{path} is not an ensemble that this version reads:\n  {describe_validation_error(error)}"
+        ) from None

@@ -8,14 +8,14 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.evaluation.paired import Difference
-from retinagrade.evaluation.report.comparison import SideBySide
-from retinagrade.evaluation.report.tables import Table, between, with_interval
+from retinagrade.evaluation.report.comparison import NetworkComparison
+from retinagrade.evaluation.report.tables import TextTable, interval_text, with_interval
 
 FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc")
 """What members are judged by."""
 
 
-def contributions_table(compared: SideBySide, title: str) -> Table:
+def contributions_table(compared: NetworkComparison, title: str) -> TextTable:
     """Figures with intervals, and differences from the ensemble.
 
     Args:
@@ -34,10 +34,10 @@ def contributions_table(compared: SideBySide, title: str) -> Table:
         "95 % intervals; differences are from all members, on the same resamples of patients. A member adds something "
         "where the ensemble without it is worse, and the interval doesn't reach 0."
     )
-    return Table(title, head, rows, note)
+    return TextTable(title, head, rows, note)
 
 
-def contributions_csv(compared: Mapping[str, SideBySide]) -> str:
+def contributions_csv(compared: Mapping[str, NetworkComparison]) -> str:
     """The same of all splits, as CSV with all digits.
 
     Args:
@@ -58,7 +58,7 @@ def contributions_csv(compared: Mapping[str, SideBySide]) -> str:
 def _difference(difference: Difference) -> str:
     if difference.difference is None:
         return f"– ({difference.reason})"
-    ends = between(difference.interval)
+    ends = interval_text(difference.interval)
     return f"{difference.difference:+.3f} ({ends or difference.reason})"
 
 

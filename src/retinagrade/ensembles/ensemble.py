@@ -11,23 +11,31 @@ import numpy as np
 import pandas as pd
 
 from retinagrade import provenance
-from retinagrade.ensembles.combination import Fitted, Method, Source, combine, fit, load, save
-from retinagrade.ensembles.eyes import both_eyes, has_quality
+from retinagrade.ensembles.combination import (
+    FittedCombination,
+    FittedMember,
+    Method,
+    combine_members,
+    fit_combination,
+    load_combination,
+    save_combination,
+)
+from retinagrade.ensembles.eyes import both_eyes_scores, has_quality
 from retinagrade.ensembles.members import (
-    Joined,
-    Member,
+    EnsembleMember,
+    JoinedPredictions,
     class_weights,
     join_members,
     manifest_of,
     read_members,
 )
-from retinagrade.ensembles.scores import Scores, out_of_fold
+from retinagrade.ensembles.scores import MemberScores, out_of_fold_probabilities
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.integrity.findings import first_few
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import write_predictions
-from retinagrade.files import is_free, sha256, write_json
-from retinagrade.training.run import Run
+from retinagrade.files import is_free_folder, sha256, write_json
+from retinagrade.runs.run import Run
 
 ALL: Final = "all members"
 """The ensemble, among the networks that it is compared with."""
@@ -50,7 +58,7 @@ class Ensemble:
     """
 
     run: Run
-    fitted: Fitted
+    fitted: FittedCombination
     networks: dict[str, dict[str, pd.DataFrame]]
     skipped: dict[str, str]
 
@@ -81,7 +89,9 @@ def ensemble(folders: Sequence[Path], method: Method, out: Path) -> Ensemble:
         raise UsageError(f"--method {method} wants two runs or more")
     members = read_members(folders)
     sources = tuple(
-        Source(name=member.name, folder=str(member.folder.resolve()), sha256=sha256(member.predictions_file("val")))
+        FittedMember(
+            name=member.name, folder=str(member.folder.resolve()), sha256=sha256(member.predictions_file("val"))
+        )
         for member in members
     )
     run = Run(out)
@@ -91,37 +101,37 @@ def ensemble(folders: Sequence[Path], method: Method, out: Path) -> Ensemble:
     scores = validation.scores(_inputs(method, validation, quality))
     weights = class_weights(members, validation) if method == "recall" else None
     try:
-        fitted = before or Fitted(
+        fitted = before or FittedCombination(
             members=sources,
-            combination=fit(method, scores, weights),
+            combination=fit_combination(method, scores, weights),
             quality=quality,
             image_ids=tuple(validation.table["image_id"]),
         )
         subsets = _subsets(members, scores)
         networks = {"val": _networks(validation, members, _validated(method, scores, weights, subsets))}
         others = sorted(set.intersection(*(member.splits for member in members)) - {"val"})
-        without = {name: fit(method, part, weights) for name, (part, _) in subsets.items() if others}
+        without = {name: fit_combination(method, part, weights) for name, (part, _) in subsets.items() if others}
     except Undefined as reason:
         raise ExperimentError(f"--method {method}: {reason}") from None
     skipped = {}
     for split in others:
         joined = join_members(members, split)
         try:
-            combined = {ALL: predict(fitted, joined)}
+            combined = {ALL: predict_ensemble(fitted, joined)}
         except UsageError as reason:
             skipped[split] = str(reason)
             continue
         for name, combination in without.items():
-            combined[name] = combine(combination, joined.probabilities[:, subsets[name][1]])
+            combined[name] = combine_members(combination, joined.probabilities[:, subsets[name][1]])
         networks[split] = _networks(joined, members, combined)
-    save(fitted, run.ensemble_file)  # first: where this is cut off, the same call goes on
+    save_combination(fitted, run.ensemble_file)  # first: where this is cut off, the same call goes on
     for split, tables in networks.items():
         write_predictions(tables[ALL], run.predictions_file(split))
     write_json(run.record_file, _record(run, members, fitted, [*networks], skipped))
     return Ensemble(run, fitted, networks, skipped)
 
 
-def predict(fitted: Fitted, joined: Joined) -> np.ndarray:
+def predict_ensemble(fitted: FittedCombination, joined: JoinedPredictions) -> np.ndarray:
     """Applies an ensemble to photographs that it was not fitted on.
 
     Args:
@@ -140,16 +150,16 @@ def predict(fitted: Fitted, joined: Joined) -> np.ndarray:
             f"{seen.sum()} of the photographs were fitted on ({first_few(joined.table['image_id'][seen])}): "
             "an ensemble is judged on others"
         )
-    return combine(fitted.combination, _inputs(fitted.combination.method, joined, fitted.quality))
+    return combine_members(fitted.combination, _inputs(fitted.combination.method, joined, fitted.quality))
 
 
-def _begin(run: Run, method: Method, sources: tuple[Source, ...]) -> Fitted | None:
+def _begin(run: Run, method: Method, sources: tuple[FittedMember, ...]) -> FittedCombination | None:
     """Recognises the folder, and what was fitted before."""
     if not run.is_ensemble:
-        if not is_free(run.folder):
+        if not is_free_folder(run.folder):
             raise ExperimentError(f"{run.folder} is not empty and no ensemble: choose another --out")
         return None
-    fitted = load(run.ensemble_file)
+    fitted = load_combination(run.ensemble_file)
     known = [(source.name, source.sha256) for source in fitted.members]
     if fitted.combination.method != method or known != [(source.name, source.sha256) for source in sources]:
         raise ExperimentError(
@@ -159,37 +169,42 @@ def _begin(run: Run, method: Method, sources: tuple[Source, ...]) -> Fitted | No
     return fitted
 
 
-def _inputs(method: Method, joined: Joined, quality: bool) -> np.ndarray:
+def _inputs(method: Method, joined: JoinedPredictions, quality: bool) -> np.ndarray:
     """Scores of the members, or of both eyes."""
     if method != "eyes":
         return joined.probabilities
-    return both_eyes(joined.with_probabilities(joined.probabilities[:, 0]), quality)
+    return both_eyes_scores(joined.with_probabilities(joined.probabilities[:, 0]), quality)
 
 
-def _subsets(members: Sequence[Member], scores: Scores) -> dict[str, tuple[Scores, np.ndarray]]:
+def _subsets(members: Sequence[EnsembleMember], scores: MemberScores) -> dict[str, tuple[MemberScores, np.ndarray]]:
     """Scores, and numbers, of all members but one; by its name. Of two, that would be the other one alone."""
     if len(members) < 3:
         return {}
     others = {f"without {member.name}": np.delete(np.arange(len(members)), left) for left, member in enumerate(members)}
     return {
-        name: (Scores(scores.grades, scores.probabilities[:, kept], scores.patients), kept)
+        name: (MemberScores(scores.grades, scores.probabilities[:, kept], scores.patients), kept)
         for name, kept in others.items()
     }
 
 
 def _validated(
-    method: Method, scores: Scores, weights: np.ndarray | None, subsets: dict[str, tuple[Scores, np.ndarray]]
+    method: Method,
+    scores: MemberScores,
+    weights: np.ndarray | None,
+    subsets: dict[str, tuple[MemberScores, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """Out-of-fold probabilities of the ensemble, and of the ones without a member."""
 
-    def fit_and_combine(seen: Scores, others: np.ndarray) -> np.ndarray:
-        return combine(fit(method, seen, weights), others)
+    def fit_and_combine(seen: MemberScores, others: np.ndarray) -> np.ndarray:
+        return combine_members(fit_combination(method, seen, weights), others)
 
     parts = {ALL: scores, **{name: part for name, (part, _) in subsets.items()}}
-    return {name: out_of_fold(part, fit_and_combine) for name, part in parts.items()}
+    return {name: out_of_fold_probabilities(part, fit_and_combine) for name, part in parts.items()}
 
 
-def _networks(joined: Joined, members: Sequence[Member], combined: dict[str, np.ndarray]) -> dict[str, pd.DataFrame]:
+def _networks(
+    joined: JoinedPredictions, members: Sequence[EnsembleMember], combined: dict[str, np.ndarray]
+) -> dict[str, pd.DataFrame]:
     """Tables of the ensemble, of the members alone, and of the ensembles without each."""
     alone = {f"{member.name} alone": joined.probabilities[:, place] for place, member in enumerate(members)}
     return {
@@ -199,7 +214,11 @@ def _networks(joined: Joined, members: Sequence[Member], combined: dict[str, np.
 
 
 def _record(
-    run: Run, members: Sequence[Member], fitted: Fitted, splits: Sequence[str], skipped: dict[str, str]
+    run: Run,
+    members: Sequence[EnsembleMember],
+    fitted: FittedCombination,
+    splits: Sequence[str],
+    skipped: dict[str, str],
 ) -> dict[str, Any]:
     data = members[0].data
     manifest = manifest_of(members[0])
@@ -223,5 +242,5 @@ def _record(
         ],
         "predictions": {split: HOW["val" if split == "val" else "others"] for split in splits},
         "skipped": skipped,
-        **provenance.stamp(),
+        **provenance.provenance_record(),
     }

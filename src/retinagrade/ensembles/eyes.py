@@ -16,7 +16,7 @@ QUALITY = "quality"
 """Column of a number that says how good a photograph is; used where the table has it."""
 
 
-def both_eyes(table: pd.DataFrame, quality: bool = False) -> np.ndarray:
+def both_eyes_scores(table: pd.DataFrame, quality: bool = False) -> np.ndarray:
     """Scores of each photograph beside those of the other eye.
 
     Args:
@@ -58,8 +58,8 @@ def has_quality(table: pd.DataFrame) -> bool:
     return QUALITY in table and bool(table[QUALITY].notna().all())
 
 
-def paired(scores: np.ndarray) -> np.ndarray:
-    """Which photographs (N,), bool, have all scores of both eyes, of scores as :func:`both_eyes` gives them."""
+def has_both_eyes(scores: np.ndarray) -> np.ndarray:
+    """Which photographs (N,), bool, have all scores of both eyes, of scores as :func:`both_eyes_scores` gives them."""
     known: np.ndarray = ~np.isnan(scores).any(axis=(1, 2))
     return known
 

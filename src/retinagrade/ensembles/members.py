@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 
 from retinagrade.datasets.balance import inverse_frequency_weights
-from retinagrade.ensembles.scores import Scores
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.errors import ExperimentError, JoinError, UsageError
 from retinagrade.evaluation.integrity.findings import counted, first_few
-from retinagrade.evaluation.predictions import graded, read_predictions
+from retinagrade.evaluation.predictions import graded_predictions, read_predictions
 from retinagrade.files import short_names
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
-from retinagrade.training.known import has_cut_points, photographs_of, with_manifest
-from retinagrade.training.run import CrossValidation, Run
+from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.runs.run_predictions import add_manifest_columns, find_photographs_of_run, has_cut_points
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A run, a cross-validation or an ensemble.
 
     Attributes:
@@ -60,7 +60,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedPredictions:
     """What members say of the same photographs.
 
     Attributes:
@@ -76,7 +76,7 @@ class Joined:
         columns = dict(zip(PROBABILITY_COLUMNS, probabilities.T, strict=True))
         return self.table.assign(**columns)
 
-    def scores(self, probabilities: np.ndarray | None = None) -> Scores:
+    def scores(self, probabilities: np.ndarray | None = None) -> MemberScores:
         """The photographs as arrays, to fit on.
 
         Args:
@@ -91,12 +91,12 @@ class Joined:
                 f"{counted(len(ungraded), 'validation photograph')} without a grade ({first_few(ungraded)}): nothing "
                 "can be fitted on these"
             )
-        photographs = graded(self.with_probabilities(self.probabilities[:, 0]))
+        photographs = graded_predictions(self.with_probabilities(self.probabilities[:, 0]))
         kept = self.probabilities if probabilities is None else probabilities
-        return Scores(photographs.grades, kept, photographs.patients)
+        return MemberScores(photographs.grades, kept, photographs.patients)
 
 
-def read_members(folders: Sequence[Path]) -> list[Member]:
+def read_members(folders: Sequence[Path]) -> list[EnsembleMember]:
     """Finds out what is in folders, and that these may be combined.
 
     Args:
@@ -121,7 +121,7 @@ def read_members(folders: Sequence[Path]) -> list[Member]:
     return sorted(members, key=lambda member: member.name)
 
 
-def join_members(members: Sequence[Member], split: str) -> Joined:
+def join_members(members: Sequence[EnsembleMember], split: str) -> JoinedPredictions:
     """Joins what members predicted of a split.
 
     Args:
@@ -153,15 +153,15 @@ def join_members(members: Sequence[Member], split: str) -> Joined:
             f"{said}): predict again with those that have old grades"
         )
     table = pd.DataFrame({"grade": grades.bfill(axis=1).iloc[:, 0].astype("Int64")}, index=ids).reset_index()
-    manifest = photographs_of(members[0].run)[0]
+    manifest = find_photographs_of_run(members[0].run)[0]
     columns = list(PROBABILITY_COLUMNS)
-    return Joined(
-        table if manifest is None else with_manifest(table, manifest),
+    return JoinedPredictions(
+        table if manifest is None else add_manifest_columns(table, manifest),
         np.stack([one[columns].to_numpy(dtype=np.float64) for one in tables.values()], axis=1),
     )
 
 
-def class_weights(members: Sequence[Member], validation: Joined) -> np.ndarray:
+def class_weights(members: Sequence[EnsembleMember], validation: JoinedPredictions) -> np.ndarray:
     """What each grade counts for (5,): N / (5 n_i), where n_i of the N training photographs have it.
 
     Args:
@@ -175,7 +175,7 @@ def class_weights(members: Sequence[Member], validation: Joined) -> np.ndarray:
     if "folds" in members[0].data:
         grades = validation.table["grade"]
     else:
-        trained_on = photographs_of(members[0].run)[1]
+        trained_on = find_photographs_of_run(members[0].run)[1]
         if trained_on is None:
             raise ExperimentError(
                 f"the manifest that {members[0].folder} was trained on is gone or was changed, so that its training "
@@ -185,7 +185,7 @@ def class_weights(members: Sequence[Member], validation: Joined) -> np.ndarray:
     return inverse_frequency_weights(grades.to_numpy(dtype=np.int64))
 
 
-def manifest_of(member: Member) -> Manifest | None:
+def manifest_of(member: EnsembleMember) -> Manifest | None:
     """The manifest that an ensemble of such members must keep, because it isn't the prepared set's own.
 
     Args:
@@ -205,7 +205,7 @@ def manifest_of(member: Member) -> Manifest | None:
     return manifest
 
 
-def _read(folder: Path, name: str) -> Member:
+def _read(folder: Path, name: str) -> EnsembleMember:
     if folder.is_file():
         raise UsageError(f"{folder} is a file: name the runs' folders, which know what they were trained on")
     if _is_cross_validation(folder):
@@ -223,7 +223,7 @@ def _read(folder: Path, name: str) -> Member:
         data, cut_points = record["data"], has_cut_points(run)
     if record["status"] != "finished":
         raise ExperimentError(f"{folder} is not finished: train it to the end first")
-    member = Member(name, folder, data, cut_points)
+    member = EnsembleMember(name, folder, data, cut_points)
     if not member.predictions_file("val").is_file():
         raise ExperimentError(f"{folder} has no validation predictions, {member.predictions_file('val')}")
     return member
@@ -233,13 +233,13 @@ def _is_cross_validation(folder: Path) -> bool:
     return CrossValidation(folder).record_file.is_file()
 
 
-def _same_split(one: Member, other: Member) -> bool:
+def _same_split(one: EnsembleMember, other: EnsembleMember) -> bool:
     """Whether both learnt and validated on the same photographs, prepared in whatever way."""
     if one.trained_on == other.trained_on:
         return True
     if len(one.trained_on) > 1 or len(other.trained_on) > 1:
         return False
-    ours, theirs = (photographs_of(member.run)[1] for member in (one, other))
+    ours, theirs = (find_photographs_of_run(member.run)[1] for member in (one, other))
     return ours is not None and theirs is not None and _splits(ours) == _splits(theirs)
 
 

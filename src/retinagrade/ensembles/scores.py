@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retinagrade.evaluation.fitting.cross_validation import parts
+from retinagrade.evaluation.fitting.out_of_fold import fold_parts
 from retinagrade.grades import N_GRADES
 
 
 @dataclass(frozen=True)
-class Scores:
+class MemberScores:
     """Scores of M members for N photographs whose grade is known.
 
     Attributes:
         grades: Grades (N,), int64, 0 to 4.
         probabilities: Probabilities (N, M, 5), float64. For both eyes of a study M is 2, and there may be a sixth score
-            (:func:`~retinagrade.ensembles.eyes.both_eyes`).
+            (:func:`~retinagrade.ensembles.eyes.both_eyes_scores`).
         patients: Whose photograph it is (N,), int64.
     """
 
@@ -30,12 +30,14 @@ class Scores:
         """The number of photographs."""
         return len(self.grades)
 
-    def rows(self, which: np.ndarray) -> Scores:
+    def rows(self, which: np.ndarray) -> MemberScores:
         """Some of the photographs, by a mask (N,) or by indices."""
-        return Scores(self.grades[which], self.probabilities[which], self.patients[which])
+        return MemberScores(self.grades[which], self.probabilities[which], self.patients[which])
 
 
-def out_of_fold(scores: Scores, fit_and_combine: Callable[[Scores, np.ndarray], np.ndarray]) -> np.ndarray:
+def out_of_fold_probabilities(
+    scores: MemberScores, fit_and_combine: Callable[[MemberScores, np.ndarray], np.ndarray]
+) -> np.ndarray:
     """Probabilities of each fifth of the photographs by what was fitted on the other four; patients stay together.
 
     Args:
@@ -49,6 +51,6 @@ def out_of_fold(scores: Scores, fit_and_combine: Callable[[Scores, np.ndarray], 
         Undefined: All photographs are of one patient; or whatever ``fit_and_combine`` raises.
     """
     combined = np.empty((len(scores), N_GRADES))
-    for seen, unseen in parts(scores.patients):
+    for seen, unseen in fold_parts(scores.patients):
         combined[unseen] = fit_and_combine(scores.rows(seen), scores.probabilities[unseen])
     return combined

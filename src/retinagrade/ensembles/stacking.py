@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from retinagrade.ensembles.scores import Scores
-from retinagrade.evaluation.fitting.cross_validation import parts
+from retinagrade.ensembles.scores import MemberScores
+from retinagrade.evaluation.fitting.out_of_fold import fold_parts
 from retinagrade.evaluation.metrics import Undefined, log_loss
 from retinagrade.grades import N_GRADES
 
@@ -33,7 +33,7 @@ PATIENCE: Final = 10
 """Epochs without a lower loss after which the network's training stops."""
 
 
-class Layer(BaseModel):
+class DenseLayer(BaseModel):
     """A dense layer.
 
     Attributes:
@@ -61,11 +61,11 @@ class SecondStage(BaseModel):
 
     method: Literal["logistic", "stacking", "eyes"]
     inputs: Literal["probabilities", "logarithms"]
-    layers: tuple[Layer, ...] = Field(min_length=1)
+    layers: tuple[DenseLayer, ...] = Field(min_length=1)
     grades: tuple[int, ...]
 
 
-def fit_logistic(scores: Scores, method: Literal["logistic", "eyes"] = "logistic") -> SecondStage:
+def fit_logistic(scores: MemberScores, method: Literal["logistic", "eyes"] = "logistic") -> SecondStage:
     """Fits a multinomial logistic regression on the logarithms of all members' probabilities.
 
     Args:
@@ -87,7 +87,7 @@ def fit_logistic(scores: Scores, method: Literal["logistic", "eyes"] = "logistic
     return _second_stage(method, "logarithms", [coefficients], [intercepts], present)
 
 
-def fit_network(scores: Scores) -> SecondStage:
+def fit_network(scores: MemberScores) -> SecondStage:
     """Fits the report's network: all members' probabilities to dense 512, dense 128 and 5 outputs, with early stopping.
 
     A fifth of the photographs, with all of their patients, is not learnt from: training stops when their loss has not
@@ -99,7 +99,7 @@ def fit_network(scores: Scores) -> SecondStage:
     Raises:
         Undefined: All photographs are of one patient.
     """
-    learnt, watched = parts(scores.patients)[0]
+    learnt, watched = fold_parts(scores.patients)[0]
     inputs = _inputs(scores.probabilities, "probabilities")
     network = MLPClassifier(HIDDEN, batch_size=min(BATCH, len(learnt)), random_state=0)
     lowest, since = np.inf, 0

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from retinagrade.evaluation.figures import TASKS
 from retinagrade.evaluation.metrics import CALIBRATION_BINS, calibration_terms, disease
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.named_metrics import TASKS
+from retinagrade.evaluation.predictions import GradedPredictions
 
 TASK_NAMES: Final = {"referable": "referable (grade ≥ 2)", "vision_threatening": "vision-threatening (grade ≥ 3)"}
 
@@ -53,7 +53,7 @@ class Reliability:
     photographs: np.ndarray
 
 
-def roc(photographs: Graded, task: str) -> Curve:
+def roc(photographs: GradedPredictions, task: str) -> Curve:
     """The ROC curve of a task: false-positive rates against true-positive rates.
 
     Raises:
@@ -63,7 +63,7 @@ def roc(photographs: Graded, task: str) -> Curve:
     return Curve(false_positive, true_positive)
 
 
-def precision_recall(photographs: Graded, task: str) -> Curve:
+def precision_recall(photographs: GradedPredictions, task: str) -> Curve:
     """Recall (sensitivity) against precision (positive predictive value) of a task.
 
     Raises:
@@ -73,7 +73,7 @@ def precision_recall(photographs: Graded, task: str) -> Curve:
     return Curve(recall[::-1], precision[::-1])
 
 
-def reliability(photographs: Graded) -> Reliability:
+def reliability(photographs: GradedPredictions) -> Reliability:
     """Confidence against accuracy, in the bins of the expected calibration error.
 
     Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
@@ -92,5 +92,5 @@ def reliability(photographs: Graded) -> Reliability:
         return Reliability(sure, sure - np.bincount(place, excess, CALIBRATION_BINS) / counts, counts)
 
 
-def _disease(photographs: Graded, task: str) -> tuple[np.ndarray, np.ndarray]:
+def _disease(photographs: GradedPredictions, task: str) -> tuple[np.ndarray, np.ndarray]:
     return disease(photographs.grades, photographs.probabilities, TASKS[task])

@@ -12,15 +12,27 @@ import pandas as pd
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.figures import NAMES, TASKS, figures, matrix_figures
-from retinagrade.evaluation.fitting.applied import Applied, apply, measured
-from retinagrade.evaluation.fitting.fitted import Fitted
-from retinagrade.evaluation.integrity.checks import Independence, check, check_predictions, independence
+from retinagrade.evaluation.fitting.application import AppliedCalibration, apply_calibration, metric_to_json
+from retinagrade.evaluation.fitting.calibration import Calibration
+from retinagrade.evaluation.integrity.checks import (
+    Independence,
+    check_confusion_matrix,
+    check_predictions,
+    test_independence,
+)
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.intervals import LEVEL, REFERENCES, RESAMPLES, Interval, decision_intervals, intervals
+from retinagrade.evaluation.intervals import (
+    LEVEL,
+    REFERENCES,
+    RESAMPLES,
+    Interval,
+    decision_intervals,
+    metric_intervals,
+)
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded, graded, join
-from retinagrade.evaluation.subgroups import Subgroup, subgroups
+from retinagrade.evaluation.named_metrics import NAMES, TASKS, grading_metrics, matrix_metrics
+from retinagrade.evaluation.predictions import GradedPredictions, graded_predictions, join_grades
+from retinagrade.evaluation.subgroups import Subgroup, evaluate_subgroups
 from retinagrade.grades import N_GRADES
 
 SCHEMA_VERSION: Final = 1
@@ -53,8 +65,8 @@ class Evaluation:
     findings: list[Finding]
     intervals: dict[str, Interval | None] = field(default_factory=dict)
     ungraded: int = 0
-    graded: Graded | None = field(default=None, repr=False)
-    applied: Applied | None = None
+    graded: GradedPredictions | None = field(default=None, repr=False)
+    applied: AppliedCalibration | None = None
     subgroups: list[Subgroup] = field(default_factory=list)
     resamples: int = 0
     seed: int = 0
@@ -87,7 +99,7 @@ class Evaluation:
             "photographs": self.photographs,
             "patients": self.patients,
             "ungraded": self.ungraded,
-            "figures": {name: measured(self.figures, self.intervals, name) for name in self.figures},
+            "figures": {name: metric_to_json(self.figures, self.intervals, name) for name in self.figures},
             "support": self.support,
             "confusion_matrix": self.matrix.tolist(),
             "independence": None if self.independence is None else asdict(self.independence),
@@ -99,12 +111,12 @@ class Evaluation:
         }
 
 
-def evaluate(
+def evaluate_predictions(
     predictions: pd.DataFrame,
     grades: pd.DataFrame | None = None,
     *,
     findings: Sequence[Finding] | None = None,
-    fitted: Fitted | None = None,
+    fitted: Calibration | None = None,
     by: Sequence[str] = (),
     prevalence: float | None = None,
     resamples: int = RESAMPLES,
@@ -132,14 +144,14 @@ def evaluate(
         JoinError: The two tables don't name the same photographs, or no grade is known at all.
         UsageError: A column that there isn't, or that makes no subgroups.
     """
-    table = predictions if grades is None else join(predictions, grades)
-    photographs = graded(table)
+    table = predictions if grades is None else join_grades(predictions, grades)
+    photographs = graded_predictions(table)
     if not len(photographs):
         raise JoinError("no photograph has a grade to compare with: give a table of grades with --grades")
     matrix = metrics.confusion_matrix(photographs.grades, photographs.predicted)
-    found = figures(photographs)
+    found = grading_metrics(photographs)
     values, undefined = dict(found.values), dict(found.undefined)
-    around = intervals(photographs, resamples=resamples, seed=seed)
+    around = metric_intervals(photographs, resamples=resamples, seed=seed)
     ends = dict(around.values)
     if resamples:
         asked = [name for name, value in values.items() if value is not None and name not in REFERENCES]
@@ -156,8 +168,8 @@ def evaluate(
         ends,
         len(table) - len(photographs),
         photographs,
-        None if fitted is None else apply(fitted, photographs, prevalence=prevalence, **drawn),
-        [subgroup for column in by for subgroup in subgroups(table, column, **drawn)],
+        None if fitted is None else apply_calibration(fitted, photographs, prevalence=prevalence, **drawn),
+        [subgroup for column in by for subgroup in evaluate_subgroups(table, column, **drawn)],
         **drawn,
     )
 
@@ -168,12 +180,12 @@ def evaluate_confusion_matrix(matrix: np.ndarray) -> Evaluation:
     Args:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column), at least one photograph.
     """
-    found = matrix_figures(matrix)
+    found = matrix_metrics(matrix)
     reason = "needs probabilities, and there is only a confusion matrix"
     missing = [name for name in NAMES if name not in found.values]
     undefined = {**found.undefined, **dict.fromkeys(missing, reason)}
     values = {name: found.values.get(name) for name in NAMES}
-    return Evaluation(matrix, values, undefined, _independence(matrix, undefined), check(matrix))
+    return Evaluation(matrix, values, undefined, _independence(matrix, undefined), check_confusion_matrix(matrix))
 
 
 def read_confusion_matrix(path: Path) -> np.ndarray:
@@ -222,7 +234,7 @@ def read_confusion_matrix(path: Path) -> np.ndarray:
 
 def _independence(matrix: np.ndarray, undefined: dict[str, str]) -> Independence | None:
     try:
-        return independence(matrix)
+        return test_independence(matrix)
     except Undefined as reason:
         undefined["independence"] = str(reason)
         return None
@@ -232,7 +244,7 @@ def _at_prevalence(
     values: dict[str, float | None],
     undefined: dict[str, str],
     ends: dict[str, Interval | None],
-    photographs: Graded,
+    photographs: GradedPredictions,
     prevalence: float,
     resamples: int,
     seed: int,

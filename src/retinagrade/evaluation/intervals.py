@@ -26,9 +26,9 @@ from scipy.stats import beta
 from threadpoolctl import threadpool_limits
 
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.figures import DECISION_METRICS, MATRIX_FIGURES, NAMES, TASKS, figures
 from retinagrade.evaluation.metrics import CALIBRATION_BINS, Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.named_metrics import DECISION_METRICS, MATRIX_METRICS, NAMES, TASKS, grading_metrics
+from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES, Grade
 
 RESAMPLES: Final = 2_000
@@ -73,8 +73,8 @@ class Intervals:
     undefined: dict[str, str]
 
 
-def intervals(
-    photographs: Graded, names: Collection[str] = NAMES, *, resamples: int = RESAMPLES, seed: int = 0
+def metric_intervals(
+    photographs: GradedPredictions, names: Collection[str] = NAMES, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Intervals:
     """95 % intervals of the figures of graded photographs.
 
@@ -88,7 +88,7 @@ def intervals(
 
     Args:
         photographs: The graded photographs; for a subgroup, those of the subgroup.
-        names: Which of :data:`~retinagrade.evaluation.figures.NAMES`; the fewer, the faster.
+        names: Which of :data:`~retinagrade.evaluation.named_metrics.NAMES`; the fewer, the faster.
         resamples: How many; 0 for no intervals.
         seed: Of the resamples.
 
@@ -99,9 +99,9 @@ def intervals(
     """
     if not resamples:
         return _none(names)
-    found = figures(photographs)
+    found = grading_metrics(photographs)
     shares = _shares(photographs)
-    drawn = resampled_figures(photographs, names, resamples=resamples, seed=seed)
+    drawn = resampled_metrics(photographs, names, resamples=resamples, seed=seed)
     return _intervals(
         {name: found.values[name] for name in drawn},
         found.undefined,
@@ -120,7 +120,7 @@ def decision_intervals(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
-    """95 % intervals of what a decision, such as a threshold makes, is worth; method and errors as :func:`intervals`.
+    """95 % intervals of what a decision, such as a threshold makes, is worth; method and errors as :func:`metric_intervals`.
 
     Args:
         truths: Whether a photograph has the finding (N,), bool.
@@ -128,7 +128,7 @@ def decision_intervals(
         patients: Whose photograph it is (N,), int.
         prevalence: Also give the predictive values where this share has the finding.
         resamples: How many.
-        seed: Of the resamples; those of a seed are the same as in :func:`intervals` of the same patients.
+        seed: Of the resamples; those of a seed are the same as in :func:`metric_intervals` of the same patients.
 
     Returns:
         Intervals of ``sensitivity``, ``specificity``, ``ppv`` and ``npv``; with a prevalence also of
@@ -180,14 +180,14 @@ def patient_weights(patients: int, resample: int, seed: int = 0) -> np.ndarray:
     return np.bincount(drawn, minlength=patients).astype(np.float64)
 
 
-def resampled_figures(
-    photographs: Graded, names: Collection[str] = NAMES, *, resamples: int = RESAMPLES, seed: int = 0
+def resampled_metrics(
+    photographs: GradedPredictions, names: Collection[str] = NAMES, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Figures of resamples of patients: what :func:`~retinagrade.evaluation.figures.figures` gives of each.
+    """Figures of resamples of patients: what :func:`~retinagrade.evaluation.named_metrics.grading_metrics` gives of each.
 
     Args:
         photographs: The graded photographs.
-        names: Which of :data:`~retinagrade.evaluation.figures.NAMES`.
+        names: Which of :data:`~retinagrade.evaluation.named_metrics.NAMES`.
         resamples: How many.
         seed: Of the resamples.
 
@@ -226,13 +226,13 @@ def resampled_figures(
     if "macro_auc" in names:
         values["macro_auc"] = _mean_of_defined(np.array([by_area[area] for area in _GRADE_AREAS]))
     return {
-        name: MATRIX_FIGURES[name].stacked(matrices) if name in MATRIX_FIGURES else values[name]
+        name: MATRIX_METRICS[name].stacked(matrices) if name in MATRIX_METRICS else values[name]
         for name in NAMES
         if name in names
     }
 
 
-def interval_of(values: np.ndarray) -> Interval:
+def percentile_interval(values: np.ndarray) -> Interval:
     """The percentile interval of a figure of resamples.
 
     Args:
@@ -288,7 +288,9 @@ class _Ranking:
         return float(positives @ (found / np.maximum(found + alarms, 1)) / positives.sum())
 
 
-def _areas(photographs: Graded, whose: np.ndarray, names: Collection[str]) -> dict[str, Callable[[np.ndarray], float]]:
+def _areas(
+    photographs: GradedPredictions, whose: np.ndarray, names: Collection[str]
+) -> dict[str, Callable[[np.ndarray], float]]:
     """Areas under curves as functions of the patients' weights, of the named figures only."""
     grades, probabilities = photographs.grades, photographs.probabilities
     areas: dict[str, Callable[[np.ndarray], float]] = {}
@@ -320,7 +322,7 @@ def _intervals(
             if name in REFERENCES:
                 raise Undefined("a reference that figures are seen beside, not a figure of the predictions")
             exact = _exact(value, patients[shares[name]]) if name in shares else None
-            found[name] = exact or _around(value, interval_of(drawn[name]))
+            found[name] = exact or _around(value, percentile_interval(drawn[name]))
         except Undefined as reason:
             found[name], reasons[name] = None, str(reason)
     return Intervals(found, reasons)
@@ -347,7 +349,7 @@ def _exact(share: float, patients: np.ndarray) -> Interval | None:
     return Interval(float(low) if right else 0.0, float(high) if wrong else 1.0, method="exact")
 
 
-def _shares(photographs: Graded) -> dict[str, np.ndarray]:
+def _shares(photographs: GradedPredictions) -> dict[str, np.ndarray]:
     """Of which photographs (N,) a share is one, by its name."""
     grades, given = photographs.grades, photographs.predicted
     shares = dict.fromkeys(("accuracy", "weighted_recall", "off_by_two_or_more"), np.ones(len(grades), dtype=bool))

@@ -14,10 +14,10 @@ import numpy as np
 from scipy.stats import norm, rankdata
 
 from retinagrade.errors import JoinError
-from retinagrade.evaluation.figures import figures
-from retinagrade.evaluation.intervals import LEVEL, RESAMPLES, Interval, interval_of, resampled_figures
+from retinagrade.evaluation.intervals import LEVEL, RESAMPLES, Interval, percentile_interval, resampled_metrics
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.named_metrics import grading_metrics
+from retinagrade.evaluation.predictions import GradedPredictions
 
 COMPARED: Final = ("quadratic_weighted_kappa", "accuracy", "referable_auc", "vision_threatening_auc", "macro_auc")
 """The figures that are compared where nobody asks for others."""
@@ -67,8 +67,13 @@ class DeLong:
     p_value: float
 
 
-def compare(
-    first: Graded, second: Graded, names: Sequence[str] = COMPARED, *, resamples: int = RESAMPLES, seed: int = 0
+def paired_differences(
+    first: GradedPredictions,
+    second: GradedPredictions,
+    names: Sequence[str] = COMPARED,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Difference]:
     """Differences of figures of two networks, by the bootstrap: both are seen on the same resamples of patients.
 
@@ -80,7 +85,7 @@ def compare(
     Args:
         first: Photographs as the first network saw them.
         second: The same photographs as the second one did, in any order.
-        names: Which of :data:`~retinagrade.evaluation.figures.NAMES`.
+        names: Which of :data:`~retinagrade.evaluation.named_metrics.NAMES`.
         resamples: How many.
         seed: Of the resamples.
 
@@ -91,8 +96,8 @@ def compare(
         JoinError: They are not the same photographs, or have other grades.
     """
     first, second = _same_photographs(first, second)
-    ours, theirs = figures(first), figures(second)
-    drawn = [resampled_figures(part, names, resamples=resamples, seed=seed) for part in (first, second)]
+    ours, theirs = grading_metrics(first), grading_metrics(second)
+    drawn = [resampled_metrics(part, names, resamples=resamples, seed=seed) for part in (first, second)]
     differences = {}
     for name in names:
         one, other = ours.values[name], theirs.values[name]
@@ -103,7 +108,7 @@ def compare(
         try:
             if len(np.unique(first.patients)) < 2:
                 raise Undefined("there is only one patient")
-            difference = Difference(one, other, one - other, interval_of(resampled), _p_value(resampled))
+            difference = Difference(one, other, one - other, percentile_interval(resampled), _p_value(resampled))
         except Undefined as reason:
             difference = Difference(one, other, one - other, reason=str(reason))
         differences[name] = difference
@@ -114,7 +119,7 @@ def delong(truths: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
     """DeLong's test that two scores of the same photographs have the same area under the ROC curve.
 
     It takes photographs for independent. Where patients have several, as both eyes, it makes too much of them: there
-    :func:`compare` is the one to believe.
+    :func:`paired_differences` is the one to believe.
 
     Sources: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44(3), 1988; computed from ranks as by X. Sun,
     W. Xu, "Fast implementation of DeLong's algorithm", IEEE Signal Processing Letters 21(11), 2014.
@@ -165,7 +170,9 @@ def _p_value(differences: np.ndarray) -> float:
     return float(min(1.0, 2 * (tail + 1) / (len(defined) + 1)))
 
 
-def _same_photographs(first: Graded, second: Graded) -> tuple[Graded, Graded]:
+def _same_photographs(
+    first: GradedPredictions, second: GradedPredictions
+) -> tuple[GradedPredictions, GradedPredictions]:
     """Both in the order of ``image_id``, with the patients of the one that knows more of them to be the same."""
     first, second = (part.rows(np.argsort(part.image_ids, kind="stable")) for part in (first, second))
     if not np.array_equal(first.image_ids, second.image_ids):

@@ -26,7 +26,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedPredictions:
     """The photographs of a table whose grade is known, as arrays in the order of ``image_id``.
 
     Attributes:
@@ -51,12 +51,14 @@ class Graded:
         predicted: np.ndarray = self.probabilities.argmax(axis=1)
         return predicted
 
-    def rows(self, which: np.ndarray) -> Graded:
+    def rows(self, which: np.ndarray) -> GradedPredictions:
         """Some of the photographs, by a mask (N,) or by indices (M,), in that order; patients keep their numbers."""
-        return Graded(self.image_ids[which], self.grades[which], self.probabilities[which], self.patients[which])
+        return GradedPredictions(
+            self.image_ids[which], self.grades[which], self.probabilities[which], self.patients[which]
+        )
 
 
-def graded(table: pd.DataFrame) -> Graded:
+def graded_predictions(table: pd.DataFrame) -> GradedPredictions:
     """The graded photographs of a table of predictions.
 
     Args:
@@ -69,7 +71,7 @@ def graded(table: pd.DataFrame) -> Graded:
     ids = known["image_id"].astype(str)
     names = known["patient_id"].fillna("").astype(str) if "patient_id" in known else pd.Series("", index=known.index)
     whose = ("patient " + names).where(names != "", "photograph " + ids)
-    return Graded(
+    return GradedPredictions(
         ids.to_numpy(dtype=str),
         known["grade"].to_numpy(dtype=np.int64),
         known[list(PROBABILITY_COLUMNS)].to_numpy(dtype=np.float64),
@@ -127,12 +129,12 @@ def tidy(rows: pd.DataFrame) -> pd.DataFrame:
     """
     table = rows.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
     columns = list(PROBABILITY_COLUMNS)
-    off = sums_off(table)
+    off = find_wrong_sums(table)
     table.loc[off.index, columns] = table.loc[off.index, columns].div(off, axis=0)
     return table
 
 
-def sums_off(rows: pd.DataFrame) -> pd.Series:
+def find_wrong_sums(rows: pd.DataFrame) -> pd.Series:
     """The sums of probabilities that are further from 1 than :data:`SUM_TOLERANCE`, by the index of their rows."""
     sums = _sums(rows)
     return sums[(sums - 1).abs() > SUM_TOLERANCE]
@@ -193,7 +195,7 @@ def read_grades(path: Path) -> pd.DataFrame:
     return clean.join(_further(table, {*COLUMNS, LINE, GRADES_LINE}))
 
 
-def join(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
+def join_grades(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
     """Gives predictions the grades of another table; every id must be in both, once.
 
     Args:

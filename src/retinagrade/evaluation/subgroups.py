@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from retinagrade.errors import UsageError
-from retinagrade.evaluation.figures import figures
-from retinagrade.evaluation.fitting.applied import measured
-from retinagrade.evaluation.intervals import RESAMPLES, Interval, intervals
-from retinagrade.evaluation.predictions import graded
+from retinagrade.evaluation.fitting.application import metric_to_json
+from retinagrade.evaluation.intervals import RESAMPLES, Interval, metric_intervals
+from retinagrade.evaluation.named_metrics import grading_metrics
+from retinagrade.evaluation.predictions import graded_predictions
 from retinagrade.grades import REFERABLE
 
 FIGURES: Final = (
@@ -59,11 +59,13 @@ class Subgroup:
             "value": self.value,
             "photographs": self.photographs,
             "small": self.small,
-            "figures": {name: measured(self.figures, self.intervals, name) for name in FIGURES},
+            "figures": {name: metric_to_json(self.figures, self.intervals, name) for name in FIGURES},
         }
 
 
-def subgroups(table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Subgroup]:
+def evaluate_subgroups(
+    table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Subgroup]:
     """Evaluates the photographs of each value of a column apart.
 
     Args:
@@ -84,8 +86,8 @@ def subgroups(table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, s
     values, order = _values(known[column])
     found = []
     for value in order:
-        photographs = graded(known[values == value])
-        found_here = figures(photographs).values
+        photographs = graded_predictions(known[values == value])
+        found_here = grading_metrics(photographs).values
         referable = int((photographs.grades >= REFERABLE).sum())
         found.append(
             Subgroup(
@@ -93,14 +95,14 @@ def subgroups(table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, s
                 value,
                 len(photographs),
                 {name: found_here[name] for name in FIGURES},
-                intervals(photographs, FIGURES, resamples=resamples, seed=seed).values,
+                metric_intervals(photographs, FIGURES, resamples=resamples, seed=seed).values,
                 min(referable, len(photographs) - referable) < FEWEST,
             )
         )
     return found
 
 
-def customary(table: pd.DataFrame) -> list[str]:
+def default_subgroup_columns(table: pd.DataFrame) -> list[str]:
     """The columns of :data:`CUSTOMARY` that tell the graded photographs of a table apart."""
     known = table[table["grade"].notna()]
     return [column for column in CUSTOMARY if column in known and len(set(known[column].dropna()) - {""}) > 1]

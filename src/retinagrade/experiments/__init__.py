@@ -1,1 +1,1 @@
-"""Experiments as data: one YAML each, read by ``retinagrade.training.experiment``."""
+"""Experiments as data: one YAML each, read by ``retinagrade.experiments.experiment``."""

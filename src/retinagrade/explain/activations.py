@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from retinagrade.explain.layers import evaluating
+from retinagrade.explain.layers import evaluation_mode
 from retinagrade.models.network import Network
 
 SHOWN: Final = 32
@@ -72,7 +72,7 @@ def layer_maps(network: Network, photograph: Tensor) -> list[LayerMaps]:
 
             hooks.append(module.register_forward_hook(note))
     try:
-        with evaluating(network):
+        with evaluation_mode(network):
             network(photograph.to(network.mean.device))
     finally:
         for hook in hooks:

@@ -67,7 +67,7 @@ CAMS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
 """The four by name."""
 
 
-def joined(stages: list[Tensor]) -> Tensor:
+def combine_layers(stages: list[Tensor]) -> Tensor:
     """Heat of several layers as one map: each enlarged to the finest, weighted by its number of pixels, and added up.
 
     A stage that is averaged spreads its part of the score over all its pixels, of which a coarse one has fewer; by this

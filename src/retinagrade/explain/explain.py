@@ -13,17 +13,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from retinagrade.evaluation.report.plots import figure_png
+from retinagrade.execution.progress import progress_bar
 from retinagrade.explain.activations import SHOWN, layer_maps, layer_picture
-from retinagrade.explain.overlay import grey_png, jpeg, small, with_scale
+from retinagrade.explain.explanations import PhotographExplanation, explain_photographs, prepare_inputs
+from retinagrade.explain.overlay import add_colour_scale, encode_jpeg, grey_png, page_thumbnail
 from retinagrade.explain.scores import TARGETS, Target, target_name
-from retinagrade.explain.views import View, see, views_of
 from retinagrade.files import short_names, write_bytes, write_json, write_text
 from retinagrade.images.read import read_photograph
-from retinagrade.pages import render_page
-from retinagrade.progress import progress
-from retinagrade.provenance import stamp
+from retinagrade.pages.page import render_page
+from retinagrade.provenance import provenance_record
+from retinagrade.runs.run import Run
 from retinagrade.training.predict import load_network
-from retinagrade.training.run import Run
 
 _CAUTION: Final = "What the score is sensitive to. No evidence of reasoning; not a medical device."
 
@@ -69,9 +69,9 @@ def explain(
     record: dict[str, Any] = {}
     shown = []
     with TemporaryDirectory() as scratch:
-        seen, failed = see(runs, words, Path(scratch))
-        views = views_of(runs, seen, method, layer)
-        with progress("drawing", len(views)) as step:
+        seen, failed = prepare_inputs(runs, words, Path(scratch))
+        views = explain_photographs(runs, seen, method, layer)
+        with progress_bar("drawing", len(views)) as step:
             for name, by_network in views.items():
                 record[name] = _write(out / name, by_network, method)
                 shown.append(_shown(name, by_network))
@@ -80,7 +80,7 @@ def explain(
     if figure is not None:
         write_bytes(out / "networks.png", figure)
     about = {"method": method, "layer": layer, "photographs": record, "failed": failed}
-    write_json(out / "explanation.json", {**about, **stamp()})
+    write_json(out / "explanation.json", {**about, **provenance_record()})
     count = len(views)
     page = render_page(
         "explain/explanation.html.j2",
@@ -113,19 +113,19 @@ def show_activations(runs: Sequence[Run], words: Sequence[str], out: Path) -> Ex
     """
     shown: list[dict[str, Any]] = []
     with TemporaryDirectory() as scratch:
-        seen, failed = see(runs, words, Path(scratch))
+        seen, failed = prepare_inputs(runs, words, Path(scratch))
         for place, (network_name, run) in enumerate(zip(short_names([run.folder for run in runs]), runs, strict=True)):
             network, side = load_network(run), run.experiment().network.image_size
             for name, of_runs in seen.items():
                 pixels = of_runs[place].input(side)
                 pictures = []
                 found = layer_maps(network, pixels)
-                with progress(f"drawing layers of {network_name}", len(found)) as step:
+                with progress_bar(f"drawing layers of {network_name}", len(found)) as step:
                     for number, maps in enumerate(found, 1):
                         pictures.append((maps, layer_picture(maps)))
                         write_bytes(out / name / network_name / f"{number:03d}-{maps.name}.png", pictures[-1][1])
                         step()
-                given = jpeg(pixels[0].permute(1, 2, 0).numpy())
+                given = encode_jpeg(pixels[0].permute(1, 2, 0).numpy())
                 shown.append({"name": name, "network": network_name, "input": given, "layers": pictures})
     names = " and ".join(short_names([run.folder for run in runs]))
     title = f"What {names} compute{'s' * (len(runs) == 1)} of a photograph"
@@ -134,7 +134,7 @@ def show_activations(runs: Sequence[Run], words: Sequence[str], out: Path) -> Ex
     return Explanation(out / "activations.html", list(seen), failed)
 
 
-def networks_figure(views: Mapping[str, Sequence[View]]) -> Figure:
+def networks_figure(views: Mapping[str, Sequence[PhotographExplanation]]) -> Figure:
     """The same photographs by several networks: the heat of the grade that each gives (report, chapter 7).
 
     Args:
@@ -145,10 +145,10 @@ def networks_figure(views: Mapping[str, Sequence[View]]) -> Figure:
     panels = figure.subplots(len(views), columns, squeeze=False)
     for row, (name, by_network) in zip(panels, views.items(), strict=True):
         grade = by_network[0].seen.grade
-        row[0].imshow(small(read_photograph(by_network[0].seen.drawn)))
+        row[0].imshow(page_thumbnail(read_photograph(by_network[0].seen.drawn)))
         row[0].set_title(name if grade is None else f"{name}: {grade.value} {grade.label}", fontsize=8)
         for axes, view in zip(row[1:], by_network, strict=True):
-            drawn, _, _ = view.drawn_on(small(read_photograph(view.seen.drawn)), view.given.value)
+            drawn, _, _ = view.drawn_on(page_thumbnail(read_photograph(view.seen.drawn)), view.given.value)
             axes.imshow(drawn)
             sure = view.probabilities[view.given]
             axes.set_title(f"{view.network}: {view.given.value} {view.given.label} ({sure:.2f})", fontsize=8)
@@ -162,7 +162,7 @@ def _file_name(target: Target) -> str:
     return target if target == "referable" else f"grade-{target}"
 
 
-def _write(folder: Path, views: Sequence[View], method: str) -> dict[str, Any]:
+def _write(folder: Path, views: Sequence[PhotographExplanation], method: str) -> dict[str, Any]:
     """Writes the files of one photograph; returns what programs may read of it."""
     networks = {}
     for view in views:
@@ -173,7 +173,7 @@ def _write(folder: Path, views: Sequence[View], method: str) -> dict[str, Any]:
             drawn, over, ends[_file_name(target)] = view.drawn_on(photograph, target)
             end = ends[_file_name(target)]
             says = f"{view.network}, {method}: {target_name(target)}. {_CAUTION}"
-            write_bytes(file, jpeg(with_scale(drawn, end, says)))
+            write_bytes(file, encode_jpeg(add_colour_scale(drawn, end, says)))
             write_bytes(file.with_suffix(".png"), grey_png(over, end))
             stream = io.BytesIO()
             np.save(stream, view.map_of(target))
@@ -189,15 +189,15 @@ def _write(folder: Path, views: Sequence[View], method: str) -> dict[str, Any]:
     return {"file": str(seen.drawn), "known_grade": None if seen.grade is None else seen.grade.value, "by": networks}
 
 
-def _shown(name: str, views: Sequence[View]) -> dict[str, Any]:
+def _shown(name: str, views: Sequence[PhotographExplanation]) -> dict[str, Any]:
     """What the page shows of one photograph."""
     rows = []
     for view in views:
-        photograph = small(read_photograph(view.seen.drawn))
+        photograph = page_thumbnail(read_photograph(view.seen.drawn))
         pictures = {}
         for target in TARGETS:
             drawn, _, end = view.drawn_on(photograph, target)
-            pictures[target] = jpeg(with_scale(drawn, end))
+            pictures[target] = encode_jpeg(add_colour_scale(drawn, end))
         side = " × ".join(map(str, view.heat.shape[1:]))
-        rows.append({"view": view, "photograph": jpeg(photograph), "pictures": pictures, "side": side})
+        rows.append({"view": view, "photograph": encode_jpeg(photograph), "pictures": pictures, "side": side})
     return {"name": name, "seen": views[0].seen, "rows": rows}

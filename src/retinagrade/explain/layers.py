@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
 from retinagrade.explain.scores import Target, scores
-from retinagrade.models.network import Network, feature_maps, scaled
+from retinagrade.models.network import Network, feature_maps, scale_pixels
 from retinagrade.models.scratch import ScratchCNN
 from retinagrade.models.settings import NetworkSettings
 from retinagrade.models.summary import backbone_layers
 
 
 @contextmanager
-def evaluating(network: Network) -> Iterator[None]:
+def evaluation_mode(network: Network) -> Iterator[None]:
     """A network in evaluation mode for the time of a block."""
     training = network.training
     network.eval()
@@ -55,7 +55,7 @@ def maps_and_scores(
         return _of_layer(network, photographs, targets, layer)
     convolutions, pooling = without_last_pooling(network.backbone)
     with torch.no_grad():
-        pixels = scaled(photographs, network.mean, network.std).to(network.dtype)
+        pixels = scale_pixels(photographs, network.mean, network.std).to(network.dtype)
         found = feature_maps(convolutions, pixels, network.stages)
     leaves = [maps.requires_grad_() for maps in (found if isinstance(found, list) else [found])]
     raw = network.head(network.pooling(leaves if isinstance(found, list) else pooling(leaves[0])))

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from retinagrade.errors import UsageError
-from retinagrade.explain.cam import CAMS, joined
-from retinagrade.explain.layers import evaluating, gradients, maps_and_scores
-from retinagrade.explain.pixels import integrated_gradients, occlusion
+from retinagrade.explain.attribution import integrated_gradients, occlusion
+from retinagrade.explain.cam import CAMS, combine_layers
+from retinagrade.explain.layers import evaluation_mode, gradients, maps_and_scores
 from retinagrade.explain.scores import Target
 from retinagrade.models.network import Network
 
@@ -54,12 +54,14 @@ def explain_maps(
     if layer is not None and method not in CAMS:
         raise UsageError(f"{method} works on pixels and has no layer: {', '.join(CAMS)} have")
     photographs = photographs.to(network.mean.device, memory_format=torch.channels_last)
-    with evaluating(network), torch.inference_mode(mode=False), torch.enable_grad():
+    with evaluation_mode(network), torch.inference_mode(mode=False), torch.enable_grad():
         if method in _BY_PIXELS:
             heat = _BY_PIXELS[method](network, photographs, targets)
         else:
             maps, of = maps_and_scores(network, photographs, targets, layer)
             slopes = gradients(maps, of)
             cam = CAMS[method]
-            heat = joined([cam(one.detach().unsqueeze(1), slope) for one, slope in zip(maps, slopes, strict=True)])
+            heat = combine_layers(
+                [cam(one.detach().unsqueeze(1), slope) for one, slope in zip(maps, slopes, strict=True)]
+            )
     return heat.clamp(min=0).float().cpu()

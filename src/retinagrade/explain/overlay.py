@@ -30,7 +30,7 @@ _COLOURS: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2
 
 
 @dataclass(frozen=True)
-class Place:
+class SquarePlacement:
     """Where the square that a network saw lies in a photograph, in widths of it; it may reach beyond it.
 
     Attributes:
@@ -44,15 +44,15 @@ class Place:
     side: float
 
 
-WHOLE: Final = Place(0, 0, 1)
+WHOLE: Final = SquarePlacement(0, 0, 1)
 """A square photograph is itself what the network saw."""
 
 
-def place_of(field_of_view: dict[str, Any], square: Square) -> Place:
+def square_placement(field_of_view: dict[str, Any], square: Square) -> SquarePlacement:
     """The square that preparation made of a photograph.
 
     Args:
-        field_of_view: As :class:`~retinagrade.datasets.prepare_file.Outcome` has it.
+        field_of_view: As :class:`~retinagrade.datasets.prepare_file.PreparedFile` has it.
         square: How the field of view became a square.
 
     Example:
@@ -64,10 +64,10 @@ def place_of(field_of_view: dict[str, Any], square: Square) -> Place:
     side = min(lengths) if square == "crop" else max(lengths)
     x, y = field_of_view["x"] + (lengths[0] - side) / 2, field_of_view["y"] + (lengths[1] - side) / 2
     width = field_of_view["of_width"]
-    return Place(x / width, y / width, side / width)
+    return SquarePlacement(x / width, y / width, side / width)
 
 
-def over_photograph(heat: np.ndarray, place: Place, height: int, width: int) -> np.ndarray:
+def project_map(heat: np.ndarray, place: SquarePlacement, height: int, width: int) -> np.ndarray:
     """A map of heat at a photograph's resolution, pixel by pixel; 0 outside the square that the network saw.
 
     Args:
@@ -88,7 +88,7 @@ def over_photograph(heat: np.ndarray, place: Place, height: int, width: int) -> 
     return over
 
 
-def visible(heat: np.ndarray) -> np.ndarray:
+def smooth_for_display(heat: np.ndarray) -> np.ndarray:
     """A map (h, w) as it is drawn: one of single pixels as means around each, so that dust becomes density."""
     sigma = heat.shape[0] / _FINEST
     return cv2.GaussianBlur(heat, (0, 0), sigma) if sigma > 1 else heat
@@ -100,7 +100,7 @@ def scale_end(heat: np.ndarray) -> float:
     return end if end > 0 else float(heat.max())
 
 
-def overlay(photograph: np.ndarray, heat: np.ndarray, end: float) -> np.ndarray:
+def overlay_map(photograph: np.ndarray, heat: np.ndarray, end: float) -> np.ndarray:
     """Heat in colour over the photograph's green channel in grey, and a line where half the scale is reached.
 
     Green shows vessels, haemorrhages and exudates best, as red-free photographs do, and heat on grey can't be taken for
@@ -131,7 +131,7 @@ def _tinted(grey: np.ndarray, level: np.ndarray) -> np.ndarray:
     return tinted
 
 
-def with_scale(picture: np.ndarray, end: float, says: str = "") -> np.ndarray:
+def add_colour_scale(picture: np.ndarray, end: float, says: str = "") -> np.ndarray:
     """A picture with the scale of its colours, and a line of text, in a strip below it.
 
     Args:
@@ -165,7 +165,7 @@ def grey_png(heat: np.ndarray, end: float) -> bytes:
     return cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def small(photograph: np.ndarray) -> np.ndarray:
+def page_thumbnail(photograph: np.ndarray) -> np.ndarray:
     """A photograph (H, W, 3) for a page: its width at most 400 px."""
     factor = _ON_PAGE / photograph.shape[1]
     if factor >= 1:
@@ -174,7 +174,7 @@ def small(photograph: np.ndarray) -> np.ndarray:
     return cv2.resize(photograph, size, interpolation=cv2.INTER_AREA)
 
 
-def jpeg(picture: np.ndarray) -> bytes:
+def encode_jpeg(picture: np.ndarray) -> bytes:
     """RGB pixels (H, W, 3), uint8, as JPEG."""
     encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), _QUALITY, colorspace="RGB")
     return encoded

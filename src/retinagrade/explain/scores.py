@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from retinagrade.grades import N_GRADES, REFERABLE, Grade
-from retinagrade.models.outputs import Output, Softmax
+from retinagrade.models.outputs import Output, SoftmaxOutput
 
 Target = Literal[0, 1, 2, 3, 4, "referable"]
 """What is asked: why this grade, or why referable."""
@@ -44,7 +44,7 @@ def scores(output: Output, raw: Tensor, targets: Sequence[Target]) -> Tensor:
     logarithms = output.log_probabilities(raw)
     columns = []
     for target in targets:
-        if isinstance(output, Softmax) and target != "referable":
+        if isinstance(output, SoftmaxOutput) and target != "referable":
             columns.append(raw[:, target].double())
             continue
         inside = [grade for grade in range(N_GRADES) if _belongs(grade, target)]

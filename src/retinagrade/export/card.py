@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retinagrade.grader.artefact import Measured, Metadata, Threshold
+from retinagrade.grader.metadata import MeasuredMetrics, Metadata, Threshold
 
 
 def model_card(metadata: Metadata, file: str) -> str:
@@ -94,7 +94,7 @@ def _members(metadata: Metadata) -> list[str]:
     return lines
 
 
-def _measured(what: str, measured: Measured | None) -> list[str]:
+def _measured(what: str, measured: MeasuredMetrics | None) -> list[str]:
     if measured is None:
         return [f"{what}: none.", ""]
     rows = [f"{what}: {measured.photographs} photographs.", "", "| | value | 95 % interval |", "|---|---|---|"]
@@ -112,12 +112,12 @@ def _changed(metadata: Metadata) -> list[str]:
         f"Its weights are kept in {metadata.precision}. Figures less those of the same file in float32, on "
         f"{metadata.change.photographs} {metadata.compared_on} photographs:",
         "",
-        *(f"* {line}" for line in changes(metadata.change)),
+        *(f"* {line}" for line in change_lines(metadata.change)),
         "",
     ]
 
 
-def changes(measured: Measured) -> list[str]:
+def change_lines(measured: MeasuredMetrics) -> list[str]:
     """Lines of changed figures, for people."""
     lines = []
     for name, figure in measured.figures.items():

@@ -10,23 +10,36 @@ from typing import Any, Final
 
 import numpy as np
 
-from retinagrade.errors import ArtefactError, ManifestError
-from retinagrade.evaluation.fitting.calibration import Temperature, calibrate
-from retinagrade.evaluation.fitting.fitted import Fitted, load
-from retinagrade.export.about import cross_validated, decisions, identity, measured, statements
+from retinagrade.errors import GraderFileError, ManifestError
+from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
+from retinagrade.evaluation.fitting.probability_calibration import Temperature, calibrate_probabilities
 from retinagrade.export.card import model_card
-from retinagrade.export.graph import Calibrated
-from retinagrade.export.onnx_file import saved, to_onnx
-from retinagrade.export.precision import halved, quantized
-from retinagrade.export.proof import change, demanded, likeness
-from retinagrade.export.source import Source, graph_of, networks, read_source, says
+from retinagrade.export.exportable import Source, build_graph, list_networks, read_exportable, reference_outputs
+from retinagrade.export.graph import CalibratedGraph
+from retinagrade.export.metadata import (
+    describe_decisions,
+    describe_identity,
+    describe_use,
+    measure_folds,
+    measure_split,
+)
+from retinagrade.export.onnx_file import save_model, to_onnx
+from retinagrade.export.precision import to_float16, to_int8
+from retinagrade.export.verification import measure_agreement_with_file, measure_change, require_agreement
 from retinagrade.files import atomic_path, sha256, write_text
-from retinagrade.grader.artefact import About, Metadata, Precision, Preparation, Proof, TrainingData
+from retinagrade.grader.metadata import (
+    AuthorStatements,
+    Metadata,
+    Precision,
+    PreparationMetadata,
+    TrainingData,
+    Verification,
+)
 from retinagrade.grader.runtime import Grader
 from retinagrade.manifest import Manifest
-from retinagrade.provenance import versions
-from retinagrade.training.loading import Photographs
-from retinagrade.training.run import CrossValidation, Run
+from retinagrade.provenance import installed_versions
+from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.training.loading import PhotographDataset
 
 SHOWN: Final = 16
 """Photographs that network and file are both shown."""
@@ -40,7 +53,7 @@ def export(
     precision: Precision = "float32",
     flips: bool = False,
     folds: CrossValidation | None = None,
-    about: About | None = None,
+    about: AuthorStatements | None = None,
 ) -> Metadata:
     """Makes a grader file of a run or an ensemble, and a model card beside it.
 
@@ -65,19 +78,19 @@ def export(
         ExperimentError: The run can't be used, or the folds are not of the same experiment and photographs.
         ManifestError: Its prepared set is gone.
     """
-    judged, about = run if folds is None else Run(folds.folder), about or About()
-    record, fitted, source = run.record(), _calibration(judged, flips), read_source(run)
+    judged, about = run if folds is None else Run(folds.folder), about or AuthorStatements()
+    record, fitted, source = run.record(), _calibration(judged, flips), read_exportable(run)
     temperature = 1.0 if fitted is None or fitted.method == "none" else fitted.temperature.temperature
     manifest = _manifest(run, record)
     preparation = _preparation(source)
     side = _side(source, preparation)
     compared = manifest.split("val" if record["data"]["photographs"].get("val") else "train")
-    photographs, training = (Photographs(part, side) for part in (compared, manifest.split("train")))
+    photographs, training = (PhotographDataset(part, side) for part in (compared, manifest.split("train")))
     shown = _squares(photographs, range(min(SHOWN, len(photographs))))
     metadata = Metadata(
-        **identity(run, source, precision, flips),
-        **decisions(fitted),
-        **statements(about, folds),
+        **describe_identity(run, source, precision, flips),
+        **describe_decisions(fitted),
+        **describe_use(about, folds),
         image_size=side,
         preparation=preparation,
         temperature=temperature,
@@ -87,84 +100,89 @@ def export(
             source=about.data,
             manifest_sha256=record["data"]["manifest_sha256"],
         ),
-        validation=measured(run, "val" + "-tta" * flips),
-        cross_validated=None if folds is None else cross_validated(run, folds, manifest),
-        test=measured(run, "test" + "-tta" * flips),
-        proof=Proof(photographs=1, probabilities=0.0, evidence=1.0),  # until it is proven
+        validation=measure_split(run, "val" + "-tta" * flips),
+        cross_validated=None if folds is None else measure_folds(run, folds, manifest),
+        test=measure_split(run, "test" + "-tta" * flips),
+        proof=Verification(photographs=1, probabilities=0.0, evidence=1.0),  # until it is proven
         versions={
             "training": record["versions"],
-            "export": {**versions(), **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")}},
+            "export": {
+                **installed_versions(),
+                **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")},
+            },
         },
     )
     with atomic_path(out) as temporary:
-        model = to_onnx(Calibrated(graph_of(source, side, flips), temperature).eval(), shown[:2])
-        exact = saved(model, metadata, temporary)
-        as_seen = _squares(Photographs(compared, preparation.size), range(len(shown)))
-        probabilities, heat = says(source, as_seen, flips)
-        expected = calibrate(Temperature(temperature=temperature), probabilities), heat.numpy()
-        metadata = metadata.model_copy(update={"proof": demanded(likeness(exact.network(shown), expected))})
+        model = to_onnx(CalibratedGraph(build_graph(source, side, flips), temperature).eval(), shown[:2])
+        exact = save_model(model, metadata, temporary)
+        as_seen = _squares(PhotographDataset(compared, preparation.size), range(len(shown)))
+        probabilities, heat = reference_outputs(source, as_seen, flips)
+        expected = calibrate_probabilities(Temperature(temperature=temperature), probabilities), heat.numpy()
+        metadata = metadata.model_copy(
+            update={"proof": require_agreement(measure_agreement_with_file(exact.network(shown), expected))}
+        )
         if precision != "float32":
-            model = halved(model) if precision == "float16" else quantized(model, _batches(training, CALIBRATION))
-            written = saved(model, metadata, temporary)
+            model = to_float16(model) if precision == "float16" else to_int8(model, _batches(training, CALIBRATION))
+            written = save_model(model, metadata, temporary)
             found = [np.concatenate(each) for each in zip(*_answers((exact, written), photographs), strict=True)]
             metadata = metadata.model_copy(
                 update={
-                    "proof": likeness(written.network(shown), expected),
-                    "change": change(compared.table, *found),
+                    "proof": measure_agreement_with_file(written.network(shown), expected),
+                    "change": measure_change(compared.table, *found),
                 }
             )
-        saved(model, metadata, temporary)
+        save_model(model, metadata, temporary)
     write_text(out.with_suffix(".md"), model_card(metadata, out.name))
     return metadata
 
 
-def _calibration(run: Run, flips: bool) -> Fitted | None:
+def _calibration(run: Run, flips: bool) -> Calibration | None:
     """What was fitted on the predictions that the file will make."""
     if not run.calibration_file.is_file():
         return None
-    fitted = load(run.calibration_file)
+    fitted = load_calibration(run.calibration_file)
     if fitted.method == "isotonic":
-        raise ArtefactError(
+        raise GraderFileError(
             f"{run.calibration_file} is isotonic, and a file calibrates by a temperature: "
             f"`retinagrade calibrate {run.folder}` without --method"
         )
     if Path(fitted.source.file).stem.endswith("-tta") != flips:
         predictions = run.predictions_file("val-tta") if flips else run.folder
-        raise ArtefactError(
+        raise GraderFileError(
             f"{run.calibration_file} was fitted on {fitted.source.file}, and {'with' if flips else 'without'} --tta "
             f"probabilities are others: `retinagrade calibrate {predictions}`"
         )
     return fitted
 
 
-def _preparation(source: Source) -> Preparation:
+def _preparation(source: Source) -> PreparationMetadata:
     """How the photographs of all networks were prepared.
 
     Raises:
         ArtefactError: In several ways.
     """
-    ways = {name: one.run.preparation() for name, _, one in networks(source)}
+    ways = {name: one.run.preparation() for name, _, one in list_networks(source)}
     first, *others = ways.items()
     for name, settings in others:
         if settings != first[1]:
-            raise ArtefactError(
+            raise GraderFileError(
                 f"{first[0]} learnt from photographs prepared with {first[1]}, {name} with {settings}: a file prepares "
                 "a photograph once; train the members on one prepared set"
             )
-    return Preparation.model_validate(asdict(first[1]))
+    return PreparationMetadata.model_validate(asdict(first[1]))
 
 
-def _side(source: Source, preparation: Preparation) -> int:
+def _side(source: Source, preparation: PreparationMetadata) -> int:
     """The side of the photographs that a file takes: what all networks see, or else what all of them are made of.
 
     Raises:
         ArtefactError: Of several sizes, one is larger than the photographs were prepared.
     """
-    sizes = {one.image_size: name for name, _, one in networks(source)}
+    sizes = {one.image_size: name for name, _, one in list_networks(source)}
     if len(sizes) == 1:
         return next(iter(sizes))
     if max(sizes) > preparation.size:
-        raise ArtefactError(
+        raise GraderFileError(
             f"{sizes[max(sizes)]} sees photographs of {max(sizes)} px, others of {min(sizes)}, and all were prepared "
             f"at {preparation.size}: a graph shrinks photographs exactly as `prepare` does, but can't enlarge them so. "
             f"Prepare at {max(sizes)} px or more, and train again; or combine networks of one size"
@@ -172,18 +190,18 @@ def _side(source: Source, preparation: Preparation) -> int:
     return preparation.size
 
 
-def _squares(photographs: Photographs, rows: Iterable[int]) -> np.ndarray:
+def _squares(photographs: PhotographDataset, rows: Iterable[int]) -> np.ndarray:
     return np.stack([photographs[row][0] for row in rows])
 
 
-def _batches(photographs: Photographs, count: int) -> Iterator[np.ndarray]:
+def _batches(photographs: PhotographDataset, count: int) -> Iterator[np.ndarray]:
     """Photographs from all over the manifest, in batches."""
     rows = np.unique(np.linspace(0, len(photographs) - 1, count).round().astype(int))
     for start in range(0, len(rows), SHOWN):
         yield _squares(photographs, rows[start : start + SHOWN].tolist())
 
 
-def _answers(graders: Sequence[Grader], photographs: Photographs) -> Iterator[list[np.ndarray]]:
+def _answers(graders: Sequence[Grader], photographs: PhotographDataset) -> Iterator[list[np.ndarray]]:
     """Probabilities of photographs, batch by batch, by each of some files."""
     for batch in _batches(photographs, len(photographs)):
         yield [grader.network(batch)[0] for grader in graders]

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from retinagrade.evaluation.fitting.calibration import LEAST
-from retinagrade.explain.cam import joined
+from retinagrade.evaluation.fitting.probability_calibration import LEAST
+from retinagrade.explain.cam import combine_layers
 from retinagrade.explain.layers import without_last_pooling
-from retinagrade.export.slopes import probabilities_and_slopes
+from retinagrade.export.score_gradients import probabilities_and_slopes
 from retinagrade.images.prepare import at_input_size
 from retinagrade.models.heads import Heads
 from retinagrade.models.network import Network, feature_maps
 from retinagrade.training.predict import FLIPS
 
 
-class Graph(nn.Module):
+class NetworkGraph(nn.Module):
     """A network with its evidence."""
 
     def __init__(self, network: Network) -> None:
@@ -57,10 +57,10 @@ class Graph(nn.Module):
         places = gradients.shape[2] // sum(channels)  # of a flattened map; 1 of an average
         parts = torch.split(gradients, [count * places for count in channels], dim=2)
         heat = [_weighted(part, maps, places) for part, maps in zip(parts, stages, strict=True)]
-        return probabilities, joined(heat).clamp(min=0)
+        return probabilities, combine_layers(heat).clamp(min=0)
 
 
-class Flipped(nn.Module):
+class FlippedGraph(nn.Module):
     """The mean over a photograph as it is and mirrored, as ``predict --tta`` takes it."""
 
     def __init__(self, graph: nn.Module) -> None:
@@ -69,7 +69,7 @@ class Flipped(nn.Module):
         self.inner = graph
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`Graph.forward`; evidence is mirrored back before it is averaged."""
+        """As :meth:`NetworkGraph.forward`; evidence is mirrored back before it is averaged."""
         # Axes are counted from the end: rows and columns come before the colours here, and are the last two of maps.
         views = torch.cat([photographs.flip([axis - 1 for axis in axes]) for axes in FLIPS])
         probabilities, evidence = self.inner(views)
@@ -79,7 +79,7 @@ class Flipped(nn.Module):
         return probabilities.reshape(len(FLIPS), count, -1).mean(0), torch.stack(back).mean(0)
 
 
-class Resized(nn.Module):
+class ResizedGraph(nn.Module):
     """A network that sees photographs at another size than the file does, as members of an ensemble may."""
 
     weights: Tensor
@@ -94,14 +94,14 @@ class Resized(nn.Module):
         self.halves_rise = side == 2 * image_size  # OpenCV's way for that one factor; else to the even number
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`Graph.forward`; pixels are those of :func:`retinagrade.images.prepare.at_input_size`."""
+        """As :meth:`NetworkGraph.forward`; pixels are those of :func:`retinagrade.images.prepare.at_input_size`."""
         pixels = self.weights @ photographs.permute(0, 3, 1, 2).float() @ self.weights.T
         pixels = (pixels + 0.5).floor() if self.halves_rise else pixels.round()
         probabilities, evidence = self.inner(pixels.clamp(0, 255).permute(0, 2, 3, 1))
         return probabilities, evidence
 
 
-class Calibrated(nn.Module):
+class CalibratedGraph(nn.Module):
     """A graph whose probabilities are calibrated by a temperature."""
 
     def __init__(self, graph: nn.Module, temperature: float) -> None:
@@ -110,7 +110,7 @@ class Calibrated(nn.Module):
         self.inner, self.temperature = graph, temperature
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`Graph.forward`."""
+        """As :meth:`NetworkGraph.forward`."""
         probabilities, evidence = self.inner(photographs)
         return (probabilities.clamp(min=LEAST).log() / self.temperature).softmax(1), evidence
 

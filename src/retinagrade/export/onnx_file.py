@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import nn
 
-from retinagrade.grader.artefact import KEY, Metadata
+from retinagrade.grader.metadata import KEY, Metadata
 from retinagrade.grader.runtime import Grader
 
 
@@ -42,7 +42,7 @@ def to_onnx(graph: nn.Module, example: np.ndarray) -> onnx.ModelProto:
     return model
 
 
-def saved(model: onnx.ModelProto, metadata: Metadata, path: Path) -> Grader:
+def save_model(model: onnx.ModelProto, metadata: Metadata, path: Path) -> Grader:
     """Writes a file, and opens it."""
     onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
     onnx.save(model, path)

@@ -21,7 +21,7 @@ _LOST: Final = 1e-3
 """Largest rounding error of a tensor by its own size; float16 makes about 2e-4 where its range is enough."""
 
 
-def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """A graph whose weights are kept in float16, and cast to float32 before they are used.
 
     ONNX Runtime and OpenVINO cast them once, when the file is opened: the graph computes in float32 and as fast as
@@ -49,8 +49,8 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     return changed
 
 
-def quantized(model: onnx.ModelProto, batches: Iterator[np.ndarray]) -> onnx.ModelProto:
-    """A graph whose convolutions multiply whole numbers of 8 bits; all other weights are :func:`halved`.
+def to_int8(model: onnx.ModelProto, batches: Iterator[np.ndarray]) -> onnx.ModelProto:
+    """A graph whose convolutions multiply whole numbers of 8 bits; all other weights are :func:`to_float16`.
 
     Weights have a scale for each channel; those of what goes between the convolutions are fixed by what training
     photographs make of them. Small kernels stay as they are: with them, too, ``efficientnet-lite0`` gave 24 instead
@@ -75,7 +75,7 @@ def quantized(model: onnx.ModelProto, batches: Iterator[np.ndarray]) -> onnx.Mod
             nodes_to_exclude=small,
             per_channel=True,
         )
-        return halved(onnx.load(written))
+        return to_float16(onnx.load(written))
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime brings no types

@@ -11,22 +11,22 @@ import simplejpeg
 
 from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
-from retinagrade.grader.artefact import Metadata
-from retinagrade.grader.files import Table
-from retinagrade.grader.heat import heatmap
-from retinagrade.grader.places import Photograph
+from retinagrade.grader.inputs import PhotographFile
+from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.results import Grading
-from retinagrade.grader.runtime import Seen
-from retinagrade.grader.studies import by_study, combined
+from retinagrade.grader.results_table import ResultsTable
+from retinagrade.grader.runtime import GradedPhotograph
+from retinagrade.grader.saliency import saliency_overlay
+from retinagrade.grader.studies import grade_study, group_by_study
 from retinagrade.images.dicom import holds_dicom
-from retinagrade.places import located
+from retinagrade.paths import to_path
 
-Stream = Callable[[Iterable[str], Iterable[str]], Iterable[Seen]]
+Stream = Callable[[Iterable[str], Iterable[str]], Iterable[GradedPhotograph]]
 """Grades paths that have these ids."""
 
 
 @dataclass(frozen=True)
-class Outputs:
+class SideOutputs:
     """What is written beside what is returned.
 
     Attributes:
@@ -36,14 +36,17 @@ class Outputs:
         missing: What could not be written in DICOM, and why, a line each.
     """
 
-    table: Table | None = None
+    table: ResultsTable | None = None
     heatmaps: Path | None = None
     dicom: Path | None = None
     missing: list[str] = field(default_factory=list)
 
 
 def grade_files(
-    stream: Stream, photographs: Sequence[Photograph], outputs: Outputs, on_done: Callable[[], None] = lambda: None
+    stream: Stream,
+    photographs: Sequence[PhotographFile],
+    outputs: SideOutputs,
+    on_done: Callable[[], None] = lambda: None,
 ) -> list[Grading]:
     """Grades files, and writes what is wanted of each as it comes.
 
@@ -72,7 +75,7 @@ def grade_files(
     return sorted(gradings, key=lambda given: order[given.image_id])
 
 
-def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Outputs) -> None:
+def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: SideOutputs) -> None:
     """Writes the Structured Report of every study that has DICOM photographs, where DICOM is wanted.
 
     Args:
@@ -82,29 +85,29 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Outp
     """
     if outputs.dicom is None:
         return
-    from retinagrade.grader.dicom_source import write
+    from retinagrade.grader.dicom_source import write_dicom
     from retinagrade.grader.structured_report import structured_report
 
-    of_dicom = [one for one in gradings if one.path is not None and holds_dicom(located(one.path))]
+    of_dicom = [one for one in gradings if one.path is not None and holds_dicom(to_path(one.path))]
     outputs.missing.extend(f"no report: {one.path}: its header tells no study" for one in of_dicom if one.study is None)
-    for study, each in by_study(of_dicom).items():
+    for study, each in group_by_study(of_dicom).items():
         try:
-            report = structured_report(combined(study, each), each, metadata)
-            write(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
+            report = structured_report(grade_study(study, each), each, metadata)
+            write_dicom(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
         except ImageError as error:
             outputs.missing.append(f"no report: {error}")
 
 
-def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
+def _write_heatmaps(seen: GradedPhotograph, given: Grading, outputs: SideOutputs) -> None:
     if given.grade is None or seen.photograph is None or seen.evidence is None:
         return
     if outputs.heatmaps is None and outputs.dicom is None:
         return
-    picture = heatmap(seen.photograph, seen.evidence[given.grade])
+    picture = saliency_overlay(seen.photograph, seen.evidence[given.grade])
     if outputs.heatmaps is not None:
         inside = "/".join(part for part in given.image_id.split("/") if part.strip("."))  # ids may be paths
         write_bytes(outputs.heatmaps / f"{inside}.jpg", simplejpeg.encode_jpeg(picture, 90))
-    if outputs.dicom is not None and given.path is not None and holds_dicom(located(given.path)):
+    if outputs.dicom is not None and given.path is not None and holds_dicom(to_path(given.path)):
         try:
             _write_capture(picture, given, outputs.dicom)
         except ImageError as error:
@@ -112,9 +115,9 @@ def _write_heatmaps(seen: Seen, given: Grading, outputs: Outputs) -> None:
 
 
 def _write_capture(picture: np.ndarray, given: Grading, folder: Path) -> None:
-    from retinagrade.grader.dicom_source import write
+    from retinagrade.grader.dicom_source import write_dicom
     from retinagrade.grader.secondary_capture import secondary_capture
 
     capture = secondary_capture(picture, given)
     source = capture.SourceImageSequence[0].ReferencedSOPInstanceUID
-    write(capture, folder / capture.StudyInstanceUID / f"heatmap-{source}.dcm")
+    write_dicom(capture, folder / capture.StudyInstanceUID / f"heatmap-{source}.dcm")

@@ -40,7 +40,7 @@ _UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInst
 _IMAGE: Final = ("InstanceNumber", "PatientOrientation", "BurnedInAnnotation")
 
 
-def read_source(path: Path) -> Dataset:
+def read_source_elements(path: Path) -> Dataset:
     """The elements of a photograph that its results take over; those that must be there are, perhaps empty.
 
     Args:
@@ -50,7 +50,7 @@ def read_source(path: Path) -> Dataset:
         ImageError: Not readable, or its ids are missing or not valid: nothing could refer to it.
     """
     header = read_elements(path, (*_WHOSE, *_UIDS, *_IMAGE))
-    with quietly(path):
+    with silence_patient_names(path):
         for name in _UIDS:
             if not UID(str(header.get(name) or "")).is_valid:
                 raise ImageError(f"{path}: its {name} is missing or not valid: export it from its archive again")
@@ -67,7 +67,7 @@ def read_source(path: Path) -> Dataset:
     return header
 
 
-def write(result: Dataset, path: Path) -> None:
+def write_dicom(result: Dataset, path: Path) -> None:
     """Writes a DICOM file atomically, unless it is there: a result has the same id when it is made again.
 
     Raises:
@@ -75,12 +75,12 @@ def write(result: Dataset, path: Path) -> None:
     """
     if path.is_file() and read_elements(path, ("SOPInstanceUID",)).get("SOPInstanceUID") == result.SOPInstanceUID:
         return
-    with quietly(path), atomic_path(path) as temporary:
+    with silence_patient_names(path), atomic_path(path) as temporary:
         result.save_as(temporary, enforce_file_format=True)
 
 
 @contextmanager
-def quietly(path: Path) -> Iterator[None]:
+def silence_patient_names(path: Path) -> Iterator[None]:
     """Keeps a patient's name off screen and logs, which warnings and errors may quote: what fails is an ImageError."""
     log = logging.getLogger("pydicom")
     level = log.level

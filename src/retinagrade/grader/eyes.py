@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from retinagrade.datasets.eye_names import eye_of_name
+from retinagrade.datasets.eye_names import parse_eye_name
 from retinagrade.errors import ImageError
+from retinagrade.images.decoding import File
 from retinagrade.images.dicom import dicom_facts, holds_dicom
-from retinagrade.images.encoded import File
 
 
 @dataclass(frozen=True)
-class Eye:
+class EyeIdentity:
     """An eye, as far as it is known.
 
     Attributes:
@@ -24,14 +24,14 @@ class Eye:
     laterality: str | None = None
 
 
-UNKNOWN: Final = Eye()
+UNKNOWN: Final = EyeIdentity()
 
 
-def eye_of_file(path: File) -> Eye:
+def identify_eye(path: File) -> EyeIdentity:
     """The eye that a file shows.
 
     A DICOM file belongs to its ``StudyInstanceUID``, or else to its patient's pseudonym, and its name says nothing. Any
-    other belongs to the patient that its name tells (see :func:`~retinagrade.datasets.eye_names.eye_of_name`), in its
+    other belongs to the patient that its name tells (see :func:`~retinagrade.datasets.eye_names.parse_eye_name`), in its
     folder: patients of two clinics may have one number.
 
     Returns:
@@ -42,6 +42,6 @@ def eye_of_file(path: File) -> Eye:
             facts = dicom_facts(path)
         except (ImageError, ModuleNotFoundError):
             return UNKNOWN
-        return Eye(facts.study_instance_uid or facts.patient_key, facts.laterality)
-    named = eye_of_name(path.stem)
-    return UNKNOWN if named is None else Eye((path.parent / named[0]).as_posix(), named[1])
+        return EyeIdentity(facts.study_instance_uid or facts.patient_key, facts.laterality)
+    named = parse_eye_name(path.stem)
+    return UNKNOWN if named is None else EyeIdentity((path.parent / named[0]).as_posix(), named[1])

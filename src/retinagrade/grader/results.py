@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from retinagrade.evaluation.ordinal_sets import grow_sets
-from retinagrade.grader.artefact import Metadata, Threshold
-from retinagrade.grader.eyes import UNKNOWN, Eye
+from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
+from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.images.quality import POOR, Quality
 
@@ -25,7 +25,7 @@ class Grading:
         image_id: Its id.
         path: Its file; ``None`` for an array.
         study: What photographs of both eyes of a patient share, where it is known; see
-            :func:`~retinagrade.grader.studies.combine`.
+            :func:`~retinagrade.grader.studies.grade_studies`.
         laterality: ``L`` or ``R``, where it is known.
         grade: The most probable grade, the lower one of two equals.
         label: That in words.
@@ -84,13 +84,13 @@ def model_name(metadata: Metadata) -> str:
     return f"{metadata.name} {metadata.version}"
 
 
-def grading(
+def make_grading(
     image_id: str,
     path: str | None,
     probabilities: np.ndarray,
     quality: Quality,
     metadata: Metadata,
-    eye: Eye = UNKNOWN,
+    eye: EyeIdentity = UNKNOWN,
 ) -> Grading:
     """What is said of a photograph.
 

@@ -12,18 +12,18 @@ from typing import Final, Self
 
 import numpy as np
 
-from retinagrade.datasets.parallel import processors
-from retinagrade.datasets.prepare_file import encode
-from retinagrade.errors import ArtefactError, ImageError
-from retinagrade.grader.artefact import BUNDLED, Metadata, read_metadata
-from retinagrade.grader.engines import Engine, onnx_runtime, openvino
-from retinagrade.grader.eyes import UNKNOWN, Eye, eye_of_file
-from retinagrade.grader.results import Grading, grading, model_name
-from retinagrade.images.encoded import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_bytes
-from retinagrade.images.fov import find_field_of_view, whole_frame
-from retinagrade.images.prepare import Settings, at_input_size, fit_photograph, open_photograph
+from retinagrade.datasets.prepare_file import encode_prepared
+from retinagrade.errors import GraderFileError, ImageError
+from retinagrade.execution.local import processors
+from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
+from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata
+from retinagrade.grader.results import Grading, make_grading, model_name
+from retinagrade.grader.sessions import Session, onnx_runtime, openvino
+from retinagrade.images.decoding import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_photograph_bytes
+from retinagrade.images.field_of_view import find_field_of_view, whole_frame
+from retinagrade.images.prepare import PreparationSettings, at_input_size, fit_photograph, open_photograph
 from retinagrade.images.quality import Quality, assess_quality
-from retinagrade.places import is_local, located
+from retinagrade.paths import is_local, to_path
 
 BATCH: Final = 8
 """Photographs that the network sees at once."""
@@ -32,7 +32,7 @@ _AHEAD: Final = 2
 
 
 @dataclass(frozen=True)
-class Seen:
+class GradedPhotograph:
     """A grading, and what it was made of.
 
     Attributes:
@@ -53,7 +53,7 @@ class Grader:
         metadata: All that the file says of itself.
     """
 
-    def __init__(self, engine: Engine, metadata: Metadata) -> None:
+    def __init__(self, engine: Session, metadata: Metadata) -> None:
         """See :meth:`load`. Args: what computes its graph, and the file's ``metadata``."""
         self._engine = engine
         self.metadata = metadata
@@ -73,11 +73,11 @@ class Grader:
         """
         file = BUNDLED if os.fspath(path) == "default" else Path(path)
         if not file.is_file():
-            raise ArtefactError(f"{file}: no such file: make one with `retinagrade export`")
+            raise GraderFileError(f"{file}: no such file: make one with `retinagrade export`")
         engine = onnx_runtime(file)
         metadata = read_metadata(engine.properties, file)
         if engine.side != metadata.image_size:
-            raise ArtefactError(f"{file}: its graph doesn't take {metadata.image_size} px photographs as it should")
+            raise GraderFileError(f"{file}: its graph doesn't take {metadata.image_size} px photographs as it should")
         if not fast:
             return cls(engine, metadata)
         return cls(openvino(file, engine), metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"}))
@@ -99,15 +99,15 @@ class Grader:
 
     def stream(
         self, photographs: Iterable[str | os.PathLike[str] | np.ndarray], image_ids: Iterable[str] | None = None
-    ) -> Iterator[Seen]:
+    ) -> Iterator[GradedPhotograph]:
         """Like :meth:`grade`, one by one as they are ready, with evidence; photographs are taken as they are needed.
 
         Threads decode while the network works, and no more than some batches are in memory.
         """
-        items = ((each if isinstance(each, np.ndarray) else located(str(each))) for each in photographs)
+        items = ((each if isinstance(each, np.ndarray) else to_path(str(each))) for each in photographs)
         names = iter(image_ids) if image_ids is not None else None
         with ThreadPoolExecutor(processors()) as pool:
-            ahead: deque[Future[Opened]] = deque()
+            ahead: deque[Future[OpenedPhotograph]] = deque()
             for place, item in enumerate(items):
                 default = str(place) if isinstance(item, np.ndarray) else item.stem
                 name = default if names is None else next(names)
@@ -128,24 +128,24 @@ class Grader:
         """
         return self._engine.network(squares)
 
-    def open(self, item: File | np.ndarray, image_id: str) -> Opened:
+    def open(self, item: File | np.ndarray, image_id: str) -> OpenedPhotograph:
         """The first half of :meth:`stream`, for one photograph; threads may share it."""
         path, eye = None if isinstance(item, np.ndarray) else str(item), UNKNOWN
         try:
             if not isinstance(item, np.ndarray | InMemory) and not is_local(item):
-                item = InMemory(str(item), read_bytes(item))
+                item = InMemory(str(item), read_photograph_bytes(item))
             if not isinstance(item, np.ndarray):
-                eye = eye_of_file(item)
-            square, quality = prepared(item, self.metadata.preparation.settings())
+                eye = identify_eye(item)
+            square, quality = prepare_with_quality(item, self.metadata.preparation.settings())
         except ModuleNotFoundError as error:
-            return Opened(
+            return OpenedPhotograph(
                 image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
             )
         except (ImageError, MemoryError) as error:
-            return Opened(image_id, path, eye, error=str(error) or type(error).__name__)
-        return Opened(image_id, path, eye, at_input_size(square, self.metadata.image_size), quality)
+            return OpenedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__)
+        return OpenedPhotograph(image_id, path, eye, at_input_size(square, self.metadata.image_size), quality)
 
-    def judge(self, opened: Sequence[Opened]) -> Iterator[Seen]:
+    def judge(self, opened: Sequence[OpenedPhotograph]) -> Iterator[GradedPhotograph]:
         """The second half of :meth:`stream`: one result for each of a batch, in their order."""
         good = [one.square for one in opened if one.square is not None]
         found = zip(*self.network(np.stack(good)), strict=True) if good else iter(())
@@ -153,15 +153,17 @@ class Grader:
             if one.square is None or one.quality is None:
                 model = model_name(self.metadata)
                 eye = one.eye
-                yield Seen(Grading(one.image_id, one.path, eye.study, eye.laterality, error=one.error, model=model))
+                yield GradedPhotograph(
+                    Grading(one.image_id, one.path, eye.study, eye.laterality, error=one.error, model=model)
+                )
                 continue
             probabilities, evidence = next(found)
-            given = grading(one.image_id, one.path, probabilities, one.quality, self.metadata, one.eye)
-            yield Seen(given, one.square, evidence)
+            given = make_grading(one.image_id, one.path, probabilities, one.quality, self.metadata, one.eye)
+            yield GradedPhotograph(given, one.square, evidence)
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPhotograph:
     """A photograph that is ready for the network, or the reason why it can't be.
 
     Attributes:
@@ -175,13 +177,13 @@ class Opened:
 
     image_id: str
     path: str | None
-    eye: Eye
+    eye: EyeIdentity
     square: np.ndarray | None = None
     quality: Quality | None = None
     error: str | None = None
 
 
-def prepared(item: File | np.ndarray, settings: Settings) -> tuple[np.ndarray, Quality]:
+def prepare_with_quality(item: File | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
     """A photograph just as it would stand in a prepared set, and how good it is.
 
     A prepared set keeps JPEGs, so the pixels go through one: what the network sees is then what it would see there.
@@ -203,5 +205,5 @@ def prepared(item: File | np.ndarray, settings: Settings) -> tuple[np.ndarray, Q
         fov = whole_frame(item) if settings.square == "frame" else find_field_of_view(item)
     else:
         photograph, fov = open_photograph(item, settings)
-    jpeg = encode(fit_photograph(photograph, fov, settings))
+    jpeg = encode_prepared(fit_photograph(photograph, fov, settings))
     return decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS), assess_quality(photograph, fov)

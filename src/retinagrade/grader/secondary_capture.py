@@ -12,10 +12,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from retinagrade import __version__
-from retinagrade.grader.dicom_source import LONG, NOTICE, quietly, read_source
+from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
 from retinagrade.grader.results import Grading
 from retinagrade.images.dicom import MAKER
-from retinagrade.places import located
+from retinagrade.paths import to_path
 
 _SERIES: Final = {None: 9001, "L": 9002, "R": 9003}
 """A series an eye: laterality belongs to a series."""
@@ -34,9 +34,9 @@ def secondary_capture(heatmap: np.ndarray, given: Grading) -> SCImage:
     Raises:
         ImageError: The photograph's header can't be read, or lacks what its heatmap must refer to.
     """
-    path = located(given.path or "")
-    source = read_source(path)
-    with quietly(path):
+    path = to_path(given.path or "")
+    source = read_source_elements(path)
+    with silence_patient_names(path):
         image = SCImage(
             heatmap,
             photometric_interpretation="RGB",

@@ -30,13 +30,13 @@ from pydicom.uid import generate_uid
 
 from retinagrade import __version__
 from retinagrade.grader import dicom_codes as ours
-from retinagrade.grader.artefact import Metadata
-from retinagrade.grader.dicom_source import LONG, NOTICE, quietly, read_source
+from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
+from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.results import Grading
-from retinagrade.grader.studies import StudyGrading, in_words
+from retinagrade.grader.studies import StudyGrading, describe_study
 from retinagrade.grades import Grade
 from retinagrade.images.dicom import MAKER
-from retinagrade.places import located
+from retinagrade.paths import to_path
 
 if TYPE_CHECKING:
     from pydicom.sr.coding import Code
@@ -60,7 +60,7 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
     Raises:
         ImageError: A photograph's header can't be read, or lacks what a report must refer to.
     """
-    sources = [read_source(located(one.path or "")) for one in gradings]
+    sources = [read_source_elements(to_path(one.path or "")) for one in gradings]
     study_uid = sources[0].StudyInstanceUID
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
@@ -73,8 +73,8 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
         codes.DCM.Device, DeviceObserverIdentifyingAttributes(uid=series, name=MAKER, model_name=study.model)
     )
     content = MeasurementReport(ObservationContext(observer), ours.CAMERA_FUNDOSCOPY, imaging_measurements=groups)
-    content[0].ContentSequence += [_comment(NOTICE), _comment(f"The study: {in_words(study)}.")]
-    with quietly(located(gradings[0].path or "")):
+    content[0].ContentSequence += [_comment(NOTICE), _comment(f"The study: {describe_study(study)}.")]
+    with silence_patient_names(to_path(gradings[0].path or "")):
         return EnhancedSR(
             sources,
             content,

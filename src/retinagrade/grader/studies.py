@@ -50,12 +50,12 @@ class StudyGrading:
         return asdict(self)
 
 
-def combine(gradings: Iterable[Grading]) -> list[StudyGrading]:
+def grade_studies(gradings: Iterable[Grading]) -> list[StudyGrading]:
     """One result for each study, in the order of their first photographs; those of no known study are left out."""
-    return [combined(study, each) for study, each in by_study(gradings).items()]
+    return [grade_study(study, each) for study, each in group_by_study(gradings).items()]
 
 
-def by_study(gradings: Iterable[Grading]) -> dict[str, list[Grading]]:
+def group_by_study(gradings: Iterable[Grading]) -> dict[str, list[Grading]]:
     """Gradings by the study that they are of; those of no known study are left out."""
     studies: dict[str, list[Grading]] = {}
     for one in gradings:
@@ -64,7 +64,7 @@ def by_study(gradings: Iterable[Grading]) -> dict[str, list[Grading]]:
     return studies
 
 
-def in_words(study: StudyGrading) -> str:
+def describe_study(study: StudyGrading) -> str:
     """The result in a line, for people."""
     grade = "no grade" if study.grade is None else f"grade {study.grade} {study.label}"
     referable = {None: "", True: ", referable", False: ", not referable"}[study.referable]
@@ -72,7 +72,7 @@ def in_words(study: StudyGrading) -> str:
     return f"{grade}{referable}{unknown}{'; a person should look' if study.refer_to_person else ''}"
 
 
-def combined(study: str, gradings: Sequence[Grading]) -> StudyGrading:
+def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
     """What is said of one study.
 
     Args:

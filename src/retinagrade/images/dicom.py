@@ -16,15 +16,15 @@ import simplejpeg
 from PIL.JpegImagePlugin import JpegImageFile
 
 from retinagrade.errors import ImageError
-from retinagrade.images.encoded import (
+from retinagrade.images.decoding import (
     MAX_MEGAPIXELS,
     File,
+    as_image_errors,
     decode_jpeg,
-    decoding,
     is_lossless,
-    read_bytes,
+    read_photograph_bytes,
     require_size,
-    unreadable,
+    unreadable_error,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def read_dicom(path: File, min_side: int | None = None, max_megapixels: float = 
             has no one right conversion. The message names the file and what to do.
         ModuleNotFoundError: pydicom isn't installed.
     """
-    return decode_dicom(read_bytes(path), path, min_side, max_megapixels)
+    return decode_dicom(read_photograph_bytes(path), path, min_side, max_megapixels)
 
 
 def decode_dicom(
@@ -148,7 +148,7 @@ def decode_dicom(
         raise ImageError(f"{path}: a result of {MAKER}, and no photograph: leave it out")
     if "PixelData" not in dataset:
         raise ImageError(f"{path}: no whole pixel data: it is cut off (copy it again) or no photograph (remove it)")
-    with decoding(path, "DICOM"):
+    with as_image_errors(path, "DICOM"):
         header = _header(dataset)
     _require_usable(header, path)
     require_size(header.width, header.height, path, max_megapixels)
@@ -156,7 +156,7 @@ def decode_dicom(
         pixels, colours = _decode_frame(dataset, header, path, min_side, max_megapixels)
     else:
         pixels, colours = _decode_with_pydicom(dataset, header, path)
-    with decoding(path, "DICOM"):
+    with as_image_errors(path, "DICOM"):
         return np.ascontiguousarray(_to_rgb(pixels, colours, header, dataset))
 
 
@@ -168,7 +168,7 @@ def dicom_size(data: bytes, path: File) -> tuple[int, int]:
         ModuleNotFoundError: pydicom isn't installed.
     """
     dataset = _parse(io.BytesIO(data), ("Columns", "Rows"), path)
-    with decoding(path, "DICOM"):
+    with as_image_errors(path, "DICOM"):
         return int(dataset.Columns), int(dataset.Rows)
 
 
@@ -188,7 +188,7 @@ def dicom_facts(path: File) -> DicomFacts:
         ModuleNotFoundError: pydicom isn't installed.
     """
     dataset = read_elements(path, _FACTS)
-    with decoding(path, "DICOM"):
+    with as_image_errors(path, "DICOM"):
         said = {tag: str(dataset.get(tag) or "").strip() for tag in _FACTS if tag != "PatientID"}
     side = (said["ImageLaterality"] or said["Laterality"]).upper()
     return DicomFacts(
@@ -210,7 +210,7 @@ def read_elements(path: File, tags: Collection[str]) -> FileDataset:
         with path.open("rb") as stream:
             return _parse(stream, tags, path)
     except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
 def _parse(stream: BinaryIO, tags: Collection[str], path: File) -> FileDataset:
@@ -221,7 +221,7 @@ def _parse(stream: BinaryIO, tags: Collection[str], path: File) -> FileDataset:
     head = stream.read(HEAD)
     if not is_dicom(head):
         raise ImageError(f"{path}: not a DICOM file: remove it")
-    with decoding(path, "DICOM"):
+    with as_image_errors(path, "DICOM"):
         stream.seek(HEAD if head.endswith(_MAGIC) else 0)
         meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
         if meta.get("TransferSyntaxUID") == _DEFLATED:
@@ -268,7 +268,7 @@ def _decode_frame(
     """Decodes a JPEG frame strictly; returns its samples and the colours that they now have."""
     from pydicom.encaps import get_frame
 
-    with decoding(path, "DICOM"):
+    with as_image_errors(path, "DICOM"):
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
         height, width, colours, _ = simplejpeg.decode_jpeg_header(frame)
         lossless = header.syntax in _LOSSLESS_JPEG and is_lossless(frame)
@@ -303,7 +303,7 @@ def _decode_with_pydicom(dataset: FileDataset, header: _Header, path: File) -> t
         missing = " in pydicom"
     if missing:
         raise ImageError(f"{path}: no decoder for {name}{missing}: install one, or convert it with `gdcmconv --raw`")
-    with decoding(path, f"or unsupported {name}"):
+    with as_image_errors(path, f"or unsupported {name}"):
         pixels, now = decoder.as_array(dataset, index=0, raw=True)
         return pixels, str(now["photometric_interpretation"])
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from retinagrade.errors import ImageError
 from retinagrade.images.contrast import clahe, subtract_average
-from retinagrade.images.encoded import File
-from retinagrade.images.fov import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view, whole_frame
+from retinagrade.images.decoding import File
+from retinagrade.images.field_of_view import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view, whole_frame
 from retinagrade.images.read import read_photograph
 
 Contrast = Literal["none", "clahe", "graham"]
@@ -19,7 +19,7 @@ Square = Literal["pad", "crop", "frame"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class PreparationSettings:
     """How photographs are prepared.
 
     Attributes:
@@ -37,7 +37,7 @@ class Settings:
     recipe: int = 1
 
 
-def prepare_photograph(path: File, settings: Settings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
+def prepare_photograph(path: File, settings: PreparationSettings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
     """Prepares one photograph (report, chapter 2).
 
     A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for, and can be
@@ -58,7 +58,7 @@ def prepare_photograph(path: File, settings: Settings) -> tuple[np.ndarray, Fiel
     return fit_photograph(photograph, fov, settings), fov, (photograph.shape[0], photograph.shape[1])
 
 
-def open_photograph(path: File, settings: Settings) -> tuple[np.ndarray, FieldOfView]:
+def open_photograph(path: File, settings: PreparationSettings) -> tuple[np.ndarray, FieldOfView]:
     """The first half of :func:`prepare_photograph`: RGB pixels (H, W, 3), uint8, at the scale needed, and their FOV.
 
     Raises:
@@ -74,7 +74,7 @@ def open_photograph(path: File, settings: Settings) -> tuple[np.ndarray, FieldOf
     return photograph, fov
 
 
-def fit_photograph(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.ndarray:
+def fit_photograph(photograph: np.ndarray, fov: FieldOfView, settings: PreparationSettings) -> np.ndarray:
     """The second half of :func:`prepare_photograph`: RGB pixels (size, size, 3), uint8, of a decoded photograph."""
     square = _fit(photograph, fov, settings)
     shape = photograph.shape[0], photograph.shape[1]
@@ -92,7 +92,9 @@ def at_input_size(photograph: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def prepare_mask(mask: np.ndarray, fov: FieldOfView, shape: tuple[int, int], settings: Settings) -> np.ndarray:
+def prepare_mask(
+    mask: np.ndarray, fov: FieldOfView, shape: tuple[int, int], settings: PreparationSettings
+) -> np.ndarray:
     """Crops and resizes a mask of a photograph exactly as :func:`prepare_photograph` does the photograph.
 
     Args:
@@ -111,7 +113,7 @@ def prepare_mask(mask: np.ndarray, fov: FieldOfView, shape: tuple[int, int], set
     return np.asarray(np.clip(_fit(covered, fov, settings), 0, 1))  # cubic interpolation overshoots
 
 
-def _find(photograph: np.ndarray, path: File, settings: Settings) -> FieldOfView:
+def _find(photograph: np.ndarray, path: File, settings: PreparationSettings) -> FieldOfView:
     if settings.square == "frame":
         return whole_frame(photograph)
     try:
@@ -120,11 +122,11 @@ def _find(photograph: np.ndarray, path: File, settings: Settings) -> FieldOfView
         raise ImageError(f"{path}: {error}") from None
 
 
-def _side(fov: FieldOfView, settings: Settings) -> int:
+def _side(fov: FieldOfView, settings: PreparationSettings) -> int:
     return min(fov.width, fov.height) if settings.square == "crop" else fov.side
 
 
-def _fit(photograph: np.ndarray, fov: FieldOfView, settings: Settings) -> np.ndarray:
+def _fit(photograph: np.ndarray, fov: FieldOfView, settings: PreparationSettings) -> np.ndarray:
     """The square around, or in, the field of view at the size that is asked for."""
     size = settings.size
     if settings.square == "crop":

@@ -8,7 +8,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from retinagrade.images.fov import FieldOfView, crop_square
+from retinagrade.images.field_of_view import FieldOfView, crop_square
 
 SIDE: Final = 200
 """Side, in pixels, of the copy of the field of view that is judged, so that the photograph's size doesn't matter."""

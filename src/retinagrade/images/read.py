@@ -15,16 +15,16 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from retinagrade.errors import ImageError
-from retinagrade.images.dicom import decode_dicom, dicom_size, is_dicom
-from retinagrade.images.encoded import (
+from retinagrade.images.decoding import (
     MAX_MEGAPIXELS,
     File,
+    as_image_errors,
     decode_jpeg,
-    decoding,
     jpeg_size,
-    read_bytes,
+    read_photograph_bytes,
     require_size,
 )
+from retinagrade.images.dicom import decode_dicom, dicom_size, is_dicom
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm"})
 """Suffixes of photographs, in lower case."""
@@ -65,7 +65,7 @@ def read_photograph(path: File, min_side: int | None = None, *, max_megapixels: 
             a colour mode that has no one right conversion. The message names the file and what to do.
         ModuleNotFoundError: A DICOM file, and pydicom isn't installed.
     """
-    data = read_bytes(path)
+    data = read_photograph_bytes(path)
     if is_dicom(data):
         return decode_dicom(data, path, min_side, max_megapixels)
     if data.startswith(_JPEG):
@@ -81,13 +81,13 @@ def photograph_size(path: File) -> tuple[int, int]:
         ImageError: Missing, empty, not a photograph, or with a corrupt header.
         ModuleNotFoundError: A DICOM file, and pydicom isn't installed.
     """
-    data = read_bytes(path)
+    data = read_photograph_bytes(path)
     if is_dicom(data):
         return dicom_size(data, path)
     if data.startswith(_JPEG):
         return jpeg_size(data, path)
     opener = _opener(data, path)
-    with decoding(path, str(opener.format)), opener(io.BytesIO(data)) as image:
+    with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
         if isinstance(image, TiffImageFile):  # whose size Pillow gives upright
             return int(image.tag_v2[_WIDTH]), int(image.tag_v2[_HEIGHT])
         return image.size
@@ -103,7 +103,7 @@ def _opener(data: bytes, path: File) -> type[ImageFile.ImageFile]:
 
 def _decode_other(data: bytes, path: File, max_megapixels: float) -> np.ndarray:
     opener = _opener(data, path)
-    with decoding(path, str(opener.format)), opener(io.BytesIO(data)) as image:
+    with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
         require_size(*image.size, path, max_megapixels)
         if (pages := getattr(image, "n_frames", 1)) > 1:
             raise ImageError(f"{path}: has {pages} pages or frames: export the one that is the photograph")

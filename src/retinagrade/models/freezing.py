@@ -7,7 +7,7 @@ from typing import Final
 from torch import nn
 
 from retinagrade.errors import ExperimentError
-from retinagrade.models.joined import JoinedBackbone
+from retinagrade.models.multi_backbone import MultiBackbone
 
 ALL: Final = "all"
 NONE: Final = "none"
@@ -34,7 +34,7 @@ LAYERS: Final = {"vgg16": _vgg16(), "mobilenetv2_100": _mobilenetv2()}
 inverted residual (Keras's ``expanded_conv``) and ``Conv_1`` the last 1 × 1 convolution."""
 
 
-def layers_of(backbone: nn.Module, name: str) -> dict[str, tuple[str, ...]]:
+def backbone_layer_modules(backbone: nn.Module, name: str) -> dict[str, tuple[str, ...]]:
     """A backbone's layers, first to last, and the modules of each.
 
     Args:
@@ -42,11 +42,11 @@ def layers_of(backbone: nn.Module, name: str) -> dict[str, tuple[str, ...]]:
         name: Its architecture; for those that :data:`LAYERS` doesn't know, the layers are its own children that have
             weights, and the stages of EfficientNets (``layer4``, ``blocks.6``).
     """
-    if isinstance(backbone, JoinedBackbone):
+    if isinstance(backbone, MultiBackbone):
         return {
             f"{part}.{layer}": tuple(f"{part}.{module}" for module in modules)
             for part, joined in backbone.items()
-            for layer, modules in layers_of(joined, part).items()
+            for layer, modules in backbone_layer_modules(joined, part).items()
         }
     if name in LAYERS:
         return LAYERS[name]
@@ -68,7 +68,7 @@ def frozen_modules(backbone: nn.Module, name: str, trained_from: str) -> list[nn
         backbone: The backbone.
         name: Its architecture.
         trained_from: :data:`ALL`: nothing is frozen; :data:`NONE`: everything is; or the name of the first layer that
-            is trained, as :func:`layers_of` has it.
+            is trained, as :func:`backbone_layer_modules` has it.
 
     Raises:
         ExperimentError: No such layer; those that there are are listed.
@@ -77,7 +77,7 @@ def frozen_modules(backbone: nn.Module, name: str, trained_from: str) -> list[nn
         return []
     if trained_from == NONE:
         return [backbone]
-    layers = layers_of(backbone, name)
+    layers = backbone_layer_modules(backbone, name)
     if trained_from not in layers:
         raise ExperimentError(
             f"network.trained_from: {name} has no layer {trained_from!r}: {ALL}, {NONE}, or one of {', '.join(layers)}"

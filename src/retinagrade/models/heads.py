@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from retinagrade.models.outputs import make_output
-from retinagrade.models.scratch import glorot
+from retinagrade.models.scratch import initialise_glorot
 from retinagrade.models.settings import NetworkSettings
 
 
@@ -57,7 +57,7 @@ def make_head(settings: NetworkSettings, *widths: int) -> nn.Module:
     return heads[0] if len(heads) == 1 else Heads(heads, widths)
 
 
-def width_of(head: nn.Module) -> int:
+def feature_width(head: nn.Module) -> int:
     """Length of the vectors that a head takes."""
     if isinstance(head, Heads):
         return sum(head.widths)
@@ -72,7 +72,7 @@ def _one_head(settings: NetworkSettings, features: int) -> nn.Sequential:
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), *_dropout(settings.dense_dropout)]
     layers.append(nn.Linear((features, *settings.dense)[-1], make_output(settings.output).units))
     head = nn.Sequential(*layers)
-    glorot(head)
+    initialise_glorot(head)
     return head
 
 

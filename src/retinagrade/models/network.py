@@ -14,7 +14,7 @@ from retinagrade.models.heads import make_head, make_pooling
 from retinagrade.models.outputs import SOFTMAX, Output, make_output
 from retinagrade.models.scratch import ScratchCNN
 from retinagrade.models.settings import NetworkSettings, Scaling
-from retinagrade.models.weights import resolve, timm_backbone
+from retinagrade.models.weights import complete_settings, timm_backbone
 
 
 class Network(nn.Module):
@@ -72,7 +72,7 @@ class Network(nn.Module):
         Returns:
             Vectors (N, F), float.
         """
-        pixels = scaled(photographs, self.mean, self.std).to(self.dtype)
+        pixels = scale_pixels(photographs, self.mean, self.std).to(self.dtype)
         features: Tensor = self.pooling(feature_maps(self.backbone, pixels, self.stages))
         return features
 
@@ -96,7 +96,7 @@ class Network(nn.Module):
         return self
 
 
-def scaled(photographs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+def scale_pixels(photographs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Scales pixels by channel: ``(photographs - mean) / std``, and more than twice as fast on a processor.
 
     Torch broadcasts slowly over three innermost numbers, which channels are in channels-last layout; so whole rows are
@@ -139,7 +139,7 @@ def build_network(settings: NetworkSettings) -> Network:
         ExperimentError: Unknown backbone or layer, weights that can't be had, or photographs too small for the
             backbone.
     """
-    settings = resolve(settings)
+    settings = complete_settings(settings)
     assert settings.scaling is not None
     backbone = ScratchCNN(settings.scratch) if settings.scratch is not None else timm_backbone(settings)
     frozen = frozen_modules(backbone, settings.backbones[0], settings.trained_from)

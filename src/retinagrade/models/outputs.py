@@ -20,7 +20,7 @@ from retinagrade.models.settings import OutputName
 
 
 @dataclass(frozen=True)
-class Softmax:
+class SoftmaxOutput:
     """One logit a grade; the loss is the cross-entropy."""
 
     units: ClassVar[int] = N_GRADES
@@ -39,7 +39,7 @@ class Softmax:
 
 
 @dataclass(frozen=True)
-class Ordinal:
+class OrdinalOutput:
     """Logits of P(grade > k | grade > k - 1), k = 0 … 3, whose cumulative products are P(grade > k) (CORN).
 
     As P(grade > k) can only fall with k, no grade gets a negative probability.
@@ -54,7 +54,7 @@ class Ordinal:
         """Loss (N,) of each photograph by raw outputs (N, 4) and grades (N,): -log of its grade's probability.
 
         Logit k counts for the photographs of grade k or worse alone, with the binary cross-entropy of "worse than k".
-        A photograph's terms are added up, which gives the same scale as :class:`Softmax`; the paper divides a batch's
+        A photograph's terms are added up, which gives the same scale as :class:`SoftmaxOutput`; the paper divides a batch's
         sum by its number of terms, not of photographs.
         """
         rungs = torch.arange(self.units, device=grades.device)
@@ -70,14 +70,14 @@ class Ordinal:
         return reached * stays
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Their logarithms (N, 5), as :meth:`Softmax.log_probabilities` gives them."""
+        """Their logarithms (N, 5), as :meth:`SoftmaxOutput.log_probabilities` gives them."""
         logits = raw.double()
         reached = F.pad(F.logsigmoid(logits).cumsum(1), (1, 0))
         return reached + F.pad(F.logsigmoid(-logits), (0, 1))
 
 
 @dataclass(frozen=True)
-class Regression:
+class RegressionOutput:
     """The grade as a number; the loss is the squared error, and cut points turn the number into probabilities.
 
     Attributes:
@@ -99,7 +99,7 @@ class Regression:
         return (_normal_cdf(high) - _normal_cdf(low)).clamp(min=0)
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Their logarithms (N, 5), as :meth:`Softmax.log_probabilities` gives them."""
+        """Their logarithms (N, 5), as :meth:`SoftmaxOutput.log_probabilities` gives them."""
         edges = self._edges(raw)
         low, high = map(torch.special.log_ndtr, _mirrored(edges[:, :-1], edges[:, 1:]))
         between = high + (-torch.expm1(low - high)).log()
@@ -118,7 +118,7 @@ def _mirrored(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Mean:
+class MeanOutput:
     """The raw outputs of several heads side by side; the probabilities are the mean of theirs.
 
     Each head learns by its own loss, as if it were alone: heads that learn by the loss of their mean lean on one
@@ -129,7 +129,7 @@ class Mean:
         heads: How many there are.
     """
 
-    output: Softmax | Ordinal
+    output: SoftmaxOutput | OrdinalOutput
     heads: int
 
     @property
@@ -160,14 +160,14 @@ def _normal_cdf(z: Tensor) -> Tensor:
     return torch.erfc(-z / math.sqrt(2)) / 2  # torch.special.ndtr is (1 + erf) / 2, which is 0 from -9 on
 
 
-Output = Softmax | Ordinal | Regression | Mean
+Output = SoftmaxOutput | OrdinalOutput | RegressionOutput | MeanOutput
 
-SOFTMAX: Final = Softmax()
+SOFTMAX: Final = SoftmaxOutput()
 
-_OUTPUTS: Final[dict[OutputName, Softmax | Ordinal | Regression]] = {
+_OUTPUTS: Final[dict[OutputName, SoftmaxOutput | OrdinalOutput | RegressionOutput]] = {
     "softmax": SOFTMAX,
-    "ordinal": Ordinal(),
-    "regression": Regression(),
+    "ordinal": OrdinalOutput(),
+    "regression": RegressionOutput(),
 }
 
 
@@ -181,8 +181,8 @@ def make_output(name: OutputName, heads: int = 1) -> Output:
     output = _OUTPUTS[name]
     if heads == 1:
         return output
-    assert not isinstance(output, Regression)
-    return Mean(output, heads)
+    assert not isinstance(output, RegressionOutput)
+    return MeanOutput(output, heads)
 
 
 def training_loss(
@@ -198,7 +198,7 @@ def training_loss(
         raw: Raw outputs (N, units), float.
         grades: Grades (N,), int64.
         grade_weights: Weights (5,) of the grades; ``None`` for 1.
-        label_smoothing: Share of the target that all grades have alike; for :class:`Softmax` alone. The weight is the
+        label_smoothing: Share of the target that all grades have alike; for :class:`SoftmaxOutput` alone. The weight is the
             photograph's whatever its smoothed target.
 
     Returns:
@@ -207,10 +207,10 @@ def training_loss(
     Raises:
         ValueError: ``label_smoothing`` with another output.
     """
-    if isinstance(output, Mean):
+    if isinstance(output, MeanOutput):
         grades = grades.repeat_interleave(output.heads)
         return training_loss(output.output, output.apart(raw), grades, grade_weights, label_smoothing)
-    if not isinstance(output, Softmax):
+    if not isinstance(output, SoftmaxOutput):
         if label_smoothing:
             raise ValueError("label smoothing is for softmax alone")
         losses = output.losses(raw, grades)

@@ -24,7 +24,7 @@ class ScratchCNN(nn.Module):
         for (inputs, outputs), pool in zip(pairwise(channels), settings.pools, strict=True):
             blocks += [nn.Conv2d(inputs, outputs, settings.kernel), nn.MaxPool2d(pool), nn.ReLU()]
         self.blocks = nn.Sequential(*blocks)
-        glorot(self)
+        initialise_glorot(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Feature maps (N, C, h, w) of normalised pixels (N, 3, H, W)."""
@@ -32,7 +32,7 @@ class ScratchCNN(nn.Module):
         return features
 
 
-def glorot(module: nn.Module) -> None:
+def initialise_glorot(module: nn.Module) -> None:
     """Sets every convolution and dense layer to Glorot-uniform weights and zero biases, as Keras does.
 
     Source: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",

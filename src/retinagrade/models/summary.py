@@ -8,13 +8,13 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from retinagrade.models.freezing import layers_of
+from retinagrade.models.freezing import backbone_layer_modules
 from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.settings import NetworkSettings
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSummary:
     """One row of a summary.
 
     Attributes:
@@ -41,12 +41,12 @@ def backbone_layers(network: Network, settings: NetworkSettings) -> dict[str, li
     """
     if settings.scratch is not None:
         return {f"blocks.{name}": [module] for name, module in _children(network.backbone, "blocks")}
-    layers = layers_of(network.backbone, settings.backbones[0])
+    layers = backbone_layer_modules(network.backbone, settings.backbones[0])
     return {name: [network.backbone.get_submodule(part) for part in parts] for name, parts in layers.items()}
 
 
 @torch.no_grad()
-def summarise(network: Network, settings: NetworkSettings) -> list[Layer]:
+def summarise(network: Network, settings: NetworkSettings) -> list[LayerSummary]:
     """A network's layers in order: the backbone's by the names that freezing knows, the head's one by one.
 
     Args:
@@ -73,7 +73,7 @@ def summarise(network: Network, settings: NetworkSettings) -> list[Layer]:
     for name, group in modules:
         counts = [count_parameters(module) for module in group]
         kind = type(group[0]).__name__
-        rows.append(Layer(name, kind, shapes[group[-1]], sum(c[0] for c in counts), sum(c[1] for c in counts)))
+        rows.append(LayerSummary(name, kind, shapes[group[-1]], sum(c[0] for c in counts), sum(c[1] for c in counts)))
     return rows
 
 

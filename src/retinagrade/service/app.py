@@ -16,19 +16,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from retinagrade import __version__
 from retinagrade.errors import ImageError
-from retinagrade.grader.artefact import Metadata
+from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.results import model_name
 from retinagrade.grader.runtime import Grader
 from retinagrade.service import problems
-from retinagrade.service.admission import Admission, FullError
-from retinagrade.service.answers import NOTICE, Answer, Photograph, answer, example
-from retinagrade.service.draining import Draining
-from retinagrade.service.envelope import Envelope
-from retinagrade.service.logs import log
-from retinagrade.service.metrics import Metrics
+from retinagrade.service.draining import DrainMiddleware
+from retinagrade.service.limits import CapacityError, RequestLimits
+from retinagrade.service.logs import log_event
+from retinagrade.service.metrics import ServiceMetrics
+from retinagrade.service.middleware import RequestMiddleware
 from retinagrade.service.pipeline import Pipeline, TooManyPixelsError
-from retinagrade.service.problems import FieldError, ProblemError, documented
-from retinagrade.service.settings import PHOTOGRAPHS, Settings
+from retinagrade.service.problems import FieldError, ProblemError, problem_responses
+from retinagrade.service.schemas import NOTICE, GradeResponse, PhotographResult, example_response, make_response
+from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
 from retinagrade.service.uploads import FIELD, declared_size, read_photographs
 
 _PAGE = files("retinagrade.service") / "page"
@@ -57,15 +57,15 @@ _FORM = {
 }
 
 
-def create_app(grader: Grader, settings: Settings) -> FastAPI:
+def create_app(grader: Grader, settings: ServiceSettings) -> FastAPI:
     """The service of one grader file.
 
     Args:
         grader: The file, opened.
         settings: What it may take.
     """
-    admission = Admission(settings.queue, settings.max_held_bytes)
-    metrics = Metrics(model_name(grader.metadata), lambda: admission.requests, lambda: admission.bytes)
+    admission = RequestLimits(settings.queue, settings.max_held_bytes)
+    metrics = ServiceMetrics(model_name(grader.metadata), lambda: admission.requests, lambda: admission.bytes)
     pipeline: Pipeline
 
     @asynccontextmanager
@@ -75,7 +75,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
         pipeline.start()
         yield
         await pipeline.stop()
-        log("stopped")
+        log_event("stopped")
 
     app = FastAPI(
         title="retinagrade",
@@ -87,14 +87,14 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
     )
     guarded: dict[str, Any] = {} if settings.token is None else {"dependencies": [Depends(_guard(settings.token))]}
     refusals = () if settings.token is None else (401,)
-    problems.register(app)
-    app.add_middleware(Draining, max_bytes=settings.max_bytes)
-    app.add_middleware(Envelope, metrics=metrics)
+    problems.add_problem_handlers(app)
+    app.add_middleware(DrainMiddleware, max_bytes=settings.max_bytes)
+    app.add_middleware(RequestMiddleware, metrics=metrics)
 
     @app.post(
         "/v1/grade",
-        response_model=Answer,
-        responses=documented(400, *refusals, 408, 413, 415, 422, 503),
+        response_model=GradeResponse,
+        responses=problem_responses(400, *refusals, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _FORM},
         **guarded,
     )
@@ -103,7 +103,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
         pictures: Annotated[
             bool, Query(description="Add the photograph as the network saw it, and its heatmap.")
         ] = False,
-    ) -> Answer:
+    ) -> GradeResponse:
         """Grade one or many photographs.
 
         A photograph that can't be used costs an entry with an `error`; where none can be used, the answer is 422, or
@@ -113,7 +113,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
             with admission.admit(declared_size(request, settings)):
                 photographs = await read_photographs(request, settings)
                 results = await pipeline.grade(photographs, pictures)
-        except FullError:
+        except CapacityError:
             raise _full() from None
         request.state.fields = {"photographs": len(photographs)}
         errors = [result for result in results if isinstance(result, ImageError)]
@@ -121,16 +121,16 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
             too_large = all(isinstance(error, TooManyPixelsError) for error in errors)
             named = [FieldError(field=f"{FIELD}[{place}]", detail=str(error)) for place, error in enumerate(errors)]
             raise ProblemError(413 if too_large else 422, "no photograph can be used", named)
-        return answer(
+        return make_response(
             [
-                result if isinstance(result, Photograph) else pipeline.refused(file, result)
+                result if isinstance(result, PhotographResult) else pipeline.refused(file, result)
                 for file, result in zip(photographs, results, strict=True)
             ]
         )
 
     @app.get(
         "/v1/model",
-        responses=documented(*refusals),
+        responses=problem_responses(*refusals),
         **guarded,
     )
     async def model() -> Metadata:
@@ -142,7 +142,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
         """Whether the process is alive."""
         return {"status": "alive"}
 
-    @app.get("/readyz", responses=documented(503))
+    @app.get("/readyz", responses=problem_responses(503))
     async def readyz() -> dict[str, str]:
         """Whether photographs would be taken now."""
         if admission.is_full:
@@ -152,7 +152,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
     @app.get(
         "/metrics",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented(*refusals)},
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_responses(*refusals)},
         **guarded,
     )
     async def prometheus() -> Response:
@@ -166,7 +166,7 @@ def create_app(grader: Grader, settings: Settings) -> FastAPI:
     app.mount("/page", StaticFiles(directory=str(_PAGE)))
     document = app.openapi()  # kept by the application; examples come here, because FastAPI leaves nulls out of them
     for path, method, shown in (
-        ("/v1/grade", "post", example(grader.metadata)),
+        ("/v1/grade", "post", example_response(grader.metadata)),
         ("/v1/model", "get", grader.metadata.model_dump(mode="json")),
     ):
         document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["example"] = shown

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from retinagrade.service.settings import SECONDS
 
 
-class Draining:
+class DrainMiddleware:
     """ASGI middleware that reads to its end, and forgets, what a refused request still sends, within limits."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:

@@ -34,12 +34,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(said, ensure_ascii=False)
 
 
-def log(event: str, **fields: Any) -> None:
+def log_event(event: str, **fields: Any) -> None:
     """Logs an event."""
     LOGGER.info(event, extra={"fields": fields})
 
 
-def configure() -> None:
+def configure_logging() -> None:
     """Sends our records and uvicorn's to standard error, and silences libraries: what they say may quote a file."""
     warnings.simplefilter("ignore")
     ours: dict[str, Any] = {"handlers": ["lines"], "level": "INFO", "propagate": False}

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from retinagrade.grader.runtime import BATCH
 
 
-class Metrics:
+class ServiceMetrics:
     """The metrics of one service.
 
     Attributes:

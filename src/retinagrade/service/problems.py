@@ -58,7 +58,7 @@ class ProblemError(Exception):
         self.status, self.detail, self.errors, self.headers = status, detail, list(errors), headers
 
 
-def response(
+def problem_response(
     status: int,
     detail: str,
     request_id: str,
@@ -71,30 +71,30 @@ def response(
     return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
 
 
-def register(app: FastAPI) -> None:
+def add_problem_handlers(app: FastAPI) -> None:
     """Makes every error of an application a problem."""
 
     async def problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        return response(error.status, error.detail, request.state.request_id, error.errors, error.headers)
+        return problem_response(error.status, error.detail, request.state.request_id, error.errors, error.headers)
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return response(
+        return problem_response(
             error.status_code, str(error.detail), request.state.request_id, headers=dict(error.headers or {})
         )
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         errors = [FieldError(field=".".join(map(str, one["loc"][1:])), detail=one["msg"]) for one in error.errors()]
-        return response(422, "the request can't be understood", request.state.request_id, errors)
+        return problem_response(422, "the request can't be understood", request.state.request_id, errors)
 
     app.add_exception_handler(ProblemError, problem)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of a route's errors."""
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {

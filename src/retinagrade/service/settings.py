@@ -14,7 +14,7 @@ _HELD: Final = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServiceSettings:
     """Limits of a service.
 
     Attributes:

@@ -10,9 +10,9 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from retinagrade.images.encoded import InMemory
+from retinagrade.images.decoding import InMemory
 from retinagrade.service.problems import FieldError, ProblemError
-from retinagrade.service.settings import PHOTOGRAPHS, SECONDS, Settings
+from retinagrade.service.settings import PHOTOGRAPHS, SECONDS, ServiceSettings
 
 FIELD = "photographs"
 """The form's one field, which may be repeated."""
@@ -22,7 +22,7 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = 0  # which tempfile takes for "never on disk"
 
 
-def declared_size(request: Request, settings: Settings) -> int:
+def declared_size(request: Request, settings: ServiceSettings) -> int:
     """Bytes that a request says it has, or may at most have where it doesn't say.
 
     Raises:
@@ -35,7 +35,7 @@ def declared_size(request: Request, settings: Settings) -> int:
     return size
 
 
-async def read_photographs(request: Request, settings: Settings) -> list[InMemory]:
+async def read_photographs(request: Request, settings: ServiceSettings) -> list[InMemory]:
     """Reads a multipart form of photographs.
 
     Raises:
@@ -69,7 +69,7 @@ async def read_photographs(request: Request, settings: Settings) -> list[InMemor
     return photographs
 
 
-async def _bounded(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
+async def _bounded(request: Request, settings: ServiceSettings) -> AsyncGenerator[bytes, None]:
     left = settings.max_bytes
     async for chunk in request.stream():
         left -= len(chunk)
@@ -78,6 +78,6 @@ async def _bounded(request: Request, settings: Settings) -> AsyncGenerator[bytes
         yield chunk
 
 
-def _too_large(settings: Settings) -> ProblemError:
+def _too_large(settings: ServiceSettings) -> ProblemError:
     limit = f"{settings.max_megabytes:g} MB"
     return ProblemError(413, f"more than {limit} in one request: send fewer photographs, or smaller ones")

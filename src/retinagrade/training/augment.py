@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from retinagrade.training.experiment import AugmentationSettings
+from retinagrade.experiments.experiment import AugmentationSettings
 
 LUMA: Final = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -15,7 +15,7 @@ LIT: Final = 32
 """A pixel's brightest channel, 0 to 255, from which on it counts wholly as the field of view's."""
 
 
-class Jitter(NamedTuple):
+class ColourJitter(NamedTuple):
     """A change of colours: factors of brightness, contrast and saturation, and a turn of the hue in turns."""
 
     brightness: float = 1.0
@@ -57,7 +57,7 @@ def random_warp(rng: np.random.Generator, settings: AugmentationSettings, size: 
     return np.hstack([linear, (centre - linear @ centre)[:, None]])
 
 
-def random_jitter(rng: np.random.Generator, settings: AugmentationSettings) -> Jitter:
+def random_jitter(rng: np.random.Generator, settings: AugmentationSettings) -> ColourJitter:
     """Draws a change of colours.
 
     Args:
@@ -69,10 +69,10 @@ def random_jitter(rng: np.random.Generator, settings: AugmentationSettings) -> J
     """
     ranges = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])
     brightness, contrast, saturation, hue = (rng.uniform(-1, 1, 4) * ranges).tolist()
-    return Jitter(1 + brightness, 1 + contrast, 1 + saturation, hue)
+    return ColourJitter(1 + brightness, 1 + contrast, 1 + saturation, hue)
 
 
-def jitter_colours(photograph: np.ndarray, jitter: Jitter) -> np.ndarray:
+def jitter_colours(photograph: np.ndarray, jitter: ColourJitter) -> np.ndarray:
     """Changes brightness, contrast, saturation and hue, in this order; black stays black.
 
     With pixel ``x``, its grey ``g(x)`` and the mean grey ``m`` of the field of view, the first three are torchvision's:

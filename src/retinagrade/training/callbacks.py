@@ -13,11 +13,11 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import atomic_path, write_text
 from retinagrade.training.averaging import AveragedWeights
-from retinagrade.training.experiment import Experiment
-from retinagrade.training.loggers import Logging
-from retinagrade.training.trouble import FiniteTraining
+from retinagrade.training.failures import FiniteLossCheck
+from retinagrade.training.loggers import EpochLogger
 
 HISTORY_COLUMNS: Final = (
     "epoch",
@@ -99,10 +99,10 @@ def training_callbacks(experiment: Experiment, folder: Path, announce: bool, lea
     monitor, mode = ("val_loss", "min") if best else ("epoch", "max")
     history = History(folder / "history.csv", announce)
     return [
-        FiniteTraining(folder),
+        FiniteLossCheck(folder),
         *([] if settings.ema is None else [AveragedWeights(settings.ema)]),
         history,
-        *([] if settings.logger == "none" or not leads else [Logging(experiment, folder / "logs", history)]),
+        *([] if settings.logger == "none" or not leads else [EpochLogger(experiment, folder / "logs", history)]),
         *([EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=True)] if best else []),
         checkpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True),
         checkpoint(filename="last"),

@@ -27,7 +27,7 @@ def loader_workers(trainings: int = 1) -> int:
     return min(8, max(1, ((os.cpu_count() or 2) - 1) // trainings))
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Has the C library keep freed memory for this process's next use, where it is glibc; else nothing happens.
 
     By default it gives every large block back. A step's activations are hundreds of megabytes, which the system then

@@ -112,7 +112,7 @@ class Share(Sampler[Any]):
         return islice(iter(self.order), rank, rank + len(self) * count, count)
 
 
-def gathered(rows: Mapping[str, Any]) -> dict[str, Any]:
+def gather(rows: Mapping[str, Any]) -> dict[str, Any]:
     """What all processes have found, by key; of a key that several have, one.
 
     Args:
@@ -136,7 +136,7 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
-def leave() -> None:
+def disconnect() -> None:
     """Ends the connection to the other processes, when all are done."""
     if is_shared():
         dist.barrier()

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.prepare import preparation_settings
+from retinagrade.execution.progress import progress_bar
+from retinagrade.experiments.experiment import Experiment
 from retinagrade.manifest import Manifest
-from retinagrade.models.heads import width_of
+from retinagrade.models.heads import feature_width
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
-from retinagrade.progress import progress
-from retinagrade.provenance import versions
+from retinagrade.provenance import installed_versions
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.distributed import ONE, Devices, wait_for_all
-from retinagrade.training.experiment import Experiment
-from retinagrade.training.loading import Batch, Draw, EpochSampler, Photographs, collate, fill_batch
+from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch
 
 LIMIT: Final = float(os.environ.get("RETINAGRADE_CACHE_GB", "20")) * 1e9
 """Bytes that the features beside one prepared set may take; the least recently used go first."""
@@ -46,7 +46,7 @@ _AHEAD: Final = 4
 
 
 @dataclass(frozen=True)
-class Store:
+class FeatureStore:
     """Features on disk by photograph and view; what is not there yet is marked so.
 
     Attributes:
@@ -58,7 +58,7 @@ class Store:
     there: np.ndarray
 
     @classmethod
-    def open(cls, folder: Path, photographs: int, views: int, width: int) -> Store:
+    def open(cls, folder: Path, photographs: int, views: int, width: int) -> FeatureStore:
         """Opens the store in a folder, or makes it; the file takes disk only for what is written."""
         files = {"features": ((photographs, views, width), "float32"), "there": ((photographs, views), "uint8")}
         if not folder.is_dir():
@@ -73,10 +73,10 @@ class Store:
         os.utime(folder)
         return cls(**{name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in files})
 
-    def again(self) -> Store:
+    def again(self) -> FeatureStore:
         """The same store as it is now on disk: what another machine has written since may not be seen in this one."""
         files = (cast("np.memmap[Any, Any]", array).filename for array in (self.features, self.there))
-        return Store(*(np.lib.format.open_memmap(cast("str", file), mode="r+") for file in files))
+        return FeatureStore(*(np.lib.format.open_memmap(cast("str", file), mode="r+") for file in files))
 
     def put(self, keys: Sequence[tuple[int, int]], features: np.ndarray) -> None:
         """Writes features (N, F) of N photographs and views; they are on disk before they are marked."""
@@ -86,11 +86,17 @@ class Store:
         self.there[index] = 1
 
 
-class Features(Dataset[tuple[Tensor, int, str]]):
+class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
     """Photographs of a manifest as the vectors that a frozen backbone makes of them."""
 
     def __init__(
-        self, photographs: Photographs, network: Network, experiment: Experiment, store: Store, *, workers: int
+        self,
+        photographs: PhotographDataset,
+        network: Network,
+        experiment: Experiment,
+        store: FeatureStore,
+        *,
+        workers: int,
     ) -> None:
         """Args: ``photographs`` to compute features of by ``network``, ``store`` to keep them in."""
         self.photographs, self.network, self.store = photographs, network, store
@@ -136,13 +142,13 @@ class Features(Dataset[tuple[Tensor, int, str]]):
             self.photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
             batch_size=self.batch_size,
             sampler=[Draw(row, view, row) for row, view in keys],
-            collate_fn=collate,
+            collate_fn=collate_photographs,
             num_workers=self.workers,
         )
         network = self._inference_copy
         computed = iter(keys)
         quiet = nullcontext(lambda: None)
-        with progress("features", len(keys)) if len(keys) >= _WORTH_A_BAR else quiet as step:
+        with progress_bar("features", len(keys)) if len(keys) >= _WORTH_A_BAR else quiet as step:
             for batch in loader:
                 count = len(batch["image_ids"])
                 photographs = fill_batch(batch["photographs"], self.batch_size).to(network.mean.device)
@@ -162,7 +168,7 @@ class Features(Dataset[tuple[Tensor, int, str]]):
 class FeatureSampler(Sampler[Any]):
     """The order of an epoch; when it begins, what it needs and is not there yet is computed."""
 
-    def __init__(self, features: Features, order: EpochSampler | range, devices: Devices = ONE) -> None:
+    def __init__(self, features: FeatureDataset, order: EpochSampler | range, devices: Devices = ONE) -> None:
         """Args: ``features`` to draw from, in which ``order``, and the ``devices`` that share what one computes."""
         self.features, self.order, self.devices = features, order, devices
 
@@ -222,19 +228,19 @@ def feature_loaders(
         one view of each photograph has room on disk.
     """
     settings, size = experiment.training, experiment.network.image_size
-    width = width_of(network.head)
+    width = feature_width(network.head)
     room = (LIMIT / (_BYTES * width) - len(validation)) // len(training)
     views = min(settings.feature_views, int(room))
     if not network.has_frozen_backbone or views < 1:
         return None
-    shown = Photographs(training, size, experiment.augmentation, settings.seed)
-    plain = Photographs(validation, size)
-    weights = digest_of(network.backbone)
+    shown = PhotographDataset(training, size, experiment.augmentation, settings.seed)
+    plain = PhotographDataset(validation, size)
+    weights = module_digest(network.backbone)
 
-    def features(photographs: Photographs, manifest: Manifest, views: int) -> Features:
-        key = fingerprint(weights, manifest, photographs, experiment, views)
+    def features(photographs: PhotographDataset, manifest: Manifest, views: int) -> FeatureDataset:
+        key = features_digest(weights, manifest, photographs, experiment, views)
         store = _open(cache, key, (len(photographs), views, width))
-        return Features(photographs, network, experiment, store, workers=workers)
+        return FeatureDataset(photographs, network, experiment, store, workers=workers)
 
     order = EpochSampler(shown.grades, settings.balance, settings.seed)
     shown_order = FeatureSampler(features(shown, training, views), order, devices)
@@ -245,7 +251,7 @@ def feature_loaders(
     )
 
 
-def _loader(features: Features, **batches: Any) -> DataLoader[Batch]:
+def _loader(features: FeatureDataset, **batches: Any) -> DataLoader[Batch]:
     # The stubs know no collate_fn that changes the type.
     return DataLoader[Batch](features, collate_fn=collate_features, **batches)  # type: ignore[arg-type]
 
@@ -261,7 +267,7 @@ def cache_folder(prepared: Path, run: Path) -> Path:
     return (prepared if os.access(prepared, os.W_OK) else run) / _FOLDER
 
 
-def digest_of(module: nn.Module) -> str:
+def module_digest(module: nn.Module) -> str:
     """Digest of a module's weights and running statistics."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
@@ -269,7 +275,9 @@ def digest_of(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(weights: str, manifest: Manifest, photographs: Photographs, experiment: Experiment, views: int) -> str:
+def features_digest(
+    weights: str, manifest: Manifest, photographs: PhotographDataset, experiment: Experiment, views: int
+) -> str:
     """Digest of all that features depend on: weights, photographs, augmentation, seed, precision, versions."""
     of_network = {"backbone", "arguments", "scaling", "image_size", "stages", "pooling"}
     augmentation = photographs.augmentation
@@ -284,18 +292,18 @@ def fingerprint(weights: str, manifest: Manifest, photographs: Photographs, expe
         "batch_size": experiment.training.batch_size,  # kernels differ in the last bits by the batch's shape
         "preparation": preparation_settings(manifest.root),
         "photographs": manifest.table.reindex(columns=["image_id", "path", "sha256"]).to_csv(index=False),
-        "versions": versions(),
+        "versions": installed_versions(),
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _open(cache: Path, key: str, shape: tuple[int, int, int]) -> Store:
+def _open(cache: Path, key: str, shape: tuple[int, int, int]) -> FeatureStore:
     if not (cache / key).is_dir():
-        make_room(cache, math.prod(shape) * _BYTES)
-    return Store.open(cache / key, *shape)
+        evict_features(cache, math.prod(shape) * _BYTES)
+    return FeatureStore.open(cache / key, *shape)
 
 
-def make_room(cache: Path, needed: int, limit: float = LIMIT) -> None:
+def evict_features(cache: Path, needed: int, limit: float = LIMIT) -> None:
     """Removes the least recently used features until ``needed`` bytes more stay within the limit."""
     if not cache.is_dir():
         return

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.report.plots import figure_png
+from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256, write_bytes, write_text
 from retinagrade.manifest import Manifest
+from retinagrade.runs.run import RATE_FILES, Run
 from retinagrade.training.devices import loader_workers
-from retinagrade.training.experiment import Experiment
+from retinagrade.training.failures import clear_training_errors
 from retinagrade.training.loading import training_loader
-from retinagrade.training.run import RATE_FILES, Run
-from retinagrade.training.train import complete, find_start, make_trainer, untrained
-from retinagrade.training.trouble import told_clearly
+from retinagrade.training.train import complete_experiment, find_start_run, initial_module, make_trainer
 
 LOWEST: Final = 1e-6
 HIGHEST: Final = 10.0
@@ -79,16 +79,16 @@ def find_learning_rate(
     """
     manifest_file = prepared / "manifest.csv"
     training = Manifest.read(manifest_file).graded().split("train")
-    start_run = find_start(experiment, out, start, sha256(manifest_file))
+    start_run = find_start_run(experiment, out, start, sha256(manifest_file))
     settings = experiment.training.model_copy(update={"schedule": "constant"})
-    constant = complete(experiment, Run(out), start_run).model_copy(update={"training": settings})
-    module = untrained(constant, training, start_run)
+    constant = complete_experiment(experiment, Run(out), start_run).model_copy(update={"training": settings})
+    module = initial_module(constant, training, start_run)
     sweep = _Sweep(np.geomspace(LOWEST, HIGHEST, steps))
     trainer = make_trainer(settings, out, [sweep], trial_steps=steps)
     loader = training_loader(training, constant, loader_workers() if workers is None else workers)
-    with told_clearly(experiment, out):
+    with clear_training_errors(experiment, out):
         trainer.fit(module, loader)
-    smoothed = smooth(sweep.losses)
+    smoothed = smooth_losses(sweep.losses)
     table = pd.DataFrame(
         {"learning_rate": sweep.rates[: len(smoothed)], "loss": sweep.losses, "smoothed_loss": smoothed}
     )
@@ -104,7 +104,7 @@ def find_learning_rate(
     return RateSearch(table, suggestion)
 
 
-def smooth(losses: list[float] | np.ndarray) -> np.ndarray:
+def smooth_losses(losses: list[float] | np.ndarray) -> np.ndarray:
     """The exponential moving average of losses (N,), without the pull of its start; float64 (N,)."""
     averages, average = [], 0.0
     for step, loss in enumerate(losses, 1):
@@ -164,7 +164,7 @@ class _Sweep(pl.Callback):
             trainer.should_stop = True
             return
         self.losses.append(loss)
-        smoothed = smooth(self.losses)
+        smoothed = smooth_losses(self.losses)
         trainer.should_stop = bool(smoothed[-1] > DIVERGED * smoothed.min())
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.balance import Balance, balance
+from retinagrade.experiments.experiment import AugmentationSettings, Experiment
 from retinagrade.images.prepare import at_input_size
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import augment
 from retinagrade.training.distributed import ONE, Devices
-from retinagrade.training.experiment import AugmentationSettings, Experiment
 
 
 class Draw(NamedTuple):
@@ -39,7 +39,7 @@ class Batch(TypedDict):
     image_ids: list[str]
 
 
-class Photographs(Dataset[tuple[np.ndarray, int, str]]):
+class PhotographDataset(Dataset[tuple[np.ndarray, int, str]]):
     """Prepared photographs of a manifest at the network's input size; ungraded ones have grade -1."""
 
     def __init__(
@@ -98,7 +98,7 @@ class EpochSampler(Sampler[Draw]):
         return rng.permutation(rows)
 
 
-def collate(items: list[tuple[np.ndarray, int, str]]) -> Batch:
+def collate_photographs(items: list[tuple[np.ndarray, int, str]]) -> Batch:
     """Stacks items to a batch; permuting (N, S, S, 3) gives channels-last pixels without a copy."""
     photographs, grades, image_ids = zip(*items, strict=True)
     return {
@@ -137,12 +137,12 @@ def training_loader(
     batches that one would be given.
     """
     settings = experiment.training
-    photographs = Photographs(manifest, experiment.network.image_size, experiment.augmentation, settings.seed)
+    photographs = PhotographDataset(manifest, experiment.network.image_size, experiment.augmentation, settings.seed)
     sampler = EpochSampler(photographs.grades, settings.balance, settings.seed)
     return DataLoader[Batch](
         photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
         **devices.training_batches(sampler, settings.batch_size),
-        collate_fn=collate,
+        collate_fn=collate_photographs,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
@@ -153,12 +153,12 @@ def evaluation_loader(
     manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE
 ) -> DataLoader[Batch]:
     """The loader of photographs as they were prepared, each exactly once, whatever the number of devices."""
-    photographs = Photographs(manifest, experiment.network.image_size)
+    photographs = PhotographDataset(manifest, experiment.network.image_size)
     return DataLoader[Batch](
         photographs,  # type: ignore[arg-type]
         batch_size=experiment.training.batch_size,
         sampler=devices.evaluated(range(len(photographs))),
-        collate_fn=collate,
+        collate_fn=collate_photographs,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )

@@ -16,8 +16,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from retinagrade.errors import ExperimentError
+from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import write_json
-from retinagrade.training.experiment import Experiment
 
 if TYPE_CHECKING:
     from retinagrade.training.callbacks import History
@@ -54,7 +54,7 @@ def require_logger(name: Name) -> None:
         )
 
 
-class Logging(pl.Callback):
+class EpochLogger(pl.Callback):
     """Tells a logger each epoch's figures under the epoch's number, and never the same epoch twice.
 
     The logger is not the trainer's: Lightning logs half of an epoch before and half of it after ``last.ckpt`` is

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
+from retinagrade.experiments.experiment import Experiment
 from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
@@ -19,8 +20,7 @@ from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
 from retinagrade.training.batch_norm import SynchronisedBatchNorm
 from retinagrade.training.devices import lightning_precision
-from retinagrade.training.distributed import gathered, is_shared
-from retinagrade.training.experiment import Experiment
+from retinagrade.training.distributed import gather, is_shared
 from retinagrade.training.loading import Batch, fill_batch
 
 WARM_UP = 0.15
@@ -30,7 +30,7 @@ KERAS_EPSILON = 1e-7
 """What Keras, and so the report, adds to Adam's denominator."""
 
 
-def validation_figures(grades: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+def validation_metrics(grades: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """``val_accuracy`` and ``val_qwk`` (NaN where undefined) of grades (N,) and predicted grades (N,)."""
     matrix = confusion_matrix(grades, predicted)
     try:
@@ -59,7 +59,7 @@ class GradingModule(pl.LightningModule):
         weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
         self.register_buffer("grade_weights", weights, persistent=False)  # the training photographs say it again
         self._seen: dict[str, tuple[int, list[float], float]] = {}
-        self.validated: Graded | None = None
+        self.validated: GradedPredictions | None = None
         self._predicting: list[Network] = []  # a module in a list is no part of this one, nor of its checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -121,14 +121,14 @@ class GradingModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Logs the figures of the whole split, each photograph counted once and in the order of ids."""
         self._predicting = []
-        seen = gathered(self._seen)
+        seen = gather(self._seen)
         image_ids = sorted(seen)
         grades, probabilities, losses = zip(*(seen[image_id] for image_id in image_ids), strict=True)
-        self.validated = Graded(
+        self.validated = GradedPredictions(
             np.array(image_ids), np.array(grades), np.array(probabilities), patients=np.arange(len(image_ids))
         )
         self.log("val_loss", torch.tensor(losses).double().mean().float())
-        self.log_dict(validation_figures(self.validated.grades, self.validated.predicted))
+        self.log_dict(validation_metrics(self.validated.grades, self.validated.predicted))
 
     def configure_optimizers(self) -> Any:
         """The experiment's optimiser over what is not frozen, and its schedule a step."""

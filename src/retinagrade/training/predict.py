@@ -14,17 +14,17 @@ from torch.utils.data import DataLoader
 from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import write_predictions
+from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import CutPoints
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
-from retinagrade.models.outputs import Output, Regression
-from retinagrade.training.devices import keep_memory, loader_workers, weights_dtype
-from retinagrade.training.experiment import Experiment
+from retinagrade.models.outputs import Output, RegressionOutput
+from retinagrade.runs.run import Run
+from retinagrade.training.devices import keep_freed_memory, loader_workers, weights_dtype
 from retinagrade.training.loading import Batch, evaluation_loader, fill_batch
-from retinagrade.training.run import Run
 
 FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
 """Axes of (N, 3, S, S) that are mirrored for each of the four views of a photograph."""
@@ -115,14 +115,14 @@ def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
 
 
 def _fitted(run: Run, output: Output) -> Output:
-    if not isinstance(output, Regression):
+    if not isinstance(output, RegressionOutput):
         return output
     if not run.output_file.is_file():
         if run.record()["status"] == "finished":
             raise ExperimentError(f"{run.folder} has lost the cut points of its regression, {run.output_file.name}")
         return output
     try:
-        return Regression(CutPoints.model_validate_json(run.output_file.read_text(encoding="utf-8")))
+        return RegressionOutput(CutPoints.model_validate_json(run.output_file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ExperimentError(f"{run.output_file}: not readable cut points: {error}") from error
 
@@ -195,7 +195,7 @@ def raw_outputs(
     fast: bool = False,
 ) -> Iterator[RawBatch]:
     """What a network says of the photographs of a manifest; arguments as for :func:`predict_network`."""
-    keep_memory()
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = weights_dtype("auto" if fast else "32")
     network = inference_copy(network, dtype, experiment.network.image_size, device)

@@ -23,21 +23,23 @@ from retinagrade.datasets.prepare import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.evaluation.report.plots import figure_png, training_curves
-from retinagrade.files import is_free, sha256, write_bytes, write_json, write_text
+from retinagrade.experiments.experiment import Experiment, TrainingSettings
+from retinagrade.files import is_free_folder, sha256, write_bytes, write_json, write_text
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, build_network, count_parameters
-from retinagrade.models.outputs import Output, Regression
-from retinagrade.models.weights import about_weights, resolve
+from retinagrade.models.outputs import Output, RegressionOutput
+from retinagrade.models.weights import complete_settings, describe_weights
+from retinagrade.runs.run import RATE_FILES, Run
 from retinagrade.training.callbacks import AtomicCheckpointIO, training_callbacks
-from retinagrade.training.devices import keep_memory, lightning_precision, loader_workers
-from retinagrade.training.distributed import ONE, Devices, leave
-from retinagrade.training.experiment import Experiment, TrainingSettings
+from retinagrade.training.devices import keep_freed_memory, lightning_precision, loader_workers
+from retinagrade.training.distributed import ONE, Devices, disconnect
+from retinagrade.training.failures import CHECKPOINTS, checkpoint_bytes, clear_training_errors, require_space
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.loggers import require_logger
-from retinagrade.training.module import GradingModule, validation_figures
+from retinagrade.training.module import GradingModule, validation_metrics
 from retinagrade.training.predict import (
     RawBatch,
     head_outputs,
@@ -46,8 +48,6 @@ from retinagrade.training.predict import (
     raw_outputs,
     restore_network,
 )
-from retinagrade.training.run import RATE_FILES, Run
-from retinagrade.training.trouble import CHECKPOINTS, checkpoint_bytes, require_space, told_clearly
 
 
 def train(
@@ -98,8 +98,8 @@ def train(
     run = Run(out)
     fingerprint = sha256(manifest_file) if manifest is None else manifest.digest()
     resumed = run.last_checkpoint.is_file()  # which holds all weights: those that it started from may be gone
-    start_run = None if resumed else find_start(experiment, out, start, fingerprint)
-    experiment = complete(experiment, run, start_run)
+    start_run = None if resumed else find_start_run(experiment, out, start, fingerprint)
+    experiment = complete_experiment(experiment, run, start_run)
     record: dict[str, Any] = {
         "status": "training",
         "experiment": experiment.name,
@@ -120,7 +120,7 @@ def train(
     _fit(run, experiment, training, validation, workers, start_run, callbacks, devices)
     if devices.rank == 0:
         _finish(run, experiment, training, validation, workers, record, devices)
-    leave()
+    disconnect()
     return run
 
 
@@ -145,7 +145,7 @@ def _finish(
         write_predictions(predictions, run.predictions_file("val"))
         if run.output_file.is_file():  # its history was written before the cut points were fitted
             predicted = predictions[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
-            figures |= validation_figures(predictions["grade"].to_numpy(dtype=np.int64), predicted)
+            figures |= validation_metrics(predictions["grade"].to_numpy(dtype=np.int64), predicted)
     finished = {
         "status": "finished",
         "parameters": {"total": total, "trainable": trainable},
@@ -155,7 +155,7 @@ def _finish(
         "devices": _device() if devices.count == 1 else f"{devices.count} × {_device()}",
         "precision": lightning_precision(experiment.training.precision),
     }
-    write_json(run.record_file, {**record, **finished, **provenance.stamp()})
+    write_json(run.record_file, {**record, **finished, **provenance.provenance_record()})
 
 
 def _validation(graded: Manifest, experiment: Experiment) -> Manifest:
@@ -170,7 +170,7 @@ def _validation(graded: Manifest, experiment: Experiment) -> Manifest:
     return Manifest(graded.table.iloc[:0], graded.root)
 
 
-def find_start(experiment: Experiment, out: Path, start: Path | None, manifest_sha256: str) -> Run | None:
+def find_start_run(experiment: Experiment, out: Path, start: Path | None, manifest_sha256: str) -> Run | None:
     """The run that an experiment starts from.
 
     Args:
@@ -212,7 +212,7 @@ def find_start(experiment: Experiment, out: Path, start: Path | None, manifest_s
     return run
 
 
-def complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment:
+def complete_experiment(experiment: Experiment, run: Run, start: Run | None) -> Experiment:
     """The experiment with what belongs to its weights: from its own run, the one it starts from, or the weights.
 
     Raises:
@@ -226,14 +226,14 @@ def complete(experiment: Experiment, run: Run, start: Run | None) -> Experiment:
             if getattr(experiment.network, name) is None and network.backbone == experiment.network.backbone
         }
         return experiment.model_copy(update={"network": experiment.network.model_copy(update=filled)})
-    return experiment.model_copy(update={"network": resolve(experiment.network)})
+    return experiment.model_copy(update={"network": complete_settings(experiment.network)})
 
 
-def untrained(experiment: Experiment, training: Manifest, start: Run | None) -> GradingModule:
+def initial_module(experiment: Experiment, training: Manifest, start: Run | None) -> GradingModule:
     """A module as its training begins, after everything random has been seeded.
 
     Args:
-        experiment: What is trained, as :func:`complete` gives it.
+        experiment: What is trained, as :func:`complete_experiment` gives it.
         training: Training photographs, of which its loss may weigh the grades.
         start: The run that it goes on with.
 
@@ -263,7 +263,7 @@ def _initial_network(experiment: Experiment, start: Run | None) -> Network:
 
 def _about_start(experiment: Experiment, start: Run | None) -> dict[str, str]:
     if start is None:
-        return about_weights(experiment.network)
+        return describe_weights(experiment.network)
     return {"run": str(start.folder.resolve()), "sha256": sha256(start.best_checkpoint)}
 
 
@@ -277,7 +277,7 @@ def _begin(run: Run, experiment: Experiment, record: dict[str, Any], devices: De
     if devices.rank:
         return run.record_file.is_file() and bool(run.record()["status"] == "finished")
     if not run.experiment_file.exists():
-        if not is_free(run.folder, besides=RATE_FILES):
+        if not is_free_folder(run.folder, besides=RATE_FILES):
             raise ExperimentError(f"{run.folder} is not empty and not a run: choose another --out")
         write_text(run.experiment_file, experiment.to_yaml())
     before, now = run.experiment().model_dump(mode="json"), experiment.model_dump(mode="json")
@@ -318,7 +318,7 @@ def _fit(
         pl.seed_everything(settings.seed, workers=True, verbose=False)
         module = _module(restore_network(experiment, run.last_checkpoint), experiment, training)
     else:
-        module = untrained(experiment, training, start)
+        module = initial_module(experiment, training, start)
     if devices.rank == 0:
         require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, settings))
     on_terminal = sys.stderr.isatty()
@@ -328,7 +328,7 @@ def _fit(
         *([TQDMProgressBar()] if on_terminal else []),
     ]
     trainer = make_trainer(settings, run.folder, callbacks, devices=devices)
-    with told_clearly(experiment, run.folder):
+    with clear_training_errors(experiment, run.folder):
         cache = cache_folder(training.root, run.folder)
         loaders = feature_loaders(module.network, training, validation, experiment, workers, cache, devices) or (
             training_loader(training, experiment, workers, devices),
@@ -362,7 +362,7 @@ def _fit_output(run: Run, raw: list[RawBatch], validation: Manifest) -> Output:
     predicted = torch.cat([numbers[:, 0] for _, (numbers,) in raw]).double().cpu().numpy()
     cut_points = fit_cut_points(predicted, grades.loc[image_ids].to_numpy(dtype=np.int64))
     write_json(run.output_file, cut_points.model_dump(mode="json"))
-    return Regression(cut_points)
+    return RegressionOutput(cut_points)
 
 
 def make_trainer(
@@ -386,7 +386,7 @@ def make_trainer(
         A trainer in the precision that the machine computes in.
     """
     quiet_lightning()
-    keep_memory()
+    keep_freed_memory()
     # Deterministic algorithms would else fill all new memory first, an aid for finding operations that don't write it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # made at run time
     return pl.Trainer(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retinagrade.datasets.layouts import read_source
+from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.synthetic.lesions import LESIONS
 from retinagrade.datasets.synthetic.patients import eye_grade, synthesize
-from retinagrade.datasets.synthetic.photograph import ASPECT, Camera, Complexion, Photograph, draw_photograph
+from retinagrade.datasets.synthetic.photograph import ASPECT, Camera, Complexion, SyntheticPhotograph, draw_photograph
 from retinagrade.errors import UsageError
 from retinagrade.grades import Grade
 from retinagrade.images.read import read_photograph
@@ -26,7 +26,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def drawn(grade: Grade, seed: int, size: int = 256, is_left: bool = False) -> Photograph:
+def drawn(grade: Grade, seed: int, size: int = 256, is_left: bool = False) -> SyntheticPhotograph:
     rng = np.random.default_rng(seed)
     return draw_photograph(rng, grade, is_left, size, Complexion.draw(rng), Camera.draw(rng))
 
@@ -37,7 +37,7 @@ def test_the_data_set_is_a_source_like_any_other(tmp_path: Path) -> None:
     assert len(steps) == len(manifest) == 11
     assert set(manifest.table["grade"]) == {0, 1, 2, 3, 4}
     assert manifest.table["patient_id"].nunique() == 6
-    assert read_source(tmp_path).table.equals(manifest.table)
+    assert read_dataset(tmp_path).table.equals(manifest.table)
     assert read_photograph(manifest.file(manifest.table["path"][0])).shape == (80, round(80 * ASPECT), 3)
     for mask_file in tmp_path.glob("masks/*/*.png"):
         mask = np.asarray(Image.open(mask_file).convert("L"))

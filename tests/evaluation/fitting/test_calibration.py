@@ -1,150 +1,137 @@
-"""Calibration: the optimum where there is one, and valid probabilities where there is none."""
+"""The file of what was fitted: whole, read back to the digit, and clear about what it is not."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from pydantic import ValidationError
-from sklearn.isotonic import IsotonicRegression
-from sklearn.metrics import log_loss
-from torchmetrics.functional.classification import multiclass_calibration_error
+from hypothesis import HealthCheck, given, settings
 
+from retinagrade.errors import CalibrationError, JoinError
 from retinagrade.evaluation.fitting.calibration import (
-    TEMPERATURE_RANGE,
-    Curve,
-    Isotonic,
-    Temperature,
-    calibrate,
-    calibration_figures,
-    cross_validated,
+    Calibration,
+    calibration_to_json,
     fit_calibration,
-    fit_isotonic,
-    fit_temperature,
+    load_calibration,
+    save_calibration,
 )
-from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.fitting.conformal import fit_conformal, prediction_sets
+from retinagrade.evaluation.fitting.operating_points import decide
+from retinagrade.evaluation.fitting.probability_calibration import Method, calibrate_probabilities, fit_temperature
+from retinagrade.evaluation.predictions import GradedPredictions
+from retinagrade.files import sha256
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
 
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
-def test_a_known_temperature_is_recovered(temperature: float) -> None:
-    fitted = fit_temperature(simulated(20_000, temperature=temperature))
-    assert fitted.temperature == pytest.approx(temperature, rel=0.03)
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "val.csv").write_text("anything")
+    return tmp_path / "val.csv"
 
 
-def test_the_temperature_is_torchs_optimum() -> None:
-    graded = simulated(300, seed=3, temperature=1.7)
-    logits, grades = torch.tensor(np.log(graded.probabilities)), torch.tensor(graded.grades)
-    inverse = torch.ones((), dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([inverse], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(logits * inverse, grades)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    assert fit_temperature(graded).temperature == pytest.approx(1 / inverse.item(), rel=1e-4)
-
-
-@given(any_photographs())
-def test_a_temperature_never_fits_worse_and_never_changes_the_order_of_grades(graded: Graded) -> None:
-    fitted = fit_temperature(graded)
-    calibrated = calibrate(fitted, graded.probabilities)
-    np.testing.assert_allclose(calibrated.sum(axis=1), 1, atol=1e-12)
-    before, after = calibration_figures(graded), calibration_figures(replace(graded, probabilities=calibrated))
-    assert after.log_loss <= before.log_loss + 1e-9
-    known = np.argsort(graded.probabilities, axis=1, kind="stable")
-    assert (np.diff(np.take_along_axis(calibrated, known, axis=1), axis=1) >= 0).all()
+def test_what_is_read_back_decides_the_same(source: Path, tmp_path: Path) -> None:
+    graded, others = simulated(300, temperature=1.8), simulated(200, seed=1, temperature=1.8)
+    fitted = fit_calibration(graded, source)
+    save_calibration(fitted, tmp_path / "calibration.json")
+    again = load_calibration(tmp_path / "calibration.json")
+    assert again == fitted
+    assert again.source.sha256 == sha256(source)
+    assert again.source.image_ids == tuple(graded.image_ids)
+    assert again.source.photographs == 300
+    assert again.attention == []
+    assert not again.undefined
+    assert again.referable is not None
+    assert again.referable.sensitivity >= 0.9
+    before, after = fitted.calibrated(others.probabilities), again.calibrated(others.probabilities)
+    assert np.array_equal(before, after)
+    assert np.array_equal(decide(again.referable, after), decide(again.referable, before))
 
 
-def test_the_ends_of_the_range() -> None:
-    grades = np.arange(5).repeat(4)
-    right, shuffled = np.eye(5)[grades] * 0.6 + 0.08, np.eye(5)[(grades + 2) % 5] * 0.6 + 0.08
-    assert fit_temperature(photographs(grades, right)).temperature == TEMPERATURE_RANGE[0]
-    assert fit_temperature(photographs(grades, shuffled)).temperature == TEMPERATURE_RANGE[1]
-    assert fit_temperature(photographs(grades, np.full((20, 5), 0.2))).temperature == 1
-    assert (
-        1 < fit_temperature(photographs(np.array([0, 1, 2]), np.eye(5)[[0, 1, 1]])).temperature < TEMPERATURE_RANGE[1]
+def test_everything_is_fitted_on_the_calibrated_probabilities(source: Path) -> None:
+    graded = simulated(300, temperature=1.8)
+    graded = replace(graded, probabilities=calibrate_probabilities(None, graded.probabilities))
+    temperature = fit_temperature(graded)
+    calibrated = replace(graded, probabilities=calibrate_probabilities(temperature, graded.probabilities))
+    fitted = fit_calibration(graded, source)
+    assert fitted.temperature == temperature
+    assert fitted.conformal == fit_conformal(calibrated)
+    assert fitted.refer_share is not None
+    assert fitted.refer_share.referred <= 0.2
+    raw = fit_calibration(graded, source, method="none")
+    assert raw.conformal == fit_conformal(graded)
+    assert np.array_equal(raw.calibrated(graded.probabilities), calibrate_probabilities(None, graded.probabilities))
+    isotonic = fit_calibration(graded, source, method="isotonic")
+    assert np.array_equal(
+        isotonic.calibrated(graded.probabilities), calibrate_probabilities(raw.isotonic, graded.probabilities)
     )
 
 
-@given(any_photographs(), any_photographs())
-def test_isotonic_probabilities_are_valid_and_its_curves_scikit_learns(graded: Graded, others: Graded) -> None:
-    fitted = Isotonic.model_validate_json(fit_isotonic(graded).model_dump_json())
-    calibrated = calibrate(fitted, others.probabilities)
-    np.testing.assert_allclose(calibrated.sum(axis=1), 1, atol=1e-12)
-    assert (calibrated > 0).all()
-    assert (calibrated < 1).all()
-    for grade, curve in enumerate(fitted.curves):
-        reference = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        reference.fit(graded.probabilities[:, grade], graded.grades == grade)
-        raw = others.probabilities[:, grade]
-        np.testing.assert_allclose(np.interp(raw, curve.raw, curve.calibrated), reference.predict(raw), atol=1e-12)
+@pytest.mark.parametrize("method", ["temperature", "isotonic", "none"])
+@given(graded=any_photographs())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_photographs_give_a_file(graded: GradedPredictions, method: Method, source: Path) -> None:
+    fitted = fit_calibration(graded, source, method=method)
+    assert Calibration.model_validate_json(json.dumps(calibration_to_json(fitted), allow_nan=False)) == fitted
+    parts = ("referable", "vision_threatening", "grade_cuts", "refer_share", "refer_error")
+    assert {name for name in parts if getattr(fitted, name) is None} == set(parts) & set(fitted.undefined)
+    sets = prediction_sets(fitted.conformal, fitted.calibrated(graded.probabilities))
+    assert sets[np.arange(len(graded)), graded.grades].mean() >= 0.9
 
 
-def test_isotonic_calibration_repairs_what_a_temperature_cannot() -> None:
-    graded = simulated(6000)
-    bent = graded.probabilities.copy()
-    bent[:, 0] **= 3
-    graded = replace(graded, probabilities=bent / bent.sum(axis=1, keepdims=True))
-    raw, temperature, isotonic = (cross_validated(graded, method) for method in ("none", "temperature", "isotonic"))
-    assert isotonic.log_loss < temperature.log_loss < raw.log_loss
-    assert isotonic.calibration_error < 0.03
-
-
-@pytest.mark.parametrize("absent", [(0,), (3,), (4,), (1, 2), (3, 4)])
-def test_absent_grades_stay_possible_and_no_more(absent: tuple[int, ...]) -> None:
-    graded = simulated(400)
-    kept = ~np.isin(graded.grades, absent)
-    part = photographs(graded.grades[kept], graded.probabilities[kept])
-    calibrated = calibrate(fit_isotonic(part), part.probabilities)
-    assert (calibrated[:, absent] > 0).all()
-    assert calibrated[:, absent].mean() < 0.002
-
-
-def test_cross_validation_keeps_patients_together_and_sees_nothing_twice() -> None:
-    # Every patient has photographs of one probability and one grade: whoever has seen one knows the others.
-    rng = np.random.default_rng(0)
-    patients = np.repeat(np.arange(60), 4)
-    probabilities = rng.dirichlet(np.ones(5), 60)[patients]
-    graded = photographs(rng.integers(0, 5, 60)[patients], probabilities, patients)
-    inside = calibration_figures(replace(graded, probabilities=calibrate(fit_isotonic(graded), probabilities)))
-    uninformed = log_loss(graded.grades, np.full((240, 5), 0.2), labels=range(5))
-    assert inside.log_loss < uninformed < cross_validated(graded, "isotonic").log_loss
-    assert cross_validated(graded, "none") == calibration_figures(graded)
-    with pytest.raises(Undefined, match="one patient"):
-        cross_validated(photographs(np.array([0, 1]), np.eye(5)[:2], np.zeros(2, int)), "temperature")
-
-
-def test_the_figures_are_scikit_learns_and_torchmetrics() -> None:
-    graded = simulated(500, seed=8)
-    figures = calibration_figures(graded)
-    assert figures.log_loss == pytest.approx(log_loss(graded.grades, graded.probabilities, labels=range(5)))
-    error = multiclass_calibration_error(
-        torch.tensor(graded.probabilities), torch.tensor(graded.grades), num_classes=5, n_bins=15, norm="l1"
+def test_limits_hold_for_probabilities_as_they_will_be_applied(source: Path) -> None:
+    near_one = np.array(
+        [[0.1, 0.1, 0.15, 0.25, 0.4], [0.05, 0.15, 0.15, 0.3, 0.35], *[[0.05, 0.1, 0.1, 0.25, 0.5]] * 8]
     )
-    assert figures.calibration_error == pytest.approx(float(error), abs=1e-6)
-    perfect = calibration_figures(photographs(np.arange(5), np.eye(5)))
-    assert (perfect.log_loss, perfect.calibration_error) == pytest.approx((0, 0), abs=1e-12)
+    graded = photographs(np.zeros(10, dtype=int), near_one)
+    fitted = fit_calibration(graded, source, method="none")
+    assert prediction_sets(fitted.conformal, fitted.calibrated(graded.probabilities))[:, 0].all()
 
 
-def test_no_calibration_divides_by_the_sum() -> None:
-    assert fit_calibration(simulated(10), "none") is None
-    np.testing.assert_allclose(calibrate(None, np.array([[0.505, 0, 0, 0, 0.505]])), [[0.5, 0, 0, 0, 0.5]])
+def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
+    few = photographs(np.array([0, 0, 1]), np.eye(5)[[0, 1, 1]])
+    fitted = fit_calibration(few, source)
+    assert fitted.referable is None
+    assert "no photograph has grade 2 or worse" in fitted.undefined["referable"]
+    assert "3 photographs are too few" in fitted.undefined["conformal"]
+    said = "\n".join(fitted.attention)
+    assert "vision-threatening: no photograph has grade 3 or worse" in said
+    assert "conformal sets hold all grades" in said
+    wrong = fit_calibration(photographs(np.arange(5), np.eye(5)[[4, 3, 1, 1, 0]]), source, rule="fda")
+    assert "no temperature fits, the best being the end of where it is sought (20)" in "\n".join(wrong.attention)
+    assert "highest specificity" in "\n".join(wrong.attention)
+    alike = fit_calibration(
+        photographs(np.arange(5).repeat(4), np.tile([0.24, 0.19, 0.19, 0.19, 0.19], (20, 1))), source
+    )
+    said = "\n".join(alike.attention)
+    assert "referable: a sensitivity of 1.000 with a specificity of 0.000 is no better than drawing lots" in said
+    assert "no cuts of the expected grade are better than chance" in said
+    with pytest.raises(JoinError, match="no photograph has a grade"):
+        fit_calibration(photographs(np.zeros(0, int), np.zeros((0, 5))), source)
 
 
 @pytest.mark.parametrize(
-    ("raw", "calibrated"),
-    [((0.1, 0.2), (0.5,)), ((0.2, 0.1), (0.1, 0.5)), ((0.1, 0.2), (0.5, 0.4)), ((0.1,), (1.5,)), ((), ())],
+    ("change", "said"),
+    [
+        ({"schema_version": 2}, "schema_version: Input should be 1"),
+        ({"extra": 1}, "extra: Extra inputs are not permitted"),
+        ({"temperature": {"temperature": "hot"}}, "temperature.temperature: Input should be a valid number"),
+        ({"referable": {"threshold": 0.5}}, "referable.from_grade: Field required"),
+    ],
 )
-def test_curves_that_are_none_are_refused(raw: tuple[float, ...], calibrated: tuple[float, ...]) -> None:
-    with pytest.raises(ValidationError):
-        Curve(raw=raw, calibrated=calibrated)
-    with pytest.raises(ValidationError):
-        Temperature(temperature=0)
+def test_errors_name_file_and_key(change: dict[str, object], said: str, source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({**calibration_to_json(fit_calibration(simulated(50), source)), **change}))
+    with pytest.raises(CalibrationError, match=r"calibration\.json is not a calibration") as error:
+        load_calibration(path)
+    assert said in str(error.value)
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"absent\.json: not a readable calibration"):
+        load_calibration(tmp_path / "absent.json")
+    (tmp_path / "cut.json").write_text("{")
+    with pytest.raises(CalibrationError, match=r"cut\.json: not a readable calibration"):
+        load_calibration(tmp_path / "cut.json")

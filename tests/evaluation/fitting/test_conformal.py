@@ -10,17 +10,17 @@ from crepes import ConformalClassifier, WrapClassifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.evaluation.fitting.calibration import calibrate, fit_temperature
 from retinagrade.evaluation.fitting.conformal import Conformal, fit_conformal, prediction_sets
+from retinagrade.evaluation.fitting.probability_calibration import calibrate_probabilities, fit_temperature
 from retinagrade.evaluation.ordinal_sets import ordinal_scores
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
 COVERAGES = st.sampled_from([0.5, 0.8, 0.9, 0.95])
 
 
 @given(any_photographs(), any_photographs(), COVERAGES)
-def test_the_sets_are_those_of_crepes(graded: Graded, others: Graded, coverage: float) -> None:
+def test_the_sets_are_those_of_crepes(graded: GradedPredictions, others: GradedPredictions, coverage: float) -> None:
     known = ordinal_scores(graded.probabilities)[np.arange(len(graded)), graded.grades]
     reference = ConformalClassifier().fit(known)
     both = np.concatenate([graded.probabilities, others.probabilities])
@@ -70,14 +70,14 @@ def slow_scores(probabilities: np.ndarray) -> np.ndarray:
 
 
 @given(any_photographs())
-def test_scores_are_what_is_inside_before(graded: Graded) -> None:
+def test_scores_are_what_is_inside_before(graded: GradedPredictions) -> None:
     expected = np.array([slow_scores(row) for row in graded.probabilities])
     np.testing.assert_allclose(ordinal_scores(graded.probabilities), expected, atol=1e-12)
 
 
 @given(any_photographs(), any_photographs(), COVERAGES, st.booleans())
 def test_sets_are_contiguous_never_empty_and_hold_the_most_probable_grade(
-    graded: Graded, others: Graded, coverage: float, by_grade: bool
+    graded: GradedPredictions, others: GradedPredictions, coverage: float, by_grade: bool
 ) -> None:
     fitted = fit_conformal(graded, coverage, by_grade=by_grade)
     sets = prediction_sets(fitted, others.probabilities)
@@ -109,10 +109,10 @@ def simulation(count: int, coverage: float, *, by_grade: bool, rounds: int) -> n
         here, there = order[:count], order[count : count + 4000]
         graded = photographs(everything.grades[here], everything.probabilities[here])
         temperature = fit_temperature(graded)
-        graded = replace(graded, probabilities=calibrate(temperature, graded.probabilities))
+        graded = replace(graded, probabilities=calibrate_probabilities(temperature, graded.probabilities))
         fitted = fit_conformal(graded, coverage, by_grade=by_grade)
         grades = everything.grades[there]
-        sets = prediction_sets(fitted, calibrate(temperature, everything.probabilities[there]))
+        sets = prediction_sets(fitted, calibrate_probabilities(temperature, everything.probabilities[there]))
         right = sets[np.arange(4000), grades]
         found.append([*(right[grades == grade].mean() for grade in range(5)), right.mean()])
     mean: np.ndarray = np.mean(found, axis=0)

@@ -13,7 +13,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from retinagrade.evaluation.fitting.grade_cuts import GradeCuts, cut_grades, expected_grade, fit_grade_cuts
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
 
@@ -21,7 +21,7 @@ def kappa(known: np.ndarray, given_grades: np.ndarray) -> float:
     return float(cohen_kappa_score(known, given_grades, labels=range(5), weights="quadratic"))
 
 
-def brute_force(graded: Graded) -> float:
+def brute_force(graded: GradedPredictions) -> float:
     """The highest kappa of all cuts at photographs."""
     scores = expected_grade(graded.probabilities)
     possible = [*np.unique(scores), np.inf]
@@ -33,7 +33,7 @@ def brute_force(graded: Graded) -> float:
 
 @given(any_photographs(2, 7))
 @settings(max_examples=25)
-def test_as_good_as_trying_everything(graded: Graded) -> None:
+def test_as_good_as_trying_everything(graded: GradedPredictions) -> None:
     if len(set(graded.grades)) < 2:
         with pytest.raises(Undefined, match="fewer than two grades"):
             fit_grade_cuts(graded)

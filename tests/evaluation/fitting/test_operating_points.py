@@ -18,11 +18,11 @@ from retinagrade.evaluation.fitting.operating_points import (
     fit_operating_point,
 )
 from retinagrade.evaluation.metrics import Undefined, severity
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
 
-def reached(graded: Graded, from_grade: int, threshold: float) -> tuple[float, float]:
+def reached(graded: GradedPredictions, from_grade: int, threshold: float) -> tuple[float, float]:
     """Sensitivity and specificity of a threshold, counted."""
     positive = graded.grades >= from_grade
     called = severity(graded.probabilities, from_grade) >= threshold
@@ -36,7 +36,7 @@ def reached(graded: Graded, from_grade: int, threshold: float) -> tuple[float, f
     st.sampled_from([0.01, 0.5, 0.8, 0.9, 1.0]),
 )
 def test_the_rule_is_met_and_no_threshold_is_better(
-    graded: Graded, from_grade: Literal[2, 3], rule: RuleName, target: float
+    graded: GradedPredictions, from_grade: Literal[2, 3], rule: RuleName, target: float
 ) -> None:
     positive = graded.grades >= from_grade
     if positive.all() or not positive.any():

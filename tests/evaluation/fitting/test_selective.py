@@ -7,15 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.evaluation.fitting.selective import Referral, confidence, fit_referral, refer, risk_coverage
+from retinagrade.evaluation.fitting.selective import (
+    Referral,
+    fit_referral,
+    needs_review,
+    risk_coverage,
+    top_probability,
+)
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
 
 def test_the_area_is_the_mean_risk_of_a_plain_loop() -> None:
     graded = simulated(300)
-    order = np.argsort(-confidence(graded.probabilities))
+    order = np.argsort(-top_probability(graded.probabilities))
     wrong, far = (np.abs(graded.predicted - graded.grades)[order] >= distance for distance in (1, 2))
     curve = risk_coverage(graded)
     assert curve.area == pytest.approx(np.mean([wrong[: kept + 1].mean() for kept in range(300)]))
@@ -26,16 +32,16 @@ def test_the_area_is_the_mean_risk_of_a_plain_loop() -> None:
 
 
 @given(any_photographs(), st.integers(0, 10_000))
-def test_the_order_of_equals_does_not_matter(graded: Graded, seed: int) -> None:
+def test_the_order_of_equals_does_not_matter(graded: GradedPredictions, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(graded))
     other = photographs(graded.grades[order], graded.probabilities[order])
     np.testing.assert_allclose(risk_coverage(graded).error, risk_coverage(other).error, atol=1e-12)
 
 
 @given(any_photographs(), st.sampled_from(["share", "error"]), st.sampled_from([0.05, 0.2, 0.5, 0.9]))
-def test_the_rule_is_met_by_the_best_threshold(graded: Graded, rule: str, target: float) -> None:
+def test_the_rule_is_met_by_the_best_threshold(graded: GradedPredictions, rule: str, target: float) -> None:
     wrong = graded.predicted != graded.grades
-    top = confidence(graded.probabilities)
+    top = top_probability(graded.probabilities)
     possible = [(float((top < level).mean()), float(wrong[top >= level].mean())) for level in np.unique(top)]
     if rule == "error" and min(error for _, error in possible) > target:
         with pytest.raises(Undefined, match="even the most certain"):
@@ -46,7 +52,7 @@ def test_the_rule_is_met_by_the_best_threshold(graded: Graded, rule: str, target
         assert referral.referred == max(referred for referred, _ in possible if referred <= target)
     else:
         assert referral.referred == pytest.approx(min(referred for referred, error in possible if error <= target))
-    seen = refer(referral, graded.probabilities)
+    seen = needs_review(referral, graded.probabilities)
     assert seen.mean() == pytest.approx(referral.referred)
     assert wrong[~seen].mean() == pytest.approx(referral.error)
     assert (np.abs(graded.predicted - graded.grades)[~seen] >= 2).mean() == pytest.approx(referral.far_off)

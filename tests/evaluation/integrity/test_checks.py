@@ -9,8 +9,18 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest, chi2_contingency
 
-from retinagrade.evaluation.evaluate import Evaluation, evaluate, evaluate_confusion_matrix, read_confusion_matrix
-from retinagrade.evaluation.integrity.checks import check, check_predictions, check_rows, independence
+from retinagrade.evaluation.evaluate import (
+    Evaluation,
+    evaluate_confusion_matrix,
+    evaluate_predictions,
+    read_confusion_matrix,
+)
+from retinagrade.evaluation.integrity.checks import (
+    check_confusion_matrix,
+    check_predictions,
+    check_rows,
+    test_independence,
+)
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix
 from retinagrade.evaluation.predictions import read_rows, tidy
 from retinagrade.manifest import Manifest
@@ -50,7 +60,7 @@ def test_every_matrix_of_the_report_is_flagged(model: str) -> None:
 
 def test_networks_that_varied_their_predictions_look_misaligned() -> None:
     matrix = read_confusion_matrix(REPORT / "matrices" / "vgg16-5.csv")
-    findings = check(matrix)
+    findings = check_confusion_matrix(matrix)
     assert [finding.code for finding in findings] == ["no-information", "misaligned"]
     assert "image_id" in findings[1].message
 
@@ -59,7 +69,7 @@ def test_networks_that_varied_their_predictions_look_misaligned() -> None:
 @pytest.mark.parametrize("skill", [1.5, 4])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_genuinely_good_network_is_never_accused(count: int, skill: float, seed: int) -> None:
-    found = codes(evaluate(predictions(some_grades(count, seed), skill, seed)))
+    found = codes(evaluate_predictions(predictions(some_grades(count, seed), skill, seed)))
     assert found in ([], ["few-cases"])
     assert found == [] or count == 40  # where few photographs are referable, whatever the network
 
@@ -73,10 +83,10 @@ def test_a_good_matrix_of_idrids_size_is_not_flagged() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_shuffled_predictions_of_a_good_network_are_found(seed: int) -> None:
     table = predictions(some_grades(1500, seed), skill=2, seed=seed)
-    assert codes(evaluate(table)) == []
+    assert codes(evaluate_predictions(table)) == []
     order = np.random.default_rng(seed).permutation(len(table))
     shuffled = table.assign(grade=table["grade"].to_numpy()[order])
-    evaluation = evaluate(shuffled)
+    evaluation = evaluate_predictions(shuffled)
     assert codes(evaluation) == ["no-information", "misaligned"]
     assert "is sure of" in evaluation.findings[1].message
     assert "probably shuffled" in evaluation.findings[1].message
@@ -84,7 +94,7 @@ def test_shuffled_predictions_of_a_good_network_are_found(seed: int) -> None:
 
 
 def test_few_photographs_are_called_few_and_not_useless() -> None:
-    evaluation = evaluate(predictions(some_grades(15), skill=0))
+    evaluation = evaluate_predictions(predictions(some_grades(15), skill=0))
     assert codes(evaluation) == ["few-photographs"]
 
 
@@ -105,27 +115,29 @@ def test_one_grade_or_one_prediction() -> None:
     constant[:, 2] = [50, 10, 20, 5, 5]
     assert codes(evaluate_confusion_matrix(constant)) == ["one-prediction"]
     with pytest.raises(Undefined, match="one grade"):
-        independence(constant)
+        test_independence(constant)
 
 
 @pytest.mark.parametrize("order", [[1, 2, 0, 4, 3], [2, 0, 1, 4, 3], [4, 3, 2, 1, 0]])
 def test_classes_in_another_order_are_found(order: list[int]) -> None:
-    good = evaluate(predictions(some_grades(400), skill=3)).matrix
-    findings = check(good[:, order])
+    good = evaluate_predictions(predictions(some_grades(400), skill=3)).matrix
+    findings = check_confusion_matrix(good[:, order])
     assert [finding.code for finding in findings] == ["class-order"]
 
 
 def test_worse_than_chance() -> None:
     matrix = np.zeros((5, 5), int)
     matrix[1, [1, 2]], matrix[2, [1, 2]] = (450, 550), (550, 450)
-    assert [finding.code for finding in check(matrix)] == ["worse-than-chance"]
+    assert [finding.code for finding in check_confusion_matrix(matrix)] == ["worse-than-chance"]
 
 
 def test_the_tests_size_is_right_where_counts_are_small() -> None:
     """Independent predictions are rejected at 1 % about once in a hundred times, also with rare grades."""
     rng = np.random.default_rng(1)
     p_values = [
-        independence(confusion_matrix(some_grades(60, seed), rng.choice(5, 60, p=[0.6, 0.1, 0.2, 0.05, 0.05]))).p_value
+        test_independence(
+            confusion_matrix(some_grades(60, seed), rng.choice(5, 60, p=[0.6, 0.1, 0.2, 0.05, 0.05]))
+        ).p_value
         for seed in range(200)
     ]
     assert np.mean(np.array(p_values) < 0.01) <= 0.035
@@ -134,7 +146,7 @@ def test_the_tests_size_is_right_where_counts_are_small() -> None:
 
 @pytest.mark.parametrize(("referable", "other"), [(9, 200), (200, 9), (0, 50), (1, 3)])
 def test_too_few_cases_of_a_kind_say_how_wide_the_interval_is(referable: int, other: int) -> None:
-    (finding,) = check(np.diag([other - 1, 1, referable, 0, 0]))
+    (finding,) = check_confusion_matrix(np.diag([other - 1, 1, referable, 0, 0]))
     assert finding.code in ("few-cases", "few-photographs")
     if (referable, other) == (9, 200):
         assert "only 9 referable photographs" in finding.message
@@ -150,8 +162,8 @@ def proportion_lower(right: int, count: int) -> float:
 
 
 def test_enough_cases_are_enough_and_idrids_eighty_are() -> None:
-    assert check(np.diag([9, 1, 10, 0, 0])) == []
-    assert check(np.diag([26, 4, 27, 14, 9])) == []
+    assert check_confusion_matrix(np.diag([9, 1, 10, 0, 0])) == []
+    assert check_confusion_matrix(np.diag([26, 4, 27, 14, 9])) == []
 
 
 def rows_of(tmp_path: Path, *lines: str) -> pd.DataFrame:

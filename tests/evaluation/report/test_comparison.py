@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from retinagrade.errors import JoinError
-from retinagrade.evaluation.evaluate import evaluate
-from retinagrade.evaluation.report.comparison import comparison_tables, side_by_side, write_comparison
+from retinagrade.evaluation.evaluate import evaluate_predictions
+from retinagrade.evaluation.report.comparison import compare_predictions, comparison_tables, write_comparison
 from tests.evaluation.tables import predictions, some_grades
 
 GRADES = some_grades(150)
@@ -18,29 +18,29 @@ GOOD, WEAK = predictions(GRADES, skill=3), predictions(GRADES, skill=0.5, seed=1
 
 
 def test_a_better_network_is_told_from_a_weak_one() -> None:
-    networks = side_by_side({"weak": WEAK, "good": GOOD}, resamples=200)
+    networks = compare_predictions({"weak": WEAK, "good": GOOD}, resamples=200)
     assert networks.first == "weak"
     difference = networks.differences["good"]["quadratic_weighted_kappa"]
     assert difference.difference is not None
     assert difference.interval is not None
     assert difference.interval.low > 0
-    assert networks.evaluations["good"].figures == evaluate(GOOD, resamples=0).figures
+    assert networks.evaluations["good"].figures == evaluate_predictions(GOOD, resamples=0).figures
     assert networks.delong["good"]["referable"].p_value < 0.001
 
 
 def test_delongs_test_is_left_out_where_patients_have_several_photographs() -> None:
     eyes = [f"p{row // 2}" for row in range(150)]
     tables = {"a": WEAK.assign(patient_id=eyes), "b": GOOD.assign(patient_id=eyes)}
-    assert side_by_side(tables, resamples=20).delong == {"b": {}}
+    assert compare_predictions(tables, resamples=20).delong == {"b": {}}
 
 
 def test_only_the_same_photographs_compare() -> None:
     with pytest.raises(JoinError, match="not given the same photographs"):
-        side_by_side({"a": WEAK, "b": GOOD.head(100)}, resamples=20)
+        compare_predictions({"a": WEAK, "b": GOOD.head(100)}, resamples=20)
 
 
 def test_the_page_holds_everything(tmp_path: Path) -> None:
-    networks = side_by_side({"weak <i>": WEAK, "good": GOOD, "again": GOOD}, resamples=50)
+    networks = compare_predictions({"weak <i>": WEAK, "good": GOOD, "again": GOOD}, resamples=50)
     page = write_comparison(tmp_path, networks, {"a.csv": "0" * 64}).read_text(encoding="utf-8")
     assert "not a medical device" in page
     assert "weak &lt;i&gt;" in page

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from retinagrade.evaluation.evaluate import evaluate, evaluate_confusion_matrix
-from retinagrade.evaluation.fitting.fitted import fit
-from retinagrade.evaluation.predictions import graded
+from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, evaluate_predictions
+from retinagrade.evaluation.fitting.calibration import fit_calibration
+from retinagrade.evaluation.predictions import graded_predictions
 from retinagrade.evaluation.report.examples import MISTAKE, RIGHT, UNSURE, example_photographs
 from retinagrade.evaluation.report.page import ReportSection, render_report, write_evaluation
 from retinagrade.evaluation.report.tables import evaluation_tables
@@ -45,7 +45,9 @@ class References(HTMLParser):
 
 
 def test_the_page_is_self_contained_and_says_what_it_is_not() -> None:
-    section = ReportSection("network <b>", evaluate(predictions(some_grades(90), 3)), "About & more.", HISTORY)
+    section = ReportSection(
+        "network <b>", evaluate_predictions(predictions(some_grades(90), 3)), "About & more.", HISTORY
+    )
     page = render_report("A title", [section, section])
     found = References(page)
     assert found.urls
@@ -85,7 +87,7 @@ def test_examples_are_the_gravest_mistakes_then_a_right_one_of_each_grade(prepar
     least = others[["p0", "p1", "p2", "p3", "p4"]].max(axis=1).min()
     assert max(example.probability for example in by_why[UNSURE]) <= least
     assert all(example.jpeg.startswith(b"\xff\xd8") for example in examples)
-    page = render_report("t", [ReportSection("n", evaluate(table), examples=examples)])
+    page = render_report("t", [ReportSection("n", evaluate_predictions(table), examples=examples)])
     assert page.count('alt="fundus photograph') == 12
 
 
@@ -98,7 +100,7 @@ def test_figures_do_not_wait_for_pictures_that_are_gone(prepared: Path, tmp_path
 
 
 def test_write_evaluation(tmp_path: Path) -> None:
-    evaluation = evaluate(predictions(some_grades(90), 3), resamples=50)
+    evaluation = evaluate_predictions(predictions(some_grades(90), 3), resamples=50)
     section = ReportSection("n", evaluation, history=HISTORY, sources={"source.csv": "1" * 64})
     page = write_evaluation(tmp_path / "out", section).read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
@@ -117,9 +119,9 @@ def test_what_was_fitted_is_in_the_page(tmp_path: Path) -> None:
     source = tmp_path / "val.csv"
     source.write_text("x")
     validation = predictions(some_grades(200, seed=1), skill=1, seed=1)
-    fitted = fit(graded(validation.assign(image_id="v-" + validation["image_id"])), source)
+    fitted = fit_calibration(graded_predictions(validation.assign(image_id="v-" + validation["image_id"])), source)
     table = predictions(some_grades(200), skill=1).assign(laterality=["L", "R"] * 100)
-    evaluation = evaluate(table, fitted=fitted, by=["laterality"], prevalence=0.1, resamples=50)
+    evaluation = evaluate_predictions(table, fitted=fitted, by=["laterality"], prevalence=0.1, resamples=50)
     page = render_report("t", [ReportSection("n", evaluation)])
     for said in (
         "Operating points", "sensitivity at least 0.9", "Sets of possible grades", "Referral by confidence",

@@ -7,7 +7,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from retinagrade.datasets.synthetic.vessels import Vessel, draw_vessels, fill, wander
+from retinagrade.datasets.synthetic.vessels import Vessel, draw_vessels, fill_outline, random_curve
 from retinagrade.grades import Grade
 
 LESIONS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation")
@@ -90,7 +90,7 @@ def _blob(
     radii = radius * (1 + roughness * rng.uniform(-1, 1, len(angles)))
     x, y = radii * np.cos(angles) * stretch, radii * np.sin(angles)
     turned = np.stack([x * np.cos(heading) - y * np.sin(heading), x * np.sin(heading) + y * np.cos(heading)], axis=1)
-    fill(canvas, centre + turned)
+    fill_outline(canvas, centre + turned)
 
 
 def _haemorrhages(
@@ -123,7 +123,7 @@ def _new_vessels(rng: np.random.Generator, canvas: np.ndarray, disc: np.ndarray)
         threads = []
         for _ in range(rng.integers(26, 42)):
             start = centre + rng.normal(0, 0.06, 2)
-            points = wander(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.38), curl=0.45)
+            points = random_curve(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.38), curl=0.45)
             threads.append(Vessel(points, np.full(len(points), rng.uniform(0.006, 0.011)), True))
         np.maximum(canvas, draw_vessels(threads, canvas.shape[0]), out=canvas)
 
@@ -134,4 +134,4 @@ def _preretinal_haemorrhage(rng: np.random.Generator, canvas: np.ndarray) -> Non
     angles = np.linspace(0, np.pi, 24)
     keel = np.stack([np.cos(angles), rng.uniform(0.35, 0.6) * np.sin(angles)], axis=1)
     rough = 1 + 0.06 * cv2.GaussianBlur(rng.normal(size=(24, 1)), (1, 5), 0)
-    fill(canvas, centre + half_width * keel * rough)
+    fill_outline(canvas, centre + half_width * keel * rough)

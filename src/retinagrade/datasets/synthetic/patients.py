@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
-from retinagrade.datasets.parallel import map_unordered
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.errors import UsageError
-from retinagrade.files import is_free, write_bytes, write_json
+from retinagrade.execution.local import map_unordered
+from retinagrade.files import is_free_folder, write_bytes, write_json
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.manifest import Manifest
-from retinagrade.provenance import stamp
+from retinagrade.provenance import provenance_record
 
 SMALLEST: Final = 64
 _EYES: Final = ("left", "right")
@@ -63,10 +63,10 @@ def synthesize(
             f"count={count}, size={size}, seed={seed}, workers={workers}: at least one photograph of {SMALLEST} "
             "pixels, a seed from 0, and one worker"
         )
-    if not is_free(out) and not (out / "synthesize.json").is_file():
+    if not is_free_folder(out) and not (out / "synthesize.json").is_file():
         raise UsageError(f"{out} is not empty and holds no made-up data set: choose another folder")
     asked = {"count": count, "size": size, "seed": seed}
-    write_json(out / "synthesize.json", {"settings": asked, **stamp()})
+    write_json(out / "synthesize.json", {"settings": asked, **provenance_record()})
     for stale in (path for folder in ("photographs", "masks") for path in (out / folder).rglob("*") if path.is_file()):
         stale.unlink()
     work = partial(_make_eye, seed=seed, size=size, out=out)

@@ -65,7 +65,7 @@ class Complexion:
 
 
 @dataclass(frozen=True)
-class Photograph:
+class SyntheticPhotograph:
     """A photograph and the lesions in it.
 
     Attributes:
@@ -79,7 +79,7 @@ class Photograph:
 
 def draw_photograph(
     rng: np.random.Generator, grade: Grade, is_left: bool, size: int, complexion: Complexion, camera: Camera
-) -> Photograph:
+) -> SyntheticPhotograph:
     """Draws a photograph of one eye.
 
     Args:
@@ -193,7 +193,7 @@ def _put_lesions(retina: np.ndarray, lesions: dict[str, np.ndarray]) -> None:
 
 def _expose(
     rng: np.random.Generator, retina: np.ndarray, lesions: dict[str, np.ndarray], size: int, camera: Camera
-) -> Photograph:
+) -> SyntheticPhotograph:
     """Lays the retina into the frame: camera mask, focus, exposure, sensor noise."""
     side, width = retina.shape[0], round(ASPECT * size)
     if (blur := rng.gamma(1.2, 0.35) * side / 900) > 0.3:
@@ -215,7 +215,7 @@ def _expose(
         mask[placed] = ((share > 0.5) & (seen > 127))[rows]
         if mask.any():
             masks[kind] = mask
-    return Photograph(frame, masks)
+    return SyntheticPhotograph(frame, masks)
 
 
 def _camera_mask(side: int, camera: Camera) -> np.ndarray:

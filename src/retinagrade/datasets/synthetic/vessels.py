@@ -54,7 +54,7 @@ def vessel_tree(rng: np.random.Generator, disc: np.ndarray, fovea: np.ndarray, b
     return vessels
 
 
-def wander(
+def random_curve(
     rng: np.random.Generator, start: np.ndarray, heading: float, length: float, curl: float = 0.12
 ) -> np.ndarray:
     """A curve that changes its direction little by little.
@@ -92,11 +92,11 @@ def draw_vessels(vessels: list[Vessel], side: int) -> np.ndarray:
         normals = np.stack([-directions[:, 1], directions[:, 0]], axis=1)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
         offset = normals * vessel.widths[:, None] / 2
-        fill(canvas, np.vstack([vessel.points + offset, (vessel.points - offset)[::-1]]))
+        fill_outline(canvas, np.vstack([vessel.points + offset, (vessel.points - offset)[::-1]]))
     return canvas
 
 
-def fill(canvas: np.ndarray, outline: np.ndarray) -> None:
+def fill_outline(canvas: np.ndarray, outline: np.ndarray) -> None:
     """Fills an outline (n, 2), given in radii of the field of view, with 255 and smooth edges."""
     side = canvas.shape[0]
     pixels = np.rint(((outline + 1) * side / 2 - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
@@ -125,7 +125,7 @@ def _branches(rng: np.random.Generator, parent: Vessel, fovea: np.ndarray, count
             continue
         ahead = parent.points[place + 1] - start
         turn = rng.choice((-1, 1)) * rng.uniform(0.4, 1.0)
-        points = wander(rng, start, float(np.arctan2(ahead[1], ahead[0])) + turn, rng.uniform(0.2, 0.7))
+        points = random_curve(rng, start, float(np.arctan2(ahead[1], ahead[0])) + turn, rng.uniform(0.2, 0.7))
         too_near = np.linalg.norm(points - fovea, axis=1) < _FOVEAL_ZONE
         if too_near.any():
             points = points[: int(too_near.argmax())]

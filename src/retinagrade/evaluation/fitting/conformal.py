@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
 from retinagrade.evaluation.ordinal_sets import grow_sets, ordinal_scores
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
 
 COVERAGE: Final = 0.9
@@ -60,7 +60,7 @@ def prediction_sets(conformal: Conformal, probabilities: np.ndarray) -> np.ndarr
     return grow_sets(probabilities, conformal.limits)
 
 
-def fit_conformal(graded: Graded, coverage: float = COVERAGE, *, by_grade: bool = False) -> Conformal:
+def fit_conformal(graded: GradedPredictions, coverage: float = COVERAGE, *, by_grade: bool = False) -> Conformal:
     """Fits the limits.
 
     Args:

@@ -13,10 +13,10 @@ from typing import Final, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from retinagrade.evaluation.fitting.cross_validation import out_of_fold
-from retinagrade.evaluation.fitting.operating_points import cut_between
+from retinagrade.evaluation.fitting.operating_points import threshold_between
+from retinagrade.evaluation.fitting.out_of_fold import out_of_fold
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix, quadratic_weighted_kappa
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
 
 _ENDS: Final = (-0.5, N_GRADES - 0.5)
@@ -78,7 +78,7 @@ def cut_grades(cuts: GradeCuts, probabilities: np.ndarray) -> np.ndarray:
     return np.searchsorted(cuts.cuts, expected_grade(probabilities), side="right").astype(np.int64)
 
 
-def fit_grade_cuts(graded: Graded) -> GradeCuts:
+def fit_grade_cuts(graded: GradedPredictions) -> GradeCuts:
     """Finds the cuts of the highest quadratic weighted kappa; no others are better on these photographs.
 
     Kappa is 1 less the quotient of two sums over photographs, disagreement and disagreement by chance. So for a guess
@@ -105,7 +105,7 @@ def fit_grade_cuts(graded: Graded) -> GradeCuts:
     )
 
 
-def _best_cuts(graded: Graded) -> tuple[list[float], float]:
+def _best_cuts(graded: GradedPredictions) -> tuple[list[float], float]:
     """The four cuts, and the kappa that they give."""
     known = graded.grades.astype(np.float64)
     if len(graded) == 0 or (known == known[0]).all():
@@ -126,15 +126,15 @@ def _best_cuts(graded: Graded) -> tuple[list[float], float]:
     edges = np.concatenate([_ENDS[:1], scores, _ENDS[1:]])
     cuts: list[float] = []
     for split in splits:
-        cuts.append(cut_between(max([edges[split], *cuts[-1:]]), edges[split + 1]))
+        cuts.append(threshold_between(max([edges[split], *cuts[-1:]]), edges[split + 1]))
     return cuts, 1 - quotient
 
 
-def _fit_and_cut(graded: Graded, probabilities: np.ndarray) -> np.ndarray:
+def _fit_and_cut(graded: GradedPredictions, probabilities: np.ndarray) -> np.ndarray:
     return np.searchsorted(_best_cuts(graded)[0], expected_grade(probabilities), side="right")
 
 
-def _kappa(graded: Graded, given: np.ndarray) -> float:
+def _kappa(graded: GradedPredictions, given: np.ndarray) -> float:
     return quadratic_weighted_kappa(confusion_matrix(graded.grades, given))
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from sklearn.metrics import roc_curve
 
 from retinagrade.evaluation.metrics import Undefined, severity
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 
 RuleName = Literal["sensitivity", "specificity", "fda"]
 
@@ -74,7 +74,7 @@ def decide(point: OperatingPoint, probabilities: np.ndarray) -> np.ndarray:
 
 
 def fit_operating_point(
-    graded: Graded, from_grade: Literal[2, 3], rule: RuleName = "sensitivity", target: float | None = None
+    graded: GradedPredictions, from_grade: Literal[2, 3], rule: RuleName = "sensitivity", target: float | None = None
 ) -> OperatingPoint:
     """Chooses a threshold by a rule.
 
@@ -134,7 +134,7 @@ def fit_operating_point(
         from_grade=from_grade,
         rule=rule,
         target=target,
-        threshold=float(cut_between(lower[chosen], edges[chosen])),
+        threshold=float(threshold_between(lower[chosen], edges[chosen])),
         sensitivity=float(sensitivity[chosen]),
         specificity=float(specificity[chosen]),
         positives=int(positive.sum()),
@@ -142,7 +142,7 @@ def fit_operating_point(
     )
 
 
-def cut_between(below: float, above: float) -> float:
+def threshold_between(below: float, above: float) -> float:
     """The middle between two numbers; ``above`` where there is no number between them.
 
     Args:

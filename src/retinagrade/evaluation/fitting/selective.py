@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from retinagrade.evaluation.fitting.operating_points import cut_between
+from retinagrade.evaluation.fitting.operating_points import threshold_between
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.predictions import GradedPredictions
 
 ReferralRule = Literal["share", "error"]
 
@@ -62,13 +62,13 @@ class Referral(BaseModel):
     far_off: float = Field(ge=0, le=1)
 
 
-def confidence(probabilities: np.ndarray) -> np.ndarray:
+def top_probability(probabilities: np.ndarray) -> np.ndarray:
     """The probability (N,) of the most probable grade, of probabilities (N, 5)."""
     top: np.ndarray = probabilities.max(axis=1)
     return top
 
 
-def refer(referral: Referral, probabilities: np.ndarray) -> np.ndarray:
+def needs_review(referral: Referral, probabilities: np.ndarray) -> np.ndarray:
     """Which photographs go to a person.
 
     Args:
@@ -78,10 +78,10 @@ def refer(referral: Referral, probabilities: np.ndarray) -> np.ndarray:
     Returns:
         Decisions (N,), bool.
     """
-    return confidence(probabilities) < referral.confidence
+    return top_probability(probabilities) < referral.confidence
 
 
-def risk_coverage(graded: Graded) -> RiskCoverage:
+def risk_coverage(graded: GradedPredictions) -> RiskCoverage:
     """The risk-coverage curve by confidence.
 
     Photographs of the same confidence share their mistakes evenly, so that their order doesn't matter.
@@ -98,12 +98,12 @@ def risk_coverage(graded: Graded) -> RiskCoverage:
         ([0.0, 0.5], 0.25)
     """
     kept = np.arange(1, len(graded) + 1)
-    _, place, count = np.unique(-confidence(graded.probabilities), return_inverse=True, return_counts=True)
+    _, place, count = np.unique(-top_probability(graded.probabilities), return_inverse=True, return_counts=True)
     shares = [np.repeat(np.bincount(place, mistakes) / count, count).cumsum() / kept for mistakes in _mistakes(graded)]
     return RiskCoverage(kept / len(graded), *shares)
 
 
-def fit_referral(graded: Graded, rule: ReferralRule, target: float) -> Referral:
+def fit_referral(graded: GradedPredictions, rule: ReferralRule, target: float) -> Referral:
     """Fits a threshold on the confidence.
 
     With ``share``, as many are referred as the target allows; with ``error``, as few as it takes. The second picks the
@@ -117,7 +117,7 @@ def fit_referral(graded: Graded, rule: ReferralRule, target: float) -> Referral:
     Raises:
         Undefined: Even the most certain photographs have a larger share of errors.
     """
-    levels, place, count = np.unique(-confidence(graded.probabilities), return_inverse=True, return_counts=True)
+    levels, place, count = np.unique(-top_probability(graded.probabilities), return_inverse=True, return_counts=True)
     kept = count.cumsum()
     error, far_off = (np.bincount(place, mistakes).cumsum() / kept for mistakes in _mistakes(graded))
     referred = (len(graded) - kept) / len(graded)
@@ -129,14 +129,14 @@ def fit_referral(graded: Graded, rule: ReferralRule, target: float) -> Referral:
     return Referral(
         rule=rule,
         target=target,
-        confidence=cut_between(below, -levels[last]),
+        confidence=threshold_between(below, -levels[last]),
         referred=float(referred[last]),
         error=float(error[last]),
         far_off=float(far_off[last]),
     )
 
 
-def _mistakes(graded: Graded) -> tuple[np.ndarray, np.ndarray]:
+def _mistakes(graded: GradedPredictions) -> tuple[np.ndarray, np.ndarray]:
     """Which grades (N,) are wrong, and which are off by 2 or more."""
     distance = np.abs(graded.predicted - graded.grades)
     return distance > 0, distance >= 2

@@ -25,7 +25,7 @@ from retinagrade.evaluation.metrics import (
     majority_baseline,
     quadratic_weighted_kappa,
 )
-from retinagrade.evaluation.predictions import COLUMNS, LINE, graded, sums_off
+from retinagrade.evaluation.predictions import COLUMNS, LINE, find_wrong_sums, graded_predictions
 from retinagrade.grades import REFERABLE
 from retinagrade.manifest import Manifest
 
@@ -76,7 +76,7 @@ class Independence:
     method: str
 
 
-def independence(matrix: np.ndarray) -> Independence:
+def test_independence(matrix: np.ndarray) -> Independence:
     """Tests whether predicted grades are independent of grades.
 
     The distribution is χ² where all expected counts are at least 5, and otherwise drawn, with a fixed seed, from the
@@ -130,11 +130,11 @@ def check_predictions(
     Returns:
         Findings, the gravest first; empty when nothing is wrong, or no grade is known.
     """
-    photographs = graded(table)
+    photographs = graded_predictions(table)
     if not len(photographs):
         return []
     matrix = confusion_matrix(photographs.grades, photographs.predicted)
-    findings = check(matrix, float(photographs.probabilities.max(axis=1).mean()))
+    findings = check_confusion_matrix(matrix, float(photographs.probabilities.max(axis=1).mean()))
     if not {"one-grade", "one-prediction", "class-order"} & {finding.code for finding in findings}:
         realignment = find_realignment(table)
         findings = _say_shuffled(findings) if realignment is None else [_misaligned(realignment)]
@@ -155,7 +155,7 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
         Up to one finding each of probabilities that don't sum to 1 and of repeated ids.
     """
     findings = []
-    off = sums_off(rows)
+    off = find_wrong_sums(rows)
     if len(off):
         worst = (off - 1).abs().to_numpy().argmax()
         line = rows.loc[off.index, LINE].iloc[worst]
@@ -185,7 +185,7 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
     return findings
 
 
-def check(matrix: np.ndarray, mean_confidence: float | None = None) -> list[Finding]:
+def check_confusion_matrix(matrix: np.ndarray, mean_confidence: float | None = None) -> list[Finding]:
     """Looks for signs that figures don't mean what they seem to, in a confusion matrix alone.
 
     Args:
@@ -220,7 +220,7 @@ def _of_pairing(matrix: np.ndarray, mean_confidence: float | None) -> list[Findi
                 f"grades, and the accuracy is only the share of grade {given[0]}.",
             )
         ]
-    test = independence(matrix)
+    test = test_independence(matrix)
     if test.p_value >= ALPHA:
         return _like_chance(matrix, test, mean_confidence)
     if test.cramers_v < HARDLY_ANY:

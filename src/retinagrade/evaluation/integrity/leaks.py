@@ -93,7 +93,7 @@ def check_fitted(table: pd.DataFrame, fitted_on: pd.DataFrame, what: str) -> lis
     ]
 
 
-def split_changed(run: str, manifest: str) -> Finding:
+def changed_split_finding(run: str, manifest: str) -> Finding:
     """What to say where nobody can tell any more what a run was trained on.
 
     Args:

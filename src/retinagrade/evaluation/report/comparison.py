@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retinagrade.evaluation.evaluate import Evaluation, evaluate
-from retinagrade.evaluation.figures import TASKS
+from retinagrade.evaluation.evaluate import Evaluation, evaluate_predictions
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.intervals import RESAMPLES
 from retinagrade.evaluation.metrics import Undefined, disease
-from retinagrade.evaluation.paired import COMPARED, DeLong, Difference, compare, delong
-from retinagrade.evaluation.predictions import Graded, graded
+from retinagrade.evaluation.named_metrics import TASKS
+from retinagrade.evaluation.paired import COMPARED, DeLong, Difference, delong, paired_differences
+from retinagrade.evaluation.predictions import GradedPredictions, graded_predictions
 from retinagrade.evaluation.report.plots import differences_plot, figure_png, figure_svg
-from retinagrade.evaluation.report.tables import NAMES, Table, between, with_interval
+from retinagrade.evaluation.report.tables import NAMES, TextTable, interval_text, with_interval
 from retinagrade.files import write_bytes, write_json, write_text
-from retinagrade.pages import figure, render_page
-from retinagrade.provenance import stamp
+from retinagrade.pages.page import format_metric, render_page
+from retinagrade.provenance import provenance_record
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class NetworkComparison:
     """Networks on the same photographs.
 
     Attributes:
@@ -56,18 +56,18 @@ class SideBySide:
         }
 
 
-def side_by_side(
+def compare_predictions(
     tables: Mapping[str, pd.DataFrame],
     *,
     findings: Mapping[str, Sequence[Finding]] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> SideBySide:
+) -> NetworkComparison:
     """Compares networks by their predictions of the same photographs.
 
     Args:
         tables: Predictions by the network's name, two or more; columns as for
-            :func:`~retinagrade.evaluation.evaluate.evaluate`.
+            :func:`~retinagrade.evaluation.evaluate.evaluate_predictions`.
         findings: Of each, where more is known than the table; likewise.
         resamples: Resamples of patients, the same for all.
         seed: Of the resamples.
@@ -75,14 +75,15 @@ def side_by_side(
     Raises:
         JoinError: They are not of the same photographs, or these have other grades in another table.
     """
-    photographs = {name: graded(table) for name, table in tables.items()}
+    photographs = {name: graded_predictions(table) for name, table in tables.items()}
     first, *others = tables
     differences = {
-        name: compare(photographs[name], photographs[first], resamples=resamples, seed=seed) for name in others
+        name: paired_differences(photographs[name], photographs[first], resamples=resamples, seed=seed)
+        for name in others
     }
-    return SideBySide(
+    return NetworkComparison(
         {
-            name: evaluate(table, findings=(findings or {}).get(name), resamples=resamples, seed=seed)
+            name: evaluate_predictions(table, findings=(findings or {}).get(name), resamples=resamples, seed=seed)
             for name, table in tables.items()
         },
         differences,
@@ -90,7 +91,7 @@ def side_by_side(
     )
 
 
-def _delong(one: Graded, first: Graded) -> dict[str, DeLong]:
+def _delong(one: GradedPredictions, first: GradedPredictions) -> dict[str, DeLong]:
     if min(len(np.unique(part.patients)) for part in (one, first)) < len(one):
         return {}
     found = {}
@@ -103,18 +104,18 @@ def _delong(one: Graded, first: Graded) -> dict[str, DeLong]:
     return found
 
 
-def comparison_tables(networks: SideBySide) -> list[Table]:
+def comparison_tables(networks: NetworkComparison) -> list[TextTable]:
     """Figures side by side, and differences from the first."""
     shown = (*COMPARED, "log_loss")
     one = networks.evaluations[networks.first]
-    figures = Table(
+    figures = TextTable(
         f"{one.photographs} photographs, with 95 % intervals",
         ("", *(NAMES[name].strip() for name in shown)),
         [
             (network, *(with_interval(of.figures[name], of.intervals.get(name)) for name in shown))
             for network, of in networks.evaluations.items()
         ],
-        f"Always giving the most frequent grade has an accuracy of {figure(one.figures['majority_baseline'])}.",
+        f"Always giving the most frequent grade has an accuracy of {format_metric(one.figures['majority_baseline'])}.",
     )
     rows = []
     for name, row in networks.differences.items():
@@ -124,7 +125,7 @@ def comparison_tables(networks: SideBySide) -> list[Table]:
                 (
                     f"{name}: {NAMES[key].strip()}",
                     "–" if difference.difference is None else f"{difference.difference:+.3f}",
-                    between(difference.interval) or difference.reason,
+                    interval_text(difference.interval) or difference.reason,
                     _p(difference.p_value),
                     "" if test is None else _p(test.p_value),
                 )
@@ -134,10 +135,10 @@ def comparison_tables(networks: SideBySide) -> list[Table]:
         "difference that matters was stated before looking."
     )
     head = ("", "difference", "95 % interval", "p", "p, DeLong")
-    return [figures, Table(f"Differences from {networks.first}", head, rows, note)]
+    return [figures, TextTable(f"Differences from {networks.first}", head, rows, note)]
 
 
-def write_comparison(folder: Path, networks: SideBySide, sources: Mapping[str, str]) -> Path:
+def write_comparison(folder: Path, networks: NetworkComparison, sources: Mapping[str, str]) -> Path:
     """Writes ``comparison.html``, ``comparison.json``, the picture as PNG and SVG, and ``run.json``.
 
     Args:
@@ -150,7 +151,7 @@ def write_comparison(folder: Path, networks: SideBySide, sources: Mapping[str, s
     """
     picture = differences_plot(networks.first, networks.differences)
     write_json(folder / "comparison.json", networks.to_json())
-    write_json(folder / "run.json", {"sources": dict(sources), **stamp()})
+    write_json(folder / "run.json", {"sources": dict(sources), **provenance_record()})
     write_bytes(folder / "differences.png", figure_png(picture))
     write_bytes(folder / "differences.svg", figure_svg(picture))
     page = render_page(
@@ -169,5 +170,5 @@ def write_comparison(folder: Path, networks: SideBySide, sources: Mapping[str, s
 
 def _p(value: float | None) -> str:
     if value is None:
-        return figure(value)
+        return format_metric(value)
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -13,33 +13,33 @@ from matplotlib.figure import Figure
 
 from retinagrade.evaluation.curves import Curve, precision_recall, reliability, roc
 from retinagrade.evaluation.evaluate import Evaluation
-from retinagrade.evaluation.figures import TASKS
-from retinagrade.evaluation.fitting.applied import Applied
+from retinagrade.evaluation.fitting.application import AppliedCalibration
 from retinagrade.evaluation.fitting.selective import risk_coverage
 from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import Graded
+from retinagrade.evaluation.named_metrics import TASKS
+from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.report import plots
 from retinagrade.evaluation.report.examples import Example
-from retinagrade.evaluation.report.plots import Point
+from retinagrade.evaluation.report.plots import MarkedPoint
 from retinagrade.evaluation.report.tables import (
     NAMES,
-    Table,
-    between,
-    figures_table,
+    TextTable,
     grades_table,
+    interval_text,
+    metrics_table,
     operating_points_table,
     probabilities_table,
     referral_table,
-    rule_of,
+    rule_text,
     sets_table,
     subgroups_table,
     with_interval,
 )
 from retinagrade.files import sha256, write_bytes, write_json, write_text
 from retinagrade.grades import Grade
-from retinagrade.pages import figure, render_page
-from retinagrade.provenance import stamp
+from retinagrade.pages.page import format_metric, render_page
+from retinagrade.provenance import provenance_record
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Card:
+class HeadlineMetric:
     """A figure that is read first, with its interval and what it means."""
 
     name: str
@@ -90,21 +90,21 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Part:
+class SectionPart:
     """A part of a section: its heading, what to know, pictures and tables."""
 
     title: str
     says: str = ""
     pictures: Sequence[Picture] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[TextTable] = ()
 
 
 @dataclass(frozen=True)
-class View:
+class SectionView:
     """A section as the page shows it."""
 
-    cards: list[Card]
-    parts: list[Part]
+    cards: list[HeadlineMetric]
+    parts: list[SectionPart]
     examples: list[tuple[str, list[Example]]]
 
     @property
@@ -113,7 +113,7 @@ class View:
         return [picture for part in self.parts for picture in part.pictures]
 
 
-def fingerprints(files: Sequence[Path]) -> dict[str, str]:
+def file_digests(files: Sequence[Path]) -> dict[str, str]:
     """Digests of files, by their paths."""
     return {str(path): sha256(path) for path in files}
 
@@ -128,9 +128,9 @@ def write_evaluation(folder: Path, section: ReportSection) -> Path:
     Returns:
         The page.
     """
-    view = view_of(section)
+    view = section_view(section)
     write_json(folder / "metrics.json", section.evaluation.to_json())
-    write_json(folder / "run.json", {"sources": section.sources, **stamp()})
+    write_json(folder / "run.json", {"sources": section.sources, **provenance_record()})
     for picture in view.pictures:
         write_bytes(folder / f"{picture.name}.png", picture.png)
         write_bytes(folder / f"{picture.name}.svg", plots.figure_svg(picture.figure))
@@ -148,10 +148,10 @@ def render_report(title: str, sections: Sequence[ReportSection]) -> str:
     Returns:
         HTML without a reference to any other file or server.
     """
-    return _page(title, [(section, view_of(section)) for section in sections])
+    return _page(title, [(section, section_view(section)) for section in sections])
 
 
-def view_of(section: ReportSection) -> View:
+def section_view(section: ReportSection) -> SectionView:
     """What the page shows of a section."""
     evaluation = section.evaluation
     parts = [_grades(evaluation)]
@@ -159,17 +159,17 @@ def view_of(section: ReportSection) -> View:
         parts += [*_screening(evaluation, photographs), _certainty(evaluation, photographs)]
     if evaluation.subgroups:
         says = "The same figures for parts of the photographs: good figures overall can hide a camera that fails."
-        parts.append(Part("Subgroups", says, tables=[subgroups_table(evaluation)]))
-    parts.append(Part("All figures", tables=[figures_table(evaluation)]))
+        parts.append(SectionPart("Subgroups", says, tables=[subgroups_table(evaluation)]))
+    parts.append(SectionPart("All figures", tables=[metrics_table(evaluation)]))
     if section.history is not None:
         curves = plots.training_curves(section.history, section.loss)
         caption = "Training; the weights of the marked epoch were kept."
-        parts.append(Part("Training", pictures=[Picture("curves", caption, curves)]))
+        parts.append(SectionPart("Training", pictures=[Picture("curves", caption, curves)]))
     examples = [(why, list(some)) for why, some in groupby(section.examples, key=lambda example: example.why)]
-    return View(_cards(evaluation), parts, examples)
+    return SectionView(_cards(evaluation), parts, examples)
 
 
-def _page(title: str, sections: Sequence[tuple[ReportSection, View]]) -> str:
+def _page(title: str, sections: Sequence[tuple[ReportSection, SectionView]]) -> str:
     return render_page(
         "evaluation/report/report.html.j2",
         title=title,
@@ -179,25 +179,25 @@ def _page(title: str, sections: Sequence[tuple[ReportSection, View]]) -> str:
     )
 
 
-def _side_by_side(sections: Sequence[ReportSection]) -> Table:
+def _side_by_side(sections: Sequence[ReportSection]) -> TextTable:
     rows = [
         (label, *(with_interval(of.figures[name], of.intervals.get(name)) for of in (s.evaluation for s in sections)))
         for name, label in NAMES.items()
     ]
-    return Table("Side by side", ("", *(section.name for section in sections)), rows)
+    return TextTable("Side by side", ("", *(section.name for section in sections)), rows)
 
 
-def _cards(evaluation: Evaluation) -> list[Card]:
-    def card(name: str, label: str, note: str) -> Card:
+def _cards(evaluation: Evaluation) -> list[HeadlineMetric]:
+    def card(name: str, label: str, note: str) -> HeadlineMetric:
         value = evaluation.figures[name]
-        return Card(label, figure(value), between(evaluation.intervals.get(name)), note)
+        return HeadlineMetric(label, format_metric(value), interval_text(evaluation.intervals.get(name)), note)
 
     cards = [
         card("quadratic_weighted_kappa", "Agreement with the grades (QWK)", "0 is chance, 1 perfect agreement."),
         card(
             "accuracy",
             "Photographs with the right grade",
-            f"Always giving the most frequent grade: {figure(evaluation.figures['majority_baseline'])}.",
+            f"Always giving the most frequent grade: {format_metric(evaluation.figures['majority_baseline'])}.",
         ),
         card("referable_auc", "Ranking of referable retinopathy (AUC)", "0.5 is chance, 1 perfect."),
     ]
@@ -211,13 +211,13 @@ def _cards(evaluation: Evaluation) -> list[Card]:
         if decision is None:
             cards.append(card(f"referable_{name}", label, f"{says} By the most probable grade; no threshold is set."))
         else:
-            ends = between(decision.intervals[name])
-            note = f"{says} At the threshold chosen on other photographs ({rule_of(decision.point)})."
-            cards.append(Card(label, figure(decision.figures[name]), ends, note))
+            ends = interval_text(decision.intervals[name])
+            note = f"{says} At the threshold chosen on other photographs ({rule_text(decision.point)})."
+            cards.append(HeadlineMetric(label, format_metric(decision.figures[name]), ends, note))
     return cards
 
 
-def _grades(evaluation: Evaluation) -> Part:
+def _grades(evaluation: Evaluation) -> SectionPart:
     shares = {
         label: [
             _with_ends(evaluation.figures[f"grade_{grade}_{name}"], evaluation.intervals.get(f"grade_{grade}_{name}"))
@@ -225,7 +225,7 @@ def _grades(evaluation: Evaluation) -> Part:
         ]
         for name, label in (("recall", "sensitivity (recall)"), ("precision", "precision"))
     }
-    return Part(
+    return SectionPart(
         "Grades",
         "Rows are grades, columns what was given; a good network has its numbers on the diagonal or beside it.",
         [
@@ -245,7 +245,7 @@ def _grades(evaluation: Evaluation) -> Part:
     )
 
 
-def _screening(evaluation: Evaluation, photographs: Graded) -> list[Part]:
+def _screening(evaluation: Evaluation, photographs: GradedPredictions) -> list[SectionPart]:
     applied = evaluation.applied
     curves: dict[str, Curve] = {}
     for task in TASKS:
@@ -282,10 +282,10 @@ def _screening(evaluation: Evaluation, photographs: Graded) -> list[Part]:
         else f"Thresholds were chosen on {applied.fitted.source.photographs} other photographs "
         f"({applied.fitted.source.file}) and are applied unchanged."
     )
-    return [Part("Screening", says, pictures, tables)]
+    return [SectionPart("Screening", says, pictures, tables)]
 
 
-def _points(evaluation: Evaluation, applied: Applied | None, task: str) -> list[Point]:
+def _points(evaluation: Evaluation, applied: AppliedCalibration | None, task: str) -> list[MarkedPoint]:
     """The point that decides, as it is on these photographs."""
     if applied is None:
         values, name = (
@@ -296,12 +296,14 @@ def _points(evaluation: Evaluation, applied: Applied | None, task: str) -> list[
         decision = next((one for one in applied.decisions if one.task == task), None)
         if decision is None:
             return []
-        values, name = [decision.figures[kind] for kind in ("sensitivity", "specificity")], rule_of(decision.point)
+        values, name = [decision.figures[kind] for kind in ("sensitivity", "specificity")], rule_text(decision.point)
     sensitivity, specificity = values
-    return [] if sensitivity is None or specificity is None else [Point(name, sensitivity, specificity, ours=True)]
+    return (
+        [] if sensitivity is None or specificity is None else [MarkedPoint(name, sensitivity, specificity, ours=True)]
+    )
 
 
-def _certainty(evaluation: Evaluation, photographs: Graded) -> Part:
+def _certainty(evaluation: Evaluation, photographs: GradedPredictions) -> SectionPart:
     applied = evaluation.applied
     bins = {"as predicted": reliability(photographs)}
     shown = photographs
@@ -319,7 +321,7 @@ def _certainty(evaluation: Evaluation, photographs: Graded) -> Part:
         "wrong grade": Curve(risk.coverage, risk.error),
         "off by two or more": Curve(risk.coverage, risk.far_off),
     }
-    return Part(
+    return SectionPart(
         "Certainty",
         "A probability of 0.8 should be right in eight of ten photographs. Where it is, the uncertain ones can go to a "
         "person.",

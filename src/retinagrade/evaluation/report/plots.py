@@ -45,7 +45,7 @@ def confusion_matrix_plot(matrix: np.ndarray) -> Figure:
 
 
 @dataclass(frozen=True)
-class Point:
+class MarkedPoint:
     """A point that is marked beside a ROC curve.
 
     Attributes:
@@ -63,11 +63,11 @@ class Point:
 
 PUBLISHED: Final = {
     "referable": (
-        Point("IDx-DR (Abràmoff 2018)", 0.872, 0.907),
-        Point("EyeArt (Ipp 2021)", 0.96, 0.88),
-        Point("Gulshan 2016, high sensitivity", 0.975, 0.934),
+        MarkedPoint("IDx-DR (Abràmoff 2018)", 0.872, 0.907),
+        MarkedPoint("EyeArt (Ipp 2021)", 0.96, 0.88),
+        MarkedPoint("Gulshan 2016, high sensitivity", 0.975, 0.934),
     ),
-    "vision_threatening": (Point("EyeArt (Ipp 2021)", 0.97, 0.90),),
+    "vision_threatening": (MarkedPoint("EyeArt (Ipp 2021)", 0.97, 0.90),),
 }
 """Operating points of published systems, each on its own patients and with its own reference standard, so only for
 orientation. M. D. Abràmoff et al., npj Digital Medicine 1:39, 2018 (pivotal trial; more than mild retinopathy or
@@ -75,7 +75,9 @@ macular oedema). E. Ipp et al., JAMA Network Open 4(11):e2134254, 2021 (likewise
 al., JAMA 316(22):2402, 2016 (EyePACS-1, the operating point of high sensitivity)."""
 
 
-def roc_plot(curves: Mapping[str, Curve], areas: Mapping[str, str], points: Mapping[str, Sequence[Point]]) -> Figure:
+def roc_plot(
+    curves: Mapping[str, Curve], areas: Mapping[str, str], points: Mapping[str, Sequence[MarkedPoint]]
+) -> Figure:
     """ROC curves of the tasks of screening, side by side, with operating points and published ones.
 
     Args:

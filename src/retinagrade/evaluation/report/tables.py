@@ -12,13 +12,13 @@ from rich.text import Text
 
 from retinagrade.evaluation.curves import TASK_NAMES
 from retinagrade.evaluation.evaluate import Evaluation
-from retinagrade.evaluation.fitting.applied import OF_PROBABILITIES, Applied
+from retinagrade.evaluation.fitting.application import OF_PROBABILITIES, AppliedCalibration
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.subgroups import FEWEST
 from retinagrade.evaluation.subgroups import FIGURES as SUBGROUP_FIGURES
 from retinagrade.grades import Grade
-from retinagrade.pages import figure
+from retinagrade.pages.page import format_metric
 
 NAMES: Final = {
     "accuracy": "accuracy",
@@ -54,7 +54,7 @@ SHARES: Final = ("precision", "recall", "f1", "specificity")
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table of text.
 
     Attributes:
@@ -70,51 +70,51 @@ class Table:
     note: str = ""
 
 
-def between(interval: Interval | None) -> str:
+def interval_text(interval: Interval | None) -> str:
     """The ends of an interval, or nothing where there is none."""
-    return "" if interval is None else f"{figure(interval.low)} to {figure(interval.high)}"
+    return "" if interval is None else f"{format_metric(interval.low)} to {format_metric(interval.high)}"
 
 
 def with_interval(value: float | None, interval: Interval | None) -> str:
     """A figure with its interval in brackets."""
-    return figure(value) + (f" ({between(interval)})" if interval is not None else "")
+    return format_metric(value) + (f" ({interval_text(interval)})" if interval is not None else "")
 
 
-def figures_table(evaluation: Evaluation) -> Table:
+def metrics_table(evaluation: Evaluation) -> TextTable:
     """Every figure that is not of a single grade, with its interval."""
     named = {**NAMES, **{name: _at_prevalence(name) for name in evaluation.figures if "at_prevalence" in name}}
     rows = [
-        (label, figure(evaluation.figures[name]), between(evaluation.intervals.get(name)))
+        (label, format_metric(evaluation.figures[name]), interval_text(evaluation.intervals.get(name)))
         for name, label in named.items()
     ]
-    return Table(f"{evaluation.photographs} photographs", ("figure", "value", "95 % interval"), rows)
+    return TextTable(f"{evaluation.photographs} photographs", ("figure", "value", "95 % interval"), rows)
 
 
-def grades_table(evaluation: Evaluation) -> Table:
+def grades_table(evaluation: Evaluation) -> TextTable:
     """What is right of each grade, and averages over the grades that are present."""
     rows = []
     for grade in Grade:
         shares = [evaluation.figures[f"grade_{grade.value}_{name}"] for name in SHARES]
-        rows.append((f"{grade.value} {grade.label}", *map(figure, shares), str(evaluation.support[grade])))
+        rows.append((f"{grade.value} {grade.label}", *map(format_metric, shares), str(evaluation.support[grade])))
     for kind in ("macro", "weighted"):
         shares = [evaluation.figures.get(f"{kind}_{name}") for name in SHARES]
-        rows.append((f"{kind} average", *map(figure, shares), str(evaluation.photographs)))
-    return Table("", ("grade", *SHARES, "photographs"), rows)
+        rows.append((f"{kind} average", *map(format_metric, shares), str(evaluation.photographs)))
+    return TextTable("", ("grade", *SHARES, "photographs"), rows)
 
 
-def confusion_table(evaluation: Evaluation) -> Table:
+def confusion_table(evaluation: Evaluation) -> TextTable:
     """The confusion matrix, in counts."""
     rows = [(f"{grade.value} {grade.label}", *map(str, evaluation.matrix[grade])) for grade in Grade]
-    return Table("", ("grade", *(f"given {grade.value}" for grade in Grade)), rows)
+    return TextTable("", ("grade", *(f"given {grade.value}" for grade in Grade)), rows)
 
 
-def operating_points_table(applied: Applied) -> Table:
+def operating_points_table(applied: AppliedCalibration) -> TextTable:
     """What the operating points are worth here, beside what they were on the photographs that they were chosen on."""
     names = list(applied.decisions[0].figures) if applied.decisions else []
     rows = [
         (
             TASK_NAMES[decision.task],
-            rule_of(decision.point),
+            rule_text(decision.point),
             f"{decision.point.threshold:.3f}",
             f"{decision.point.sensitivity:.3f} / {decision.point.specificity:.3f}",
             *(with_interval(decision.figures[name], decision.intervals[name]) for name in names),
@@ -123,10 +123,10 @@ def operating_points_table(applied: Applied) -> Table:
     ]
     labels = {"ppv": "positive predictive value", "npv": "negative predictive value"}
     head = ("", "asked for", "from probability", "sensitivity / specificity when chosen")
-    return Table("Operating points", (*head, *(labels.get(name, name.replace("_", " ")) for name in names)), rows)
+    return TextTable("Operating points", (*head, *(labels.get(name, name.replace("_", " ")) for name in names)), rows)
 
 
-def probabilities_table(evaluation: Evaluation, applied: Applied) -> Table:
+def probabilities_table(evaluation: Evaluation, applied: AppliedCalibration) -> TextTable:
     """Probabilities before and after calibration."""
     rows = [
         (
@@ -136,25 +136,25 @@ def probabilities_table(evaluation: Evaluation, applied: Applied) -> Table:
         )
         for name in OF_PROBABILITIES
     ]
-    return Table("Calibration", ("lower is better", "as predicted", f"calibrated ({applied.fitted.method})"), rows)
+    return TextTable("Calibration", ("lower is better", "as predicted", f"calibrated ({applied.fitted.method})"), rows)
 
 
-def sets_table(applied: Applied) -> Table:
+def sets_table(applied: AppliedCalibration) -> TextTable:
     """Sets of grades that hold the right one."""
     rows = [
         (
             f"{sets.asked:.0%} of {'each grade' if sets.by_grade else 'all photographs'}",
             with_interval(sets.coverage, sets.interval),
-            ", ".join(figure(share) for share in sets.of_grade),
+            ", ".join(format_metric(share) for share in sets.of_grade),
             ", ".join(f"{share:.0%}" for share in sets.sizes),
         )
         for sets in applied.sets
     ]
     head = ("asked to hold the right grade of", "do here", "by grade 0 to 4", "sets of one, two, … five grades")
-    return Table("Sets of possible grades (conformal prediction)", head, rows)
+    return TextTable("Sets of possible grades (conformal prediction)", head, rows)
 
 
-def referral_table(applied: Applied) -> Table:
+def referral_table(applied: AppliedCalibration) -> TextTable:
     """What is gained by leaving uncertain photographs to a person."""
     asked = {"share": "a person sees at most {:.0%}", "error": "at most {:.0%} of the others are wrong"}
     rows = [
@@ -162,16 +162,16 @@ def referral_table(applied: Applied) -> Table:
             asked[referred.rule.rule].format(referred.rule.target),
             f"{referred.rule.confidence:.3f}",
             f"{referred.referred:.1%}",
-            figure(referred.error),
-            figure(referred.far_off),
+            format_metric(referred.error),
+            format_metric(referred.far_off),
         )
         for referred in applied.referred
     ]
     head = ("asked for", "confidence below", "seen by a person here", "others wrong", "others off by ≥ 2")
-    return Table("Referral by confidence", head, rows)
+    return TextTable("Referral by confidence", head, rows)
 
 
-def subgroups_table(evaluation: Evaluation) -> Table:
+def subgroups_table(evaluation: Evaluation) -> TextTable:
     """Figures of subgroups."""
     rows = [
         (
@@ -183,12 +183,12 @@ def subgroups_table(evaluation: Evaluation) -> Table:
     ]
     small = any(subgroup.small for subgroup in evaluation.subgroups)
     note = f"⚠ few: fewer than {FEWEST} referable photographs, or others; too few to say anything by." if small else ""
-    return Table("Subgroups", ("", "photographs", *(NAMES[name].strip() for name in SUBGROUP_FIGURES)), rows, note)
+    return TextTable("Subgroups", ("", "photographs", *(NAMES[name].strip() for name in SUBGROUP_FIGURES)), rows, note)
 
 
-def evaluation_tables(evaluation: Evaluation) -> list[Table]:
+def evaluation_tables(evaluation: Evaluation) -> list[TextTable]:
     """All figures of an evaluation, as tables."""
-    tables = [figures_table(evaluation), confusion_table(evaluation), grades_table(evaluation)]
+    tables = [metrics_table(evaluation), confusion_table(evaluation), grades_table(evaluation)]
     if (applied := evaluation.applied) is not None:
         tables += [operating_points_table(applied)] if applied.decisions else []
         tables += [probabilities_table(evaluation, applied), sets_table(applied)]
@@ -196,7 +196,7 @@ def evaluation_tables(evaluation: Evaluation) -> list[Table]:
     return tables + ([subgroups_table(evaluation)] if evaluation.subgroups else [])
 
 
-def rule_of(point: OperatingPoint) -> str:
+def rule_text(point: OperatingPoint) -> str:
     """What was asked of an operating point."""
     if point.target is None:
         return "sensitivity > 85 % and specificity > 82.5 %"
@@ -209,7 +209,7 @@ def _at_prevalence(name: str) -> str:
     return f"{task.replace('_', '-')}: {sign} predictive value at the stated prevalence"
 
 
-def drawn(table: Table) -> RenderableType:
+def rich_table(table: TextTable) -> RenderableType:
     """A table for the terminal."""
     on_screen = rich.Table(*table.head, title=table.title or None, caption=table.note or None)
     for row in table.rows:
@@ -217,9 +217,9 @@ def drawn(table: Table) -> RenderableType:
     return on_screen
 
 
-def on_terminal(evaluation: Evaluation) -> RenderableType:
+def evaluation_text(evaluation: Evaluation) -> RenderableType:
     """An evaluation for the terminal: its tables, what was left out, and its findings."""
-    parts = [drawn(table) for table in evaluation_tables(evaluation)]
+    parts = [rich_table(table) for table in evaluation_tables(evaluation)]
     if evaluation.ungraded:
         parts.append(Text(f"{evaluation.ungraded} photographs without a grade were left out"))
     parts += [Text(f"attention: {finding.message}", style="bold red") for finding in evaluation.findings]

@@ -1,0 +1,40 @@
+"""What readers share: photographs in folders, and tables joined to them with nothing left over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from retinagrade.errors import LayoutError
+from retinagrade.images.read import SUFFIXES
+
+_SHOWN = 5
+
+
+def photographs_in(folder: Path) -> list[Path]:
+    """Photographs directly in a folder, sorted by name; hidden files are left out."""
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def first_names(names: Iterable[str]) -> str:
+    """The first few names, for an error message: ``3: a, b, c``."""
+    listed = list(names)
+    more = ", …" if len(listed) > _SHOWN else ""
+    return f"{len(listed)}: {', '.join(listed[:_SHOWN])}{more}"
+
+
+def require_matching_names(labelled: set[str], found: set[str], labels: Path, folder: Path) -> None:
+    """Demands that a label file and a folder speak of the same photographs.
+
+    Raises:
+        LayoutError: Labels without photograph or photographs without label, with numbers and first names.
+    """
+    problems = []
+    if missing := sorted(labelled - found):
+        problems.append(f"labels without a photograph in {folder} ({first_names(missing)})")
+    if unlabelled := sorted(found - labelled):
+        problems.append(f"photographs without a label in {labels} ({first_names(unlabelled)})")
+    if problems:
+        raise LayoutError(f"{'; '.join(problems)}: complete the download, or remove what does not belong")

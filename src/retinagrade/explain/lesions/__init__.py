@@ -1,0 +1,1 @@
+"""Agreement of saliency maps with lesions that people outlined."""

@@ -1,0 +1,222 @@
+"""Tables of results as CSV, JSON Lines or Parquet, by the suffix; gradings are written as they come, and taken up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
+
+from retinagrade.errors import UsageError
+from retinagrade.execution.journal import Journal
+from retinagrade.files import write_bytes, write_text
+from retinagrade.grader.results import Grading
+from retinagrade.grader.studies import StudyGrading
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.paths import is_local
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Result = Grading | StudyGrading
+SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
+COLUMNS: Final = (
+    "image_id",
+    *PROBABILITY_COLUMNS,
+    "predicted_grade",
+    "label",
+    "expected_grade",
+    "referable",
+    "vision_threatening",
+    "confidence",
+    "conformal_set",
+    "refer_to_person",
+    "gradable",
+    "quality",
+    "quality_reasons",
+    "study",
+    "laterality",
+    "model",
+    "path",
+    "error",
+)
+"""Columns of a CSV. ``grade`` is not among them: in a predictions table, that is the right one."""
+_READ: Final[dict[str, Callable[[str], Any]]] = {
+    **dict.fromkeys((*PROBABILITY_COLUMNS, "expected_grade", "confidence", "quality"), float),
+    **dict.fromkeys(("referable", "vision_threatening", "refer_to_person", "gradable"), "true".__eq__),
+    "predicted_grade": int,
+    "conformal_set": lambda cell: tuple(map(int, cell.split())),
+    "quality_reasons": lambda cell: tuple(cell.split(", ")),
+}
+"""What the cells of a CSV mean that are not text."""
+
+
+class ResultsTable:
+    """A file of gradings that is added to row by row; a file that is there is continued, and errors are tried again.
+
+    A Parquet file, and one in an object store, can't be added to, so its rows wait in a journal ``<name>.jsonl`` beside
+    it and go into it at the end: as long as that is there, gradings are missing.
+
+    Attributes:
+        earlier: What earlier calls graded.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        """Opens or makes the file.
+
+        Args:
+            path: ``.csv``, ``.jsonl`` or ``.parquet``.
+            model: Name and version of the grader file.
+
+        Raises:
+            UsageError: Another suffix, or the file is something else, or of another model.
+            ModuleNotFoundError: Parquet, and pyarrow isn't installed.
+        """
+        require_format(path)
+        self._path = path
+        self._journal: Journal | None = None
+        rows = _read(path) if path.is_file() else []
+        if path.suffix == ".parquet" or not is_local(path):
+            self._journal = Journal(path.with_name(f"{path.name}.jsonl"))
+            rows += _of_lines(self._journal.earlier, path)
+        others = {row.model for row in rows} - {model}
+        if others:
+            raise UsageError(
+                f"{path} holds results of {', '.join(sorted(others))}, not of {model}: choose another file"
+            )
+        self.earlier = [row for row in rows if row.error is None]
+        self._added: list[Grading] = []
+        if self._journal is None:
+            write_results(path, Grading, self.earlier)
+            self._stream = path.open("a", encoding="utf-8", newline="")
+
+    def add(self, grading: Grading) -> None:
+        """Writes a row, so that it is there whatever comes next."""
+        if self._journal is not None:
+            self._added.append(grading)
+            self._journal.add(_json_line(grading).rstrip("\n"))
+            return
+        self._stream.write(_csv_line(_cells(grading)) if self._path.suffix == ".csv" else _json_line(grading))
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Closes the file. To be called when all is graded: this is when a file that can't be added to is made."""
+        if self._journal is None:
+            self._stream.close()
+            return
+        self._journal.close()
+        write_results(self._path, Grading, [*self.earlier, *self._added])
+        self._journal.remove()
+
+
+def require_format(path: Path) -> None:
+    """Demands, before any work, a file name that results can be written to.
+
+    Raises:
+        UsageError: Another suffix.
+        ModuleNotFoundError: Parquet, and pyarrow isn't installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: results are a {', a '.join(SUFFIXES[:-1])} or a {SUFFIXES[-1]} file")
+    if path.suffix == ".parquet":
+        import pyarrow.parquet  # noqa: F401
+
+
+def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> None:
+    """Writes a whole table atomically.
+
+    Args:
+        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        kind: What is written; its fields are the columns, but that a CSV's of gradings are :data:`COLUMNS`.
+        results: The rows, perhaps none.
+    """
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        stream = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist([one.to_json() for one in results], _schema(kind)), stream)
+        write_bytes(path, stream.getvalue())
+    elif path.suffix == ".csv":
+        head = COLUMNS if kind is Grading else [field.name for field in fields(kind)]
+        write_text(path, "".join(map(_csv_line, [head, *map(_cells, results)])))
+    else:
+        write_text(path, "".join(map(_json_line, results)))
+
+
+def _read(path: Path) -> list[Grading]:
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return [Grading.from_json(row) for row in pq.read_table(io.BytesIO(path.read_bytes())).to_pylist()]
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed call may leave half a line
+        if path.suffix == ".jsonl":
+            return _of_lines(whole.split("\n"), path)
+        reader = csv.DictReader(io.StringIO(whole + "\n", newline=""))
+        if whole and tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError("other columns")
+        return [_of_cells(row) for row in reader if None not in row.values()]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
+
+
+def _of_lines(lines: Iterable[str], path: Path) -> list[Grading]:
+    try:
+        return [Grading.from_json(json.loads(line)) for line in lines if line]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
+
+
+def _cells(result: Result) -> list[Any]:
+    row = result.to_json()
+    if isinstance(result, Grading):
+        probabilities = result.probabilities or [None] * len(PROBABILITY_COLUMNS)
+        row |= {**dict(zip(PROBABILITY_COLUMNS, probabilities, strict=True)), "predicted_grade": result.grade}
+        row["error"] = result.error and " ".join(result.error.split())
+        row = {column: row[column] for column in COLUMNS}
+    return [_cell(value) for value in row.values()]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return (", " if any(isinstance(each, str) for each in value) else " ").join(map(str, value))
+    return value
+
+
+def _of_cells(row: dict[str, str]) -> Grading:
+    values = {column: _READ.get(column, str)(cell) if cell else None for column, cell in row.items()}
+    probabilities = tuple(values.pop(column) for column in PROBABILITY_COLUMNS)
+    values["grade"] = values.pop("predicted_grade")
+    values["probabilities"] = None if None in probabilities else probabilities
+    values["quality_reasons"] = values["quality_reasons"] or ()
+    return Grading.from_json(values)
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerow(cells)
+    return stream.getvalue()
+
+
+def _json_line(result: Result) -> str:
+    return json.dumps(result.to_json(), ensure_ascii=False) + "\n"
+
+
+def _schema(kind: type[Result]) -> pa.Schema:
+    """Parquet's types of a result's fields, so that they don't depend on which of them are known."""
+    import pyarrow as pa
+
+    plain = {str: pa.string(), bool: pa.bool_(), int: pa.int8(), float: pa.float64()}
+
+    def column(hint: Any) -> pa.DataType:
+        if get_origin(hint) is tuple:
+            return pa.list_(plain[get_args(hint)[0]])
+        return plain[hint] if hint in plain else column(get_args(hint)[0])  # T of T | None
+
+    return pa.schema([(name, column(hint)) for name, hint in get_type_hints(kind).items()])

@@ -1,0 +1,1 @@
+"""HTML pages: the one look that all reports share."""

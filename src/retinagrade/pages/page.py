@@ -1,0 +1,41 @@
+"""HTML pages: one look, self-contained, and never without what the software is not."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from retinagrade.provenance import provenance_record
+
+
+def render_page(template: str, **context: Any) -> str:
+    """Renders a template that extends ``pages/page.html.j2``.
+
+    Args:
+        template: Its path in the package.
+        context: What it shows; ``made_with`` is added.
+
+    Returns:
+        HTML without a reference to any other file or server.
+    """
+    environment = Environment(
+        loader=PackageLoader("retinagrade", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(metric=format_metric, data_url=_data_url)
+    return environment.get_template(template).render(**{"made_with": provenance_record(), **context})
+
+
+def format_metric(value: float | None) -> str:
+    """A figure with three digits, or a dash where it is undefined (``None`` or NaN)."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _data_url(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,93 @@
+"""Grading on Ray and of photographs in an object store: the local command's figures, to the float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import s3fs
+from typer.testing import CliRunner
+
+from retinagrade.cli import app
+from retinagrade.execution.local import Item, Result
+from retinagrade.grader.distributed import grade_on_engine
+from retinagrade.grader.runtime import BATCH, Grader
+from tests.grader.graders import write_grader
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_grader(tmp_path_factory.mktemp("grader") / "grader.onnx")
+
+
+def grade(*words: object) -> str:
+    done = CliRunner().invoke(app, ["grade", *map(str, words)])
+    assert done.exit_code == 1, done.output  # one of the photographs is cut off
+    return done.stdout
+
+
+def rows(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path).drop(columns=["path", "error", "study"]).sort_values("image_id", ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def expected(source: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("expected")
+    grade(source / "photographs", "--model", model, "--out", out / "r.csv", "--heatmaps", out / "heat")
+    return out
+
+
+def without_one(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int | None, crashed: Callable[[Item], Result]
+) -> Iterator[Result]:
+    """An engine, in this process, whose workers die of one photograph."""
+    for item in items:
+        yield crashed(item) if "00003_right" in repr(item) else work(item)
+
+
+def test_a_photograph_that_kills_its_worker_costs_a_row(source: Path, model: Path) -> None:
+    paths = sorted((source / "photographs").iterdir())[: 2 * BATCH]
+    ids = [path.stem for path in paths]
+    seen = {
+        one.grading.image_id: one
+        for one in grade_on_engine(without_one, None, model, False, False, map(str, paths), ids)
+    }
+    assert sorted(seen) == ids
+    assert (seen["00003_right"].grading.error or "").endswith("decoding it killed the process")
+    for each in Grader.load(model).grade(paths, ids):
+        if each.image_id != "00003_right":
+            given = seen[each.image_id].grading
+            assert given.probabilities == pytest.approx(each.probabilities, abs=1e-4)  # other batches, other sums
+            assert (given.grade, given.error) == (each.grade, each.error)
+
+
+@pytest.mark.usefixtures("connected")
+def test_on_ray_as_here(source: Path, model: Path, expected: Path, tmp_path: Path) -> None:
+    said = grade(
+        source / "photographs", "--model", model, "--out", tmp_path / "r.csv", "--heatmaps", tmp_path / "heat",
+        "--engine", "ray",
+    )  # fmt: skip
+    assert "24 photographs" in said
+    pd.testing.assert_frame_equal(rows(tmp_path / "r.csv"), rows(expected / "r.csv"), check_exact=True)
+    heat = {path.name: path.read_bytes() for path in (expected / "heat").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "heat").iterdir()} == heat
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_in_the_store_as_here(
+    stored: str, bucket: str, model: Path, expected: Path, tmp_path: Path, suffix: str
+) -> None:
+    url = f"{bucket}/results{suffix}"
+    call = partial(grade, f"{stored}/photographs", "--model", model, "--out", url, "--heatmaps", f"{bucket}/heat")
+    assert "24 photographs" in call()
+    assert "1 photograph, 23 from before" in call()
+    s3fs.S3FileSystem().get(url, str(tmp_path / f"r{suffix}"))
+    if suffix == ".csv":
+        pd.testing.assert_frame_equal(rows(tmp_path / "r.csv"), rows(expected / "r.csv"), check_exact=True)
+    else:
+        assert set(pd.read_parquet(tmp_path / "r.parquet")["image_id"]) == set(rows(expected / "r.csv")["image_id"])
+    beside = {name.rpartition("/")[2] for name in s3fs.S3FileSystem().ls(bucket, refresh=True)}
+    assert not any(name.startswith(f"results{suffix}.") for name in beside)  # no journal is left

@@ -1,0 +1,102 @@
+"""Experiments: every shipped one loads, overrides work, and errors name the key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retinagrade.errors import ExperimentError
+from retinagrade.experiments.experiment import experiment_names, load_experiment
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_every_shipped_experiment_loads_under_its_own_name(name: str, tmp_path: Path) -> None:
+    experiment = load_experiment(name)
+    assert experiment.name == name
+    assert experiment.source
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(experiment.to_yaml(), encoding="utf-8")
+    assert load_experiment(str(copy)) == experiment
+
+
+def test_overrides_change_one_value_each() -> None:
+    plain = load_experiment("scratch-2")
+    changed = load_experiment(
+        "scratch-2",
+        ["training.epochs=3", "training.balance=null", "network.dense=[8,4]", "training.learning_rate=1e-3"],
+    )
+    assert changed.training.epochs == 3
+    assert changed.training.balance is None
+    assert changed.network.dense == (8, 4)
+    assert changed.training.learning_rate == 1e-3
+    assert changed.augmentation == plain.augmentation
+
+
+def test_the_precision_is_a_word_or_a_number() -> None:
+    assert load_experiment("scratch-2", ["training.precision=32"]).training.precision == "32"
+    assert load_experiment("scratch-2", ["training.precision=bf16"]).training.precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", r"training\.epoch: Extra inputs"),
+        ("training.epochs=-1", r"training\.epochs: .*greater than 0"),
+        ("training.optimizer=lion", r"training\.optimizer: .*'adam'"),
+        ("augmentation.zoom=2", r"augmentation\.zoom: .*less than 1"),
+        ("network.output=corn", r"network\.output: .*'ordinal'"),
+        ("training.class_weights=balanced", r"training\.class_weights: .*'inverse-frequency'"),
+        ("training.label_smoothing=1", r"training\.label_smoothing: .*less than 1"),
+        ("augmentation.hue=0.6", r"augmentation\.hue: .*less than or equal to 0\.5"),
+        ("training.accumulate=0", r"training\.accumulate: .*greater than 0"),
+        ("training.ema=1", r"training\.ema: .*less than 1"),
+        ("training.logger=paper", r"training\.logger: .*'tensorboard'"),
+        ("epochs", "section.key=value"),
+        ("training.epochs=[", "training.epochs"),
+    ],
+)
+def test_a_bad_override_is_named(override: str, message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        load_experiment("scratch-2", [override])
+
+
+@pytest.mark.parametrize("output", ["ordinal", "regression"])
+def test_labels_are_smoothed_for_softmax_only(output: str) -> None:
+    assert load_experiment("scratch-2", ["training.label_smoothing=0.1"]).training.label_smoothing == 0.1
+    with pytest.raises(ExperimentError, match=rf"training\.label_smoothing is for .*softmax, and it is {output}"):
+        load_experiment("scratch-2", ["training.label_smoothing=0.1", f"network.output={output}"])
+
+
+@pytest.mark.parametrize("output", ["ordinal", "regression"])
+def test_experiments_of_outputs_differ_from_the_plain_one_in_nothing_else(output: str) -> None:
+    plain = load_experiment("efficientnet-lite0", [f"network.output={output}"])
+    ours = load_experiment(f"efficientnet-lite0-{output}")
+    assert ours.model_copy(update={"name": plain.name, "description": plain.description}) == plain
+
+
+def test_unknown_experiments_list_the_known_ones() -> None:
+    with pytest.raises(ExperimentError, match=r"efficientnet-lite0, .*scratch-2"):
+        load_experiment("resnet-9000")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "name: [", ""])
+def test_a_broken_file_is_named(text: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text, encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"broken\.yaml"):
+        load_experiment(str(broken))
+    with pytest.raises(ExperimentError, match=r"missing\.yaml"):
+        load_experiment(str(tmp_path / "missing.yaml"))
+
+
+def test_listing_experiments_imports_no_framework() -> None:
+    code = (
+        "import sys; from retinagrade.experiments.experiment import experiment_names, load_experiment;"
+        "[load_experiment(name) for name in experiment_names()];"
+        "print(sorted({'torch', 'timm', 'lightning', 'pandas'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,132 @@
+"""An ensemble in one file: every combination as NumPy has it, and the file against the ensemble's own predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import retinagrade
+from retinagrade.ensembles.combination import Method, combine_members, fit_combination, load_combination
+from retinagrade.ensembles.ensemble import ensemble
+from retinagrade.ensembles.scores import MemberScores
+from retinagrade.errors import GraderFileError
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.export.ensemble_graph import combination_rule, combine_saliency
+from retinagrade.export.export import export
+from retinagrade.export.exportable import list_networks, read_exportable
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
+from retinagrade.training.predict import predict
+from retinagrade.training.train import train
+from tests.training.test_train import tiny
+
+OF_PHOTOGRAPHS = [method for method in get_args(Method) if method != "eyes"]
+
+
+def simulated(seed: int, members: int = 3, photographs: int = 60) -> MemberScores:
+    rng = np.random.default_rng(seed)
+    grades = np.arange(photographs) % 5
+    raw = rng.normal(size=(photographs, members, 5)) + 2 * np.eye(5)[grades][:, None] * rng.random((1, members, 1))
+    probabilities = np.exp(raw) / np.exp(raw).sum(2, keepdims=True)
+    return MemberScores(grades, probabilities, np.arange(photographs))
+
+
+@pytest.mark.parametrize("method", OF_PHOTOGRAPHS)
+def test_graphs_combine_as_ensembles_do(method: Method) -> None:
+    combination = fit_combination(method, simulated(0), np.array([1, 2, 1, 3, 2.0]))
+    others = simulated(1).probabilities.astype(np.float32)
+    expected = combine_members(combination, others.astype(np.float64))
+    found = combination_rule(combination)(torch.from_numpy(others))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=5, max_size=5), min_size=1, max_size=9), st.integers(0, 9))
+def test_votes_that_tie_are_broken_alike(votes: list[list[int]], seed: int) -> None:
+    says = np.eye(5)[np.array(votes)]
+    combination = fit_combination("majority", simulated(seed, members=5))
+    found = combination_rule(combination)(torch.from_numpy(says).float())
+    np.testing.assert_allclose(found, combine_members(combination, says), atol=1e-6)
+
+
+def test_evidence_of_a_loud_member_counts_no_more() -> None:
+    quiet, loud = torch.zeros(1, 5, 2, 2), torch.zeros(1, 5, 4, 4)
+    quiet[0, 2, 0, 0], loud[0, 3, 3, 3] = 0.01, 900.0
+    both = combine_saliency([quiet, loud], (0.25, 0.75))
+    assert both.shape == (1, 5, 4, 4)
+    assert both[0, 2].max() == pytest.approx(0.25)
+    assert both[0, 3].max() == pytest.approx(0.75)
+    assert both[0, 2].argmax() == 0
+    assert not combine_saliency([torch.zeros(1, 5, 2, 2)] * 2, (0.5, 0.5)).any()  # nothing is not "not a number"
+
+
+@pytest.fixture(scope="module")
+def members(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Two networks that see photographs at other sizes; one is exactly half of what was prepared."""
+    folder = tmp_path_factory.mktemp("members")
+    found = []
+    for size in (48, 32):
+        overrides = (f"network.image_size={size}", "training.epochs=1", "network.scratch.pools=[2,2]")
+        run = train(tiny(*overrides), prepared, folder / f"of-{size}")
+        for flips in (False, True):
+            predict(run, prepared, "test", flips=flips)
+        found.append(run)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "flips"),
+    [
+        ("logistic", False),
+        pytest.param("majority", False, marks=pytest.mark.slow),
+        pytest.param("mean", True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_file_says_what_the_ensemble_predicted(
+    members: list[Run], prepared: Path, tmp_path: Path, method: Method, flips: bool
+) -> None:
+    run = ensemble([member.folder for member in members], method, tmp_path / "both").run
+    metadata = export(run, tmp_path / "both.onnx", flips=flips)
+    assert [one.name for one in metadata.members] == ["of-32", "of-48"]
+    assert metadata.image_size == metadata.preparation.size == 64
+    assert metadata.output == f"{method} of 2 members"
+    assert metadata.flips is flips
+    assert "of-32" in (tmp_path / "both.md").read_text()
+    expected = read_predictions(run.predictions_file("test-tta" if flips else "test"))
+    manifest = Manifest.read(prepared / "manifest.csv").split("test")
+    paths = manifest.table.set_index("image_id")["path"].loc[expected["image_id"]]
+    squares = np.stack([read_photograph(manifest.file(path)) for path in paths])
+    probabilities, evidence = retinagrade.Grader.load(tmp_path / "both.onnx").network(squares)
+    np.testing.assert_allclose(probabilities, expected[list(PROBABILITY_COLUMNS)], atol=1e-4)
+    assert evidence.min() >= 0
+    assert 0 < evidence.max() <= 1
+
+
+def test_ensembles_of_ensembles_are_taken_apart(members: list[Run], tmp_path: Path) -> None:
+    first = ensemble([member.folder for member in members], "mean", tmp_path / "first").run
+    whole = ensemble([first.folder, members[0].folder], "mean", tmp_path / "whole").run
+    found = [(name, share, one.image_size) for name, share, one in list_networks(read_exportable(whole))]
+    assert found == [("first/of-32", 0.25, 32), ("first/of-48", 0.25, 48), ("of-48", 0.5, 48)]
+
+
+def test_what_one_photograph_or_one_file_cannot_give_is_refused(members: list[Run], tmp_path: Path) -> None:
+    with pytest.raises(GraderFileError, match="looks at the other eye"):
+        export(ensemble([members[0].folder], "eyes", tmp_path / "eyes").run, tmp_path / "g.onnx")
+    run = ensemble([member.folder for member in members], "mean", tmp_path / "both").run
+    file = members[0].predictions_file("val")
+    before = file.read_text()
+    file.write_text(before + "\n")
+    try:
+        with pytest.raises(GraderFileError, match=r"of-48 is not in .* as it was"):
+            export(run, tmp_path / "g.onnx")
+    finally:
+        file.write_text(before)
+    assert load_combination(run.ensemble_file).members[0].name == "of-32"
+    assert not (tmp_path / "g.onnx").exists()

@@ -1,0 +1,101 @@
+"""Files, folders, patterns and lists become photographs with ids, each once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from retinagrade.errors import UsageError
+from retinagrade.grader.eyes import EyeIdentity
+from retinagrade.grader.inputs import PhotographFile, find_photographs, read_list
+from tests.grader.ophthalmic import write_ophthalmic
+from tests.images.test_read import gradient
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (
+        "a.jpg",
+        "sub/b.PNG",
+        "sub/a.jpg",
+        "notes.txt",
+        ".hidden.jpg",
+        "._a.jpg",
+        "DICOMDIR",
+        "results/old.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    write_ophthalmic(tmp_path / "1.2.840.1", gradient(20, 20), "L")
+    write_ophthalmic(tmp_path / "1.2.840.2", gradient(20, 20), "R")
+    return tmp_path
+
+
+def named(photographs: list[PhotographFile], root: Path) -> dict[str, str]:
+    return {each.image_id: Path(each.path).relative_to(root).as_posix() for each in photographs}
+
+
+def test_a_folder_gives_what_is_below_it(folder: Path) -> None:
+    found = named(find_photographs([str(folder)], besides=[folder / "results"]), folder)
+    assert found == {
+        "1.2.840.1": "1.2.840.1",  # DICOM without a suffix: no part of a UID is taken off
+        "1.2.840.2": "1.2.840.2",
+        "a": "a.jpg",
+        "sub/a": "sub/a.jpg",
+        "sub/b": "sub/b.PNG",
+    }
+
+
+def test_patterns_and_files_are_taken_once(folder: Path) -> None:
+    found = find_photographs([str(folder / "**" / "*.jpg"), str(folder / "a.jpg"), str(folder / "notes.txt")])
+    paths = [Path(each.path).relative_to(folder).as_posix() for each in found]
+    assert sorted(paths) == ["a.jpg", "notes.txt", "results/old.jpg", "sub/a.jpg"]  # a file that is named is taken
+    assert len({each.image_id for each in found}) == 4
+    assert next(each.image_id for each in found if each.path.endswith("sub/a.jpg")) == str(folder / "sub" / "a.jpg")
+
+
+def test_a_list_names_files_from_its_folder(folder: Path) -> None:
+    (folder / "list.txt").write_text("a.jpg\n\n  sub/b.PNG \nabsent.jpg\n", encoding="utf-8")
+    found = find_photographs([], folder / "list.txt")
+    assert named(found, folder) == {"a": "a.jpg", "b": "sub/b.PNG", "absent": "absent.jpg"}
+    assert {each.eye for each in found} == {EyeIdentity()}
+
+
+def test_a_manifest_tells_ids_patients_and_eyes(folder: Path) -> None:
+    manifest = folder / "manifest.csv"
+    manifest.write_text(
+        "\ufeffimage_id,path,grade,patient_id,laterality\nx,a.jpg,3,007,left\ny,sub/a.jpg,,007,R\n,sub/b.PNG,,,\n",
+        encoding="utf-8",
+    )
+    assert read_list(manifest) == [
+        PhotographFile("x", str(folder / "a.jpg"), EyeIdentity("007", "L")),
+        PhotographFile("y", str(folder / "sub/a.jpg"), EyeIdentity("007", "R")),
+        PhotographFile("b", str(folder / "sub/b.PNG"), EyeIdentity()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_id\nx\n", "line 1: no column 'path'"),
+        ("path,laterality\na.jpg,L\nb.jpg,up\n", "line 3: 'up' is no eye"),
+        ("path,image_id\n,x\n", "line 2: no path"),
+    ],
+)
+def test_a_list_that_is_wrong_names_the_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_list(tmp_path / "list.csv")
+
+
+def test_nothing_to_grade_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to grade"):
+        find_photographs([])
+    with pytest.raises(UsageError, match="no photograph there"):
+        find_photographs([str(tmp_path)])
+    with pytest.raises(UsageError, match="not a readable list"):
+        find_photographs([], tmp_path / "absent.txt")
+    (tmp_path / "latin.txt").write_bytes(b"M\xfcller.jpg\n")
+    with pytest.raises(UsageError, match="not a readable list"):
+        find_photographs([], tmp_path / "latin.txt")

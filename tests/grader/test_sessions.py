@@ -1,0 +1,45 @@
+"""The engine in bfloat16 is asked for, near the other one, and says where it can't be had."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from retinagrade.errors import UsageError
+from retinagrade.export.graph import NetworkGraph
+from retinagrade.export.onnx_file import to_onnx
+from retinagrade.grader.sessions import onnx_runtime, openvino
+from tests.explain.networks import FAMILIES, network, photographs
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("graph") / "g.onnx"
+    example = photographs(2).permute(0, 2, 3, 1).contiguous().numpy()
+    onnx.save(to_onnx(NetworkGraph(network(**FAMILIES["scratch"])).eval(), example), path)
+    return path
+
+
+def test_bfloat16_is_near_float32(file: Path) -> None:
+    pytest.importorskip("openvino")
+    exact = onnx_runtime(file)
+    try:
+        fast = openvino(file, exact)
+    except UsageError as error:
+        pytest.skip(str(error))
+    squares = photographs(5).permute(0, 2, 3, 1).contiguous().numpy()
+    (probabilities, evidence), (near, heat) = exact.network(squares), fast.network(squares)
+    assert fast.side == exact.side == squares.shape[1]
+    assert near.dtype == heat.dtype == np.float32
+    assert 0 < np.abs(near - probabilities).max() < 0.05
+    assert np.corrcoef(evidence.ravel(), heat.ravel())[0, 1] > 0.99
+
+
+def test_without_openvino_an_error_says_what_to_install(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UsageError, match=r"pip install 'retinagrade\[openvino\]'"):
+        openvino(file, onnx_runtime(file))

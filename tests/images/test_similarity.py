@@ -1,0 +1,97 @@
+"""Copies are found whatever was done to the file; other photographs, also of the same eye later, are none."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from retinagrade.datasets.copies import CANDIDATE, COPY, SAME_EYE
+from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
+from retinagrade.grades import Grade
+from retinagrade.images.field_of_view import find_field_of_view
+from retinagrade.images.similarity import perceptual_hash, similar_pairs, thumbnail, thumbnail_correlation
+
+
+def photograph(seed: int, grade: int = 2, is_left: bool = False) -> np.ndarray:
+    shared = np.random.default_rng((seed, 9))
+    rng = np.random.default_rng(seed)
+    return draw_photograph(rng, Grade(grade), is_left, 500, Complexion.draw(shared), Camera.draw(shared)).pixels
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> tuple[int, float]:
+    one, other = find_field_of_view(first), find_field_of_view(second)
+    differing = perceptual_hash(first, one) ^ perceptual_hash(second, other)
+    return int(np.bitwise_count(differing).sum()), thumbnail_correlation(
+        thumbnail(first, one), thumbnail(second, other)
+    )
+
+
+def encoded(pixels: np.ndarray, quality: int) -> np.ndarray:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return np.array(Image.open(stream))
+
+
+TWINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "re-encoded": lambda pixels: encoded(pixels, 40),
+    "half as large": lambda pixels: cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "larger": lambda pixels: cv2.resize(pixels, None, fx=1.7, fy=1.7, interpolation=cv2.INTER_CUBIC),
+    "darker": lambda pixels: (pixels * 0.6).astype(np.uint8),
+    "cropped to the disc": lambda pixels: np.ascontiguousarray(pixels[:, 60:-60]),
+    "on a larger black frame": lambda pixels: np.pad(pixels, ((40, 90), (70, 10), (0, 0))),
+}
+
+
+@pytest.mark.parametrize("what", TWINS)
+@pytest.mark.parametrize("seed", range(4))
+def test_twins_are_copies(what: str, seed: int) -> None:
+    original = photograph(seed)
+    distance, alike = compare(original, TWINS[what](original))
+    assert distance <= CANDIDATE
+    assert alike >= COPY
+
+
+def test_other_photographs_are_not_alike() -> None:
+    photographs = [photograph(seed, grade=seed % 5, is_left=bool(seed % 2)) for seed in range(12)]
+    for index, first in enumerate(photographs):
+        for second in photographs[index + 1 :]:
+            assert compare(first, second)[1] < SAME_EYE
+
+
+def test_the_same_eye_a_moment_later_is_no_copy() -> None:
+    """The camera moved a little and turned, the flash was another: what a second shot or visit looks like."""
+    original = photograph(3)
+    turn = cv2.getRotationMatrix2D((375, 250), 2.5, 1.0)
+    turn[:, 2] += (9, -6)
+    inside = original.max(axis=2, keepdims=True) > 12
+    later = cv2.warpAffine(original, turn, (750, 500), borderMode=cv2.BORDER_REFLECT)
+    assert compare(original, np.where(inside, later * 0.9, original).astype(np.uint8))[1] < COPY
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(0, 200))
+def test_close_pairs_by_brute_force(seed: int, count: int, distance: int) -> None:
+    rng = np.random.default_rng(seed)
+    hashes = rng.integers(0, 2**63, (count, 4), dtype=np.uint64)
+    hashes[count // 2 :] = hashes[: count - count // 2] ^ np.uint64(rng.integers(0, 2**12))
+    expected = [
+        (first, second)
+        for first in range(count)
+        for second in range(first + 1, count)
+        if sum(int(word).bit_count() for word in hashes[first] ^ hashes[second]) <= distance
+    ]
+    assert [tuple(pair) for pair in similar_pairs(hashes, distance).tolist()] == expected
+
+
+def test_blocks_do_not_lose_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = np.zeros((50, 4), np.uint64)
+    expected = similar_pairs(hashes, 0)
+    assert len(expected) == 50 * 49 // 2
+    monkeypatch.setattr("retinagrade.images.similarity.BLOCK", 7 * 50)
+    assert np.array_equal(similar_pairs(hashes, 0), expected)

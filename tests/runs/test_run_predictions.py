@@ -1,0 +1,104 @@
+"""What is known of predictions that lie in a run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from retinagrade.errors import CalibrationError, UsageError
+from retinagrade.evaluation.fitting.calibration import fit_calibration, save_calibration
+from retinagrade.evaluation.predictions import graded_predictions, read_predictions, write_predictions
+from retinagrade.experiments.experiment import load_experiment
+from retinagrade.files import sha256, write_json
+from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
+from retinagrade.runs.run_predictions import add_quality, find_run, read_run_predictions
+from tests.evaluation.tables import predictions
+
+
+@pytest.fixture
+def run(prepared: Path, tmp_path: Path) -> Run:
+    """A run's folder with predictions of all splits, as training and `predict` leave it, without a network."""
+    run = Run(tmp_path / "run")
+    manifest = Manifest.read(prepared / "manifest.csv")
+    for split in ("train", "val", "test"):
+        own = manifest.split(split).table
+        table = predictions(own["grade"].to_numpy(dtype=int), skill=6)
+        for name in (split, f"{split}-tta"):
+            write_predictions(table.assign(image_id=own["image_id"].tolist()), run.predictions_file(name))
+    run.experiment_file.write_text(load_experiment("scratch-2").to_yaml())
+    data = {"prepared": str(prepared), "manifest_sha256": sha256(prepared / "manifest.csv"), "own_split": False}
+    write_json(run.record_file, {"status": "finished", "data": data})
+    return run
+
+
+def calibrated(run: Run) -> Run:
+    source = run.predictions_file("val")
+    save_calibration(fit_calibration(graded_predictions(read_predictions(source)), source), run.calibration_file)
+    return run
+
+
+def codes(run: Run, split: str, calibration: Path | None = None) -> set[str]:
+    return {
+        finding.code for finding in read_run_predictions(run.predictions_file(split), calibration=calibration).findings
+    }
+
+
+def test_patients_and_eyes_come_from_the_prepared_set(run: Run) -> None:
+    known = read_run_predictions(run.predictions_file("test"))
+    assert known.run == find_run(run.predictions_file("test"))
+    assert known.manifest is not None
+    assert known.table["patient_id"].nunique() == len(known.table) / 2
+    assert {"laterality", "dataset", "source_size"} <= set(known.table)
+    assert not codes(run, "test") & {"leaked-photographs", "leaked-patients", "fitted-on-evaluated"}
+    assert "leaked-photographs" in codes(run, "train")
+
+
+def test_quality_is_seen_in_the_photographs(run: Run, tmp_path: Path) -> None:
+    known = add_quality(read_run_predictions(run.predictions_file("test")))
+    assert set(known.table["quality"]) <= {"gradable", "doubtful"}
+    assert (known.table["quality"] == "gradable").mean() > 0.5
+    alone = run.predictions_file("val").rename(tmp_path / "alone.csv")
+    with pytest.raises(UsageError, match="not there to look at"):
+        add_quality(read_run_predictions(alone))
+
+
+def test_a_table_elsewhere_is_just_a_table(run: Run, tmp_path: Path) -> None:
+    known = read_run_predictions(run.predictions_file("test").rename(tmp_path / "alone.csv"))
+    assert known.run is None
+    assert known.manifest is None
+    assert "patient_id" not in known.table
+
+
+def test_a_runs_calibration_is_applied_to_others_only(run: Run) -> None:
+    assert read_run_predictions(run.predictions_file("test")).fitted is None
+    calibrated(run)
+    known = read_run_predictions(run.predictions_file("test"))
+    assert known.fitted is not None
+    assert run.calibration_file in [path.resolve() for path in known.sources]
+    assert read_run_predictions(run.predictions_file("val")).fitted is None
+    assert (
+        read_run_predictions(run.predictions_file("test-tta")).fitted is None
+    )  # other probabilities than what it was fitted on
+    assert "fitted-on-evaluated" not in codes(run, "val")
+
+
+def test_asked_for_on_what_it_was_fitted_on_it_is_a_finding(run: Run) -> None:
+    assert "fitted-on-evaluated" in codes(run, "val", calibrated(run).calibration_file)
+    assert "fitted-on-evaluated" not in codes(run, "test", run.calibration_file)
+
+
+def test_a_broken_calibration_is_named(run: Run) -> None:
+    run.calibration_file.write_text("{}")
+    with pytest.raises(CalibrationError, match=r"calibration\.json"):
+        read_run_predictions(run.predictions_file("test"))
+
+
+def test_without_the_prepared_set_figures_can_still_be_had(run: Run, tmp_path: Path) -> None:
+    record = run.record()
+    write_json(run.record_file, {**record, "data": {**record["data"], "prepared": str(tmp_path / "gone")}})
+    known = read_run_predictions(run.predictions_file("test"))
+    assert known.manifest is None
+    assert isinstance(known.table, pd.DataFrame)

@@ -1,0 +1,178 @@
+"""Cross-validation in one command: no patient in two folds, every photograph predicted once, by whom it is new to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retinagrade.datasets.split import split_prepared
+from retinagrade.errors import ExperimentError, UsageError
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.files import write_json
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.manifest import Manifest
+from retinagrade.runs.run import CrossValidation, Run, trained_runs
+from retinagrade.training.cross_validate import cross_validate
+from retinagrade.training.predict import load_network, predict, predict_network
+from retinagrade.training.train import train
+from tests.training.test_train import tiny
+
+SHORT = tiny("training.epochs=2")
+FOLDS = 3
+
+
+@pytest.fixture(scope="module")
+def result(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
+    before = (prepared / "manifest.csv").read_bytes()
+    result = cross_validate(SHORT, prepared, tmp_path_factory.mktemp("runs") / "folds", FOLDS)
+    assert (prepared / "manifest.csv").read_bytes() == before
+    return result
+
+
+def divided(prepared: Path) -> pd.DataFrame:
+    table = Manifest.read(prepared / "manifest.csv").table
+    return table[table["split"] != "test"]
+
+
+def test_no_patient_is_on_two_sides_and_the_validation_parts_cover_all_once(
+    result: CrossValidation, prepared: Path
+) -> None:
+    validated: list[str] = []
+    for number in range(FOLDS):
+        manifest = Manifest.read(result.fold(number).manifest_file)
+        patients = manifest.table.groupby("patient_id")["split"]
+        assert (patients.nunique() == 1).all()
+        validated += manifest.split("val").table["image_id"].tolist()
+    assert sorted(validated) == sorted(divided(prepared)["image_id"])
+    predictions = read_predictions(result.predictions_file)
+    assert predictions["image_id"].tolist() == sorted(validated)
+    grades = divided(prepared).set_index("image_id")["grade"]
+    assert predictions["grade"].tolist() == grades[predictions["image_id"]].tolist()
+
+
+def test_each_prediction_is_of_the_fold_that_has_not_seen_the_photograph(
+    result: CrossValidation, prepared: Path
+) -> None:
+    predictions = read_predictions(result.predictions_file).set_index("image_id")
+    for number in range(FOLDS):
+        run = result.fold(number)
+        split = Manifest.read(run.manifest_file).split("val")
+        own = predict_network(load_network(run), run.experiment(), Manifest(split.table, prepared))
+        expected = own.set_index("image_id")
+        assert set(own["image_id"]) == set(split.table["image_id"])
+        np.testing.assert_allclose(
+            predictions.loc[own["image_id"], list(PROBABILITY_COLUMNS)], expected[list(PROBABILITY_COLUMNS)], rtol=1e-9
+        )
+
+
+def test_the_parts_are_those_of_the_command_split(result: CrossValidation, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "set")
+    # The fixture's set was split with the same share for testing and the same seed.
+    expected = split_prepared(tmp_path / "set", test=0.2, seed=0, folds=FOLDS, fold=1).table
+    ours = Manifest.read(result.fold(1).manifest_file).table
+    assert ours["split"].tolist() == expected["split"].tolist()
+    assert ours["fold"].astype("Int64").tolist() == expected["fold"].tolist()
+
+
+def test_the_record_has_every_fold_and_mean_and_standard_deviation(result: CrossValidation) -> None:
+    record = result.record()
+    assert record["status"] == "finished"
+    losses = [result.fold(number).record()["best"]["val_loss"] for number in range(FOLDS)]
+    assert [fold["val_loss"] for fold in record["best"]] == losses
+    assert record["over_folds"]["val_loss"] == {"mean": mean(losses), "sd": stdev(losses)}
+
+
+def test_a_cut_off_cross_validation_goes_on_and_leaves_finished_folds_alone(
+    result: CrossValidation, prepared: Path, tmp_path: Path
+) -> None:
+    cut = CrossValidation(tmp_path / "cut")
+    shutil.copytree(result.folder, cut.folder)
+    shutil.rmtree(cut.fold(2).folder)
+    shutil.rmtree(cut.predictions_file.parent)
+    record = cut.record_file.read_text(encoding="utf-8")
+    cut.record_file.write_text(record.replace('"finished"', '"training"'), encoding="utf-8")
+    before = cut.fold(0).best_checkpoint.stat().st_mtime_ns
+    cross_validate(SHORT, prepared, cut.folder, FOLDS)
+    assert cut.fold(0).best_checkpoint.stat().st_mtime_ns == before
+    assert cut.predictions_file.read_bytes() == result.predictions_file.read_bytes()
+    assert cut.record()["status"] == "finished"
+
+
+def test_another_cross_validation_other_data_or_a_run_is_never_continued(
+    result: CrossValidation, prepared: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ExperimentError, match=r"another folds \(3\)"):
+        cross_validate(SHORT, prepared, result.folder, 4)
+    with pytest.raises(ExperimentError, match=r"another training\.learning_rate"):
+        cross_validate(tiny("training.epochs=2", "training.learning_rate=0.1"), prepared, result.folder, FOLDS)
+    with pytest.raises(ExperimentError, match="not empty and no cross-validation"):
+        cross_validate(SHORT, prepared, prepared, FOLDS)
+    with pytest.raises(ExperimentError, match="not empty and not a run"):
+        train(SHORT, prepared, result.folder)
+    with pytest.raises(UsageError, match="at least two folds"):
+        cross_validate(SHORT, prepared, tmp_path / "one", 1)
+    shutil.copytree(prepared, tmp_path / "set")
+    manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
+    Manifest(manifest.table.iloc[2:], manifest.root).write(tmp_path / "set" / "manifest.csv")
+    with pytest.raises(ExperimentError, match="other data or another split"):
+        cross_validate(SHORT, tmp_path / "set", result.folder, FOLDS)
+
+
+def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Path, tmp_path: Path) -> None:
+    run = result.fold(1)
+    own = Manifest.read(run.manifest_file)
+    assert set(own.split("val").table["image_id"]) != set(
+        Manifest.read(prepared / "manifest.csv").split("val").table["image_id"]
+    )
+    for split in ("val", "test"):
+        predicted = read_predictions(predict(run, prepared, split, tmp_path / f"{split}.csv"))
+        assert set(predicted["image_id"]) == set(own.split(split).table["image_id"])
+    shutil.copytree(run.folder, tmp_path / "changed")
+    changed = CrossValidation(tmp_path).fold(0)
+    (tmp_path / "changed").rename(changed.folder)
+    text = changed.manifest_file.read_text(encoding="utf-8")
+    changed.manifest_file.write_text(text.replace(",val,", ",train,"), encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"manifest\.csv is not what .* was trained on"):
+        predict(changed, prepared, "val")
+
+
+def test_the_networks_behind_an_ensemble_are_its_members_and_their_folds(
+    result: CrossValidation, tmp_path: Path
+) -> None:
+    folds, alone = [result.fold(number) for number in range(result.record()["folds"])], Run(tmp_path / "alone")
+    outer, inner = Run(tmp_path / "outer"), Run(tmp_path / "inner")
+    for run, members in ((inner, [result.folder, folds[0].folder]), (outer, [alone.folder, inner.folder])):
+        write_json(run.ensemble_file, {})
+        write_json(run.record_file, {"members": [{"folder": str(folder)} for folder in members]})
+    assert trained_runs([outer.folder]) == [alone, *folds]
+    assert trained_runs([alone.folder, outer.folder, alone.folder]) == [alone, *folds]
+
+
+def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(
+    result: CrossValidation, prepared: Path, tmp_path: Path
+) -> None:
+    second = SHORT.model_copy(update={"name": "second", "starts_from": "scratch-2"})
+    gone_on = cross_validate(second, prepared, tmp_path / "second", FOLDS, start=result.folder)
+    for number in range(FOLDS):
+        start = gone_on.fold(number).record()["start"]
+        assert start["run"] == str(result.fold(number).folder.resolve())
+    (tmp_path / "wrong").mkdir()
+    for number in range(FOLDS):
+        shutil.copytree(result.fold((number + 1) % FOLDS).folder, tmp_path / "wrong" / f"fold-{number}")
+    with pytest.raises(ExperimentError, match="may have seen what second is to be validated on"):
+        cross_validate(second, prepared, tmp_path / "third", FOLDS, start=tmp_path / "wrong")
+
+
+def test_the_seed_of_the_set_s_own_split_is_taken(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "set")
+    split_prepared(tmp_path / "set", seed=7, folds=2, fold=0)
+    fold = Manifest.read(tmp_path / "set" / "manifest.csv").table["fold"]
+    result = cross_validate(tiny("training.epochs=1"), tmp_path / "set", tmp_path / "folds", 2)
+    assert json.loads(result.record_file.read_text(encoding="utf-8"))["seed"] == 7
+    assert Manifest.read(result.fold(1).manifest_file).table["fold"].tolist() == fold.tolist()

@@ -1,0 +1,162 @@
+"""Many experiments: every shipped one trains through the command line, in order, on after failures, and compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from retinagrade.errors import ExperimentError
+from retinagrade.evaluation.evaluate import evaluate_predictions
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.experiments.experiment import experiment_names, load_experiment
+from retinagrade.runs.run import Run
+from retinagrade.training.sweep import choose_experiments, order_experiments, train_sweep
+from retinagrade.training.sweep_report import finished_runs, sweep_table, write_sweep_report
+from retinagrade.training.train import train
+
+TWO_STEPS = ["training.balance=2", "training.batch_size=4", "training.epochs=1"]
+TINY = [*TWO_STEPS, "network.image_size=96", "network.weights=none"]
+
+
+def cli(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "retinagrade", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def settings(overrides: list[str]) -> list[str]:
+    return [word for override in overrides for word in ("--set", override)]
+
+
+@pytest.fixture(scope="module")
+def everything(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("everything")
+    done = cli("train", "all", "--data", prepared, "--out", out, *settings(TINY))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out, done.stdout
+
+
+def test_every_experiment_trains_two_steps_through_the_command_line(everything: tuple[Path, str]) -> None:
+    out, printed = everything
+    assert {run.folder.name for run in finished_runs(out)} == set(experiment_names())
+    for name in experiment_names():
+        assert f"{name}: {load_experiment(name).description}" in printed
+        start = Run(out / name).record()["start"]
+        if (base := load_experiment(name).starts_from) is not None:
+            assert start["run"] == str((out / base).resolve())
+
+
+def test_the_comparison_holds_the_figures_of_each_run(everything: tuple[Path, str]) -> None:
+    out, _ = everything
+    table = pd.read_csv(out / "comparison.csv").set_index("run")
+    assert set(table.index) == set(experiment_names())
+    for name in ("vgg16-3-adam", "scratch-5"):
+        evaluation = evaluate_predictions(read_predictions(out / name / "predictions" / "val.csv"))
+        for figure in ("accuracy", "quadratic_weighted_kappa", "referable_auc", "majority_baseline"):
+            assert table.loc[name, figure] == pytest.approx(evaluation.figures[figure], rel=1e-5)
+    assert table["quadratic_weighted_kappa"].dropna().is_monotonic_decreasing
+    assert table.loc["vgg16-3-adam", "trainable"] == 132_613
+    page = (out / "comparison.html").read_text(encoding="utf-8")
+    assert "not a medical device" in page
+    assert "14,847,301" in page
+    assert "different data" not in page
+    assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((out / "comparison.run.json").read_text(encoding="utf-8"))["versions"]
+
+
+def test_finished_ones_are_skipped_and_a_failure_stops_nothing(prepared: Path, tmp_path: Path) -> None:
+    names = ["vgg16-4", "scratch-2", "scratch-1"]
+    (tmp_path / "scratch-1").mkdir()
+    (tmp_path / "scratch-1" / "mine.txt").write_text("not a run")
+    done = cli("train", *names, "--data", prepared, "--out", tmp_path, *settings(TINY))
+    assert done.returncode == 1
+    assert "vgg16-4 failed: vgg16-4 starts from a run of vgg16-2, and there is none in" in done.stdout
+    assert "scratch-1 failed:" in done.stdout
+    assert (tmp_path / "scratch-1" / "mine.txt").read_text() == "not a run"
+    before = Run(tmp_path / "scratch-2").best_checkpoint.stat().st_mtime_ns
+    runs, failures = train_sweep(names, prepared, tmp_path, TINY)
+    assert [run.folder.name for run in runs] == ["scratch-2"]
+    assert set(failures) == {"vgg16-4", "scratch-1"}
+    assert Run(tmp_path / "scratch-2").best_checkpoint.stat().st_mtime_ns == before
+    assert "vgg16-4" in (tmp_path / "comparison.html").read_text(encoding="utf-8")
+
+
+def test_those_that_others_start_from_come_first() -> None:
+    names = ["mobilenetv2-7-on-4", "vgg16-6", "mobilenetv2-4-adam", "scratch-1", "vgg16-3-adam"]
+    order = [experiment.name for experiment in order_experiments([load_experiment(name) for name in names])]
+    assert sorted(order) == sorted(names)
+    assert order.index("mobilenetv2-4-adam") < order.index("mobilenetv2-7-on-4")
+    assert order.index("vgg16-3-adam") < order.index("vgg16-6")
+
+
+def test_names_patterns_and_all() -> None:
+    assert choose_experiments(["all"]) == experiment_names()
+    assert choose_experiments(["vgg16-3-*", "scratch-1", "vgg16-3-sgd"]) == ["vgg16-3-adam", "vgg16-3-sgd", "scratch-1"]
+    assert choose_experiments(["mine.yaml"]) == ["mine.yaml"]
+    with pytest.raises(ExperimentError, match="no experiment fits 'resnet9-"):
+        choose_experiments(["resnet9-*"])
+
+
+def test_runs_of_different_data_are_told_apart(everything: tuple[Path, str], tmp_path: Path) -> None:
+    out, _ = everything
+    for number, name in enumerate(("scratch-1", "scratch-2")):
+        (tmp_path / name).symlink_to(out / name) if number else None
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in (out / "scratch-1").iterdir():
+        if path.name != "run.json":
+            (other / path.name).symlink_to(path)
+    record = (out / "scratch-1" / "run.json").read_text(encoding="utf-8")
+    digest = json.loads(record)["data"]["manifest_sha256"]
+    (other / "run.json").write_text(record.replace(digest, digest[::-1]), encoding="utf-8")
+    page = write_sweep_report(tmp_path).read_text(encoding="utf-8")
+    assert "only rows with the same" in page
+    with pytest.raises(ExperimentError, match="no finished run"):
+        sweep_table([])
+
+
+def test_starting_from_a_run(everything: tuple[Path, str], prepared: Path, tmp_path: Path) -> None:
+    out, _ = everything
+    fine = load_experiment("mobilenetv2-5-on-4", TINY)
+    with pytest.raises(ExperimentError, match=r"is a run of scratch-1, but mobilenetv2-5-on-4 starts from one of"):
+        train(fine, prepared, tmp_path / "fine", start=out / "scratch-1")
+    with pytest.raises(ExperimentError, match="train it first, or say where it is with --start"):
+        train(fine, prepared, tmp_path / "fine")
+    with pytest.raises(ExperimentError, match="starts from no run"):
+        train(load_experiment("scratch-1", TINY), prepared, tmp_path / "fine", start=out / "scratch-1")
+    assert not (tmp_path / "fine").exists()
+    done = cli(
+        "train", "mobilenetv2-5-on-4", "--data", prepared, "--out", tmp_path / "fine",
+        "--start", out / "mobilenetv2-4-adam", *settings(TINY),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # Another network than the one that it goes on from: the first tensor that doesn't fit is named.
+    with pytest.raises(ExperimentError, match=r"another network than (.|\n)*head\.2\.weight"):
+        train(
+            load_experiment("mobilenetv2-5-on-4", [*TINY, "network.dense=[512]"]),
+            prepared,
+            tmp_path / "other",
+            start=out / "mobilenetv2-4-adam",
+        )
+
+
+def test_a_resumed_run_needs_nothing_that_it_started_from(
+    everything: tuple[Path, str], prepared: Path, tmp_path: Path
+) -> None:
+    out, _ = everything
+    for name in ("mobilenetv2-4-adam", "mobilenetv2-5-on-4"):
+        shutil.copytree(out / name, tmp_path / name)
+    for name in ("checkpoints", "predictions"):
+        shutil.rmtree(tmp_path / "mobilenetv2-4-adam" / name)
+    cut = tmp_path / "mobilenetv2-5-on-4"
+    shutil.rmtree(cut / "predictions")
+    record = (cut / "run.json").read_text(encoding="utf-8")
+    (cut / "run.json").write_text(record.replace('"finished"', '"training"', 1), encoding="utf-8")
+    again = train(load_experiment("mobilenetv2-5-on-4", TINY), prepared, cut)
+    assert again.record()["start"] == json.loads(record)["start"]
+    assert again.predictions_file("val").read_bytes() == Run(out / cut.name).predictions_file("val").read_bytes()

@@ -1,0 +1,235 @@
+"""Studies: the same trials whoever trains them and however often they are cut off, and a report that is true."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html import unescape
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from optuna.trial import TrialState
+from typer.testing import CliRunner
+
+from retinagrade import provenance
+from retinagrade.cli import app
+from retinagrade.errors import ExperimentError, ManifestError, UsageError
+from retinagrade.evaluation.evaluate import evaluate_predictions
+from retinagrade.evaluation.paired import paired_differences
+from retinagrade.evaluation.predictions import graded_predictions, read_predictions
+from retinagrade.experiments.experiment import load_experiment, override_settings
+from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
+from retinagrade.training.train import train
+from retinagrade.training.tuning.search import SearchPlan, open_search, worker_trials
+from retinagrade.training.tuning.search_space import SearchSpace
+from retinagrade.training.tuning.trial import run_trial
+from retinagrade.training.tuning.tune import tune
+from tests.training.test_train import TINY, comparable
+
+SPACE = {
+    "training.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+    "network.feature_dropout": {"low": 0.0, "high": 0.5},
+    "network.dense": {"choices": [[16], [4], []]},
+}
+SETTINGS = [*TINY, "training.epochs=2", "training.logger=none"]
+METRIC = "log_loss"  # two epochs change it, and QWK hardly
+PLAN = SearchPlan(load_experiment("scratch-2", SETTINGS), SearchSpace.model_validate(SPACE), METRIC, seed=3)
+
+
+def plan(**changes: object) -> SearchPlan:
+    return SearchPlan(**{**vars(PLAN), **changes})
+
+
+@pytest.fixture(scope="module")
+def study(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studies") / "whole"
+    assert tune(PLAN, prepared, folder, trials=4) is not None
+    return folder
+
+
+def trials_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "trials.csv").drop(columns="seconds")
+
+
+def test_every_trial_is_a_run_and_its_value_is_that_of_its_saved_predictions(study: Path) -> None:
+    table = trials_of(study)
+    assert table["trial"].tolist() == [0, 1, 2, 3]
+    for row in table.to_dict("records"):
+        run = Run(study / f"trial-{row['trial']:03}")
+        assert run.record()["status"] == "finished"
+        assert run.experiment().network.dense == tuple(json.loads(str(row["network.dense"])))
+        assert run.experiment().training.learning_rate == pytest.approx(row["training.learning_rate"], rel=1e-5)
+        figures = evaluate_predictions(read_predictions(run.predictions_file("val")), resamples=0).figures
+        assert row["value"] == pytest.approx(figures[METRIC], abs=1e-5)
+    first = Run(study / "trial-000").experiment()
+    assert first.training == PLAN.experiment.training
+    assert table["training.learning_rate"].nunique() == len(table)
+
+
+def test_a_study_that_was_cut_off_goes_on_to_the_same_trials(study: Path, prepared: Path, tmp_path: Path) -> None:
+    def interrupt(line: str) -> None:
+        if re.match("trial-00[12]", line) and line.split()[0] not in seen:
+            seen.add(line.split()[0])
+            raise KeyboardInterrupt
+
+    seen: set[str] = set()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tune(PLAN, prepared, tmp_path / "cut", trials=3, announce=interrupt)
+    assert tune(PLAN, prepared, tmp_path / "cut", trials=3) is not None
+    assert tune(PLAN, prepared, tmp_path / "cut", trials=4, announce=interrupt) is not None
+    pd.testing.assert_frame_equal(trials_of(tmp_path / "cut"), trials_of(study), rtol=1e-4)
+    assert tune(PLAN, prepared, tmp_path / "cut", trials=4, announce=pytest.fail) is not None
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite"])
+def test_workers_share_the_trials_and_take_over_what_one_has_left(tmp_path: Path, storage: str | None) -> None:
+    url = storage and f"sqlite:///{tmp_path}/trials.db"
+    opened = [open_search(PLAN, tmp_path / "study", "digest", url) for _ in range(3)]
+    first, second, third = (worker_trials(one, PLAN, tmp_path / "study", 3) for one in opened)
+    held = [next(first), next(second)]
+    assert [trial.number for trial in held] == [0, 1]
+    for trial in held:
+        PLAN.space.suggest(trial)
+    rate = held[1].params["training.learning_rate"]
+    assert held[0].params["training.learning_rate"] == PLAN.experiment.training.learning_rate
+    second.close()  # as the system does with the lock of a process that is gone
+    taken_over = next(third)
+    assert (taken_over.number, taken_over.params["training.learning_rate"]) == (1, rate)
+    opened[2].tell(taken_over, 0.5)
+    assert next(third).number == 2
+    assert next(worker_trials(opened[1], PLAN, tmp_path / "study", 3), None) is None
+    assert next(worker_trials(opened[1], PLAN, tmp_path / "study", 4), None) is not None
+
+
+class _Cut(optuna.pruners.BasePruner):
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        return True
+
+
+def test_a_trial_that_is_cut_short_is_a_run_that_can_go_on(prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    study = open_search(PLAN, folder, "digest")
+    study.pruner = _Cut()
+    for trial in worker_trials(study, PLAN, folder, 2):
+        run_trial(trial, PLAN, prepared, folder)
+    first, second = study.get_trials()
+    assert (first.state, second.state) == (TrialState.COMPLETE, TrialState.PRUNED)
+    assert len(second.intermediate_values) == 1
+    run = Run(folder / "trial-001")
+    assert run.record()["status"] == "training"
+    experiment = override_settings(PLAN.experiment, [f"{name}={value}" for name, value in second.params.items()])
+    whole = train(experiment, prepared, tmp_path / "whole")
+    pd.testing.assert_frame_equal(comparable(train(experiment, prepared, run.folder)), comparable(whole), rtol=1e-4)
+
+
+def test_what_the_study_is_told_of_an_epoch_is_in_the_history(study: Path) -> None:
+    trial = open_search(PLAN, study, json.loads((study / "study.json").read_text())["manifest_sha256"]).get_trials()[1]
+    history = Run(study / "trial-001").history()["val_loss"]
+    assert trial.intermediate_values == pytest.approx(history.to_dict(), abs=1e-5)
+
+
+def test_the_winner_trains_to_what_the_trial_was(study: Path, prepared: Path, tmp_path: Path) -> None:
+    record = json.loads((study / "tuning.json").read_text())
+    values = trials_of(study).set_index("trial")["value"]
+    assert record["winner"]["trial"] == values.idxmin()
+    experiment = load_experiment(str(study / "winner.yaml"))
+    assert experiment.name == "scratch-2-tuned"
+    again = train(experiment, prepared, tmp_path / "again")
+    trial = Run(study / f"trial-{values.idxmin():03}")
+    pd.testing.assert_frame_equal(
+        read_predictions(again.predictions_file("val")), read_predictions(trial.predictions_file("val")), rtol=1e-3
+    )
+
+
+def test_the_report_says_whether_the_winner_is_better(study: Path, prepared: Path) -> None:
+    record = json.loads((study / "tuning.json").read_text())
+    manifest = Manifest.read(prepared / "manifest.csv").table[["image_id", "patient_id"]]
+    winner, first = (
+        graded_predictions(
+            read_predictions(study / f"trial-{n:03}" / "predictions" / "val.csv").merge(manifest, on="image_id")
+        )
+        for n in (record["winner"]["trial"], 0)
+    )
+    page = unescape((study / "report.html").read_text())
+    assert "not a medical device" in page
+    assert "flatter it" in page
+    assert page.count("data:image/png") == 3
+    assert "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page)
+    if record["winner"]["trial"] == 0:
+        assert record["difference"] is None
+        assert "None of 4 trials is better" in page
+        return
+    expected = paired_differences(winner, first, (METRIC,))[METRIC]
+    assert record["difference"]["difference"] == pytest.approx(expected.difference)
+    if expected.interval is None:
+        assert "nothing more can be said" in page
+    else:
+        assert record["difference"]["interval"]["low"] == pytest.approx(expected.interval.low)
+        assert ("don't show that it is better" in page) == (expected.interval.low <= 0 <= expected.interval.high)
+
+
+def test_a_trial_that_fails_stops_nothing_and_says_why(prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "network.output": {"choices": ["softmax", "ordinal"]},
+                "training.label_smoothing": {"choices": [0.0, 0.1, 0.2, 0.3, 0.4]},
+            }
+        )
+    )
+    words = ["tune", "scratch-2", "--space", "space.yaml", "--data", prepared, "--out", "study", "--trials", "6"]
+    done = CliRunner().invoke(
+        app,
+        [str(tmp_path / word if word in ("space.yaml", "study") else word) for word in words]
+        + [word for setting in [*SETTINGS, "training.epochs=1"] for word in ("--set", setting)],
+        catch_exceptions=False,
+    )
+    table = pd.read_csv(tmp_path / "study" / "trials.csv")
+    failed = table["state"] == "failed"
+    wrong = (table["network.output"] == "ordinal") & (table["training.label_smoothing"] > 0)
+    assert wrong.any()
+    assert failed.tolist() == wrong.tolist()
+    assert table.loc[failed, "reason"].str.contains("label_smoothing is for network.output: softmax").all()
+    assert done.exit_code == 1
+    assert "next: retinagrade train" in done.stdout
+
+
+def test_what_is_no_study_or_another_one_is_left_alone(study: Path, prepared: Path, tmp_path: Path) -> None:
+    digest = json.loads((study / "study.json").read_text())["manifest_sha256"]
+    with pytest.raises(ExperimentError, match="another metric, seed"):
+        tune(plan(seed=1, metric="accuracy"), prepared, study, trials=4)
+    with pytest.raises(ExperimentError, match="another manifest_sha256"):
+        open_search(PLAN, study, "other")
+    with pytest.raises(ExperimentError, match="not empty and not a study"):
+        tune(PLAN, prepared, prepared, trials=4)
+    with pytest.raises(ExperimentError, match="knows nothing of the study"):
+        open_search(PLAN, study, digest, f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(ManifestError, match="no such file"):
+        tune(PLAN, tmp_path / "nowhere", tmp_path / "new", trials=4)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UsageError, match=r"no metric .kappa.: .*quadratic_weighted_kappa"):
+        tune(plan(metric="kappa"), prepared, tmp_path / "new", trials=4)
+    for url in ("sqlite:////nowhere/at/all.db", "nonsense", "mysql://me:secret@nowhere/x"):
+        with pytest.raises(UsageError, match="--storage") as told:
+            open_search(PLAN, tmp_path / "new", "digest", url)
+        assert "secret" not in str(told.value)
+    with pytest.raises(ExperimentError, match="has not finished yet"):
+        tune(PLAN, prepared, tmp_path / "new", trials=0)
+
+
+def test_a_figure_of_what_is_right_is_to_be_large(prepared: Path, tmp_path: Path) -> None:
+    found = tune(plan(metric="macro_auc", pruning="hyperband"), prepared, tmp_path / "study", trials=3)
+    assert found is not None
+    assert found.trials["value"].nunique() > 1
+    assert found.winner == found.trials["value"].idxmax()
+
+
+def test_the_password_of_a_storage_is_written_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "tune", "--storage", "postgresql://me:top-secret@host:5432/db", "a:b@c"])
+    assert provenance.provenance_record()["command"][3:] == ["postgresql://me:***@host:5432/db", "a:b@c"]
