@@ -28,7 +28,8 @@ import ray
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.prepare import prepare_manifest
 from retinagrade.datasets.prepare_file import crashed_file, prepare_file
-from retinagrade.execution.local import Engine, Item, Result, map_unordered
+from retinagrade.execution.engine import Engine, Item, Result
+from retinagrade.execution.local import map_unordered
 from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.images.prepare import PreparationSettings
 

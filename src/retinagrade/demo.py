@@ -15,7 +15,7 @@ from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.report.examples import example_photographs
 from retinagrade.evaluation.report.page import ReportSection, file_digests, render_report, write_evaluation
 from retinagrade.evaluation.subgroups import default_subgroup_columns
-from retinagrade.execution.progress import progress_bar
+from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.files import write_text
 from retinagrade.manifest import Manifest

@@ -12,7 +12,7 @@ import s3fs
 from typer.testing import CliRunner
 
 from retinagrade.cli import app
-from retinagrade.execution.local import Item, Result
+from retinagrade.execution.engine import Item, Result
 from retinagrade.grader.distributed import grade_on_engine
 from retinagrade.grader.runtime import BATCH, Grader
 from tests.grader.graders import write_grader

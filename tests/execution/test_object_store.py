@@ -17,7 +17,7 @@ from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
 from retinagrade.paths import user_path
 from tests.datasets.test_prepare import bytes_of
-from tests.scale.conftest import at_home, fetch
+from tests.execution.conftest import at_home, fetch
 
 
 def run(*words: str, code: int = 1) -> str:

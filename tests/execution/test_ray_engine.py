@@ -27,7 +27,7 @@ from retinagrade.execution import ray_engine as engine
 from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.images.prepare import PreparationSettings
 from tests.datasets.test_prepare import bytes_of
-from tests.scale.conftest import at_home, fetch
+from tests.execution.conftest import at_home, fetch
 
 
 def square(item: int) -> int:

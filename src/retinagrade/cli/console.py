@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBars
+
+from retinagrade.execution.progress import Progress
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 """``--json``, spelled and explained the same in every command that a program may read."""
 
 ATTENTION = 1
 """Exit code when the work is done, but something in the data needs a person's attention."""
+
+_LINES: Final = 10
+"""Plain lines for each stage."""
 
 INTERRUPTED = 130
 """Exit code of what Ctrl-C has stopped."""
@@ -27,3 +36,40 @@ def console() -> Console:
 def print_json(value: Any) -> None:
     """Prints ``value`` as JSON on standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+@contextmanager
+def terminal_progress() -> Iterator[Progress]:
+    """Shows progress on standard error: bars on a terminal, a plain line every tenth of a stage elsewhere.
+
+    Yields:
+        The callback to hand to a function.
+    """
+    output = Console(stderr=True)
+    if not output.is_terminal:
+        yield _PlainLines(output)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with ProgressBars(*columns, console=output) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+class _PlainLines:
+    """Prints a line when a stage begins without steps, and after every tenth of its steps."""
+
+    def __init__(self, output: Console) -> None:
+        self._output = output
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        if not total:
+            if done == 0:
+                self._output.print(stage, highlight=False)
+        elif done and (done == total or done * _LINES // total > (done - 1) * _LINES // total):
+            self._output.print(f"{stage}: {done} of {total}", highlight=False)

@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
-from retinagrade.cli.engines import AddressOption, EngineName, EngineOption, engine_of
+from retinagrade.cli.engines import AddressOption, EngineChoice, EngineOption
 from retinagrade.errors import LayoutError, UsageError
-from retinagrade.execution.progress import open_progress_bar
+from retinagrade.execution.engine import choose_engine
+from retinagrade.execution.progress_bar import open_progress_bar
 from retinagrade.grades import N_GRADES
 from retinagrade.paths import user_path
 
@@ -55,7 +56,7 @@ def synthesize(
 ) -> None:
     """Make fundus photographs up, with vessels, lesions by grade, lesion masks and labels."""
     from retinagrade.datasets.synthetic.patients import synthesize as make
-    from retinagrade.execution.progress import progress_bar
+    from retinagrade.execution.progress_bar import progress_bar
 
     with progress_bar("drawing", count) as done:
         manifest = make(out, count=count, size=size, seed=seed, workers=workers, on_done=done)
@@ -88,7 +89,7 @@ def check(
         str, typer.Option(help="Name photographs below this quality, 0 to 1, or the worst share of them, as in 5%.")
     ] = "0.5",
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
-    engine: EngineOption = EngineName.LOCAL,
+    engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -100,7 +101,7 @@ def check(
     if fix and out is None:
         raise UsageError("--fix writes a cleaned manifest: say where to with --out")
     threshold = parse_quality(quality)
-    runs_on = engine_of(engine, address, [source])
+    runs_on = choose_engine(engine.value, [source], address)
     with tempfile.TemporaryDirectory() as unpacked:
         manifest = None
         try:
@@ -171,7 +172,7 @@ def prepare(
         str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
-    engine: EngineOption = EngineName.LOCAL,
+    engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -182,7 +183,7 @@ def prepare(
     if clahe and graham:
         raise UsageError("--clahe and --graham: choose one of them")
     contrast: Contrast = "clahe" if clahe else "graham" if graham else "none"
-    runs_on = engine_of(engine, address, [source, out])
+    runs_on = choose_engine(engine.value, [source, out], address)
     manifest = read_dataset(source, layout, parse_grade_map(grades), unpack=out / ".unpacked")
     result = prepare_set(
         manifest, out, size=size, contrast=contrast, square=square.value, workers=workers, engine=runs_on

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
-from retinagrade.cli.engines import AddressOption, EngineName, EngineOption, engine_of
+from retinagrade.cli.engines import AddressOption, EngineChoice, EngineOption
 from retinagrade.errors import UsageError
+from retinagrade.execution.engine import choose_engine
 from retinagrade.paths import user_path
 
 if TYPE_CHECKING:
@@ -137,14 +138,14 @@ def grade(
         typer.Option("--fast", help="Compute in bfloat16, by OpenVINO: faster; some grades and heatmaps are others."),
     ] = False,
     workers: Annotated[int | None, typer.Option(help="Workers of Ray. [default: one a processor]")] = None,
-    engine: EngineOption = EngineName.LOCAL,
+    engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
     """Grade photographs; exit 1 if some could not be read, or are not good enough to be graded."""
-    if workers is not None and engine is EngineName.LOCAL:
+    if workers is not None and engine is EngineChoice.LOCAL:
         raise UsageError("--workers is Ray's: add --engine ray")
-    from retinagrade.execution.progress import progress_bar
+    from retinagrade.execution.progress_bar import progress_bar
     from retinagrade.grader.batch import SideOutputs, Stream, grade_files, write_reports
     from retinagrade.grader.inputs import find_photographs
     from retinagrade.grader.results import model_name
@@ -163,12 +164,12 @@ def grade(
     todo = [each for each in found if each.image_id not in earlier]
     outputs = SideOutputs(table, heatmaps, dicom)
     shared: list[Path] = []
-    if engine is EngineName.RAY:  # what is there under its name: a pattern isn't, nor is the bundled file
+    if engine is EngineChoice.RAY:  # what is there under its name: a pattern isn't, nor is the bundled file
         inputs = [model, *map(user_path, photographs or []), *([] if listed is None else [listed.parent])]
         shared = [each for each in inputs if each.exists()]
-    runs_on = engine_of(engine, address, shared)
+    runs_on = choose_engine(engine.value, shared, address)
     stream: Stream = grader.stream
-    if engine is EngineName.RAY:
+    if engine is EngineChoice.RAY:
         from retinagrade.grader.distributed import grade_on_engine
 
         stream = partial(grade_on_engine, runs_on, workers, model, fast, heatmaps is not None or dicom is not None)
@@ -192,8 +193,8 @@ def grade(
 
 def _print_gradings(gradings: Sequence[Grading], studies: Sequence[StudyGrading], *, whole: bool, before: int) -> None:
     """Prints what was said: all of it, or, where a table has it, only what needs a person's attention."""
-    from retinagrade.evaluation.integrity.findings import counted
     from retinagrade.grader.studies import describe_study
+    from retinagrade.messages import counted
 
     printed = console()
     errors = [each for each in gradings if each.error is not None]

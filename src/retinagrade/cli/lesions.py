@@ -31,7 +31,7 @@ def lesions(
     """Compare heat maps with lesion masks; exit 1 if some don't depend on what was learnt, or are empty."""
     from retinagrade.datasets.masks import read_masked_photographs
     from retinagrade.evaluation.report.tables import rich_table
-    from retinagrade.execution.progress import progress_bar
+    from retinagrade.execution.progress_bar import progress_bar
     from retinagrade.explain import maps
     from retinagrade.explain.lesions import report as lesion_report
     from retinagrade.explain.lesions.masked_inputs import find_copies_in_run

@@ -15,7 +15,8 @@ import pandas as pd
 from retinagrade.datasets.copies import CopyPair, find_pairs, group_pairs
 from retinagrade.datasets.examine import ExaminedFile, examine_file
 from retinagrade.datasets.file_listing import photographs_in
-from retinagrade.execution.local import Engine, map_unordered
+from retinagrade.execution.engine import Engine
+from retinagrade.execution.local import map_unordered
 from retinagrade.grades import N_GRADES
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.quality import POOR

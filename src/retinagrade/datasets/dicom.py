@@ -9,11 +9,11 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.file_listing import first_names
 from retinagrade.errors import ImageError, LayoutError
 from retinagrade.images.dicom import DicomFacts, dicom_facts, holds_dicom
 from retinagrade.images.read import SUFFIXES
 from retinagrade.manifest import Manifest
+from retinagrade.messages import count_and_first_few
 
 _SUFFIX: Final = ".dcm"
 _INDEX: Final = "DICOMDIR"
@@ -51,7 +51,7 @@ def read_dicom_folder(source: Path) -> Manifest:
     ids = [_without_suffix(path).as_posix() for path in relative]
     if repeated := [name for name, count in Counter(ids).items() if count > 1]:
         raise LayoutError(
-            f"{source}: DICOM files that differ in suffix only ({first_names(repeated)}): keep one of each"
+            f"{source}: DICOM files that differ in suffix only ({count_and_first_few(repeated)}): keep one of each"
         )
     facts = [_facts(path) for path in files]
     rows = pd.DataFrame(

@@ -11,10 +11,10 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.file_listing import first_names
 from retinagrade.datasets.labels import has_columns, join_labels, match_cells, photographs_by_name, read_labels
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
+from retinagrade.messages import count_and_first_few
 
 LABELS: Final = {"train": ("trainLabels.csv",), "test": ("retinopathy_solution.csv", "testLabels.csv")}
 """Names of the label files by half; the first one that is there counts."""
@@ -103,5 +103,5 @@ def _require_whole(missing: set[str], rows: int, split: str, labels: Path, folde
     if rows == WHOLE[split] and missing:
         raise LayoutError(
             f"{labels} lists the whole official half of {rows:,} photographs, but {len(missing):,} of them are not in "
-            f"{folder} ({first_names(sorted(missing))}): complete the download, or keep only the labels of a part"
+            f"{folder} ({count_and_first_few(sorted(missing))}): complete the download, or keep only the labels of a part"
         )

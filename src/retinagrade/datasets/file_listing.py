@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from retinagrade.errors import LayoutError
 from retinagrade.images.read import SUFFIXES
+from retinagrade.messages import count_and_first_few
 
 _SHOWN = 5
 
@@ -18,13 +18,6 @@ def photographs_in(folder: Path) -> list[Path]:
     )
 
 
-def first_names(names: Iterable[str]) -> str:
-    """The first few names, for an error message: ``3: a, b, c``."""
-    listed = list(names)
-    more = ", …" if len(listed) > _SHOWN else ""
-    return f"{len(listed)}: {', '.join(listed[:_SHOWN])}{more}"
-
-
 def require_matching_names(labelled: set[str], found: set[str], labels: Path, folder: Path) -> None:
     """Demands that a label file and a folder speak of the same photographs.
 
@@ -33,8 +26,8 @@ def require_matching_names(labelled: set[str], found: set[str], labels: Path, fo
     """
     problems = []
     if missing := sorted(labelled - found):
-        problems.append(f"labels without a photograph in {folder} ({first_names(missing)})")
+        problems.append(f"labels without a photograph in {folder} ({count_and_first_few(missing)})")
     if unlabelled := sorted(found - labelled):
-        problems.append(f"photographs without a label in {labels} ({first_names(unlabelled)})")
+        problems.append(f"photographs without a label in {labels} ({count_and_first_few(unlabelled)})")
     if problems:
         raise LayoutError(f"{'; '.join(problems)}: complete the download, or remove what does not belong")

@@ -10,10 +10,11 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.eye_names import LEFT_OR_RIGHT
-from retinagrade.datasets.file_listing import first_names, photographs_in
+from retinagrade.datasets.file_listing import photographs_in
 from retinagrade.errors import LayoutError
 from retinagrade.grades import grade_from_name
 from retinagrade.manifest import Manifest
+from retinagrade.messages import count_and_first_few
 
 _SPLITS: Final = {
     "train": "train",
@@ -95,7 +96,7 @@ def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
     ids = stems if len(set(stems)) == len(stems) else [path.with_suffix("").as_posix() for path in relative]
     if repeated := [name for name, count in Counter(ids).items() if count > 1]:
         raise LayoutError(
-            f"{source}: photographs that differ in suffix only ({first_names(repeated)}): keep one of each"
+            f"{source}: photographs that differ in suffix only ({count_and_first_few(repeated)}): keep one of each"
         )
     table = pd.DataFrame({"image_id": ids, "path": [path.as_posix() for path in relative]})
     table[["grade", "split"]] = rows[["grade", "split"]].to_numpy()

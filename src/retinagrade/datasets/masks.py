@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from retinagrade.datasets.file_listing import first_names, photographs_in
+from retinagrade.datasets.file_listing import photographs_in
 from retinagrade.datasets.labels import index_by_name
 from retinagrade.errors import LayoutError
+from retinagrade.messages import count_and_first_few
 
 LESIONS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation")
 """Kinds of lesions. IDRiD has no masks of new vessels."""
@@ -85,7 +86,9 @@ def _joined(
 ) -> list[MaskedPhotograph]:
     lonely = sorted({name for named in masks.values() for name in named} - photographs.keys())
     if lonely:
-        raise LayoutError(f"{folder}: masks without a photograph ({first_names(lonely)}): complete the download")
+        raise LayoutError(
+            f"{folder}: masks without a photograph ({count_and_first_few(lonely)}): complete the download"
+        )
     return [
         MaskedPhotograph(prefix + name, path, {kind: named[name] for kind, named in masks.items() if name in named})
         for name, path in sorted(photographs.items())

@@ -20,9 +20,10 @@ from retinagrade.datasets.prepare_file import (
     prepared_path,
 )
 from retinagrade.errors import ImageError, LayoutError, UsageError
+from retinagrade.execution.engine import Engine
 from retinagrade.execution.journal import Journal
-from retinagrade.execution.local import Engine, map_unordered
-from retinagrade.execution.progress import progress_bar
+from retinagrade.execution.local import map_unordered
+from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.files import is_free_folder, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.field_of_view import LOW_CONFIDENCE

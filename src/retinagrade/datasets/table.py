@@ -8,9 +8,9 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.file_listing import first_names
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.manifest import REQUIRED, Manifest, read_csv_text
+from retinagrade.messages import count_and_first_few
 from retinagrade.paths import file_stats
 
 NAMES: Final = ("manifest.csv", "labels.csv")
@@ -48,7 +48,7 @@ def read_table(source: Path, complete: bool = True) -> Manifest:
     missing = [image_id for image_id, file in files.items() if file not in there or file.is_dir()]
     if missing and complete:
         raise LayoutError(
-            f"{path}: photographs that are not there, looked for from {path.parent} ({first_names(missing)})"
+            f"{path}: photographs that are not there, looked for from {path.parent} ({count_and_first_few(missing)})"
         )
     return manifest
 

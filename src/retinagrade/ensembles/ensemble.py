@@ -31,10 +31,10 @@ from retinagrade.ensembles.members import (
 )
 from retinagrade.ensembles.scores import MemberScores, out_of_fold_probabilities
 from retinagrade.errors import ExperimentError, UsageError
-from retinagrade.evaluation.integrity.findings import first_few
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.files import is_free_folder, sha256, write_json
+from retinagrade.messages import first_few
 from retinagrade.runs.run import Run
 
 ALL: Final = "all members"

@@ -13,11 +13,11 @@ import pandas as pd
 from retinagrade.datasets.balance import inverse_frequency_weights
 from retinagrade.ensembles.scores import MemberScores
 from retinagrade.errors import ExperimentError, JoinError, UsageError
-from retinagrade.evaluation.integrity.findings import counted, first_few
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
 from retinagrade.files import short_names
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.messages import counted, first_few
 from retinagrade.runs.run import CrossValidation, Run
 from retinagrade.runs.run_predictions import add_manifest_columns, find_photographs_of_run, has_cut_points
 

@@ -9,31 +9,12 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
 
 import cv2
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from retinagrade.execution.engine import Item, Result
+
 _AHEAD = 4
-
-
-class Engine(Protocol):
-    """Where a function is applied to many items: in processes by :func:`map_unordered`, or on Ray.
-
-    Every engine keeps the promises of :func:`map_unordered`: one result an item, whatever becomes of a worker; few
-    items under way; and the one item that kills its worker is tried once more and costs nobody else.
-    """
-
-    def __call__(
-        self,
-        work: Callable[[Item], Result],
-        items: Iterable[Item],
-        workers: int | None,
-        crashed: Callable[[Item], Result],
-    ) -> Iterator[Result]:
-        """See :func:`map_unordered`."""
-        ...
 
 
 def processors() -> int:

@@ -1,55 +1,50 @@
-"""Progress of long work: a bar on a terminal, a plain line every tenth of the way elsewhere; on standard error."""
+"""Progress of long work: the callback that functions report to. This module prints nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-_LINES = 10
+from collections.abc import Callable
+from typing import Protocol
 
 
-@contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Shows how far a loop is.
+class Progress(Protocol):
+    """A callback that is told how far a piece of work is."""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Receives a report.
+
+        Args:
+            stage: The work, as a short noun phrase such as ``preparing photographs``.
+            done: Finished steps; 0 when the stage begins.
+            total: Steps of the stage; ``None`` where it has none to count.
+        """
+        ...
+
+
+def begin_stage(progress: Progress | None, stage: str, total: int | None = None) -> Callable[[], None]:
+    """Reports the beginning of a stage.
 
     Args:
-        what: The work, in one word or two.
-        total: Steps that it takes.
+        progress: The callback; ``None`` reports to nobody.
+        stage: The work, as a short noun phrase.
+        total: Steps of the stage; ``None`` where it has none to count.
 
-    Yields:
-        A function to call after every step.
+    Returns:
+        A function to call after every finished step.
+
+    Example:
+        >>> step = begin_stage(lambda *report: print(*report), "preparing photographs", 2)
+        preparing photographs 0 2
+        >>> step()
+        preparing photographs 1 2
     """
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda: bar.advance(task)
-        return
-    count = 0
+    if progress is None:
+        return lambda: None
+    report, done = progress, 0
+    report(stage, 0, total)
 
     def step() -> None:
-        nonlocal count
-        count += 1
-        if count == total or (count * _LINES) // total > ((count - 1) * _LINES) // total:
-            console.print(f"{what}: {count} of {total}", highlight=False)
+        nonlocal done
+        done += 1
+        report(stage, done, total)
 
-    yield step
-
-
-@contextmanager
-def open_progress_bar(what: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
-    """Like :func:`progress_bar`, for work that learns its number of steps when it begins.
-
-    Args:
-        what: The work, in one word or two.
-
-    Yields:
-        A function to call with the number of steps, and one to call after every step.
-    """
-    with ExitStack() as stack:
-        steps: list[Callable[[], None]] = []
-        yield lambda total: steps.append(stack.enter_context(progress_bar(what, total))), lambda: steps[0]()
+    return step

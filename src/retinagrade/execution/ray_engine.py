@@ -24,7 +24,8 @@ import ray
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from retinagrade.errors import UsageError
-from retinagrade.execution.local import Item, Result, processors
+from retinagrade.execution.engine import Item, Result
+from retinagrade.execution.local import processors
 from retinagrade.paths import is_local
 from retinagrade.provenance import installed_versions
 
@@ -48,7 +49,7 @@ _SAME: Final = ("retinagrade", "numpy", "opencv-python-headless", "simplejpeg")
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Where work runs: a :class:`~retinagrade.execution.local.Engine`.
+    """Where work runs: a :class:`~retinagrade.execution.engine.Engine`.
 
     A killed worker's and a lost node's items are given to others. A Ray that is connected already is used and left as
     it is.

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from retinagrade.evaluation.report.plots import figure_png
-from retinagrade.execution.progress import progress_bar
+from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.explain.activations import SHOWN, layer_maps, layer_picture
 from retinagrade.explain.explanations import PhotographExplanation, explain_photographs, prepare_inputs
 from retinagrade.explain.overlay import add_colour_scale, encode_jpeg, grey_png, page_thumbnail

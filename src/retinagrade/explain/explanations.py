@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from retinagrade.errors import ImageError, UsageError
-from retinagrade.execution.progress import progress_bar
+from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.explain.inputs import PreparedInput, RunInputs, unique_names
 from retinagrade.explain.layers import find_layer
 from retinagrade.explain.maps import explain_maps

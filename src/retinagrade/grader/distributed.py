@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from retinagrade.execution.local import Engine
+from retinagrade.execution.engine import Engine
 from retinagrade.grader.results import Grading, model_name
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader
 

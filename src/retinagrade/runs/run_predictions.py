@@ -19,7 +19,7 @@ from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import assess_quality
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
-from retinagrade.execution.progress import progress_bar
+from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.runs.run import Run
 
 _OF_THE_FILE: Final = ("path", "grade", "split", "sha256")

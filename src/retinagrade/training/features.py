@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.prepare import preparation_settings
-from retinagrade.execution.progress import progress_bar
+from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.manifest import Manifest
 from retinagrade.models.heads import feature_width

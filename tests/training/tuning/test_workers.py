@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from retinagrade.runs.run import Run
-from tests.tuning.test_tune import SETTINGS
+from tests.training.tuning.test_tune import SETTINGS
 
 pytestmark = pytest.mark.slow
 

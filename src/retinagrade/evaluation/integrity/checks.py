@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import chi2, chi2_contingency, ncx2, random_table
 
 from retinagrade.evaluation.integrity.alignment import Realignment, find_realignment
-from retinagrade.evaluation.integrity.findings import Finding, counted, first_few
+from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.leaks import check_fitted, check_leaks
 from retinagrade.evaluation.metrics import (
     Undefined,
@@ -28,6 +28,7 @@ from retinagrade.evaluation.metrics import (
 from retinagrade.evaluation.predictions import COLUMNS, LINE, find_wrong_sums, graded_predictions
 from retinagrade.grades import REFERABLE
 from retinagrade.manifest import Manifest
+from retinagrade.messages import counted, first_few
 
 ALPHA: Final = 0.01
 """p-value from which independence is not rejected: chance predictions slip through once in a hundred times."""

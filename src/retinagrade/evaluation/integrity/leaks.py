@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from retinagrade.evaluation.integrity.findings import Finding, counted, first_few
+from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.manifest import Manifest
+from retinagrade.messages import counted, first_few
 
 _ABOUT = ("dataset", "patient_id", "sha256")
 

@@ -1,0 +1,58 @@
+"""Engines: where a function is applied to many items. This module chooses one by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+from retinagrade.errors import UsageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+EngineName = Literal["local", "ray"]
+
+
+class Engine(Protocol):
+    """A way to apply a function to many items: in processes of this machine, or on Ray.
+
+    Every engine gives one result for each item, whatever happens to a worker, and keeps few items under way. It tries
+    the one item that kills its worker once more, and no other item suffers from it.
+    """
+
+    def __call__(
+        self,
+        work: Callable[[Item], Result],
+        items: Iterable[Item],
+        workers: int | None,
+        crashed: Callable[[Item], Result],
+    ) -> Iterator[Result]:
+        """Applies ``work`` to ``items``; see :func:`~retinagrade.execution.local.map_unordered`."""
+        ...
+
+
+def choose_engine(engine: EngineName | Engine, folders: Sequence[Path] = (), address: str | None = None) -> Engine:
+    """Returns an engine by its name, or the given engine unchanged.
+
+    Args:
+        engine: ``local``, ``ray``, or an engine.
+        folders: Local folders and URLs that workers read and write; Ray checks that all machines reach them.
+        address: Address of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:10001``.
+
+    Raises:
+        UsageError: An unknown name, or an address without Ray.
+        ModuleNotFoundError: Ray isn't installed.
+    """
+    if engine == "ray":
+        from retinagrade.execution.ray_engine import RayEngine
+
+        return RayEngine(address, tuple(folders))
+    if address is not None:
+        raise UsageError("an address needs Ray: choose the engine ray")
+    if engine == "local":
+        from retinagrade.execution.local import map_unordered
+
+        return map_unordered
+    if isinstance(engine, str):
+        raise UsageError(f"unknown engine {engine!r}: choose local or ray")
+    return engine

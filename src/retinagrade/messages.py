@@ -1,0 +1,40 @@
+"""Wording that messages share: counts with their nouns, and the first few of many names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+_SHOWN: Final = 5
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, in the singular or the plural.
+
+    Example:
+        >>> counted(1, "photograph"), counted(2, "photograph")
+        ('1 photograph', '2 photographs')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def first_few(names: Iterable[object]) -> str:
+    """Returns the first five names in alphabetical order, and an ellipsis where there are more.
+
+    Example:
+        >>> first_few(["b", "a"]), first_few("gfedcba")
+        ('a, b', 'a, b, c, d, e, …')
+    """
+    listed = sorted(map(str, names))
+    return ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
+
+
+def count_and_first_few(names: Iterable[object]) -> str:
+    """Returns the number of names and the first five of them.
+
+    Example:
+        >>> count_and_first_few("gfedcba")
+        '7: a, b, c, d, e, …'
+    """
+    listed = list(names)
+    return f"{len(listed)}: {first_few(listed)}"
