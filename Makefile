@@ -38,7 +38,7 @@ default-grader: .venv/installed
 		--out $(WORK)/evaluation || test $$? -eq 1
 	$(BIN)/retinagrade calibrate $(WORK)/folds
 	$(BIN)/retinagrade train default-grader --data $(WORK)/prepared --out $(WORK)/run
-	$(BIN)/retinagrade export $(WORK)/run --folds $(WORK)/folds --about docs/default-grader.yaml --precision float16 \
+	$(BIN)/retinagrade export $(WORK)/run --folds $(WORK)/folds --statements docs/default-grader.yaml --precision float16 \
 		--out src/retinagrade/grader/default.onnx
 
 clean:

@@ -93,11 +93,11 @@ def test_a_file_says_what_the_ensemble_predicted(
     members: list[Run], prepared: Path, tmp_path: Path, method: Method, flips: bool
 ) -> None:
     run = ensemble([member.folder for member in members], method, tmp_path / "both").run
-    metadata = export(run, tmp_path / "both.onnx", flips=flips)
+    metadata = export(run, tmp_path / "both.onnx", tta=flips)
     assert [one.name for one in metadata.members] == ["of-32", "of-48"]
     assert metadata.image_size == metadata.preparation.size == 64
     assert metadata.output == f"{method} of 2 members"
-    assert metadata.flips is flips
+    assert metadata.tta is flips
     assert "of-32" in (tmp_path / "both.md").read_text()
     expected = read_predictions(run.predictions_file("test-tta" if flips else "test"))
     manifest = Manifest.read(prepared / "manifest.csv").split("test")

@@ -119,33 +119,33 @@ def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
     on_everything: Run, folds: CrossValidation, prepared: Path, tmp_path: Path
 ) -> None:
     about = tmp_path / "about.yaml"
-    about.write_text("licence: Apache-2.0\ndata: Made up, CC0.\nlimits: [Nobody has these eyes.]\n")
+    about.write_text("licence: Apache-2.0\ndata_source: Made up, CC0.\nlimitations: [Nobody has these eyes.]\n")
     out = tmp_path / "all.onnx"
-    printed = command("export", on_everything.folder, "--folds", folds.folder, "--about", about, "--out", out)
-    assert "the network" in printed
+    printed = command("export", on_everything.folder, "--folds", folds.folder, "--statements", about, "--out", out)
+    assert "with the network" in printed
     metadata, fitted = retinagrade.Grader.load(out).metadata, load_calibration(Run(folds.folder).calibration_file)
     assert metadata.temperature == fitted.temperature.temperature
     assert metadata.validation is None
-    measured = metadata.cross_validated
+    measured = metadata.cross_validation
     assert measured is not None
     manifest = Manifest.read(prepared / "manifest.csv").table
     table = read_predictions(folds.predictions_file).merge(manifest[["image_id", "patient_id"]], on="image_id")
     expected = evaluate_predictions(table, findings=[])
     assert measured.photographs == len(table) == metadata.training_data.photographs["train"]
-    assert measured.figures["accuracy"].value == expected.figures["accuracy"]
+    assert measured.metrics["accuracy"].value == expected.figures["accuracy"]
     around = expected.intervals["accuracy"]
     assert around is not None
-    assert measured.figures["accuracy"].interval == (around.low, around.high)
+    assert measured.metrics["accuracy"].interval == (around.low, around.high)
     card = out.with_suffix(".md").read_text()
     for said in (
         "Licence: Apache-2.0",
         "Made up, CC0.",
         "Nobody has these eyes.",
-        "Cross-validated",
-        "not of this very",
+        "Cross-validation",
+        "do not describe this file",
     ):
         assert said in card
-    assert "the epoch was chosen on these" not in card
+    assert "epoch was chosen on these" not in card
     assert "0 val" not in card
 
 
@@ -180,8 +180,8 @@ def test_the_schema_is_that_of_the_metadata() -> None:
 def test_a_file_that_is_not_the_network_is_refused(
     trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PROBABILITIES", -1.0)
-    with pytest.raises(GraderFileError, match="the file is not the network"):
+    monkeypatch.setattr(module, "MAX_PROBABILITY_DIFFERENCE", -1.0)
+    with pytest.raises(GraderFileError, match="does not agree with the network"):
         export(trained, tmp_path / "g.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -193,25 +193,25 @@ def test_float16_says_what_it_changes(
     metadata = export(trained, tmp_path / "half.onnx", "float16")
     assert (tmp_path / "half.onnx").stat().st_size < file.stat().st_size
     assert metadata.version.endswith("-float16")
-    assert metadata.change is not None
+    assert metadata.change_from_float32 is not None
     half = retinagrade.Grader.load(tmp_path / "half.onnx")
     assert half.metadata == metadata
     validation = read_predictions(trained.predictions_file("val"))
-    assert metadata.change.photographs == len(validation)
+    assert metadata.change_from_float32.photographs == len(validation)
     found = half.network(inputs(prepared, validation, metadata.image_size))[0]
     exact = validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     assert 1e-7 < np.abs(found - exact).max() < 0.01
     others = (found.argmax(1) != exact.argmax(1)).mean()
-    assert metadata.change.figures["share_of_other_grades"].value == pytest.approx(others)
+    assert metadata.change_from_float32.metrics["share_of_changed_grades"].value == pytest.approx(others)
     right = [(each.argmax(1) == validation["grade"]).mean() for each in (found, exact)]
-    assert metadata.change.figures["accuracy"].value == pytest.approx(right[0] - right[1])
-    assert "less those of the same file in float32" in (tmp_path / "half.md").read_text()
+    assert metadata.change_from_float32.metrics["accuracy"].value == pytest.approx(right[0] - right[1])
+    assert "minus those of the same file in float32" in (tmp_path / "half.md").read_text()
 
 
 def test_flips_are_those_of_predict(trained: Run, prepared: Path, tmp_path: Path) -> None:
     table = read_predictions(predict(trained, prepared, "val", flips=True))
-    metadata = export(trained, tmp_path / "flips.onnx", flips=True)
-    assert metadata.flips
+    metadata = export(trained, tmp_path / "flips.onnx", tta=True)
+    assert metadata.tta
     assert metadata.version.endswith("-tta")
     found = retinagrade.Grader.load(tmp_path / "flips.onnx").network(inputs(prepared, table, metadata.image_size))[0]
     expected = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
@@ -236,7 +236,7 @@ def test_a_calibration_that_does_not_fit_the_file_is_refused(
     )
     try:
         with pytest.raises(GraderFileError, match=message):
-            export(trained, tmp_path / "g.onnx", flips=flips)
+            export(trained, tmp_path / "g.onnx", tta=flips)
     finally:
         trained.calibration_file.unlink()
     assert list(tmp_path.iterdir()) == []
@@ -248,8 +248,8 @@ def test_int8_says_what_it_changes(trained: Run, tmp_path: Path, monkeypatch: py
     operators = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Cast"} <= operators
     assert metadata.precision == "int8"
-    assert metadata.change is not None
-    assert 1e-7 < metadata.proof.probabilities < 0.2
+    assert metadata.change_from_float32 is not None
+    assert 1e-7 < metadata.verification.max_probability_difference < 0.2
 
 
 def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:
     onnx.helper.set_model_props(model, {})
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "bare.onnx")
-    with pytest.raises(GraderFileError, match="no grader file"):
+    with pytest.raises(GraderFileError, match="not a grader file"):
         retinagrade.Grader.load(tmp_path / "bare.onnx")
 
 

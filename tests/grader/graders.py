@@ -24,7 +24,7 @@ from retinagrade.grades import Grade
 SIDE = 64
 _GRAPH = """
 <ir_version: 8, opset_import: ["" : 17]>
-by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5,4,4] evidence)
+by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5,4,4] saliency)
 <float[3,5] slopes = {9,0,-3,0,1, -8,-4,0,5,9, 0,2,4,2,-9}, float[5] offsets = {0,1,2,1,0},
  float[5,3,1,1] kernel = {1,0,0, 0,1,0, 0,0,1, 1,1,0, 0,1,1}, float[1] white = {255}>
 {
@@ -36,7 +36,7 @@ by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5
   probabilities = Softmax <axis=1> (logits)
   planes = Transpose <perm=[0,3,1,2]> (shares)
   cells = AveragePool <kernel_shape=[16,16], strides=[16,16]> (planes)
-  evidence = Conv (cells, kernel)
+  saliency = Conv (cells, kernel)
 }
 """
 
@@ -53,9 +53,9 @@ def metadata(**changed: object) -> Metadata:
         "preparation": PreparationMetadata(size=SIDE, contrast="none", square="pad", recipe=1),
         "output": "softmax",
         "members": (),
-        "flips": False,
+        "tta": False,
         "precision": "float32",
-        "change": None,
+        "change_from_float32": None,
         "temperature": 1.0,
         "referable": threshold,
         "vision_threatening": threshold,
@@ -63,15 +63,15 @@ def metadata(**changed: object) -> Metadata:
         "referral": ReviewRule(confidence=0.3, target=0.2, referred=0.2),
         "undefined": {},
         "training_data": Data(datasets=("made-up",), photographs={"train": 20, "val": 10}, manifest_sha256="0" * 64),
-        "weights": {},
+        "initial_weights": {},
         "validation": MeasuredMetrics(
-            photographs=10, figures={"accuracy": MetricValue(value=0.5, interval=(0.2, 0.8))}
+            photographs=10, metrics={"accuracy": MetricValue(value=0.5, interval=(0.2, 0.8))}
         ),
         "test": None,
-        "proof": Verification(photographs=10, probabilities=0.0, evidence=1.0),
+        "verification": Verification(photographs=10, max_probability_difference=0.0, min_saliency_correlation=1.0),
         "versions": {},
         "intended_use": "Tests. Not a medical device.",
-        "limits": ("It knows colours alone.",),
+        "limitations": ("It knows colours alone.",),
     }
     return Metadata(**{**said, **changed})
 

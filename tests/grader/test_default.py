@@ -44,8 +44,8 @@ def test_it_says_what_it_learnt_from_and_how_it_was_judged() -> None:
     assert metadata.training_data.datasets == ("idrid",)
     assert "CC BY 4.0" in (metadata.training_data.source or "")
     assert "Apache-2.0" in (metadata.licence or "")
-    measured = metadata.cross_validated
+    measured = metadata.cross_validation
     assert measured is not None
     assert measured.photographs == metadata.training_data.photographs["train"]
-    assert all(figure.interval is not None for figure in measured.figures.values())
+    assert all(figure.interval is not None for figure in measured.metrics.values())
     assert None not in (metadata.referable, metadata.vision_threatening, metadata.conformal, metadata.referral)

@@ -167,8 +167,8 @@ def test_heatmaps_are_pictures_of_their_photographs_study(
     capture = dcmread(out / source.StudyInstanceUID / f"heatmap-{source.SOPInstanceUID}.dcm")
     (seen,) = Grader.load(grader_file).stream([photographs / "2.dcm"])
     assert seen.photograph is not None
-    assert seen.evidence is not None
-    assert np.array_equal(capture.pixel_array, saliency_overlay(seen.photograph, seen.evidence[gradings[1].grade or 0]))
+    assert seen.saliency is not None
+    assert np.array_equal(capture.pixel_array, saliency_overlay(seen.photograph, seen.saliency[gradings[1].grade or 0]))
     assert capture.StudyInstanceUID == source.StudyInstanceUID
     assert capture.SeriesInstanceUID != source.SeriesInstanceUID
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID

@@ -16,6 +16,7 @@ from retinagrade.cli import (
     ensembles,
     evaluation,
     explanation,
+    export,
     grader,
     info,
     lesions,
@@ -67,6 +68,7 @@ calibration.register(app)
 ensembles.register(app)
 explanation.register(app)
 lesions.register(app)
+export.register(app)
 grader.register(app)
 service.register(app)
 demo.register(app)

@@ -1,10 +1,9 @@
-"""``retinagrade export`` and ``retinagrade grade``."""
+"""``retinagrade grade``."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,80 +21,9 @@ if TYPE_CHECKING:
     from retinagrade.grader.studies import StudyGrading
 
 
-class WeightPrecision(StrEnum):
-    """How a file keeps its weights."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
-
 def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
-    app.command("export")(export)
+    """Adds this module's command."""
     app.command("grade")(grade)
-
-
-def export(
-    run: Annotated[
-        Path, typer.Argument(help="A trained run's folder, or an ensemble's; calibrate it first for thresholds.")
-    ],
-    out: Annotated[Path, typer.Option(help="The file to write, .onnx; a model card .md comes beside it.")],
-    precision: Annotated[
-        WeightPrecision,
-        typer.Option(
-            help="How to keep the weights. float16 halves the file, int8 keeps a third or less and changes more; what "
-            "is measured on the validation photographs."
-        ),
-    ] = WeightPrecision.FLOAT32,
-    tta: Annotated[
-        bool, typer.Option("--tta", help="Average over four mirrored views, as `predict --tta` does.")
-    ] = False,
-    folds: Annotated[
-        Path | None,
-        typer.Option(
-            help="For a run that was trained on all photographs, a cross-validation of the same experiment (`train "
-            "--folds`), calibrated: the file takes its thresholds and figures."
-        ),
-    ] = None,
-    about: Annotated[
-        Path | None,
-        typer.Option(help="A YAML file of what is to be said of it: licence, data (their origin and licence), limits."),
-    ] = None,
-) -> None:
-    """Make one file of a run that grades without a deep-learning framework, and show that it is the same network."""
-    if out.suffix != ".onnx":
-        raise UsageError(f"--out {out}: write a name that ends in .onnx")
-    from retinagrade.export.card import change_lines
-    from retinagrade.export.export import export as export_run
-    from retinagrade.grader.metadata import AuthorStatements
-    from retinagrade.runs.run import CrossValidation, Run
-
-    metadata = export_run(
-        Run(run),
-        out,
-        precision.value,
-        tta,
-        None if folds is None else CrossValidation(folds),
-        None if about is None else AuthorStatements.read(about),
-    )
-    proof = metadata.proof
-    printed = console()
-    printed.print(
-        f"beside the network, on {proof.photographs} photographs: probabilities within {proof.probabilities:.2g}, "
-        f"evidence correlates by {proof.evidence:.5f}",
-        highlight=False,
-    )
-    if metadata.change is not None:
-        printed.print(
-            f"{precision.value} less float32, on {metadata.change.photographs} {metadata.compared_on} photographs:",
-            highlight=False,
-        )
-        for line in change_lines(metadata.change):
-            printed.print(f"  {line}", highlight=False)
-    for name, why in metadata.undefined.items():
-        printed.print(f"undefined: {name}: {why}", highlight=False, style="dim")
-    printed.print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.md')}", highlight=False)
 
 
 def grade(

@@ -1,137 +1,150 @@
-"""The model card: what a grader file says of itself, as Markdown for people."""
+"""The model card: the metadata of a grader file as Markdown, for people."""
 
 from __future__ import annotations
 
 from retinagrade.grader.metadata import MeasuredMetrics, Metadata, Threshold
 
 
-def model_card(metadata: Metadata, file: str) -> str:
-    """The model card of a file, from its metadata alone.
+def model_card(metadata: Metadata, name: str) -> str:
+    """Writes the model card of a grader file from its metadata.
 
     Source of the form: M. Mitchell et al., "Model cards for model reporting", FAT* 2019.
 
     Args:
-        metadata: Of the file.
-        file: Its name.
+        metadata: The metadata of the file.
+        name: The file's name.
+
+    Returns:
+        Markdown.
     """
-    data, prepared = metadata.training_data, metadata.preparation
     lines = [
-        f"# {file}",
+        f"# {name}",
         "",
-        f"{metadata.name}, version {metadata.version}, exported {metadata.created}.",
+        f"Experiment {metadata.name}, version {metadata.version}, exported {metadata.created}.",
         "",
         "> **Research software, not a medical device.**",
         "",
         *([] if metadata.licence is None else [f"Licence: {metadata.licence}", ""]),
-        "## Intended use",
-        "",
-        metadata.intended_use,
-        "",
-        "## Limits",
-        "",
-        *(f"* {limit}" for limit in metadata.limits),
-        "",
-        "## Photographs",
-        "",
-        f"* Learnt from: {', '.join(data.datasets) or 'data sets without names'}; "
-        + ", ".join(f"{count} {split}" for split, count in data.photographs.items() if count)
-        + f"; manifest `{data.manifest_sha256[:12]}`.",
-        *([] if data.source is None else [f"* Their source: {data.source}"]),
-        f"* Prepared: {prepared.size} px, contrast {prepared.contrast}, square {prepared.square}; "
-        f"the network sees {metadata.image_size} px.",
-        *_members(metadata),
-        "* First weights: "
-        + (", ".join(f"{name} {value}" for name, value in metadata.weights.items()) or "drawn at random")
-        + ".",
-        "",
-        "## Measured",
-        "",
-        *(
-            _measured("Validation (the epoch was chosen on these)", metadata.validation)
-            if metadata.cross_validated is None
-            else _measured("Cross-validated (by networks that had not seen them)", metadata.cross_validated)
-        ),
-        *_measured("Test (nothing was chosen on these)", metadata.test),
-        "## Decisions",
-        "",
-        f"Temperature {metadata.temperature:.4g}. Grades: "
-        + ", ".join(f"{index} {label}" for index, label in enumerate(metadata.grades))
-        + ".",
-        "",
-        *_threshold("referable", metadata.referable, metadata.undefined),
-        *_threshold("vision_threatening", metadata.vision_threatening, metadata.undefined),
-        "* Sets of grades: "
-        + (
-            metadata.undefined.get("conformal", "none")
-            if metadata.conformal is None
-            else f"hold the right one in {metadata.conformal.coverage:g} of photographs"
-        ),
-        "* A person looks: "
-        + (
-            metadata.undefined.get("referral", "no rule")
-            if metadata.referral is None
-            else f"below a confidence of {metadata.referral.confidence:.3f}, {metadata.referral.referred:.0%} of the "
-            "photographs that this was chosen on; and wherever a photograph is not gradable"
-        ),
-        "",
-        "## Proof",
-        "",
-        *_changed(metadata),
-        f"On {metadata.proof.photographs} photographs, its probabilities are within {metadata.proof.probabilities:.2g} "
-        f"of those of the trained network, and its evidence correlates with Grad-CAM by {metadata.proof.evidence:.5f} "
-        "or more.",
-        "",
+        *("## Intended use", "", metadata.intended_use, ""),
+        *("## Limitations", "", *(f"* {limitation}" for limitation in metadata.limitations), ""),
+        *("## Training", "", *_training(metadata), ""),
+        *("## Metrics", "", *_metrics(metadata)),
+        *("## Decisions", "", *_decisions(metadata), ""),
+        *("## Verification", "", *_verification(metadata), ""),
     ]
     return "\n".join(lines)
 
 
-def _members(metadata: Metadata) -> list[str]:
-    lines = [f"* Network `{one.name}` ({one.version}): {one.evidence:.3f} of the evidence." for one in metadata.members]
-    if metadata.members:
-        lines.insert(0, f"* An ensemble: {metadata.output}. Evidence is the mean of theirs, each by its largest value.")
-    if metadata.flips:
-        lines.append("* All is the mean over four mirrored views of the photograph.")
+def change_lines(change: MeasuredMetrics) -> list[str]:
+    """Formats differences of metrics, one line each: the difference and its 95 % interval."""
+    lines = []
+    for name, metric in change.metrics.items():
+        value = "undefined" if metric.value is None else f"{metric.value:+.4f}"
+        interval = "" if metric.interval is None else " ({:+.4f} to {:+.4f})".format(*metric.interval)
+        lines.append(f"{name.replace('_', ' ')}: {value}{interval}")
     return lines
 
 
-def _measured(what: str, measured: MeasuredMetrics | None) -> list[str]:
-    if measured is None:
-        return [f"{what}: none.", ""]
-    rows = [f"{what}: {measured.photographs} photographs.", "", "| | value | 95 % interval |", "|---|---|---|"]
-    for name, figure in measured.figures.items():
-        value = "undefined" if figure.value is None else f"{figure.value:.3f}"
-        around = "–" if figure.interval is None else "{:.3f} to {:.3f}".format(*figure.interval)
-        rows.append(f"| {name.replace('_', ' ')} | {value} | {around} |")
-    return [*rows, ""]
-
-
-def _changed(metadata: Metadata) -> list[str]:
-    if metadata.change is None:
-        return []
+def _training(metadata: Metadata) -> list[str]:
+    data, preparation = metadata.training_data, metadata.preparation
+    counts = ", ".join(f"{count} {split}" for split, count in data.photographs.items() if count)
+    weights = ", ".join(f"{name} {value}" for name, value in metadata.initial_weights.items())
     return [
-        f"Its weights are kept in {metadata.precision}. Figures less those of the same file in float32, on "
-        f"{metadata.change.photographs} {metadata.compared_on} photographs:",
-        "",
-        *(f"* {line}" for line in change_lines(metadata.change)),
-        "",
+        f"* Photographs: {', '.join(data.datasets) or 'unnamed data sets'}; {counts}; manifest SHA-256 "
+        f"`{data.manifest_sha256[:12]}…`.",
+        *([] if data.source is None else [f"* Source of the photographs: {data.source}"]),
+        f"* Preparation: {preparation.size} px, contrast {preparation.contrast}, square {preparation.square}. Input "
+        f"of the network: {metadata.image_size} px.",
+        *_members(metadata),
+        f"* Initial weights: {weights or 'random'}.",
     ]
 
 
-def change_lines(measured: MeasuredMetrics) -> list[str]:
-    """Lines of changed figures, for people."""
+def _members(metadata: Metadata) -> list[str]:
     lines = []
-    for name, figure in measured.figures.items():
-        value = "undefined" if figure.value is None else f"{figure.value:+.4f}"
-        around = "" if figure.interval is None else " ({:+.4f} to {:+.4f})".format(*figure.interval)
-        lines.append(f"{name.replace('_', ' ')}: {value}{around}")
+    if metadata.members:
+        lines.append(
+            f"* Ensemble: {metadata.output}. Its saliency map is the weighted mean of the members' maps, each divided "
+            "by its largest value."
+        )
+    lines.extend(
+        f"* Member `{member.name}`: version {member.version}, saliency weight {member.saliency_weight:.3f}."
+        for member in metadata.members
+    )
+    if metadata.tta:
+        lines.append("* Test-time augmentation: all outputs are means over four mirrored views of the photograph.")
     return lines
 
 
-def _threshold(name: str, point: Threshold | None, undefined: dict[str, str]) -> list[str]:
-    title = name.replace("_", "-")
-    if point is None:
-        return [f"* {title}: no threshold ({undefined.get(name, 'none was fitted')})"]
+def _metrics(metadata: Metadata) -> list[str]:
+    if metadata.cross_validation is not None:
+        title = "Cross-validation (each photograph predicted by a network that was not trained on it)"
+        lines = _metrics_table(title, metadata.cross_validation)
+    else:
+        lines = _metrics_table("Validation (the best epoch was chosen on these photographs)", metadata.validation)
+    return [*lines, *_metrics_table("Test (nothing was chosen on these photographs)", metadata.test)]
+
+
+def _metrics_table(title: str, measured: MeasuredMetrics | None) -> list[str]:
+    if measured is None:
+        return [f"{title}: not measured.", ""]
+    rows = [f"{title}: {measured.photographs} photographs.", "", "| | value | 95 % interval |", "|---|---|---|"]
+    for name, metric in measured.metrics.items():
+        value = "undefined" if metric.value is None else f"{metric.value:.3f}"
+        interval = "–" if metric.interval is None else "{:.3f} to {:.3f}".format(*metric.interval)
+        rows.append(f"| {name.replace('_', ' ')} | {value} | {interval} |")
+    return [*rows, ""]
+
+
+def _decisions(metadata: Metadata) -> list[str]:
+    grades = ", ".join(f"{index} {label}" for index, label in enumerate(metadata.grades))
+    undefined = metadata.undefined
+    referable = _threshold(metadata.referable, undefined.get("referable"))
+    vision_threatening = _threshold(metadata.vision_threatening, undefined.get("vision_threatening"))
+    if metadata.conformal is None:
+        sets = f"none ({undefined.get('conformal', 'not fitted')})"
+    else:
+        sets = f"should contain the true grade for {metadata.conformal.coverage:.0%} of photographs"
+    if metadata.referral is None:
+        review = f"no rule ({undefined.get('referral', 'not fitted')})"
+    else:
+        review = (
+            "a person should review a photograph if the probability of its most probable grade is below "
+            f"{metadata.referral.confidence:.3f} ({metadata.referral.referred:.0%} of the photographs on which this "
+            "was chosen), or if it is not gradable"
+        )
     return [
-        f"* {title}: from probability {point.threshold:.4g} on; sensitivity {point.sensitivity:.3f}, specificity "
-        f"{point.specificity:.3f} on the photographs that it was chosen on"
+        f"* Grades: {grades}.",
+        f"* Calibration: softmax temperature {metadata.temperature:.4g}.",
+        f"* Referable retinopathy: {referable}.",
+        f"* Vision-threatening retinopathy: {vision_threatening}.",
+        f"* Conformal prediction sets: {sets}.",
+        f"* Review: {review}.",
+    ]
+
+
+def _threshold(threshold: Threshold | None, reason: str | None) -> str:
+    if threshold is None:
+        return f"no threshold ({reason or 'not fitted'})"
+    return (
+        f"probability {threshold.threshold:.4g} or more; sensitivity {threshold.sensitivity:.3f} and specificity "
+        f"{threshold.specificity:.3f} on the photographs on which this was chosen"
+    )
+
+
+def _verification(metadata: Metadata) -> list[str]:
+    verification, change, lines = metadata.verification, metadata.change_from_float32, []
+    if change is not None:
+        lines = [
+            f"The weights are stored in {metadata.precision}. Metrics of this file minus those of the same file in "
+            f"float32, on {change.photographs} {metadata.comparison_split} photographs:",
+            "",
+            *(f"* {line}" for line in change_lines(change)),
+            "",
+        ]
+    return [
+        *lines,
+        f"On {verification.photographs} photographs, the probabilities differ from those of the trained network by at "
+        f"most {verification.max_probability_difference:.2g}. The saliency maps correlate with the network's Grad-CAM "
+        f"maps by at least {verification.min_saliency_correlation:.5f}.",
     ]

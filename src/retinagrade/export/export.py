@@ -25,7 +25,7 @@ from retinagrade.export.metadata import (
 )
 from retinagrade.export.onnx_file import save_model, to_onnx
 from retinagrade.export.precision import to_float16, to_int8
-from retinagrade.export.verification import measure_agreement_with_file, measure_change, require_agreement
+from retinagrade.export.verification import measure_agreement_with_network, measure_change, require_agreement
 from retinagrade.files import atomic_path, sha256, write_text
 from retinagrade.grader.metadata import (
     AuthorStatements,
@@ -51,9 +51,9 @@ def export(
     run: Run,
     out: Path,
     precision: Precision = "float32",
-    flips: bool = False,
+    tta: bool = False,
     folds: CrossValidation | None = None,
-    about: AuthorStatements | None = None,
+    statements: AuthorStatements | None = None,
 ) -> Metadata:
     """Makes a grader file of a run or an ensemble, and a model card beside it.
 
@@ -64,10 +64,10 @@ def export(
         run: A trained run or an ensemble, whose prepared set is still there.
         out: The file, ``.onnx``; the card is the same name with ``.md``.
         precision: How the weights are kept.
-        flips: Take the mean over four mirrored views, as ``predict --tta`` does, at four times the cost.
+        tta: Take the mean over four mirrored views, as ``predict --tta`` does, at four times the cost.
         folds: For a run that was trained on all photographs, a cross-validation of the same experiment: the file takes
             its calibration and figures.
-        about: What is to be said of licence, data and limits.
+        statements: What is to be said of licence, data and limits.
 
     Returns:
         What the file says of itself.
@@ -78,8 +78,8 @@ def export(
         ExperimentError: The run can't be used, or the folds are not of the same experiment and photographs.
         ManifestError: Its prepared set is gone.
     """
-    judged, about = run if folds is None else Run(folds.folder), about or AuthorStatements()
-    record, fitted, source = run.record(), _calibration(judged, flips), read_exportable(run)
+    judged, statements = run if folds is None else Run(folds.folder), statements or AuthorStatements()
+    record, fitted, source = run.record(), _calibration(judged, tta), read_exportable(run)
     temperature = 1.0 if fitted is None or fitted.method == "none" else fitted.temperature.temperature
     manifest = _manifest(run, record)
     preparation = _preparation(source)
@@ -88,22 +88,24 @@ def export(
     photographs, training = (PhotographDataset(part, side) for part in (compared, manifest.split("train")))
     shown = _squares(photographs, range(min(SHOWN, len(photographs))))
     metadata = Metadata(
-        **describe_identity(run, source, precision, flips),
+        **describe_identity(run, source, precision, tta),
         **describe_decisions(fitted),
-        **describe_use(about, folds),
+        **describe_use(statements, folds),
         image_size=side,
         preparation=preparation,
         temperature=temperature,
         training_data=TrainingData(
             datasets=tuple(sorted(manifest.table["dataset"].dropna().astype(str).unique())),
             photographs=record["data"]["photographs"],
-            source=about.data,
+            source=statements.data_source,
             manifest_sha256=record["data"]["manifest_sha256"],
         ),
-        validation=measure_split(run, "val" + "-tta" * flips),
-        cross_validated=None if folds is None else measure_folds(run, folds, manifest),
-        test=measure_split(run, "test" + "-tta" * flips),
-        proof=Verification(photographs=1, probabilities=0.0, evidence=1.0),  # until it is proven
+        validation=measure_split(run, "val" + "-tta" * tta),
+        cross_validation=None if folds is None else measure_folds(run, folds, manifest),
+        test=measure_split(run, "test" + "-tta" * tta),
+        verification=Verification(
+            photographs=1, max_probability_difference=0.0, min_saliency_correlation=1.0
+        ),  # until it is proven
         versions={
             "training": record["versions"],
             "export": {
@@ -113,13 +115,13 @@ def export(
         },
     )
     with atomic_path(out) as temporary:
-        model = to_onnx(CalibratedGraph(build_graph(source, side, flips), temperature).eval(), shown[:2])
+        model = to_onnx(CalibratedGraph(build_graph(source, side, tta), temperature).eval(), shown[:2])
         exact = save_model(model, metadata, temporary)
         as_seen = _squares(PhotographDataset(compared, preparation.size), range(len(shown)))
-        probabilities, heat = reference_outputs(source, as_seen, flips)
+        probabilities, heat = reference_outputs(source, as_seen, tta)
         expected = calibrate_probabilities(Temperature(temperature=temperature), probabilities), heat.numpy()
         metadata = metadata.model_copy(
-            update={"proof": require_agreement(measure_agreement_with_file(exact.network(shown), expected))}
+            update={"verification": require_agreement(measure_agreement_with_network(exact.network(shown), expected))}
         )
         if precision != "float32":
             model = to_float16(model) if precision == "float16" else to_int8(model, _batches(training, CALIBRATION))
@@ -127,8 +129,8 @@ def export(
             found = [np.concatenate(each) for each in zip(*_answers((exact, written), photographs), strict=True)]
             metadata = metadata.model_copy(
                 update={
-                    "proof": measure_agreement_with_file(written.network(shown), expected),
-                    "change": measure_change(compared.table, *found),
+                    "verification": measure_agreement_with_network(written.network(shown), expected),
+                    "change_from_float32": measure_change(compared.table, *found),
                 }
             )
         save_model(model, metadata, temporary)
@@ -136,7 +138,7 @@ def export(
     return metadata
 
 
-def _calibration(run: Run, flips: bool) -> Calibration | None:
+def _calibration(run: Run, tta: bool) -> Calibration | None:
     """What was fitted on the predictions that the file will make."""
     if not run.calibration_file.is_file():
         return None
@@ -146,10 +148,10 @@ def _calibration(run: Run, flips: bool) -> Calibration | None:
             f"{run.calibration_file} is isotonic, and a file calibrates by a temperature: "
             f"`retinagrade calibrate {run.folder}` without --method"
         )
-    if Path(fitted.source.file).stem.endswith("-tta") != flips:
-        predictions = run.predictions_file("val-tta") if flips else run.folder
+    if Path(fitted.source.file).stem.endswith("-tta") != tta:
+        predictions = run.predictions_file("val-tta") if tta else run.folder
         raise GraderFileError(
-            f"{run.calibration_file} was fitted on {fitted.source.file}, and {'with' if flips else 'without'} --tta "
+            f"{run.calibration_file} was fitted on {fitted.source.file}, and {'with' if tta else 'without'} --tta "
             f"probabilities are others: `retinagrade calibrate {predictions}`"
         )
     return fitted

@@ -106,41 +106,41 @@ def list_networks(source: Source, name: str = "", share: float = 1.0) -> Iterato
         yield from list_networks(member, f"{name}/{member_name}".lstrip("/"), share * member_share)
 
 
-def build_graph(source: Source, side: int, flips: bool) -> NetworkGraph | FlippedGraph | ResizedGraph | EnsembleGraph:
+def build_graph(source: Source, side: int, tta: bool) -> NetworkGraph | FlippedGraph | ResizedGraph | EnsembleGraph:
     """The graph of a source: photographs (N, side, side, 3) to probabilities, not calibrated, and evidence.
 
     Args:
         source: What is exported.
         side: Of the photographs that the graph is given.
-        flips: Take the mean over mirrored views, of each network.
+        tta: Take the mean over mirrored views, of each network.
     """
     if isinstance(source, EnsembleNetworks):
         return EnsembleGraph(
-            [build_graph(member, side, flips) for member in source.members], source.combination, source.shares
+            [build_graph(member, side, tta) for member in source.members], source.combination, source.shares
         )
-    graph = FlippedGraph(NetworkGraph(source.network)) if flips else NetworkGraph(source.network)
+    graph = FlippedGraph(NetworkGraph(source.network)) if tta else NetworkGraph(source.network)
     return graph if source.image_size == side else ResizedGraph(graph, side, source.image_size)
 
 
-def reference_outputs(source: Source, photographs: np.ndarray, flips: bool) -> tuple[np.ndarray, torch.Tensor]:
+def reference_outputs(source: Source, photographs: np.ndarray, tta: bool) -> tuple[np.ndarray, torch.Tensor]:
     """What the networks themselves say, as ``predict`` and ``ensemble`` do, and their Grad-CAM by autograd.
 
     Args:
         source: What is exported.
         photographs: RGB pixels (N, S, S, 3), uint8, as large as they were prepared.
-        flips: Take the mean over mirrored views, of each network.
+        tta: Take the mean over mirrored views, of each network.
 
     Returns:
         Probabilities (N, 5), float64, not calibrated, and evidence (N, 5, h, w).
     """
     if isinstance(source, EnsembleNetworks):
-        found = [reference_outputs(member, photographs, flips) for member in source.members]
+        found = [reference_outputs(member, photographs, tta) for member in source.members]
         probabilities = combine_members(source.combination, np.stack([each for each, _ in found], axis=1))
         return probabilities, combine_saliency([heat for _, heat in found], source.shares)
     squares = np.stack([at_input_size(photograph, source.image_size) for photograph in photographs])
     pixels = torch.from_numpy(squares).permute(0, 3, 1, 2)
     views, maps = [], []
-    for axes in FLIPS if flips else FLIPS[:1]:
+    for axes in FLIPS if tta else FLIPS[:1]:
         view = pixels.flip(axes)
         with torch.no_grad():
             views.append(source.network.output.probabilities(source.network(view)))

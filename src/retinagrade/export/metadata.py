@@ -31,31 +31,31 @@ from retinagrade.runs.run_predictions import add_manifest_columns, read_run_pred
 
 FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
 INTENDED_USE: Final = (
-    "Research on grading diabetic retinopathy (ICDR 0 to 4) from colour photographs of the fundus. Not a medical "
-    "device: not for diagnosing or treating anybody."
+    "Research on grading diabetic retinopathy (ICDR scale, 0 to 4) from colour fundus photographs. Not a medical "
+    "device: not for diagnosis or treatment."
 )
-LIMITS: Final = (
-    "It knows the cameras, population and habits of grading of its training photographs. Expect worse figures "
-    "elsewhere, and measure them.",
-    "It looks for diabetic retinopathy alone; other diseases, and macular oedema, go unseen.",
-    "Evidence shows what a score depends on, not why, nor that it should.",
+LIMITATIONS: Final = (
+    "The grader reflects the cameras, the patients and the grading habits of its training photographs. Expect lower "
+    "metrics on other photographs, and measure them before use.",
+    "It grades diabetic retinopathy only. It does not detect other diseases, nor macular oedema.",
+    "A saliency map shows which parts of a photograph a score depends on. It does not show why, nor whether it should.",
 )
-
 VALIDATED: Final = (
-    "Figures of validation photographs flatter it: the epoch, the temperature and all thresholds were chosen on them."
+    "Metrics on the validation photographs are optimistic: the epoch, the temperature and all thresholds were chosen "
+    "on these photographs."
 )
 CROSS_VALIDATED: Final = (
-    "Cross-validated figures are those of networks that were trained as this one was, on parts of the same "
-    "photographs; not of this very file, which has seen them all. The temperature and all thresholds were fitted on "
-    "those networks' predictions."
+    "The cross-validated metrics describe networks that were trained in the same way on parts of the same photographs. "
+    "They do not describe this file, which was trained on all of them. The temperature and all thresholds were fitted "
+    "on the predictions of those networks."
 )
 
 
-def describe_identity(run: Run, source: Source, precision: Precision, flips: bool) -> dict[str, Any]:
+def describe_identity(run: Run, source: Source, precision: Precision, tta: bool) -> dict[str, Any]:
     """What it is: name, version, members, and what it computes."""
     parts = [(name, share, one.run) for name, share, one in list_networks(source)]
     members = [
-        MemberMetadata(name=name, version=sha256(part.best_checkpoint)[:12], evidence=share)
+        MemberMetadata(name=name, version=sha256(part.best_checkpoint)[:12], saliency_weight=share)
         for name, share, part in parts
     ]
     if isinstance(source, EnsembleNetworks):
@@ -67,22 +67,26 @@ def describe_identity(run: Run, source: Source, precision: Precision, flips: boo
         output, weights, members = run.experiment().network.output, run.record().get("start") or {}, []
     return {
         "name": name,
-        "version": "-".join([digest[:12], *["tta"] * flips, *([] if precision == "float32" else [precision])]),
+        "version": "-".join([digest[:12], *["tta"] * tta, *([] if precision == "float32" else [precision])]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "grades": tuple(grade.label for grade in Grade),
         "output": output,
         "members": tuple(members),
-        "flips": flips,
+        "tta": tta,
         "precision": precision,
-        "weights": weights,
-        "change": None,
+        "initial_weights": weights,
+        "change_from_float32": None,
     }
 
 
-def describe_use(about: AuthorStatements, folds: CrossValidation | None) -> dict[str, Any]:
+def describe_use(statements: AuthorStatements, folds: CrossValidation | None) -> dict[str, Any]:
     """What it is for, its limits and its licence."""
     figures = VALIDATED if folds is None else CROSS_VALIDATED
-    return {"intended_use": INTENDED_USE, "limits": (*about.limits, figures, *LIMITS), "licence": about.licence}
+    return {
+        "intended_use": INTENDED_USE,
+        "limitations": (*statements.limitations, figures, *LIMITATIONS),
+        "licence": statements.licence,
+    }
 
 
 def describe_decisions(fitted: Calibration | None) -> dict[str, Any]:
@@ -148,4 +152,4 @@ def _figures(table: pd.DataFrame) -> MeasuredMetrics:
         figures[name] = MetricValue(
             value=found.figures[name], interval=None if around is None else (around.low, around.high)
         )
-    return MeasuredMetrics(photographs=found.photographs, figures=figures)
+    return MeasuredMetrics(photographs=found.photographs, metrics=figures)

@@ -28,7 +28,7 @@ def to_onnx(graph: nn.Module, example: np.ndarray) -> onnx.ModelProto:
             graph,
             (batch,),
             input_names=["photographs"],
-            output_names=["probabilities", "evidence"],
+            output_names=["probabilities", "saliency"],
             dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
             dynamo=True,
             verbose=False,

@@ -31,7 +31,7 @@ class SideOutputs:
 
     Attributes:
         table: A row a photograph; ``None`` for no table.
-        heatmaps: A folder for pictures of the evidence for the grade that was given; ``None`` for none.
+        heatmaps: A folder for pictures of the saliency map of the grade that was given; ``None`` for none.
         dicom: A folder with a folder a study: heatmaps of its DICOM photographs, and its report; ``None`` for none.
         missing: What could not be written in DICOM, and why, a line each.
     """
@@ -99,11 +99,11 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Side
 
 
 def _write_heatmaps(seen: GradedPhotograph, given: Grading, outputs: SideOutputs) -> None:
-    if given.grade is None or seen.photograph is None or seen.evidence is None:
+    if given.grade is None or seen.photograph is None or seen.saliency is None:
         return
     if outputs.heatmaps is None and outputs.dicom is None:
         return
-    picture = saliency_overlay(seen.photograph, seen.evidence[given.grade])
+    picture = saliency_overlay(seen.photograph, seen.saliency[given.grade])
     if outputs.heatmaps is not None:
         inside = "/".join(part for part in given.image_id.split("/") if part.strip("."))  # ids may be paths
         write_bytes(outputs.heatmaps / f"{inside}.jpg", simplejpeg.encode_jpeg(picture, 90))

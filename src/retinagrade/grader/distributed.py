@@ -19,7 +19,7 @@ def grade_on_engine(
     workers: int | None,
     model: Path,
     fast: bool,
-    evidence: bool,
+    saliency: bool,
     photographs: Iterable[str],
     image_ids: Iterable[str],
 ) -> Iterator[GradedPhotograph]:
@@ -30,7 +30,7 @@ def grade_on_engine(
         workers: Batches at once.
         model: The grader file, which every worker must reach.
         fast: See :meth:`~retinagrade.grader.runtime.Grader.load`.
-        evidence: Bring photographs and evidence back as well.
+        saliency: Bring photographs and saliency back as well.
         photographs: Files; paths or URLs.
         image_ids: Their ids.
 
@@ -39,7 +39,7 @@ def grade_on_engine(
         the last bits on the batch: the photographs of a batch in which one kills its worker are graded one by one.
     """
     named = list(zip(image_ids, photographs, strict=True))
-    work = partial(_grade, model=model, fast=fast, evidence=evidence)
+    work = partial(_grade, model=model, fast=fast, saliency=saliency)
     alone: list[list[Named]] = []
     batches = [named[start : start + BATCH] for start in range(0, len(named), BATCH)]
     for seen, lost in engine(work, batches, workers, _lost):
@@ -54,10 +54,10 @@ def grade_on_engine(
             )
 
 
-def _grade(batch: list[Named], model: Path, fast: bool, evidence: bool) -> tuple[list[GradedPhotograph], list[Named]]:
+def _grade(batch: list[Named], model: Path, fast: bool, saliency: bool) -> tuple[list[GradedPhotograph], list[Named]]:
     """What a worker does: gradings of a batch, and none that were lost."""
     seen = _loaded(model, fast).stream([path for _, path in batch], [image_id for image_id, _ in batch])
-    return [one if evidence else GradedPhotograph(one.grading) for one in seen], []
+    return [one if saliency else GradedPhotograph(one.grading) for one in seen], []
 
 
 def _lost(batch: list[Named]) -> tuple[list[GradedPhotograph], list[Named]]:

@@ -1,4 +1,4 @@
-"""The grader file: an ONNX graph that carries all that must be known to use it, and to judge it."""
+"""The metadata of a grader file: everything that a person or a program must know to use the file and to judge it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from retinagrade.grades import N_GRADES
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 
 KEY: Final = "retinagrade"
-"""Where the metadata stand among the ``metadata_props`` of the ONNX file, as JSON."""
+"""Key of the metadata in the ONNX file's ``metadata_props``; the value is JSON."""
 BUNDLED: Final = Path(__file__).with_name("default.onnx")
-"""The grader that comes with the package; ``make default-grader`` makes it."""
+"""The grader that comes with the package; ``make default-grader`` builds it."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[float, Field(ge=0)]
 Precision = Literal["float32", "float16", "int8"]
-"""How the weights are kept: int8 also computes the network's convolutions in whole numbers."""
+"""Number format of the stored weights. With int8, the convolutions are computed in 8-bit integers, too."""
 
 
 class _Part(BaseModel):
@@ -28,7 +28,7 @@ class _Part(BaseModel):
 
 
 class PreparationMetadata(_Part):
-    """How the photographs were prepared that it learnt from; see :class:`retinagrade.images.prepare.PreparationSettings`."""
+    """Preparation of the training photographs; see :class:`retinagrade.images.prepare.PreparationSettings`."""
 
     size: PositiveInt
     contrast: Contrast
@@ -36,19 +36,19 @@ class PreparationMetadata(_Part):
     recipe: Literal[1]
 
     def settings(self) -> PreparationSettings:
-        """The same, for :func:`retinagrade.images.prepare.prepare_photograph`."""
+        """Returns the same settings for :func:`retinagrade.images.prepare.prepare_photograph`."""
         return PreparationSettings(**self.model_dump())
 
 
 class Threshold(_Part):
-    """A photograph is positive where the probability of the grades that count adds up to ``threshold`` or more.
+    """A photograph is positive if the summed probability of the positive grades is ``threshold`` or more.
 
     Attributes:
-        threshold: On calibrated probabilities.
-        rule: What was asked for when it was chosen.
-        target: The sensitivity or specificity that was asked for.
-        sensitivity: On the validation photographs, which it was chosen on.
-        specificity: Likewise.
+        threshold: Least sum of calibrated probabilities.
+        rule: Rule by which the threshold was chosen.
+        target: Sensitivity or specificity that the rule aimed at; ``None`` for rules without a target.
+        sensitivity: Sensitivity on the photographs on which the threshold was chosen.
+        specificity: Specificity on the same photographs.
     """
 
     threshold: Limit
@@ -59,14 +59,25 @@ class Threshold(_Part):
 
 
 class PredictionSetsMetadata(_Part):
-    """Conformal sets; a grade is inside where its score is at most its limit, and always where that is ``None``."""
+    """Conformal prediction sets: sets of grades that contain the true grade with a chosen probability.
+
+    Attributes:
+        coverage: Share of photographs whose set should contain the true grade.
+        limits: Highest score with which each grade is included; ``None`` for a grade that is always included.
+    """
 
     coverage: Share
     limits: tuple[Limit | None, ...] = Field(min_length=N_GRADES, max_length=N_GRADES)
 
 
 class ReviewRule(_Part):
-    """A person should look where the probability of the most probable grade is below ``confidence``."""
+    """A person should review a photograph if the probability of its most probable grade is below ``confidence``.
+
+    Attributes:
+        confidence: Least probability of the most probable grade that needs no review.
+        target: Share of photographs that should be reviewed.
+        referred: Share that would have been reviewed among the photographs on which the rule was fitted.
+    """
 
     confidence: Share
     target: Share
@@ -74,43 +85,43 @@ class ReviewRule(_Part):
 
 
 class MetricValue(_Part):
-    """A measured figure, and its 95 % interval; ``None`` where undefined."""
+    """The value of a metric and its 95 % confidence interval; ``None`` where undefined."""
 
     value: float | None
     interval: tuple[float, float] | None
 
 
 class MeasuredMetrics(_Part):
-    """What it reached on photographs that it was not trained on.
+    """Metrics measured on a set of photographs.
 
     Attributes:
-        photographs: How many.
-        figures: By name.
+        photographs: Number of photographs.
+        metrics: Metrics by name.
     """
 
     photographs: PositiveInt
-    figures: dict[str, MetricValue]
+    metrics: dict[str, MetricValue]
 
 
 class AuthorStatements(_Part):
-    """What only people know of a file.
+    """Statements about a grader file that only its author can make.
 
     Attributes:
-        licence: Of the file.
-        data: Of the photographs that it learnt from: their origin, licence and attribution.
-        limits: What its user must know of it, beside what is true of every file.
+        licence: Licence of the file.
+        data_source: Origin, licence and attribution of the training photographs.
+        limitations: Known limitations, in addition to those that hold for every grader file.
     """
 
     licence: str | None = None
-    data: str | None = None
-    limits: tuple[str, ...] = ()
+    data_source: str | None = None
+    limitations: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads a YAML file with some of these.
+        """Reads statements from a YAML file.
 
         Raises:
-            ArtefactError: Not readable, or something else in it.
+            GraderFileError: The file is not readable YAML or has unknown keys.
         """
         try:
             return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -118,18 +129,18 @@ class AuthorStatements(_Part):
             raise GraderFileError(f"{path}: not readable YAML: {error}") from error
         except ValidationError as error:
             raise GraderFileError(
-                f"{path} is to hold licence, data and limits:\n  {describe_validation_error(error)}"
+                f"{path} may hold licence, data_source and limitations:\n  {describe_validation_error(error)}"
             ) from None
 
 
 class TrainingData(_Part):
-    """What it learnt from.
+    """The photographs of the run that was exported.
 
     Attributes:
-        datasets: Names of the data sets; empty where they are not known any more.
-        photographs: How many, by split.
-        source: Their origin, licence and attribution, where it was stated.
-        manifest_sha256: Digest of the manifest.
+        datasets: Names of the data sets; empty if unknown.
+        photographs: Number of photographs by split.
+        source: Origin, licence and attribution, if the author stated them.
+        manifest_sha256: SHA-256 digest of the manifest.
     """
 
     datasets: tuple[str, ...]
@@ -139,70 +150,71 @@ class TrainingData(_Part):
 
 
 class Verification(_Part):
-    """How near the file is to the network that it was exported from.
+    """Agreement of the file's outputs with the outputs of the network that it was exported from.
 
     Attributes:
-        photographs: How many both were shown.
-        probabilities: Largest difference of a probability.
-        evidence: Lowest correlation of a map of evidence.
+        photographs: Number of photographs that were compared.
+        max_probability_difference: Largest absolute difference of a probability.
+        min_saliency_correlation: Lowest Pearson correlation of two saliency maps.
     """
 
     photographs: PositiveInt
-    probabilities: float
-    evidence: float
+    max_probability_difference: float
+    min_saliency_correlation: float
 
 
 class MemberMetadata(_Part):
-    """A network of an ensemble.
+    """One network of an ensemble.
 
     Attributes:
-        name: What the ensemble calls it.
-        version: The first digits of the digest of its weights.
-        evidence: Its share of the evidence.
+        name: Name of the member in the ensemble.
+        version: First digits of the SHA-256 digest of its weights.
+        saliency_weight: Its weight in the ensemble's saliency maps.
     """
 
     name: str
     version: str
-    evidence: Share
+    saliency_weight: Share
 
 
 class Metadata(_Part):
-    """All that a grader file says of itself.
+    """The metadata of a grader file.
 
     Attributes:
-        schema_version: Of these metadata.
-        name: Of the experiment.
-        version: The first digits of the digest of its weights, and what the file does otherwise than a plain one.
+        schema_version: Version of this schema.
+        name: Name of the experiment.
+        version: First digits of the SHA-256 digest of the weights, followed by the export options that differ from the
+            defaults.
         created: UTC time of the export.
-        grades: Labels of the probabilities, in their order.
+        grades: Labels of the grades, in the order of the probabilities.
         image_size: Side of the square input, in pixels.
-        preparation: What is done to a photograph before.
-        output: What the network's last numbers mean, or how an ensemble combines its members.
-        members: The networks of an ensemble; none where there is one network.
-        flips: Whether all is the mean over four mirrored views of the photograph.
-        precision: How the weights are kept.
-        temperature: That its probabilities are calibrated by, inside the graph; 1 where none was fitted.
-        referable: When to call a photograph referable.
-        vision_threatening: When to call it vision-threatening.
-        conformal: Sets of grades.
-        referral: When a person should look.
-        undefined: Why one of these is ``None``, by its name.
-        training_data: What it learnt from.
-        weights: Where its first weights are from, and their licence, as the run's record says.
-        validation: Figures of the photographs that the epoch was chosen on.
-        cross_validated: Figures of all photographs, each predicted by a network of a cross-validation that had not seen
-            it: of networks trained as this one was, not of this very file.
-        test: Figures of those that nothing was chosen on; ``None`` where there are none.
-        change: Figures of the validation photographs, or of those that it learnt from where there are none, less those
-            of the same file in float32; ``None`` for float32.
-        proof: That the file is the network.
-        versions: Of the libraries that trained and exported it.
-        intended_use: For people.
-        limits: Likewise.
-        licence: Of the file, where it was stated.
+        preparation: Preparation of a photograph before it is given to the graph.
+        output: Meaning of the network's raw outputs; for an ensemble, how its members are combined.
+        members: The networks of an ensemble; empty for a single network.
+        tta: True if all outputs are means over four mirrored views of the photograph (test-time augmentation).
+        precision: Number format of the stored weights.
+        temperature: Softmax temperature of the calibration, built into the graph; 1 if none was fitted.
+        referable: Threshold of referable retinopathy.
+        vision_threatening: Threshold of vision-threatening retinopathy.
+        conformal: Conformal prediction sets.
+        referral: Rule by which a person should review a photograph.
+        undefined: Reasons why some of these four are ``None``, by field name.
+        training_data: The photographs of the exported run.
+        initial_weights: Source and licence of the weights with which training began.
+        validation: Metrics on the validation photographs, on which the best epoch was chosen.
+        cross_validation: Metrics on all photographs, each predicted by a network of a cross-validation that was not
+            trained on it. They describe networks trained in the same way, not this file.
+        test: Metrics on the test photographs, on which nothing was chosen; ``None`` if there are none.
+        change_from_float32: Metrics of this file minus metrics of the same file in float32, on the photographs of
+            :attr:`comparison_split`; ``None`` for float32.
+        verification: Agreement of the file with the network.
+        versions: Versions of the libraries used for training and for export.
+        intended_use: Intended use, in words.
+        limitations: Known limitations, in words.
+        licence: Licence of the file, if its author stated one.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     version: str
     created: str
@@ -211,7 +223,7 @@ class Metadata(_Part):
     preparation: PreparationMetadata
     output: str
     members: tuple[MemberMetadata, ...]
-    flips: bool
+    tta: bool
     precision: Precision
     temperature: PositiveFloat
     referable: Threshold | None
@@ -220,36 +232,40 @@ class Metadata(_Part):
     referral: ReviewRule | None
     undefined: dict[str, str]
     training_data: TrainingData
-    weights: dict[str, Any]
+    initial_weights: dict[str, Any]
     validation: MeasuredMetrics | None
-    cross_validated: MeasuredMetrics | None = None
+    cross_validation: MeasuredMetrics | None = None
     test: MeasuredMetrics | None
-    change: MeasuredMetrics | None
-    proof: Verification
+    change_from_float32: MeasuredMetrics | None
+    verification: Verification
     versions: dict[str, dict[str, str]]
     intended_use: str
-    limits: tuple[str, ...]
+    limitations: tuple[str, ...]
     licence: str | None = None
 
     @property
-    def compared_on(self) -> str:
-        """Which photographs :attr:`change` and :attr:`proof` are of."""
+    def comparison_split(self) -> str:
+        """Split of the photographs that verification and :attr:`change_from_float32` were measured on."""
         return "validation" if self.training_data.photographs.get("val") else "training"
 
 
 def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
-    """The metadata of a file by its ``metadata_props``.
+    """Reads the metadata of a grader file from its ``metadata_props``.
+
+    Args:
+        properties: The ``metadata_props`` of the ONNX file.
+        path: The file, for error messages.
 
     Raises:
-        ArtefactError: They are missing, broken or of another version.
+        GraderFileError: The metadata are missing, broken or of another schema version.
     """
     if KEY not in properties:
-        raise GraderFileError(f"{path} is no grader file: make one with `retinagrade export`")
+        raise GraderFileError(f"{path} is not a grader file: `retinagrade export` makes one")
     try:
         return Metadata.model_validate(json.loads(properties[KEY]))
     except json.JSONDecodeError as error:
-        raise GraderFileError(f"{path}: its metadata are broken ({error}): export it again") from error
+        raise GraderFileError(f"{path}: its metadata are broken ({error}): export the run again") from error
     except ValidationError as error:
         raise GraderFileError(
-            f"{path} is not a grader file that this version reads:\n  {describe_validation_error(error)}"
+            f"{path} was not written by this version: export the run again:\n  {describe_validation_error(error)}"
         ) from None

@@ -38,12 +38,12 @@ class GradedPhotograph:
     Attributes:
         grading: What is said.
         photograph: RGB pixels (S, S, 3), uint8, as the network saw them; ``None`` after an error.
-        evidence: Grad-CAM of every grade (5, h, w), float32, from 0; ``None`` after an error.
+        saliency: Grad-CAM of every grade (5, h, w), float32, from 0; ``None`` after an error.
     """
 
     grading: Grading
     photograph: np.ndarray | None = None
-    evidence: np.ndarray | None = None
+    saliency: np.ndarray | None = None
 
 
 class Grader:
@@ -100,7 +100,7 @@ class Grader:
     def stream(
         self, photographs: Iterable[str | os.PathLike[str] | np.ndarray], image_ids: Iterable[str] | None = None
     ) -> Iterator[GradedPhotograph]:
-        """Like :meth:`grade`, one by one as they are ready, with evidence; photographs are taken as they are needed.
+        """Like :meth:`grade`, one by one as they are ready, with saliency; photographs are taken as they are needed.
 
         Threads decode while the network works, and no more than some batches are in memory.
         """
@@ -124,7 +124,7 @@ class Grader:
             squares: Prepared photographs (N, S, S, 3), uint8.
 
         Returns:
-            Calibrated probabilities (N, 5) and evidence (N, 5, h, w), float32.
+            Calibrated probabilities (N, 5) and saliency (N, 5, h, w), float32.
         """
         return self._engine.network(squares)
 
@@ -157,9 +157,9 @@ class Grader:
                     Grading(one.image_id, one.path, eye.study, eye.laterality, error=one.error, model=model)
                 )
                 continue
-            probabilities, evidence = next(found)
+            probabilities, saliency = next(found)
             given = make_grading(one.image_id, one.path, probabilities, one.quality, self.metadata, one.eye)
-            yield GradedPhotograph(given, one.square, evidence)
+            yield GradedPhotograph(given, one.square, saliency)
 
 
 @dataclass(frozen=True)

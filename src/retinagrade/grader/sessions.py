@@ -20,7 +20,7 @@ class Session:
     """A graph, ready to compute.
 
     Attributes:
-        network: Photographs (N, S, S, 3), uint8, to probabilities (N, 5) and evidence (N, 5, h, w), float32.
+        network: Photographs (N, S, S, 3), uint8, to probabilities (N, 5) and saliency (N, 5, h, w), float32.
         properties: What the file says of itself, by key.
         side: S; ``None`` where the graph takes or gives something else.
     """
@@ -45,14 +45,14 @@ def onnx_runtime(file: Path) -> Session:
         raise GraderFileError(f"{file} is not a readable ONNX file: {' '.join(str(error).split())}") from error
 
     def network(photographs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probabilities, evidence = session.run(None, {"photographs": photographs})
-        return probabilities, evidence
+        probabilities, saliency = session.run(None, {"photographs": photographs})
+        return probabilities, saliency
 
     inputs, outputs = session.get_inputs(), [one.name for one in session.get_outputs()]
     side = inputs[0].shape[1]
     known = [(one.name, one.type, one.shape[1:]) for one in inputs] == [
         ("photographs", "tensor(uint8)", [side, side, 3])
-    ] and outputs == ["probabilities", "evidence"]
+    ] and outputs == ["probabilities", "saliency"]
     return Session(network, session.get_modelmeta().custom_metadata_map, side if known else None)
 
 
@@ -82,7 +82,7 @@ def openvino(file: Path, engine: Session) -> Session:
 
     def network(photographs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = compiled([photographs])
-        return np.array(found["probabilities"]), np.array(found["evidence"])
+        return np.array(found["probabilities"]), np.array(found["saliency"])
 
     return Session(network, engine.properties, engine.side)
 

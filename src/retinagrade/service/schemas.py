@@ -26,7 +26,7 @@ class Pictures(BaseModel):
 
     Attributes:
         photograph: As the network saw it.
-        heatmap: The same with the evidence for the grade that was given; ``None`` where none was.
+        heatmap: The same with the saliency map of the grade that was given; ``None`` where none was.
     """
 
     photograph: str
@@ -66,10 +66,10 @@ def make_response(photographs: list[PhotographResult]) -> GradeResponse:
 
 def encode_pictures(seen: GradedPhotograph) -> Pictures | None:
     """The pictures of a photograph; ``None`` where there is nothing to see."""
-    if seen.photograph is None or seen.evidence is None:
+    if seen.photograph is None or seen.saliency is None:
         return None
     grade = seen.grading.grade
-    heat = None if grade is None else saliency_overlay(seen.photograph, seen.evidence[grade])
+    heat = None if grade is None else saliency_overlay(seen.photograph, seen.saliency[grade])
     return Pictures(photograph=_data_url(seen.photograph), heatmap=None if heat is None else _data_url(heat))
 
 

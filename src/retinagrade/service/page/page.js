@@ -18,9 +18,9 @@ async function showModel() {
   one("#model").textContent = `Model ${model.name}, version ${model.version}.`;
   one("#operating-point").textContent = operatingPoint(model);
   one("#use").textContent = model.intended_use;
-  one("#limits").replaceChildren(...model.limits.map((limit) => element("li", limit)));
+  one("#limits").replaceChildren(...model.limitations.map((limit) => element("li", limit)));
   const { datasets, photographs: counts } = model.training_data;
-  const figures = (measured) => measured && `${measured.photographs} photographs: ${Object.entries(measured.figures)
+  const figures = (measured) => measured && `${measured.photographs} photographs: ${Object.entries(measured.metrics)
     .map(([name, { value }]) => `${name.replaceAll("_", " ")} ${value?.toFixed(3) ?? "undefined"}`).join(", ")}`;
   const facts = {
     "Learnt from": `${datasets.join(", ") || "unknown data sets"} (${Object.entries(counts).map(([split, count]) => `${split} ${count}`).join(", ")})`,

@@ -1,0 +1,99 @@
+"""``retinagrade export``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retinagrade.cli.console import console
+from retinagrade.errors import UsageError
+
+
+class WeightPrecision(StrEnum):
+    """Number formats of the stored weights."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds this module's command."""
+    app.command("export")(export)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run or an ensemble, calibrated or not.")],
+    out: Annotated[
+        Path, typer.Option(help="The grader file to write, .onnx. A model card (.md) is written beside it.")
+    ],
+    precision: Annotated[
+        WeightPrecision,
+        typer.Option(
+            help="Number format of the stored weights. float16 halves the file. int8 reduces it to a third or less and "
+            "changes more grades. The change of the metrics is measured and written into the file."
+        ),
+    ] = WeightPrecision.FLOAT32,
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta", help="Average over four mirrored views, as `predict --tta` does. Grading takes 4 × as long."
+        ),
+    ] = False,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a calibrated cross-validation (`train --folds`) of the same experiment, for a run that was "
+            "trained on all photographs: the file takes its calibration and its metrics from there."
+        ),
+    ] = None,
+    statements: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with the author's statements for the model card: licence, data_source, limitations."
+        ),
+    ] = None,
+) -> None:
+    """Export a run as one grader file.
+
+    A grader file is an ONNX file that `grade` and `serve` use without PyTorch. It holds the network, the preparation
+    of photographs, the metrics, and the calibration and thresholds if `calibrate` was run before. It is only written if
+    it gives the same results as the network on up to 16 photographs of the prepared set.
+    """
+    if out.suffix != ".onnx":
+        raise UsageError(f"--out {out}: the name must end in .onnx")
+    from retinagrade.export.card import change_lines
+    from retinagrade.export.export import export as export_run
+    from retinagrade.grader.metadata import AuthorStatements
+    from retinagrade.runs.run import CrossValidation, Run
+
+    metadata = export_run(
+        Run(run),
+        out,
+        precision.value,
+        tta,
+        None if folds is None else CrossValidation(folds),
+        None if statements is None else AuthorStatements.read(statements),
+    )
+    check = metadata.verification
+    printed = console()
+    printed.print(
+        f"compared with the network on {check.photographs} photographs: probabilities differ by at most "
+        f"{check.max_probability_difference:.2g}, saliency maps correlate by at least "
+        f"{check.min_saliency_correlation:.5f}",
+        highlight=False,
+    )
+    if metadata.change_from_float32 is not None:
+        printed.print(
+            f"{precision.value} minus float32, on {metadata.change_from_float32.photographs} "
+            f"{metadata.comparison_split} photographs:",
+            highlight=False,
+        )
+        for line in change_lines(metadata.change_from_float32):
+            printed.print(f"  {line}", highlight=False)
+    for name, reason in metadata.undefined.items():
+        printed.print(f"undefined: {name}: {reason}", highlight=False, style="dim")
+    printed.print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.md')}", highlight=False)
