@@ -42,7 +42,7 @@ def train_all(prepared: Path, out: Path, name: str, overrides: list[str]) -> pd.
             shutil.rmtree(run, ignore_errors=True)
             settings = [*overrides, f"training.feature_views={views}", f"training.seed={seed}"]
             start = time.perf_counter()
-            train(load_experiment(name, settings), prepared, run)
+            train(prepared, load_experiment(name, settings), run)
             minutes[run.name] = (time.perf_counter() - start) / 60
             pd.DataFrame(minutes.items(), columns=["run", "minutes"]).to_csv(minutes_file, index=False)
     table = sweep_table(finished_runs(out))

@@ -26,9 +26,9 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
 from retinagrade.training.devices import keep_freed_memory, weights_dtype
+from retinagrade.training.fit import make_trainer
 from retinagrade.training.loading import Batch, training_loader
 from retinagrade.training.module import GradingModule
-from retinagrade.training.train import make_trainer
 
 Job = dict[str, Any]
 WARM_UP = 3

@@ -16,7 +16,8 @@ from retinagrade.evaluation.metrics import confusion_matrix, quadratic_weighted_
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
-from retinagrade.training.predict import load_network, predict_network
+from retinagrade.training.checkpoints import load_network
+from retinagrade.training.predict import predict_network
 
 
 def main() -> None:

@@ -200,7 +200,7 @@ def whole_experiment(keras: Path, prepared: Path, rounds: int) -> bool:
     for _ in range(rounds):
         shutil.rmtree(cache_folder(prepared, prepared), ignore_errors=True)  # else features of the last round are there
         with tempfile.TemporaryDirectory() as folder:
-            ours.append(retinagrade("train", WHOLE, "--data", prepared, "--out", Path(folder) / "run", *words))
+            ours.append(retinagrade("train", prepared, WHOLE, "--out", Path(folder) / "run", *words))
         theirs.append(ask(keras, "keras_side.py", job)["wall"])
         print(f"{WHOLE}, {EPOCHS} epochs: retinagrade train {ours[-1]:.1f} s, Keras {theirs[-1]:.1f} s", flush=True)
     ratio = min(theirs) / min(ours)

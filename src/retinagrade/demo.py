@@ -80,8 +80,8 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
     sections = []
     for name, overrides in NETWORKS.items():
         announce(f"training {name} ({', '.join(overrides)})")
-        run = train(load_experiment(name, overrides), prepared, out / "runs" / name)
-        predictions_file = predict(run, prepared, "test")
+        run = train(prepared, load_experiment(name, overrides), out / "runs" / name)
+        predictions_file = predict(prepared, run, split="test").file
         known = read_run_predictions(predictions_file)
         section = ReportSection(
             name,

@@ -45,10 +45,10 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert "(30 from before)" in run("prepare", source, prepared, "--size", 64)
     assert "train" in run("split", prepared, "--val", 0.2, "--test", 0.2)
     overrides = [word for override in TINY for word in ("--set", override)]
-    printed = run("train", "scratch-2", "--data", prepared, "--out", folder, *overrides)
+    printed = run("train", prepared, "scratch-2", "--out", folder, *overrides)
     assert "scratch-2: 2 epochs" in printed
     assert f"retinagrade evaluate {folder}/predictions/val.csv" in printed
-    run("predict", folder, "--data", prepared, "--split", "test")
+    run("predict", prepared, folder, "--split", "test")
     # Two epochs teach nothing, and evaluation says so.
     answer = json.loads(run("evaluate", folder / "predictions" / "test.csv", "--json", code=1))
     assert answer["findings"]
@@ -61,7 +61,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
     )
     leaks = ("leaked-photographs", "leaked-copies", "leaked-patients", "split-changed")
     assert not {finding["code"] for finding in answer["findings"]} & set(leaks)
-    run("predict", folder, "--data", prepared, "--split", "train")
+    run("predict", prepared, folder, "--split", "train")
     assert "Trained on:" in run("evaluate", folder / "predictions" / "train.csv", code=1)
     (folder / "output.json").write_text("{}")  # as a regression has it
     assert "The cut points between grades were fitted on" in run("evaluate", folder / "predictions" / "val.csv", code=1)
@@ -77,9 +77,9 @@ def test_retinamnist_as_it_is_downloaded(tmp_path: Path) -> None:
     assert "57 of 57 photographs" in printed
     assert "doubtful" not in printed
     overrides = ["--set", "training.epochs=2", "--set", "training.batch_size=16"]
-    run("train", "retinamnist", "--data", prepared, "--out", folder, *overrides)  # the official split, without `split`
+    run("train", prepared, "retinamnist", "--out", folder, *overrides)  # the official split, without `split`
     assert json.loads((folder / "run.json").read_text())["data"]["photographs"] == {"train": 40, "val": 10}
-    run("predict", folder, "--data", prepared, "--split", "test")
+    run("predict", prepared, folder, "--split", "test")
     table = pd.read_csv(folder / "predictions" / "test.csv")
     assert table["image_id"].tolist() == [f"test-{index:04d}" for index in range(7)]
     assert table["grade"].tolist() == grades["test"]
@@ -162,7 +162,7 @@ def test_folds_on_the_command_line(tmp_path: Path) -> None:
 
 
 def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path: Path) -> None:
-    command = ["train", "scratch-2", "--data", prepared, "--out", tmp_path / "run", "--folds", 2]
+    command = ["train", prepared, "scratch-2", "--out", tmp_path / "run", "--folds", 2]
     overrides = [word for override in [*TINY, "training.logger=none"] for word in ("--set", override)]
     assert "choose one of them" in run(*command, "--find-rate", code=2)
     printed = run(*command, *overrides)
@@ -170,7 +170,7 @@ def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path
     assert "scratch-2: mean validation loss" in printed
     assert f"retinagrade evaluate {tmp_path}/run/predictions/val.csv" in printed
     fold = tmp_path / "run" / "fold-1"
-    assert "val-tta.csv" in run("predict", fold, "--data", prepared, "--split", "val", "--tta")
+    assert "val-tta.csv" in run("predict", prepared, fold, "--split", "val", "--tta")
     assert len(pd.read_csv(fold / "predictions" / "val-tta.csv")) == len(pd.read_csv(fold / "predictions" / "val.csv"))
     # A fold is checked against its own split, not the set's; a dozen photographs are few.
     answer = json.loads(run("evaluate", fold / "predictions" / "val.csv", "--json", code=1))
@@ -272,12 +272,12 @@ def test_sums_and_repeated_rows_are_said_and_figures_still_given(tmp_path: Path)
 
 def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path: Path) -> None:
     assert "wants a table of predictions, or --confusion-matrix" in run("evaluate", code=2)
-    assert "no experiment 'vgg'" in run("train", "vgg", "--data", tmp_path, "--out", tmp_path / "r", code=2)
+    assert "no experiment 'vgg'" in run("train", tmp_path, "vgg", "--out", tmp_path / "r", code=2)
     assert "training.epoch" in run(
-        "train", "scratch-2", "--set", "training.epoch=3", "--data", tmp_path, "--out", tmp_path / "r", code=2
+        "train", tmp_path, "scratch-2", "--set", "training.epoch=3", "--out", tmp_path / "r", code=2
     )
-    assert "no such file" in run("train", "scratch-2", "--data", tmp_path, "--out", tmp_path / "r", code=2)
-    assert "is not a run" in run("predict", tmp_path, "--data", tmp_path, code=2).replace("\n", " ")
+    assert "no such file" in run("train", tmp_path, "scratch-2", "--out", tmp_path / "r", code=2)
+    assert "is not a run" in run("predict", tmp_path, tmp_path, code=2).replace("\n", " ")
     assert not (tmp_path / "r").exists()
 
 
@@ -335,7 +335,7 @@ def test_info_needs_no_framework_and_a_missing_extra_is_named() -> None:
     assert blocked(framework | tables, "info").returncode == 0
     matrix = Path(__file__).parents[2] / "docs" / "report" / "matrices" / "vgg16-5.csv"
     assert blocked(framework, "evaluate", "--confusion-matrix", str(matrix)).returncode == 1
-    without = blocked(framework, "train", "scratch-2", "--data", "x", "--out", "y")
+    without = blocked(framework, "train", "x", "scratch-2", "--out", "y")
     assert without.returncode == 2
     assert "pip install 'retinagrade[train]'" in without.stderr
     assert "pip install 'retinagrade[evaluate]'" in blocked(tables, "prepare", "x", "y").stderr

@@ -11,7 +11,7 @@ from tests.cli.test_commands import TINY, run
 
 def test_explain(prepared: Path, tmp_path: Path) -> None:
     overrides = [word for override in [*TINY, "training.epochs=1"] for word in ("--set", override)]
-    run("train", "scratch-2", "--data", prepared, "--out", tmp_path / "run", *overrides)
+    run("train", prepared, "scratch-2", "--out", tmp_path / "run", *overrides)
     image_id = pd.read_csv(prepared / "manifest.csv")["image_id"][0]
     out = tmp_path / "out"
     explained = ("explain", tmp_path / "run", image_id, "--out", out)

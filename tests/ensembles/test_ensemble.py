@@ -94,7 +94,7 @@ def test_it_is_a_run_like_any_other(runs: list[Path], tmp_path: Path) -> None:
     made.run.predictions_file("again").rename(made.run.predictions_file("val"))
     assert [run.folder.name for run in finished_runs(tmp_path)] == ["bad", "fair", "good"]
     with pytest.raises(ExperimentError, match="is an ensemble: predict test with each of its members"):
-        predict_run(made.run, tmp_path / "set", "test")
+        predict_run(tmp_path / "set", made.run, split="test")
     second = ensemble([tmp_path / "mean", runs[0]], "accuracy", tmp_path / "second")
     assert [source.name for source in second.fitted.members] == ["good", "mean"]
 

@@ -20,7 +20,8 @@ from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
-from retinagrade.training.predict import load_network, predict
+from retinagrade.training.checkpoints import load_network
+from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 
@@ -32,7 +33,7 @@ FILES = {f"{name}{suffix}" for name in NAMES for suffix in (".jpg", ".png", ".np
 def runs(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     folder = tmp_path_factory.mktemp("runs")
     made = [("softmax", "one"), ("ordinal", "two")]
-    return [train(tiny("training.epochs=1", f"network.output={o}"), prepared, folder / name) for o, name in made]
+    return [train(prepared, tiny("training.epochs=1", f"network.output={o}"), folder / name) for o, name in made]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_all_that_is_promised_is_written(runs: list[Run], prepared: Path, ids: l
     assert "http" not in page.replace("http://www.w3.org", "")
     assert (out / "networks.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads((out / "explanation.json").read_text())
-    known = read_predictions(predict(runs[1], prepared, "test")).set_index("image_id")
+    known = read_predictions(predict(prepared, runs[1], split="test").file).set_index("image_id")
     by = record["photographs"][ids[1]]["by"]
     expected = known.loc[ids[1], list(PROBABILITY_COLUMNS)].astype(float)
     np.testing.assert_allclose(by["two"]["probabilities"], expected, atol=1e-5)

@@ -74,9 +74,9 @@ def members(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ru
     found = []
     for size in (48, 32):
         overrides = (f"network.image_size={size}", "training.epochs=1", "network.scratch.pools=[2,2]")
-        run = train(tiny(*overrides), prepared, folder / f"of-{size}")
+        run = train(prepared, tiny(*overrides), folder / f"of-{size}")
         for flips in (False, True):
-            predict(run, prepared, "test", flips=flips)
+            predict(prepared, run, split="test", tta=flips)
         found.append(run)
     return found
 

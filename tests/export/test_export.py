@@ -41,7 +41,7 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "grader.schema.json"
 
 @pytest.fixture(scope="module")
 def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tiny("training.epochs=2"), prepared, tmp_path_factory.mktemp("runs") / "exported")
+    return train(prepared, tiny("training.epochs=2"), tmp_path_factory.mktemp("runs") / "exported")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def inputs(prepared: Path, table: pd.DataFrame, size: int) -> np.ndarray:
 def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Run, prepared: Path, file: Path) -> None:
     source = prepared.parent / "source"
     assert source.is_dir()
-    table = read_predictions(predict(trained, prepared, "all")).set_index("image_id")
+    table = read_predictions(predict(prepared, trained, split="all").file).set_index("image_id")
     record = json.loads((prepared / "prepare.json").read_text())
     paths = {one["image_id"]: source / one["source"] for one in record["photographs"]}
     grader = retinagrade.Grader.load(file)
@@ -99,7 +99,7 @@ def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_pat
 @pytest.fixture(scope="module")
 def folds(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
     out = tmp_path_factory.mktemp("runs") / "folds"
-    result = cross_validate(tiny("training.epochs=1", "training.keep=last"), prepared, out, 2)
+    result = cross_validate(prepared, tiny("training.epochs=1", "training.keep=last"), out, 2)
     source = result.predictions_file
     save_calibration(
         fit_calibration(graded_predictions(read_predictions(source)), source), Run(result.folder).calibration_file
@@ -112,7 +112,7 @@ def on_everything(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     table = Manifest.read(prepared / "manifest.csv").table
     manifest = Manifest(table.assign(split=table["split"].replace("val", "train")), prepared)
     out = tmp_path_factory.mktemp("runs") / "everything"
-    return train(tiny("training.epochs=1", "training.keep=last"), prepared, out, manifest=manifest)
+    return train(prepared, tiny("training.epochs=1", "training.keep=last"), out, manifest=manifest)
 
 
 def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
@@ -209,7 +209,7 @@ def test_float16_says_what_it_changes(
 
 
 def test_flips_are_those_of_predict(trained: Run, prepared: Path, tmp_path: Path) -> None:
-    table = read_predictions(predict(trained, prepared, "val", flips=True))
+    table = read_predictions(predict(prepared, trained, split="val", tta=True).file)
     metadata = export(trained, tmp_path / "flips.onnx", tta=True)
     assert metadata.tta
     assert metadata.version.endswith("-tta")

@@ -22,7 +22,7 @@ def interrupted(
         The run, which is not finished; the command; its exit code; and what it said on standard error.
     """
     run = Run(folder)
-    command = [sys.executable, "-m", "retinagrade", "train", "scratch-2", "--data", str(prepared), "--out", str(folder)]
+    command = [sys.executable, "-m", "retinagrade", "train", str(prepared), "scratch-2", "--out", str(folder)]
     command += [word for override in overrides for word in ("--set", override)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120

@@ -28,7 +28,7 @@ AVERAGED = ["training.ema=0.9", "training.schedule=one-cycle", "training.accumul
 
 @pytest.fixture(scope="module")
 def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tiny(*AVERAGED), prepared, tmp_path_factory.mktemp("runs") / "averaged")
+    return train(prepared, tiny(*AVERAGED), tmp_path_factory.mktemp("runs") / "averaged")
 
 
 def test_the_logged_figures_are_those_of_the_averaged_weights_that_are_kept(run: Run) -> None:
@@ -46,7 +46,7 @@ def test_the_logged_figures_are_those_of_the_averaged_weights_that_are_kept(run:
 
 
 def test_averaging_leaves_the_training_itself_as_it_was(run: Run, prepared: Path, tmp_path: Path) -> None:
-    plain = train(tiny(*AVERAGED, "training.ema=null"), prepared, tmp_path / "plain")
+    plain = train(prepared, tiny(*AVERAGED, "training.ema=null"), tmp_path / "plain")
     np.testing.assert_allclose(plain.history()["train_loss"], run.history()["train_loss"], rtol=1e-5)
     assert not np.allclose(plain.history()["val_loss"], run.history()["val_loss"], rtol=1e-5)
 
@@ -55,7 +55,7 @@ def test_kill_9_and_the_same_command_again_give_the_same_history_to_the_last_dig
     run: Run, prepared: Path, tmp_path: Path
 ) -> None:
     killed, *_ = interrupted(tmp_path / "killed", prepared, [*TINY, *AVERAGED], signal.SIGKILL)
-    resumed = train(tiny(*AVERAGED), prepared, killed.folder)
+    resumed = train(prepared, tiny(*AVERAGED), killed.folder)
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run), check_exact=True)
     assert resumed.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()
 

@@ -18,8 +18,9 @@ from retinagrade.files import write_json
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import CrossValidation, Run, trained_runs
+from retinagrade.training.checkpoints import load_network
 from retinagrade.training.cross_validate import cross_validate
-from retinagrade.training.predict import load_network, predict, predict_network
+from retinagrade.training.predict import predict, predict_network
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 
@@ -30,7 +31,7 @@ FOLDS = 3
 @pytest.fixture(scope="module")
 def result(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossValidation:
     before = (prepared / "manifest.csv").read_bytes()
-    result = cross_validate(SHORT, prepared, tmp_path_factory.mktemp("runs") / "folds", FOLDS)
+    result = cross_validate(prepared, SHORT, tmp_path_factory.mktemp("runs") / "folds", FOLDS)
     assert (prepared / "manifest.csv").read_bytes() == before
     return result
 
@@ -98,7 +99,7 @@ def test_a_cut_off_cross_validation_goes_on_and_leaves_finished_folds_alone(
     record = cut.record_file.read_text(encoding="utf-8")
     cut.record_file.write_text(record.replace('"finished"', '"training"'), encoding="utf-8")
     before = cut.fold(0).best_checkpoint.stat().st_mtime_ns
-    cross_validate(SHORT, prepared, cut.folder, FOLDS)
+    cross_validate(prepared, SHORT, cut.folder, FOLDS)
     assert cut.fold(0).best_checkpoint.stat().st_mtime_ns == before
     assert cut.predictions_file.read_bytes() == result.predictions_file.read_bytes()
     assert cut.record()["status"] == "finished"
@@ -108,20 +109,20 @@ def test_another_cross_validation_other_data_or_a_run_is_never_continued(
     result: CrossValidation, prepared: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ExperimentError, match=r"another folds \(3\)"):
-        cross_validate(SHORT, prepared, result.folder, 4)
+        cross_validate(prepared, SHORT, result.folder, 4)
     with pytest.raises(ExperimentError, match=r"another training\.learning_rate"):
-        cross_validate(tiny("training.epochs=2", "training.learning_rate=0.1"), prepared, result.folder, FOLDS)
+        cross_validate(prepared, tiny("training.epochs=2", "training.learning_rate=0.1"), result.folder, FOLDS)
     with pytest.raises(ExperimentError, match="not empty and no cross-validation"):
-        cross_validate(SHORT, prepared, prepared, FOLDS)
+        cross_validate(prepared, SHORT, prepared, FOLDS)
     with pytest.raises(ExperimentError, match="not empty and not a run"):
-        train(SHORT, prepared, result.folder)
+        train(prepared, SHORT, result.folder)
     with pytest.raises(UsageError, match="at least two folds"):
-        cross_validate(SHORT, prepared, tmp_path / "one", 1)
+        cross_validate(prepared, SHORT, tmp_path / "one", 1)
     shutil.copytree(prepared, tmp_path / "set")
     manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
     Manifest(manifest.table.iloc[2:], manifest.root).write(tmp_path / "set" / "manifest.csv")
     with pytest.raises(ExperimentError, match="other data or another split"):
-        cross_validate(SHORT, tmp_path / "set", result.folder, FOLDS)
+        cross_validate(tmp_path / "set", SHORT, result.folder, FOLDS)
 
 
 def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Path, tmp_path: Path) -> None:
@@ -131,15 +132,15 @@ def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Pat
         Manifest.read(prepared / "manifest.csv").split("val").table["image_id"]
     )
     for split in ("val", "test"):
-        predicted = read_predictions(predict(run, prepared, split, tmp_path / f"{split}.csv"))
+        predicted = read_predictions(predict(prepared, run, split=split, out=tmp_path / f"{split}.csv").file)
         assert set(predicted["image_id"]) == set(own.split(split).table["image_id"])
     shutil.copytree(run.folder, tmp_path / "changed")
     changed = CrossValidation(tmp_path).fold(0)
     (tmp_path / "changed").rename(changed.folder)
     text = changed.manifest_file.read_text(encoding="utf-8")
     changed.manifest_file.write_text(text.replace(",val,", ",train,"), encoding="utf-8")
-    with pytest.raises(ExperimentError, match=r"manifest\.csv is not what .* was trained on"):
-        predict(changed, prepared, "val")
+    with pytest.raises(ExperimentError, match=r"manifest\.csv is missing or has changed"):
+        predict(prepared, changed, split="val")
 
 
 def test_the_networks_behind_an_ensemble_are_its_members_and_their_folds(
@@ -158,7 +159,7 @@ def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(
     result: CrossValidation, prepared: Path, tmp_path: Path
 ) -> None:
     second = SHORT.model_copy(update={"name": "second", "starts_from": "scratch-2"})
-    gone_on = cross_validate(second, prepared, tmp_path / "second", FOLDS, start=result.folder)
+    gone_on = cross_validate(prepared, second, tmp_path / "second", FOLDS, start=result.folder)
     for number in range(FOLDS):
         start = gone_on.fold(number).record()["start"]
         assert start["run"] == str(result.fold(number).folder.resolve())
@@ -166,13 +167,13 @@ def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(
     for number in range(FOLDS):
         shutil.copytree(result.fold((number + 1) % FOLDS).folder, tmp_path / "wrong" / f"fold-{number}")
     with pytest.raises(ExperimentError, match="may have seen what second is to be validated on"):
-        cross_validate(second, prepared, tmp_path / "third", FOLDS, start=tmp_path / "wrong")
+        cross_validate(prepared, second, tmp_path / "third", FOLDS, start=tmp_path / "wrong")
 
 
 def test_the_seed_of_the_set_s_own_split_is_taken(prepared: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared, tmp_path / "set")
     split_prepared(tmp_path / "set", seed=7, folds=2, fold=0)
     fold = Manifest.read(tmp_path / "set" / "manifest.csv").table["fold"]
-    result = cross_validate(tiny("training.epochs=1"), tmp_path / "set", tmp_path / "folds", 2)
+    result = cross_validate(tmp_path / "set", tiny("training.epochs=1"), tmp_path / "folds", 2)
     assert json.loads(result.record_file.read_text(encoding="utf-8"))["seed"] == 7
     assert Manifest.read(result.fold(1).manifest_file).table["fold"].tolist() == fold.tolist()

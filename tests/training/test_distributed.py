@@ -74,7 +74,7 @@ def test_what_is_evaluated_is_shared_out_once(count: int, more: int) -> None:
 
 def test_what_can_not_be_shared_out_is_told(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"batch_size=8 can't be shared out among 3 devices: .*=9"):
-        train_module.train(tiny(), prepared, tmp_path / "run", devices=Devices(3))
+        train_module.train(prepared, tiny(), tmp_path / "run", devices=Devices(3))
     assert not (tmp_path / "run").exists()
     with pytest.raises(ExperimentError, match="an epoch of 5 photographs is less than a batch of 8"):
         Devices(2).training_batches(EpochSampler(np.zeros(5, int), None, 0), 8)

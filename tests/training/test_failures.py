@@ -34,7 +34,7 @@ Change = Callable[[GradingModule, Tensor], Tensor]
 
 @pytest.fixture(scope="module")
 def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tiny(), prepared, tmp_path_factory.mktemp("runs") / "undisturbed")
+    return train(prepared, tiny(), tmp_path_factory.mktemp("runs") / "undisturbed")
 
 
 def disturb(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
@@ -78,14 +78,14 @@ def test_a_training_that_breaks_says_what_to_do_and_goes_on_from_its_last_good_e
     with pytest.MonkeyPatch.context() as monkeypatch:
         disturb(monkeypatch, change)
         with pytest.raises(ExperimentError, match=message) as caught:
-            train(tiny(), prepared, broken.folder)
+            train(prepared, tiny(), broken.folder)
     assert str(broken.folder) in str(caught.value)
     assert broken.history()["epoch"].tolist() == [0, 1]
     for checkpoint in (broken.best_checkpoint, broken.last_checkpoint):
         state = torch.load(checkpoint, weights_only=True)["state_dict"]
         assert all(bool(tensor.isfinite().all()) for tensor in state.values())
     # What broke it was not the training's own, so the same command goes on to the same end.
-    pd.testing.assert_frame_equal(comparable(train(tiny(), prepared, broken.folder)), comparable(run), rtol=1e-5)
+    pd.testing.assert_frame_equal(comparable(train(prepared, tiny(), broken.folder)), comparable(run), rtol=1e-5)
 
 
 def test_weights_that_the_last_step_of_an_epoch_spoils_are_never_written(
@@ -94,7 +94,7 @@ def test_weights_that_the_last_step_of_an_epoch_spoils_are_never_written(
     disturb(monkeypatch, spoil_gradient)
     one_batch = tiny("training.batch_size=30")
     with pytest.raises(ExperimentError, match="epoch 3, the validation loss is nan"):
-        train(one_batch, prepared, tmp_path / "spoilt")
+        train(prepared, one_batch, tmp_path / "spoilt")
     assert Run(tmp_path / "spoilt").history()["epoch"].tolist() == [0, 1]
     state = torch.load(Run(tmp_path / "spoilt").last_checkpoint, weights_only=True)["state_dict"]
     assert all(bool(tensor.isfinite().all()) for tensor in state.values())
@@ -103,7 +103,7 @@ def test_weights_that_the_last_step_of_an_epoch_spoils_are_never_written(
 def test_a_rate_that_is_much_too_high_ends_in_advice_and_no_checkpoint(prepared: Path, tmp_path: Path) -> None:
     wild = tiny("training.optimizer=sgd", "training.learning_rate=1e30")
     with pytest.raises(ExperimentError, match=r"epoch 1, .*no epoch was finished .*lower training\.learning_rate"):
-        train(wild, prepared, tmp_path / "wild")
+        train(prepared, wild, tmp_path / "wild")
     assert not Run(tmp_path / "wild").best_checkpoint.exists()
     assert not Run(tmp_path / "wild").last_checkpoint.exists()
 
@@ -141,7 +141,7 @@ def test_the_estimate_of_a_checkpoint_is_its_size(optimizer: str, ema: str, prep
         "network.dense=[1000]", "training.epochs=1", f"training.optimizer={optimizer}", f"training.ema={ema}",
         "training.momentum=0.9",
     )  # fmt: skip
-    run = train(experiment, prepared, tmp_path / "run")
+    run = train(prepared, experiment, tmp_path / "run")
     estimate = checkpoint_bytes(build_network(experiment.network), experiment.training)
     assert run.last_checkpoint.stat().st_size == pytest.approx(estimate, rel=0.1)
 
@@ -162,5 +162,5 @@ def test_ctrl_c_and_the_same_command_again_give_the_same_history(prepared: Path,
     assert "Traceback" not in said
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    undisturbed = train(load_experiment("scratch-2", longer), prepared, tmp_path / "undisturbed")
+    undisturbed = train(prepared, load_experiment("scratch-2", longer), tmp_path / "undisturbed")
     pd.testing.assert_frame_equal(comparable(stopped), comparable(undisturbed), rtol=1e-4)

@@ -114,8 +114,8 @@ def test_training_on_features_is_training_on_photographs(prepared: Path, tmp_pat
     """Without augmentation there is nothing left to chance: the same losses."""
     plain = ["flip_vertical=false", "flip_horizontal=false", "zoom=0", "rotation=0"]
     same = [f"augmentation.{setting}" for setting in plain] + ["training.precision=32", "network.dense_dropout=0"]
-    cached = train(tiny(*same, *several, "training.feature_views=1"), prepared, tmp_path / "cached")
-    whole = train(tiny(*same, *several, "training.feature_views=0"), prepared, tmp_path / "whole")
+    cached = train(prepared, tiny(*same, *several, "training.feature_views=1"), tmp_path / "cached")
+    whole = train(prepared, tiny(*same, *several, "training.feature_views=0"), tmp_path / "whole")
     columns = ["train_loss", "val_loss"]
     np.testing.assert_allclose(cached.history()[columns], whole.history()[columns], rtol=1e-4)
     both = [read_predictions(run.predictions_file("val")) for run in (cached, whole)]
@@ -126,8 +126,8 @@ def test_training_on_features_is_training_on_photographs(prepared: Path, tmp_pat
 def test_the_last_predictions_come_from_features_and_are_those_of_the_photographs(
     prepared: Path, tmp_path: Path
 ) -> None:
-    run = train(tiny("training.epochs=2"), prepared, tmp_path / "run")
-    again = predict(run, prepared, "val", tmp_path / "again.csv")
+    run = train(prepared, tiny("training.epochs=2"), tmp_path / "run")
+    again = predict(prepared, run, split="val", out=tmp_path / "again.csv").file
     assert again.read_bytes() == run.predictions_file("val").read_bytes()
 
 
@@ -148,11 +148,11 @@ def history(run: Run) -> pd.DataFrame:
 
 
 def test_old_features_and_new_ones_give_the_same_history(copied: Path, tmp_path: Path) -> None:
-    first = train(tiny(), copied, tmp_path / "first")
-    again = train(tiny(), copied, tmp_path / "again")
+    first = train(copied, tiny(), tmp_path / "first")
+    again = train(copied, tiny(), tmp_path / "again")
     pd.testing.assert_frame_equal(history(first), history(again), rtol=1e-6)
     shutil.rmtree(copied / ".features")
-    pd.testing.assert_frame_equal(history(train(tiny(), copied, tmp_path / "new")), history(first), rtol=1e-6)
+    pd.testing.assert_frame_equal(history(train(copied, tiny(), tmp_path / "new")), history(first), rtol=1e-6)
 
 
 def test_a_resumed_run_takes_its_features_up_again(copied: Path, tmp_path: Path) -> None:
@@ -160,21 +160,21 @@ def test_a_resumed_run_takes_its_features_up_again(copied: Path, tmp_path: Path)
     weights = tmp_path / "weights.pth"
     torch.save(build_network(tiny().network).backbone.state_dict(), weights)
     started = f"network.weights={weights}"
-    whole = train(tiny(started), copied, tmp_path / "whole")
+    whole = train(copied, tiny(started), tmp_path / "whole")
     before = stores(copied)
-    half = train(tiny(started, "training.epochs=2"), copied, tmp_path / "half")
+    half = train(copied, tiny(started, "training.epochs=2"), tmp_path / "half")
     record = half.record_file.read_text(encoding="utf-8").replace('"finished"', '"training"', 1)
     half.record_file.write_text(record, encoding="utf-8")
     half.experiment_file.write_text(whole.experiment_file.read_text(encoding="utf-8"), encoding="utf-8")
     weights.unlink()
-    pd.testing.assert_frame_equal(history(train(tiny(started), copied, half.folder)), history(whole), rtol=1e-6)
+    pd.testing.assert_frame_equal(history(train(copied, tiny(started), half.folder)), history(whole), rtol=1e-6)
     assert stores(copied) == before
 
 
 def test_nothing_to_validate_on_has_no_features(copied: Path, tmp_path: Path) -> None:
     table = Manifest.read(copied / "manifest.csv").table
     everything = Manifest(table.assign(split="train"), copied)
-    run = train(tiny("training.keep=last"), copied, tmp_path / "run", manifest=everything)
+    run = train(copied, tiny("training.keep=last"), tmp_path / "run", manifest=everything)
     shapes = {np.load(folder / "features.npy", mmap_mode="r").shape[0] for folder in stores(copied)}
     assert shapes == {len(table), 0}
     assert not run.predictions_file("val").exists()

@@ -36,8 +36,8 @@ def trained_in_two_parts(logger: str, prepared: Path, out: Path) -> Run:
     with pytest.MonkeyPatch.context() as monkeypatch:
         cut_off(monkeypatch)
         with pytest.raises(OSError, match="cut off"):
-            train(experiment, prepared, out)
-    return train(experiment, prepared, out)
+            train(prepared, experiment, out)
+    return train(prepared, experiment, out)
 
 
 def test_tensorboard_has_every_epoch_once_although_one_was_repeated(prepared: Path, tmp_path: Path) -> None:
@@ -96,14 +96,14 @@ def test_a_logger_that_fails_for_an_epoch_stops_nothing_and_is_told_later(
 
     monkeypatch.setattr(TensorBoardLogger, "log_metrics", log_metrics)
     with pytest.warns(UserWarning, match="tensorboard could not be told .*no server"):
-        run = train(tiny(), prepared, tmp_path / "run")
+        run = train(prepared, tiny(), tmp_path / "run")
     logged = EventAccumulator(str(run.folder / "logs")).Reload()
     assert [event.step for event in logged.Scalars("val_loss")] == [0, 1, 2, 3]
     assert len(run.history()) == 4
 
 
 def test_without_a_logger_there_are_no_logs_and_the_same_history(prepared: Path, tmp_path: Path) -> None:
-    quiet = train(tiny("training.logger=none", "training.epochs=2"), prepared, tmp_path / "quiet")
+    quiet = train(prepared, tiny("training.logger=none", "training.epochs=2"), tmp_path / "quiet")
     assert not (quiet.folder / "logs").exists()
     assert len(quiet.history()) == 2
 
@@ -113,5 +113,5 @@ def test_a_missing_package_is_named_before_anything_is_written(logger: str, prep
     if find_spec(logger) is not None:
         pytest.skip(f"{logger} is installed")
     with pytest.raises(ExperimentError, match=f"training.logger: {logger} .*pip install {logger}"):
-        train(tiny(f"training.logger={logger}"), prepared, tmp_path / "run")
+        train(prepared, tiny(f"training.logger={logger}"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

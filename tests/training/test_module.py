@@ -23,8 +23,8 @@ def test_accumulated_batches_are_one_large_batch(schedule: str, prepared: Path, 
         "training.precision=32",
     ]
     same += [f"training.schedule={schedule}", "training.learning_rate=0.05"]
-    large = train(tiny(*same, "training.batch_size=20"), prepared, tmp_path / "large")
-    small = train(tiny(*same, "training.batch_size=10", "training.accumulate=2"), prepared, tmp_path / "small")
+    large = train(prepared, tiny(*same, "training.batch_size=20"), tmp_path / "large")
+    small = train(prepared, tiny(*same, "training.batch_size=10", "training.accumulate=2"), tmp_path / "small")
     expected, got = (torch.load(run.last_checkpoint, weights_only=True) for run in (large, small))
     assert got["global_step"] == expected["global_step"] == 4 * 2
     for name, tensor in expected["state_dict"].items():

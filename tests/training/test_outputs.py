@@ -19,9 +19,10 @@ from retinagrade.models.cut_points import STANDARD, CutPoints, fit_cut_points
 from retinagrade.models.network import build_network
 from retinagrade.models.outputs import RegressionOutput
 from retinagrade.runs.run import Run
+from retinagrade.training.checkpoints import load_network
 from retinagrade.training.loading import training_loader
 from retinagrade.training.module import GradingModule, validation_metrics
-from retinagrade.training.predict import load_network, predict, predict_network, raw_outputs
+from retinagrade.training.predict import predict, predict_network, predict_photographs
 from retinagrade.training.train import train
 from tests.training.test_train import comparable, tiny
 
@@ -30,7 +31,7 @@ REGRESSION = tiny("network.output=regression", "training.class_weights=inverse-f
 
 @pytest.fixture(scope="module")
 def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(REGRESSION, prepared, tmp_path_factory.mktemp("runs") / "regression")
+    return train(prepared, REGRESSION, tmp_path_factory.mktemp("runs") / "regression")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def scores(run: Run, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
     known = dict(zip(manifest.table["image_id"], manifest.table["grade"], strict=True))
     said = [
         (score, known[image_id])
-        for image_ids, raw in raw_outputs(load_network(run), run.experiment(), manifest)
+        for image_ids, raw in predict_photographs(load_network(run), run.experiment(), manifest)
         for image_id, score in zip(image_ids, raw[0][:, 0].tolist(), strict=True)
     ]
     predicted, grades = zip(*said, strict=True)
@@ -68,7 +69,7 @@ def test_cut_points_are_fitted_on_validation_photographs_and_loaded_with_the_net
     assert sum(expected.photographs) == len(validation)
     assert json.loads(run.output_file.read_text(encoding="utf-8")) == expected.model_dump(mode="json")
     assert load_network(run).output == RegressionOutput(expected)
-    table = read_predictions(predict(run, prepared, "test")).set_index("image_id")
+    table = read_predictions(predict(prepared, run, split="test").file).set_index("image_id")
     test = Manifest.read(prepared / "manifest.csv").split("test")
     p = RegressionOutput(expected).probabilities(torch.tensor(scores(run, test)[0])[:, None]).numpy()
     np.testing.assert_allclose(table.loc[test.table["image_id"], [f"p{grade}" for grade in range(5)]], p, atol=1e-12)
@@ -88,7 +89,7 @@ def test_history_is_of_the_squared_error_and_of_standard_cut_points(run: Run, va
 def test_a_run_that_lost_only_its_end_has_the_same_cut_points(run: Run, prepared: Path, tmp_path: Path) -> None:
     cut = unfinished(run, tmp_path / "cut")
     assert load_network(cut).output == RegressionOutput(STANDARD)
-    finished = train(REGRESSION, prepared, cut.folder)
+    finished = train(prepared, REGRESSION, cut.folder)
     assert finished.output_file.read_bytes() == run.output_file.read_bytes()
     assert finished.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()
     assert finished.record()["best"] == run.record()["best"]
@@ -104,9 +105,9 @@ def test_a_resumed_run_has_the_same_history_and_cut_points(
     with monkeypatch.context() as patch:
         patch.setattr(GradingModule, "on_train_epoch_end", stop)
         with pytest.raises(RuntimeError, match="cut off"):
-            train(REGRESSION, prepared, tmp_path / "cut")
+            train(prepared, REGRESSION, tmp_path / "cut")
     assert not Run(tmp_path / "cut").output_file.exists()
-    resumed = train(REGRESSION, prepared, tmp_path / "cut")
+    resumed = train(prepared, REGRESSION, tmp_path / "cut")
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run), rtol=1e-5)
     ours, theirs = (CutPoints.model_validate_json(r.output_file.read_bytes()) for r in (resumed, run))
     np.testing.assert_allclose([*ours.cuts, ours.sigma], [*theirs.cuts, theirs.sigma], rtol=1e-3)
@@ -124,7 +125,7 @@ def test_cut_points_that_are_lost_or_broken_are_named(run: Run, tmp_path: Path) 
 
 
 def test_ordinal_predictions_have_no_file_of_cut_points(prepared: Path, tmp_path: Path) -> None:
-    ordinal = train(tiny("network.output=ordinal", "training.epochs=1"), prepared, tmp_path / "ordinal")
+    ordinal = train(prepared, tiny("network.output=ordinal", "training.epochs=1"), tmp_path / "ordinal")
     assert not ordinal.output_file.exists()
     manifest = Manifest.read(prepared / "manifest.csv")
     table = predict_network(load_network(ordinal), ordinal.experiment(), manifest)
@@ -138,7 +139,7 @@ def test_weights_and_smoothing_are_in_the_training_loss_alone(prepared: Path, tm
     losses = {}
     for name, changed in settings.items():
         experiment = tiny(*common, *(f"training.{change}" for change in changed))
-        losses[name] = train(experiment, prepared, tmp_path / name).history().iloc[0][["train_loss", "val_loss"]]
+        losses[name] = train(prepared, experiment, tmp_path / name).history().iloc[0][["train_loss", "val_loss"]]
     for name in ("weights", "smoothed"):
         assert losses[name]["val_loss"] == pytest.approx(losses["plain"]["val_loss"], rel=1e-5)
         assert losses[name]["train_loss"] != pytest.approx(losses["plain"]["train_loss"], rel=1e-3)

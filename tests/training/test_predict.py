@@ -12,22 +12,23 @@ from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
+from retinagrade.training.checkpoints import load_network
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.loading import PhotographDataset
-from retinagrade.training.predict import load_network, predict, predict_network
+from retinagrade.training.predict import predict, predict_network
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 
 
 @pytest.fixture(scope="module")
 def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tiny("training.epochs=2"), prepared, tmp_path_factory.mktemp("runs") / "flipped")
+    return train(prepared, tiny("training.epochs=2"), tmp_path_factory.mktemp("runs") / "flipped")
 
 
 def test_flips_are_the_mean_over_four_views(run: Run, prepared: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     network = load_network(run)
-    table = predict_network(network, run.experiment(), manifest, flips=True).set_index("image_id")
+    table = predict_network(network, run.experiment(), manifest, tta=True).set_index("image_id")
     photographs = PhotographDataset(manifest, 48)
     for row in (0, len(manifest) - 1):
         pixels, _, image_id = photographs[row]
@@ -40,22 +41,22 @@ def test_flips_are_the_mean_over_four_views(run: Run, prepared: Path) -> None:
 
 
 def test_flips_are_written_beside_the_plain_predictions(run: Run, prepared: Path) -> None:
-    plain = predict(run, prepared, "test")
+    plain = predict(prepared, run, split="test").file
     before = plain.read_bytes()
-    flipped = predict(run, prepared, "test", flips=True)
+    flipped = predict(prepared, run, split="test", tta=True).file
     assert flipped == run.folder / "predictions" / "test-tta.csv"
     assert plain.read_bytes() == before
     assert read_predictions(flipped)["image_id"].tolist() == read_predictions(plain)["image_id"].tolist()
 
 
 def test_fast_predictions_are_near_and_written_beside_the_plain_ones(run: Run, prepared: Path) -> None:
-    plain = predict(run, prepared, "test")
+    plain = predict(prepared, run, split="test").file
     before = plain.read_bytes()
-    fast = predict(run, prepared, "test", fast=True)
+    fast = predict(prepared, run, split="test", fast=True).file
     assert fast == run.folder / "predictions" / "test-fast.csv"
     assert plain.read_bytes() == before
     columns = list(PROBABILITY_COLUMNS)
     near, exact = (read_predictions(table).set_index("image_id")[columns].astype(float) for table in (fast, plain))
     np.testing.assert_allclose(near.loc[exact.index], exact, atol=0.01)
     assert near.equals(exact) == (weights_dtype("auto") == torch.float32)
-    assert predict(run, prepared, "test", flips=True, fast=True).name == "test-tta-fast.csv"
+    assert predict(prepared, run, split="test", tta=True, fast=True).file.name == "test-tta-fast.csv"

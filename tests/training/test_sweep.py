@@ -16,7 +16,7 @@ from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.experiments.experiment import experiment_names, load_experiment
 from retinagrade.runs.run import Run
-from retinagrade.training.sweep import choose_experiments, order_experiments, train_sweep
+from retinagrade.training.sweep import choose_experiments, order_experiments, sweep
 from retinagrade.training.sweep_report import finished_runs, sweep_table, write_sweep_report
 from retinagrade.training.train import train
 
@@ -36,16 +36,17 @@ def settings(overrides: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def everything(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("everything")
-    done = cli("train", "all", "--data", prepared, "--out", out, *settings(TINY))
+    done = cli("train", prepared, "all", "--out", out, *settings(TINY))
     assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout
+    return out, done.stderr
 
 
 def test_every_experiment_trains_two_steps_through_the_command_line(everything: tuple[Path, str]) -> None:
     out, printed = everything
     assert {run.folder.name for run in finished_runs(out)} == set(experiment_names())
     for name in experiment_names():
-        assert f"{name}: {load_experiment(name).description}" in printed
+        assert f"{name} (" in printed
+        assert load_experiment(name).description in printed
         start = Run(out / name).record()["start"]
         if (base := load_experiment(name).starts_from) is not None:
             assert start["run"] == str((out / base).resolve())
@@ -73,15 +74,15 @@ def test_finished_ones_are_skipped_and_a_failure_stops_nothing(prepared: Path, t
     names = ["vgg16-4", "scratch-2", "scratch-1"]
     (tmp_path / "scratch-1").mkdir()
     (tmp_path / "scratch-1" / "mine.txt").write_text("not a run")
-    done = cli("train", *names, "--data", prepared, "--out", tmp_path, *settings(TINY))
+    done = cli("train", prepared, *names, "--out", tmp_path, *settings(TINY))
     assert done.returncode == 1
     assert "vgg16-4 failed: vgg16-4 starts from a run of vgg16-2, and there is none in" in done.stdout
     assert "scratch-1 failed:" in done.stdout
     assert (tmp_path / "scratch-1" / "mine.txt").read_text() == "not a run"
     before = Run(tmp_path / "scratch-2").best_checkpoint.stat().st_mtime_ns
-    runs, failures = train_sweep(names, prepared, tmp_path, TINY)
-    assert [run.folder.name for run in runs] == ["scratch-2"]
-    assert set(failures) == {"vgg16-4", "scratch-1"}
+    result = sweep(prepared, names, tmp_path, settings=TINY)
+    assert [run.folder.name for run in result.runs] == ["scratch-2"]
+    assert set(result.failures) == {"vgg16-4", "scratch-1"}
     assert Run(tmp_path / "scratch-2").best_checkpoint.stat().st_mtime_ns == before
     assert "vgg16-4" in (tmp_path / "comparison.html").read_text(encoding="utf-8")
 
@@ -124,22 +125,22 @@ def test_starting_from_a_run(everything: tuple[Path, str], prepared: Path, tmp_p
     out, _ = everything
     fine = load_experiment("mobilenetv2-5-on-4", TINY)
     with pytest.raises(ExperimentError, match=r"is a run of scratch-1, but mobilenetv2-5-on-4 starts from one of"):
-        train(fine, prepared, tmp_path / "fine", start=out / "scratch-1")
-    with pytest.raises(ExperimentError, match="train it first, or say where it is with --start"):
-        train(fine, prepared, tmp_path / "fine")
+        train(prepared, fine, tmp_path / "fine", start=out / "scratch-1")
+    with pytest.raises(ExperimentError, match="train it first, or name its folder with --start"):
+        train(prepared, fine, tmp_path / "fine")
     with pytest.raises(ExperimentError, match="starts from no run"):
-        train(load_experiment("scratch-1", TINY), prepared, tmp_path / "fine", start=out / "scratch-1")
+        train(prepared, load_experiment("scratch-1", TINY), tmp_path / "fine", start=out / "scratch-1")
     assert not (tmp_path / "fine").exists()
     done = cli(
-        "train", "mobilenetv2-5-on-4", "--data", prepared, "--out", tmp_path / "fine",
+        "train", prepared, "mobilenetv2-5-on-4", "--out", tmp_path / "fine",
         "--start", out / "mobilenetv2-4-adam", *settings(TINY),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # Another network than the one that it goes on from: the first tensor that doesn't fit is named.
-    with pytest.raises(ExperimentError, match=r"another network than (.|\n)*head\.2\.weight"):
+    with pytest.raises(ExperimentError, match=r"differs from the one of (.|\n)*head\.2\.weight"):
         train(
-            load_experiment("mobilenetv2-5-on-4", [*TINY, "network.dense=[512]"]),
             prepared,
+            load_experiment("mobilenetv2-5-on-4", [*TINY, "network.dense=[512]"]),
             tmp_path / "other",
             start=out / "mobilenetv2-4-adam",
         )
@@ -157,6 +158,6 @@ def test_a_resumed_run_needs_nothing_that_it_started_from(
     shutil.rmtree(cut / "predictions")
     record = (cut / "run.json").read_text(encoding="utf-8")
     (cut / "run.json").write_text(record.replace('"finished"', '"training"', 1), encoding="utf-8")
-    again = train(load_experiment("mobilenetv2-5-on-4", TINY), prepared, cut)
+    again = train(prepared, load_experiment("mobilenetv2-5-on-4", TINY), cut)
     assert again.record()["start"] == json.loads(record)["start"]
     assert again.predictions_file("val").read_bytes() == Run(out / cut.name).predictions_file("val").read_bytes()

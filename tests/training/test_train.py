@@ -21,6 +21,7 @@ from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.settings import UNIT
 from retinagrade.runs.run import Run
+from retinagrade.training.checkpoints import load_network
 from retinagrade.training.loading import (
     EpochSampler,
     PhotographDataset,
@@ -28,7 +29,7 @@ from retinagrade.training.loading import (
     evaluation_loader,
     training_loader,
 )
-from retinagrade.training.predict import load_network, predict, predict_network
+from retinagrade.training.predict import predict, predict_network
 from retinagrade.training.sweep_report import finished_runs
 from retinagrade.training.train import train
 from tests.training.interruption import interrupted
@@ -52,7 +53,7 @@ def tiny(*overrides: str) -> Experiment:
 
 @pytest.fixture(scope="module")
 def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tiny(), prepared, tmp_path_factory.mktemp("runs") / "tiny")
+    return train(prepared, tiny(), tmp_path_factory.mktemp("runs") / "tiny")
 
 
 @pytest.fixture(scope="module", params=["softmax", "ordinal", "regression"])
@@ -61,7 +62,7 @@ def run_of_any_output(
 ) -> Run:
     if request.param == "softmax":
         return run
-    return train(tiny(f"network.output={request.param}"), prepared, tmp_path_factory.mktemp("runs") / request.param)
+    return train(prepared, tiny(f"network.output={request.param}"), tmp_path_factory.mktemp("runs") / request.param)
 
 
 def comparable(run: Run) -> pd.DataFrame:
@@ -105,15 +106,15 @@ def test_the_logged_figures_are_those_of_the_saved_predictions(run_of_any_output
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(run: Run, prepared: Path, tmp_path: Path) -> None:
-    again = train(tiny(), prepared, tmp_path / "again")
+    again = train(prepared, tiny(), tmp_path / "again")
     pd.testing.assert_frame_equal(comparable(again), comparable(run), rtol=1e-5)
-    other = train(tiny("training.seed=1"), prepared, tmp_path / "other")
+    other = train(prepared, tiny("training.seed=1"), tmp_path / "other")
     assert not np.allclose(other.history()["train_loss"], run.history()["train_loss"])
 
 
 def test_a_finished_run_is_left_as_it_is(run: Run, prepared: Path) -> None:
     before = run.best_checkpoint.stat().st_mtime_ns
-    assert train(tiny(), prepared, run.folder) == run
+    assert train(prepared, tiny(), run.folder) == run
     assert run.best_checkpoint.stat().st_mtime_ns == before
 
 
@@ -121,7 +122,7 @@ def test_kill_9_in_the_middle_and_the_same_command_again_give_the_same_history(
     run: Run, prepared: Path, tmp_path: Path
 ) -> None:
     killed, *_ = interrupted(tmp_path / "killed", prepared, TINY, signal.SIGKILL)
-    resumed = train(tiny(), prepared, killed.folder)
+    resumed = train(prepared, tiny(), killed.folder)
     pd.testing.assert_frame_equal(comparable(resumed), comparable(run), rtol=1e-4)
     pd.testing.assert_frame_equal(
         read_predictions(resumed.predictions_file("val")), read_predictions(run.predictions_file("val")), rtol=1e-3
@@ -134,7 +135,7 @@ def test_a_run_that_lost_only_its_end_trains_no_epoch_more(run: Run, prepared: P
     record = (cut / "run.json").read_text(encoding="utf-8")
     (cut / "run.json").write_text(record.replace('"finished"', '"training"', 1), encoding="utf-8")
     shutil.rmtree(cut / "predictions")
-    finished = train(tiny(), prepared, cut)
+    finished = train(prepared, tiny(), cut)
     pd.testing.assert_frame_equal(finished.history(), run.history())
     assert finished.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()
 
@@ -142,24 +143,24 @@ def test_a_run_that_lost_only_its_end_trains_no_epoch_more(run: Run, prepared: P
 def test_a_run_that_was_killed_before_it_began_begins(run: Run, prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "early").mkdir()
     (tmp_path / "early" / "experiment.yaml").write_text(tiny().to_yaml(), encoding="utf-8")
-    pd.testing.assert_frame_equal(comparable(train(tiny(), prepared, tmp_path / "early")), comparable(run), rtol=1e-5)
+    pd.testing.assert_frame_equal(comparable(train(prepared, tiny(), tmp_path / "early")), comparable(run), rtol=1e-5)
 
 
 def test_another_experiment_or_other_data_never_continue_a_run(run: Run, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"another training\.learning_rate"):
-        train(tiny("training.learning_rate=0.1"), prepared, run.folder)
+        train(prepared, tiny("training.learning_rate=0.1"), run.folder)
     other = tmp_path / "other"
     shutil.copytree(prepared, other)
     manifest = Manifest.read(other / "manifest.csv")
     Manifest(manifest.table.iloc[1:], manifest.root).write(other / "manifest.csv")
     with pytest.raises(ExperimentError, match="other data"):
-        train(tiny(), other, run.folder)
+        train(other, tiny(), run.folder)
     with pytest.raises(ExperimentError, match="not empty and not a run"):
-        train(tiny(), prepared, prepared)
+        train(prepared, tiny(), prepared)
 
 
 def test_the_last_epoch_is_kept_where_the_experiment_says_so(prepared: Path, tmp_path: Path) -> None:
-    run = train(tiny("training.keep=last", "training.patience=1", "training.epochs=6"), prepared, tmp_path / "run")
+    run = train(prepared, tiny("training.keep=last", "training.patience=1", "training.epochs=6"), tmp_path / "run")
     history = run.history()
     assert len(history) == 6
     assert history["kept"].tolist() == [False] * 5 + [True]
@@ -174,7 +175,7 @@ def test_an_experiment_that_keeps_its_last_epoch_needs_nothing_to_validate_on(
     prepared: Path, tmp_path: Path, more: list[str]
 ) -> None:
     experiment, everything = tiny("training.keep=last", *more), all_to_train_on(prepared)
-    run = train(experiment, prepared, tmp_path / "run", manifest=everything)
+    run = train(prepared, experiment, tmp_path / "run", manifest=everything)
     record = run.record()
     assert record["data"]["photographs"] == {"train": len(everything), "val": 0}
     assert record["best"] == {"epoch": record["epochs"] - 1, "val_loss": None, "val_accuracy": None, "val_qwk": None}
@@ -182,17 +183,17 @@ def test_an_experiment_that_keeps_its_last_epoch_needs_nothing_to_validate_on(
     assert not run.predictions_file("val").exists()
     assert run.history()["train_loss"].notna().all()
     write_json(run.record_file, {**record, "status": "training"})  # it lost its end
-    assert comparable(train(experiment, prepared, run.folder, manifest=everything)).equals(comparable(run))
+    assert comparable(train(prepared, experiment, run.folder, manifest=everything)).equals(comparable(run))
     assert finished_runs(tmp_path) == []  # nothing to compare it by
 
 
 def test_others_need_photographs_to_validate_on(prepared: Path, tmp_path: Path) -> None:
     everything = all_to_train_on(prepared)
     with pytest.raises(ManifestError, match="no photograph in split 'val'"):
-        train(tiny(), prepared, tmp_path / "best", manifest=everything)
+        train(prepared, tiny(), tmp_path / "best", manifest=everything)
     regression = tiny("training.keep=last", "network.output=regression")
-    with pytest.raises(ExperimentError, match="cut points are fitted on validation photographs"):
-        train(regression, prepared, tmp_path / "regression", manifest=everything)
+    with pytest.raises(ExperimentError, match="fits its cut points on validation photographs"):
+        train(prepared, regression, tmp_path / "regression", manifest=everything)
 
 
 def all_to_train_on(prepared: Path) -> Manifest:
@@ -209,7 +210,7 @@ def assert_kept_the_last(run: Run) -> None:
 def test_early_stopping_waits_for_its_patience(prepared: Path, tmp_path: Path) -> None:
     # A rate of 1e-12 changes nothing, so no epoch after the first is better by more than float noise.
     still = tiny("training.learning_rate=1e-12", "training.patience=2", "training.epochs=30")
-    stopped = train(still, prepared, tmp_path / "still")
+    stopped = train(prepared, still, tmp_path / "still")
     history = stopped.history()
     assert len(history) == int(history["val_loss"].argmin()) + 1 + 2
 
@@ -242,18 +243,18 @@ def test_predictions_are_those_of_each_photograph_alone(run: Run, prepared: Path
 
 
 def test_predict_writes_a_split_and_refuses_another_preparation(run: Run, prepared: Path, tmp_path: Path) -> None:
-    written = read_predictions(predict(run, prepared, "test"))
+    written = read_predictions(predict(prepared, run, split="test").file)
     assert set(written["image_id"]) == set(Manifest.read(prepared / "manifest.csv").split("test").table["image_id"])
-    everyone = read_predictions(predict(run, prepared, "all", tmp_path / "all.csv"))
+    everyone = read_predictions(predict(prepared, run, split="all", out=tmp_path / "all.csv").file)
     assert len(everyone) == 30
     with pytest.raises(ManifestError, match="it has test, train, val"):
-        predict(run, prepared, "holdout")
+        predict(prepared, run, split="holdout")
     other = tmp_path / "other"
     shutil.copytree(prepared, other)
     settings = (other / "prepare.json").read_text(encoding="utf-8")
     (other / "prepare.json").write_text(settings.replace('"contrast": "none"', '"contrast": "clahe"'), encoding="utf-8")
     with pytest.raises(ExperimentError, match="prepare it again"):
-        predict(run, other, "test")
+        predict(other, run, split="test")
 
 
 def test_ungraded_photographs_are_predicted_without_a_grade(run: Run, prepared: Path) -> None:
@@ -323,6 +324,6 @@ def test_an_undefined_figure_is_null(prepared: Path, tmp_path: Path) -> None:
     one_grade = shutil.copytree(prepared, tmp_path / "set", ignore=shutil.ignore_patterns(".features"))
     manifest = Manifest.read(one_grade / "manifest.csv")
     Manifest(manifest.table[manifest.table["grade"].eq(0)], one_grade).write(one_grade / "manifest.csv")
-    run = train(tiny("training.balance=null", "training.learning_rate=1e-2"), one_grade, tmp_path / "run")
+    run = train(one_grade, tiny("training.balance=null", "training.learning_rate=1e-2"), tmp_path / "run")
     assert run.record()["best"]["val_accuracy"] == 1
     assert run.record()["best"]["val_qwk"] is None

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json
+from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json, terminal_progress
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
-    from retinagrade.experiments.experiment import Experiment
+    from retinagrade.training.distributed import Devices
 
 experiments = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="The experiments that come with retinagrade."
+    no_args_is_help=True, rich_markup_mode=None, help="List and show the experiments that come with retinagrade."
 )
 
 
@@ -30,24 +30,29 @@ def register(app: typer.Typer) -> None:
 
 @experiments.command("list")
 def list_experiments(json: JsonOption = False) -> None:
-    """Names and descriptions of all experiments."""
+    """List names and descriptions of all experiments."""
     from retinagrade.experiments.experiment import experiment_names, load_experiment
 
-    found = [load_experiment(name) for name in experiment_names()]
+    shipped = [load_experiment(name) for name in experiment_names()]
     if json:
-        print_json([{"name": e.name, "description": e.description, "source": e.source} for e in found])
+        print_json([{"name": e.name, "description": e.description, "source": e.source} for e in shipped])
         return
-    width = 2 + max(len(experiment.name) for experiment in found)
-    for experiment in found:
+    width = 2 + max(len(experiment.name) for experiment in shipped)
+    for experiment in shipped:
         console().print(f"{experiment.name:{width}}{experiment.description} ({experiment.source})", highlight=False)
 
 
 @experiments.command("show")
 def show_experiment(
-    name: Annotated[str, typer.Argument(help="An experiment's name, or a YAML file.")],
-    yaml: Annotated[bool, typer.Option("--yaml", help="Print the YAML instead, to copy and change.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of an experiment, or a YAML file.")],
+    yaml: Annotated[
+        bool, typer.Option("--yaml", help="Print the experiment as YAML, as a template for your own.")
+    ] = False,
 ) -> None:
-    """One experiment: its network layer by layer with shapes and parameters, and how it is trained."""
+    """Show the network and the settings of an experiment.
+
+    The network is shown layer by layer, with output shapes and numbers of parameters.
+    """
     from retinagrade.experiments.experiment import load_experiment
 
     experiment = load_experiment(name)
@@ -70,80 +75,121 @@ def show_experiment(
 
 
 def train(
+    prepared: Annotated[Path, typer.Argument(help="Folder of a prepared set that has been split.", show_default=False)],
     experiments: Annotated[
-        list[str], typer.Argument(help="Names or YAML files; 'all' or patterns such as 'vgg16-*' for many.")
+        list[str],
+        typer.Argument(
+            metavar="EXPERIMENT...",
+            help="Names of experiments (see `retinagrade experiments list`), YAML files, patterns such as 'vgg16-*', "
+            "or 'all'.",
+            show_default=False,
+        ),
     ],
-    data: Annotated[Path, typer.Option(help="A prepared set with a split.")],
     out: Annotated[
-        Path, typer.Option(help="The run's folder, or for many experiments the folder of theirs; again continues it.")
+        Path,
+        typer.Option(
+            help="Folder of the run; for several experiments, the folder of their runs. The same command again "
+            "continues a run that was cut off.",
+            show_default=False,
+        ),
     ],
     start: Annotated[
-        Path | None, typer.Option(help="The run that a fine-tuning experiment starts from. [default: beside OUT]")
+        Path | None,
+        typer.Option(
+            help="Run whose network a fine-tuning experiment starts from. [default: the run beside OUT with the name "
+            "of that experiment]",
+            show_default=False,
+        ),
     ] = None,
-    overrides: Annotated[
+    settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change one setting: section.key=value. May be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one setting of the experiments, such as training.epochs=3; repeat it for further settings.",
+            show_default=False,
+        ),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(help="Cross-validate instead: train this many runs in OUT/fold-0, OUT/fold-1, …")
+        int | None,
+        typer.Option(
+            help="Cross-validate with this number of folds: train the experiment once for each, in OUT/fold-0, "
+            "OUT/fold-1, …",
+            show_default=False,
+        ),
     ] = None,
     find_rate: Annotated[
-        bool, typer.Option("--find-rate", help="Don't train: suggest a learning rate, from a few steps at rising ones.")
+        bool,
+        typer.Option(
+            "--find-rate", help="Suggest a learning rate instead of training, from some steps at rising rates."
+        ),
     ] = False,
     devices: Annotated[
         int,
-        typer.Option(min=1, help="GPUs (or processes, without any) of a machine that train one experiment together."),
+        typer.Option(
+            min=1,
+            help="Number of GPUs in each machine that train one experiment together; on a machine without GPUs, the "
+            "number of processes.",
+        ),
     ] = 1,
     nodes: Annotated[
-        int, typer.Option(min=1, help="Machines that do; each is given this command by torchrun or srun.")
+        int,
+        typer.Option(
+            min=1,
+            help="Number of machines that train one experiment together; torchrun or srun starts this command on each.",
+        ),
     ] = 1,
 ) -> None:
-    """Train experiments; keep the best epoch and predict the validation photographs with it.
+    """Train experiments and predict the validation photographs.
 
-    Many experiments are compared at last: comparison.html. One that fails doesn't stop the others.
+    The weights of the epoch with the lowest validation loss are kept. Several experiments are compared in
+    OUT/comparison.html; one that fails doesn't stop the others. Exit code 1: an experiment of several failed.
     """
-    from retinagrade.experiments.experiment import load_experiment
+    from retinagrade.training.distributed import Devices
     from retinagrade.training.sweep import choose_experiments
 
+    chosen = choose_experiments(experiments)
+    several = chosen != experiments or len(chosen) > 1
     if folds is not None and find_rate:
         raise UsageError("--folds and --find-rate: choose one of them")
-    chosen = choose_experiments(experiments)
+    if devices * nodes > 1 and (several or folds is not None or find_rate):
+        raise UsageError("--devices and --nodes are for the training of one experiment, without --folds")
+    if several and (start is not None or folds is not None or find_rate):
+        raise UsageError("--start, --folds and --find-rate are for one experiment: name it without a pattern")
+    changes = settings or []
     try:
-        if devices * nodes > 1 and (len(chosen) > 1 or folds is not None or find_rate):
-            raise UsageError("--devices and --nodes are for the training of one experiment, without --folds")
-        if chosen != experiments or len(chosen) > 1:
-            if start is not None or folds is not None or find_rate:
-                raise UsageError("--start, --folds and --find-rate are for one experiment: name it without a pattern")
-            _train_many(chosen, data, out, overrides or [])
-            return
-        experiment = load_experiment(chosen[0], overrides or [])
-        if find_rate:
-            _find_rate(experiment, data, out, start)
+        if several:
+            _train_several(prepared, chosen, out, changes)
+        elif find_rate:
+            _find_rate(prepared, chosen[0], out, changes, start)
         elif folds is not None:
-            _train_folds(experiment, data, out, folds, start)
+            _cross_validate(prepared, chosen[0], out, changes, start, folds)
         else:
-            _train_once(experiment, data, out, start, devices, nodes)
+            _train_one(prepared, chosen[0], out, changes, start, Devices(devices, nodes))
     except KeyboardInterrupt:
         if not find_rate:
             typer.echo(f"stopped: the same command continues {out} after its last whole epoch", err=True)
         raise
 
 
-def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | None, here: int, nodes: int) -> None:
-    from retinagrade.training.distributed import Devices
+def _train_one(
+    prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None, devices: Devices
+) -> None:
     from retinagrade.training.launch import is_launched, launch
     from retinagrade.training.train import train as train_experiment
 
-    devices = Devices(here, nodes)
     if not is_launched(devices) and devices.count > 1:
         launch(devices, sys.argv[1:])
         return
     try:
-        run = train_experiment(experiment, data, out, start=start, devices=devices)
+        with terminal_progress() as progress:
+            run = train_experiment(
+                prepared, experiment, out, settings=settings, start=start, devices=devices, progress=progress
+            )
     except KeyboardInterrupt:
         if devices.count == 1:
             raise
-        raise typer.Exit(INTERRUPTED) from None  # whoever started the processes says so, once
+        raise typer.Exit(INTERRUPTED) from None  # the process that started this one prints the message, once
     if devices.rank:
         return
     record = run.record()
@@ -151,90 +197,109 @@ def _train_once(experiment: Experiment, data: Path, out: Path, start: Path | Non
     printed = console()
     printed.print(
         f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; kept epoch "
-        f"{best['epoch'] + 1:.0f} with {_figures(best) if validated else 'no photographs to validate it on'}",
+        f"{best['epoch'] + 1:.0f} {'with ' + _metrics(best) if validated else 'without validation photographs'}",
         highlight=False,
     )
     if validated:
         printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)
 
 
-def _train_many(experiments: list[str], data: Path, out: Path, overrides: list[str]) -> None:
+def _train_several(prepared: Path, experiments: list[str], out: Path, settings: list[str]) -> None:
     from retinagrade.pages.page import format_metric
-    from retinagrade.training.sweep import train_sweep
-    from retinagrade.training.sweep_report import finished_runs, sweep_table, write_sweep_report
+    from retinagrade.training.sweep import sweep
 
+    with terminal_progress() as progress:
+        result = sweep(prepared, experiments, out, settings=settings, progress=progress)
     printed = console()
-    runs, failures = train_sweep(
-        experiments, data, out, overrides, lambda line: printed.print(line, style="bold", highlight=False)
-    )
-    if runs or finished_runs(out):
-        page = write_sweep_report(out, failures)
+    if result.page is not None:
         table = Table("run", "QWK", "referable AUC", "accuracy", "parameters", "epochs", "minutes")
-        for row in sweep_table(finished_runs(out)).to_dict("records"):
-            figures = (row["quadratic_weighted_kappa"], row["referable_auc"], row["accuracy"])
-            about = (f"{row['total']:,}", str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
-            table.add_row(row["run"], *(format_metric(value) for value in figures), *about)
+        for row in result.table.to_dict("records"):
+            metrics = (row["quadratic_weighted_kappa"], row["referable_auc"], row["accuracy"])
+            sizes = (f"{row['total']:,}", str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
+            table.add_row(row["run"], *(format_metric(value) for value in metrics), *sizes)
         printed.print(table)
-        printed.print(f"wrote {page}", highlight=False)
-    for name, reason in failures.items():
+        printed.print(f"wrote {result.page}", highlight=False)
+    for name, reason in result.failures.items():
         printed.print(f"{name} failed: {reason}", style="red", highlight=False)
-    if failures:
+    if result.failures:
         raise typer.Exit(ATTENTION)
 
 
-def _train_folds(experiment: Experiment, data: Path, out: Path, folds: int, start: Path | None) -> None:
+def _cross_validate(
+    prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None, folds: int
+) -> None:
     from retinagrade.training.cross_validate import cross_validate
 
-    result = cross_validate(experiment, data, out, folds, start=start, announce=typer.echo)
+    with terminal_progress() as progress:
+        result = cross_validate(prepared, experiment, out, folds, settings=settings, start=start, progress=progress)
     record = result.record()
     printed = console()
     for best in record["best"]:
-        printed.print(f"fold {best['fold']}: kept epoch {best['epoch'] + 1:.0f} with {_figures(best)}", highlight=False)
+        printed.print(f"fold {best['fold']}: kept epoch {best['epoch'] + 1:.0f} with {_metrics(best)}", highlight=False)
     means = {name: None if over is None else over["mean"] for name, over in record["over_folds"].items()}
     spreads = {name: None if over is None else over["sd"] for name, over in record["over_folds"].items()}
-    printed.print(f"{record['experiment']}: mean {_figures(means)}", highlight=False)
-    printed.print(f"± standard deviation {_figures(spreads)}", highlight=False)
+    printed.print(f"{record['experiment']}: mean {_metrics(means)}", highlight=False)
+    printed.print(f"± standard deviation {_metrics(spreads)}", highlight=False)
     printed.print(f"next: retinagrade evaluate {result.predictions_file}", highlight=False)
 
 
-def _find_rate(experiment: Experiment, data: Path, out: Path, start: Path | None) -> None:
+def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None) -> None:
     from retinagrade.training.learning_rate import find_learning_rate
 
-    found = find_learning_rate(experiment, data, out, start=start)
+    with terminal_progress() as progress:
+        search = find_learning_rate(prepared, experiment, out, settings=settings, start=start, progress=progress)
     printed = console()
-    printed.print(f"suggested: --set training.learning_rate={found.suggestion:g}", highlight=False)
+    printed.print(f"suggested: --set training.learning_rate={search.suggestion:g}", highlight=False)
     printed.print(
         f"look at {out / 'learning_rate.png'}; the losses are in learning_rate.csv beside it", highlight=False
     )
 
 
-def _figures(best: Mapping[str, float | None]) -> str:
+def _metrics(best: Mapping[str, float | None]) -> str:
     names = {"val_loss": "validation loss", "val_accuracy": "accuracy", "val_qwk": "QWK"}
     values = ((name, best[key]) for key, name in names.items())
     return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in values)
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    data: Annotated[Path, typer.Option(help="A set prepared with the settings of the training photographs.")],
+    prepared: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a prepared set, prepared with the settings of the training photographs.",
+            show_default=False,
+        ),
+    ],
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run.", show_default=False)],
     split: Annotated[
-        str, typer.Option(help="Which photographs, by the manifest's split; 'all' for every one.")
+        str, typer.Option(help="Split of the photographs to predict, such as val or test; 'all' for every photograph.")
     ] = "test",
-    out: Annotated[Path | None, typer.Option(help="The table to write. [default: RUN/predictions/SPLIT.csv]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Table to write. [default: RUN/predictions/SPLIT.csv]", show_default=False),
+    ] = None,
     tta: Annotated[
-        bool, typer.Option("--tta", help="Average over four mirrored views; writes to SPLIT-tta.csv by default.")
+        bool,
+        typer.Option(
+            "--tta",
+            help="Average over four mirrored views of each photograph, which takes four times as long; the default "
+            "table is SPLIT-tta.csv.",
+        ),
     ] = False,
     fast: Annotated[
         bool,
         typer.Option(
             "--fast",
-            help="Compute in bfloat16 or float16 where the machine has it: up to five times as fast, but probabilities "
-            "differ by some hundredths from those in float32; writes to SPLIT-fast.csv by default.",
+            help="Compute in half precision (bfloat16): faster, but may change some grades.",
         ),
     ] = False,
 ) -> None:
-    """Grade prepared photographs with a trained network; writes a table keyed by image_id."""
-    from retinagrade.runs.run import Run
+    """Grade prepared photographs with a trained network.
+
+    Writes a table with the probabilities of the five grades, one row for each photograph. With --fast, the default
+    table is SPLIT-fast.csv.
+    """
     from retinagrade.training.predict import predict as predict_split
 
-    console().print(f"wrote {predict_split(Run(run), data, split, out, flips=tta, fast=fast)}", highlight=False)
+    with terminal_progress() as progress:
+        predictions = predict_split(prepared, run, split=split, out=out, tta=tta, fast=fast, progress=progress)
+    console().print(f"wrote {predictions.file}", highlight=False)

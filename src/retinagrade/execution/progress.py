@@ -48,3 +48,21 @@ def begin_stage(progress: Progress | None, stage: str, total: int | None = None)
         report(stage, done, total)
 
     return step
+
+
+def prefix_stages(progress: Progress | None, prefix: str) -> Progress | None:
+    """Returns a callback that reports to another one, with a prefix before each stage.
+
+    Args:
+        progress: The callback that receives the reports; ``None`` reports to nobody.
+        prefix: The larger piece of work that the stages belong to, such as ``fold 2 of 5``.
+
+    Example:
+        >>> prefixed = prefix_stages(lambda *report: print(*report), "fold 2 of 5")
+        >>> step = begin_stage(prefixed, "training", 3)
+        fold 2 of 5: training 0 3
+    """
+    if progress is None:
+        return None
+    report = progress
+    return lambda stage, done, total: report(f"{prefix}: {stage}", done, total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -165,74 +166,80 @@ def experiment_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
-    """Loads an experiment and applies overrides.
+def load_experiment(experiment: str | os.PathLike[str] | Experiment, settings: Sequence[str] = ()) -> Experiment:
+    """Loads an experiment and changes settings of it.
 
     Args:
-        name: A shipped experiment's name, or the path of a YAML file.
-        overrides: ``section.key=value``, as in ``training.epochs=3``; values are read as YAML.
+        experiment: Name of a shipped experiment, path of a YAML file, or an experiment object.
+        settings: Settings to change, as ``section.key=value``, such as ``training.epochs=3``; values are read as YAML.
 
     Returns:
         The validated experiment.
 
     Raises:
-        ExperimentError: Unknown name (the known ones are listed), or bad keys or values (each named).
+        ExperimentError: The name is unknown (the message lists the known ones), or keys or values aren't valid (the
+            message names each).
 
     Example:
         >>> load_experiment("scratch-2", ["training.epochs=3"]).training.epochs
         3
     """
+    if isinstance(experiment, Experiment):
+        return override_settings(experiment, settings) if settings else experiment
+    name = os.fspath(experiment)
+    try:
+        values = yaml.safe_load(_read_yaml(name))
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"{name}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ExperimentError(f"{name}: an experiment is a mapping with 'name', 'network' and 'training'")
+    return _validated(values, settings, name)
+
+
+def _read_yaml(name: str) -> str:
     if name in experiment_names():
-        text, where = (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"), name
-    elif Path(name).suffix in (".yaml", ".yml"):
-        try:
-            text, where = Path(name).read_text(encoding="utf-8"), name
-        except (OSError, UnicodeDecodeError) as error:
-            raise ExperimentError(f"{name}: not a readable experiment: {error}") from error
-    else:
+        return (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
+    if Path(name).suffix not in (".yaml", ".yml"):
         raise ExperimentError(
-            f"no experiment {name!r}: a path ending in .yaml, or one of {', '.join(experiment_names())}"
+            f"no experiment {name!r}: name a file ending in .yaml, or one of {', '.join(experiment_names())}"
         )
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"{where}: not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ExperimentError(f"{where}: an experiment is a mapping with 'name', 'network' and 'training'")
-    return _validated(values, overrides, where)
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{name}: not a readable experiment: {error}") from error
 
 
-def override_settings(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
-    """An experiment with some settings changed.
+def override_settings(experiment: Experiment, settings: Sequence[str]) -> Experiment:
+    """Returns an experiment with some settings changed.
 
     Args:
         experiment: The experiment.
-        overrides: As for :func:`load_experiment`.
+        settings: Settings to change, as in :func:`load_experiment`.
 
     Raises:
-        ExperimentError: Bad keys or values (each named).
+        ExperimentError: Keys or values aren't valid; the message names each.
     """
-    return _validated(experiment.model_dump(mode="json"), overrides, experiment.name)
+    return _validated(experiment.model_dump(mode="json"), settings, experiment.name)
 
 
-def _validated(values: dict[str, Any], overrides: Sequence[str], where: str) -> Experiment:
+def _validated(values: dict[str, Any], settings: Sequence[str], source: str) -> Experiment:
     try:
-        return Experiment.model_validate(_override(values, overrides) if overrides else values)
+        return Experiment.model_validate(_merge(values, settings) if settings else values)
     except ValidationError as error:
-        raise ExperimentError(f"{where} is not a valid experiment:\n  {describe_validation_error(error)}") from None
+        raise ExperimentError(f"{source} is not a valid experiment:\n  {describe_validation_error(error)}") from None
 
 
-def _override(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    from omegaconf import OmegaConf  # here, so that listing experiments does without the extra `train`
+def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf  # imported here, so that listing experiments works without the extra `train`
     from omegaconf.errors import OmegaConfBaseException
 
-    for override in overrides:
-        if "=" not in override:
-            raise ExperimentError(f"--set {override!r}: write section.key=value, as in training.epochs=3")
+    for setting in settings:
+        if "=" not in setting:
+            raise ExperimentError(f"--set {setting!r}: write section.key=value, as in training.epochs=3")
     try:
-        merged = OmegaConf.merge(OmegaConf.create(values), OmegaConf.from_dotlist(list(overrides)))
+        merged = OmegaConf.merge(OmegaConf.create(values), OmegaConf.from_dotlist(list(settings)))
     except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ExperimentError(f"--set {' '.join(overrides)}: {error}") from error
+        raise ExperimentError(f"--set {' '.join(settings)}: {error}") from error
     container = OmegaConf.to_container(merged)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}

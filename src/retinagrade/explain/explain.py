@@ -23,7 +23,7 @@ from retinagrade.images.read import read_photograph
 from retinagrade.pages.page import render_page
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.run import Run
-from retinagrade.training.predict import load_network
+from retinagrade.training.checkpoints import load_network
 
 _CAUTION: Final = "What the score is sensitive to. No evidence of reasoning; not a medical device."
 

@@ -21,7 +21,7 @@ from retinagrade.files import short_names
 from retinagrade.grades import REFERABLE, Grade
 from retinagrade.models.network import Network
 from retinagrade.runs.run import Run
-from retinagrade.training.predict import load_network
+from retinagrade.training.checkpoints import load_network
 
 _BATCH: Final = 16
 

@@ -19,7 +19,8 @@ from retinagrade.files import sha256
 from retinagrade.images.prepare import at_input_size
 from retinagrade.models.network import Network
 from retinagrade.runs.run import CrossValidation, Run
-from retinagrade.training.predict import FLIPS, load_network
+from retinagrade.training.checkpoints import load_network
+from retinagrade.training.predict import FLIPS
 
 GRADES: Final = (0, 1, 2, 3, 4)
 

@@ -1,4 +1,4 @@
-"""Callbacks of a run: its history, its checkpoints, and plain progress lines where there is no terminal."""
+"""Callbacks of a run: its history, its checkpoints and its progress."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import atomic_path, write_text
 from retinagrade.training.averaging import AveragedWeights
@@ -29,13 +30,21 @@ HISTORY_COLUMNS: Final = (
     "seconds",
 )
 
+METRIC_NAMES: Final = {
+    "train_loss": "training loss",
+    "val_loss": "validation loss",
+    "val_accuracy": "accuracy",
+    "val_qwk": "QWK",
+}
+"""Names of an epoch's metrics for people."""
+
 
 class History(pl.Callback):
     """Writes ``history.csv`` after every epoch; its rows live in the checkpoint, so a resumed file has no gap."""
 
-    def __init__(self, path: Path, announce: bool) -> None:
-        """Args: ``path`` of the CSV, ``announce`` each epoch in a line of text as well."""
-        self.path, self.announce = path, announce
+    def __init__(self, path: Path) -> None:
+        """Args: ``path`` of the CSV file."""
+        self.path = path
         self.rows: list[dict[str, float]] = []
         self._started = 0.0
 
@@ -57,11 +66,6 @@ class History(pl.Callback):
         if trainer.is_global_zero:
             table = pd.DataFrame(self.rows, columns=list(HISTORY_COLUMNS))
             write_text(self.path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-        if self.announce and trainer.is_global_zero:
-            figures = {"train loss": "train_loss", "validation loss": "val_loss", "accuracy": "val_accuracy"}
-            said = [f"{what} {row[name]:.3f}" for what, name in {**figures, "QWK": "val_qwk"}.items() if name in row]
-            place = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            pl_module.print(f"{place}: {', '.join(said)} ({row['seconds']:.0f} s)")
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, for the checkpoint."""
@@ -70,6 +74,35 @@ class History(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
+
+
+class ProgressReport(pl.Callback):
+    """Reports the steps of a training, and after every epoch its metrics."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Args: ``progress`` to report to."""
+        self.progress = progress
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Reports the epochs that an earlier process trained."""
+        self._report(trainer, trainer.current_epoch * int(trainer.num_training_batches))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Reports a batch."""
+        self._report(trainer, trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Reports an epoch's metrics."""
+        metrics = trainer.callback_metrics
+        named = [f"{name} {float(metrics[key]):.3f}" for key, name in METRIC_NAMES.items() if key in metrics]
+        self.progress(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(named)}", 0, None)
+
+    def _report(self, trainer: pl.Trainer, batches: int) -> None:
+        assert trainer.max_epochs is not None
+        total = trainer.max_epochs * int(trainer.num_training_batches)
+        self.progress("training", batches, total)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -84,7 +117,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
 
-def training_callbacks(experiment: Experiment, folder: Path, announce: bool, leads: bool = True) -> list[pl.Callback]:
+def training_callbacks(experiment: Experiment, folder: Path, leads: bool = True) -> list[pl.Callback]:
     """History, loggers, early stopping, and checkpoints ``best.ckpt`` (what ``training.keep`` says) and ``last.ckpt``.
 
     A loss that is not finite stops the training before any of them sees it. Lightning runs checkpoint callbacks after
@@ -97,7 +130,7 @@ def training_callbacks(experiment: Experiment, folder: Path, announce: bool, lea
     settings = experiment.training
     best = settings.keep == "best"
     monitor, mode = ("val_loss", "min") if best else ("epoch", "max")
-    history = History(folder / "history.csv", announce)
+    history = History(folder / "history.csv")
     return [
         FiniteLossCheck(folder),
         *([] if settings.ema is None else [AveragedWeights(settings.ema)]),

@@ -1,9 +1,10 @@
-"""Cross-validation: one run a fold, and every photograph predicted by the one that has not seen it or its patient."""
+"""Cross-validation: one run for each fold, and each photograph predicted by the run that never saw its patient."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Final
@@ -13,48 +14,54 @@ import pandas as pd
 from retinagrade.datasets.split import fold_splits
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import join_grades, read_predictions, write_predictions
-from retinagrade.experiments.experiment import Experiment
+from retinagrade.execution.progress import Progress, prefix_stages
+from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import is_free_folder, write_json
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import CrossValidation
 from retinagrade.training.train import train
 
-FIGURES: Final = ("val_loss", "val_accuracy", "val_qwk")
-"""Figures of each fold's best epoch that are averaged."""
+METRICS: Final = ("val_loss", "val_accuracy", "val_qwk")
+"""Metrics of each fold's kept epoch that are averaged."""
 
 
 def cross_validate(
-    experiment: Experiment,
-    prepared: Path,
-    out: Path,
+    prepared: str | os.PathLike[str],
+    experiment: str | os.PathLike[str] | Experiment,
+    out: str | os.PathLike[str],
     folds: int,
+    *,
+    settings: Sequence[str] = (),
+    start: str | os.PathLike[str] | None = None,
     workers: int | None = None,
-    start: Path | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    progress: Progress | None = None,
 ) -> CrossValidation:
-    """Trains an experiment once a fold, each time validated on another part of the photographs.
+    """Trains an experiment once for each fold, each time validated on another part of the photographs.
 
     The parts are those of ``retinagrade split PREPARED --folds``, with the seed that the set was last split with. The
-    set's own manifest stays as it is; each run keeps its own. The same call again continues what was cut off and leaves
-    finished folds as they are.
+    set's own manifest stays unchanged; each run keeps its own. The same call again continues folds that were cut off
+    and leaves finished ones unchanged.
 
     Args:
-        experiment: What to train.
-        prepared: A prepared set; a split ``test`` stays out of all folds.
-        out: The folder of the cross-validation.
+        prepared: Folder of a prepared set; a split ``test`` stays out of all folds.
+        experiment: The experiment: its name, a YAML file, or an object.
+        out: Folder of the cross-validation.
         folds: Number of folds, at least 2.
-        workers: As for :func:`train`.
-        start: The cross-validation that an experiment with ``starts_from`` goes on with, of as many folds; by default
-            the one of that name beside ``out``.
-        announce: Told, in a line, which fold begins.
+        settings: Settings to change, as ``section.key=value``.
+        start: The cross-validation, with the same folds, that an experiment with ``starts_from`` starts from; by
+            default the one of that name beside ``out``.
+        workers: Processes that load photographs, as in :func:`~retinagrade.training.train.train`.
+        progress: Receives the progress of each fold's training.
 
     Returns:
         The finished cross-validation.
 
     Raises:
-        ExperimentError: As for :func:`train`, or ``out`` holds something else.
-        UsageError: Too few photographs for so many folds.
+        ExperimentError: A training fails, as in :func:`~retinagrade.training.train.train`, or ``out`` holds something
+            else.
+        UsageError: The set has too few photographs for so many folds.
     """
+    experiment, prepared, out = load_experiment(experiment, settings), Path(prepared), Path(out)
     manifest = Manifest.read(prepared / "manifest.csv")
     seed = _split_seed(prepared)
     parts = fold_splits(manifest, folds, seed)
@@ -64,24 +71,27 @@ def cross_validate(
     if experiment.starts_from is not None:
         start = start or out.parent / experiment.starts_from
     for number, part in enumerate(parts):
-        announce(f"fold {number} ({number + 1} of {folds})")
-        from_fold = None if start is None else start / f"fold-{number}"
-        train(experiment, prepared, result.fold(number).folder, workers, from_fold, part)
+        train(
+            prepared,
+            experiment,
+            result.fold(number).folder,
+            start=None if start is None else Path(start) / f"fold-{number}",
+            workers=workers,
+            manifest=part,
+            progress=prefix_stages(progress, f"fold {number + 1} of {folds}"),
+        )
     runs = [result.fold(number) for number in range(folds)]
     predicted = pd.concat([read_predictions(run.predictions_file("val")) for run in runs], ignore_index=True)
     divided = Manifest(parts[0].table[parts[0].table["fold"].notna()], manifest.root).graded()
-    write_predictions(
-        join_grades(predicted, divided.table), result.predictions_file
-    )  # each photograph exactly once, or an error
-    figures = [{"fold": number, **run.record()["best"]} for number, run in enumerate(runs)]
-    write_json(
-        result.record_file, {**record, "status": "finished", "best": figures, "over_folds": _over_folds(figures)}
-    )
+    # Joining fails unless each photograph is predicted exactly once.
+    write_predictions(join_grades(predicted, divided.table), result.predictions_file)
+    best = [{"fold": number, **run.record()["best"]} for number, run in enumerate(runs)]
+    write_json(result.record_file, {**record, "status": "finished", "best": best, "over_folds": _over_folds(best)})
     return result
 
 
 def _begin(result: CrossValidation, record: dict[str, Any]) -> None:
-    """Starts or recognises the folder."""
+    """Begins a cross-validation, or recognises it as one that the same call began earlier."""
     if not result.record_file.is_file():
         if not is_free_folder(result.folder):
             raise ExperimentError(f"{result.folder} is not empty and no cross-validation: choose another --out")
@@ -96,7 +106,7 @@ def _begin(result: CrossValidation, record: dict[str, Any]) -> None:
 
 
 def _split_seed(prepared: Path) -> int:
-    """The seed that a set was split with, so that its column ``fold``, where it has one, is what is trained on."""
+    """Reads the seed that a set was split with, so that its column ``fold``, if any, has the same folds."""
     path = prepared / "split.json"
     if not path.is_file():
         return 0
@@ -106,11 +116,11 @@ def _split_seed(prepared: Path) -> int:
         raise ExperimentError(f"{path}: not a readable record of a split ({error}): split the set again") from error
 
 
-def _over_folds(figures: list[dict[str, Any]]) -> dict[str, dict[str, float] | None]:
-    """Mean and standard deviation of each figure; ``None`` where it is undefined in a fold."""
+def _over_folds(best: list[dict[str, Any]]) -> dict[str, dict[str, float] | None]:
+    """Computes mean and standard deviation of each metric; ``None`` where it is undefined in a fold."""
     result: dict[str, dict[str, float] | None] = {}
-    for name in FIGURES:
-        values = [fold[name] for fold in figures]
+    for name in METRICS:
+        values = [fold[name] for fold in best]
         undefined = any(value is None for value in values)
         result[name] = None if undefined else {"mean": mean(values), "sd": stdev(values)}
     return result

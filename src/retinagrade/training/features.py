@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.prepare import preparation_settings
-from retinagrade.execution.progress_bar import progress_bar
+from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.manifest import Manifest
 from retinagrade.models.heads import feature_width
@@ -39,7 +38,8 @@ LIMIT: Final = float(os.environ.get("RETINAGRADE_CACHE_GB", "20")) * 1e9
 _FOLDER: Final = ".features"
 _RECIPE: Final = 2
 """Raised whenever the same settings would give other features."""
-_WORTH_A_BAR: Final = 500
+_WORTH_REPORTING: Final = 500
+"""Features whose computation takes long enough to report its progress."""
 _BYTES: Final = 4
 _AHEAD: Final = 4
 """Epochs whose draws may fill a batch."""
@@ -97,11 +97,12 @@ class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
         store: FeatureStore,
         *,
         workers: int,
+        progress: Progress | None = None,
     ) -> None:
-        """Args: ``photographs`` to compute features of by ``network``, ``store`` to keep them in."""
+        """Args: ``photographs``, the ``network`` that computes their features, the ``store`` of these, ``progress``."""
         self.photographs, self.network, self.store = photographs, network, store
         self.workers, self.batch_size = workers, experiment.training.batch_size
-        self.experiment = experiment
+        self.experiment, self.progress = experiment, progress
         self.views = store.there.shape[1]
 
     def __len__(self) -> int:
@@ -147,15 +148,14 @@ class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
         )
         network = self._inference_copy
         computed = iter(keys)
-        quiet = nullcontext(lambda: None)
-        with progress_bar("features", len(keys)) if len(keys) >= _WORTH_A_BAR else quiet as step:
-            for batch in loader:
-                count = len(batch["image_ids"])
-                photographs = fill_batch(batch["photographs"], self.batch_size).to(network.mean.device)
-                features = network.features(photographs)[:count]
-                self.store.put([next(computed) for _ in range(count)], features.cpu().numpy())
-                for _ in range(count):
-                    step()
+        step = begin_stage(self.progress if len(keys) >= _WORTH_REPORTING else None, "computing features", len(keys))
+        for batch in loader:
+            count = len(batch["image_ids"])
+            photographs = fill_batch(batch["photographs"], self.batch_size).to(network.mean.device)
+            features = network.features(photographs)[:count]
+            self.store.put([next(computed) for _ in range(count)], features.cpu().numpy())
+            for _ in range(count):
+                step()
 
     @cached_property
     def _inference_copy(self) -> Network:
@@ -208,6 +208,7 @@ def feature_loaders(
     workers: int,
     cache: Path,
     devices: Devices = ONE,
+    progress: Progress | None = None,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]] | None:
     """Loaders of features in place of photographs: augmented, shuffled and balanced as those would be.
 
@@ -221,7 +222,8 @@ def feature_loaders(
         experiment: What is trained.
         workers: Processes that load photographs.
         cache: The folder for features, as :func:`cache_folder` gives it.
-        devices: What shares the photographs; the first computes features for all.
+        devices: The devices that share the photographs; the first computes features for all.
+        progress: Receives the number of features computed.
 
     Returns:
         The two loaders; ``None`` where the backbone isn't frozen, the experiment wants every augmentation anew, or not
@@ -240,7 +242,7 @@ def feature_loaders(
     def features(photographs: PhotographDataset, manifest: Manifest, views: int) -> FeatureDataset:
         key = features_digest(weights, manifest, photographs, experiment, views)
         store = _open(cache, key, (len(photographs), views, width))
-        return FeatureDataset(photographs, network, experiment, store, workers=workers)
+        return FeatureDataset(photographs, network, experiment, store, workers=workers, progress=progress)
 
     order = EpochSampler(shown.grades, settings.balance, settings.seed)
     shown_order = FeatureSampler(features(shown, training, views), order, devices)

@@ -1,8 +1,10 @@
-"""The learning-rate range test: a few steps at rising rates show which are too low, and where training breaks."""
+"""The learning-rate range test: a few steps at rising rates show where training is too slow and where it diverges."""
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,91 +13,111 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.report.plots import figure_png
-from retinagrade.experiments.experiment import Experiment
+from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import sha256, write_bytes, write_text
 from retinagrade.manifest import Manifest
+from retinagrade.messages import counted
 from retinagrade.runs.run import RATE_FILES, Run
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.failures import clear_training_errors
+from retinagrade.training.fit import initial_module, make_trainer
 from retinagrade.training.loading import training_loader
-from retinagrade.training.train import complete_experiment, find_start_run, initial_module, make_trainer
+from retinagrade.training.start import complete_experiment, find_start_run
 
 LOWEST: Final = 1e-6
 HIGHEST: Final = 10.0
 STEPS: Final = 100
 DIVERGED: Final = 4.0
-"""How many times the lowest smoothed loss is called divergence."""
+"""Ratio of a smoothed loss to the lowest one from which training has diverged."""
 SMOOTHING: Final = 0.9
 """Weight of the past in the smoothed loss."""
 BELOW_THE_LOWEST: Final = 10.0
-"""The suggestion is this many times lower than the rate of the lowest loss, where training is about to break."""
+"""Ratio of the rate with the lowest loss, where training is about to diverge, to the suggested rate."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RateSearch:
-    """What a range test found.
+    """Result of a learning-rate range test.
 
     Attributes:
-        table: Columns ``learning_rate``, ``loss``, ``smoothed_loss``, one row a step.
+        table: Columns ``learning_rate``, ``loss``, ``smoothed_loss``, one row for each step.
         suggestion: The rate to train with, or the peak of ``one-cycle``.
     """
 
     table: pd.DataFrame
     suggestion: float
 
+    def __repr__(self) -> str:
+        """Returns the suggestion and the number of steps."""
+        return f"RateSearch(suggestion={self.suggestion:g}, {counted(len(self.table), 'step')})"
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()  # type: ignore[operator,no-any-return]  # pandas-stubs leave it out
+
+    def figure(self) -> Figure:
+        """Draws the losses by learning rate, with the suggestion."""
+        return _draw_curve(self.table, self.suggestion)
+
 
 def find_learning_rate(
-    experiment: Experiment,
-    prepared: Path,
-    out: Path,
+    prepared: str | os.PathLike[str],
+    experiment: str | os.PathLike[str] | Experiment,
+    out: str | os.PathLike[str],
     *,
+    settings: Sequence[str] = (),
     steps: int = STEPS,
+    start: str | os.PathLike[str] | Run | None = None,
     workers: int | None = None,
-    start: Path | None = None,
+    progress: Progress | None = None,
 ) -> RateSearch:
-    """Trains for some steps at rates that rise from :data:`LOWEST` to :data:`HIGHEST`, and keeps nothing of it.
+    """Trains for some steps at rates that rise from :data:`LOWEST` to :data:`HIGHEST`, and keeps no weights.
 
-    Optimiser, batches, precision and clipping are the experiment's; a backbone with a rate of its own keeps its share
-    of the head's. (Lightning's ``Tuner`` gives all parts of a network one rate.)
+    Optimiser, batches, precision and clipping are the experiment's; a backbone with a rate of its own keeps its ratio
+    to the head's. (Lightning's ``Tuner`` gives all parts of a network one rate.)
 
     Source: L. N. Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.3.
 
     Args:
-        experiment: What is to be trained.
-        prepared: A prepared set with a split ``train``.
-        out: The run's folder, for ``learning_rate.csv`` and ``learning_rate.png``; training there is still possible.
+        prepared: Folder of a prepared set with a split ``train``.
+        experiment: The experiment: its name, a YAML file, or an object.
+        out: Folder of the run, for ``learning_rate.csv`` and ``learning_rate.png``; training there is still possible.
+        settings: Settings to change, as ``section.key=value``.
         steps: Steps of the optimiser.
-        workers: As for :func:`~retinagrade.training.train.train`.
-        start: Likewise.
+        start: The run to start from, as in :func:`~retinagrade.training.train.train`.
+        workers: Processes that load photographs, as in :func:`~retinagrade.training.train.train`.
+        progress: Receives the number of steps taken.
 
     Returns:
         Rates, losses and the suggestion.
 
     Raises:
-        ExperimentError: No rate lowers the loss; or as for :func:`~retinagrade.training.train.train`.
+        ExperimentError: No rate lowers the loss, or training fails as in :func:`~retinagrade.training.train.train`.
     """
-    manifest_file = prepared / "manifest.csv"
+    experiment, out = load_experiment(experiment, settings), Path(out)
+    manifest_file = Path(prepared) / "manifest.csv"
     training = Manifest.read(manifest_file).graded().split("train")
     start_run = find_start_run(experiment, out, start, sha256(manifest_file))
-    settings = experiment.training.model_copy(update={"schedule": "constant"})
-    constant = complete_experiment(experiment, Run(out), start_run).model_copy(update={"training": settings})
-    module = initial_module(constant, training, start_run)
-    sweep = _Sweep(np.geomspace(LOWEST, HIGHEST, steps))
-    trainer = make_trainer(settings, out, [sweep], trial_steps=steps)
-    loader = training_loader(training, constant, loader_workers() if workers is None else workers)
+    constant = experiment.training.model_copy(update={"schedule": "constant"})
+    complete = complete_experiment(experiment, Run(out), start_run).model_copy(update={"training": constant})
+    module = initial_module(complete, training, start_run)
+    rising = _RisingRate(np.geomspace(LOWEST, HIGHEST, steps), begin_stage(progress, "trying learning rates", steps))
+    trainer = make_trainer(constant, out, [rising], trial_steps=steps)
+    loader = training_loader(training, complete, loader_workers() if workers is None else workers)
     with clear_training_errors(experiment, out):
         trainer.fit(module, loader)
-    smoothed = smooth_losses(sweep.losses)
+    smoothed = smooth_losses(rising.losses)
     table = pd.DataFrame(
-        {"learning_rate": sweep.rates[: len(smoothed)], "loss": sweep.losses, "smoothed_loss": smoothed}
+        {"learning_rate": rising.rates[: len(smoothed)], "loss": rising.losses, "smoothed_loss": smoothed}
     )
     suggestion = suggest_rate(table["learning_rate"].to_numpy(), smoothed)
     csv, png = (out / name for name in RATE_FILES)
     write_text(csv, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-    write_bytes(png, figure_png(_curve(table, suggestion)))
+    write_bytes(png, figure_png(_draw_curve(table, suggestion)))
     if suggestion is None:
         raise ExperimentError(
             f"{experiment.name}: no learning rate from {LOWEST:g} to {HIGHEST:g} lowers the loss within {steps} steps: "
@@ -104,7 +126,7 @@ def find_learning_rate(
     return RateSearch(table, suggestion)
 
 
-def smooth_losses(losses: list[float] | np.ndarray) -> np.ndarray:
+def smooth_losses(losses: Sequence[float]) -> NDArray[np.float64]:
     """The exponential moving average of losses (N,), without the pull of its start; float64 (N,)."""
     averages, average = [], 0.0
     for step, loss in enumerate(losses, 1):
@@ -113,7 +135,7 @@ def smooth_losses(losses: list[float] | np.ndarray) -> np.ndarray:
     return np.array(averages)
 
 
-def suggest_rate(rates: np.ndarray, smoothed: np.ndarray) -> float | None:
+def suggest_rate(rates: NDArray[np.float64], smoothed: NDArray[np.float64]) -> float | None:
     """The rate to train with: a tenth of the one with the lowest loss, beyond which training breaks.
 
     Args:
@@ -132,11 +154,11 @@ def suggest_rate(rates: np.ndarray, smoothed: np.ndarray) -> float | None:
     return float(f"{rates[lowest] / BELOW_THE_LOWEST:.1e}")
 
 
-class _Sweep(pl.Callback):
+class _RisingRate(pl.Callback):
     """Sets the rates, notes the losses, and stops where they diverge."""
 
-    def __init__(self, rates: np.ndarray) -> None:
-        self.rates = rates
+    def __init__(self, rates: NDArray[np.float64], on_step: Callable[[], None]) -> None:
+        self.rates, self.on_step = rates, on_step
         self.losses: list[float] = []
         self._shares: list[float] = []
         self._batches: list[float] = []
@@ -164,11 +186,12 @@ class _Sweep(pl.Callback):
             trainer.should_stop = True
             return
         self.losses.append(loss)
+        self.on_step()
         smoothed = smooth_losses(self.losses)
         trainer.should_stop = bool(smoothed[-1] > DIVERGED * smoothed.min())
 
 
-def _curve(table: pd.DataFrame, suggestion: float | None) -> Figure:
+def _draw_curve(table: pd.DataFrame, suggestion: float | None) -> Figure:
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.semilogx(table["learning_rate"], table["loss"], color="#8a8f98", linewidth=0.8, label="loss of a step")

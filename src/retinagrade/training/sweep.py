@@ -1,35 +1,42 @@
-"""Many experiments on one prepared set: in the order in which they build on each other, and on after a failure."""
+"""Training of several experiments on one prepared set, and their comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pandas as pd
+
 from retinagrade.errors import ExperimentError
+from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
+from retinagrade.messages import counted
 from retinagrade.runs.run import Run
+from retinagrade.training.sweep_report import finished_runs, sweep_table, write_sweep_report
 from retinagrade.training.train import train
 
 EVERYTHING = "all"
 
 
 def choose_experiments(names: Sequence[str]) -> list[str]:
-    """Experiments by name, pattern or path.
+    """Resolves patterns of experiments' names.
 
     Args:
-        names: Names or YAML files; ``all`` for every experiment that comes with retinagrade; or patterns such as
-            ``vgg16-*``.
+        names: Names, YAML files, patterns such as ``vgg16-*``, or ``all`` for every experiment that comes with
+            retinagrade.
 
     Returns:
-        Each once, in the order given, those of a pattern by name.
+        Names and files without repetition, in the order of ``names``; those of a pattern in alphabetical order.
 
     Raises:
-        ExperimentError: A pattern that fits no experiment.
+        ExperimentError: No experiment fits a pattern.
 
     Example:
-        >>> choose(["scratch-[34]", "vgg16-1", "scratch-3"])
+        >>> choose_experiments(["scratch-[34]", "vgg16-1", "scratch-3"])
         ['scratch-3', 'scratch-4', 'vgg16-1']
     """
     chosen: list[str] = []
@@ -46,42 +53,84 @@ def choose_experiments(names: Sequence[str]) -> list[str]:
 
 
 def order_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """Experiments so that those that others start from come before them."""
+    """Sorts experiments so that each comes after the one that it starts from."""
     by_name = {experiment.name: experiment for experiment in experiments}
     starts = {name: [e.starts_from] if e.starts_from in by_name else [] for name, e in by_name.items()}
     return [by_name[str(name)] for name in TopologicalSorter(starts).static_order()]
 
 
-def train_sweep(
-    names: Sequence[str],
-    prepared: Path,
-    out: Path,
-    overrides: Sequence[str] = (),
-    announce: Callable[[str], None] = lambda line: None,
-) -> tuple[list[Run], dict[str, str]]:
-    """Trains experiments one after the other, each in its folder ``out/<name>``; finished ones are left as they are.
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """Runs of several experiments on one prepared set.
+
+    Attributes:
+        folder: The folder of the runs' folders.
+        runs: The finished runs of the experiments that were asked for.
+        failures: The reason of every experiment that failed, by its name.
+        table: One row for every finished run in the folder, as
+            :func:`~retinagrade.training.sweep_report.sweep_table` makes it; empty where no run is finished.
+        page: ``comparison.html``; ``None`` where no run is finished.
+    """
+
+    folder: Path
+    runs: list[Run]
+    failures: dict[str, str]
+    table: pd.DataFrame
+    page: Path | None
+
+    def __repr__(self) -> str:
+        """Returns the folder and the number of runs."""
+        return f"Sweep({str(self.folder)!r}: {counted(len(self.runs), 'run')} finished, {len(self.failures)} failed)"
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()  # type: ignore[operator,no-any-return]  # pandas-stubs leave it out
+
+
+def sweep(
+    prepared: str | os.PathLike[str],
+    experiments: str | Sequence[str | os.PathLike[str] | Experiment],
+    out: str | os.PathLike[str],
+    *,
+    settings: Sequence[str] = (),
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Trains several experiments one after the other, and compares them.
+
+    Each experiment is trained in its folder ``out/NAME``. One that starts from another comes after it, finished ones
+    stay unchanged, and one that fails doesn't stop those after it.
 
     Args:
-        names: What to train; see :func:`choose_experiments`.
-        prepared: A prepared set with splits ``train`` and ``val``.
-        out: The folder of the runs' folders.
-        overrides: Settings to change in every experiment.
-        announce: Told, in a line, what happens next.
+        prepared: Folder of a prepared set with splits ``train`` and ``val``.
+        experiments: Experiments to train, as :func:`choose_experiments` takes them, or objects.
+        out: Folder of the runs' folders.
+        settings: Settings to change in every experiment, as ``section.key=value``.
+        workers: Processes that load photographs, as in :func:`~retinagrade.training.train.train`.
+        progress: Receives the progress of each experiment's training.
 
     Returns:
-        The finished runs, and by name why the others failed.
+        The runs, the failures and the comparison.
 
     Raises:
-        ExperimentError: An unknown experiment, or a setting that isn't valid; nothing has been trained then.
+        ExperimentError: An experiment is unknown, or a setting isn't valid; nothing has been trained then.
     """
-    experiments = order_experiments([load_experiment(name, overrides) for name in choose_experiments(names)])
+    out = Path(out)
+    asked = [experiments] if isinstance(experiments, str) else experiments
+    named = [[each] if isinstance(each, Experiment) else choose_experiments([os.fspath(each)]) for each in asked]
+    ordered = order_experiments([load_experiment(experiment, settings) for each in named for experiment in each])
     runs: list[Run] = []
     failures: dict[str, str] = {}
-    for number, experiment in enumerate(experiments, 1):
-        announce(f"[{number}/{len(experiments)}] {experiment.name}: {experiment.description}")
+    for number, experiment in enumerate(ordered, 1):
+        prefix = f"{experiment.name} ({number} of {len(ordered)})"
+        if progress is not None:
+            progress(f"{prefix}: {experiment.description}", 0, None)
         try:
-            runs.append(train(experiment, prepared, out / experiment.name))
-        except Exception as error:  # whatever one experiment dies of, the others are worth having
+            own_progress = prefix_stages(progress, prefix)
+            runs.append(train(prepared, experiment, out / experiment.name, workers=workers, progress=own_progress))
+        except Exception as error:  # the other experiments are worth training, whatever made this one fail
             failures[experiment.name] = str(error) or type(error).__name__
-            announce(f"{experiment.name} failed: {failures[experiment.name]}")
-    return runs, failures
+            if progress is not None:
+                progress(f"{experiment.name} failed: {failures[experiment.name]}", 0, None)
+    if not (finished := finished_runs(out)):
+        return Sweep(out, runs, failures, pd.DataFrame(), None)
+    return Sweep(out, runs, failures, sweep_table(finished), write_sweep_report(out, failures))

@@ -30,7 +30,8 @@ FIGURES: Final = (
 
 def finished_runs(folder: Path) -> list[Run]:
     """The finished trainings directly in a folder, by name; not ensembles, nor what was validated on nothing."""
-    runs = [run for run in map(Run, sorted(folder.iterdir())) if run.record_file.is_file() and not run.is_ensemble]
+    folders = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = [run for run in map(Run, folders) if run.record_file.is_file() and not run.is_ensemble]
     finished = [run for run in runs if run.record().get("status") == "finished"]
     return [run for run in finished if run.predictions_file("val").is_file()]
 

@@ -22,8 +22,8 @@ from retinagrade.explain.maps import explain_maps
 from retinagrade.explain.overlay import project_map, square_placement
 from retinagrade.grades import REFERABLE
 from retinagrade.manifest import Manifest
+from retinagrade.training.checkpoints import load_network
 from retinagrade.training.loading import PhotographDataset, collate_photographs
-from retinagrade.training.predict import load_network
 from retinagrade.training.train import train
 
 SETTINGS = ["network.image_size=192", "training.epochs=10", "training.learning_rate=1e-3"]
@@ -50,7 +50,7 @@ def test_heat_is_in_the_neighbourhood_of_the_only_lesion(tmp_path: Path, monkeyp
     labels.to_csv(source / "labels.csv", index=False)
     prepare_manifest(read_dataset(source), prepared, size=192, workers=1)
     split_prepared(prepared, val=0.2, test=0.3, seed=0)
-    run = train(load_experiment("efficientnet-lite0", SETTINGS), prepared, tmp_path / "run")
+    run = train(prepared, load_experiment("efficientnet-lite0", SETTINGS), tmp_path / "run")
 
     held_out = Manifest.read(prepared / "manifest.csv").split("test").table
     manifest = Manifest(held_out[held_out["grade"] == REFERABLE].reset_index(drop=True), prepared)

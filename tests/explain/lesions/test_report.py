@@ -35,7 +35,7 @@ from tests.training.test_train import tiny
 
 @pytest.fixture(scope="module")
 def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tiny("training.epochs=1"), prepared, tmp_path_factory.mktemp("runs") / "tiny")
+    return train(prepared, tiny("training.epochs=1"), tmp_path_factory.mktemp("runs") / "tiny")
 
 
 def test_photographs_are_what_the_run_was_given_to_the_bit(prepared: Path) -> None:

@@ -124,8 +124,8 @@ def test_a_trial_that_is_cut_short_is_a_run_that_can_go_on(prepared: Path, tmp_p
     run = Run(folder / "trial-001")
     assert run.record()["status"] == "training"
     experiment = override_settings(PLAN.experiment, [f"{name}={value}" for name, value in second.params.items()])
-    whole = train(experiment, prepared, tmp_path / "whole")
-    pd.testing.assert_frame_equal(comparable(train(experiment, prepared, run.folder)), comparable(whole), rtol=1e-4)
+    whole = train(prepared, experiment, tmp_path / "whole")
+    pd.testing.assert_frame_equal(comparable(train(prepared, experiment, run.folder)), comparable(whole), rtol=1e-4)
 
 
 def test_what_the_study_is_told_of_an_epoch_is_in_the_history(study: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_winner_trains_to_what_the_trial_was(study: Path, prepared: Path, tm
     assert record["winner"]["trial"] == values.idxmin()
     experiment = load_experiment(str(study / "winner.yaml"))
     assert experiment.name == "scratch-2-tuned"
-    again = train(experiment, prepared, tmp_path / "again")
+    again = train(prepared, experiment, tmp_path / "again")
     trial = Run(study / f"trial-{values.idxmin():03}")
     pd.testing.assert_frame_equal(
         read_predictions(again.predictions_file("val")), read_predictions(trial.predictions_file("val")), rtol=1e-3

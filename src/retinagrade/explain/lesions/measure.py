@@ -22,7 +22,7 @@ from retinagrade.explain.maps import explain_maps
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.runs.run import Run
-from retinagrade.training.predict import load_network
+from retinagrade.training.checkpoints import load_network
 
 ALL: Final = "all_lesions"
 """The region of all lesions of a photograph together."""

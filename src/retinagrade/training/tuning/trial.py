@@ -66,7 +66,7 @@ def run_trial(trial: optuna.Trial, plan: SearchPlan, prepared: Path, folder: Pat
     try:
         run = trial_run(folder, trial)
         experiment = override_settings(plan.experiment, plan.space.suggest(trial))
-        train(experiment, prepared, run.folder, start=start, callbacks=[PruningCallback(trial, plan.metric)])
+        train(prepared, experiment, run.folder, start=start, callbacks=[PruningCallback(trial, plan.metric)])
         value = trial_objective(run, plan.metric)
     except optuna.TrialPruned as pruned:
         trial.study.tell(trial, state=TrialState.PRUNED)

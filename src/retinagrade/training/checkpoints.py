@@ -1,0 +1,66 @@
+"""Networks from the checkpoints of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from retinagrade.errors import ExperimentError
+from retinagrade.experiments.experiment import Experiment
+from retinagrade.models.cut_points import CutPoints
+from retinagrade.models.network import Network, build_network
+from retinagrade.models.outputs import Output, RegressionOutput
+from retinagrade.runs.run import Run
+
+
+def load_network(run: Run) -> Network:
+    """Loads the trained network of a run.
+
+    A regression has the cut points that were fitted on its validation photographs, or the standard ones until its
+    training is finished.
+
+    Returns:
+        The network with the weights of the epoch that was kept, in evaluation mode on the CPU.
+
+    Raises:
+        ExperimentError: The checkpoint is missing or doesn't fit the experiment, or cut points are missing or
+            unreadable.
+    """
+    if not run.best_checkpoint.is_file():
+        raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
+    network = restore_network(run.experiment(), run.best_checkpoint)
+    network.output = _with_fitted_cut_points(run, network.output)
+    return network.eval()
+
+
+def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
+    """Builds an experiment's network with the weights of a checkpoint of its run.
+
+    Returns:
+        The network in training mode on the CPU.
+
+    Raises:
+        ExperimentError: The checkpoint doesn't fit the experiment.
+    """
+    tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
+    network = build_network(experiment.network.model_copy(update={"weights": "none"}))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ExperimentError(f"{checkpoint} does not fit its experiment.yaml: {error}") from error
+    return network
+
+
+def _with_fitted_cut_points(run: Run, output: Output) -> Output:
+    if not isinstance(output, RegressionOutput):
+        return output
+    if not run.output_file.is_file():
+        if run.record()["status"] == "finished":
+            raise ExperimentError(f"{run.folder} has lost the cut points of its regression, {run.output_file.name}")
+        return output
+    try:
+        return RegressionOutput(CutPoints.model_validate_json(run.output_file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{run.output_file}: not readable cut points: {error}") from error

@@ -1,0 +1,77 @@
+"""The photographs that a run is trained and validated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retinagrade.datasets.prepare import preparation_settings
+from retinagrade.errors import ExperimentError
+from retinagrade.experiments.experiment import Experiment
+from retinagrade.files import sha256
+from retinagrade.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Graded photographs of a prepared set, split into training and validation.
+
+    Attributes:
+        prepared: Folder of the prepared set.
+        training: Training photographs.
+        validation: Validation photographs; none where the experiment selects nothing by them and the set has none.
+        digest: SHA-256 digest of the manifest with the split.
+        own_split: A manifest whose split differs from the prepared set's, such as a fold's; the run keeps a copy.
+    """
+
+    prepared: Path
+    training: Manifest
+    validation: Manifest
+    digest: str
+    own_split: Manifest | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Returns the section ``data`` of a run's record."""
+        return {
+            "prepared": str(self.prepared.resolve()),
+            "manifest_sha256": self.digest,
+            "own_split": self.own_split is not None,
+            "preparation": preparation_settings(self.prepared),
+            "photographs": {"train": len(self.training), "val": len(self.validation)},
+        }
+
+
+def read_training_data(prepared: Path, experiment: Experiment, own_split: Manifest | None = None) -> TrainingData:
+    """Reads the photographs that an experiment trains on.
+
+    Args:
+        prepared: Folder of a prepared set.
+        experiment: The experiment.
+        own_split: The set's photographs with another split than in its ``manifest.csv``.
+
+    Raises:
+        ExperimentError: A regression has no validation photographs to fit its cut points on.
+        ManifestError: The set has no graded photographs in a split that the experiment needs.
+    """
+    file = prepared / "manifest.csv"
+    graded = (Manifest.read(file) if own_split is None else own_split).graded()
+    return TrainingData(
+        prepared,
+        graded.split("train"),
+        _validation(graded, experiment),
+        sha256(file) if own_split is None else own_split.digest(),
+        own_split,
+    )
+
+
+def _validation(graded: Manifest, experiment: Experiment) -> Manifest:
+    """Returns the validation photographs; none where the experiment selects nothing by them and the set has none."""
+    if experiment.training.keep == "best" or graded.table["split"].eq("val").any():
+        return graded.split("val")
+    if experiment.network.output == "regression":
+        raise ExperimentError(
+            f"{experiment.name} is a regression, which fits its cut points on validation photographs, but the set has "
+            f"none: run `retinagrade split {graded.root}`"
+        )
+    return Manifest(graded.table.iloc[:0], graded.root)
