@@ -25,7 +25,7 @@ import sklearn.metrics as reference
 
 from retinagrade.evaluation.fitting.calibration import fit_calibration, save_calibration
 from retinagrade.evaluation.intervals import RESAMPLES, patient_weights, resampled_metrics
-from retinagrade.evaluation.named_metrics import NAMES, TASKS
+from retinagrade.evaluation.named_metrics import METRIC_NAMES, TASKS
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 
@@ -105,7 +105,9 @@ def loop_beside_ours(photographs: GradedPredictions) -> None:
         ours.append((time.process_time() - start) / OURS)
         furthest = max(furthest, *(abs(values[name][resample] - others[name]) for name in names))
     ratio = min(loop) / min(ours)
-    print(f"{len(names)} of {len(NAMES)} figures, processor time of a resample, best of {LOOPED} rounds in turns:")
+    print(
+        f"{len(names)} of {len(METRIC_NAMES)} figures, processor time of a resample, best of {LOOPED} rounds in turns:"
+    )
     print(
         f"  a loop over scikit-learn {min(loop) * 1e3:6.1f} ms, so {min(loop) * RESAMPLES / 60:.0f} min for {RESAMPLES}"
     )

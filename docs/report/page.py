@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from retinagrade.evaluation.evaluate import read_confusion_matrix
-from retinagrade.evaluation.integrity.checks import Independence, test_independence
+from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
+from retinagrade.evaluation.integrity.checks import Independence, independence_test
 from retinagrade.evaluation.metrics import accuracy, chance_accuracy, majority_baseline, quadratic_weighted_kappa
 from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.files import write_bytes, write_text
@@ -115,7 +115,7 @@ def page(matrices: dict[str, np.ndarray]) -> str:
     Args:
         matrices: Counts (5, 5) of every matrix, by name.
     """
-    tests = {name: test_independence(matrix) for name, matrix in matrices.items()}
+    tests = {name: independence_test(matrix) for name, matrix in matrices.items()}
     kappas = [quadratic_weighted_kappa(matrix) for matrix in matrices.values()]
     first = next(iter(matrices.values()))
     differences = np.array([beyond_chance(matrix) for matrix in matrices.values()])
@@ -125,7 +125,7 @@ def page(matrices: dict[str, np.ndarray]) -> str:
         rows="\n".join(
             f"| `{name}` | {FIGURES[name]} | {_cells(matrix, tests[name])} |" for name, matrix in matrices.items()
         ),
-        seeing=_cells(SEEING, test_independence(SEEING)),
+        seeing=_cells(SEEING, independence_test(SEEING)),
         gap=100 * max(abs(accuracy(matrix) - chance_accuracy(matrix)) for matrix in matrices.values()),
         kappa_low=min(kappas),
         kappa_high=max(kappas),

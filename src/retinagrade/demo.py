@@ -12,12 +12,13 @@ from retinagrade.datasets.prepare import prepare_manifest
 from retinagrade.datasets.split import split_prepared
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.evaluation.evaluate import evaluate_predictions
-from retinagrade.evaluation.report.examples import example_photographs
-from retinagrade.evaluation.report.page import ReportSection, file_digests, render_report, write_evaluation
+from retinagrade.evaluation.examples import example_photographs
+from retinagrade.evaluation.report.page import render_report
+from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.evaluation.subgroups import default_subgroup_columns
 from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.files import write_text
+from retinagrade.files import file_digests, write_text
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run_predictions import read_run_predictions
 from retinagrade.training.predict import predict
@@ -77,26 +78,27 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
     if not (prepared / "split.json").is_file():
         split_prepared(prepared, val=0.15, test=0.25, seed=SEED)
     manifest = Manifest.read(prepared / "manifest.csv")
-    sections = []
+    evaluations = []
     for name, overrides in NETWORKS.items():
         announce(f"training {name} ({', '.join(overrides)})")
         run = train(prepared, load_experiment(name, overrides), out / "runs" / name)
         predictions_file = predict(prepared, run, split="test").file
         known = read_run_predictions(predictions_file)
-        section = ReportSection(
+        context = EvaluationContext(
             name,
-            evaluate_predictions(known.table, findings=known.findings, by=default_subgroup_columns(known.table)),
             f"Held-out made-up patients; {len(manifest.split('train'))} photographs of others for training.",
             run.history(),
-            example_photographs(known.table, manifest),
+            examples=example_photographs(known.table, manifest),
             sources=file_digests(known.sources),
         )
-        write_evaluation(run.folder / "evaluation" / "test", section)
-        sections.append(section)
+        columns = default_subgroup_columns(known.table)
+        evaluation = evaluate_predictions(known.table, findings=known.findings, by=columns, context=context)
+        evaluation.write(run.folder / "evaluation" / "test")
+        evaluations.append(evaluation)
     report = out / "report.html"
-    write_text(report, render_report("retinagrade demo: made-up photographs", sections))
+    write_text(report, render_report("retinagrade demo: made-up photographs", evaluations))
     return DemoResult(
         report,
-        {section.name: section.evaluation.quadratic_weighted_kappa for section in sections},
-        any(section.evaluation.findings for section in sections),
+        {one.context.name: one.quadratic_weighted_kappa for one in evaluations},
+        any(one.findings for one in evaluations),
     )

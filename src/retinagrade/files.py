@@ -9,10 +9,15 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from retinagrade.errors import UsageError
+from retinagrade.errors import RetinagradeError, UsageError, describe_validation_error
 from retinagrade.paths import is_local, upload_bytes
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Model = TypeVar("Model", bound="BaseModel")
 
 
 @contextmanager
@@ -58,6 +63,36 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json_model(
+    path: Path, model: type[Model], name: str, error_type: type[RetinagradeError], remedy: str = ""
+) -> Model:
+    """Reads a JSON file and validates it.
+
+    Args:
+        path: The file.
+        model: The pydantic model that describes the file.
+        name: Name of the file's kind with its article, such as ``a calibration``, for error messages.
+        error_type: The error to raise.
+        remedy: Advice that ends the message about an invalid file.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        RetinagradeError: An ``error_type``: the file is unreadable, or a key is missing, unknown or invalid; the message
+            names file and key.
+    """
+    from pydantic import ValidationError  # here, because most users of this module need no pydantic
+
+    try:
+        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise error_type(f"{path} can't be read as {name}: {error}") from error
+    except ValidationError as error:
+        message = f"{path} is not {name} that this version reads:\n  {describe_validation_error(error)}"
+        raise error_type(f"{message}\n{remedy}" if remedy else message) from None
+
+
 def is_free_folder(folder: Path, besides: Collection[str] = ()) -> bool:
     """Whether a result may take a folder: it is absent, or holds at most hidden files, such as a killed run leaves.
 
@@ -96,3 +131,8 @@ def sha256(path: Path) -> str:
     """The SHA-256 digest of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def file_digests(paths: Sequence[Path]) -> dict[str, str]:
+    """Returns the SHA-256 digests of files, by their paths."""
+    return {str(path): sha256(path) for path in paths}

@@ -24,7 +24,7 @@ def test_a_runs_folder_is_calibrated_in_place(tmp_path: Path) -> None:
     assert fitted.source.sha256 == sha256(table)
     answer = json.loads(run("calibrate", tmp_path / "run", "--json", "--rule", "specificity", "--target", 0.8))
     assert answer["referable"]["specificity"] >= 0.8
-    assert answer["attention"] == []
+    assert answer["warnings"] == []
     table.rename(table.with_name("test.csv"))
     assert "thresholds are fitted on validation predictions" in run("calibrate", table.with_name("test.csv"), code=2)
     assert "no run with validation predictions" in run("calibrate", tmp_path / "run", code=2)

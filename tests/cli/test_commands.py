@@ -85,7 +85,7 @@ def test_retinamnist_as_it_is_downloaded(tmp_path: Path) -> None:
     assert table["grade"].tolist() == grades["test"]
     answer = json.loads(run("evaluate", folder / "predictions" / "test.csv", "--json", code=1))  # noise teaches nothing
     assert answer["photographs"] == 7
-    assert 0 <= answer["figures"]["macro_auc"]["value"] <= 1
+    assert 0 <= answer["metrics"]["macro_auc"]["value"] <= 1
 
 
 def test_bad_photographs_are_named_and_exit_with_1(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_perfect_constant_and_absent_grades_have_clear_outcomes(tmp_path: Path) 
     table = table.assign(image_id=[f"i{index}" for index in range(60)], grade=grades)
     table.to_csv(tmp_path / "p.csv", index=False)
     answer = json.loads(run("evaluate", tmp_path / "p.csv", "--json"))
-    assert answer["figures"]["quadratic_weighted_kappa"] == {"value": 1, "interval": None}
+    assert answer["metrics"]["quadratic_weighted_kappa"] == {"value": 1, "interval": None}
     table.assign(p0=1, p1=0, p2=0, p3=0, p4=0).to_csv(tmp_path / "p.csv", index=False)
     assert "Every photograph was given grade 0" in run("evaluate", tmp_path / "p.csv", code=1)
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from retinagrade.evaluation.curves import Curve, precision_recall, reliability, roc
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.named_metrics import grading_metrics
+from retinagrade.evaluation.named_metrics import compute_metrics
 from tests.evaluation.photographs import any_photographs, photographs, some_photographs
 
 
 @given(st.integers(0, 10**6))
 def test_areas_under_them(seed: int) -> None:
     some = some_photographs(80, seed)
-    values = grading_metrics(some).values
+    values = compute_metrics(some).values
     for task in ("referable", "vision_threatening"):
         curve = roc(some, task)
         assert np.trapezoid(curve.y, curve.x) == pytest.approx(values[f"{task}_auc"])
@@ -31,7 +31,7 @@ def test_the_gaps_of_the_reliability_diagram_are_the_calibration_error(some: obj
     bins = reliability(some)  # type: ignore[arg-type]
     counts = bins.photographs
     gaps = np.abs(bins.confidence - bins.accuracy)[counts > 0]
-    error = grading_metrics(some).values["expected_calibration_error"]  # type: ignore[arg-type]
+    error = compute_metrics(some).values["expected_calibration_error"]  # type: ignore[arg-type]
     assert (gaps * counts[counts > 0]).sum() / counts.sum() == pytest.approx(error)
     assert np.isnan(bins.accuracy[counts == 0]).all()
 

@@ -12,9 +12,10 @@ from jsonschema import validate
 from sklearn.metrics import classification_report
 
 from retinagrade.errors import JoinError, ManifestError
-from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, evaluate_predictions, read_confusion_matrix
+from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
+from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, evaluate_predictions
 from retinagrade.evaluation.fitting.calibration import fit_calibration
-from retinagrade.evaluation.intervals import REFERENCES
+from retinagrade.evaluation.intervals import REFERENCE_METRICS
 from retinagrade.evaluation.predictions import graded_predictions
 from tests.evaluation.tables import predictions, some_grades
 
@@ -26,14 +27,14 @@ def test_agrees_with_scikit_learns_report() -> None:
     evaluation = evaluate_predictions(table)
     predicted = table[["p0", "p1", "p2", "p3", "p4"]].to_numpy().argmax(axis=1)
     expected = classification_report(table["grade"].astype(int), predicted, output_dict=True)
-    assert evaluation.figures["accuracy"] == pytest.approx(expected["accuracy"])
+    assert evaluation.metrics["accuracy"] == pytest.approx(expected["accuracy"])
     for ours, theirs in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
         for grade in range(5):
-            assert evaluation.figures[f"grade_{grade}_{ours}"] == pytest.approx(expected[str(grade)][theirs])
+            assert evaluation.metrics[f"grade_{grade}_{ours}"] == pytest.approx(expected[str(grade)][theirs])
         for kind in ("macro", "weighted"):
-            assert evaluation.figures[f"{kind}_{ours}"] == pytest.approx(expected[f"{kind} avg"][theirs])
+            assert evaluation.metrics[f"{kind}_{ours}"] == pytest.approx(expected[f"{kind} avg"][theirs])
     assert evaluation.support == [expected[str(grade)]["support"] for grade in range(5)]
-    assert evaluation.figures["macro_recall"] == pytest.approx(evaluation.figures["balanced_accuracy"])
+    assert evaluation.metrics["macro_recall"] == pytest.approx(evaluation.metrics["balanced_accuracy"])
     assert evaluation.undefined == {}
 
 
@@ -59,11 +60,11 @@ def test_any_set_of_grades_gives_strict_json_and_a_reason_for_every_null(grades:
         json.dumps(evaluate_predictions(table, resamples=50, prevalence=0.1).to_json(), allow_nan=False)
     )
     assert answer["ungraded"] == grades.count(None)
-    nulls = {name for name, figure in answer["figures"].items() if figure["value"] is None}
+    nulls = {name for name, figure in answer["metrics"].items() if figure["value"] is None}
     nulls |= {
         f"{name}, interval"
-        for name, figure in answer["figures"].items()
-        if figure["interval"] is None and figure["value"] is not None and name not in REFERENCES
+        for name, figure in answer["metrics"].items()
+        if figure["interval"] is None and figure["value"] is not None and name not in REFERENCE_METRICS
     }
     nulls |= {"independence"} if answer["independence"] is None else set()
     assert nulls == set(answer["undefined"])
@@ -84,7 +85,7 @@ def test_intervals_are_of_patients_and_can_be_left_out() -> None:
         assert other is not None
         assert (one.low, one.high) == pytest.approx((other.low, other.high))  # the second eyes add nothing
     without = evaluate_predictions(table, resamples=0)
-    assert without.figures == of_photographs.figures
+    assert without.metrics == of_photographs.metrics
     assert set(without.intervals.values()) == {None}
     assert without.undefined == {}
 
@@ -96,20 +97,20 @@ def test_what_was_fitted_on_others_is_applied(tmp_path: Path) -> None:
     fitted = fit_calibration(graded_predictions(validation.assign(image_id="v-" + validation["image_id"])), source)
     table = predictions(some_grades(300), skill=1)
     table["camera"] = ["old", "new", None] * 100
-    evaluation = evaluate_predictions(table, fitted=fitted, by=["camera"], prevalence=0.05, resamples=100)
-    applied = evaluation.applied
+    evaluation = evaluate_predictions(table, calibration=fitted, by=["camera"], prevalence=0.05, resamples=100)
+    applied = evaluation.applied_calibration
     assert applied is not None
-    (referable, _) = applied.decisions
+    (referable, _) = applied.operating_points
     assert fitted.referable is not None
-    score = fitted.calibrated(table[["p0", "p1", "p2", "p3", "p4"]].to_numpy())[:, 2:].sum(axis=1)
+    score = fitted.calibrate(table[["p0", "p1", "p2", "p3", "p4"]].to_numpy())[:, 2:].sum(axis=1)
     truths, called = table["grade"].to_numpy(dtype=int) >= 2, score >= fitted.referable.threshold
-    assert referable.figures["sensitivity"] == pytest.approx(called[truths].mean())
-    assert referable.figures["specificity"] == pytest.approx(1 - called[~truths].mean())
+    assert referable.metrics["sensitivity"] == pytest.approx(called[truths].mean())
+    assert referable.metrics["specificity"] == pytest.approx(1 - called[~truths].mean())
     sensitivity, alarms = called[truths].mean(), called[~truths].mean()
     by_bayes = sensitivity * 0.05 / (sensitivity * 0.05 + alarms * 0.95)
-    assert referable.figures["ppv_at_prevalence"] == pytest.approx(by_bayes)
-    assert applied.sets[0].coverage > 0.8
-    assert sum(applied.sets[0].sizes) == pytest.approx(1)
+    assert referable.metrics["ppv_at_prevalence"] == pytest.approx(by_bayes)
+    assert applied.prediction_sets[0].coverage > 0.8
+    assert sum(applied.prediction_sets[0].sizes) == pytest.approx(1)
     assert [(group.value, group.photographs) for group in evaluation.subgroups] == [
         ("new", 100),
         ("old", 100),
@@ -117,7 +118,7 @@ def test_what_was_fitted_on_others_is_applied(tmp_path: Path) -> None:
     ]
     answer = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
     validate(answer, SCHEMA)
-    assert answer["fitted"]["source"]["photographs"] == 400
+    assert answer["calibration"]["source"]["photographs"] == 400
 
 
 def test_a_bare_matrix_follows_the_schema_too() -> None:
@@ -128,11 +129,11 @@ def test_a_grade_that_is_never_given_has_no_precision_and_no_hidden_zero() -> No
     matrix = np.diag([20, 0, 20, 10, 10])
     matrix[1, 0] = 5
     evaluation = evaluate_confusion_matrix(matrix)
-    of_grade_1 = {name: evaluation.figures[f"grade_1_{name}"] for name in ("precision", "recall", "f1")}
+    of_grade_1 = {name: evaluation.metrics[f"grade_1_{name}"] for name in ("precision", "recall", "f1")}
     assert of_grade_1 == {"precision": None, "recall": 0.0, "f1": 0.0}
-    assert evaluation.figures["macro_precision"] is None
+    assert evaluation.metrics["macro_precision"] is None
     assert "never given" in evaluation.undefined["macro_precision"]
-    assert evaluation.figures["macro_recall"] == pytest.approx(0.8)
+    assert evaluation.metrics["macro_recall"] == pytest.approx(0.8)
     assert "probabilities" in evaluation.undefined["referable_auc"]
 
 

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from retinagrade.evaluation import metrics
 from retinagrade.evaluation.intervals import (
-    REFERENCES,
+    REFERENCE_METRICS,
     Intervals,
     decision_intervals,
     metric_intervals,
@@ -21,7 +21,7 @@ from retinagrade.evaluation.intervals import (
     resampled_metrics,
 )
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.named_metrics import NAMES, grading_metrics
+from retinagrade.evaluation.named_metrics import METRIC_NAMES, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import REFERABLE
 from tests.evaluation.photographs import some_photographs
@@ -39,10 +39,10 @@ def repeated(photographs: GradedPredictions, resample: int, seed: int) -> Graded
 def test_figures_of_resamples_are_those_of_repeated_rows(seed: int, size: int, present: set[int]) -> None:
     photographs = some_photographs(size, seed, grades=sorted(present))
     fast = resampled_metrics(photographs, resamples=3, seed=seed)
-    assert tuple(fast) == NAMES
+    assert tuple(fast) == METRIC_NAMES
     for resample in range(3):
-        slow = grading_metrics(repeated(photographs, resample, seed)).values
-        for name in NAMES:
+        slow = compute_metrics(repeated(photographs, resample, seed)).values
+        for name in METRIC_NAMES:
             expected = slow[name]
             assert fast[name][resample] == pytest.approx(
                 np.nan if expected is None else expected, abs=1e-12, nan_ok=True
@@ -69,17 +69,17 @@ def test_the_same_seed_gives_the_same_however_many_resamples() -> None:
 
 def test_every_figure_has_an_interval_around_it() -> None:
     photographs = some_photographs(800, 0)
-    found, values = metric_intervals(photographs, resamples=300), grading_metrics(photographs).values
-    assert tuple(found.values) == NAMES
-    for name in set(NAMES) - set(found.undefined):
+    found, values = metric_intervals(photographs, resamples=300), compute_metrics(photographs).values
+    assert tuple(found.values) == METRIC_NAMES
+    for name in set(METRIC_NAMES) - set(found.undefined):
         interval, value = found.values[name], values[name]
         assert interval is not None
         assert value is not None
         assert interval.low < interval.high
         assert interval.low <= value <= interval.high, name
     # Resamples are less calibrated than what they are drawn from.
-    assert set(found.undefined) <= {*REFERENCES, "expected_calibration_error"}
-    assert set(REFERENCES) <= set(found.undefined)
+    assert set(found.undefined) <= {*REFERENCE_METRICS, "expected_calibration_error"}
+    assert set(REFERENCE_METRICS) <= set(found.undefined)
 
 
 def test_some_figures_alone_are_the_same_as_among_all() -> None:
@@ -186,7 +186,7 @@ def test_decisions_have_the_intervals_of_the_same_figures() -> None:
         assert found.values[name] == every.values[f"referable_{name}"]
     at = found.values["ppv_at_prevalence"]
     assert at is not None
-    assert at.low < metrics.ppv_at_prevalence(metrics.two_by_two(truths, decisions), 0.1) < at.high
+    assert at.low < metrics.ppv_at_prevalence(metrics.two_by_two_table(truths, decisions), 0.1) < at.high
 
 
 def _clinic(patients: int, rng: np.random.Generator) -> GradedPredictions:
@@ -210,7 +210,7 @@ def test_intervals_cover_the_true_value() -> None:
     """95 % ± 2 of the intervals of 2000 samples of 250 patients hold the value of 400,000 patients."""
     names = ["accuracy", "quadratic_weighted_kappa", "referable_auc", "referable_sensitivity"]
     rng = np.random.default_rng(20)
-    truth = grading_metrics(_clinic(400_000, rng)).values
+    truth = compute_metrics(_clinic(400_000, rng)).values
     repetitions = 2_000
     covered = dict.fromkeys(names, 0)
     for repetition in range(repetitions):

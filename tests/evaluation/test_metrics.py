@@ -125,7 +125,7 @@ def test_what_is_undefined_says_why() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_metrics_of_decisions(pairs: list[tuple[bool, bool]]) -> None:
     truths, decisions = np.array(pairs).T
-    table = metrics.two_by_two(truths, decisions)
+    table = metrics.two_by_two_table(truths, decisions)
     assert np.array_equal(table, reference.confusion_matrix(truths, decisions, labels=[False, True]))
     for metric, other in {
         metrics.sensitivity: reference.recall_score(truths, decisions, zero_division=np.nan),
@@ -161,8 +161,8 @@ def test_predictive_values_at_another_prevalence() -> None:
 
 def test_matrices_of_findings() -> None:
     grades, predicted = np.array([0, 1, 2, 2, 3, 4]), np.array([0, 2, 1, 2, 2, 4])
-    table = metrics.from_grade_on(metrics.confusion_matrix(grades, predicted), 2)
-    assert np.array_equal(table, metrics.two_by_two(grades >= 2, predicted >= 2))
+    table = metrics.two_by_two_tables_from(metrics.confusion_matrix(grades, predicted), 2)
+    assert np.array_equal(table, metrics.two_by_two_table(grades >= 2, predicted >= 2))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 80))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinagrade.evaluation.metrics import confusion_matrix
-from retinagrade.evaluation.named_metrics import MATRIX_METRICS, NAMES, grading_metrics, matrix_metrics
+from retinagrade.evaluation.named_metrics import MATRIX_METRICS, METRIC_NAMES, compute_matrix_metrics, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.photographs import some_photographs
 
@@ -65,12 +65,12 @@ def expected(photographs: GradedPredictions) -> dict[str, float]:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sets(st.integers(0, 4), min_size=1))
 def test_figures_are_scikit_learns(seed: int, size: int, present: set[int]) -> None:
     photographs = some_photographs(size, seed, grades=sorted(present))
-    found = grading_metrics(photographs)
+    found = compute_metrics(photographs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns of every absent grade
         others = expected(photographs)
-    assert tuple(found.values) == NAMES
-    assert set(NAMES) - set(others) == {"chance_accuracy", "expected_calibration_error"}  # of test_metrics.py
+    assert tuple(found.values) == METRIC_NAMES
+    assert set(METRIC_NAMES) - set(others) == {"chance_accuracy", "expected_calibration_error"}  # of test_metrics.py
     for name, value in others.items():
         ours = found.values[name]
         assert (np.nan if ours is None else ours) == pytest.approx(value, abs=1e-12, nan_ok=True), name
@@ -80,8 +80,8 @@ def test_figures_are_scikit_learns(seed: int, size: int, present: set[int]) -> N
 
 def test_a_matrix_gives_the_same_figures_without_those_of_probabilities() -> None:
     photographs = some_photographs(200, 0)
-    of_matrix = matrix_metrics(confusion_matrix(photographs.grades, photographs.predicted))
-    found = grading_metrics(photographs)
+    of_matrix = compute_matrix_metrics(confusion_matrix(photographs.grades, photographs.predicted))
+    found = compute_metrics(photographs)
     assert of_matrix.values == {name: found.values[name] for name in MATRIX_METRICS}
 
 
@@ -90,22 +90,22 @@ def test_a_stack_of_matrices_gives_what_each_gives() -> None:
     matrices = rng.integers(0, 3, (40, 5, 5)) * rng.integers(0, 2, (40, 5, 1)) * rng.integers(0, 2, (40, 1, 5))
     assert not matrices.any(axis=(1, 2)).all()  # an empty one is among them
     for name, figure in MATRIX_METRICS.items():
-        each = [matrix_metrics(matrix).values[name] for matrix in matrices]
+        each = [compute_matrix_metrics(matrix).values[name] for matrix in matrices]
         expected_ = [np.nan if value is None else value for value in each]
         assert np.allclose(figure.stacked(matrices), expected_, rtol=0, atol=1e-15, equal_nan=True), name
 
 
 def test_no_photographs_have_no_figures() -> None:
     nothing = some_photographs(3, 0).rows(np.zeros(3, dtype=bool))
-    found = grading_metrics(nothing)
+    found = compute_metrics(nothing)
     assert set(found.values.values()) == {None}
-    assert set(found.undefined) == set(NAMES)
+    assert set(found.undefined) == set(METRIC_NAMES)
     assert found.undefined["grade_1_recall"] == "there are no graded photographs"
 
 
 def test_reasons_name_what_is_missing() -> None:
     photographs = some_photographs(30, 0, grades=[0, 1])
-    undefined = grading_metrics(photographs).undefined
+    undefined = compute_metrics(photographs).undefined
     assert undefined["referable_sensitivity"] == "no photograph has it"
     assert undefined["referable_auc"] == "no photograph is referable"
     assert undefined["vision_threatening_average_precision"] == "no photograph is vision-threatening"

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from retinagrade.errors import JoinError
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.named_metrics import grading_metrics
-from retinagrade.evaluation.paired import COMPARED, delong, paired_differences
+from retinagrade.evaluation.named_metrics import compute_metrics
+from retinagrade.evaluation.paired import COMPARED_METRICS, delong_test, paired_differences
 from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.asah import asah
 from tests.evaluation.photographs import some_photographs
@@ -32,7 +32,7 @@ def test_delong_gives_what_proc_publishes(
     first: str, second: str, z: float, p_value: float, low: float, high: float
 ) -> None:
     poor, scores = asah()
-    found = delong(poor, scores[first], scores[second])
+    found = delong_test(poor, scores[first], scores[second])
     areas = {"wfns": 0.823678861788618, "s100b": 0.731368563685637, "ndka": 0.611957994579946}
     assert (found.first, found.second) == pytest.approx((areas[first], areas[second]), abs=1e-12)
     assert (found.z, found.p_value, found.low, found.high) == pytest.approx((z, p_value, low, high), rel=1e-9)
@@ -58,7 +58,7 @@ def test_delong_is_its_definition(seed: int, size: int) -> None:
     difference, variance = by_definition(truths, first, second)
     if variance < 1e-12:
         return
-    found = delong(truths, first, second)
+    found = delong_test(truths, first, second)
     assert found.first == pytest.approx(roc_auc_score(truths, first))
     assert found.difference == pytest.approx(difference, abs=1e-12)
     assert found.z == pytest.approx(difference / variance**0.5, abs=1e-6)
@@ -67,11 +67,11 @@ def test_delong_is_its_definition(seed: int, size: int) -> None:
 
 def test_delong_where_nothing_varies() -> None:
     truths, scores = np.array([True, True, False, False]), np.array([4, 3, 2, 1])
-    assert delong(truths, scores, 10 * scores).p_value == 1
+    assert delong_test(truths, scores, 10 * scores).p_value == 1
     with pytest.raises(Undefined, match="doesn't vary"):
-        delong(truths, scores, -scores)
+        delong_test(truths, scores, -scores)
     with pytest.raises(Undefined, match="two without"):
-        delong(np.array([True, True, True, False]), scores, scores)
+        delong_test(np.array([True, True, True, False]), scores, scores)
 
 
 def worse(photographs: GradedPredictions, seed: int, share: float) -> GradedPredictions:
@@ -86,9 +86,9 @@ def test_differences_are_of_the_figures_and_change_sign_with_the_networks() -> N
     first = some_photographs(400, 0, skill=2)
     second = worse(first, 0, 0.3)
     forth, back = paired_differences(first, second, resamples=200), paired_differences(second, first, resamples=200)
-    assert tuple(forth) == COMPARED
-    for name in COMPARED:
-        ours, theirs = grading_metrics(first).values[name], grading_metrics(second).values[name]
+    assert tuple(forth) == COMPARED_METRICS
+    for name in COMPARED_METRICS:
+        ours, theirs = compute_metrics(first).values[name], compute_metrics(second).values[name]
         assert ours is not None
         assert theirs is not None
         one, other = forth[name], back[name]

@@ -6,13 +6,13 @@ import pytest
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation.predictions import (
-    COLUMNS,
+    PREDICTION_COLUMNS,
     graded_predictions,
     join_grades,
     read_grades,
+    read_prediction_rows,
     read_predictions,
-    read_rows,
-    tidy,
+    tidy_predictions,
     write_predictions,
 )
 from tests.evaluation.tables import predictions, some_grades
@@ -31,8 +31,8 @@ def test_no_digit_is_lost_and_rows_are_sorted(tmp_path: Path) -> None:
     table.loc[3, "grade"] = pd.NA
     write_predictions(table.sample(frac=1, random_state=0).assign(extra=1), tmp_path / "a.csv")
     again = read_predictions(tmp_path / "a.csv")
-    pd.testing.assert_frame_equal(again[list(COLUMNS)], table, check_exact=True)
-    assert again.columns.tolist() == [*COLUMNS, "line"]
+    pd.testing.assert_frame_equal(again[list(PREDICTION_COLUMNS)], table, check_exact=True)
+    assert again.columns.tolist() == [*PREDICTION_COLUMNS, "line"]
 
 
 def test_grades_and_other_columns_may_be_missing_or_there(tmp_path: Path) -> None:
@@ -125,13 +125,13 @@ def test_rows_know_their_line_and_further_columns_are_text(tmp_path: Path) -> No
 
 def test_a_photograph_counts_once_and_with_a_sum_of_1(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(f"{HEADER}\nb,.5,.3,0,0,0\na,1,0,0,0,0\nb,0,0,0,0,1\nc,.334,.333,.34,0,0\n")
-    rows = read_rows(tmp_path / "p.csv")
+    rows = read_prediction_rows(tmp_path / "p.csv")
     assert rows["image_id"].tolist() == ["b", "a", "b", "c"]
-    table = tidy(rows)
+    table = tidy_predictions(rows)
     assert table["image_id"].tolist() == ["a", "b", "c"]
     assert table.loc[1, "p0"] == 0.5 / 0.8  # the first of two rows
     assert table.loc[2, "p0"] == 0.334  # rounding stays as it is
-    pd.testing.assert_frame_equal(tidy(table), table)
+    pd.testing.assert_frame_equal(tidy_predictions(table), table)
 
 
 def test_further_columns_of_grades_come_along(tmp_path: Path) -> None:

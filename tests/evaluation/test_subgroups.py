@@ -8,7 +8,12 @@ import pytest
 
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.evaluate import evaluate_predictions
-from retinagrade.evaluation.subgroups import FIGURES, MISSING, default_subgroup_columns, evaluate_subgroups
+from retinagrade.evaluation.subgroups import (
+    MISSING_VALUE,
+    SUBGROUP_METRICS,
+    default_subgroup_columns,
+    evaluate_subgroups,
+)
 from tests.evaluation.tables import predictions, some_grades
 
 
@@ -22,8 +27,8 @@ def test_each_is_an_evaluation_of_its_own(table: pd.DataFrame) -> None:
     left, right = evaluate_subgroups(table, "laterality", resamples=50)
     assert (left.value, left.photographs, right.photographs) == ("L", 80, 160)
     alone = evaluate_predictions(table[table["laterality"] == "R"], resamples=50)
-    for name in FIGURES:
-        assert right.figures[name] == alone.figures[name]
+    for name in SUBGROUP_METRICS:
+        assert right.metrics[name] == alone.metrics[name]
         assert right.intervals[name] == alone.intervals[name]
 
 
@@ -33,13 +38,13 @@ def test_few_photographs_of_a_kind_are_said(table: pd.DataFrame) -> None:
     table.loc[rare, "site"] = "b"
     a, b = evaluate_subgroups(table, "site", resamples=20)
     assert (a.small, b.small) == (False, True)
-    assert b.figures["referable_auc"] is None
+    assert b.metrics["referable_auc"] is None
 
 
 def test_numbers_are_cut_into_quarters_and_nothing_is_lost(table: pd.DataFrame) -> None:
     table["age"] = [str(20 + row % 60) if row else "" for row in range(len(table))]
     found = evaluate_subgroups(table, "age", resamples=0)
-    assert [group.value for group in found] == ["20 to 35", "35 to 50", "50 to 64.5", "64.5 to 79", MISSING]
+    assert [group.value for group in found] == ["20 to 35", "35 to 50", "50 to 64.5", "64.5 to 79", MISSING_VALUE]
     assert sum(group.photographs for group in found) == len(table)
     few = evaluate_subgroups(table.assign(age=[str(row % 11) for row in range(len(table))]), "age", resamples=0)
     assert [group.value for group in few] == [str(number) for number in range(11)]  # 2 before 10

@@ -19,7 +19,7 @@ from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ExperimentError, GraderFileError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.fitting.calibration import fit_calibration, load_calibration, save_calibration
-from retinagrade.evaluation.fitting.probability_calibration import Method
+from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
 from retinagrade.export import verification as module
 from retinagrade.export.export import export
@@ -132,7 +132,7 @@ def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
     table = read_predictions(folds.predictions_file).merge(manifest[["image_id", "patient_id"]], on="image_id")
     expected = evaluate_predictions(table, findings=[])
     assert measured.photographs == len(table) == metadata.training_data.photographs["train"]
-    assert measured.metrics["accuracy"].value == expected.figures["accuracy"]
+    assert measured.metrics["accuracy"].value == expected.metrics["accuracy"]
     around = expected.intervals["accuracy"]
     assert around is not None
     assert measured.metrics["accuracy"].interval == (around.low, around.high)
@@ -228,7 +228,7 @@ def test_flips_are_those_of_predict(trained: Run, prepared: Path, tmp_path: Path
     ],
 )
 def test_a_calibration_that_does_not_fit_the_file_is_refused(
-    trained: Run, tmp_path: Path, method: Method, flips: bool, message: str
+    trained: Run, tmp_path: Path, method: CalibrationMethodName, flips: bool, message: str
 ) -> None:
     source = trained.predictions_file("val")
     save_calibration(

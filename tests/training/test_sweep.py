@@ -59,7 +59,7 @@ def test_the_comparison_holds_the_figures_of_each_run(everything: tuple[Path, st
     for name in ("vgg16-3-adam", "scratch-5"):
         evaluation = evaluate_predictions(read_predictions(out / name / "predictions" / "val.csv"))
         for figure in ("accuracy", "quadratic_weighted_kappa", "referable_auc", "majority_baseline"):
-            assert table.loc[name, figure] == pytest.approx(evaluation.figures[figure], rel=1e-5)
+            assert table.loc[name, figure] == pytest.approx(evaluation.metrics[figure], rel=1e-5)
     assert table["quadratic_weighted_kappa"].dropna().is_monotonic_decreasing
     assert table.loc["vgg16-3-adam", "trainable"] == 132_613
     page = (out / "comparison.html").read_text(encoding="utf-8")

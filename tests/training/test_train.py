@@ -91,7 +91,7 @@ def test_the_logged_figures_are_those_of_the_saved_predictions(run_of_any_output
     run = run_of_any_output
     best = run.record()["best"]
     predictions = read_predictions(run.predictions_file("val"))
-    figures = evaluate_predictions(predictions, resamples=0).figures
+    figures = evaluate_predictions(predictions, resamples=0).metrics
     assert figures["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-5)
     assert figures["quadratic_weighted_kappa"] == pytest.approx(best["val_qwk"], abs=1e-4)
     grades = predictions["grade"].to_numpy(dtype=int)

@@ -83,12 +83,12 @@ def calibrate(
     if out is not None:
         save_calibration(fitted, out)
     if json:
-        print_json({**calibration_to_json(fitted), "attention": fitted.attention})
+        print_json({**calibration_to_json(fitted), "warnings": fitted.warnings})
     else:
         for part in _tables(fitted, photographs):
             console().print(part)
         console().print(f"wrote {out}" if out else "nothing was written: say where to with --out", highlight=False)
-    if fitted.attention:
+    if fitted.warnings:
         raise typer.Exit(ATTENTION)
 
 
@@ -123,8 +123,8 @@ def _tables(fitted: Calibration, photographs: GradedPredictions) -> list[Rendera
             "fitted on: expect worse on others, and judge them on others."
         )
     )
-    parts += [Text(f"attention: {message}", style="bold red") for message in fitted.attention]
-    told = "\n".join(fitted.attention)
+    parts += [Text(f"attention: {message}", style="bold red") for message in fitted.warnings]
+    told = "\n".join(fitted.warnings)
     undefined = {name: why for name, why in fitted.undefined.items() if why not in told}
     parts += [Text(f"undefined: {name}: {why}", style="dim") for name, why in undefined.items()]
     return parts
@@ -139,7 +139,7 @@ def _calibration(fitted: Calibration) -> Table:
         "temperature": f"temperature {fitted.temperature.temperature:.3f}",
         "isotonic": "isotonic",
     }
-    for name, figures in fitted.figures.items():
+    for name, figures in fitted.metrics.items():
         cells = (None, None) if figures is None else (figures.log_loss, figures.calibration_error)
         table.add_row(names[name] + (" (used below)" if name == fitted.method else ""), *map(format_metric, cells))
     table.caption = "each fifth calibrated by what was fitted on the other four"
@@ -181,11 +181,11 @@ def _others(fitted: Calibration) -> Table:
             "QWK {} (cross-validated {}); most probable grade: {}".format(*map(format_metric, kappas)),
         )
     for asked, referral in (
-        ("a person sees at most {:.0%}", fitted.refer_share),
-        ("at most {:.0%} of the others are wrong", fitted.refer_error),
+        ("a person sees at most {:.0%}", fitted.review_share),
+        ("at most {:.0%} of the others are wrong", fitted.review_error),
     ):
         if referral is not None:
-            gives = (referral.referred, referral.error, referral.far_off)
+            gives = (referral.reviewed, referral.error, referral.far_off)
             table.add_row(
                 asked.format(referral.target),
                 f"confidence below {referral.confidence:.3f}",
@@ -197,7 +197,7 @@ def _others(fitted: Calibration) -> Table:
 def _sets(fitted: Calibration, photographs: GradedPredictions) -> Table:
     from retinagrade.evaluation.fitting.conformal import prediction_sets
 
-    probabilities = fitted.calibrated(photographs.probabilities)
+    probabilities = fitted.calibrate(photographs.probabilities)
     columns = ("one grade", "two", "three", "four", "all five", "mean size")
     table = Table("sets of grades that hold the right one in", "do in", *columns)
     for name, conformal in (

@@ -12,7 +12,7 @@ from retinagrade.cli.console import JsonOption, console, print_json
 
 if TYPE_CHECKING:
     from retinagrade.ensembles.ensemble import Ensemble
-    from retinagrade.evaluation.report.comparison import NetworkComparison
+    from retinagrade.evaluation.comparison import NetworkComparison
 
 
 class EnsembleMethod(StrEnum):
@@ -55,7 +55,7 @@ def ensemble(
     from retinagrade.ensembles.contributions import contributions_csv, contributions_table
     from retinagrade.ensembles.ensemble import ALL
     from retinagrade.ensembles.ensemble import ensemble as combine
-    from retinagrade.evaluation.report.comparison import compare_predictions, write_comparison
+    from retinagrade.evaluation.comparison import compare_predictions
     from retinagrade.evaluation.report.tables import rich_table
     from retinagrade.files import write_text
 
@@ -65,9 +65,11 @@ def ensemble(
     for split, networks in made.networks.items():
         if networks[ALL]["grade"].isna().all():
             continue
-        compared[split] = compare_predictions(networks, findings={name: [] for name in networks}, resamples=resamples)
         files = {f"{one['folder']}/predictions/{split}.csv": one["predictions"][split] for one in record["members"]}
-        write_comparison(out / "members" / split, compared[split], files)
+        compared[split] = compare_predictions(
+            networks, findings={name: [] for name in networks}, sources=files, resamples=resamples
+        )
+        compared[split].write(out / "members" / split)
     write_text(out / "members.csv", contributions_csv(compared))
     if json:
         print_json(

@@ -11,7 +11,8 @@ from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
-    from retinagrade.evaluation.report.page import ReportSection
+    from retinagrade.evaluation.evaluate import Evaluation
+    from retinagrade.evaluation.results import EvaluationContext
     from retinagrade.runs.run_predictions import RunPredictions
 
 
@@ -64,26 +65,26 @@ def evaluate(
     if prevalence is not None and not 0 < prevalence < 1:
         raise UsageError(f"--prevalence {prevalence:g}: write a share between 0 and 1, such as 0.1")
     if predictions is not None:
-        section = _of_predictions(predictions, grades, calibration, by or [], prevalence, resamples)
+        evaluation = _of_predictions(predictions, grades, calibration, by or [], prevalence, resamples)
         out = out or _place_in_run(predictions)
     else:
         assert confusion_matrix is not None
         if grades is not None or calibration is not None or by or prevalence is not None:
             raise UsageError("a confusion matrix is all there is: leave --grades, --calibration, --by and --prevalence")
-        section = _of_matrix(confusion_matrix)
+        from retinagrade.evaluation.evaluate import evaluate_confusion_matrix
+
+        evaluation = evaluate_confusion_matrix(confusion_matrix)
     if json:
-        print_json(section.evaluation.to_json())
+        print_json(evaluation.to_json())
     else:
         from retinagrade.evaluation.report.tables import evaluation_text
 
-        console().print(evaluation_text(section.evaluation))
+        console().print(evaluation_text(evaluation))
     if out is not None:
-        from retinagrade.evaluation.report.page import write_evaluation
-
-        report = write_evaluation(out, section)
+        report = evaluation.write(out)
         if not json:
             console().print(f"wrote {report}", highlight=False)
-    if section.evaluation.findings:
+    if evaluation.findings:
         raise typer.Exit(ATTENTION)
 
 
@@ -102,14 +103,15 @@ def compare(
     """Compare networks on the same photographs, with intervals; exit 1 if some figures can't be believed."""
     if len(networks) < 2:
         raise UsageError("compare wants two runs or tables of predictions, or more")
-    from retinagrade.evaluation.report.comparison import compare_predictions, comparison_tables, write_comparison
-    from retinagrade.evaluation.report.page import file_digests
+    from retinagrade.evaluation.comparison import compare_predictions, comparison_tables
     from retinagrade.evaluation.report.tables import rich_table
+    from retinagrade.files import file_digests
 
     known = _named([_read(path, split, grades) for path in networks])
     compared = compare_predictions(
         {name: one.table for name, one in known.items()},
         findings={name: one.findings for name, one in known.items()},
+        sources=file_digests([*dict.fromkeys(path for one in known.values() for path in one.sources)]),
         resamples=resamples,
     )
     if json:
@@ -118,8 +120,7 @@ def compare(
         for table in comparison_tables(compared):
             console().print(rich_table(table))
     if out is not None:
-        files = dict.fromkeys(path for one in known.values() for path in one.sources)
-        page = write_comparison(out, compared, file_digests([*files]))
+        page = compared.write(out)
         if not json:
             console().print(f"wrote {page}", highlight=False)
     if not json:
@@ -154,48 +155,45 @@ def _of_predictions(
     by: list[str],
     prevalence: float | None,
     resamples: int,
-) -> ReportSection:
-    from retinagrade.evaluation.evaluate import evaluate_predictions as evaluate_predictions
-    from retinagrade.evaluation.report.examples import example_photographs
-    from retinagrade.evaluation.report.page import ReportSection, file_digests
+) -> Evaluation:
+    from retinagrade.evaluation.evaluate import evaluate_predictions
     from retinagrade.evaluation.subgroups import default_subgroup_columns
     from retinagrade.runs.run_predictions import add_quality, read_run_predictions
 
     known = read_run_predictions(path, grades, calibration)
     if "quality" in by and "quality" not in known.table:
         known = add_quality(known)
-    evaluation = evaluate_predictions(
+    return evaluate_predictions(
         known.table,
         findings=known.findings,
-        fitted=known.fitted,
+        calibration=known.fitted,
         by=[*dict.fromkeys([*default_subgroup_columns(known.table), *by])],
         prevalence=prevalence,
         resamples=resamples,
+        context=_context(path, known),
     )
+
+
+def _context(path: Path, known: RunPredictions) -> EvaluationContext:
+    from retinagrade.evaluation.examples import example_photographs
+    from retinagrade.evaluation.results import EvaluationContext
+    from retinagrade.files import file_digests
+
     sources = file_digests(known.sources)
     if known.run is None:
-        return ReportSection(path.stem, evaluation, f"Predictions in {path}.", sources=sources)
+        return EvaluationContext(path.stem, f"Predictions in {path}.", sources=sources)
     record = known.run.record()
     history, loss = None, ""
     if not known.run.is_ensemble:
         history, loss = known.run.history(), known.run.experiment().network.loss
-    return ReportSection(
+    return EvaluationContext(
         record["experiment"],
-        evaluation,
         f"Run {known.run.folder}, photographs of {record['data']['prepared']}, split {path.stem}.",
         history,
-        [] if known.manifest is None else example_photographs(known.table, known.manifest),
         loss,
+        [] if known.manifest is None else example_photographs(known.table, known.manifest),
         sources,
     )
-
-
-def _of_matrix(path: Path) -> ReportSection:
-    from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, read_confusion_matrix
-    from retinagrade.evaluation.report.page import ReportSection, file_digests
-
-    evaluation = evaluate_confusion_matrix(read_confusion_matrix(path))
-    return ReportSection(path.stem, evaluation, f"Confusion matrix in {path}.", sources=file_digests([path]))
 
 
 def _place_in_run(predictions: Path) -> Path | None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from retinagrade.ensembles.scores import MemberScores
-from retinagrade.evaluation.fitting.probability_calibration import LEAST
+from retinagrade.evaluation.fitting.probability_calibration import PROBABILITY_FLOOR
 from retinagrade.evaluation.metrics import confusion_matrix, log_loss, quadratic_weighted_kappa
 
 DIGITS: Final = 12
@@ -41,7 +41,7 @@ def geometric_mean(probabilities: np.ndarray) -> np.ndarray:
 
     Args:
         probabilities: Scores (N, M, 5) of M members; a probability of 0 counts as
-            :data:`~retinagrade.evaluation.fitting.probability_calibration.LEAST`.
+            :data:`~retinagrade.evaluation.fitting.probability_calibration.PROBABILITY_FLOOR`.
 
     Returns:
         Probabilities (N, 5), float64, of sum 1.
@@ -50,7 +50,7 @@ def geometric_mean(probabilities: np.ndarray) -> np.ndarray:
         >>> geometric_mean(np.array([[[0.8, 0.2, 0, 0, 0], [0.2, 0.8, 0, 0, 0]]])).round(6)
         array([[0.5, 0.5, 0. , 0. , 0. ]])
     """
-    logs = np.log(np.maximum(probabilities, LEAST)).mean(axis=1)
+    logs = np.log(np.maximum(probabilities, PROBABILITY_FLOOR)).mean(axis=1)
     return _rounded(softmax(logs, axis=1))
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import pandas as pd
 
+from retinagrade.evaluation.comparison import NetworkComparison
 from retinagrade.evaluation.paired import Difference
-from retinagrade.evaluation.report.comparison import NetworkComparison
 from retinagrade.evaluation.report.tables import TextTable, interval_text, with_interval
 
 FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc")
@@ -26,7 +26,7 @@ def contributions_table(compared: NetworkComparison, title: str) -> TextTable:
     for network, of in compared.evaluations.items():
         row = [network]
         for name in FIGURES:
-            row.append(with_interval(of.figures[name], of.intervals.get(name)))
+            row.append(with_interval(of.metrics[name], of.intervals.get(name)))
             row.append("" if network == compared.first else _difference(compared.differences[network][name]))
         rows.append(row)
     head = ["", "QWK", "difference", "referable AUC", "difference"]
@@ -49,7 +49,7 @@ def contributions_csv(compared: Mapping[str, NetworkComparison]) -> str:
             row: dict[str, object] = {"split": split, "network": network, "photographs": of.photographs}
             for name in FIGURES:
                 difference = networks.differences.get(network, {}).get(name)
-                row[name] = of.figures[name]
+                row[name] = of.metrics[name]
                 row |= _ends(name, difference)
             rows.append(row)
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")

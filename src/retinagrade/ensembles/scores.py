@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retinagrade.evaluation.fitting.out_of_fold import fold_parts
+from retinagrade.evaluation.fitting.out_of_fold import patient_folds
 from retinagrade.grades import N_GRADES
 
 
@@ -51,6 +51,6 @@ def out_of_fold_probabilities(
         Undefined: All photographs are of one patient; or whatever ``fit_and_combine`` raises.
     """
     combined = np.empty((len(scores), N_GRADES))
-    for seen, unseen in fold_parts(scores.patients):
+    for seen, unseen in patient_folds(scores.patients):
         combined[unseen] = fit_and_combine(scores.rows(seen), scores.probabilities[unseen])
     return combined

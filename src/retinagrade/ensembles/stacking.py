@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from retinagrade.ensembles.scores import MemberScores
-from retinagrade.evaluation.fitting.out_of_fold import fold_parts
+from retinagrade.evaluation.fitting.out_of_fold import patient_folds
 from retinagrade.evaluation.metrics import Undefined, log_loss
 from retinagrade.grades import N_GRADES
 
@@ -99,7 +99,7 @@ def fit_network(scores: MemberScores) -> SecondStage:
     Raises:
         Undefined: All photographs are of one patient.
     """
-    learnt, watched = fold_parts(scores.patients)[0]
+    learnt, watched = patient_folds(scores.patients)[0]
     inputs = _inputs(scores.probabilities, "probabilities")
     network = MLPClassifier(HIDDEN, batch_size=min(BATCH, len(learnt)), random_state=0)
     lowest, since = np.inf, 0

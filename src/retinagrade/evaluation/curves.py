@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from retinagrade.evaluation.metrics import CALIBRATION_BINS, calibration_terms, disease
+from retinagrade.evaluation.metrics import CALIBRATION_BINS, calibration_terms, disease_scores
 from retinagrade.evaluation.named_metrics import TASKS
 from retinagrade.evaluation.predictions import GradedPredictions
 
@@ -93,4 +93,4 @@ def reliability(photographs: GradedPredictions) -> Reliability:
 
 
 def _disease(photographs: GradedPredictions, task: str) -> tuple[np.ndarray, np.ndarray]:
-    return disease(photographs.grades, photographs.probabilities, TASKS[task])
+    return disease_scores(photographs.grades, photographs.probabilities, TASKS[task])

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from retinagrade.evaluation import metrics
 from retinagrade.evaluation.metrics import CALIBRATION_BINS, Undefined
-from retinagrade.evaluation.named_metrics import DECISION_METRICS, MATRIX_METRICS, NAMES, TASKS, grading_metrics
+from retinagrade.evaluation.named_metrics import DECISION_METRICS, MATRIX_METRICS, METRIC_NAMES, TASKS, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES, Grade
 
@@ -35,10 +35,10 @@ RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
 UNDEFINED_ALLOWED: Final = 0.05
 """Share of resamples in which a figure may be undefined; beyond, an interval would be one of the lucky resamples."""
-FEW: Final = 5
+EXACT_BELOW: Final = 5
 """Photographs on the smaller side of a share below which its interval is exact: the bootstrap can't draw more mistakes
 than it was given, and of none it makes a certainty."""
-REFERENCES: Final = ("majority_baseline", "chance_accuracy")
+REFERENCE_METRICS: Final = ("majority_baseline", "chance_accuracy")
 """What figures are seen beside; no figures of the predictions, and without intervals."""
 _TAILS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
@@ -74,12 +74,12 @@ class Intervals:
 
 
 def metric_intervals(
-    photographs: GradedPredictions, names: Collection[str] = NAMES, *, resamples: int = RESAMPLES, seed: int = 0
+    photographs: GradedPredictions, names: Collection[str] = METRIC_NAMES, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Intervals:
     """95 % intervals of the figures of graded photographs.
 
     They are percentiles of the figure over resamples of patients. A share (accuracy, sensitivity, the recall of a
-    grade, …) with fewer than :data:`FEW` photographs on its smaller side gets Clopper and Pearson's exact interval
+    grade, …) with fewer than :data:`EXACT_BELOW` photographs on its smaller side gets Clopper and Pearson's exact interval
     instead, with its patients for a sample size: as if eyes of one patient were always judged alike, so rather too wide
     than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %. A resample has fewer different
     photographs and therefore a larger calibration error, so that interval lies high, and may lie above the figure.
@@ -88,7 +88,7 @@ def metric_intervals(
 
     Args:
         photographs: The graded photographs; for a subgroup, those of the subgroup.
-        names: Which of :data:`~retinagrade.evaluation.named_metrics.NAMES`; the fewer, the faster.
+        names: Which of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`; the fewer, the faster.
         resamples: How many; 0 for no intervals.
         seed: Of the resamples.
 
@@ -99,7 +99,7 @@ def metric_intervals(
     """
     if not resamples:
         return _none(names)
-    found = grading_metrics(photographs)
+    found = compute_metrics(photographs)
     shares = _shares(photographs)
     drawn = resampled_metrics(photographs, names, resamples=resamples, seed=seed)
     return _intervals(
@@ -147,7 +147,7 @@ def decision_intervals(
         return _none(ways)
     values: dict[str, float | None] = {}
     undefined: dict[str, str] = {}
-    table = metrics.two_by_two(truths, decisions)
+    table = metrics.two_by_two_table(truths, decisions)
     for name, (single, _) in ways.items():
         try:
             values[name] = single(table)
@@ -181,13 +181,13 @@ def patient_weights(patients: int, resample: int, seed: int = 0) -> np.ndarray:
 
 
 def resampled_metrics(
-    photographs: GradedPredictions, names: Collection[str] = NAMES, *, resamples: int = RESAMPLES, seed: int = 0
+    photographs: GradedPredictions, names: Collection[str] = METRIC_NAMES, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Figures of resamples of patients: what :func:`~retinagrade.evaluation.named_metrics.grading_metrics` gives of each.
+    """Figures of resamples of patients: what :func:`~retinagrade.evaluation.named_metrics.compute_metrics` gives of each.
 
     Args:
         photographs: The graded photographs.
-        names: Which of :data:`~retinagrade.evaluation.named_metrics.NAMES`.
+        names: Which of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
         resamples: How many.
         seed: Of the resamples.
 
@@ -227,7 +227,7 @@ def resampled_metrics(
         values["macro_auc"] = _mean_of_defined(np.array([by_area[area] for area in _GRADE_AREAS]))
     return {
         name: MATRIX_METRICS[name].stacked(matrices) if name in MATRIX_METRICS else values[name]
-        for name in NAMES
+        for name in METRIC_NAMES
         if name in names
     }
 
@@ -298,7 +298,7 @@ def _areas(
         for name, grade in zip(_GRADE_AREAS, Grade, strict=True):
             areas[name] = _Ranking(grades == grade, probabilities[:, grade], whose).auc
     for task, grade in TASKS.items():
-        ranking = _Ranking(grades >= grade, metrics.severity(probabilities, grade), whose)
+        ranking = _Ranking(grades >= grade, metrics.probability_from_grade(probabilities, grade), whose)
         ways = {f"{task}_auc": ranking.auc, f"{task}_average_precision": ranking.average_precision}
         areas.update({name: area for name, area in ways.items() if name in names})
     return areas
@@ -319,7 +319,7 @@ def _intervals(
                 raise Undefined(undefined[name])
             if len(np.unique(patients)) < 2:
                 raise Undefined("there is only one patient")
-            if name in REFERENCES:
+            if name in REFERENCE_METRICS:
                 raise Undefined("a reference that figures are seen beside, not a figure of the predictions")
             exact = _exact(value, patients[shares[name]]) if name in shares else None
             found[name] = exact or _around(value, percentile_interval(drawn[name]))
@@ -341,7 +341,7 @@ def _none(names: Collection[str]) -> Intervals:
 
 def _exact(share: float, patients: np.ndarray) -> Interval | None:
     """Clopper and Pearson's interval of a share of photographs of these patients (M,), where few are on one side."""
-    if min(share, 1 - share) * len(patients) > FEW - 0.5:
+    if min(share, 1 - share) * len(patients) > EXACT_BELOW - 0.5:
         return None
     size = len(np.unique(patients))
     right, wrong = share * size, (1 - share) * size

@@ -93,7 +93,7 @@ def confusion_matrix(grades: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return np.bincount(cells, minlength=N_GRADES**2).reshape(N_GRADES, N_GRADES)
 
 
-def two_by_two(truths: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+def two_by_two_table(truths: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     """Counts photographs that have (row 1) or lack (row 0) a finding, said to have (column 1) or lack (column 0) it.
 
     Args:
@@ -107,7 +107,7 @@ def two_by_two(truths: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     return np.bincount(cells, minlength=4).reshape(2, 2)
 
 
-def from_grade_on(matrices: np.ndarray, grade: int) -> np.ndarray:
+def two_by_two_tables_from(matrices: np.ndarray, grade: int) -> np.ndarray:
     """The two-by-two tables (…, 2, 2) of having and being given a grade or a worse one, from matrices (…, 5, 5).
 
     Example:
@@ -315,7 +315,7 @@ def sensitivity(table: np.ndarray) -> np.ndarray:
     """Of the photographs that have a finding, the share that was said to have it.
 
     Args:
-        table: Counts (2, 2) as :func:`two_by_two` makes them.
+        table: Counts (2, 2) as :func:`two_by_two_table` makes them.
 
     Raises:
         Undefined: No photograph has it.
@@ -415,13 +415,13 @@ def macro_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean([roc_auc_score(grades == grade, probabilities[:, grade]) for grade in present]))
 
 
-def severity(probabilities: np.ndarray, grade: int) -> np.ndarray:
+def probability_from_grade(probabilities: np.ndarray, grade: int) -> np.ndarray:
     """Probability (N,) of a grade or a worse one, of probabilities (N, 5)."""
     scores: np.ndarray = probabilities[:, grade:].sum(axis=1)
     return scores
 
 
-def disease(grades: np.ndarray, probabilities: np.ndarray, grade: Grade) -> tuple[np.ndarray, np.ndarray]:
+def disease_scores(grades: np.ndarray, probabilities: np.ndarray, grade: Grade) -> tuple[np.ndarray, np.ndarray]:
     """Which photographs have a grade or a worse one, and how probable that was said to be.
 
     Args:
@@ -439,7 +439,7 @@ def disease(grades: np.ndarray, probabilities: np.ndarray, grade: Grade) -> tupl
     truths = grades >= grade
     if not truths.any() or truths.all():
         raise Undefined(f"{'all photographs are' if truths.any() else 'no photograph is'} {what}")
-    return truths, severity(probabilities, grade)
+    return truths, probability_from_grade(probabilities, grade)
 
 
 def referable_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -452,7 +452,7 @@ def referable_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
     Raises:
         Undefined: All photographs are referable, or none is.
     """
-    return float(roc_auc_score(*disease(grades, probabilities, REFERABLE)))
+    return float(roc_auc_score(*disease_scores(grades, probabilities, REFERABLE)))
 
 
 def vision_threatening_auc(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -461,7 +461,7 @@ def vision_threatening_auc(grades: np.ndarray, probabilities: np.ndarray) -> flo
     Raises:
         Undefined: All photographs are vision-threatening, or none is.
     """
-    return float(roc_auc_score(*disease(grades, probabilities, VISION_THREATENING)))
+    return float(roc_auc_score(*disease_scores(grades, probabilities, VISION_THREATENING)))
 
 
 def referable_average_precision(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -472,7 +472,7 @@ def referable_average_precision(grades: np.ndarray, probabilities: np.ndarray) -
     Raises:
         Undefined: All photographs are referable (any order would be perfect), or none is.
     """
-    return float(average_precision_score(*disease(grades, probabilities, REFERABLE)))
+    return float(average_precision_score(*disease_scores(grades, probabilities, REFERABLE)))
 
 
 def vision_threatening_average_precision(grades: np.ndarray, probabilities: np.ndarray) -> float:
@@ -481,7 +481,7 @@ def vision_threatening_average_precision(grades: np.ndarray, probabilities: np.n
     Raises:
         Undefined: All photographs are vision-threatening, or none is.
     """
-    return float(average_precision_score(*disease(grades, probabilities, VISION_THREATENING)))
+    return float(average_precision_score(*disease_scores(grades, probabilities, VISION_THREATENING)))
 
 
 # Probabilities as such

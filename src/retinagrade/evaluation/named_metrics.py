@@ -37,7 +37,7 @@ class NamedMetrics:
     """Figures by name.
 
     Attributes:
-        values: In the order of :data:`NAMES`; ``None`` where undefined.
+        values: In the order of :data:`METRIC_NAMES`; ``None`` where undefined.
         undefined: Why, by the names of those that are.
     """
 
@@ -82,7 +82,7 @@ _OF_ALL_GRADES = (
 MATRIX_METRICS: Final[dict[str, NamedMatrixMetric]] = {
     **{metric.__name__: NamedMatrixMetric(metric) for metric in _OF_ALL_GRADES},
     **{
-        f"{task}_{name}": NamedMatrixMetric(metric, view=partial(metrics.from_grade_on, grade=grade))
+        f"{task}_{name}": NamedMatrixMetric(metric, view=partial(metrics.two_by_two_tables_from, grade=grade))
         for task, grade in TASKS.items()
         for name, metric in DECISION_METRICS.items()
     },
@@ -104,7 +104,7 @@ PROBABILITY_METRICS: Final[dict[str, Callable[[np.ndarray, np.ndarray], float]]]
     "expected_calibration_error": metrics.expected_calibration_error,
 }
 """Figures of grades (N,) and probabilities (N, 5)."""
-NAMES: Final = (*MATRIX_METRICS, *PROBABILITY_METRICS)
+METRIC_NAMES: Final = (*MATRIX_METRICS, *PROBABILITY_METRICS)
 """Every figure."""
 LOWER_IS_BETTER: Final = frozenset(
     {"mean_absolute_grade_error", "off_by_two_or_more", "brier", "log_loss", "expected_calibration_error"}
@@ -112,12 +112,12 @@ LOWER_IS_BETTER: Final = frozenset(
 """Figures of what is wrong."""
 
 
-def named_metric(photographs: GradedPredictions, name: str) -> float:
+def compute_metric(photographs: GradedPredictions, name: str) -> float:
     """One figure of graded photographs.
 
     Args:
         photographs: At least one.
-        name: Of :data:`NAMES`.
+        name: Of :data:`METRIC_NAMES`.
 
     Raises:
         Undefined: With the reason.
@@ -125,7 +125,7 @@ def named_metric(photographs: GradedPredictions, name: str) -> float:
     return _ways(photographs)[name]()
 
 
-def matrix_metrics(matrix: np.ndarray) -> NamedMetrics:
+def compute_matrix_metrics(matrix: np.ndarray) -> NamedMetrics:
     """The figures that a confusion matrix alone gives.
 
     Args:
@@ -142,14 +142,14 @@ def matrix_metrics(matrix: np.ndarray) -> NamedMetrics:
     return _figures({name: partial(figure, matrix) for name, figure in MATRIX_METRICS.items()})
 
 
-def grading_metrics(photographs: GradedPredictions) -> NamedMetrics:
+def compute_metrics(photographs: GradedPredictions) -> NamedMetrics:
     """All figures of graded photographs; the grade that was given is the most probable one.
 
     Args:
         photographs: Any number, none included (everything is undefined then).
 
     Returns:
-        All of :data:`NAMES`.
+        All of :data:`METRIC_NAMES`.
     """
     return _figures(_ways(photographs))
 

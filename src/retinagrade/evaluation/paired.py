@@ -16,10 +16,16 @@ from scipy.stats import norm, rankdata
 from retinagrade.errors import JoinError
 from retinagrade.evaluation.intervals import LEVEL, RESAMPLES, Interval, percentile_interval, resampled_metrics
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.named_metrics import grading_metrics
+from retinagrade.evaluation.named_metrics import compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
 
-COMPARED: Final = ("quadratic_weighted_kappa", "accuracy", "referable_auc", "vision_threatening_auc", "macro_auc")
+COMPARED_METRICS: Final = (
+    "quadratic_weighted_kappa",
+    "accuracy",
+    "referable_auc",
+    "vision_threatening_auc",
+    "macro_auc",
+)
 """The figures that are compared where nobody asks for others."""
 
 
@@ -45,7 +51,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class DeLong:
+class DeLongTest:
     """DeLong's test of a difference of two areas under ROC curves.
 
     Attributes:
@@ -70,7 +76,7 @@ class DeLong:
 def paired_differences(
     first: GradedPredictions,
     second: GradedPredictions,
-    names: Sequence[str] = COMPARED,
+    names: Sequence[str] = COMPARED_METRICS,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -85,7 +91,7 @@ def paired_differences(
     Args:
         first: Photographs as the first network saw them.
         second: The same photographs as the second one did, in any order.
-        names: Which of :data:`~retinagrade.evaluation.named_metrics.NAMES`.
+        names: Which of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
         resamples: How many.
         seed: Of the resamples.
 
@@ -96,7 +102,7 @@ def paired_differences(
         JoinError: They are not the same photographs, or have other grades.
     """
     first, second = _same_photographs(first, second)
-    ours, theirs = grading_metrics(first), grading_metrics(second)
+    ours, theirs = compute_metrics(first), compute_metrics(second)
     drawn = [resampled_metrics(part, names, resamples=resamples, seed=seed) for part in (first, second)]
     differences = {}
     for name in names:
@@ -115,7 +121,7 @@ def paired_differences(
     return differences
 
 
-def delong(truths: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
+def delong_test(truths: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLongTest:
     """DeLong's test that two scores of the same photographs have the same area under the ROC curve.
 
     It takes photographs for independent. Where patients have several, as both eyes, it makes too much of them: there
@@ -148,12 +154,12 @@ def delong(truths: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
     difference = float(areas[0] - areas[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     if np.array_equal(above[0], above[1]) and np.array_equal(below[0], below[1]):
-        return DeLong(float(areas[0]), float(areas[1]), 0.0, 0.0, 0.0, 0.0, 1.0)
+        return DeLongTest(float(areas[0]), float(areas[1]), 0.0, 0.0, 0.0, 0.0, 1.0)
     if variance <= 0:
         raise Undefined("the difference of the areas doesn't vary with the photographs, so nothing can be said of it")
     error = variance**0.5
     margin = float(norm.ppf((1 + LEVEL) / 2)) * error
-    return DeLong(
+    return DeLongTest(
         float(areas[0]),
         float(areas[1]),
         difference,

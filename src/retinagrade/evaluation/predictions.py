@@ -15,12 +15,12 @@ from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 from retinagrade.manifest import read_csv_text
 
-COLUMNS: Final = ("image_id", *PROBABILITY_COLUMNS, "grade")
+PREDICTION_COLUMNS: Final = ("image_id", *PROBABILITY_COLUMNS, "grade")
 SUM_TOLERANCE: Final = 0.01
 """How far probabilities may be from a sum of 1: what rounding to two decimals costs, and less than any mistake."""
-LINE: Final = "line"
+LINE_COLUMN: Final = "line"
 """Column of the line (int64, from 2) that a row has in its file, for the checks of order; nothing is joined by it."""
-GRADES_LINE: Final = "grades_line"
+GRADES_LINE_COLUMN: Final = "grades_line"
 """The same of the table that the grades come from."""
 _SHOWN = 10
 
@@ -79,25 +79,25 @@ def graded_predictions(table: pd.DataFrame) -> GradedPredictions:
     )
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_prediction_rows(path: Path) -> pd.DataFrame:
     """Reads a predictions CSV as it stands: an id may be repeated, and probabilities may not sum to 1.
 
     Args:
         path: Columns ``image_id``, ``p0`` … ``p4``, and ``grade`` where known.
 
     Returns:
-        Columns :data:`COLUMNS` (text, float64 in 0 to 1, nullable integer), :data:`LINE`, and the file's further
+        Columns :data:`PREDICTION_COLUMNS` (text, float64 in 0 to 1, nullable integer), :data:`LINE_COLUMN`, and the file's further
         columns as text; in the order of the file. A further column that is called like one of ours is left out.
 
     Raises:
         ManifestError: Unreadable, empty, a column is missing, or cells are wrong (named by line and column).
     """
     table = read_csv_text(path)
-    missing = [column for column in COLUMNS[:-1] if column not in table.columns]
+    missing = [column for column in PREDICTION_COLUMNS[:-1] if column not in table.columns]
     if missing:
         raise ManifestError(
             f"{path}, line 1: no column {', '.join(map(repr, missing))}; found {', '.join(map(repr, table.columns))}. "
-            f"A predictions table has {', '.join(COLUMNS[:-1])} and, where known, grade"
+            f"A predictions table has {', '.join(PREDICTION_COLUMNS[:-1])} and, where known, grade"
         )
     if table.empty:
         raise ManifestError(f"{path}: the table has no rows")
@@ -111,18 +111,18 @@ def read_rows(path: Path) -> pd.DataFrame:
         problems.append((row, "p0 … p4", "are all 0"))
     clean["grade"] = _grades(table, problems)
     _refuse(problems, f"{path} is not a valid predictions table", _scale_hint(clean))
-    clean[LINE] = np.arange(len(clean)) + 2
+    clean[LINE_COLUMN] = np.arange(len(clean)) + 2
     return clean.join(_further(table, clean.columns))
 
 
-def tidy(rows: pd.DataFrame) -> pd.DataFrame:
+def tidy_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     """Every photograph once, with probabilities that sum to 1.
 
     Of rows with the same id the first one counts. Probabilities whose sum is further from 1 than
     :data:`SUM_TOLERANCE` are divided by it. Nothing of this is silent where :func:`check_rows` is asked.
 
     Args:
-        rows: As :func:`read_rows` returns them.
+        rows: As :func:`read_prediction_rows` returns them.
 
     Returns:
         The same columns, sorted by ``image_id``.
@@ -141,29 +141,29 @@ def find_wrong_sums(rows: pd.DataFrame) -> pd.Series:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Reads a predictions CSV: :func:`read_rows`, made :func:`tidy`.
+    """Reads a predictions CSV: :func:`read_prediction_rows`, made :func:`tidy_predictions`.
 
     Args:
         path: Columns ``image_id``, ``p0`` … ``p4``, and ``grade`` where known. Further columns are kept as text.
 
     Returns:
-        Columns :data:`COLUMNS` (text, float64 in 0 to 1, nullable integer), :data:`LINE`, and the further ones;
+        Columns :data:`PREDICTION_COLUMNS` (text, float64 in 0 to 1, nullable integer), :data:`LINE_COLUMN`, and the further ones;
         sorted by ``image_id``, which is unique.
 
     Raises:
-        ManifestError: As for :func:`read_rows`.
+        ManifestError: As for :func:`read_prediction_rows`.
     """
-    return tidy(read_rows(path))
+    return tidy_predictions(read_prediction_rows(path))
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
     """Writes predictions as CSV, atomically, sorted by ``image_id``, with all digits.
 
     Args:
-        predictions: Columns :data:`COLUMNS`; others are left out.
+        predictions: Columns :data:`PREDICTION_COLUMNS`; others are left out.
         path: The file to write.
     """
-    table = predictions[list(COLUMNS)].sort_values("image_id")
+    table = predictions[list(PREDICTION_COLUMNS)].sort_values("image_id")
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
@@ -174,7 +174,7 @@ def read_grades(path: Path) -> pd.DataFrame:
         path: Columns ``image_id`` and ``grade``; others are kept as text. A grade may be missing.
 
     Returns:
-        Columns ``image_id`` (text), ``grade`` (nullable integer), :data:`GRADES_LINE`, and the further ones, in the
+        Columns ``image_id`` (text), ``grade`` (nullable integer), :data:`GRADES_LINE_COLUMN`, and the further ones, in the
         order of the file.
 
     Raises:
@@ -191,8 +191,8 @@ def read_grades(path: Path) -> pd.DataFrame:
     ids = clean["image_id"]
     problems += [(row, "image_id", f"{ids[row]!r} is repeated") for row in ids.index[ids.duplicated() & (ids != "")]]
     _refuse(problems, f"{path} is not a valid table of grades")
-    clean[GRADES_LINE] = np.arange(len(clean)) + 2
-    return clean.join(_further(table, {*COLUMNS, LINE, GRADES_LINE}))
+    clean[GRADES_LINE_COLUMN] = np.arange(len(clean)) + 2
+    return clean.join(_further(table, {*PREDICTION_COLUMNS, LINE_COLUMN, GRADES_LINE_COLUMN}))
 
 
 def join_grades(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:

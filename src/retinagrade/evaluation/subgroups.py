@@ -1,4 +1,4 @@
-"""Subgroups: the same figures for the photographs of each camera, eye, data set, or whatever a column says."""
+"""Subgroups: metrics of the photographs of each camera, eye, data set, or other value of a column."""
 
 from __future__ import annotations
 
@@ -8,122 +8,130 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from retinagrade.errors import UsageError
-from retinagrade.evaluation.fitting.application import metric_to_json
+from retinagrade.evaluation.fitting.applied_calibration import metric_to_json
 from retinagrade.evaluation.intervals import RESAMPLES, Interval, metric_intervals
-from retinagrade.evaluation.named_metrics import grading_metrics
+from retinagrade.evaluation.named_metrics import compute_metrics
 from retinagrade.evaluation.predictions import graded_predictions
 from retinagrade.grades import REFERABLE
 
-FIGURES: Final = (
+SUBGROUP_METRICS: Final = (
     "quadratic_weighted_kappa",
     "accuracy",
     "referable_auc",
     "referable_sensitivity",
     "referable_specificity",
 )
-"""What subgroups are compared by."""
-CUSTOMARY: Final = ("dataset", "laterality")
-"""Columns that are looked at without being asked for, where they tell photographs apart."""
-FEWEST: Final = 10
-"""Referable photographs, and such that are not, below which a subgroup's figures say next to nothing."""
-MISSING: Final = "(missing)"
-_MOST: Final = 20
+"""Metrics of each subgroup."""
+DEFAULT_SUBGROUP_COLUMNS: Final = ("dataset", "laterality")
+"""Columns that define subgroups without a request, if they have several values."""
+SMALL_SUBGROUP: Final = 10
+"""A subgroup is small if it has fewer referable photographs, or fewer non-referable photographs, than this number: its
+metrics then say next to nothing."""
+MISSING_VALUE: Final = "(missing)"
+"""Name of the subgroup of photographs without a value."""
+_MOST_VALUES: Final = 20
 
 
 @dataclass(frozen=True)
 class Subgroup:
-    """The photographs that share a value.
+    """The photographs with the same value in a column.
 
     Attributes:
-        column: Which column.
-        value: Which value, or a range of numbers.
-        photographs: How many.
-        figures: :data:`FIGURES`; ``None`` where undefined.
+        column: Name of the column.
+        value: The value, or a range of numbers.
+        photographs: Number of photographs.
+        metrics: The :data:`SUBGROUP_METRICS`; ``None`` where undefined.
         intervals: Their 95 % intervals.
-        small: Whether there are fewer than :data:`FEWEST` referable photographs, or others.
+        small: True below :data:`SMALL_SUBGROUP` referable or non-referable photographs.
     """
 
     column: str
     value: str
     photographs: int
-    figures: dict[str, float | None]
+    metrics: dict[str, float | None]
     intervals: dict[str, Interval | None]
     small: bool
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Returns the subgroup for ``metrics.json``."""
         return {
             "column": self.column,
             "value": self.value,
             "photographs": self.photographs,
             "small": self.small,
-            "figures": {name: metric_to_json(self.figures, self.intervals, name) for name in FIGURES},
+            "metrics": {name: metric_to_json(self.metrics, self.intervals, name) for name in SUBGROUP_METRICS},
         }
 
 
 def evaluate_subgroups(
     table: pd.DataFrame, column: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Subgroup]:
-    """Evaluates the photographs of each value of a column apart.
+    """Evaluates the photographs of each value of a column separately.
 
     Args:
         table: Columns ``image_id``, ``p0`` … ``p4``, ``grade`` and the column; where known ``patient_id``.
-        column: Text, or numbers: of more than twenty, the four quarters of the photographs.
-        resamples: Resamples for intervals.
-        seed: Of the resamples.
+        column: A column of text or numbers. More than twenty different numbers become four ranges with equally many
+            photographs.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the resamples.
 
     Returns:
-        One entry a value, in order; photographs without one under :data:`MISSING`.
+        One subgroup for each value, in order; photographs without a value are the subgroup :data:`MISSING_VALUE`.
 
     Raises:
-        UsageError: There is no such column, or it has too many values to be subgroups.
+        UsageError: The column is missing, or it has too many different texts.
     """
     if column not in table:
-        raise UsageError(f"--by {column}: no such column; there are {', '.join(map(str, table.columns))}")
-    known = table[table["grade"].notna()]
-    values, order = _values(known[column])
-    found = []
+        raise UsageError(f"--by {column}: no such column; the columns are {', '.join(map(str, table.columns))}")
+    graded = table[table["grade"].notna()]
+    values, order = _group_values(graded[column])
+    subgroups = []
     for value in order:
-        photographs = graded_predictions(known[values == value])
-        found_here = grading_metrics(photographs).values
-        referable = int((photographs.grades >= REFERABLE).sum())
-        found.append(
+        predictions = graded_predictions(graded[values == value])
+        all_metrics = compute_metrics(predictions).values
+        referable = int((predictions.grades >= REFERABLE).sum())
+        subgroups.append(
             Subgroup(
                 column,
                 value,
-                len(photographs),
-                {name: found_here[name] for name in FIGURES},
-                metric_intervals(photographs, FIGURES, resamples=resamples, seed=seed).values,
-                min(referable, len(photographs) - referable) < FEWEST,
+                len(predictions),
+                {name: all_metrics[name] for name in SUBGROUP_METRICS},
+                metric_intervals(predictions, SUBGROUP_METRICS, resamples=resamples, seed=seed).values,
+                min(referable, len(predictions) - referable) < SMALL_SUBGROUP,
             )
         )
-    return found
+    return subgroups
 
 
 def default_subgroup_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of :data:`CUSTOMARY` that tell the graded photographs of a table apart."""
-    known = table[table["grade"].notna()]
-    return [column for column in CUSTOMARY if column in known and len(set(known[column].dropna()) - {""}) > 1]
+    """Returns the :data:`DEFAULT_SUBGROUP_COLUMNS` in which the graded photographs of a table have several values."""
+    graded = table[table["grade"].notna()]
+    return [
+        column
+        for column in DEFAULT_SUBGROUP_COLUMNS
+        if column in graded and len(set(graded[column].dropna()) - {""}) > 1
+    ]
 
 
-def _values(column: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """What each photograph is grouped by (N,), text, and the groups in order."""
+def _group_values(column: pd.Series) -> tuple[NDArray[np.str_], list[str]]:
+    """Returns the group of each photograph (N,), and the groups in order."""
     text = column.astype(str).str.strip().where(column.notna(), "").to_numpy(dtype=str)
     missing = text == ""
     names = np.unique(text[~missing])
     numbers = pd.to_numeric(pd.Series(text), errors="coerce").to_numpy()
     are_numbers = not np.isnan(numbers[~missing]).any()
-    if len(names) <= _MOST:
+    if len(names) <= _MOST_VALUES:
         order = sorted(names.tolist(), key=float if are_numbers else str)
     elif are_numbers:
         edges = np.unique(np.quantile(numbers[~missing], (0, 0.25, 0.5, 0.75, 1)))
         order = [f"{low:g} to {high:g}" for low, high in pairwise(edges.tolist())]
-        places = np.clip(np.searchsorted(edges, numbers, side="left") - 1, 0, len(order) - 1)
-        text = np.array(order)[np.where(missing, 0, places)]
+        ranges = np.clip(np.searchsorted(edges, numbers, side="left") - 1, 0, len(order) - 1)
+        text = np.array(order)[np.where(missing, 0, ranges)]
     else:
         raise UsageError(
-            f"--by {column.name}: {len(names)} different texts are too many for subgroups (at most {_MOST})"
+            f"--by {column.name}: {len(names)} different texts are too many for subgroups (at most {_MOST_VALUES})"
         )
-    return np.where(missing, MISSING, text), order + [MISSING] * bool(missing.any())
+    return np.where(missing, MISSING_VALUE, text), order + [MISSING_VALUE] * bool(missing.any())

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from retinagrade.ensembles.combination import Combination, MajorityVote, WeightedMean
 from retinagrade.ensembles.stacking import LEAST, SecondStage
-from retinagrade.evaluation.fitting.probability_calibration import LEAST as LEAST_PROBABILITY
+from retinagrade.evaluation.fitting.probability_calibration import PROBABILITY_FLOOR as LEAST_PROBABILITY
 from retinagrade.grades import N_GRADES
 
 _LEVEL: Final = 1e-12

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from retinagrade.evaluation.fitting.probability_calibration import LEAST
+from retinagrade.evaluation.fitting.probability_calibration import PROBABILITY_FLOOR
 from retinagrade.explain.cam import combine_layers
 from retinagrade.explain.layers import without_last_pooling
 from retinagrade.export.score_gradients import probabilities_and_slopes
@@ -112,7 +112,7 @@ class CalibratedGraph(nn.Module):
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`NetworkGraph.forward`."""
         probabilities, evidence = self.inner(photographs)
-        return (probabilities.clamp(min=LEAST).log() / self.temperature).softmax(1), evidence
+        return (probabilities.clamp(min=PROBABILITY_FLOOR).log() / self.temperature).softmax(1), evidence
 
 
 _Rule = tuple[nn.Module, Tensor]

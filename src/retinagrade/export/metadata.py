@@ -96,15 +96,15 @@ def describe_decisions(fitted: Calibration | None) -> dict[str, Any]:
         undefined = dict.fromkeys(names, "the run was not calibrated before it was exported")
         return {**dict.fromkeys(names), "undefined": undefined}
     undefined = dict(fitted.undefined)
-    referral = fitted.refer_share
+    referral = fitted.review_share
     if referral is None:
-        undefined["referral"] = undefined.get("refer_share", "no rule was fitted")
+        undefined["referral"] = undefined.get("review_share", "no rule was fitted")
     return {
         "referable": _threshold(fitted.referable),
         "vision_threatening": _threshold(fitted.vision_threatening),
         "conformal": PredictionSetsMetadata(coverage=fitted.conformal.coverage, limits=fitted.conformal.limits),
         "referral": referral
-        and ReviewRule(confidence=referral.confidence, target=referral.target, referred=referral.referred),
+        and ReviewRule(confidence=referral.confidence, target=referral.target, referred=referral.reviewed),
         "undefined": {name: why for name, why in undefined.items() if name in names},
     }
 
@@ -150,6 +150,6 @@ def _figures(table: pd.DataFrame) -> MeasuredMetrics:
     for name in FIGURES:
         around = found.intervals.get(name)
         figures[name] = MetricValue(
-            value=found.figures[name], interval=None if around is None else (around.low, around.high)
+            value=found.metrics[name], interval=None if around is None else (around.low, around.high)
         )
     return MeasuredMetrics(photographs=found.photographs, metrics=figures)

@@ -13,7 +13,7 @@ from retinagrade.evaluation.fitting.calibration import Calibration, load_calibra
 from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.leaks import changed_split_finding
-from retinagrade.evaluation.predictions import join_grades, read_grades, read_rows, tidy
+from retinagrade.evaluation.predictions import join_grades, read_grades, read_prediction_rows, tidy_predictions
 from retinagrade.files import sha256
 from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import assess_quality
@@ -65,8 +65,8 @@ def read_run_predictions(file: Path, grades: Path | None = None, calibration: Pa
         JoinError: Predictions and grades are not of the same photographs.
         CalibrationError: A calibration that can't be read.
     """
-    rows = read_rows(file)
-    table = tidy(rows)
+    rows = read_prediction_rows(file)
+    table = tidy_predictions(rows)
     if grades is not None:
         table = join_grades(table, read_grades(grades))
     run = find_run(file)

@@ -68,7 +68,7 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
                 "best_epoch": int(record["best"]["epoch"]) + 1,
                 "seconds": record["training_seconds"],
                 "photographs": evaluation.photographs,
-                **{name: evaluation.figures[name] for name in FIGURES},
+                **{name: evaluation.metrics[name] for name in FIGURES},
                 "findings": len(evaluation.findings),
                 "weights": start.get("weights") or start.get("run", ""),
                 "data": record["data"]["manifest_sha256"][:8],

@@ -19,8 +19,12 @@ from retinagrade.evaluation.fitting.calibration import (
     save_calibration,
 )
 from retinagrade.evaluation.fitting.conformal import fit_conformal, prediction_sets
-from retinagrade.evaluation.fitting.operating_points import decide
-from retinagrade.evaluation.fitting.probability_calibration import Method, calibrate_probabilities, fit_temperature
+from retinagrade.evaluation.fitting.operating_points import apply_operating_point
+from retinagrade.evaluation.fitting.probability_calibration import (
+    CalibrationMethodName,
+    calibrate_probabilities,
+    fit_temperature,
+)
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.files import sha256
 from tests.evaluation.photographs import any_photographs, photographs, simulated
@@ -41,13 +45,13 @@ def test_what_is_read_back_decides_the_same(source: Path, tmp_path: Path) -> Non
     assert again.source.sha256 == sha256(source)
     assert again.source.image_ids == tuple(graded.image_ids)
     assert again.source.photographs == 300
-    assert again.attention == []
+    assert again.warnings == []
     assert not again.undefined
     assert again.referable is not None
     assert again.referable.sensitivity >= 0.9
-    before, after = fitted.calibrated(others.probabilities), again.calibrated(others.probabilities)
+    before, after = fitted.calibrate(others.probabilities), again.calibrate(others.probabilities)
     assert np.array_equal(before, after)
-    assert np.array_equal(decide(again.referable, after), decide(again.referable, before))
+    assert np.array_equal(apply_operating_point(again.referable, after), apply_operating_point(again.referable, before))
 
 
 def test_everything_is_fitted_on_the_calibrated_probabilities(source: Path) -> None:
@@ -58,26 +62,26 @@ def test_everything_is_fitted_on_the_calibrated_probabilities(source: Path) -> N
     fitted = fit_calibration(graded, source)
     assert fitted.temperature == temperature
     assert fitted.conformal == fit_conformal(calibrated)
-    assert fitted.refer_share is not None
-    assert fitted.refer_share.referred <= 0.2
+    assert fitted.review_share is not None
+    assert fitted.review_share.reviewed <= 0.2
     raw = fit_calibration(graded, source, method="none")
     assert raw.conformal == fit_conformal(graded)
-    assert np.array_equal(raw.calibrated(graded.probabilities), calibrate_probabilities(None, graded.probabilities))
+    assert np.array_equal(raw.calibrate(graded.probabilities), calibrate_probabilities(None, graded.probabilities))
     isotonic = fit_calibration(graded, source, method="isotonic")
     assert np.array_equal(
-        isotonic.calibrated(graded.probabilities), calibrate_probabilities(raw.isotonic, graded.probabilities)
+        isotonic.calibrate(graded.probabilities), calibrate_probabilities(raw.isotonic, graded.probabilities)
     )
 
 
 @pytest.mark.parametrize("method", ["temperature", "isotonic", "none"])
 @given(graded=any_photographs())
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_photographs_give_a_file(graded: GradedPredictions, method: Method, source: Path) -> None:
+def test_any_photographs_give_a_file(graded: GradedPredictions, method: CalibrationMethodName, source: Path) -> None:
     fitted = fit_calibration(graded, source, method=method)
     assert Calibration.model_validate_json(json.dumps(calibration_to_json(fitted), allow_nan=False)) == fitted
-    parts = ("referable", "vision_threatening", "grade_cuts", "refer_share", "refer_error")
+    parts = ("referable", "vision_threatening", "grade_cuts", "review_share", "review_error")
     assert {name for name in parts if getattr(fitted, name) is None} == set(parts) & set(fitted.undefined)
-    sets = prediction_sets(fitted.conformal, fitted.calibrated(graded.probabilities))
+    sets = prediction_sets(fitted.conformal, fitted.calibrate(graded.probabilities))
     assert sets[np.arange(len(graded)), graded.grades].mean() >= 0.9
 
 
@@ -87,7 +91,7 @@ def test_limits_hold_for_probabilities_as_they_will_be_applied(source: Path) -> 
     )
     graded = photographs(np.zeros(10, dtype=int), near_one)
     fitted = fit_calibration(graded, source, method="none")
-    assert prediction_sets(fitted.conformal, fitted.calibrated(graded.probabilities))[:, 0].all()
+    assert prediction_sets(fitted.conformal, fitted.calibrate(graded.probabilities))[:, 0].all()
 
 
 def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
@@ -96,17 +100,17 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
     assert fitted.referable is None
     assert "no photograph has grade 2 or worse" in fitted.undefined["referable"]
     assert "3 photographs are too few" in fitted.undefined["conformal"]
-    said = "\n".join(fitted.attention)
+    said = "\n".join(fitted.warnings)
     assert "vision-threatening: no photograph has grade 3 or worse" in said
     assert "conformal sets hold all grades" in said
     wrong = fit_calibration(photographs(np.arange(5), np.eye(5)[[4, 3, 1, 1, 0]]), source, rule="fda")
-    assert "no temperature fits, the best being the end of where it is sought (20)" in "\n".join(wrong.attention)
-    assert "highest specificity" in "\n".join(wrong.attention)
+    assert "no temperature fits, the best one is at the end of the search range (20)" in "\n".join(wrong.warnings)
+    assert "highest specificity" in "\n".join(wrong.warnings)
     alike = fit_calibration(
         photographs(np.arange(5).repeat(4), np.tile([0.24, 0.19, 0.19, 0.19, 0.19], (20, 1))), source
     )
-    said = "\n".join(alike.attention)
-    assert "referable: a sensitivity of 1.000 with a specificity of 0.000 is no better than drawing lots" in said
+    said = "\n".join(alike.warnings)
+    assert "referable: a sensitivity of 1.000 with a specificity of 0.000 is no better than chance" in said
     assert "no cuts of the expected grade are better than chance" in said
     with pytest.raises(JoinError, match="no photograph has a grade"):
         fit_calibration(photographs(np.zeros(0, int), np.zeros((0, 5))), source)
@@ -115,7 +119,7 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema_version": 2}, "schema_version: Input should be 1"),
+        ({"schema_version": 1}, "schema_version: Input should be 2"),
         ({"extra": 1}, "extra: Extra inputs are not permitted"),
         ({"temperature": {"temperature": "hot"}}, "temperature.temperature: Input should be a valid number"),
         ({"referable": {"threshold": 0.5}}, "referable.from_grade: Field required"),
@@ -130,8 +134,8 @@ def test_errors_name_file_and_key(change: dict[str, object], said: str, source: 
 
 
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match=r"absent\.json: not a readable calibration"):
+    with pytest.raises(CalibrationError, match=r"absent\.json can't be read as a calibration"):
         load_calibration(tmp_path / "absent.json")
     (tmp_path / "cut.json").write_text("{")
-    with pytest.raises(CalibrationError, match=r"cut\.json: not a readable calibration"):
+    with pytest.raises(CalibrationError, match=r"cut\.json can't be read as a calibration"):
         load_calibration(tmp_path / "cut.json")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.metrics import cohen_kappa_score
 
-from retinagrade.evaluation.fitting.grade_cuts import GradeCuts, cut_grades, expected_grade, fit_grade_cuts
+from retinagrade.evaluation.fitting.grade_cuts import GradeCuts, apply_grade_cuts, expected_grade, fit_grade_cuts
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.photographs import any_photographs, photographs, simulated
@@ -46,7 +46,7 @@ def test_as_good_as_trying_everything(graded: GradedPredictions) -> None:
     fitted = fit_grade_cuts(graded)
     again = GradeCuts.model_validate_json(fitted.model_dump_json())
     assert fitted.quadratic_weighted_kappa == pytest.approx(best, abs=1e-9)
-    assert kappa(graded.grades, cut_grades(again, graded.probabilities)) == pytest.approx(best, abs=1e-9)
+    assert kappa(graded.grades, apply_grade_cuts(again, graded.probabilities)) == pytest.approx(best, abs=1e-9)
 
 
 @given(st.integers(0, 10_000))
@@ -73,7 +73,7 @@ def test_a_grade_that_is_absent_does_not_break_the_cuts() -> None:
     graded = photographs(np.array([0, 0, 2, 2, 3]), np.eye(5)[[0, 0, 2, 2, 3]])
     fitted = fit_grade_cuts(graded)
     assert list(fitted.cuts) == sorted(fitted.cuts)
-    assert cut_grades(fitted, graded.probabilities).tolist() == [0, 0, 2, 2, 3]
+    assert apply_grade_cuts(fitted, graded.probabilities).tolist() == [0, 0, 2, 2, 3]
 
 
 def test_cross_validation_is_what_the_cuts_are_worth_elsewhere() -> None:
@@ -81,7 +81,7 @@ def test_cross_validation_is_what_the_cuts_are_worth_elsewhere() -> None:
     inside = np.mean([fitted.quadratic_weighted_kappa for fitted in ours])
     validated = np.mean([fitted.cross_validated or 0 for fitted in ours])
     others = simulated(20_000, seed=99)
-    elsewhere = np.mean([kappa(others.grades, cut_grades(fitted, others.probabilities)) for fitted in ours])
+    elsewhere = np.mean([kappa(others.grades, apply_grade_cuts(fitted, others.probabilities)) for fitted in ours])
     assert abs(validated - elsewhere) < 0.02 < inside - elsewhere
     one_patient = photographs(np.array([0, 4]), np.eye(5)[[0, 4]], np.zeros(2, int))
     assert fit_grade_cuts(one_patient).cross_validated is None

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from retinagrade.evaluation.fitting.operating_points import (
     FDA_BAR,
     OperatingPoint,
-    RuleName,
-    decide,
+    OperatingPointRule,
+    apply_operating_point,
     fit_operating_point,
 )
-from retinagrade.evaluation.metrics import Undefined, severity
+from retinagrade.evaluation.metrics import Undefined, probability_from_grade
 from retinagrade.evaluation.predictions import GradedPredictions
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
@@ -25,7 +25,7 @@ from tests.evaluation.photographs import any_photographs, photographs, simulated
 def reached(graded: GradedPredictions, from_grade: int, threshold: float) -> tuple[float, float]:
     """Sensitivity and specificity of a threshold, counted."""
     positive = graded.grades >= from_grade
-    called = severity(graded.probabilities, from_grade) >= threshold
+    called = probability_from_grade(graded.probabilities, from_grade) >= threshold
     return float(called[positive].mean()), float((~called[~positive]).mean())
 
 
@@ -36,14 +36,14 @@ def reached(graded: GradedPredictions, from_grade: int, threshold: float) -> tup
     st.sampled_from([0.01, 0.5, 0.8, 0.9, 1.0]),
 )
 def test_the_rule_is_met_and_no_threshold_is_better(
-    graded: GradedPredictions, from_grade: Literal[2, 3], rule: RuleName, target: float
+    graded: GradedPredictions, from_grade: Literal[2, 3], rule: OperatingPointRule, target: float
 ) -> None:
     positive = graded.grades >= from_grade
     if positive.all() or not positive.any():
         with pytest.raises(Undefined, match=f"grade {from_grade} or worse"):
             fit_operating_point(graded, from_grade, rule, target)
         return
-    scores = np.unique(severity(graded.probabilities, from_grade))
+    scores = np.unique(probability_from_grade(graded.probabilities, from_grade))
     possible = [reached(graded, from_grade, threshold) for threshold in [*scores, np.inf]]
     if rule == "fda":
         meeting = [pair for pair in possible if pair[0] > FDA_BAR[0] and pair[1] > FDA_BAR[1]]
@@ -60,7 +60,7 @@ def test_the_rule_is_met_and_no_threshold_is_better(
     point = fit_operating_point(graded, from_grade, rule, target)
     assert (point.sensitivity, point.specificity) == pytest.approx(best, abs=1e-12)
     again = OperatingPoint.model_validate_json(point.model_dump_json())
-    called = decide(again, graded.probabilities)
+    called = apply_operating_point(again, graded.probabilities)
     assert called[positive].mean() == point.sensitivity
     assert (~called[~positive]).mean() == point.specificity
     assert (point.positives, point.negatives) == (positive.sum(), (~positive).sum())
@@ -83,14 +83,14 @@ def test_a_threshold_lies_between_photographs_so_that_rounding_decides_nothing()
     graded = simulated(200)
     point = fit_operating_point(graded, 2)
     rounded = graded.probabilities.astype(np.float32).astype(np.float64)
-    assert (decide(point, rounded) == decide(point, graded.probabilities)).all()
+    assert (apply_operating_point(point, rounded) == apply_operating_point(point, graded.probabilities)).all()
 
 
 def test_nobody_is_positive_where_a_specificity_of_1_asks_for_it() -> None:
     certain = np.tile([0.0, 0, 1, 0, 0], (4, 1))
     point = fit_operating_point(photographs(np.array([0, 0, 2, 2]), certain), 2, "specificity", 1.0)
     assert (point.sensitivity, point.specificity) == (0, 1)
-    assert not decide(point, certain).any()
+    assert not apply_operating_point(point, certain).any()
 
 
 def test_targets_belong_to_their_rules() -> None:

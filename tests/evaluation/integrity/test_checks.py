@@ -9,20 +9,20 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest, chi2_contingency
 
+from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
 from retinagrade.evaluation.evaluate import (
     Evaluation,
     evaluate_confusion_matrix,
     evaluate_predictions,
-    read_confusion_matrix,
 )
 from retinagrade.evaluation.integrity.checks import (
     check_confusion_matrix,
     check_predictions,
     check_rows,
-    test_independence,
+    independence_test,
 )
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix
-from retinagrade.evaluation.predictions import read_rows, tidy
+from retinagrade.evaluation.predictions import read_prediction_rows, tidy_predictions
 from retinagrade.manifest import Manifest
 from tests.evaluation.tables import predictions, some_grades
 
@@ -47,15 +47,17 @@ def test_every_matrix_of_the_report_is_flagged(model: str) -> None:
     assert codes(evaluation)[0] == "no-information"
     expected = FIGURES.loc[model]
     for name in ("accuracy", "chance_accuracy"):
-        assert evaluation.figures[name] == pytest.approx(expected[name], abs=6e-5)
+        assert evaluation.metrics[name] == pytest.approx(expected[name], abs=6e-5)
     assert evaluation.quadratic_weighted_kappa == pytest.approx(expected["quadratic_weighted_kappa"], abs=6e-4)
     test = evaluation.independence
     assert test is not None
-    frequent = evaluation.matrix[:, evaluation.matrix.sum(axis=0) >= 20]  # as docs/report/README.md says of figures.csv
+    frequent = evaluation.confusion_matrix[
+        :, evaluation.confusion_matrix.sum(axis=0) >= 20
+    ]  # as docs/report/README.md says of figures.csv
     assert chi2_contingency(frequent, correction=False).pvalue == pytest.approx(expected["p_value"], abs=0.006)
     if test.method == "chi-squared":
         assert test.p_value == pytest.approx(expected["p_value"], abs=0.006)
-    assert evaluation.figures["accuracy"] < evaluation.figures["majority_baseline"]  # type: ignore[operator]
+    assert evaluation.metrics["accuracy"] < evaluation.metrics["majority_baseline"]  # type: ignore[operator]
 
 
 def test_networks_that_varied_their_predictions_look_misaligned() -> None:
@@ -115,12 +117,12 @@ def test_one_grade_or_one_prediction() -> None:
     constant[:, 2] = [50, 10, 20, 5, 5]
     assert codes(evaluate_confusion_matrix(constant)) == ["one-prediction"]
     with pytest.raises(Undefined, match="one grade"):
-        test_independence(constant)
+        independence_test(constant)
 
 
 @pytest.mark.parametrize("order", [[1, 2, 0, 4, 3], [2, 0, 1, 4, 3], [4, 3, 2, 1, 0]])
 def test_classes_in_another_order_are_found(order: list[int]) -> None:
-    good = evaluate_predictions(predictions(some_grades(400), skill=3)).matrix
+    good = evaluate_predictions(predictions(some_grades(400), skill=3)).confusion_matrix
     findings = check_confusion_matrix(good[:, order])
     assert [finding.code for finding in findings] == ["class-order"]
 
@@ -135,7 +137,7 @@ def test_the_tests_size_is_right_where_counts_are_small() -> None:
     """Independent predictions are rejected at 1 % about once in a hundred times, also with rare grades."""
     rng = np.random.default_rng(1)
     p_values = [
-        test_independence(
+        independence_test(
             confusion_matrix(some_grades(60, seed), rng.choice(5, 60, p=[0.6, 0.1, 0.2, 0.05, 0.05]))
         ).p_value
         for seed in range(200)
@@ -168,7 +170,7 @@ def test_enough_cases_are_enough_and_idrids_eighty_are() -> None:
 
 def rows_of(tmp_path: Path, *lines: str) -> pd.DataFrame:
     (tmp_path / "p.csv").write_text("\n".join(["image_id,p0,p1,p2,p3,p4,grade", *lines]) + "\n", encoding="utf-8")
-    return read_rows(tmp_path / "p.csv")
+    return read_prediction_rows(tmp_path / "p.csv")
 
 
 def test_sums_and_repeated_rows_are_named_with_the_worst(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_sums_and_repeated_rows_are_named_with_the_worst(tmp_path: Path) -> None
     assert "line 4 is furthest off with 2.000" in sums.message
     assert "In the table more than once: 2 photographs (a, c)" in repeated.message
     assert "contradict each other: of 1 photograph (c); the first row of each is kept" in repeated.message
-    assert check_rows(tidy(rows)) == []
+    assert check_rows(tidy_predictions(rows)) == []
     assert check_rows(rows_of(tmp_path, "a,.334,.333,.333,0,0,0", "b,.2,.2,.2,.2,.195,1")) == []
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.integrity.leaks import check_fitted, check_leaks
+from retinagrade.evaluation.integrity.leaks import check_fitted_on, check_leaks
 from retinagrade.manifest import Manifest
 
 SET = pd.DataFrame(
@@ -64,11 +64,11 @@ def test_missing_patients_and_digests_are_nobodys(manifest: Manifest) -> None:
 
 def test_what_was_fitted_on_the_evaluated_photographs_or_patients() -> None:
     fitted = pd.DataFrame({"image_id": ["a", "b"], "patient_id": ["1", "2"]})
-    (finding,) = check_fitted(
+    (finding,) = check_fitted_on(
         pd.DataFrame({"image_id": ["b", "c"], "patient_id": ["2", "1"]}), fitted, "The thresholds"
     )
     assert finding.code == "fitted-on-evaluated"
     assert finding.message.startswith(
         "The thresholds were fitted on 1 of the 2 photographs here (b) and on other photographs of 1 patient here (1),"
     )
-    assert check_fitted(pd.DataFrame({"image_id": ["c"]}), fitted, "The thresholds") == []
+    assert check_fitted_on(pd.DataFrame({"image_id": ["c"]}), fitted, "The thresholds") == []

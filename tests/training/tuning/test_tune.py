@@ -64,7 +64,7 @@ def test_every_trial_is_a_run_and_its_value_is_that_of_its_saved_predictions(stu
         assert run.record()["status"] == "finished"
         assert run.experiment().network.dense == tuple(json.loads(str(row["network.dense"])))
         assert run.experiment().training.learning_rate == pytest.approx(row["training.learning_rate"], rel=1e-5)
-        figures = evaluate_predictions(read_predictions(run.predictions_file("val")), resamples=0).figures
+        figures = evaluate_predictions(read_predictions(run.predictions_file("val")), resamples=0).metrics
         assert row["value"] == pytest.approx(figures[METRIC], abs=1e-5)
     first = Run(study / "trial-000").experiment()
     assert first.training == PLAN.experiment.training

@@ -1,13 +1,12 @@
-"""What was fitted on the predictions of the validation photographs, in one file, to be applied unchanged to others.
+"""A calibration: fitted on the predictions of validation photographs, kept in one file, applied unchanged to others.
 
-A calibration is fitted first, and everything else on the calibrated probabilities. That all of it is fitted on the same
-photographs, on which the epoch was chosen too, is customary; its figures on these photographs flatter it. They say what
-was chosen. What it is worth only other photographs can say.
+The probabilities are calibrated first, and everything else is fitted on the calibrated probabilities. All parts are
+fitted on the same photographs, which also chose the epoch. This is customary, but the metrics on these photographs are
+too good: they document the fit. Only other photographs can show how well the calibration works.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,17 +14,18 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from retinagrade.errors import CalibrationError, JoinError, describe_validation_error
-from retinagrade.evaluation.fitting.conformal import COVERAGE, Conformal, fit_conformal
+from retinagrade.errors import CalibrationError, JoinError
+from retinagrade.evaluation.fitting.conformal import DEFAULT_COVERAGE, Conformal, fit_conformal
 from retinagrade.evaluation.fitting.grade_cuts import GradeCuts, fit_grade_cuts
-from retinagrade.evaluation.fitting.operating_points import OperatingPoint, RuleName, fit_operating_point
+from retinagrade.evaluation.fitting.operating_points import OperatingPoint, OperatingPointRule, fit_operating_point
 from retinagrade.evaluation.fitting.probability_calibration import (
     TEMPERATURE_RANGE,
+    CalibrationMethodName,
     CalibrationMetrics,
     Isotonic,
-    Method,
     Temperature,
     calibrate_probabilities,
     cross_validate_calibration,
@@ -33,33 +33,34 @@ from retinagrade.evaluation.fitting.probability_calibration import (
     fit_probability_calibration,
     fit_temperature,
 )
-from retinagrade.evaluation.fitting.selective import Referral, fit_referral
+from retinagrade.evaluation.fitting.selective_prediction import ReviewThreshold, fit_review_threshold
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import GradedPredictions
-from retinagrade.files import sha256, write_json
+from retinagrade.files import read_json_model, sha256, write_json
 
-SCHEMA_VERSION: Final = 1
-ORDER: Final = (
+CALIBRATION_SCHEMA_VERSION: Final = 2
+APPLICATION_ORDER: Final = (
     "divide the five probabilities by their sum, and calibrate them by `method`",
-    "all else works on these: referable, vision_threatening, grade_cuts, refer_share, refer_error, conformal",
+    "apply all other parts to the calibrated probabilities: referable, vision_threatening, grade_cuts, review_share, "
+    "review_error, conformal, conformal_by_grade",
 )
-REFERRED: Final = 0.2
-"""Share of the photographs that a person has time for, in ``refer_share``."""
-ERROR: Final = 0.1
-"""Share of wrong grades that is borne among those kept, in ``refer_error``."""
-METHODS: Final[tuple[Method, ...]] = ("none", "temperature", "isotonic")
-Part = TypeVar("Part")
+REVIEW_SHARE: Final = 0.2
+"""Share of the photographs that a person has time to review, for ``review_share``."""
+REVIEW_ERROR: Final = 0.1
+"""Tolerated share of wrong grades among the photographs without review, for ``review_error``."""
+CALIBRATION_METHODS: Final[tuple[CalibrationMethodName, ...]] = ("none", "temperature", "isotonic")
+_Part = TypeVar("_Part")
 
 
 class CalibrationSource(BaseModel):
-    """The predictions that everything was fitted on.
+    """The predictions that a calibration was fitted on.
 
     Attributes:
-        file: Their path, as it was given.
-        sha256: The digest of its bytes.
-        photographs: How many of them have a grade.
-        image_ids: Which: what is judged on one of these is judged on what it was fitted on. Their patients are those
-            of the manifest.
+        file: Path of the predictions, as the user gave it.
+        sha256: SHA-256 digest of the file.
+        photographs: Number of graded photographs.
+        image_ids: Their ids. An evaluation of one of these photographs is too good, because the calibration was fitted
+            on it. The manifest has their patients.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,113 +72,131 @@ class CalibrationSource(BaseModel):
 
 
 class Calibration(BaseModel):
-    """A calibration, and the decisions fitted on its probabilities.
+    """Calibrated probabilities, and decisions that were fitted on them.
 
     Attributes:
-        schema_version: Of this file.
-        order: How to apply it, for people.
-        method: The calibration that everything else was fitted on.
+        schema_version: Version of the file format.
+        order: How to apply the parts, for people.
+        method: The calibration of the probabilities that the other parts were fitted on.
         temperature: Temperature scaling.
-        isotonic: Isotonic calibration, to compare.
-        figures: How well the probabilities of each method fit the grades, on photographs that the method has not seen
+        isotonic: Isotonic calibration.
+        metrics: Log loss and calibration error of each method on photographs that it was not fitted on
             (cross-validated); ``None`` where undefined.
-        referable: When to call a photograph referable.
-        vision_threatening: When to call it vision-threatening.
-        grade_cuts: Its grade by the expected grade, for the highest quadratic weighted kappa.
-        refer_share: When a person must look, so that they see at most :data:`REFERRED` of the photographs.
-        refer_error: When a person must look, so that at most :data:`ERROR` of the others have a wrong grade.
-        conformal: Sets of grades that hold the right one in the stated share of all photographs.
-        conformal_by_grade: The same for the photographs of every grade.
-        undefined: Why a part is ``None``, by its name.
-        source: What all of it was fitted on.
+        referable: Threshold for referable retinopathy.
+        vision_threatening: Threshold for vision-threatening retinopathy.
+        grade_cuts: Cuts of the expected grade with the highest quadratic weighted kappa.
+        review_share: Threshold for review so that a person reviews at most :data:`REVIEW_SHARE` of the photographs.
+        review_error: Threshold for review so that at most :data:`REVIEW_ERROR` of the other photographs have a wrong
+            grade.
+        conformal: Sets of grades that hold the right grade for the stated share of all photographs.
+        conformal_by_grade: Sets of grades that hold the right grade for the stated share of the photographs of each
+            grade.
+        undefined: Reasons why parts are ``None``, by name.
+        source: The predictions that all parts were fitted on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    order: tuple[str, ...] = ORDER
-    method: Method
+    schema_version: Literal[2] = CALIBRATION_SCHEMA_VERSION
+    order: tuple[str, ...] = APPLICATION_ORDER
+    method: CalibrationMethodName
     temperature: Temperature
     isotonic: Isotonic
-    figures: dict[Method, CalibrationMetrics | None]
+    metrics: dict[CalibrationMethodName, CalibrationMetrics | None]
     referable: OperatingPoint | None
     vision_threatening: OperatingPoint | None
     grade_cuts: GradeCuts | None
-    refer_share: Referral | None
-    refer_error: Referral | None
+    review_share: ReviewThreshold | None
+    review_error: ReviewThreshold | None
     conformal: Conformal
     conformal_by_grade: Conformal
     undefined: dict[str, str]
     source: CalibrationSource
 
-    def calibrated(self, probabilities: np.ndarray) -> np.ndarray:
-        """Probabilities (N, 5) as predicted, calibrated by :attr:`method`."""
+    def __repr__(self) -> str:
+        """Returns the method, the thresholds and the warnings."""
+        method = f"temperature {self.temperature.temperature:.3f}" if self.method == "temperature" else self.method
+        lines = [f"Calibration on {self.source.photographs} photographs of {self.source.file}: {method}"]
+        for name, point in (("referable", self.referable), ("vision-threatening", self.vision_threatening)):
+            if point is not None:
+                lines.append(
+                    f"  {name}: probability {point.threshold:.3f} or more "
+                    f"(sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f})"
+                )
+        return "\n".join([*lines, *(f"  warning: {message}" for message in self.warnings)])
+
+    __str__ = __repr__
+
+    def calibrate(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Calibrates probabilities (N, 5), as predicted, by :attr:`method`."""
         by_method = {"temperature": self.temperature, "isotonic": self.isotonic, "none": None}
         return calibrate_probabilities(by_method[self.method], probabilities)
 
     @property
-    def attention(self) -> list[str]:
-        """What a person must know before anything is decided by it."""
-        found = [
+    def warnings(self) -> list[str]:
+        """Reasons for caution before anything is decided by this calibration."""
+        messages = [
             f"{name.replace('_', '-')}: {self.undefined[name]}"
             for name in ("referable", "vision_threatening", "grade_cuts")
             if name in self.undefined
         ]
         for name, point in (("referable", self.referable), ("vision-threatening", self.vision_threatening)):
             if point is not None and point.sensitivity + point.specificity <= 1:
-                found.append(
+                messages.append(
                     f"{name}: a sensitivity of {point.sensitivity:.3f} with a specificity of {point.specificity:.3f} "
-                    "is no better than drawing lots"
+                    "is no better than chance"
                 )
         if self.conformal.limits[0] is None:
-            found.append(f"conformal sets hold all grades: {self.undefined['conformal']}")
+            messages.append(f"conformal sets hold all grades: {self.undefined['conformal']}")
         if (best := self.temperature.temperature) in TEMPERATURE_RANGE:
-            found.append(
-                f"no temperature fits, the best being the end of where it is sought ({best:g}): "
-                "the predictions are all alike, all right, or have nothing to do with the grades"
+            messages.append(
+                f"no temperature fits; the best one is at the end of the search range ({best:g}): "
+                "the predictions are all alike, all right, or independent of the grades"
             )
-        return found
+        return messages
 
 
 def fit_calibration(
-    graded: GradedPredictions,
+    predictions: GradedPredictions,
     source: Path,
     *,
-    rule: RuleName = "sensitivity",
+    rule: OperatingPointRule = "sensitivity",
     target: float | None = None,
-    coverage: float = COVERAGE,
-    method: Method = "temperature",
+    coverage: float = DEFAULT_COVERAGE,
+    method: CalibrationMethodName = "temperature",
 ) -> Calibration:
-    """Fits everything on validation photographs.
+    """Fits a calibration on validation photographs.
 
     Args:
-        graded: The photographs with their probabilities as predicted.
+        predictions: The photographs, with probabilities as predicted.
         source: The file that they are from.
-        rule: How to choose the operating points.
-        target: The sensitivity or specificity of the rule; 0.9 by default.
-        coverage: The share of photographs whose right grade the conformal sets are to hold.
-        method: The calibration that all else is fitted on.
+        rule: Rule that chooses the operating points.
+        target: Sensitivity or specificity of the rule; 0.9 by default.
+        coverage: Share of the photographs whose right grade the conformal sets should hold.
+        method: Calibration of the probabilities that the other parts are fitted on.
 
     Returns:
-        What was fitted; parts that could not be are ``None``, with a reason.
+        The calibration; parts that can't be fitted are ``None``, with a reason.
 
     Raises:
         JoinError: No photograph has a grade.
     """
-    if not len(graded):
-        raise JoinError(f"{source}: no photograph has a grade, and nothing can be fitted without")
+    if not len(predictions):
+        raise JoinError(f"{source}: no photograph has a grade, so nothing can be fitted")
     undefined: dict[str, str] = {}
-    predicted, graded = graded, replace(graded, probabilities=calibrate_probabilities(None, graded.probabilities))
-    # From what was predicted, as whoever applies it will: probabilities divided by their sum twice differ in the last
-    # digit, on which ties at a limit depend.
+    normalised = replace(predictions, probabilities=calibrate_probabilities(None, predictions.probabilities))
+    # Calibrate the probabilities as predicted, as every later use will: probabilities that are divided by their sum
+    # twice differ in the last digit, and ties at a limit depend on it.
     calibrated = replace(
-        graded,
-        probabilities=calibrate_probabilities(fit_probability_calibration(graded, method), predicted.probabilities),
+        predictions,
+        probabilities=calibrate_probabilities(
+            fit_probability_calibration(normalised, method), predictions.probabilities
+        ),
     )
     conformal = fit_conformal(calibrated, coverage)
     by_grade = fit_conformal(calibrated, coverage, by_grade=True)
     if conformal.limits[0] is None:
-        undefined["conformal"] = _too_few(len(graded), coverage)
+        undefined["conformal"] = _too_few(len(predictions), coverage)
     for grade, (limit, count) in enumerate(zip(by_grade.limits, by_grade.photographs, strict=True)):
         if limit is None:
             undefined[f"conformal_by_grade, grade {grade}"] = _too_few(count, coverage)
@@ -185,54 +204,51 @@ def fit_calibration(
         source=CalibrationSource(
             file=str(source),
             sha256=sha256(source),
-            photographs=len(graded),
-            image_ids=tuple(sorted(map(str, graded.image_ids))),
+            photographs=len(predictions),
+            image_ids=tuple(sorted(map(str, predictions.image_ids))),
         ),
         method=method,
-        temperature=fit_temperature(graded),
-        isotonic=fit_isotonic(graded),
-        figures={
-            name: _or_none(undefined, f"figures, {name}", partial(cross_validate_calibration, graded, name))
-            for name in METHODS
+        temperature=fit_temperature(normalised),
+        isotonic=fit_isotonic(normalised),
+        metrics={
+            name: _or_none(undefined, f"metrics, {name}", partial(cross_validate_calibration, normalised, name))
+            for name in CALIBRATION_METHODS
         },
         referable=_or_none(undefined, "referable", partial(fit_operating_point, calibrated, 2, rule, target)),
         vision_threatening=_or_none(
             undefined, "vision_threatening", partial(fit_operating_point, calibrated, 3, rule, target)
         ),
         grade_cuts=_or_none(undefined, "grade_cuts", partial(fit_grade_cuts, calibrated)),
-        refer_share=_or_none(undefined, "refer_share", partial(fit_referral, calibrated, "share", REFERRED)),
-        refer_error=_or_none(undefined, "refer_error", partial(fit_referral, calibrated, "error", ERROR)),
+        review_share=_or_none(
+            undefined, "review_share", partial(fit_review_threshold, calibrated, "share", REVIEW_SHARE)
+        ),
+        review_error=_or_none(
+            undefined, "review_error", partial(fit_review_threshold, calibrated, "error", REVIEW_ERROR)
+        ),
         conformal=conformal,
         conformal_by_grade=by_grade,
         undefined=undefined,
     )
 
 
-def save_calibration(fitted: Calibration, path: Path) -> None:
-    """Writes the file, atomically, as JSON with all digits."""
-    write_json(path, calibration_to_json(fitted))
+def save_calibration(calibration: Calibration, path: Path) -> None:
+    """Writes a calibration, atomically, as JSON with all digits."""
+    write_json(path, calibration_to_json(calibration))
 
 
-def calibration_to_json(fitted: Calibration) -> dict[str, Any]:
-    """What the file holds, for programs."""
-    return fitted.model_dump(mode="json")
+def calibration_to_json(calibration: Calibration) -> dict[str, Any]:
+    """Returns the content of the file."""
+    return calibration.model_dump(mode="json")
 
 
 def load_calibration(path: Path) -> Calibration:
     """Reads a file that :func:`save_calibration` wrote.
 
     Raises:
-        CalibrationError: Unreadable, or a key is missing, unknown or wrong; the message names file and key.
+        CalibrationError: The file is unreadable, or a key is missing, unknown or invalid; the message names file and key.
     """
-    try:
-        return Calibration.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CalibrationError(f"{path}: not a readable calibration: {error}") from error
-    except ValidationError as error:
-        raise CalibrationError(
-            f"{path} is not a calibration that this version reads:\n  {describe_validation_error(error)}\n"
-            "Make it again with `retinagrade calibrate`"
-        ) from None
+    remedy = "Fit it again with `retinagrade calibrate`"
+    return read_json_model(path, Calibration, "a calibration", CalibrationError, remedy)
 
 
 def _too_few(count: int, coverage: float) -> str:
@@ -240,7 +256,7 @@ def _too_few(count: int, coverage: float) -> str:
     return f"{count} photographs are too few for sets of coverage {coverage:g}; about {needed:.0f} are needed"
 
 
-def _or_none(undefined: dict[str, str], name: str, fit_part: Callable[[], Part]) -> Part | None:
+def _or_none(undefined: dict[str, str], name: str, fit_part: Callable[[], _Part]) -> _Part | None:
     try:
         return fit_part()
     except Undefined as reason:

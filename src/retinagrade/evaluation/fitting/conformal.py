@@ -19,7 +19,7 @@ from retinagrade.evaluation.ordinal_sets import grow_sets, ordinal_scores
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
 
-COVERAGE: Final = 0.9
+DEFAULT_COVERAGE: Final = 0.9
 Limits = tuple[
     NonNegativeFloat | None,
     NonNegativeFloat | None,
@@ -60,7 +60,9 @@ def prediction_sets(conformal: Conformal, probabilities: np.ndarray) -> np.ndarr
     return grow_sets(probabilities, conformal.limits)
 
 
-def fit_conformal(graded: GradedPredictions, coverage: float = COVERAGE, *, by_grade: bool = False) -> Conformal:
+def fit_conformal(
+    graded: GradedPredictions, coverage: float = DEFAULT_COVERAGE, *, by_grade: bool = False
+) -> Conformal:
     """Fits the limits.
 
     Args:

@@ -65,7 +65,7 @@ def expected_grade(probabilities: np.ndarray) -> np.ndarray:
     return expected
 
 
-def cut_grades(cuts: GradeCuts, probabilities: np.ndarray) -> np.ndarray:
+def apply_grade_cuts(cuts: GradeCuts, probabilities: np.ndarray) -> np.ndarray:
     """Grades by cuts.
 
     Args:

@@ -13,12 +13,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from sklearn.metrics import roc_curve
 
-from retinagrade.evaluation.metrics import Undefined, severity
+from retinagrade.evaluation.metrics import Undefined, probability_from_grade
 from retinagrade.evaluation.predictions import GradedPredictions
 
-RuleName = Literal["sensitivity", "specificity", "fda"]
+OperatingPointRule = Literal["sensitivity", "specificity", "fda"]
 
-TARGET: Final = 0.9
+DEFAULT_TARGET: Final = 0.9
 """The sensitivity, or specificity, that is asked for unless another one is."""
 FDA_BAR: Final = (0.85, 0.825)
 """Sensitivity and specificity that IDx-DR had to exceed in its pivotal trial.
@@ -45,7 +45,7 @@ class OperatingPoint(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     from_grade: Literal[2, 3]
-    rule: RuleName
+    rule: OperatingPointRule
     target: float | None = Field(gt=0, le=1)
     threshold: float = Field(ge=0)
     sensitivity: float = Field(ge=0, le=1)
@@ -60,7 +60,7 @@ class OperatingPoint(BaseModel):
         return self
 
 
-def decide(point: OperatingPoint, probabilities: np.ndarray) -> np.ndarray:
+def apply_operating_point(point: OperatingPoint, probabilities: np.ndarray) -> np.ndarray:
     """Which photographs are positive.
 
     Args:
@@ -70,11 +70,14 @@ def decide(point: OperatingPoint, probabilities: np.ndarray) -> np.ndarray:
     Returns:
         Decisions (N,), bool.
     """
-    return severity(probabilities, point.from_grade) >= point.threshold
+    return probability_from_grade(probabilities, point.from_grade) >= point.threshold
 
 
 def fit_operating_point(
-    graded: GradedPredictions, from_grade: Literal[2, 3], rule: RuleName = "sensitivity", target: float | None = None
+    graded: GradedPredictions,
+    from_grade: Literal[2, 3],
+    rule: OperatingPointRule = "sensitivity",
+    target: float | None = None,
 ) -> OperatingPoint:
     """Chooses a threshold by a rule.
 
@@ -87,7 +90,7 @@ def fit_operating_point(
         graded: Validation photographs.
         from_grade: The mildest grade that counts as positive.
         rule: ``sensitivity`` or ``specificity``: at least ``target``; ``fda``: both above :data:`FDA_BAR`.
-        target: From above 0 to 1; :data:`TARGET` by default. The rule ``fda`` takes none.
+        target: From above 0 to 1; :data:`DEFAULT_TARGET` by default. The rule ``fda`` takes none.
 
     Returns:
         The threshold with what it reaches on these photographs.
@@ -107,7 +110,7 @@ def fit_operating_point(
     if positive.all() or not positive.any():
         which = "all photographs have" if positive.any() else "no photograph has"
         raise Undefined(f"{which} grade {from_grade} or worse")
-    scores = severity(graded.probabilities, from_grade)
+    scores = probability_from_grade(graded.probabilities, from_grade)
     false_positive, sensitivity, edges = roc_curve(positive, scores, drop_intermediate=False)
     negatives = int((~positive).sum())
     # From counts, because 1 - 0.1 is not 0.9, and a share that is met exactly has to count as met.
@@ -123,7 +126,7 @@ def fit_operating_point(
                 f"with such a sensitivity, the highest specificity is {best:.1%}"
             )
     else:
-        target = TARGET if target is None else target
+        target = DEFAULT_TARGET if target is None else target
         stated, other = (sensitivity, specificity) if rule == "sensitivity" else (specificity, sensitivity)
         meets = stated >= target
         better, then = other, stated

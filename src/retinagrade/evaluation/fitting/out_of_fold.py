@@ -1,61 +1,85 @@
-"""Cross-validation of what is fitted on predictions: what it is worth on photographs that it has not seen."""
+"""Cross-validation on predictions: applies a fit to photographs of patients that it was not fitted on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.predictions import GradedPredictions
 
-FOLDS: Final = 5
+FITTING_FOLDS: Final = 5
+"""Number of parts that the photographs are divided into."""
+
+
+class PatientProbabilities(Protocol):
+    """Probabilities of photographs, and the patients of these photographs."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Probabilities (N, …)."""
+        ...
+
+    @property
+    def patients(self) -> NDArray[np.int64]:
+        """The patient of each photograph (N,)."""
+        ...
+
+    def rows(self, selection: NDArray[Any]) -> Self:
+        """Returns the selected photographs, by a mask (N,) or by indices (M,)."""
+        ...
+
+
+Photographs = TypeVar("Photographs", bound=PatientProbabilities)
 
 
 def out_of_fold(
-    graded: GradedPredictions, fit_and_apply: Callable[[GradedPredictions, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Results of each fifth of the photographs by what was fitted on the other four.
+    photographs: Photographs,
+    fit_and_apply: Callable[[Photographs, NDArray[np.float64]], NDArray[Any]],
+) -> NDArray[Any]:
+    """Computes results for each fifth of the photographs with a fit on the other four fifths.
 
-    All photographs of a patient are in the same fifth. There are fewer parts where there are fewer patients.
+    All photographs of a patient are in the same fifth. There are fewer parts if there are fewer patients.
 
     Args:
-        graded: Photographs.
-        fit_and_apply: Fits on its first argument, and gives the results (M, …) of the probabilities (M, 5).
+        photographs: Photographs with their patients and probabilities.
+        fit_and_apply: Fits on its first argument, and returns results (M, …) for the probabilities (M, …) in its second.
 
     Returns:
         Results (N, …), in the order of the photographs.
 
     Raises:
-        Undefined: All photographs are of one patient; or whatever ``fit_and_apply`` raises.
+        Undefined: All photographs are of one patient; or ``fit_and_apply`` raises it.
     """
     rows, results = [], []
-    for seen, unseen in fold_parts(graded.patients):
-        rows.append(unseen)
-        results.append(fit_and_apply(graded.rows(seen), graded.probabilities[unseen]))
-    ordered: np.ndarray = np.concatenate(results)[np.argsort(np.concatenate(rows))]
+    for others, own in patient_folds(photographs.patients):
+        rows.append(own)
+        results.append(fit_and_apply(photographs.rows(others), photographs.probabilities[own]))
+    ordered: NDArray[Any] = np.concatenate(results)[np.argsort(np.concatenate(rows))]
     return ordered
 
 
-def fold_parts(patients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Divides photographs into fifths; all photographs of a patient are in the same one.
+def patient_folds(patients: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Divides photographs into fifths; all photographs of a patient are in the same fifth.
 
     Args:
-        patients: Whose photograph it is (N,), int64.
+        patients: The patient of each photograph (N,).
 
     Returns:
-        Of each fifth, the rows of all others and its own. There are fewer parts where there are fewer patients.
+        For each fifth, the row numbers of the other fifths and its own row numbers. There are fewer parts if there are
+        fewer patients.
 
     Raises:
         Undefined: All photographs are of one patient.
 
     Example:
-        >>> [own.tolist() for _, own in parts(np.array([0, 0, 1]))]
+        >>> [own.tolist() for _, own in patient_folds(np.array([0, 0, 1]))]
         [[0, 1], [2]]
     """
     count = len(np.unique(patients))
     if count < 2:
-        raise Undefined("all photographs are of one patient, so that none is left to measure on")
-    return list(GroupKFold(min(FOLDS, count)).split(patients, groups=patients))
+        raise Undefined("all photographs are of one patient, so no photographs remain to measure on")
+    return list(GroupKFold(min(FITTING_FOLDS, count)).split(patients, groups=patients))

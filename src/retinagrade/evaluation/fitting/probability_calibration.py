@@ -21,9 +21,9 @@ from retinagrade.evaluation.metrics import expected_calibration_error, log_loss
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
 
-Method = Literal["temperature", "isotonic", "none"]
+CalibrationMethodName = Literal["temperature", "isotonic", "none"]
 
-LEAST: Final = 1e-12
+PROBABILITY_FLOOR: Final = 1e-12
 """What a probability of 0 counts as: tables are rounded, and a logarithm of 0 would outweigh all other photographs."""
 TEMPERATURE_RANGE: Final = (0.05, 20.0)
 """Where the temperature is sought. Predictions that are all right would drive it to 0, and those that have nothing to
@@ -170,14 +170,16 @@ def calibrate_probabilities(calibration: Temperature | Isotonic | None, probabil
     return mixed
 
 
-def fit_probability_calibration(graded: GradedPredictions, method: Method) -> Temperature | Isotonic | None:
+def fit_probability_calibration(
+    graded: GradedPredictions, method: CalibrationMethodName
+) -> Temperature | Isotonic | None:
     """Fits the calibration of that name on photographs; that of ``none`` is ``None``."""
     if method == "temperature":
         return fit_temperature(graded)
     return fit_isotonic(graded) if method == "isotonic" else None
 
 
-def cross_validate_calibration(graded: GradedPredictions, method: Method) -> CalibrationMetrics:
+def cross_validate_calibration(graded: GradedPredictions, method: CalibrationMethodName) -> CalibrationMetrics:
     """How good a method is on photographs that it has not seen.
 
     On the photographs that it was fitted on, isotonic calibration is always the best, which proves nothing.
@@ -209,5 +211,5 @@ def calibration_metrics(graded: GradedPredictions) -> CalibrationMetrics:
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    logits: np.ndarray = np.log(np.maximum(probabilities, LEAST))
+    logits: np.ndarray = np.log(np.maximum(probabilities, PROBABILITY_FLOOR))
     return logits

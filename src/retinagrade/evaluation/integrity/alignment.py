@@ -12,12 +12,12 @@ import pandas as pd
 from scipy.stats import hypergeom, rankdata
 
 from retinagrade.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
-from retinagrade.evaluation.predictions import COLUMNS, GRADES_LINE, LINE
+from retinagrade.evaluation.predictions import GRADES_LINE_COLUMN, LINE_COLUMN, PREDICTION_COLUMNS
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 
-GAIN: Final = 0.2
+REALIGNMENT_GAIN: Final = 0.2
 """QWK that another pairing must win over the one that stands, before this one is called wrong."""
-ALPHA: Final = 0.001
+REALIGNMENT_ALPHA: Final = 0.001
 """Probability that predictions which know nothing are given an order by chance, over all pairings that are tried."""
 SELF_SORTED: Final = 0.5
 """Rank correlation, within grades, of probabilities with their place from which they count as sorted by themselves."""
@@ -85,7 +85,7 @@ def find_realignment(table: pd.DataFrame) -> Realignment | None:
     Keras's ``flow_from_directory`` and torchvision's ``ImageFolder`` go); within each, every shift and the reverse; and
     predictions made in one of them but listed in another.
 
-    Another pairing is only returned if it wins :data:`GAIN` in QWK, if chance can't explain it (Fisher's exact test of
+    Another pairing is only returned if it wins :data:`REALIGNMENT_GAIN` in QWK, if chance can't explain it (Fisher's exact test of
     "grade c or worse", for the best c, times the number of all pairings that were tried), and if it isn't the
     predictions that were sorted: a file in the order of its probabilities fits every order of grades.
 
@@ -102,7 +102,7 @@ def find_realignment(table: pd.DataFrame) -> Realignment | None:
     predicted = probabilities.argmax(axis=1)
     before = _matrix(grades, predicted)
     kappa = quadratic_weighted_kappa(before)
-    if kappa + GAIN > 1:
+    if kappa + REALIGNMENT_GAIN > 1:
         return None
     orders = _orders(table)
     pairings = sorted(_pairings(orders, grades, probabilities @ np.arange(N_GRADES)), key=lambda one: -one.score)
@@ -112,7 +112,11 @@ def find_realignment(table: pd.DataFrame) -> Realignment | None:
         after = _matrix(grades, predicted[sources])
         better = quadratic_weighted_kappa(after)
         by_chance = tried * _exact_p_value(after)
-        if better < kappa + GAIN or by_chance > ALPHA or _self_sorted(grades, probabilities, pairing):
+        if (
+            better < kappa + REALIGNMENT_GAIN
+            or by_chance > REALIGNMENT_ALPHA
+            or _self_sorted(grades, probabilities, pairing)
+        ):
             continue
         return Realignment(*_words(pairing), kappa, better)
     return None
@@ -133,10 +137,10 @@ def _orders(table: pd.DataFrame) -> list[_Order]:
 
 
 def _named_orders(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
-    if LINE in table:
-        yield "the order of the rows", np.argsort(table[LINE].to_numpy(), kind="stable")
-    if GRADES_LINE in table:
-        yield "the order of the table of grades", np.argsort(table[GRADES_LINE].to_numpy(), kind="stable")
+    if LINE_COLUMN in table:
+        yield "the order of the rows", np.argsort(table[LINE_COLUMN].to_numpy(), kind="stable")
+    if GRADES_LINE_COLUMN in table:
+        yield "the order of the table of grades", np.argsort(table[GRADES_LINE_COLUMN].to_numpy(), kind="stable")
     names = {column: table[column].astype(str).tolist() for column in _name_columns(table)}
     alphabetical = {column: _sorted(texts) for column, texts in names.items()}
     for column, texts in names.items():
@@ -152,7 +156,9 @@ def _named_orders(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _name_columns(table: pd.DataFrame) -> list[str]:
-    further = [column for column in table.columns if column not in (*COLUMNS, LINE, GRADES_LINE)]
+    further = [
+        column for column in table.columns if column not in (*PREDICTION_COLUMNS, LINE_COLUMN, GRADES_LINE_COLUMN)
+    ]
     texts = [column for column in further if pd.api.types.is_string_dtype(table[column])]
     return ["image_id", *(column for column in texts if table[column].notna().all() and table[column].is_unique)]
 

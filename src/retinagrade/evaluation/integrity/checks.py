@@ -16,7 +16,7 @@ from scipy.stats import chi2, chi2_contingency, ncx2, random_table
 
 from retinagrade.evaluation.integrity.alignment import Realignment, find_realignment
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.integrity.leaks import check_fitted, check_leaks
+from retinagrade.evaluation.integrity.leaks import check_fitted_on, check_leaks
 from retinagrade.evaluation.metrics import (
     Undefined,
     accuracy,
@@ -25,19 +25,19 @@ from retinagrade.evaluation.metrics import (
     majority_baseline,
     quadratic_weighted_kappa,
 )
-from retinagrade.evaluation.predictions import COLUMNS, LINE, find_wrong_sums, graded_predictions
+from retinagrade.evaluation.predictions import LINE_COLUMN, PREDICTION_COLUMNS, find_wrong_sums, graded_predictions
 from retinagrade.grades import REFERABLE
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted, first_few
 
-ALPHA: Final = 0.01
+INDEPENDENCE_ALPHA: Final = 0.01
 """p-value from which independence is not rejected: chance predictions slip through once in a hundred times."""
-HARDLY_ANY: Final = 0.05
+NEGLIGIBLE_ASSOCIATION: Final = 0.05
 """Cramér's V under which an association carries no weight, however many photographs make it significant."""
-USEFUL: Final = 0.2
-"""Cramér's V that a test must be able to see, with a power of :data:`POWER`, before its silence means something."""
-POWER: Final = 0.9
-FEWEST: Final = 10
+USEFUL_ASSOCIATION: Final = 0.2
+"""Cramér's V that a test must be able to see, with a power of :data:`MINIMUM_POWER`, before its silence means something."""
+MINIMUM_POWER: Final = 0.9
+MINIMUM_CASES: Final = 10
 """Referable photographs, and such that are not, below which a sensitivity or a specificity says nothing.
 
 If all n are right, the 95 % interval of the share (E. B. Wilson, Journal of the American Statistical Association 22,
@@ -65,7 +65,7 @@ class Independence:
         degrees_of_freedom: Of the table without empty rows and columns.
         p_value: Probability of such a table, or a less likely one, where the hypothesis holds.
         cramers_v: Effect size, 0 none to 1, corrected for bias.
-        power: Probability that the test sees an association of :data:`USEFUL` size.
+        power: Probability that the test sees an association of :data:`USEFUL_ASSOCIATION` size.
         method: ``chi-squared``, or ``monte-carlo`` where expected counts are small.
     """
 
@@ -77,7 +77,7 @@ class Independence:
     method: str
 
 
-def test_independence(matrix: np.ndarray) -> Independence:
+def independence_test(matrix: np.ndarray) -> Independence:
     """Tests whether predicted grades are independent of grades.
 
     The distribution is χ² where all expected counts are at least 5, and otherwise drawn, with a fixed seed, from the
@@ -103,8 +103,8 @@ def test_independence(matrix: np.ndarray) -> Independence:
         statistics = ((drawn - expected) ** 2 / expected).sum(axis=(1, 2))
         p_value = (1 + np.sum(statistics >= statistic - 1e-9)) / (1 + _TABLES)
     total = int(table.sum())
-    useful = USEFUL**2 * total * (min(table.shape) - 1)
-    power = ncx2.sf(chi2.isf(ALPHA, degrees), degrees, useful)
+    useful = USEFUL_ASSOCIATION**2 * total * (min(table.shape) - 1)
+    power = ncx2.sf(chi2.isf(INDEPENDENCE_ALPHA, degrees), degrees, useful)
     return Independence(
         float(statistic), int(degrees), float(p_value), _cramers_v(statistic, table), float(power), method
     )
@@ -123,7 +123,7 @@ def check_predictions(
         table: Columns ``image_id`` (unique), ``p0`` … ``p4``, ``grade``; where known the line of each row and further
             names, as :func:`~retinagrade.evaluation.predictions.read_predictions` keeps them, for the orders that are
             tried.
-        rows: The rows of its file, as :func:`~retinagrade.evaluation.predictions.read_rows` returns them.
+        rows: The rows of its file, as :func:`~retinagrade.evaluation.predictions.read_prediction_rows` returns them.
         trained_on: The manifest, with its split, that the network was trained on.
         fitted_on: What was fitted after training, in the plural (``The thresholds``), and on which photographs, with
             ``image_id`` and, where known, ``patient_id``.
@@ -142,15 +142,15 @@ def check_predictions(
     if trained_on is not None:
         findings += check_leaks(table, trained_on)
     for what, photographs_of_it in (fitted_on or {}).items():
-        findings += check_fitted(table, photographs_of_it, what)
+        findings += check_fitted_on(table, photographs_of_it, what)
     return findings + ([] if rows is None else check_rows(rows))
 
 
 def check_rows(rows: pd.DataFrame) -> list[Finding]:
-    """Looks for what :func:`~retinagrade.evaluation.predictions.tidy` has to put right before there are figures.
+    """Looks for what :func:`~retinagrade.evaluation.predictions.tidy_predictions` has to put right before there are figures.
 
     Args:
-        rows: The rows of a file, as :func:`~retinagrade.evaluation.predictions.read_rows` returns them.
+        rows: The rows of a file, as :func:`~retinagrade.evaluation.predictions.read_prediction_rows` returns them.
 
     Returns:
         Up to one finding each of probabilities that don't sum to 1 and of repeated ids.
@@ -159,7 +159,7 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
     off = find_wrong_sums(rows)
     if len(off):
         worst = (off - 1).abs().to_numpy().argmax()
-        line = rows.loc[off.index, LINE].iloc[worst]
+        line = rows.loc[off.index, LINE_COLUMN].iloc[worst]
         findings.append(
             Finding(
                 "sums",
@@ -171,7 +171,7 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
         )
     repeated = rows["image_id"][rows["image_id"].duplicated()].unique()
     if len(repeated):
-        several = rows[rows["image_id"].isin(repeated)].drop_duplicates(list(COLUMNS))
+        several = rows[rows["image_id"].isin(repeated)].drop_duplicates(list(PREDICTION_COLUMNS))
         contradicting = several["image_id"][several["image_id"].duplicated()].unique()
         message = (
             f"In the table more than once: {counted(len(repeated), 'photograph')} ({first_few(repeated)}). Each counts "
@@ -221,10 +221,10 @@ def _of_pairing(matrix: np.ndarray, mean_confidence: float | None) -> list[Findi
                 f"grades, and the accuracy is only the share of grade {given[0]}.",
             )
         ]
-    test = test_independence(matrix)
-    if test.p_value >= ALPHA:
+    test = independence_test(matrix)
+    if test.p_value >= INDEPENDENCE_ALPHA:
         return _like_chance(matrix, test, mean_confidence)
-    if test.cramers_v < HARDLY_ANY:
+    if test.cramers_v < NEGLIGIBLE_ASSOCIATION:
         return [
             Finding(
                 "no-information",
@@ -242,7 +242,7 @@ def _like_chance(matrix: np.ndarray, test: Independence, mean_confidence: float 
         f"the most frequent grade alone {majority_baseline(matrix):.3f}, QWK {quadratic_weighted_kappa(matrix):+.3f}, "
         f"independence p = {test.p_value:.2f}"
     )
-    if test.power < POWER:
+    if test.power < MINIMUM_POWER:
         return [
             Finding(
                 "few-photographs",
@@ -294,14 +294,14 @@ def _few_cases(matrix: np.ndarray) -> list[Finding]:
             (referable, "referable", "sensitivity"),
             (other, "not referable", "specificity"),
         )
-        if count < FEWEST
+        if count < MINIMUM_CASES
     ]
     if not few:
         return []
     return [
         Finding(
             "few-cases",
-            f"Too few photographs to judge by: only {'; only '.join(few)}. Evaluate at least {FEWEST} photographs of "
+            f"Too few photographs to judge by: only {'; only '.join(few)}. Evaluate at least {MINIMUM_CASES} photographs of "
             "either kind, and a hundred or more to compare networks.",
         )
     ]

@@ -61,7 +61,7 @@ def check_leaks(table: pd.DataFrame, trained_on: Manifest) -> list[Finding]:
     return findings
 
 
-def check_fitted(table: pd.DataFrame, fitted_on: pd.DataFrame, what: str) -> list[Finding]:
+def check_fitted_on(table: pd.DataFrame, fitted_on: pd.DataFrame, what: str) -> list[Finding]:
     """Looks for what is evaluated among what thresholds, cut points or a calibration were fitted on.
 
     Args:

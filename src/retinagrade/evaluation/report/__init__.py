@@ -1,1 +1,1 @@
-"""The report: figures as tables, pictures and pages."""
+"""The report of an evaluation: metrics as tables, pictures and pages."""

@@ -1,4 +1,4 @@
-"""An evaluation as tables: the same ones on the terminal and on the page."""
+"""Tables of an evaluation, the same on the terminal, in a notebook and on the page."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from retinagrade.evaluation.curves import TASK_NAMES
-from retinagrade.evaluation.evaluate import Evaluation
-from retinagrade.evaluation.fitting.application import OF_PROBABILITIES, AppliedCalibration
+from retinagrade.evaluation.fitting.applied_calibration import CALIBRATION_METRICS, AppliedCalibration
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
+from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.intervals import Interval
-from retinagrade.evaluation.subgroups import FEWEST
-from retinagrade.evaluation.subgroups import FIGURES as SUBGROUP_FIGURES
+from retinagrade.evaluation.results import EvaluationResults
+from retinagrade.evaluation.subgroups import SMALL_SUBGROUP, SUBGROUP_METRICS
 from retinagrade.grades import Grade
-from retinagrade.pages.page import format_metric
+from retinagrade.messages import counted
+from retinagrade.pages.page import format_metric, render_page
 
-NAMES: Final = {
+METRIC_LABELS: Final = {
     "accuracy": "accuracy",
     "majority_baseline": "  always the most frequent grade",
     "chance_accuracy": "  by chance, with these predictions",
@@ -47,10 +48,11 @@ NAMES: Final = {
     "log_loss": "log loss",
     "expected_calibration_error": "expected calibration error",
 }
-"""What people call the figures, in the order to read them."""
+"""Names of the metrics for people, in reading order; two leading spaces mean "belongs to the metric above"."""
 
-SHARES: Final = ("precision", "recall", "f1", "specificity")
-"""What is counted of every grade."""
+GRADE_METRIC_NAMES: Final = ("precision", "recall", "f1", "specificity")
+"""Metrics of a single grade, in the order of the columns."""
+_MAIN_METRICS: Final = ("quadratic_weighted_kappa", "accuracy", "referable_auc", "vision_threatening_auc", "macro_auc")
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,10 @@ class TextTable:
     """A table of text.
 
     Attributes:
-        title: What it shows.
+        title: Title of the table.
         head: Names of the columns.
-        rows: Cells, as many as the head has; the first says what the row is of.
-        note: What to know when reading it.
+        rows: Cells, one for each column; the first cell names the row.
+        note: A sentence that helps to read the table.
     """
 
     title: str
@@ -71,157 +73,188 @@ class TextTable:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """The ends of an interval, or nothing where there is none."""
+    """Returns the ends of an interval as text; an empty text without an interval."""
     return "" if interval is None else f"{format_metric(interval.low)} to {format_metric(interval.high)}"
 
 
 def with_interval(value: float | None, interval: Interval | None) -> str:
-    """A figure with its interval in brackets."""
+    """Returns a metric as text, with its interval in brackets."""
     return format_metric(value) + (f" ({interval_text(interval)})" if interval is not None else "")
 
 
-def metrics_table(evaluation: Evaluation) -> TextTable:
-    """Every figure that is not of a single grade, with its interval."""
-    named = {**NAMES, **{name: _at_prevalence(name) for name in evaluation.figures if "at_prevalence" in name}}
-    rows = [
-        (label, format_metric(evaluation.figures[name]), interval_text(evaluation.intervals.get(name)))
-        for name, label in named.items()
+def metric_text(results: EvaluationResults, name: str) -> str:
+    """Returns a metric of an evaluation as text, with its interval in brackets."""
+    return with_interval(results.metrics[name], results.intervals.get(name))
+
+
+def main_metrics_text(results: EvaluationResults) -> str:
+    """Returns the main metrics and the findings of an evaluation, in a few lines of text."""
+    patients = f" of {counted(results.patients, 'patient')}" if results.patients < results.photographs else ""
+    lines = [f"Evaluation of {results.context.name}: {counted(results.photographs, 'graded photograph')}{patients}"]
+    lines += [
+        f"  {METRIC_LABELS[name]}: {metric_text(results, name)}"
+        for name in _MAIN_METRICS
+        if results.metrics[name] is not None
     ]
-    return TextTable(f"{evaluation.photographs} photographs", ("figure", "value", "95 % interval"), rows)
+    lines += [f"  finding: {finding.message}" for finding in results.findings]
+    return "\n".join(lines if results.findings else [*lines, "  no findings of the integrity checks"])
 
 
-def grades_table(evaluation: Evaluation) -> TextTable:
-    """What is right of each grade, and averages over the grades that are present."""
+def metrics_table(results: EvaluationResults) -> TextTable:
+    """Returns all metrics that are not metrics of a single grade, with their intervals."""
+    labels = {**METRIC_LABELS, **{name: _prevalence_label(name) for name in results.metrics if "at_prevalence" in name}}
+    rows = [
+        (label, format_metric(results.metrics[name]), interval_text(results.intervals.get(name)))
+        for name, label in labels.items()
+    ]
+    return TextTable(counted(results.photographs, "photograph"), ("metric", "value", "95 % interval"), rows)
+
+
+def grades_table(results: EvaluationResults) -> TextTable:
+    """Returns the metrics of each grade, and their averages over the grades that are present."""
     rows = []
     for grade in Grade:
-        shares = [evaluation.figures[f"grade_{grade.value}_{name}"] for name in SHARES]
-        rows.append((f"{grade.value} {grade.label}", *map(format_metric, shares), str(evaluation.support[grade])))
+        cells = [results.metrics[f"grade_{grade.value}_{name}"] for name in GRADE_METRIC_NAMES]
+        rows.append((f"{grade.value} {grade.label}", *map(format_metric, cells), str(results.support[grade])))
     for kind in ("macro", "weighted"):
-        shares = [evaluation.figures.get(f"{kind}_{name}") for name in SHARES]
-        rows.append((f"{kind} average", *map(format_metric, shares), str(evaluation.photographs)))
-    return TextTable("", ("grade", *SHARES, "photographs"), rows)
+        cells = [results.metrics.get(f"{kind}_{name}") for name in GRADE_METRIC_NAMES]
+        rows.append((f"{kind} average", *map(format_metric, cells), str(results.photographs)))
+    return TextTable("", ("grade", *GRADE_METRIC_NAMES, "photographs"), rows)
 
 
-def confusion_table(evaluation: Evaluation) -> TextTable:
-    """The confusion matrix, in counts."""
-    rows = [(f"{grade.value} {grade.label}", *map(str, evaluation.matrix[grade])) for grade in Grade]
-    return TextTable("", ("grade", *(f"given {grade.value}" for grade in Grade)), rows)
+def confusion_table(results: EvaluationResults) -> TextTable:
+    """Returns the confusion matrix, in counts."""
+    rows = [(f"{grade.value} {grade.label}", *map(str, results.confusion_matrix[grade])) for grade in Grade]
+    return TextTable("", ("grade", *(f"predicted {grade.value}" for grade in Grade)), rows)
 
 
 def operating_points_table(applied: AppliedCalibration) -> TextTable:
-    """What the operating points are worth here, beside what they were on the photographs that they were chosen on."""
-    names = list(applied.decisions[0].figures) if applied.decisions else []
+    """Returns the operating points: metrics on the evaluated photographs, beside those on the validation photographs."""
+    names = list(applied.operating_points[0].metrics) if applied.operating_points else []
     rows = [
         (
-            TASK_NAMES[decision.task],
-            rule_text(decision.point),
-            f"{decision.point.threshold:.3f}",
-            f"{decision.point.sensitivity:.3f} / {decision.point.specificity:.3f}",
-            *(with_interval(decision.figures[name], decision.intervals[name]) for name in names),
+            TASK_NAMES[one.task],
+            rule_text(one.point),
+            f"{one.point.threshold:.3f}",
+            f"{one.point.sensitivity:.3f} / {one.point.specificity:.3f}",
+            *(with_interval(one.metrics[name], one.intervals[name]) for name in names),
         )
-        for decision in applied.decisions
+        for one in applied.operating_points
     ]
     labels = {"ppv": "positive predictive value", "npv": "negative predictive value"}
-    head = ("", "asked for", "from probability", "sensitivity / specificity when chosen")
+    head = ("", "rule", "from probability", "sensitivity / specificity on validation photographs")
     return TextTable("Operating points", (*head, *(labels.get(name, name.replace("_", " ")) for name in names)), rows)
 
 
-def probabilities_table(evaluation: Evaluation, applied: AppliedCalibration) -> TextTable:
-    """Probabilities before and after calibration."""
+def probabilities_table(results: EvaluationResults, applied: AppliedCalibration) -> TextTable:
+    """Returns the metrics of the probabilities before and after calibration."""
     rows = [
         (
-            NAMES[name],
-            with_interval(evaluation.figures[name], evaluation.intervals.get(name)),
-            with_interval(applied.probabilities[name], applied.intervals.get(name)),
+            METRIC_LABELS[name],
+            metric_text(results, name),
+            with_interval(applied.metrics[name], applied.intervals.get(name)),
         )
-        for name in OF_PROBABILITIES
+        for name in CALIBRATION_METRICS
     ]
-    return TextTable("Calibration", ("lower is better", "as predicted", f"calibrated ({applied.fitted.method})"), rows)
+    head = ("lower is better", "as predicted", f"calibrated ({applied.calibration.method})")
+    return TextTable("Calibration", head, rows)
 
 
-def sets_table(applied: AppliedCalibration) -> TextTable:
-    """Sets of grades that hold the right one."""
+def prediction_sets_table(applied: AppliedCalibration) -> TextTable:
+    """Returns the coverage and the sizes of the conformal prediction sets."""
     rows = [
         (
-            f"{sets.asked:.0%} of {'each grade' if sets.by_grade else 'all photographs'}",
+            f"{sets.target:.0%} of {'each grade' if sets.by_grade else 'all photographs'}",
             with_interval(sets.coverage, sets.interval),
-            ", ".join(format_metric(share) for share in sets.of_grade),
+            ", ".join(format_metric(share) for share in sets.coverage_by_grade),
             ", ".join(f"{share:.0%}" for share in sets.sizes),
         )
-        for sets in applied.sets
+        for sets in applied.prediction_sets
     ]
-    head = ("asked to hold the right grade of", "do here", "by grade 0 to 4", "sets of one, two, … five grades")
+    head = ("target", "coverage here", "by grade 0 to 4", "sets of one, two, … five grades")
     return TextTable("Sets of possible grades (conformal prediction)", head, rows)
 
 
-def referral_table(applied: AppliedCalibration) -> TextTable:
-    """What is gained by leaving uncertain photographs to a person."""
-    asked = {"share": "a person sees at most {:.0%}", "error": "at most {:.0%} of the others are wrong"}
+def review_table(applied: AppliedCalibration) -> TextTable:
+    """Returns the effect of the review thresholds."""
+    targets = {
+        "share": "a person reviews at most {:.0%}",
+        "error": "at most {:.0%} of the other photographs are wrong",
+    }
     rows = [
         (
-            asked[referred.rule.rule].format(referred.rule.target),
-            f"{referred.rule.confidence:.3f}",
-            f"{referred.referred:.1%}",
-            format_metric(referred.error),
-            format_metric(referred.far_off),
+            targets[one.threshold.rule].format(one.threshold.target),
+            f"{one.threshold.confidence:.3f}",
+            f"{one.reviewed:.1%}",
+            format_metric(one.error),
+            format_metric(one.far_off),
         )
-        for referred in applied.referred
+        for one in applied.review_thresholds
     ]
-    head = ("asked for", "confidence below", "seen by a person here", "others wrong", "others off by ≥ 2")
-    return TextTable("Referral by confidence", head, rows)
+    head = ("target", "confidence below", "reviewed here", "wrong without review", "off by ≥ 2 without review")
+    return TextTable("Review by confidence", head, rows)
 
 
-def subgroups_table(evaluation: Evaluation) -> TextTable:
-    """Figures of subgroups."""
+def subgroups_table(results: EvaluationResults) -> TextTable:
+    """Returns the metrics of the subgroups."""
     rows = [
         (
             f"{subgroup.column}: {subgroup.value}" + (" ⚠ few" if subgroup.small else ""),
             str(subgroup.photographs),
-            *(with_interval(subgroup.figures[name], subgroup.intervals.get(name)) for name in SUBGROUP_FIGURES),
+            *(with_interval(subgroup.metrics[name], subgroup.intervals.get(name)) for name in SUBGROUP_METRICS),
         )
-        for subgroup in evaluation.subgroups
+        for subgroup in results.subgroups
     ]
-    small = any(subgroup.small for subgroup in evaluation.subgroups)
-    note = f"⚠ few: fewer than {FEWEST} referable photographs, or others; too few to say anything by." if small else ""
-    return TextTable("Subgroups", ("", "photographs", *(NAMES[name].strip() for name in SUBGROUP_FIGURES)), rows, note)
+    note = (
+        f"⚠ few: fewer than {SMALL_SUBGROUP} referable or fewer than {SMALL_SUBGROUP} non-referable photographs; too few "
+        "for conclusions."
+    )
+    small = any(subgroup.small for subgroup in results.subgroups)
+    head = ("", "photographs", *(METRIC_LABELS[name].strip() for name in SUBGROUP_METRICS))
+    return TextTable("Subgroups", head, rows, note if small else "")
 
 
-def evaluation_tables(evaluation: Evaluation) -> list[TextTable]:
-    """All figures of an evaluation, as tables."""
-    tables = [metrics_table(evaluation), confusion_table(evaluation), grades_table(evaluation)]
-    if (applied := evaluation.applied) is not None:
-        tables += [operating_points_table(applied)] if applied.decisions else []
-        tables += [probabilities_table(evaluation, applied), sets_table(applied)]
-        tables += [referral_table(applied)] if applied.referred else []
-    return tables + ([subgroups_table(evaluation)] if evaluation.subgroups else [])
+def evaluation_tables(results: EvaluationResults) -> list[TextTable]:
+    """Returns all tables of an evaluation."""
+    tables = [metrics_table(results), confusion_table(results), grades_table(results)]
+    if (applied := results.applied_calibration) is not None:
+        tables += [operating_points_table(applied)] if applied.operating_points else []
+        tables += [probabilities_table(results, applied), prediction_sets_table(applied)]
+        tables += [review_table(applied)] if applied.review_thresholds else []
+    return tables + ([subgroups_table(results)] if results.subgroups else [])
 
 
 def rule_text(point: OperatingPoint) -> str:
-    """What was asked of an operating point."""
+    """Returns the rule that chose an operating point, as text."""
     if point.target is None:
         return "sensitivity > 85 % and specificity > 82.5 %"
     return f"{point.rule} at least {point.target:g}"
 
 
-def _at_prevalence(name: str) -> str:
-    task, value = name.split("_at_prevalence")[0].rsplit("_", 1)
-    sign = "positive" if value == "ppv" else "negative"
-    return f"{task.replace('_', '-')}: {sign} predictive value at the stated prevalence"
-
-
 def rich_table(table: TextTable) -> RenderableType:
-    """A table for the terminal."""
+    """Returns a table for the terminal."""
     on_screen = rich.Table(*table.head, title=table.title or None, caption=table.note or None)
     for row in table.rows:
         on_screen.add_row(*row)
     return on_screen
 
 
-def evaluation_text(evaluation: Evaluation) -> RenderableType:
-    """An evaluation for the terminal: its tables, what was left out, and its findings."""
-    parts = [rich_table(table) for table in evaluation_tables(evaluation)]
-    if evaluation.ungraded:
-        parts.append(Text(f"{evaluation.ungraded} photographs without a grade were left out"))
-    parts += [Text(f"attention: {finding.message}", style="bold red") for finding in evaluation.findings]
-    parts += [Text(f"undefined: {name}: {why}", style="dim") for name, why in evaluation.undefined.items()]
+def evaluation_text(results: EvaluationResults) -> RenderableType:
+    """Returns an evaluation for the terminal: tables, findings, and reasons for undefined metrics."""
+    parts = [rich_table(table) for table in evaluation_tables(results)]
+    if results.ungraded:
+        parts.append(Text(f"left out: {counted(results.ungraded, 'photograph')} without a grade"))
+    parts += [Text(f"attention: {finding.message}", style="bold red") for finding in results.findings]
+    parts += [Text(f"undefined: {name}: {reason}", style="dim") for name, reason in results.undefined.items()]
     return Group(*parts)
+
+
+def tables_html(tables: Sequence[TextTable], findings: Sequence[Finding] = ()) -> str:
+    """Returns findings and tables as HTML for a notebook."""
+    return render_page("evaluation/report/notebook.html.j2", tables=tables, findings=findings)
+
+
+def _prevalence_label(name: str) -> str:
+    task, value = name.split("_at_prevalence")[0].rsplit("_", 1)
+    sign = "positive" if value == "ppv" else "negative"
+    return f"{task.replace('_', '-')}: {sign} predictive value at the stated prevalence"

@@ -12,9 +12,9 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from retinagrade.errors import ExperimentError
+from retinagrade.evaluation.comparison import compare_predictions, comparison_tables
 from retinagrade.evaluation.paired import Difference, paired_differences
 from retinagrade.evaluation.predictions import graded_predictions
-from retinagrade.evaluation.report.comparison import compare_predictions, comparison_tables
 from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.evaluation.report.tables import TextTable, interval_text
 from retinagrade.experiments.experiment import Experiment, override_settings

@@ -39,7 +39,7 @@ class SearchPlan:
     Attributes:
         experiment: What is tuned: the first trial.
         space: Its settings that are searched.
-        metric: The figure of the validation photographs to be best, of :data:`~retinagrade.evaluation.named_metrics.NAMES`.
+        metric: The figure of the validation photographs to be best, of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
         pruning: How trials that promise little are cut short: by the median of the others at the same epoch, or by
             Hyperband's halvings.
         seed: Of what is tried: of one worker, the same trials again.

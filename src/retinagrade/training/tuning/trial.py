@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.named_metrics import named_metric
+from retinagrade.evaluation.named_metrics import compute_metric
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
 from retinagrade.experiments.experiment import override_settings
 from retinagrade.runs.run import Run
@@ -35,7 +35,7 @@ class PruningCallback(pl.Callback):
         assert isinstance(pl_module, GradingModule)
         assert pl_module.validated is not None
         try:
-            figure = named_metric(pl_module.validated, self.metric)
+            figure = compute_metric(pl_module.validated, self.metric)
         except Undefined:
             return
         with warnings.catch_warnings():  # an epoch that was told before the trial was cut off comes again
@@ -87,9 +87,9 @@ def trial_objective(run: Run, metric: str) -> float:
 
     Args:
         run: The run.
-        metric: Of :data:`~retinagrade.evaluation.named_metrics.NAMES`.
+        metric: Of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
 
     Raises:
         Undefined: With the reason.
     """
-    return named_metric(graded_predictions(read_predictions(run.predictions_file("val"))), metric)
+    return compute_metric(graded_predictions(read_predictions(run.predictions_file("val"))), metric)

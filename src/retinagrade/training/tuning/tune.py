@@ -8,8 +8,8 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from retinagrade.errors import UsageError
-from retinagrade.evaluation.intervals import REFERENCES
-from retinagrade.evaluation.named_metrics import NAMES
+from retinagrade.evaluation.intervals import REFERENCE_METRICS
+from retinagrade.evaluation.named_metrics import METRIC_NAMES
 from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
 from retinagrade.training.tuning.report import TuningResult, write_tuning_report
@@ -50,8 +50,10 @@ def tune(
             trained.
         ManifestError: The prepared set can't be read.
     """
-    if plan.metric not in NAMES or plan.metric in REFERENCES:
-        raise UsageError(f"no metric {plan.metric!r}: one of {', '.join(n for n in NAMES if n not in REFERENCES)}")
+    if plan.metric not in METRIC_NAMES or plan.metric in REFERENCE_METRICS:
+        raise UsageError(
+            f"no metric {plan.metric!r}: one of {', '.join(n for n in METRIC_NAMES if n not in REFERENCE_METRICS)}"
+        )
     manifest_file = prepared / "manifest.csv"
     Manifest.read(manifest_file)  # before a study is begun, or there is an error that says what is wrong
     study = open_search(plan, out, sha256(manifest_file), storage)

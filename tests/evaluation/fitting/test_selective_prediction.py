@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.evaluation.fitting.selective import (
-    Referral,
-    fit_referral,
+from retinagrade.evaluation.fitting.selective_prediction import (
+    ReviewThreshold,
+    fit_review_threshold,
     needs_review,
     risk_coverage,
     top_probability,
@@ -45,14 +45,14 @@ def test_the_rule_is_met_by_the_best_threshold(graded: GradedPredictions, rule: 
     possible = [(float((top < level).mean()), float(wrong[top >= level].mean())) for level in np.unique(top)]
     if rule == "error" and min(error for _, error in possible) > target:
         with pytest.raises(Undefined, match="even the most certain"):
-            fit_referral(graded, "error", target)
+            fit_review_threshold(graded, "error", target)
         return
-    referral = Referral.model_validate_json(fit_referral(graded, rule, target).model_dump_json())  # type: ignore[arg-type]
+    referral = ReviewThreshold.model_validate_json(fit_review_threshold(graded, rule, target).model_dump_json())  # type: ignore[arg-type]
     if rule == "share":
-        assert referral.referred == max(referred for referred, _ in possible if referred <= target)
+        assert referral.reviewed == max(referred for referred, _ in possible if referred <= target)
     else:
-        assert referral.referred == pytest.approx(min(referred for referred, error in possible if error <= target))
+        assert referral.reviewed == pytest.approx(min(referred for referred, error in possible if error <= target))
     seen = needs_review(referral, graded.probabilities)
-    assert seen.mean() == pytest.approx(referral.referred)
+    assert seen.mean() == pytest.approx(referral.reviewed)
     assert wrong[~seen].mean() == pytest.approx(referral.error)
     assert (np.abs(graded.predicted - graded.grades)[~seen] >= 2).mean() == pytest.approx(referral.far_off)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from retinagrade.errors import JoinError
+from retinagrade.evaluation.comparison import compare_predictions, comparison_tables
 from retinagrade.evaluation.evaluate import evaluate_predictions
-from retinagrade.evaluation.report.comparison import compare_predictions, comparison_tables, write_comparison
 from tests.evaluation.tables import predictions, some_grades
 
 GRADES = some_grades(150)
@@ -24,7 +24,7 @@ def test_a_better_network_is_told_from_a_weak_one() -> None:
     assert difference.difference is not None
     assert difference.interval is not None
     assert difference.interval.low > 0
-    assert networks.evaluations["good"].figures == evaluate_predictions(GOOD, resamples=0).figures
+    assert networks.evaluations["good"].metrics == evaluate_predictions(GOOD, resamples=0).metrics
     assert networks.delong["good"]["referable"].p_value < 0.001
 
 
@@ -40,8 +40,10 @@ def test_only_the_same_photographs_compare() -> None:
 
 
 def test_the_page_holds_everything(tmp_path: Path) -> None:
-    networks = compare_predictions({"weak <i>": WEAK, "good": GOOD, "again": GOOD}, resamples=50)
-    page = write_comparison(tmp_path, networks, {"a.csv": "0" * 64}).read_text(encoding="utf-8")
+    networks = compare_predictions(
+        {"weak <i>": WEAK, "good": GOOD, "again": GOOD}, sources={"a.csv": "0" * 64}, resamples=50
+    )
+    page = networks.write(str(tmp_path)).read_text(encoding="utf-8")
     assert "not a medical device" in page
     assert "weak &lt;i&gt;" in page
     assert "http" not in page.replace("http://www.w3.org", "")
