@@ -36,7 +36,7 @@ def rows(path: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def expected(source: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("expected")
-    grade(source / "photographs", "--model", model, "--out", out / "r.csv", "--heatmaps", out / "heat")
+    grade(source / "photographs", "--model", model, "--out", out / "r.csv", "--saliency", out / "heat")
     return out
 
 
@@ -53,7 +53,9 @@ def test_a_photograph_that_kills_its_worker_costs_a_row(source: Path, model: Pat
     ids = [path.stem for path in paths]
     seen = {
         one.grading.image_id: one
-        for one in grade_on_engine(without_one, None, model, False, False, map(str, paths), ids)
+        for one in grade_on_engine(
+            map(str, paths), ids, engine=without_one, workers=None, model=model, fast=False, saliency=False
+        )
     }
     assert sorted(seen) == ids
     assert (seen["00003_right"].grading.error or "").endswith("decoding it killed the process")
@@ -67,7 +69,7 @@ def test_a_photograph_that_kills_its_worker_costs_a_row(source: Path, model: Pat
 @pytest.mark.usefixtures("connected")
 def test_on_ray_as_here(source: Path, model: Path, expected: Path, tmp_path: Path) -> None:
     said = grade(
-        source / "photographs", "--model", model, "--out", tmp_path / "r.csv", "--heatmaps", tmp_path / "heat",
+        source / "photographs", "--model", model, "--out", tmp_path / "r.csv", "--saliency", tmp_path / "heat",
         "--engine", "ray",
     )  # fmt: skip
     assert "24 photographs" in said
@@ -81,9 +83,9 @@ def test_in_the_store_as_here(
     stored: str, bucket: str, model: Path, expected: Path, tmp_path: Path, suffix: str
 ) -> None:
     url = f"{bucket}/results{suffix}"
-    call = partial(grade, f"{stored}/photographs", "--model", model, "--out", url, "--heatmaps", f"{bucket}/heat")
+    call = partial(grade, f"{stored}/photographs", "--model", model, "--out", url, "--saliency", f"{bucket}/heat")
     assert "24 photographs" in call()
-    assert "1 photograph, 23 from before" in call()
+    assert "24 photographs, 23 taken over" in call()
     s3fs.S3FileSystem().get(url, str(tmp_path / f"r{suffix}"))
     if suffix == ".csv":
         pd.testing.assert_frame_equal(rows(tmp_path / "r.csv"), rows(expected / "r.csv"), check_exact=True)

@@ -292,7 +292,7 @@ def test_a_folder_is_graded_to_a_table_that_is_continued(file: Path, tmp_path: P
         path.rename(folder / f"{place}.jpg")
     count = len(list(folder.iterdir()))
     (folder / "bad.jpg").write_bytes(b"nothing")
-    call = ("grade", folder, "--model", file, "--out", table, "--heatmaps", tmp_path / "heat")
+    call = ("grade", folder, "--model", file, "--out", table, "--saliency", tmp_path / "heat")
     printed = command(*call, code=1)
     assert f"{count + 1} photographs" in printed
     assert "1 error" in printed

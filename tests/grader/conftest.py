@@ -17,7 +17,7 @@ def grader_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def eyes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both eyes of six made-up patients."""
+    """A folder with both eyes of six synthetic patients."""
     folder = tmp_path_factory.mktemp("eyes") / "made"
     synthesize(folder, count=12, size=128, seed=3, workers=1)
     return folder / "photographs"

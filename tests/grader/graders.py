@@ -1,4 +1,4 @@
-"""A grader file of a few nodes: it grades by colour, in microseconds, and needs no framework to be made."""
+"""A grader file of a few nodes: it grades by colour, in microseconds, and needs no framework."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5
 
 
 def metadata(**changed: object) -> Metadata:
-    """What the file says of itself."""
+    """Makes the metadata of the file."""
     threshold = Threshold(threshold=0.4, rule="sensitivity", target=0.9, sensitivity=0.91, specificity=0.8)
-    said = {
+    fields = {
         "name": "by-colour",
         "version": "0123456789ab",
         "created": "2026-11-24T00:00:00+00:00",
@@ -71,9 +71,9 @@ def metadata(**changed: object) -> Metadata:
         "verification": Verification(photographs=10, max_probability_difference=0.0, min_saliency_correlation=1.0),
         "versions": {},
         "intended_use": "Tests. Not a medical device.",
-        "limitations": ("It knows colours alone.",),
+        "limitations": ("It knows nothing but colours.",),
     }
-    return Metadata(**{**said, **changed})
+    return Metadata(**{**fields, **changed})
 
 
 def write_grader(path: Path) -> Path:

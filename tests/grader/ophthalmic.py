@@ -1,4 +1,4 @@
-"""Ophthalmic Photography as a camera writes it: every element that the standard demands, and more of a patient."""
+"""DICOM Ophthalmic Photography: every element that the standard demands, and further facts about a patient."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
@@ -20,13 +21,15 @@ SECRETS = {
     "InstitutionName": "Secret Hospital",
     "DeviceSerialNumber": "SN-1",
 }
-"""What a result has no need of."""
+"""Elements that a result must not contain."""
 
 
-def write_ophthalmic(path: Path, pixels: np.ndarray, side: str | None, study: str = "1", **elements: Any) -> Path:
-    """A photograph of an eye in a study; ``None`` for an element leaves it out."""
+def write_ophthalmic(
+    path: Path, pixels: NDArray[np.uint8], side: str | None, study: str = "1", **elements: Any
+) -> Path:
+    """Writes a photograph of an eye in a study; ``None`` leaves an element out."""
     folder = path.parent.name
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "PatientName": "Müller^Änne",
         "SpecificCharacterSet": "ISO_IR 100",
         "PatientID": "SECRET-7",
@@ -77,7 +80,7 @@ def write_ophthalmic(path: Path, pixels: np.ndarray, side: str | None, study: st
         **SECRETS,
         **elements,
     }
-    kept = {name: value for name, value in said.items() if value is not None or name in _EMPTY}
+    kept = {name: value for name, value in fields.items() if value is not None or name in _EMPTY}
     return write_dicom(path, pixels.tobytes(), pixels.shape[:2], **kept)
 
 

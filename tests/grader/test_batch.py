@@ -1,4 +1,4 @@
-"""Where what is written of each photograph goes."""
+"""Folders of the outputs that grading writes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from retinagrade.grader.runtime import GradedPhotograph
 
 
 @pytest.mark.parametrize("image_id", ["eye", "a/eye", "/a/eye", "../../eye", "....//eye", "./a/..../../eye"])
-def test_a_heatmap_stays_in_its_folder_whatever_the_id(image_id: str, tmp_path: Path) -> None:
-    seen = GradedPhotograph(
+def test_an_overlay_stays_in_its_folder_for_every_id(image_id: str, tmp_path: Path) -> None:
+    graded = GradedPhotograph(
         Grading(image_id, "eye.jpg", grade=2), np.zeros((32, 32, 3), np.uint8), np.zeros((5, 4, 4), np.float32)
     )
-    grade_files(
-        lambda *_: [seen], [PhotographFile(image_id, "eye.jpg")], SideOutputs(heatmaps=tmp_path / "in" / "heat")
-    )
+    folder = tmp_path / "in" / "saliency"
+    grade_files(lambda *_: [graded], [PhotographFile(image_id, "eye.jpg")], SideOutputs(saliency=folder))
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.name for path in written] == ["eye.jpg"]
-    assert written[0].is_relative_to(tmp_path / "in" / "heat")
+    assert written[0].is_relative_to(folder)

@@ -1,4 +1,4 @@
-"""The bundled grader: it is there, small, says what it is, and grades with no more than a photograph."""
+"""The bundled grader is small, documents itself, and grades without further arguments."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_grades_with_no_model_named(photographs: Path) -> None:
+def test_it_is_the_default_model(photographs: Path) -> None:
     files = sorted(photographs.rglob("*.jpg"))
-    given = retinagrade.Grader.load("default").grade(files)
-    assert [one.error for one in given] == [None, None]
-    assert all(sum(one.probabilities or ()) == pytest.approx(1) for one in given)
+    gradings = retinagrade.Grader.load("default").grade(files)
+    assert [each.error for each in gradings] == [None, None]
+    assert all(sum(each.probabilities or ()) == pytest.approx(1) for each in gradings)
     assert retinagrade.Grader.load().metadata == retinagrade.Grader.load("default").metadata
-    code = 0 if all(one.gradable for one in given) else 1
+    code = 0 if all(each.gradable for each in gradings) else 1
     printed = json.loads(command("grade", *files, "--json", code=code))
-    assert [one["probabilities"] for one in printed] == [pytest.approx(one.probabilities) for one in given]
-    assert {one["model"] for one in printed} == {given[0].model}
+    assert [each["probabilities"] for each in printed] == [pytest.approx(each.probabilities) for each in gradings]
+    assert {each["model"] for each in printed} == {gradings[0].model}
 
 
-def test_it_is_small_and_its_card_is_that_of_its_metadata() -> None:
+def test_it_is_small_and_its_card_matches_its_metadata() -> None:
     assert BUNDLED.stat().st_size <= 12e6
     metadata = retinagrade.Grader.load("default").metadata
     assert BUNDLED.with_suffix(".md").read_text(encoding="utf-8") == model_card(metadata, BUNDLED.name)
 
 
-def test_it_says_what_it_learnt_from_and_how_it_was_judged() -> None:
+def test_it_documents_its_training_data_and_metrics() -> None:
     metadata = retinagrade.Grader.load("default").metadata
     assert metadata.training_data.datasets == ("idrid",)
     assert "CC BY 4.0" in (metadata.training_data.source or "")

@@ -1,4 +1,4 @@
-"""Results in DICOM: read back with pydicom and highdicom, and held to the standard by ``dciodvfy`` (dicom3tools)."""
+"""Results in DICOM, read back with pydicom and highdicom, and checked against the standard with ``dciodvfy``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 
 from retinagrade import Grader
 from retinagrade.errors import ImageError
-from retinagrade.grader import dicom_codes as ours
+from retinagrade.grader import dicom_codes
 from retinagrade.grader.batch import SideOutputs, grade_files, write_reports
 from retinagrade.grader.dicom_source import NOTICE
 from retinagrade.grader.inputs import find_photographs
@@ -34,11 +34,11 @@ from tests.grader.ophthalmic import SECRETS, write_ophthalmic
 from tests.programs import require_program
 
 EXPECTED_WARNING = "Unrecognized defined term <99RETINAGRADE>"
-"""The validator knows no private scheme; that is all it has to say."""
+"""The validator knows no private scheme; it gives no other warning."""
 
 
 def validate(path: Path) -> list[str]:
-    """What the validator finds, but for the private scheme."""
+    """Returns the findings of the validator, except the warnings about the private scheme."""
     validator = require_program("dciodvfy", "dicom3tools")
     done = subprocess.run([validator, str(path)], capture_output=True, text=True, check=False)
     lines = [line for line in done.stderr.splitlines() if line.startswith(("Error", "Warning"))]
@@ -47,7 +47,7 @@ def validate(path: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def photographs(eyes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both eyes of a study, an eye of another, and one that is much too dark."""
+    """Both eyes of one study, and of another study one eye and a photograph that is much too dark."""
     folder = tmp_path_factory.mktemp("dicom") / "photographs"
     pixels = [read_photograph(path) for path in sorted(eyes.iterdir())[:4]]
     write_ophthalmic(folder / "1.dcm", pixels[0], "L")
@@ -60,20 +60,20 @@ def photographs(eyes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(photographs: Path, grader_file: Path) -> tuple[list[Grading], Path]:
     out = photographs.parent / "results"
-    gradings, missing = graded(grader_file, photographs, out)
-    assert missing == []
+    gradings, failures = grade_folder(grader_file, photographs, out)
+    assert failures == []
     return gradings, out
 
 
-def graded(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
-    """Gradings of a folder, whose results are in another, and what is missing there."""
+def grade_folder(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
+    """Grades a folder, writes DICOM results to another one, and returns gradings and failures."""
     grader, outputs = Grader.load(grader_file), SideOutputs(dicom=out)
     gradings = grade_files(grader.stream, find_photographs([str(photographs)]), outputs)
     write_reports(gradings, grader.metadata, outputs)
-    return gradings, outputs.missing
+    return gradings, outputs.failures
 
 
-def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs: Path) -> None:
+def test_results_are_valid_and_equal_the_gradings(results: tuple[list[Grading], Path], photographs: Path) -> None:
     gradings, out = results
     assert validate(photographs / "1.dcm") == [
         "Warning - Attribute is not present in standard DICOM IOD - (0x0010,0x1040) LO Patient's Address ",
@@ -83,11 +83,11 @@ def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs
     ]
     files = sorted(out.rglob("*.dcm"))
     assert [path.name.partition("-")[0] for path in files] == [
-        "heatmap",
-        "heatmap",
         "report.dcm",
-        "heatmap",
+        "saliency",
+        "saliency",
         "report.dcm",
+        "saliency",
     ]
     for path in files:
         assert validate(path) == [], path
@@ -99,24 +99,26 @@ def test_the_way_there_and_back(results: tuple[list[Grading], Path], photographs
         "PRELIMINARY",
     )
     study, *eyes = groups(report)
-    worse = max(one.grade for one in gradings[:2] if one.grade is not None)
-    assert evaluation(study, ours.ICDR) == [ours.GRADES[Grade(worse)]]
+    worse = max(each.grade for each in gradings[:2] if each.grade is not None)
+    assert evaluation(study, dicom_codes.ICDR) == [dicom_codes.GRADES[Grade(worse)]]
     assert study.finding_sites[0].laterality == codes.SCT.RightAndLeft
     assert len(eyes) == 2
-    for group, given, side, name in zip(
+    for group, grading, side, name in zip(
         eyes, gradings[:2], (codes.SCT.Left, codes.SCT.Right), ("1.dcm", "2.dcm"), strict=True
     ):
-        assert given.grade is not None
-        assert evaluation(group, ours.ICDR) == [ours.GRADES[Grade(given.grade)]]
-        assert evaluation(group, ours.IN_SET) == [ours.GRADES[Grade(each)] for each in given.conformal_set or ()]
-        assert evaluation(group, ours.REFERABLE) == [codes.SCT.Yes if given.referable else codes.SCT.No]
-        assert group.finding_type == ours.DIABETIC_RETINOPATHY
+        assert grading.grade is not None
+        assert evaluation(group, dicom_codes.ICDR) == [dicom_codes.GRADES[Grade(grading.grade)]]
+        assert evaluation(group, dicom_codes.IN_SET) == [
+            dicom_codes.GRADES[Grade(each)] for each in grading.conformal_set or ()
+        ]
+        assert evaluation(group, dicom_codes.REFERABLE) == [codes.SCT.Yes if grading.referable else codes.SCT.No]
+        assert group.finding_type == dicom_codes.DIABETIC_RETINOPATHY
         assert group.finding_sites[0].value == codes.SCT.Retina
         assert group.finding_sites[0].laterality == side
         assert group.source_images[0].referenced_sop_instance_uid == dcmread(photographs / name).SOPInstanceUID
-        values = [group.get_measurements(code)[0].value for code in ours.PROBABILITIES]
-        np.testing.assert_allclose(values, given.probabilities or (), rtol=1e-5)
-        assert group.get_measurements(ours.QUALITY)[0].value == pytest.approx(given.quality, rel=1e-5)
+        values = [group.get_measurements(code)[0].value for code in dicom_codes.PROBABILITIES]
+        np.testing.assert_allclose(values, grading.probabilities or (), rtol=1e-5)
+        assert group.get_measurements(dicom_codes.QUALITY)[0].value == pytest.approx(grading.quality, rel=1e-5)
     text = [item.TextValue for item in report.ContentSequence if item.ValueType == "TEXT"]
     assert NOTICE in text
     algorithm = [
@@ -139,36 +141,40 @@ def groups(report: EnhancedSR) -> list[MeasurementsAndQualitativeEvaluations]:
 
 
 def evaluation(group: MeasurementsAndQualitativeEvaluations, name: Code) -> list[Any]:
-    return [one.value for one in group.get_qualitative_evaluations(name)]
+    return [each.value for each in group.get_qualitative_evaluations(name)]
 
 
-def test_what_could_not_be_graded_says_so(results: tuple[list[Grading], Path], photographs: Path) -> None:
+def test_an_ungradable_photograph_is_reported(results: tuple[list[Grading], Path], photographs: Path) -> None:
     gradings, out = results
     assert gradings[3].gradable is False
     study = dcmread(photographs / "4.dcm").StudyInstanceUID
     report = read(out / study / "report.dcm")
     whole, left, right = groups(report)
-    assert evaluation(right, ours.ICDR) == [ours.UNGRADABLE]
-    assert evaluation(right, ours.POOR_BECAUSE) == [ours.REASONS[each] for each in gradings[3].quality_reasons]
-    assert evaluation(right, ours.REFERABLE) == [codes.SCT.Undetermined]
+    assert evaluation(right, dicom_codes.ICDR) == [dicom_codes.UNGRADABLE]
+    assert evaluation(right, dicom_codes.QUALITY_REASON) == [
+        dicom_codes.REASONS[each] for each in gradings[3].quality_reasons
+    ]
+    assert evaluation(right, dicom_codes.REFERABLE) == [codes.SCT.Undetermined]
     if not gradings[2].referable:
-        assert evaluation(whole, ours.REFERABLE) == [codes.SCT.Undetermined]
-    assert evaluation(whole, ours.PERSON) == [codes.SCT.Yes]
+        assert evaluation(whole, dicom_codes.REFERABLE) == [codes.SCT.Undetermined]
+    assert evaluation(whole, dicom_codes.PERSON) == [codes.SCT.Yes]
     comments = " ".join(item.TextValue for item in report.ContentSequence if item.ValueType == "TEXT")
-    assert "right eye not gradable" in comments
-    assert evaluation(left, ours.ICDR) != [ours.UNGRADABLE]
+    assert "right eye ungradable" in comments
+    assert evaluation(left, dicom_codes.ICDR) != [dicom_codes.UNGRADABLE]
 
 
-def test_heatmaps_are_pictures_of_their_photographs_study(
+def test_overlays_belong_to_the_study_of_their_photograph(
     results: tuple[list[Grading], Path], photographs: Path, grader_file: Path
 ) -> None:
     gradings, out = results
     source = dcmread(photographs / "2.dcm")
-    capture = dcmread(out / source.StudyInstanceUID / f"heatmap-{source.SOPInstanceUID}.dcm")
-    (seen,) = Grader.load(grader_file).stream([photographs / "2.dcm"])
-    assert seen.photograph is not None
-    assert seen.saliency is not None
-    assert np.array_equal(capture.pixel_array, saliency_overlay(seen.photograph, seen.saliency[gradings[1].grade or 0]))
+    capture = dcmread(out / source.StudyInstanceUID / f"saliency-{source.SOPInstanceUID}.dcm")
+    (graded,) = Grader.load(grader_file).stream([photographs / "2.dcm"])
+    assert graded.photograph is not None
+    assert graded.saliency is not None
+    assert np.array_equal(
+        capture.pixel_array, saliency_overlay(graded.photograph, graded.saliency[gradings[1].grade or 0])
+    )
     assert capture.StudyInstanceUID == source.StudyInstanceUID
     assert capture.SeriesInstanceUID != source.SeriesInstanceUID
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
@@ -176,21 +182,21 @@ def test_heatmaps_are_pictures_of_their_photographs_study(
     assert (capture.Laterality, capture.BurnedInAnnotation, capture.PatientOrientation) == ("R", "NO", ["L", "F"])
     assert NOTICE in capture.ImageComments
     unsure = dcmread(photographs / "3.dcm")
-    other = dcmread(out / unsure.StudyInstanceUID / f"heatmap-{unsure.SOPInstanceUID}.dcm")
-    assert other.BurnedInAnnotation == "YES"  # where nothing is said, the worst is feared
+    other = dcmread(out / unsure.StudyInstanceUID / f"saliency-{unsure.SOPInstanceUID}.dcm")
+    assert other.BurnedInAnnotation == "YES"  # the header does not state it
 
 
-def test_a_result_carries_no_more_of_a_patient_than_it_must(results: tuple[list[Grading], Path]) -> None:
+def test_a_result_contains_only_the_mandatory_facts_about_a_patient(results: tuple[list[Grading], Path]) -> None:
     for path in results[1].rglob("*.dcm"):
-        made = dcmread(path)
-        assert str(made.PatientName) == "Müller^Änne"
-        assert (made.PatientID, made.PatientBirthDate, made.PatientSex) == ("SECRET-7", "19600102", "F")
-        assert (made.StudyDate, made.StudyID, made.AccessionNumber) == ("20260105", "S1", "A1")
+        result = dcmread(path)
+        assert str(result.PatientName) == "Müller^Änne"
+        assert (result.PatientID, result.PatientBirthDate, result.PatientSex) == ("SECRET-7", "19600102", "F")
+        assert (result.StudyDate, result.StudyID, result.AccessionNumber) == ("20260105", "S1", "A1")
         assert not any(secret.encode() in path.read_bytes() for secret in SECRETS.values())
-        assert "photographs" not in str(made)  # nor do names of files, which may be a patient's
+        assert "photographs" not in str(result)  # file names may be names of patients
 
 
-def test_made_again_it_is_the_same_object(results: tuple[list[Grading], Path], grader_file: Path) -> None:
+def test_equal_results_are_equal_objects(results: tuple[list[Grading], Path], grader_file: Path) -> None:
     gradings, out = results
     before = {path: path.read_bytes() for path in out.rglob("*.dcm")}
     metadata = Grader.load(grader_file).metadata
@@ -202,7 +208,7 @@ def test_made_again_it_is_the_same_object(results: tuple[list[Grading], Path], g
     assert new.SOPInstanceUID != dcmread(old).SOPInstanceUID
 
 
-def test_odd_headers_don_t_stop_a_report_and_no_name_gets_out(
+def test_invalid_headers_allow_a_report_and_leak_no_name(
     eyes: Path, tmp_path: Path, grader_file: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     pixels = read_photograph(sorted(eyes.iterdir())[0])
@@ -214,30 +220,30 @@ def test_odd_headers_don_t_stop_a_report_and_no_name_gets_out(
         "InstanceNumber": None,
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's, of the date
+        warnings.simplefilter("ignore")  # pydicom warns of the date
         path = write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, None, PatientBirthDate="SECRET", **odd)
     capfd.readouterr()
     caplog.clear()
-    assert graded(grader_file, path, tmp_path / "out")[1] == []
-    said = capfd.readouterr()
-    assert "SECRET" not in said.out + said.err + caplog.text
-    for made in (tmp_path / "out").rglob("*.dcm"):
-        assert not [line for line in validate(made) if line.startswith("Error")]  # it warns of the odd name
-        assert (dcmread(made).PatientSex, dcmread(made).PatientBirthDate) == ("", "")
+    assert grade_folder(grader_file, path, tmp_path / "out")[1] == []
+    printed = capfd.readouterr()
+    assert "SECRET" not in printed.out + printed.err + caplog.text
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        assert not [line for line in validate(path) if line.startswith("Error")]  # it warns of the invalid name
+        assert (dcmread(path).PatientSex, dcmread(path).PatientBirthDate) == ("", "")
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-@pytest.mark.parametrize("lost", ["StudyInstanceUID", "SeriesInstanceUID"])
-def test_what_nothing_can_refer_to_gets_no_report(eyes: Path, tmp_path: Path, grader_file: Path, lost: str) -> None:
+@pytest.mark.parametrize("element", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_an_invalid_uid_allows_no_report(eyes: Path, tmp_path: Path, grader_file: Path, element: str) -> None:
     pixels = read_photograph(sorted(eyes.iterdir())[0])
-    no_uid: dict[str, Any] = {lost: None}
+    no_uid: dict[str, Any] = {element: None}
     write_ophthalmic(tmp_path / "in" / "1.dcm", pixels, "L", **no_uid)
-    write_ophthalmic(tmp_path / "in" / "2.dcm", pixels, "L", study="2", **{lost: "../../../2"})
+    write_ophthalmic(tmp_path / "in" / "2.dcm", pixels, "L", study="2", **{element: "../../../2"})
     write_ophthalmic(tmp_path / "in" / "3.dcm", pixels, "L", study="3")
-    gradings, missing = graded(grader_file, tmp_path / "in", tmp_path / "out")
-    assert [one.error for one in gradings] == [None] * 3
-    assert sorted(line.partition(":")[0] for line in missing) == ["no heatmap"] * 2 + ["no report"] * 2
-    assert all(f"its {lost} is missing or not valid" in line for line in missing)
+    gradings, failures = grade_folder(grader_file, tmp_path / "in", tmp_path / "out")
+    assert [each.error for each in gradings] == [None] * 3
+    assert sorted(line.partition(":")[0] for line in failures) == ["no report"] * 2 + ["no saliency overlay"] * 2
+    assert all(f"its {element} is missing or invalid" in line for line in failures)
     assert len(list((tmp_path / "out").rglob("report.dcm"))) == 1
 
 
@@ -247,32 +253,34 @@ def test_a_result_is_never_graded_as_a_photograph(results: tuple[list[Grading], 
             read_photograph(path)
 
 
-def test_every_reason_of_the_quality_has_a_code(eyes: Path) -> None:
+def test_every_quality_reason_has_a_code(eyes: Path) -> None:
     photograph = read_photograph(sorted(eyes.iterdir())[0])
-    assert set(assess_quality(photograph, whole_frame(photograph)).scores) == set(ours.REASONS)
+    assert set(assess_quality(photograph, whole_frame(photograph)).scores) == set(dicom_codes.REASONS)
 
 
-def test_codes_fit_into_the_standard_s_elements() -> None:
-    private = [each for each in vars(ours).values() if isinstance(each, Code)] + [
-        *ours.PROBABILITIES,
-        *ours.REASONS.values(),
+def test_codes_have_the_lengths_of_the_standard() -> None:
+    private = [each for each in vars(dicom_codes).values() if isinstance(each, Code)] + [
+        *dicom_codes.PROBABILITIES,
+        *dicom_codes.REASONS.values(),
     ]
     assert all(len(each.value) <= 16 and len(each.meaning) <= 64 for each in private)
     assert len({each.value for each in private}) == len(private)
 
 
-def test_the_page_has_every_code() -> None:
+def test_the_documentation_lists_every_code() -> None:
     page = (Path(__file__).parents[2] / "docs" / "dicom.md").read_text(encoding="utf-8")
     cells = {cell for line in page.splitlines() for column in line.split("|")[2:3] for cell in column.split(",")}
     listed = {cell.strip() for cell in cells}
-    named = [each for each in vars(ours).values() if isinstance(each, Code)]
-    for code in [*named, *ours.GRADES.values(), *ours.PROBABILITIES, *ours.REASONS.values()]:
+    named = [each for each in vars(dicom_codes).values() if isinstance(each, Code)]
+    for code in [*named, *dicom_codes.GRADES.values(), *dicom_codes.PROBABILITIES, *dicom_codes.REASONS.values()]:
         assert code.value in listed, code
 
 
 def test_a_capture_without_laterality_is_a_series_of_its_own(photographs: Path, grader_file: Path) -> None:
-    given = Grader.load(grader_file).grade([photographs / "1.dcm"])[0]
+    grading = Grader.load(grader_file).grade([photographs / "1.dcm"])[0]
     picture = np.zeros((64, 64, 3), np.uint8)
-    captures: list[Dataset] = [secondary_capture(picture, replace(given, laterality=side)) for side in ("L", "R", None)]
+    captures: list[Dataset] = [
+        secondary_capture(picture, replace(grading, laterality=side)) for side in ("L", "R", None)
+    ]
     assert len({capture.SeriesInstanceUID for capture in captures}) == 3
     assert [capture.Laterality for capture in captures] == ["L", "R", ""]

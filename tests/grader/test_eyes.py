@@ -1,4 +1,4 @@
-"""Which eye of which study: by the DICOM header alone, else by a name that leaves no doubt."""
+"""Study and laterality: from the DICOM header alone, else from an unambiguous file name."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ PIXELS = gradient(60, 90)
     ("name", "patient", "side"),
     [("10_left", "10", "L"), ("10_right", "10", "R"), ("a_b_LEFT", "a_b", "L"), ("7_l1", "7", "L"), ("7_r2", "7", "R")],
 )
-def test_names_of_public_sets_tell_the_eye(tmp_path: Path, name: str, patient: str, side: str) -> None:
+def test_names_of_public_sets_identify_the_eye(tmp_path: Path, name: str, patient: str, side: str) -> None:
     assert identify_eye(tmp_path / f"{name}.jpg") == EyeIdentity((tmp_path / patient).as_posix(), side)
 
 
 @pytest.mark.parametrize("name", ["left", "_left", "10-left", "10_l", "x_l1", "IDRiD_001", "0a09aa7356c0", "left_10"])
-def test_other_names_tell_nothing(tmp_path: Path, name: str) -> None:
+def test_other_names_identify_nothing(tmp_path: Path, name: str) -> None:
     assert identify_eye(tmp_path / f"{name}.jpg") == EyeIdentity()
 
 
-def test_a_header_counts_and_a_name_does_not(tmp_path: Path) -> None:
+def test_the_header_counts_and_the_name_does_not(tmp_path: Path) -> None:
     left = identify_eye(write_ophthalmic(tmp_path / "1_right.dcm", PIXELS, "L"))
     assert left.laterality == "L"
     assert left.study is not None
     assert identify_eye(write_ophthalmic(tmp_path / "2_left", PIXELS, None)) == EyeIdentity(
         left.study, None
-    )  # said to be both
+    )  # the header names both eyes
     other = identify_eye(write_ophthalmic(tmp_path / "3.dcm", PIXELS, "R", study="2"))
     assert other.study != left.study
     patient = identify_eye(write_dicom(tmp_path / "4.dcm", PIXELS.tobytes(), (60, 90), Laterality="R"))

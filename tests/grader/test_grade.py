@@ -1,4 +1,4 @@
-"""``retinagrade grade`` end to end: formats, lists, studies, kills, and a folder of everything that can be wrong."""
+"""``retinagrade grade`` end to end: formats, lists, studies, interruptions, and damaged files."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tests.images.test_torture import NAMES, no_photographs
 
 def test_both_eyes_in_every_format(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
     call = ("grade", f"{eyes}/*_left.jpg", eyes, "--model", grader_file)
-    said = run(
+    printed = run(
         *call,
         "--out",
         tmp_path / "r.parquet",
         "--studies",
         tmp_path / "s.csv",
-        "--heatmaps",
-        tmp_path / "heat",
+        "--saliency",
+        tmp_path / "saliency",
         code=None,
     )
-    assert "12 photographs" in said
-    assert "6 studies" in said
-    assert "not a medical device" in said
+    assert "12 photographs" in printed
+    assert "6 studies" in printed
+    assert "not a medical device" in printed
     table = pd.read_parquet(tmp_path / "r.parquet")
     assert len(table) == 12
     assert table["laterality"].value_counts().to_dict() == {"L": 6, "R": 6}
@@ -42,12 +42,12 @@ def test_both_eyes_in_every_format(eyes: Path, grader_file: Path, tmp_path: Path
     worse = table.groupby("study")["grade"].max()
     assert studies.set_index("study")["grade"].to_dict() == worse.dropna().to_dict() or studies["grade"].isna().any()
     again = run(*call, "--out", tmp_path / "r.parquet", "--studies", tmp_path / "s.jsonl", code=None)
-    assert "0 photographs, 12 from before" in again
+    assert "12 photographs, 12 taken over" in again
     lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
-    assert [each["study"] for each in lines] == studies["study"].tolist()  # of earlier rows as well
+    assert [each["study"] for each in lines] == studies["study"].tolist()  # they include earlier rows
 
 
-def test_a_manifest_says_what_belongs_together(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
+def test_a_manifest_defines_the_studies(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
     for place in range(2):
         shutil.copy(sorted(eyes.iterdir())[place], tmp_path / f"{place}.jpg")
     (tmp_path / "m.csv").write_text("path,patient_id,laterality\n0.jpg,p,R\n1.jpg,p,L\nabsent.jpg,q,L\n")
@@ -68,7 +68,7 @@ def test_a_manifest_says_what_belongs_together(eyes: Path, grader_file: Path, tm
     assert "can't be read" in rows[2]["error"]
     studies = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert studies[0]["photographs"] == ["0", "1"]
-    assert studies[1]["undecided"] == ["left eye not gradable (could not be read)", "no photograph of the right eye"]
+    assert studies[1]["undecided"] == ["left eye ungradable (could not be read)", "no photograph of the right eye"]
 
 
 def test_dicom_in_and_out(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_dicom_in_and_out(eyes: Path, grader_file: Path, tmp_path: Path) -> None
     run(*call, code=1)
     assert len(pd.read_csv(tmp_path / "r.csv")) == 3
     made = sorted(path.name.partition("-")[0] for path in (tmp_path / "in" / "results").rglob("*.dcm"))
-    assert made in (["heatmap", "heatmap", "report.dcm"], ["report.dcm"], ["heatmap", "report.dcm"])
-    assert "3 photographs" in run(*call[:-4], "--dicom", tmp_path / "in" / "results", code=1)  # results aren't graded
+    assert made in (["report.dcm", "saliency", "saliency"], ["report.dcm"], ["report.dcm", "saliency"])
+    assert "3 photographs" in run(*call[:-4], "--dicom", tmp_path / "in" / "results", code=1)  # results are not graded
 
 
-def test_killed_it_continues_to_the_same_rows(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
+def test_a_killed_call_continues_to_the_same_rows(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
     paths = sorted(eyes.iterdir())
     pipe = tmp_path / "late.jpg"
-    os.mkfifo(pipe)  # whoever reads it waits for ever
+    os.mkfifo(pipe)  # reading it never ends
     (tmp_path / "list.txt").write_text("\n".join([*(str(path) for path in paths), str(pipe)]))
     call = ["grade", "--list", tmp_path / "list.txt", "--model", grader_file, "--out", tmp_path / "r.jsonl"]
     command = [sys.executable, "-m", "retinagrade", *map(str, call)]
@@ -113,7 +113,7 @@ def test_killed_it_continues_to_the_same_rows(eyes: Path, grader_file: Path, tmp
         stream.write('{"image_id": "half a li')
     pipe.unlink()
     shutil.copy(paths[0], pipe)
-    assert f"{killed} from before" in run(*call, code=None)
+    assert f"{killed} taken over" in run(*call, code=None)
     run(*call[:-1], tmp_path / "whole.jsonl", code=None)
     assert (tmp_path / "r.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
 
@@ -122,7 +122,7 @@ def rows(path: Path) -> int:
     return path.read_text().count("\n") if path.exists() else 0
 
 
-def test_the_torture_folder_costs_a_row_a_file(grader_file: Path, tmp_path: Path) -> None:
+def test_every_damaged_file_gets_a_row(grader_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "torture"
     folder.mkdir()
     good = {"good.jpg": jpeg(gradient(90, 120)), "wrong.png": jpeg(gradient(90, 120))}
@@ -132,11 +132,11 @@ def test_the_torture_folder_costs_a_row_a_file(grader_file: Path, tmp_path: Path
     bad |= {f"bad {name}": b"text" for name in NAMES}
     for name, content in (good | bad).items():
         (folder / name).write_bytes(content)
-    (folder / "link.jpg").symlink_to(folder / "nowhere.jpg")  # no file, so no photograph
+    (folder / "link.jpg").symlink_to(folder / "nowhere.jpg")  # a broken link is no photograph
     for suffix in ("csv", "parquet"):
         out = tmp_path / f"r.{suffix}"
-        said = run("grade", folder, "--model", grader_file, "--out", out, "--heatmaps", tmp_path / "heat", code=1)
-        assert f"{len(bad)} errors" in said
+        printed = run("grade", folder, "--model", grader_file, "--out", out, "--saliency", tmp_path / "maps", code=1)
+        assert f"{len(bad)} errors" in printed
         table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
         assert len(table) == len(good) + len(bad)
         broken = table[table["error"].notna()]
@@ -152,7 +152,7 @@ def test_the_torture_folder_costs_a_row_a_file(grader_file: Path, tmp_path: Path
         ("highdicom", ("--dicom", "d"), "dicom"),
     ],
 )
-def test_what_is_not_installed_is_named_before_any_work(
+def test_a_missing_package_is_reported_before_any_work(
     eyes: Path, grader_file: Path, tmp_path: Path, package: str, arguments: tuple[str, ...], extra: str
 ) -> None:
     done = without(package, tmp_path, "grade", eyes, "--model", grader_file, *arguments)
@@ -162,9 +162,7 @@ def test_what_is_not_installed_is_named_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_pydicom_photographs_are_graded_and_dicom_says_what_it_needs(
-    eyes: Path, grader_file: Path, tmp_path: Path
-) -> None:
+def test_without_pydicom_other_photographs_are_graded(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
     photograph = write_ophthalmic(tmp_path / "in" / "1.dcm", gradient(60, 90), "L")
     arguments = ("grade", photograph, sorted(eyes.iterdir())[0], "--model", grader_file, "--json")
     done = without("pydicom,highdicom,pyarrow,torch,pandas", tmp_path, *arguments)
@@ -189,6 +187,6 @@ main()
 
 
 def without(packages: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command where packages are not installed."""
+    """Runs the command as if packages were not installed."""
     command = [sys.executable, "-c", _WITHOUT, packages, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)

@@ -36,10 +36,10 @@ def named(photographs: list[PhotographFile], root: Path) -> dict[str, str]:
     return {each.image_id: Path(each.path).relative_to(root).as_posix() for each in photographs}
 
 
-def test_a_folder_gives_what_is_below_it(folder: Path) -> None:
-    found = named(find_photographs([str(folder)], besides=[folder / "results"]), folder)
-    assert found == {
-        "1.2.840.1": "1.2.840.1",  # DICOM without a suffix: no part of a UID is taken off
+def test_a_folder_stands_for_its_photographs(folder: Path) -> None:
+    files = named(find_photographs([str(folder)], excluded=[folder / "results"]), folder)
+    assert files == {
+        "1.2.840.1": "1.2.840.1",  # DICOM without a suffix: the id keeps every part of the UID
         "1.2.840.2": "1.2.840.2",
         "a": "a.jpg",
         "sub/a": "sub/a.jpg",
@@ -47,22 +47,27 @@ def test_a_folder_gives_what_is_below_it(folder: Path) -> None:
     }
 
 
-def test_patterns_and_files_are_taken_once(folder: Path) -> None:
-    found = find_photographs([str(folder / "**" / "*.jpg"), str(folder / "a.jpg"), str(folder / "notes.txt")])
-    paths = [Path(each.path).relative_to(folder).as_posix() for each in found]
-    assert sorted(paths) == ["a.jpg", "notes.txt", "results/old.jpg", "sub/a.jpg"]  # a file that is named is taken
-    assert len({each.image_id for each in found}) == 4
-    assert next(each.image_id for each in found if each.path.endswith("sub/a.jpg")) == str(folder / "sub" / "a.jpg")
+def test_patterns_and_files_are_found_once(folder: Path) -> None:
+    files = find_photographs([str(folder / "**" / "*.jpg"), str(folder / "a.jpg"), str(folder / "notes.txt")])
+    paths = [Path(each.path).relative_to(folder).as_posix() for each in files]
+    assert sorted(paths) == [
+        "a.jpg",
+        "notes.txt",
+        "results/old.jpg",
+        "sub/a.jpg",
+    ]  # a named file is kept
+    assert len({each.image_id for each in files}) == 4
+    assert next(each.image_id for each in files if each.path.endswith("sub/a.jpg")) == str(folder / "sub" / "a.jpg")
 
 
 def test_a_list_names_files_from_its_folder(folder: Path) -> None:
     (folder / "list.txt").write_text("a.jpg\n\n  sub/b.PNG \nabsent.jpg\n", encoding="utf-8")
-    found = find_photographs([], folder / "list.txt")
-    assert named(found, folder) == {"a": "a.jpg", "b": "sub/b.PNG", "absent": "absent.jpg"}
-    assert {each.eye for each in found} == {EyeIdentity()}
+    files = find_photographs([], folder / "list.txt")
+    assert named(files, folder) == {"a": "a.jpg", "b": "sub/b.PNG", "absent": "absent.jpg"}
+    assert {each.eye for each in files} == {EyeIdentity()}
 
 
-def test_a_manifest_tells_ids_patients_and_eyes(folder: Path) -> None:
+def test_a_manifest_provides_ids_patients_and_eyes(folder: Path) -> None:
     manifest = folder / "manifest.csv"
     manifest.write_text(
         "\ufeffimage_id,path,grade,patient_id,laterality\nx,a.jpg,3,007,left\ny,sub/a.jpg,,007,R\n,sub/b.PNG,,,\n",
@@ -79,11 +84,11 @@ def test_a_manifest_tells_ids_patients_and_eyes(folder: Path) -> None:
     ("text", "message"),
     [
         ("image_id\nx\n", "line 1: no column 'path'"),
-        ("path,laterality\na.jpg,L\nb.jpg,up\n", "line 3: 'up' is no eye"),
+        ("path,laterality\na.jpg,L\nb.jpg,up\n", "line 3: 'up' is not a laterality"),
         ("path,image_id\n,x\n", "line 2: no path"),
     ],
 )
-def test_a_list_that_is_wrong_names_the_line(tmp_path: Path, text: str, message: str) -> None:
+def test_an_error_in_a_list_names_the_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(UsageError, match=message):
         read_list(tmp_path / "list.csv")
@@ -92,7 +97,7 @@ def test_a_list_that_is_wrong_names_the_line(tmp_path: Path, text: str, message:
 def test_nothing_to_grade_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to grade"):
         find_photographs([])
-    with pytest.raises(UsageError, match="no photograph there"):
+    with pytest.raises(UsageError, match="no photographs"):
         find_photographs([str(tmp_path)])
     with pytest.raises(UsageError, match="not a readable list"):
         find_photographs([], tmp_path / "absent.txt")

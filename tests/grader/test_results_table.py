@@ -1,4 +1,4 @@
-"""Tables of results: whatever the format, what is read back is what was written, and nothing is lost or doubled."""
+"""Tables of results: every format reads back the rows that it wrote, and no row is lost or doubled."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def filled(path: Path, *rows: Grading) -> Path:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_table_is_continued_and_errors_are_tried_again(tmp_path: Path, suffix: str) -> None:
+def test_a_table_is_continued_and_failed_photographs_are_graded_again(tmp_path: Path, suffix: str) -> None:
     path = filled(tmp_path / f"r{suffix}", GOOD, BROKEN, POOR)
     table = ResultsTable(path, MODEL)
     assert table.earlier == [GOOD, POOR]
@@ -88,7 +88,7 @@ GRADED = st.builds(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(GRADED, max_size=4), suffix=st.sampled_from(SUFFIXES), cut=st.integers(1, 5))
-def test_what_is_read_back_is_what_was_written(tmp_path: Path, rows: list[Grading], suffix: str, cut: int) -> None:
+def test_rows_are_read_back_as_they_were_written(tmp_path: Path, rows: list[Grading], suffix: str, cut: int) -> None:
     path = tmp_path / f"r{suffix}"
     for earlier in tmp_path.iterdir():
         earlier.unlink()
@@ -98,7 +98,7 @@ def test_what_is_read_back_is_what_was_written(tmp_path: Path, rows: list[Gradin
         assert ResultsTable(path, MODEL).earlier == rows[:-1]
 
 
-def test_a_killed_call_leaves_half_a_row_of_a_csv_and_it_is_graded_again(tmp_path: Path) -> None:
+def test_half_a_row_of_a_killed_call_is_graded_again(tmp_path: Path) -> None:
     whole = filled(tmp_path / "r.csv", GOOD, replace(GOOD, image_id="two\nlines"), POOR).read_bytes()
     for size in range(whole.index(b"\n") + 1, len(whole), 5):
         (tmp_path / "cut.csv").write_bytes(whole[:size])
@@ -106,32 +106,32 @@ def test_a_killed_call_leaves_half_a_row_of_a_csv_and_it_is_graded_again(tmp_pat
         assert earlier == [GOOD, replace(GOOD, image_id="two\nlines"), POOR][: len(earlier)]
 
 
-def test_parquet_appears_when_all_is_graded(tmp_path: Path) -> None:
+def test_a_parquet_file_appears_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "r.parquet"
     table = ResultsTable(path, MODEL)
     table.add(GOOD)
-    assert not path.exists()  # killed here, the rows are in the file beside it
+    assert not path.exists()  # the rows of a call that is killed here are in the journal
     again = ResultsTable(path, MODEL)
     assert again.earlier == [GOOD]
     again.add(BROKEN)
     again.close()
     assert [each.name for each in tmp_path.iterdir()] == ["r.parquet"]
-    found = pd.read_parquet(path)
-    assert found["image_id"].tolist() == [GOOD.image_id, "broken"]
-    assert found["probabilities"][0].tolist() == list(GOOD.probabilities or ())
-    assert found["error"].fillna("").tolist() == ["", BROKEN.error]
+    table_rows = pd.read_parquet(path)
+    assert table_rows["image_id"].tolist() == [GOOD.image_id, "broken"]
+    assert table_rows["probabilities"][0].tolist() == list(GOOD.probabilities or ())
+    assert table_rows["error"].fillna("").tolist() == ["", BROKEN.error]
     empty = filled(tmp_path / "none.parquet")
     assert parquet.read_schema(empty).equals(parquet.read_schema(path))
 
 
 def test_a_csv_is_a_table_of_predictions(tmp_path: Path) -> None:
-    found = read_predictions(filled(tmp_path / "r.csv", GOOD, POOR))
-    assert found[list(PROBABILITY_COLUMNS)].to_numpy().tolist() == [list(GOOD.probabilities or ())] * 2
-    assert found["grade"].isna().all()
+    table_rows = read_predictions(filled(tmp_path / "r.csv", GOOD, POOR))
+    assert table_rows[list(PROBABILITY_COLUMNS)].to_numpy().tolist() == [list(GOOD.probabilities or ())] * 2
+    assert table_rows["grade"].isna().all()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_studies_are_a_table_as_well(tmp_path: Path, suffix: str) -> None:
+def test_studies_have_a_table_too(tmp_path: Path, suffix: str) -> None:
     studies = grade_studies([GOOD, replace(GOOD, image_id="r", laterality="R")])
     path = tmp_path / f"s{suffix}"
     write_results(path, StudyGrading, studies)
@@ -144,8 +144,8 @@ def test_studies_are_a_table_as_well(tmp_path: Path, suffix: str) -> None:
     write_results(path, StudyGrading, [])
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"a \.csv, a \.jsonl or a \.parquet file"):
+def test_files_that_are_no_tables_of_gradings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.csv, \.jsonl or \.parquet"):
         ResultsTable(tmp_path / "r.xlsx", MODEL)
     for name, text in {
         "a.csv": "image_id,p0\nx,1\n",

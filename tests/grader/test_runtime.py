@@ -1,4 +1,4 @@
-"""The runtime: decoding beside the network, on all processors, and never more than some batches in memory."""
+"""The runtime decodes while the network computes, on all processors, with at most a few batches in memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from threading import Barrier, Event
 import numpy as np
 import pytest
 import simplejpeg
+from numpy.typing import NDArray
 
 from retinagrade import Grader
 from retinagrade.execution.local import processors
@@ -21,7 +22,7 @@ from retinagrade.images.prepare import PreparationSettings
 from retinagrade.images.quality import Quality
 
 PATIENCE = 30
-"""Seconds after which threads that wait for one another are given up: only a failing test waits so long."""
+"""Seconds that threads wait for one another; only a failing test waits so long."""
 
 
 @pytest.fixture
@@ -31,56 +32,62 @@ def grader(grader_file: Path) -> Grader:
 
 @pytest.fixture
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Photographs that cost no time to prepare."""
+    """Photographs that take no time to prepare."""
 
-    def prepared(item: Path | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
+    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> tuple[NDArray[np.uint8], Quality]:
         return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
 
-    monkeypatch.setattr(runtime, "prepared", prepared)
+    monkeypatch.setattr(runtime, "prepare_with_quality", prepared)
 
 
-def test_photographs_are_taken_as_they_are_needed(grader: Grader, squares: None) -> None:
-    taken = 0
+def test_photographs_are_read_lazily(grader: Grader, squares: None) -> None:
+    read = 0
 
-    def endless() -> Iterator[np.ndarray]:
-        nonlocal taken
+    def endless() -> Iterator[NDArray[np.uint8]]:
+        nonlocal read
         while True:
-            taken += 1
+            read += 1
             yield np.zeros((64, 64, 3), np.uint8)
 
-    ahead = [taken - given for given, _ in enumerate(islice(grader.stream(endless()), 200))]
+    ahead = [read - graded for graded, _ in enumerate(islice(grader.stream(endless()), 200))]
     assert len(ahead) == 200
-    assert max(ahead) <= 3 * 8  # the batch that the network sees, and two that are decoded ahead
+    assert max(ahead) <= 3 * 8  # the batch in the network, and two that are decoded ahead
 
 
-def test_every_processor_decodes(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_processor_decodes_by_default(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
     together = Barrier(processors(), timeout=PATIENCE)
 
-    def prepared(item: Path | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
-        together.wait()  # broken unless as many are here at once
+    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> tuple[NDArray[np.uint8], Quality]:
+        together.wait()  # the barrier breaks unless as many threads wait at once
         return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
 
-    monkeypatch.setattr(runtime, "prepared", prepared)
+    monkeypatch.setattr(runtime, "prepare_with_quality", prepared)
     assert len(grader.grade([np.zeros((64, 64, 3), np.uint8)] * 4 * processors())) == 4 * processors()
 
 
-def test_the_network_works_while_others_are_decoded(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_computes_during_decoding(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = Event()
 
-    def network(squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def network(squares: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         begun.set()
         return np.full((len(squares), 5), 0.2, np.float32), np.zeros((len(squares), 5, 4, 4), np.float32)
 
-    def prepared(item: Path | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
+    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> tuple[NDArray[np.uint8], Quality]:
         assert isinstance(item, np.ndarray)
         if item[0, 0, 0]:
             assert begun.wait(PATIENCE), "the network waited for a photograph of a later batch"
         return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
 
     monkeypatch.setattr(grader, "network", network)
-    monkeypatch.setattr(runtime, "prepared", prepared)
-    late = [np.full((64, 64, 3), place == 23, np.uint8) for place in range(24)]
+    monkeypatch.setattr(runtime, "prepare_with_quality", prepared)
+    late = [np.full((64, 64, 3), index == 23, np.uint8) for index in range(24)]
     assert len(grader.grade(late)) == 24
+
+
+@pytest.mark.parametrize("workers", [1, 3, 20])
+def test_the_number_of_workers_does_not_change_results(grader: Grader, eyes: Path, workers: int) -> None:
+    paths = sorted(eyes.iterdir())
+    assert grader.grade(paths, workers=workers) == grader.grade(paths)
 
 
 _MEASURED = """
@@ -89,13 +96,13 @@ from pathlib import Path
 from retinagrade import Grader
 grader = Grader.load(sys.argv[1])
 photographs = [sys.argv[2]] * int(sys.argv[3])
-count = sum(seen.grading.error is None for seen in grader.stream(photographs))
+count = sum(graded.grading.error is None for graded in grader.stream(photographs))
 print(json.dumps([count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
 
 
 @pytest.mark.slow
-def test_memory_is_bounded_however_many_there_are(grader_file: Path, tmp_path: Path) -> None:
+def test_memory_is_bounded_for_any_number_of_photographs(grader_file: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     large = np.kron(rng.integers(0, 255, (96, 144, 3)), np.ones((20, 20, 1))).astype(np.uint8)  # 17 MB of pixels
     (tmp_path / "large.jpg").write_bytes(simplejpeg.encode_jpeg(large, 90))

@@ -1,4 +1,4 @@
-"""The engine in bfloat16 is asked for, near the other one, and says where it can't be had."""
+"""The bfloat16 session is close to the float32 session, and explains why it isn't available."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_bfloat16_is_near_float32(file: Path) -> None:
+def test_bfloat16_is_close_to_float32(file: Path) -> None:
     pytest.importorskip("openvino")
     exact = onnx_runtime(file)
     try:
@@ -32,14 +32,14 @@ def test_bfloat16_is_near_float32(file: Path) -> None:
     except UsageError as error:
         pytest.skip(str(error))
     squares = photographs(5).permute(0, 2, 3, 1).contiguous().numpy()
-    (probabilities, evidence), (near, heat) = exact.network(squares), fast.network(squares)
+    (probabilities, saliency), (fast_probabilities, fast_saliency) = exact.network(squares), fast.network(squares)
     assert fast.side == exact.side == squares.shape[1]
-    assert near.dtype == heat.dtype == np.float32
-    assert 0 < np.abs(near - probabilities).max() < 0.05
-    assert np.corrcoef(evidence.ravel(), heat.ravel())[0, 1] > 0.99
+    assert fast_probabilities.dtype == fast_saliency.dtype == np.float32
+    assert 0 < np.abs(fast_probabilities - probabilities).max() < 0.05
+    assert np.corrcoef(saliency.ravel(), fast_saliency.ravel())[0, 1] > 0.99
 
 
-def test_without_openvino_an_error_says_what_to_install(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openvino_the_error_names_the_package_to_install(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UsageError, match=r"pip install 'retinagrade\[openvino\]'"):
         openvino(file, onnx_runtime(file))

@@ -1,4 +1,4 @@
-"""Both eyes of a study: the worse one counts, and what nobody could look at is never called healthy."""
+"""Studies: the worse eye counts, and an eye without a gradable photograph never counts as healthy."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading, describe_study, grade_studies
 from retinagrade.grades import REFERABLE, Grade
 
-SEEN = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threatening=False, refer_to_person=False)
+HEALTHY = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threatening=False, refer_to_person=False)
 
 
 def eye(side: str | None, grade: int | None, study: str | None = "s", **changed: object) -> Grading:
-    """A photograph of an eye; not gradable without a grade."""
+    """Makes a grading of a photograph; without a grade, the photograph is ungradable."""
     if grade is None:
         bad = {"grade": None, "label": None, "referable": None, "vision_threatening": None, "refer_to_person": True}
         changed = {"quality_reasons": ("dark",), **bad, **changed}
     else:
         changed = {"referable": grade >= REFERABLE, "vision_threatening": grade >= 3, **changed}
         changed = {"label": Grade(grade).label, "grade": grade, **changed}
-    return replace(SEEN, image_id=f"{side}{grade}", laterality=side, study=study, **changed)  # type: ignore[arg-type]
+    return replace(HEALTHY, image_id=f"{side}{grade}", laterality=side, study=study, **changed)  # type: ignore[arg-type]
 
 
 def only(*gradings: Grading) -> StudyGrading:
@@ -31,37 +31,37 @@ def only(*gradings: Grading) -> StudyGrading:
 
 
 def test_the_worse_eye_counts() -> None:
-    found = only(eye("L", 1), eye("R", 3), eye("L", 0))
-    assert (found.grade, found.label, found.left, found.right) == (3, "severe", 1, 3)
-    assert (found.referable, found.vision_threatening, found.refer_to_person) == (True, True, False)
-    assert found.photographs == ("L1", "R3", "L0")
+    study = only(eye("L", 1), eye("R", 3), eye("L", 0))
+    assert (study.grade, study.label, study.left, study.right) == (3, "severe", 1, 3)
+    assert (study.referable, study.vision_threatening, study.refer_to_person) == (True, True, False)
+    assert study.photographs == ("L1", "R3", "L0")
     healthy = only(eye("L", 0), eye("R", 1))
     assert (healthy.grade, healthy.referable, healthy.refer_to_person, healthy.undecided) == (1, False, False, ())
-    assert describe_study(healthy) == "grade 1 mild, not referable"
+    assert describe_study(healthy) == "grade 1, mild non-proliferative diabetic retinopathy, not referable"
 
 
-def test_an_eye_that_nobody_could_look_at_is_never_healthy() -> None:
+def test_an_ungradable_eye_never_counts_as_healthy() -> None:
     dark = only(eye("L", 0), eye("R", None))
     assert (dark.grade, dark.referable, dark.vision_threatening, dark.refer_to_person) == (0, None, None, True)
-    assert dark.undecided == ("right eye not gradable (dark)",)
-    assert describe_study(dark) == "grade 0 none; right eye not gradable (dark); a person should look"
+    assert dark.undecided == ("right eye ungradable (dark)",)
+    assert describe_study(dark).endswith("right eye ungradable (dark); needs review by a person")
     assert only(eye("L", 2), eye("R", None)).referable is True
     assert only(eye("L", 0)).undecided == ("no photograph of the right eye",)
     assert only(eye("L", 0), eye(None, 0)).undecided == ("no photograph known to be of the right eye",)
     broken = only(eye("L", 0), eye("R", None, quality_reasons=(), error="eye.jpg: corrupt"))
-    assert broken.undecided == ("right eye not gradable (could not be read)",)
+    assert broken.undecided == ("right eye ungradable (could not be read)",)
     nothing = only(eye("L", None), eye("R", None))
     assert (nothing.grade, nothing.referable, len(nothing.undecided)) == (None, None, 2)
-    assert only(eye("L", None), eye("L", 0), eye("R", 0)).referable is False  # another photograph of it was good
+    assert only(eye("L", None), eye("L", 0), eye("R", 0)).referable is False  # another photograph shows the eye
 
 
-def test_without_a_threshold_nothing_is_decided() -> None:
+def test_without_a_threshold_there_is_no_decision() -> None:
     assert only(eye("L", 0, referable=None), eye("R", 0, referable=None)).referable is None
 
 
-def test_studies_are_apart_and_strangers_left_out() -> None:
-    found = grade_studies([eye("L", 0, "b"), eye("R", 1, "a"), eye("R", 2, "b"), eye("L", 4, None)])
-    assert [(one.study, one.grade) for one in found] == [("b", 2), ("a", 1)]
+def test_studies_are_separate_and_photographs_without_a_study_are_left_out() -> None:
+    studies = grade_studies([eye("L", 0, "b"), eye("R", 1, "a"), eye("R", 2, "b"), eye("L", 4, None)])
+    assert [(study.study, study.grade) for study in studies] == [("b", 2), ("a", 1)]
 
 
 SIDES, GRADES = st.sampled_from(["L", "R", None]), st.sampled_from([0, 1, 2, 3, 4, None])
@@ -69,14 +69,14 @@ SIDES, GRADES = st.sampled_from(["L", "R", None]), st.sampled_from([0, 1, 2, 3, 
 
 @given(st.lists(st.builds(eye, SIDES, GRADES), min_size=1, max_size=6))
 def test_no_referral_only_where_both_eyes_are_known_to_need_none(gradings: list[Grading]) -> None:
-    found = only(*gradings)
+    study = only(*gradings)
     worst = {
         side: max((g.grade for g in gradings if g.laterality == side and g.grade is not None), default=9)
         for side in "LR"
     }
     highest = max((g.grade for g in gradings if g.grade is not None), default=None)
-    assert found.grade == highest
-    assert (found.referable is True) == (highest is not None and highest >= REFERABLE)
-    assert (found.referable is False) == (max(*worst.values(), highest or 0) < REFERABLE)
-    assert found.refer_to_person or max(worst.values()) < 9
-    assert bool(found.undecided) == (9 in worst.values())
+    assert study.grade == highest
+    assert (study.referable is True) == (highest is not None and highest >= REFERABLE)
+    assert (study.referable is False) == (max(*worst.values(), highest or 0) < REFERABLE)
+    assert study.refer_to_person or max(worst.values()) < 9
+    assert bool(study.undecided) == (9 in worst.values())

@@ -1,4 +1,4 @@
-"""A grader file, photographs to send, and services of both."""
+"""A grader, photographs to send, and a running service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def grader(grader_file: Path) -> Grader:
 
 @pytest.fixture(scope="session")
 def eyes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Both eyes of three made-up patients."""
+    """Both eyes of three synthetic patients."""
     folder = tmp_path_factory.mktemp("eyes")
     synthesize(folder / "made", count=6, size=256, seed=3, workers=1)
     return sorted((folder / "made" / "photographs").iterdir())
@@ -30,6 +30,6 @@ def eyes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def service(grader_file: Path) -> Iterator[Served]:
-    """One that nobody stops, fills or breaks."""
+    """A running service that several tests share."""
     with served(grader_file) as running:
         yield running

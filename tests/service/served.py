@@ -1,4 +1,4 @@
-"""``retinagrade serve`` in a process of its own, which can't write a byte to any file."""
+"""``retinagrade serve`` in a separate process, which can't write to any file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any
 
 @dataclass
 class Served:
-    """A service that runs.
+    """A running service.
 
     Attributes:
         process: Its process.
-        url: Where it listens.
-        log: Its lines so far, all of them once the process has ended and ``reader`` was joined.
-        reader: Reads them.
+        url: Its address.
+        log: Lines of its log so far; all lines after the process has ended and ``reader`` was joined.
+        reader: Thread that reads the log.
     """
 
     process: subprocess.Popen[str]
@@ -32,14 +32,14 @@ class Served:
     reader: threading.Thread = field(init=False)
 
     def read(self) -> None:
-        """Reads the log to its end."""
+        """Reads the log until it ends."""
         assert self.process.stderr is not None
         self.log.extend(json.loads(line) for line in self.process.stderr)
 
 
 @contextmanager
 def served(model: Path, *options: str, **environment: str) -> Iterator[Served]:
-    """Starts the command line on any free port, and ends it in the end."""
+    """Runs the command on a free port while the block lasts."""
     command = [sys.executable, "-m", "retinagrade", "serve", "--model", str(model), "--port", "0", *options]
     process = subprocess.Popen(
         command,

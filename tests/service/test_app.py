@@ -1,4 +1,4 @@
-"""The interface: what is graded, refused, said, logged and counted."""
+"""The interface of the service: results, errors, limits, logs and metrics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Files = list[tuple[str, tuple[str, bytes]]]
 
 
 def files(*named: tuple[str, bytes]) -> Files:
-    return [("photographs", one) for one in named]
+    return [("photographs", file) for file in named]
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +45,14 @@ def client(grader: Grader) -> Iterator[TestClient]:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Lines of the log, as they would be written."""
+    """Lines of the log in their written form."""
     written: list[str] = []
 
-    class Kept(logging.Handler):
+    class ListHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             written.append(JsonFormatter().format(record))
 
-    handler = Kept()
+    handler = ListHandler()
     LOGGER.addHandler(handler)
     LOGGER.setLevel("INFO")
     yield written
@@ -70,7 +70,7 @@ def problem(response: httpx2.Response, status: int) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client in the application's own event loop."""
+    """A client in the event loop of the application."""
     transport = httpx2.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -79,14 +79,14 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-def test_photographs_are_graded_as_by_the_grader(client: TestClient, grader: Grader, eyes: list[Path]) -> None:
+def test_results_equal_those_of_the_grader(client: TestClient, grader: Grader, eyes: list[Path]) -> None:
     response = client.post("/v1/grade", files=files(*((path.name, path.read_bytes()) for path in eyes)))
     assert response.status_code == 200
-    answer = GradeResponse.model_validate(response.json())
-    assert "not a medical device" in answer.notice
-    for one, expected in zip(answer.photographs, grader.grade(eyes), strict=True):
-        assert one.grading.path == f"{one.grading.image_id}.jpg"
-        np.testing.assert_allclose(one.grading.probabilities or (), expected.probabilities or (), atol=1e-4)
+    body = GradeResponse.model_validate(response.json())
+    assert "not a medical device" in body.notice
+    for each, expected in zip(body.photographs, grader.grade(eyes), strict=True):
+        assert each.grading.path == f"{each.grading.image_id}.jpg"
+        np.testing.assert_allclose(each.grading.probabilities or (), expected.probabilities or (), atol=1e-4)
         same = (
             "grade",
             "label",
@@ -97,28 +97,28 @@ def test_photographs_are_graded_as_by_the_grader(client: TestClient, grader: Gra
             "quality",
             "model",
         )
-        assert [getattr(one.grading, name) for name in same] == [getattr(expected, name) for name in same]
-        assert one.pictures is None
-    assert answer.studies == grade_studies([one.grading for one in answer.photographs])
-    assert [(study.study, len(study.photographs)) for study in answer.studies] == [
+        assert [getattr(each.grading, name) for name in same] == [getattr(expected, name) for name in same]
+        assert each.pictures is None
+    assert body.studies == grade_studies([each.grading for each in body.photographs])
+    assert [(study.study, len(study.photographs)) for study in body.studies] == [
         (f"0000{place}", 2) for place in range(3)
     ]
 
 
-def test_pictures_come_when_they_are_asked_for(client: TestClient, eyes: list[Path]) -> None:
+def test_pictures_are_sent_on_request(client: TestClient, eyes: list[Path]) -> None:
     dark = encoded(np.zeros((200, 200, 3), np.uint8) + gradient(200, 200) // 16, "PNG")
     response = client.post(
         "/v1/grade?pictures=true", files=files(("eye.jpg", eyes[0].read_bytes()), ("dark.png", dark))
     )
     good, poor = response.json()["photographs"]
     assert good["pictures"]["photograph"].startswith("data:image/jpeg;base64,/9j/")
-    assert good["pictures"]["heatmap"] not in (None, good["pictures"]["photograph"])
+    assert good["pictures"]["saliency"] not in (None, good["pictures"]["photograph"])
     assert poor["grading"]["gradable"] is False
-    assert poor["pictures"]["heatmap"] is None
+    assert poor["pictures"]["saliency"] is None
     assert problem(client.post("/v1/grade?pictures=maybe", files=files(("a", b""))), 422)["errors"][0]["field"]
 
 
-def test_a_bad_photograph_costs_no_other(client: TestClient, eyes: list[Path]) -> None:
+def test_a_bad_photograph_affects_no_other(client: TestClient, eyes: list[Path]) -> None:
     sent = files(("bad.jpg", b"\xff\xd8nothing"), ("eye.jpg", eyes[0].read_bytes()))
     bad, good = client.post("/v1/grade", files=sent).json()["photographs"]
     assert bad["grading"]["image_id"] == "bad"
@@ -126,11 +126,11 @@ def test_a_bad_photograph_costs_no_other(client: TestClient, eyes: list[Path]) -
     assert bad["grading"]["refer_to_person"] is True
     assert good["grading"]["error"] is None
     body = problem(client.post("/v1/grade", files=files(("bad.jpg", b"\xff\xd8"), ("empty.png", b""))), 422)
-    assert [one["field"] for one in body["errors"]] == ["photographs[0]", "photographs[1]"]
+    assert [each["field"] for each in body["errors"]] == ["photographs[0]", "photographs[1]"]
     assert "empty.png: the file is empty" in body["errors"][1]["detail"]
 
 
-def test_dicom_says_which_eye(client: TestClient, tmp_path: Path) -> None:
+def test_dicom_provides_the_laterality(client: TestClient, tmp_path: Path) -> None:
     pixels = gradient(300, 300)
     path = write_dicom(
         tmp_path / "a.dcm", pixels.tobytes(), pixels.shape[:2], "RGB", uid.ExplicitVRLittleEndian, ImageLaterality="L"
@@ -142,8 +142,8 @@ def test_dicom_says_which_eye(client: TestClient, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "status", "field", "detail"),
     [
-        ({"files": [("other", ("a", b"x"))]}, 422, "other", "no such field"),
-        ({"data": {"photographs": "text"}, "files": files(("a", b"x"))}, 422, "photographs[0]", "is no file"),
+        ({"files": [("other", ("a", b"x"))]}, 422, "other", "unknown field"),
+        ({"data": {"photographs": "text"}, "files": files(("a", b"x"))}, 422, "photographs[0]", "is not a file"),
         ({"files": files(*[("a", b"x")] * (PHOTOGRAPHS + 1))}, 422, "photographs", "more than 64"),
         ({"files": files(*[("a", b"x")] * (PHOTOGRAPHS + 2))}, 400, None, "Too many files"),
         ({"data": {"photographs": "text"}}, 415, None, "multipart/form-data"),
@@ -162,19 +162,19 @@ def test_dicom_says_which_eye(client: TestClient, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_form_that_is_wrong_is_named(
+def test_an_invalid_form_is_described(
     client: TestClient, form: dict[str, Any], status: int, field: str | None, detail: str
 ) -> None:
     body = problem(client.post("/v1/grade", **form), status)
-    assert [one["field"] for one in body["errors"]] == ([] if field is None else [field])
+    assert [each["field"] for each in body["errors"]] == ([] if field is None else [field])
     assert detail in json.dumps(body)
 
 
-def test_limits_of_size(grader: Grader, eyes: list[Path]) -> None:
+def test_sizes_are_limited(grader: Grader, eyes: list[Path]) -> None:
     settings = ServiceSettings(max_megabytes=0.1, max_megapixels=0.3)
     with TestClient(create_app(grader, settings)) as client:
         declared = client.post("/v1/grade", files=files(("big.jpg", bytes(120_000))))
-        assert "more than 0.1 MB" in problem(declared, 413)["detail"]
+        assert "larger than 0.1 MB" in problem(declared, 413)["detail"]
 
         def chunks() -> Iterator[bytes]:
             yield b'--x\r\nContent-Disposition: form-data; name="photographs"; filename="a"\r\n\r\n'
@@ -188,10 +188,10 @@ def test_limits_of_size(grader: Grader, eyes: list[Path]) -> None:
         assert body["errors"][0]["field"] == "photographs[0]"
         assert "0.3 megapixels" in body["errors"][0]["detail"]
         both = client.post("/v1/grade", files=files(bomb, ("eye.jpg", eyes[0].read_bytes())))
-        assert [one["grading"]["error"] is None for one in both.json()["photographs"]] == [False, True]
+        assert [each["grading"]["error"] is None for each in both.json()["photographs"]] == [False, True]
 
 
-def test_an_upload_that_never_ends_is_ended(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_upload_is_ended(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "SECONDS", 0.05)
     app = create_app(grader, ServiceSettings())
 
@@ -206,11 +206,11 @@ def test_an_upload_that_never_ends_is_ended(grader: Grader, monkeypatch: pytest.
 
     slow, metrics = asyncio.run(run())
     problem(slow, 408)
-    assert "retinagrade_requests_inside 0.0" in metrics.text
+    assert "retinagrade_requests_in_progress 0.0" in metrics.text
 
 
-def test_a_full_queue_says_when_to_come_back(grader: Grader, eyes: list[Path]) -> None:
-    app = create_app(grader, ServiceSettings(queue=2))
+def test_at_the_request_limit_the_response_names_a_retry_time(grader: Grader, eyes: list[Path]) -> None:
+    app = create_app(grader, ServiceSettings(max_requests=2))
 
     async def run() -> list[httpx2.Response]:
         gate = asyncio.Event()
@@ -222,67 +222,67 @@ def test_a_full_queue_says_when_to_come_back(grader: Grader, eyes: list[Path]) -
 
         kind = {"content-type": "multipart/form-data; boundary=x"}
         async with serving(app) as client:
-            inside = [asyncio.create_task(client.post("/v1/grade", content=slowly(), headers=kind)) for _ in range(2)]
+            posts = [asyncio.create_task(client.post("/v1/grade", content=slowly(), headers=kind)) for _ in range(2)]
             while (await client.get("/readyz")).status_code == 200:
                 await asyncio.sleep(0)
             refused = await client.post("/v1/grade", files=files(("a.jpg", eyes[0].read_bytes())))
             alive = await client.get("/healthz")
             gate.set()
-            taken = await asyncio.gather(*inside)
+            finished = await asyncio.gather(*posts)
             ready = await client.get("/readyz")
-            return [refused, alive, ready, *taken]
+            return [refused, alive, ready, *finished]
 
-    refused, *others = asyncio.run(run())
+    refused, *accepted = asyncio.run(run())
     problem(refused, 503)
     assert int(refused.headers["retry-after"]) > 0
-    assert [other.status_code for other in others] == [200] * 4
+    assert [response.status_code for response in accepted] == [200] * 4
 
 
-def test_many_at_once_get_their_own(grader: Grader, eyes: list[Path]) -> None:
+def test_concurrent_requests_get_their_own_results(grader: Grader, eyes: list[Path]) -> None:
     app = create_app(grader, ServiceSettings())
-    expected = {path.name: one.probabilities for path, one in zip(eyes, grader.grade(eyes), strict=True)}
+    expected = {path.name: grading.probabilities for path, grading in zip(eyes, grader.grade(eyes), strict=True)}
 
     async def run() -> list[httpx2.Response]:
         async with serving(app) as client:
             sent = [files((path.name, path.read_bytes())) for path in eyes * 10]
-            return await asyncio.gather(*(client.post("/v1/grade", files=one) for one in sent))
+            return await asyncio.gather(*(client.post("/v1/grade", files=form) for form in sent))
 
     for response, path in zip(asyncio.run(run()), eyes * 10, strict=True):
-        given = response.json()["photographs"][0]["grading"]
-        assert given["path"] == path.name
-        np.testing.assert_allclose(given["probabilities"], expected[path.name] or (), atol=1e-4)
+        grading = response.json()["photographs"][0]["grading"]
+        assert grading["path"] == path.name
+        np.testing.assert_allclose(grading["probabilities"], expected[path.name] or (), atol=1e-4)
     with TestClient(app) as client:
-        said = client.get("/metrics").text
-    batches = float(said.split("retinagrade_batch_photographs_count ")[1].split("\n")[0])
-    assert batches < 60  # some were judged together
+        text = client.get("/metrics").text
+    batches = float(text.split("retinagrade_batch_photographs_count ")[1].split("\n")[0])
+    assert batches < 60  # some photographs shared a batch
 
 
-def test_what_it_says_of_itself(client: TestClient) -> None:
+def test_the_service_describes_itself(client: TestClient) -> None:
     assert Metadata.model_validate(client.get("/v1/model").json()) == metadata()
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
     client.post("/v1/grade", files=files(("a", b"x")))
-    said = client.get("/metrics").text
-    assert 'retinagrade_requests_total{method="POST",route="/v1/grade",status="422"}' in said
-    assert 'retinagrade_model{model="by-colour 0123456789ab"} 1.0' in said
-    assert "retinagrade_requests_inside 0.0" in said
+    text = client.get("/metrics").text
+    assert 'retinagrade_requests_total{method="POST",route="/v1/grade",status="422"}' in text
+    assert 'retinagrade_model{model="by-colour 0123456789ab"} 1.0' in text
+    assert "retinagrade_requests_in_progress 0.0" in text
     document = client.get("/openapi.json").json()
-    answers = document["paths"]["/v1/grade"]["post"]["responses"]
-    GradeResponse.model_validate(answers["200"]["content"]["application/json"]["example"])
+    responses = document["paths"]["/v1/grade"]["post"]["responses"]
+    GradeResponse.model_validate(responses["200"]["content"]["application/json"]["example"])
     Metadata.model_validate(
         document["paths"]["/v1/model"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
     )
-    assert set(answers) == {"200", "400", "408", "413", "415", "422", "503"}
+    assert set(responses) == {"200", "400", "408", "413", "415", "422", "503"}
 
 
-def test_unknown_places_and_methods_are_problems(client: TestClient) -> None:
+def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
     assert problem(client.get("/v2/grade"), 404)["title"] == "Not Found"
     refused = client.get("/v1/grade")
     problem(refused, 405)
     assert refused.headers["allow"] == "POST"
 
 
-def test_without_the_token_nobody_is_let_in(grader: Grader, eyes: list[Path]) -> None:
+def test_a_request_without_the_token_is_refused(grader: Grader, eyes: list[Path]) -> None:
     with TestClient(create_app(grader, ServiceSettings(token="secret"))) as client:
         for method, path in (("POST", "/v1/grade"), ("GET", "/v1/model"), ("GET", "/metrics")):
             for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic c2VjcmV0"}):
@@ -297,7 +297,7 @@ def test_without_the_token_nobody_is_let_in(grader: Grader, eyes: list[Path]) ->
 
 
 @pytest.mark.parametrize("path", ["/", "/page/page.js", "/v1/model", "/nothing", "/openapi.json"])
-def test_headers_guard_the_browser(client: TestClient, path: str) -> None:
+def test_security_headers_are_set(client: TestClient, path: str) -> None:
     headers = client.get(path, headers={"Origin": "https://elsewhere.example"}).headers
     assert not [name for name in headers if name.startswith("access-control")]
     policy = headers["content-security-policy"]
@@ -311,11 +311,11 @@ def test_headers_guard_the_browser(client: TestClient, path: str) -> None:
     assert preflight.status_code == 405
 
 
-def test_request_ids(client: TestClient) -> None:
-    own = str(uuid4())
-    assert client.get("/healthz", headers={"X-Request-ID": own}).headers["x-request-id"] == own
-    given = client.get("/healthz", headers={"X-Request-ID": "Jane Doe 1950"}).headers["x-request-id"]
-    assert UUID(given)
+def test_request_ids_are_kept_if_they_are_uuids(client: TestClient) -> None:
+    request_id = str(uuid4())
+    assert client.get("/healthz", headers={"X-Request-ID": request_id}).headers["x-request-id"] == request_id
+    replaced = client.get("/healthz", headers={"X-Request-ID": "Jane Doe 1950"}).headers["x-request-id"]
+    assert UUID(replaced)
 
 
 def test_the_log_has_no_names_ids_or_pixels(client: TestClient, lines: list[str], tmp_path: Path) -> None:
@@ -326,8 +326,8 @@ def test_the_log_has_no_names_ids_or_pixels(client: TestClient, lines: list[str]
     for name, data in (("Doe_Jane_P-4711.dcm", path.read_bytes()), ("Doe_Jane_P-4711.jpg", b"no photograph")):
         client.post("/v1/grade?who=Doe", files=files((name, data)), headers={"X-Request-ID": "P-4711"})
     client.get("/Doe/Jane?P-4711")
-    said = [json.loads(line) for line in lines]
-    assert [(one["event"], one["route"], one["status"]) for one in said] == [
+    records = [json.loads(line) for line in lines]
+    assert [(each["event"], each["route"], each["status"]) for each in records] == [
         ("request", "/v1/grade", 200),
         ("request", "/v1/grade", 422),
         ("request", "other", 404),
@@ -335,7 +335,7 @@ def test_the_log_has_no_names_ids_or_pixels(client: TestClient, lines: list[str]
     assert not [word for word in ("Doe", "Jane", "4711") if word in "".join(lines)]
 
 
-def test_a_fault_of_ours_is_said_without_its_message(
+def test_an_internal_error_is_reported_without_its_message(
     grader: Grader, eyes: list[Path], lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -343,11 +343,11 @@ def test_a_fault_of_ours_is_said_without_its_message(
 
     with TestClient(create_app(grader, ServiceSettings()), raise_server_exceptions=False) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(grader, "judge", broken)
+            patched.setattr(grader, "grade_prepared", broken)
             body = problem(client.post("/v1/grade", files=files(("Doe_Jane.jpg", eyes[0].read_bytes()))), 500)
         assert client.post("/v1/grade", files=files(("a.jpg", eyes[0].read_bytes()))).status_code == 200
     failed = next(json.loads(line) for line in lines if "failed" in line)
     assert failed["request_id"] == body["request_id"]
     assert failed["exception"] == "RuntimeError"
-    assert any("test_app.py" in place for place in failed["places"])
+    assert any("test_app.py" in frame for frame in failed["traceback"])
     assert "Doe" not in "".join(lines) + json.dumps(body)

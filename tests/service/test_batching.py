@@ -1,4 +1,4 @@
-"""Callers get their own results, in batches that are neither too large nor late, whatever happens to the others."""
+"""Every caller gets its own result, from batches that are neither too large nor too late."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def doubling(batches: list[list[int]]) -> Work:
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 9))
-def test_everybody_gets_their_own_result(items: list[int], size: int) -> None:
+def test_every_caller_gets_its_own_result(items: list[int], size: int) -> None:
     batches: list[list[int]] = []
 
     async def run() -> list[int]:
@@ -40,7 +40,7 @@ def test_everybody_gets_their_own_result(items: list[int], size: int) -> None:
     assert all(1 <= len(batch) <= size for batch in batches)
 
 
-def test_a_full_batch_waits_for_nobody_and_a_lone_item_not_for_ever() -> None:
+def test_a_full_batch_starts_at_once_and_a_single_item_after_the_patience() -> None:
     batches: list[list[int]] = []
 
     async def run() -> None:
@@ -56,7 +56,7 @@ def test_a_full_batch_waits_for_nobody_and_a_lone_item_not_for_ever() -> None:
     assert batches == [[0, 1, 2], [3, 4, 5], [7]]
 
 
-def test_while_one_batch_is_worked_on_the_next_one_fills_up() -> None:
+def test_the_next_batch_fills_up_during_the_current_one() -> None:
     sizes: list[int] = []
 
     async def run() -> None:
@@ -72,17 +72,17 @@ def test_while_one_batch_is_worked_on_the_next_one_fills_up() -> None:
         first = asyncio.create_task(batcher(0))
         while not sizes:
             await asyncio.sleep(0)
-        others = [asyncio.create_task(batcher(item)) for item in range(1, 6)]
+        waiting = [asyncio.create_task(batcher(item)) for item in range(1, 6)]
         await asyncio.sleep(0)
         gate.set()
-        await asyncio.gather(first, *others)
+        await asyncio.gather(first, *waiting)
         await batcher.stop()
 
     asyncio.run(run())
     assert sizes == [1, 5]
 
 
-def test_an_error_is_that_batchs_own() -> None:
+def test_an_error_affects_its_own_batch_only() -> None:
     async def work(items: Sequence[int]) -> list[int]:
         return [12 // item for item in items]
 
@@ -96,7 +96,7 @@ def test_an_error_is_that_batchs_own() -> None:
     asyncio.run(run())
 
 
-def test_who_has_gone_is_not_worked_for() -> None:
+def test_items_of_cancelled_callers_are_dropped() -> None:
     batches: list[list[int]] = []
 
     async def run() -> None:
@@ -114,16 +114,16 @@ def test_who_has_gone_is_not_worked_for() -> None:
     assert batches == [[2]]
 
 
-def test_stopping_finishes_what_was_brought() -> None:
+def test_stopping_finishes_the_added_items() -> None:
     batches: list[list[int]] = []
 
     async def run() -> None:
         batcher = Batcher(doubling(batches), 4, FOREVER)
         batcher.start()
-        brought = [asyncio.create_task(batcher(item)) for item in range(7)]
+        added = [asyncio.create_task(batcher(item)) for item in range(7)]
         await asyncio.sleep(0)
         await batcher.stop()
-        assert await asyncio.gather(*brought) == [2 * item for item in range(7)]
+        assert await asyncio.gather(*added) == [2 * item for item in range(7)]
 
     asyncio.run(run())
     assert batches == [[0, 1, 2, 3], [4, 5, 6]]

@@ -1,4 +1,4 @@
-"""Every command that the documentation of the service shows can be typed as it stands."""
+"""Every command in the documentation of the service works unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Never more inside than there is room for, and nobody is forgotten there."""
+"""Request limits are never exceeded, and every request is counted out again."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from retinagrade.service.limits import CapacityError, RequestLimits
 
 
 @given(st.lists(st.integers(0, 30), max_size=20), st.integers(1, 5), st.integers(0, 50))
-def test_room_is_bounded_in_requests_and_in_bytes(sizes: list[int], requests: int, most: int) -> None:
-    admission = RequestLimits(requests, most)
-    inside: list[int] = []
+def test_requests_and_bytes_are_limited(sizes: list[int], requests: int, most: int) -> None:
+    limits = RequestLimits(requests, most)
+    admitted: list[int] = []
     with ExitStack() as stack:
         for size in sizes:
-            fits = len(inside) < requests and sum(inside) + size <= most
+            fits = len(admitted) < requests and sum(admitted) + size <= most
             try:
-                stack.enter_context(admission.admit(size))
+                stack.enter_context(limits.admit(size))
             except CapacityError:
                 assert not fits
             else:
                 assert fits
-                inside.append(size)
-            assert (admission.requests, admission.bytes) == (len(inside), sum(inside))
-            assert admission.is_full == (len(inside) == requests)
-    assert (admission.requests, admission.bytes) == (0, 0)
+                admitted.append(size)
+            assert (limits.requests, limits.bytes) == (len(admitted), sum(admitted))
+            assert limits.is_full == (len(admitted) == requests)
+    assert (limits.requests, limits.bytes) == (0, 0)
 
 
-def test_who_fails_leaves_too() -> None:
-    admission = RequestLimits(1, 10)
-    with pytest.raises(ZeroDivisionError), admission.admit(10):
+def test_a_failed_request_is_counted_out() -> None:
+    limits = RequestLimits(1, 10)
+    with pytest.raises(ZeroDivisionError), limits.admit(10):
         raise ZeroDivisionError
-    assert (admission.requests, admission.bytes) == (0, 0)
+    assert (limits.requests, limits.bytes) == (0, 0)

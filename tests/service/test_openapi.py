@@ -1,4 +1,4 @@
-"""What the OpenAPI document promises is kept, whatever is sent: schemathesis makes the requests up."""
+"""The service conforms to its OpenAPI document, with requests that schemathesis generates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.service.served import Served
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_the_service_is_as_its_document_says(service: Served, mode: GenerationMode) -> None:
+def test_the_service_conforms_to_its_document(service: Served, mode: GenerationMode) -> None:
     document = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
-    operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
+    operations = [result.ok() for result in document.get_all_operations() if isinstance(result, Ok)]
     assert {operation.label for operation in operations} == {
         "POST /v1/grade",
         "GET /v1/model",
@@ -29,9 +29,9 @@ def test_the_service_is_as_its_document_says(service: Served, mode: GenerationMo
 
         @settings(max_examples=25, suppress_health_check=list(HealthCheck))
         @given(operation.as_strategy(generation_mode=mode))
-        def promised(case: Case[Any]) -> None:
-            # A schema can say "bytes", but not "of a photograph".
+        def conforms(case: Case[Any]) -> None:
+            # A schema can demand bytes, but not the bytes of a photograph.
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
-        if mode is GenerationMode.POSITIVE or operation.label == "POST /v1/grade":  # others take nothing to get wrong
-            promised()
+        if mode is GenerationMode.POSITIVE or operation.label == "POST /v1/grade":  # the others have no invalid input
+            conforms()

@@ -1,4 +1,4 @@
-"""The page in a browser: by keyboard, on a phone, on paper, without other servers; and no fault that axe-core finds."""
+"""The page in a browser: by keyboard, on a phone, on paper, without other servers, and accessible (axe-core)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ from retinagrade.grader.results_table import COLUMNS
 from tests.programs import require_program
 from tests.service.served import Served, served
 
-expect.set_options(timeout=30_000)  # a busy machine is no failure
+expect.set_options(timeout=30_000)  # a busy machine is slow
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 375, "height": 800}
+NAMES = (
+    "No diabetic retinopathy",
+    "Mild non-proliferative diabetic retinopathy",
+    "Moderate non-proliferative diabetic retinopathy",
+    "Severe non-proliferative diabetic retinopathy",
+    "Proliferative diabetic retinopathy",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,26 +41,26 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, service: Served) -> Iterator[Page]:
-    """The page, which must ask nobody else, and have no errors."""
+    """The page, which must not contact another server or report an error."""
     context = browser.new_context(viewport=DESKTOP, accept_downloads=True)
     opened = context.new_page()
-    faults: list[str] = []
+    problems: list[str] = []
 
     def requested(request: Request) -> None:
         if not request.url.startswith((service.url, "data:")):
-            faults.append(request.url)
+            problems.append(request.url)
 
-    def said(message: ConsoleMessage) -> None:
-        if "status of" not in message.text:  # the browser itself says so of every answer that isn't 2xx
-            faults.append(message.text)
+    def log(message: ConsoleMessage) -> None:
+        if "status of" not in message.text:  # the browser logs every status but 2xx
+            problems.append(message.text)
 
     opened.on("request", requested)
-    opened.on("console", said)
-    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", log)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.goto(service.url)
     yield opened
     context.close()
-    assert faults == []
+    assert problems == []
 
 
 def upload(page: Page, paths: list[Path]) -> None:
@@ -76,12 +83,12 @@ def test_photographs_are_graded_side_by_side(page: Page, eyes: list[Path], grade
     assert boxes[0] is not None
     assert boxes[1] is not None
     assert boxes[0]["y"] == boxes[1]["y"]
-    given = grader.grade([path for path in eyes if path.name == "00000_right.jpg"])[0]
-    expect(right.locator(".grade")).to_have_text(f"Grade {given.grade}: {given.label}")
-    expect(right.locator("td:nth-child(2)")).to_have_text([f"{p:.3f}" for p in given.probabilities or ()])
+    grading = grader.grade([path for path in eyes if path.name == "00000_right.jpg"])[0]
+    expect(right.locator(".grade")).to_have_text(f"Grade {grading.grade}: {NAMES[grading.grade or 0]}")
+    expect(right.locator("td:nth-child(2)")).to_have_text([f"{p:.3f}" for p in grading.probabilities or ()])
     expect(right.locator(".advice")).to_contain_text("operating point 0.40")
     expect(first.locator(".overall")).to_have_text("Refer: right eye, left eye.")
-    # The user has the last word on which eye, and whose.
+    # The user's own entries take precedence.
     left.get_by_label("Eye").focus()
     left.get_by_label("Eye").select_option("right")
     expect(first.locator("h4")).to_have_text(["Right eye: 00000_left.jpg", "Right eye: 00000_right.jpg"])
@@ -93,23 +100,23 @@ def test_photographs_are_graded_side_by_side(page: Page, eyes: list[Path], grade
     expect(page.get_by_role("complementary")).to_be_in_viewport()
 
 
-def test_the_slider_lays_heat_over_the_photograph(page: Page, eyes: list[Path]) -> None:
+def test_the_slider_lays_the_saliency_map_over_the_photograph(page: Page, eyes: list[Path]) -> None:
     upload(page, eyes[:1])
-    slider, heat = page.get_by_label("Heatmap"), page.locator("img.heatmap")
-    expect(heat).to_have_css("opacity", "0")
+    slider, overlay = page.get_by_label("Saliency map"), page.locator("img.saliency")
+    expect(overlay).to_have_css("opacity", "0")
     before = page.locator(".stack").screenshot()
     slider.focus()
     for _ in range(60):
         slider.press("ArrowRight")
-    expect(heat).to_have_css("opacity", "0.6")
+    expect(overlay).to_have_css("opacity", "0.6")
     expect(slider).to_have_attribute("aria-valuetext", "60 %")
     assert page.locator(".stack").screenshot() != before
 
 
-def test_what_can_not_be_used_is_said(page: Page, eyes: list[Path], tmp_path: Path) -> None:
+def test_unusable_photographs_are_reported(page: Page, eyes: list[Path], tmp_path: Path) -> None:
     (tmp_path / "bad <b>name.jpg").write_bytes(b"\xff\xd8 no photograph")
     upload(page, [eyes[0], tmp_path / "bad <b>name.jpg"])
-    expect(page.get_by_role("status")).to_have_text("1 of 2 photographs graded, 1 could not be.")
+    expect(page.get_by_role("status")).to_have_text("1 of 2 photographs graded, 1 failed.")
     expect(page.locator(".error:visible")).to_contain_text("bad <b>name.jpg: corrupt JPEG")
     page.get_by_role("button", name="Remove", exact=True).nth(1).click()
     expect(page.locator("article")).to_have_count(1)
@@ -118,7 +125,7 @@ def test_what_can_not_be_used_is_said(page: Page, eyes: list[Path], tmp_path: Pa
     expect(page.get_by_label("Choose photographs")).to_be_focused()
 
 
-def test_results_go_to_a_table_and_to_paper(page: Page, eyes: list[Path], tmp_path: Path, grader: Grader) -> None:
+def test_results_are_downloaded_and_printed(page: Page, eyes: list[Path], tmp_path: Path, grader: Grader) -> None:
     (tmp_path / 'a "quoted", name.jpg').write_bytes(b"no photograph")
     upload(page, [*eyes[:2], tmp_path / 'a "quoted", name.jpg'])
     with page.expect_download() as downloaded:
@@ -137,21 +144,25 @@ def test_results_go_to_a_table_and_to_paper(page: Page, eyes: list[Path], tmp_pa
     expect(page).to_have_title("printed")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
-    for gone in (page.get_by_role("button"), page.get_by_label("Choose photographs"), page.get_by_label("Heatmap")):
-        expect(gone.filter(visible=True)).to_have_count(0)
-    for kept in (
+    for hidden in (
+        page.get_by_role("button"),
+        page.get_by_label("Choose photographs"),
+        page.get_by_label("Saliency map"),
+    ):
+        expect(hidden.filter(visible=True)).to_have_count(0)
+    for text in (
         "Research software, not a medical device",
         "Model by-colour, version",
         "Operating point for referral",
         "Printed ",
     ):
-        expect(page.get_by_text(kept).first).to_be_visible()
+        expect(page.get_by_text(text).first).to_be_visible()
     expect(page.locator(".grade:visible")).to_have_count(2)
     assert page.pdf().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_it_fits_and_axe_finds_no_fault(page: Page, eyes: list[Path], tmp_path: Path, size: ViewportSize) -> None:
+def test_the_page_fits_and_is_accessible(page: Page, eyes: list[Path], tmp_path: Path, size: ViewportSize) -> None:
     page.set_viewport_size(size)
     (tmp_path / f"{'long' * 30}.jpg").write_bytes(b"no photograph")
     for state in ("empty", "full"):
@@ -159,11 +170,11 @@ def test_it_fits_and_axe_finds_no_fault(page: Page, eyes: list[Path], tmp_path: 
             upload(page, [*eyes[:2], tmp_path / f"{'long' * 30}.jpg"])
             page.get_by_text("About the model").click()
         assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
+        result = Axe().run(page)
+        assert result.violations_count == 0, result.generate_report()
 
 
-def test_everything_is_reached_by_keyboard(page: Page, eyes: list[Path]) -> None:
+def test_every_control_is_reached_by_keyboard(page: Page, eyes: list[Path]) -> None:
     upload(page, eyes[:1])
     page.locator("body").click(position={"x": 1, "y": 200})
     reached = []
@@ -174,15 +185,15 @@ def test_everything_is_reached_by_keyboard(page: Page, eyes: list[Path]) -> None
     assert reached[4:] == ["INPUT range", "SELECT select-one", "INPUT text", "BUTTON button", "SUMMARY "]
 
 
-def test_a_token_is_asked_for(browser: Browser, grader_file: Path, eyes: list[Path]) -> None:
+def test_the_page_asks_for_the_token(browser: Browser, grader_file: Path, eyes: list[Path]) -> None:
     with served(grader_file, RETINAGRADE_TOKEN="secret") as running:
         page = browser.new_page()
         page.goto(running.url)
-        expect(page.get_by_role("status")).to_have_text("present the service's token")
+        expect(page.get_by_role("status")).to_have_text("this service needs its token")
         page.get_by_label("Choose photographs").set_input_files(eyes[0])
-        expect(page.locator(".error")).to_have_text("present the service's token")
+        expect(page.locator(".error")).to_have_text("this service needs its token")
         page.get_by_label("token").fill("secret")
-        page.get_by_role("button", name="Present it").click()
+        page.get_by_role("button", name="Use this token").click()
         expect(page.locator(".grade")).to_have_text(re.compile("Grade"))
         expect(page.get_by_label("token")).to_be_hidden()
         page.close()

@@ -1,4 +1,4 @@
-"""The command line's service: nothing on disk, and nothing lost when it is told to stop."""
+"""``retinagrade serve``: it writes nothing to disk, and loses no request when it stops."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.images.test_read import encoded
 from tests.service.served import Served, served
 
 
-def test_large_photographs_are_graded_where_nothing_can_be_written(service: Served) -> None:
+def test_large_photographs_are_graded_without_write_access(service: Served) -> None:
     noisy = encoded(np.random.default_rng(0).integers(0, 255, (1200, 1200, 3), dtype=np.uint8), "PNG")
-    assert len(noisy) > 4_000_000  # libraries keep uploads in files from 1 MB on
+    assert len(noisy) > 4_000_000  # libraries store uploads above 1 MB in files
     response = httpx2.post(f"{service.url}/v1/grade", files={"photographs": ("noise.png", noisy)}, timeout=60)
     assert response.status_code == 200
     assert response.json()["photographs"][0]["grading"]["gradable"] is False
 
 
-def test_no_file_is_made(grader_file: Path, eyes: list[Path], tmp_path: Path) -> None:
-    places = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "TMPDIR"), str(tmp_path))
-    with served(grader_file, **places) as running:
+def test_no_file_is_written(grader_file: Path, eyes: list[Path], tmp_path: Path) -> None:
+    folders = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "TMPDIR"), str(tmp_path))
+    with served(grader_file, **folders) as running:
         file = {"photographs": ("eye.jpg", eyes[0].read_bytes())}
         assert httpx2.post(f"{running.url}/v1/grade?pictures=true", files=file).status_code == 200
     assert list(tmp_path.iterdir()) == []
@@ -39,45 +39,45 @@ def test_no_framework_is_loaded(service: Served) -> None:
     assert not re.search(r"/(torch|pandas|scipy|sklearn|matplotlib)/", mapped)
 
 
-def test_term_under_load_loses_nothing_that_was_taken(grader_file: Path, eyes: list[Path]) -> None:
+def test_sigterm_under_load_loses_no_accepted_request(grader_file: Path, eyes: list[Path]) -> None:
     photographs = [path.read_bytes() for path in eyes]
 
-    async def client(url: str, got: dict[str, int], sent: asyncio.Semaphore) -> None:
+    async def client(url: str, statuses: dict[str, int], sent: asyncio.Semaphore) -> None:
         async with httpx2.AsyncClient(timeout=60) as http:
             for turn in range(10_000):
-                own = str(uuid4())
+                request_id = str(uuid4())
                 file = {"photographs": ("eye.jpg", photographs[turn % len(photographs)])}
                 try:
-                    response = await http.post(f"{url}/v1/grade", files=file, headers={"X-Request-ID": own})
-                except httpx2.HTTPError:  # nobody took it
+                    response = await http.post(f"{url}/v1/grade", files=file, headers={"X-Request-ID": request_id})
+                except httpx2.HTTPError:  # nobody accepted it
                     return
                 assert len(response.json()["photographs"]) == 1
-                got[own] = response.status_code
+                statuses[request_id] = response.status_code
                 sent.release()
 
     async def load(running: Served) -> dict[str, int]:
-        got: dict[str, int] = {}
+        statuses: dict[str, int] = {}
         sent = asyncio.Semaphore(0)
-        clients = [asyncio.create_task(client(running.url, got, sent)) for _ in range(24)]
-        for _ in range(40):  # it is busy now
+        clients = [asyncio.create_task(client(running.url, statuses, sent)) for _ in range(24)]
+        for _ in range(40):  # now the service is busy
             await sent.acquire()
         assert running.process.poll() is None
         running.process.send_signal(signal.SIGTERM)
         await asyncio.gather(*clients)
-        return got
+        return statuses
 
     with served(grader_file) as running:
-        got = asyncio.run(load(running))
+        statuses = asyncio.run(load(running))
         running.process.wait(60)
         running.reader.join()
-    taken = {line["request_id"]: line["status"] for line in running.log if line["event"] == "request"}
-    assert taken == got
-    assert set(got.values()) == {200}
+    logged = {line["request_id"]: line["status"] for line in running.log if line["event"] == "request"}
+    assert logged == statuses
+    assert set(statuses.values()) == {200}
     assert running.log[-1]["event"] == "stopped"
     assert running.process.returncode == -signal.SIGTERM
 
 
-def test_what_it_can_not_start_with_is_said(grader_file: Path, service: Served, tmp_path: Path) -> None:
+def test_errors_at_the_start_are_reported(grader_file: Path, service: Served, tmp_path: Path) -> None:
     def refused(*options: str) -> str:
         command = [sys.executable, "-m", "retinagrade", "serve", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -89,7 +89,7 @@ def test_what_it_can_not_start_with_is_said(grader_file: Path, service: Served, 
     assert "can't listen on 127.0.0.1 port" in refused("--model", str(grader_file), "--port", port)
 
 
-def test_refusals_arrive_though_the_client_still_sends(grader_file: Path) -> None:
+def test_a_client_that_is_still_sending_gets_the_refusal(grader_file: Path) -> None:
     with served(grader_file, "--max-megabytes", "8") as running:
         for _ in range(3):
             response = httpx2.post(f"{running.url}/v1/grade", files={"photographs": ("a", bytes(12_000_000))})

@@ -1,4 +1,4 @@
-"""The files that nothing should take for photographs, and damaged ones, through the interface: refused, and no more."""
+"""Damaged files and files that are no photographs: the service refuses them and continues."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from retinagrade.service.settings import ServiceSettings
 from tests.images.test_torture import DAMAGE, NAMES, damaged, no_photographs, whole_files
 
 
-def test_whatever_is_sent_the_service_lives(grader: Grader, eyes: list[Path], tmp_path: Path) -> None:
+def test_the_service_survives_every_file(grader: Grader, eyes: list[Path], tmp_path: Path) -> None:
     whole = whole_files(tmp_path)
     good = eyes[0].read_bytes()
-    # Errors of ours would be raised here, in place of 500.
+    # The test client raises internal errors instead of returning status 500.
     with TestClient(create_app(grader, ServiceSettings(max_megapixels=1))) as client, warnings.catch_warnings():
         warnings.simplefilter("ignore")
 
         def send(name: str, data: bytes) -> int:
             response = client.post("/v1/grade?pictures=true", files=[("photographs", (name, data))])
-            said = response.text.lower()
-            assert "traceback" not in said
+            assert "traceback" not in response.text.lower()
             assert response.status_code == 200 or response.json()["errors"][0]["field"] == "photographs[0]"
             return response.status_code
 
@@ -37,7 +36,7 @@ def test_whatever_is_sent_the_service_lives(grader: Grader, eyes: list[Path], tm
             assert send(name, good) == 200
         for name, data in whole.items():
             for share in np.linspace(0.01, 0.9, 8):
-                # What ends in tables that aren't pixels may lose them, and is a photograph still.
+                # A file that ends in tables instead of pixels may lose them and is still a photograph.
                 assert send(name, data[: int(len(data) * share)]) in (200, 422), (name, share)
 
         @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -47,7 +46,7 @@ def test_whatever_is_sent_the_service_lives(grader: Grader, eyes: list[Path], tm
 
         damage()
         assert send("eye.jpg", good) == 200
-        said = client.get("/metrics").text
-    assert 'status="500"' not in said
-    assert "retinagrade_requests_inside 0.0" in said
-    assert "retinagrade_held_bytes 0.0" in said
+        text = client.get("/metrics").text
+    assert 'status="500"' not in text
+    assert "retinagrade_requests_in_progress 0.0" in text
+    assert "retinagrade_held_bytes 0.0" in text

@@ -15,22 +15,47 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     model: Annotated[
-        str, typer.Option(help="A file that `retinagrade export` made, or 'default', which comes with the package.")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Grader file, which `retinagrade export` makes; 'default' is the one that comes with the package.",
+        ),
     ] = "default",
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for other machines, behind TLS.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
-    queue: Annotated[int, typer.Option(min=1, help="Requests that are taken at once; more get 503.")] = 256,
-    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Of one request; more gets 413.")] = 64,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Of one photograph; more gets 413.")] = 50,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on. The default serves this machine only; 0.0.0.0 serves other machines, which "
+            "should reach it through a proxy with TLS."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one, which the log names.")
+    ] = 8000,
+    max_requests: Annotated[
+        int, typer.Option(min=1, help="Largest number of requests in progress; more get status 503.")
+    ] = 256,
+    max_megabytes: Annotated[
+        float, typer.Option(min=0.001, help="Largest size of a request in megabytes; a larger one gets status 413.")
+    ] = 64,
+    max_megapixels: Annotated[
+        float,
+        typer.Option(min=0.001, help="Largest size of a photograph in megapixels; a larger one gets status 413."),
+    ] = 50,
 ) -> None:
-    """Grade photographs over HTTP, with a page; set RETINAGRADE_TOKEN to let in only those who present it."""
-    from retinagrade.grader.results import model_name
-    from retinagrade.grader.runtime import Grader
-    from retinagrade.service.app import create_app
-    from retinagrade.service.server import open_socket, run_server
-    from retinagrade.service.settings import ServiceSettings
+    """Grade photographs over HTTP and on a web page.
 
-    token = os.environ.get("RETINAGRADE_TOKEN") or None
-    grader = Grader.load(model)
-    app = create_app(grader, ServiceSettings(queue, max_megabytes, max_megapixels, token))
-    run_server(app, open_socket(host, port), model_name(grader.metadata))
+    The page is at the root of the service, http://127.0.0.1:8000 by default. The service runs until Ctrl-C or SIGTERM
+    and then finishes the requests in progress. If the environment variable RETINAGRADE_TOKEN is set, clients must
+    present its value as a bearer token. Exit code 2: the service could not start.
+    """
+    from retinagrade.service.server import serve as serve_grader
+
+    serve_grader(
+        model,
+        host=host,
+        port=port,
+        max_requests=max_requests,
+        max_megabytes=max_megabytes,
+        max_megapixels=max_megapixels,
+        token=os.environ.get("RETINAGRADE_TOKEN") or None,
+    )

@@ -1,4 +1,4 @@
-"""Grading many files: rows as they come, heatmaps, and reports of studies in DICOM."""
+"""Grading many files: every result is written as soon as it is there, and reports of studies at the end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
@@ -21,103 +22,106 @@ from retinagrade.grader.studies import grade_study, group_by_study
 from retinagrade.images.dicom import holds_dicom
 from retinagrade.paths import to_path
 
-Stream = Callable[[Iterable[str], Iterable[str]], Iterable[GradedPhotograph]]
-"""Grades paths that have these ids."""
+GradingStream = Callable[[Iterable[str], Iterable[str]], Iterable[GradedPhotograph]]
+"""A function that grades paths, given the paths and their ids."""
 
 
 @dataclass(frozen=True)
 class SideOutputs:
-    """What is written beside what is returned.
+    """Files that are written while photographs are graded.
 
     Attributes:
-        table: A row a photograph; ``None`` for no table.
-        heatmaps: A folder for pictures of the saliency map of the grade that was given; ``None`` for none.
-        dicom: A folder with a folder a study: heatmaps of its DICOM photographs, and its report; ``None`` for none.
-        missing: What could not be written in DICOM, and why, a line each.
+        table: Table with one row per photograph; ``None`` for no table.
+        saliency: Folder for saliency overlays; ``None`` for none.
+        dicom: Folder with one folder per study, which holds its report and the saliency overlays of its DICOM
+            photographs; ``None`` for none.
+        failures: Reasons why some DICOM results could not be written, one line each.
     """
 
     table: ResultsTable | None = None
-    heatmaps: Path | None = None
+    saliency: Path | None = None
     dicom: Path | None = None
-    missing: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 def grade_files(
-    stream: Stream,
+    stream: GradingStream,
     photographs: Sequence[PhotographFile],
     outputs: SideOutputs,
     on_done: Callable[[], None] = lambda: None,
 ) -> list[Grading]:
-    """Grades files, and writes what is wanted of each as it comes.
+    """Grades files and writes the outputs of each as soon as it is graded.
 
     Args:
-        stream: What grades, in any order: a grader's ``stream``, or one that works elsewhere.
-        photographs: What to grade.
-        outputs: What to write. A photograph's heatmaps are there before its row is, so that a call which is killed
-            and made again misses none.
+        stream: Function that grades, in any order.
+        photographs: Files to grade.
+        outputs: Outputs to write. The saliency overlay of a photograph is written before its row, so that a call which
+            is killed and repeated misses none.
         on_done: Called after each photograph.
 
     Returns:
-        One grading each, in their order.
+        One grading per photograph, in their order.
     """
     gradings = []
     by_id = {each.image_id: each for each in photographs}
-    for seen in stream([each.path for each in photographs], by_id):
-        eye = by_id[seen.grading.image_id].eye
-        told = {name: value for name, value in vars(eye).items() if value is not None}
-        given = replace(seen.grading, **told)
-        gradings.append(given)
-        _write_heatmaps(seen, given, outputs)
+    for graded in stream([each.path for each in photographs], by_id):
+        eye = by_id[graded.grading.image_id].eye
+        listed = {name: value for name, value in vars(eye).items() if value is not None}
+        grading = replace(graded.grading, **listed)
+        gradings.append(grading)
+        _write_overlays(graded, grading, outputs)
         if outputs.table is not None:
-            outputs.table.add(given)
+            outputs.table.add(grading)
         on_done()
-    order = {image_id: place for place, image_id in enumerate(by_id)}
-    return sorted(gradings, key=lambda given: order[given.image_id])
+    order = {image_id: index for index, image_id in enumerate(by_id)}
+    return sorted(gradings, key=lambda grading: order[grading.image_id])
 
 
 def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: SideOutputs) -> None:
-    """Writes the Structured Report of every study that has DICOM photographs, where DICOM is wanted.
+    """Writes a Structured Report for every study that has DICOM photographs, if ``outputs`` has a DICOM folder.
 
     Args:
-        gradings: Of all photographs of these studies.
-        metadata: Of the grader file.
-        outputs: Where to, and where to say what is missing.
+        gradings: Gradings of all photographs of these studies.
+        metadata: Metadata of the grader file.
+        outputs: Folder to write to, and list of failures.
     """
     if outputs.dicom is None:
         return
     from retinagrade.grader.dicom_source import write_dicom
     from retinagrade.grader.structured_report import structured_report
 
-    of_dicom = [one for one in gradings if one.path is not None and holds_dicom(to_path(one.path))]
-    outputs.missing.extend(f"no report: {one.path}: its header tells no study" for one in of_dicom if one.study is None)
-    for study, each in group_by_study(of_dicom).items():
+    of_dicom = [each for each in gradings if each.path is not None and holds_dicom(to_path(each.path))]
+    outputs.failures.extend(
+        f"no report: {each.path}: its header names no study" for each in of_dicom if each.study is None
+    )
+    for study, members in group_by_study(of_dicom).items():
         try:
-            report = structured_report(grade_study(study, each), each, metadata)
+            report = structured_report(grade_study(study, members), members, metadata)
             write_dicom(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
         except ImageError as error:
-            outputs.missing.append(f"no report: {error}")
+            outputs.failures.append(f"no report: {error}")
 
 
-def _write_heatmaps(seen: GradedPhotograph, given: Grading, outputs: SideOutputs) -> None:
-    if given.grade is None or seen.photograph is None or seen.saliency is None:
+def _write_overlays(graded: GradedPhotograph, grading: Grading, outputs: SideOutputs) -> None:
+    if grading.grade is None or graded.photograph is None or graded.saliency is None:
         return
-    if outputs.heatmaps is None and outputs.dicom is None:
+    if outputs.saliency is None and outputs.dicom is None:
         return
-    picture = saliency_overlay(seen.photograph, seen.saliency[given.grade])
-    if outputs.heatmaps is not None:
-        inside = "/".join(part for part in given.image_id.split("/") if part.strip("."))  # ids may be paths
-        write_bytes(outputs.heatmaps / f"{inside}.jpg", simplejpeg.encode_jpeg(picture, 90))
-    if outputs.dicom is not None and given.path is not None and holds_dicom(to_path(given.path)):
+    overlay = saliency_overlay(graded.photograph, graded.saliency[grading.grade])
+    if outputs.saliency is not None:
+        safe = "/".join(part for part in grading.image_id.split("/") if part.strip("."))  # an id may be a path
+        write_bytes(outputs.saliency / f"{safe}.jpg", simplejpeg.encode_jpeg(overlay, 90))
+    if outputs.dicom is not None and grading.path is not None and holds_dicom(to_path(grading.path)):
         try:
-            _write_capture(picture, given, outputs.dicom)
+            _write_capture(overlay, grading, outputs.dicom)
         except ImageError as error:
-            outputs.missing.append(f"no heatmap: {error}")
+            outputs.failures.append(f"no saliency overlay: {error}")
 
 
-def _write_capture(picture: np.ndarray, given: Grading, folder: Path) -> None:
+def _write_capture(overlay: NDArray[np.uint8], grading: Grading, folder: Path) -> None:
     from retinagrade.grader.dicom_source import write_dicom
     from retinagrade.grader.secondary_capture import secondary_capture
 
-    capture = secondary_capture(picture, given)
+    capture = secondary_capture(overlay, grading)
     source = capture.SourceImageSequence[0].ReferencedSOPInstanceUID
-    write_dicom(capture, folder / capture.StudyInstanceUID / f"heatmap-{source}.dcm")
+    write_dicom(capture, folder / capture.StudyInstanceUID / f"saliency-{source}.dcm")

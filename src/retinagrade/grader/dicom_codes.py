@@ -1,4 +1,4 @@
-"""Codes of results in DICOM: public ones where there are any, else those of a private scheme (``docs/dicom.md``)."""
+"""Codes of results in DICOM: public codes where they exist, else codes of a private scheme (``docs/dicom.md``)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _private(value: str, meaning: str) -> Code:
 DIABETIC_RETINOPATHY: Final = Code("4855003", "SCT", "Diabetic retinopathy")
 CAMERA_FUNDOSCOPY: Final = Code("314971001", "SCT", "Camera fundoscopy")
 GRADES: Final = {
-    # SNOMED CT says nothing of a disease that isn't there; LOINC's answer list LL2117-1 does.
+    # SNOMED CT has no code for the absence of retinopathy; LOINC's answer list LL2117-1 has one.
     Grade.NONE: Code("LA18643-9", "LN", "No apparent retinopathy"),
     Grade.MILD: Code("312903003", "SCT", "Mild nonproliferative diabetic retinopathy"),
     Grade.MODERATE: Code("312904009", "SCT", "Moderate nonproliferative diabetic retinopathy"),
@@ -27,15 +27,15 @@ GRADES: Final = {
     Grade.PROLIFERATIVE: Code("59276001", "SCT", "Proliferative diabetic retinopathy"),
 }
 ICDR: Final = _private("ICDR", "ICDR grade of diabetic retinopathy")
-UNGRADABLE: Final = _private("UNGRADABLE", "Not good enough to be graded")
-UNREADABLE: Final = _private("UNREADABLE", "Could not be read")
-IN_SET: Final = _private("SET", "Grade in the conformal set")
+UNGRADABLE: Final = _private("UNGRADABLE", "Ungradable photograph")
+UNREADABLE: Final = _private("UNREADABLE", "Unreadable photograph")
+IN_SET: Final = _private("SET", "Grade in the conformal prediction set")
 REFERABLE: Final = _private("REFERABLE", "Referable diabetic retinopathy")
 THREATENING: Final = _private("THREATENING", "Vision-threatening diabetic retinopathy")
-PERSON: Final = _private("PERSON", "A person should look")
+PERSON: Final = _private("PERSON", "Review by a person recommended")
 EXPECTED: Final = _private("EXPECTED", "Expected ICDR grade")
-QUALITY: Final = _private("QUALITY", "Quality of the photograph, from 0 to 1")
-POOR_BECAUSE: Final = _private("REASON", "What is wrong with the photograph")
+QUALITY: Final = _private("QUALITY", "Image quality, from 0 to 1")
+QUALITY_REASON: Final = _private("REASON", "Reason for poor image quality")
 REASONS: Final = {
     name: _private(value, name)
     for name, value in {
@@ -46,12 +46,12 @@ REASONS: Final = {
         "not a fundus photograph": "NO-FUNDUS",
     }.items()
 }
-"""By the names that :mod:`retinagrade.images.quality` gives them."""
+"""Codes by the names of :mod:`retinagrade.images.quality`."""
 PROBABILITIES: Final = tuple(_private(f"P{grade}", f"Probability of ICDR grade {grade}") for grade in range(N_GRADES))
 
 
 def coding_scheme() -> CodingSchemeIdentificationItem:
-    """What a reader of the file is told of the private scheme."""
+    """Returns the description of the private scheme that a file carries."""
     return CodingSchemeIdentificationItem(
         designator=SCHEME, name="retinagrade", version="1", responsible_organization="The retinagrade developers"
     )

@@ -1,4 +1,4 @@
-"""What results in DICOM take over from the photograph that they are of: whose it is, and what it is called."""
+"""Elements that results in DICOM copy from their photograph: patient, study, and references to the photograph."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from retinagrade.images.dicom import read_elements
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-NOTICE: Final = "Research software, not a medical device. Not to be used to diagnose or treat anybody."
+NOTICE: Final = "Research software, not a medical device. Do not use it to diagnose or treat patients."
 LONG: Final = 64
-"""Characters that a "long string" of the standard may have."""
-_WHOSE: Final = (
+"""Largest length of a "long string" (LO) of the standard, in characters."""
+_PATIENT_AND_STUDY: Final = (
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
@@ -34,27 +34,27 @@ _WHOSE: Final = (
     "StudyDate",
     "StudyTime",
 )
-"""What patient and study must carry, and who issued the patient's id, without which it may be another's. No more of it
-leaves the photograph: no address, no names of staff, no comments."""
+"""Elements that patient and study must have, and the issuer of the patient's id, without which the id is ambiguous.
+Nothing else leaves the photograph: no address, no names of staff, no comments."""
 _UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _IMAGE: Final = ("InstanceNumber", "PatientOrientation", "BurnedInAnnotation")
 
 
 def read_source_elements(path: Path) -> Dataset:
-    """The elements of a photograph that its results take over; those that must be there are, perhaps empty.
+    """Reads the elements of a photograph that its results copy; missing mandatory elements are added, empty.
 
     Args:
         path: A DICOM file.
 
     Raises:
-        ImageError: Not readable, or its ids are missing or not valid: nothing could refer to it.
+        ImageError: The file is not readable, or a UID is missing or invalid, so that nothing can refer to it.
     """
-    header = read_elements(path, (*_WHOSE, *_UIDS, *_IMAGE))
+    header = read_elements(path, (*_PATIENT_AND_STUDY, *_UIDS, *_IMAGE))
     with silence_patient_names(path):
         for name in _UIDS:
             if not UID(str(header.get(name) or "")).is_valid:
-                raise ImageError(f"{path}: its {name} is missing or not valid: export it from its archive again")
-        for name in _WHOSE:
+                raise ImageError(f"{path}: its {name} is missing or invalid: export it from its archive again")
+        for name in _PATIENT_AND_STUDY:
             if name not in header and name != "IssuerOfPatientID":
                 setattr(header, name, "")
         if header.PatientSex not in ("M", "F", "O"):
@@ -68,10 +68,10 @@ def read_source_elements(path: Path) -> Dataset:
 
 
 def write_dicom(result: Dataset, path: Path) -> None:
-    """Writes a DICOM file atomically, unless it is there: a result has the same id when it is made again.
+    """Writes a DICOM file atomically, unless the same result is already there; equal results have equal UIDs.
 
     Raises:
-        ImageError: A name can't be written in the character set that its header says.
+        ImageError: A name can't be written in the character set that the header states.
     """
     if path.is_file() and read_elements(path, ("SOPInstanceUID",)).get("SOPInstanceUID") == result.SOPInstanceUID:
         return
@@ -81,7 +81,14 @@ def write_dicom(result: Dataset, path: Path) -> None:
 
 @contextmanager
 def silence_patient_names(path: Path) -> Iterator[None]:
-    """Keeps a patient's name off screen and logs, which warnings and errors may quote: what fails is an ImageError."""
+    """Keeps patient names out of warnings, errors and logs, which may quote them; every failure is an ImageError.
+
+    Args:
+        path: The photograph, for error messages.
+
+    Raises:
+        ImageError: Any error in the block; its message names the type of the error only.
+    """
     log = logging.getLogger("pydicom")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -91,9 +98,9 @@ def silence_patient_names(path: Path) -> Iterator[None]:
             yield
     except ImageError:
         raise
-    except Exception as error:  # pydicom's and highdicom's have no common base
+    except Exception as error:  # the exceptions of pydicom and highdicom have no common base
         raise ImageError(
-            f"{path}: its header can't be carried over to a result ({type(error).__name__}): export it again"
+            f"{path}: its header can't be copied to a result ({type(error).__name__}): export the photograph again"
         ) from None
     finally:
         log.setLevel(level)

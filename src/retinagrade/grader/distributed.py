@@ -1,69 +1,72 @@
-"""Grading on other machines: batch by batch, as one machine does it, so that figures are equal."""
+"""Grading on an engine: batches go to workers, which grade them exactly as one machine does."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
-from pathlib import Path
 
 from retinagrade.execution.engine import Engine
 from retinagrade.grader.results import Grading, model_name
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader
 
-Named = tuple[str, str]
-"""A photograph's id and path."""
+NamedPath = tuple[str, str]
+"""Id and path of a photograph."""
 
 
 def grade_on_engine(
-    engine: Engine,
-    workers: int | None,
-    model: Path,
-    fast: bool,
-    saliency: bool,
     photographs: Iterable[str],
     image_ids: Iterable[str],
+    *,
+    engine: Engine,
+    workers: int | None,
+    model: str | os.PathLike[str],
+    fast: bool,
+    saliency: bool,
 ) -> Iterator[GradedPhotograph]:
-    """Like :meth:`~retinagrade.grader.runtime.Grader.stream`, in no order, where the engine says.
+    """Grades photographs like :meth:`~retinagrade.grader.runtime.Grader.stream`, on an engine and in any order.
 
     Args:
-        engine: Where to grade.
-        workers: Batches at once.
-        model: The grader file, which every worker must reach.
+        photographs: Paths or URLs.
+        image_ids: Ids of the photographs.
+        engine: Engine to grade on.
+        workers: Batches that are graded at once; by default, the engine decides.
+        model: The grader file; every worker must reach it.
         fast: See :meth:`~retinagrade.grader.runtime.Grader.load`.
-        saliency: Bring photographs and saliency back as well.
-        photographs: Files; paths or URLs.
-        image_ids: Their ids.
+        saliency: Return the inputs of the network and the saliency maps as well.
 
     Yields:
-        One grading a photograph, with the figures of :meth:`~retinagrade.grader.runtime.Grader.stream`, which depend in
-        the last bits on the batch: the photographs of a batch in which one kills its worker are graded one by one.
+        One result per photograph, equal to that of :meth:`~retinagrade.grader.runtime.Grader.stream`, whose last bits
+        depend on the batch. If a photograph kills its worker, the photographs of its batch are graded one by one.
     """
     named = list(zip(image_ids, photographs, strict=True))
-    work = partial(_grade, model=model, fast=fast, saliency=saliency)
-    alone: list[list[Named]] = []
+    work = partial(_grade_batch, model=os.fspath(model), fast=fast, saliency=saliency)
+    alone: list[list[NamedPath]] = []
     batches = [named[start : start + BATCH] for start in range(0, len(named), BATCH)]
-    for seen, lost in engine(work, batches, workers, _lost):
+    for graded, lost in engine(work, batches, workers, _lose_batch):
         alone.extend([each] for each in lost)
-        yield from seen
-    for seen, lost in engine(work, alone, workers, _lost) if alone else ():
-        yield from seen
+        yield from graded
+    for graded, lost in engine(work, alone, workers, _lose_batch) if alone else ():
+        yield from graded
         for image_id, path in lost:
             error = f"{path}: decoding it killed the process"
-            yield GradedPhotograph(
-                Grading(image_id, path, error=error, model=model_name(_loaded(model, fast).metadata))
-            )
+            name = model_name(_load_once(os.fspath(model), fast).metadata)
+            yield GradedPhotograph(Grading(image_id, path, error=error, model=name))
 
 
-def _grade(batch: list[Named], model: Path, fast: bool, saliency: bool) -> tuple[list[GradedPhotograph], list[Named]]:
-    """What a worker does: gradings of a batch, and none that were lost."""
-    seen = _loaded(model, fast).stream([path for _, path in batch], [image_id for image_id, _ in batch])
-    return [one if saliency else GradedPhotograph(one.grading) for one in seen], []
+def _grade_batch(
+    batch: list[NamedPath], model: str, fast: bool, saliency: bool
+) -> tuple[list[GradedPhotograph], list[NamedPath]]:
+    """Grades a batch in a worker; returns its results, and no lost photographs."""
+    results = _load_once(model, fast).stream([path for _, path in batch], [image_id for image_id, _ in batch])
+    return [each if saliency else GradedPhotograph(each.grading) for each in results], []
 
 
-def _lost(batch: list[Named]) -> tuple[list[GradedPhotograph], list[Named]]:
+def _lose_batch(batch: list[NamedPath]) -> tuple[list[GradedPhotograph], list[NamedPath]]:
+    """Stands in for the result of a batch that killed its worker."""
     return [], batch
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: Path, fast: bool) -> Grader:
+def _load_once(model: str, fast: bool) -> Grader:
     return Grader.load(model, fast)

@@ -1,4 +1,4 @@
-"""Which eye of which study a photograph shows: by its DICOM header, else by its name where that is unambiguous."""
+"""Study and laterality of a photograph: from its DICOM header, else from its file name where that is unambiguous."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from retinagrade.images.dicom import dicom_facts, holds_dicom
 
 @dataclass(frozen=True)
 class EyeIdentity:
-    """An eye, as far as it is known.
+    """The study and the side of an eye, as far as they are known.
 
     Attributes:
-        study: What photographs of both eyes share.
+        study: Id that the photographs of both eyes of a patient share.
         laterality: ``L`` or ``R``.
     """
 
@@ -28,14 +28,15 @@ UNKNOWN: Final = EyeIdentity()
 
 
 def identify_eye(path: File) -> EyeIdentity:
-    """The eye that a file shows.
+    """Identifies the eye that a file shows.
 
-    A DICOM file belongs to its ``StudyInstanceUID``, or else to its patient's pseudonym, and its name says nothing. Any
-    other belongs to the patient that its name tells (see :func:`~retinagrade.datasets.eye_names.parse_eye_name`), in its
-    folder: patients of two clinics may have one number.
+    A DICOM file belongs to its ``StudyInstanceUID``, or else to the pseudonym of its patient; its file name counts for
+    nothing. Any other file belongs to the patient in its name (see
+    :func:`~retinagrade.datasets.eye_names.parse_eye_name`) and in its folder, since patients of two clinics may have
+    the same number.
 
     Returns:
-        What is known; nothing of files that can't be read: grading says what is wrong with them.
+        The known facts; none for a file that can't be read, whose grading states the error.
     """
     if holds_dicom(path):
         try:

@@ -1,11 +1,12 @@
-"""Results: what is said of one photograph, as a pure function of its probabilities and its quality."""
+"""The grading of one photograph, as a pure function of its probabilities and its quality."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.evaluation.ordinal_sets import grow_sets
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
@@ -16,31 +17,32 @@ from retinagrade.images.quality import POOR, Quality
 
 @dataclass(frozen=True)
 class Grading:
-    """What is said of one photograph.
+    """The result for one photograph.
 
-    A photograph that can't be graded gets no grade, no decision and no set, but keeps its probabilities: they are what
-    the network said, and nothing to act on.
+    An ungradable photograph gets no grade, no decision and no set of grades. It keeps the probabilities of the network
+    for analysis; nobody should act on them.
 
     Attributes:
-        image_id: Its id.
-        path: Its file; ``None`` for an array.
-        study: What photographs of both eyes of a patient share, where it is known; see
+        image_id: Id of the photograph.
+        path: File of the photograph; ``None`` for an array.
+        study: Id that the photographs of both eyes of a patient share; ``None`` where it is unknown. See
             :func:`~retinagrade.grader.studies.grade_studies`.
-        laterality: ``L`` or ``R``, where it is known.
-        grade: The most probable grade, the lower one of two equals.
-        label: That in words.
-        probabilities: Of grades 0 to 4, calibrated.
-        expected_grade: Their mean, 0 to 4.
-        referable: At the file's threshold; ``None`` where the file has none.
-        vision_threatening: Likewise.
-        confidence: The probability of ``grade``.
-        conformal_set: Neighbouring grades that hold the right one as often as the file says.
-        refer_to_person: Whether a person should look whatever the grade; ``None`` where the file has no rule.
-        gradable: Whether it is good enough; ``None`` where it could not be read.
-        quality: 0 to 1.
-        quality_reasons: What is wrong with it, the gravest first.
-        model: The file's name and version.
-        error: Why there is nothing else.
+        laterality: ``L`` or ``R``; ``None`` where it is unknown.
+        grade: Most probable ICDR grade, 0 to 4; the lower grade of two equally probable ones.
+        label: Name of the grade.
+        probabilities: Calibrated probabilities of grades 0 to 4.
+        expected_grade: Mean of the grades, weighted by their probabilities; 0 to 4.
+        referable: True from the threshold of the grader file on; ``None`` where the file has no such threshold.
+        vision_threatening: Same for vision-threatening retinopathy.
+        confidence: Probability of ``grade``.
+        conformal_set: Neighbouring grades that contain the right grade with the coverage that the grader file states.
+        refer_to_person: True where a person should review the photograph, whatever its grade; ``None`` where the
+            grader file has no rule.
+        gradable: True where the quality is sufficient; ``None`` where the photograph could not be read.
+        quality: Image quality, 0 to 1.
+        quality_reasons: Reasons for poor quality, the most serious one first.
+        model: Name and version of the grader file.
+        error: Reason why the photograph could not be used.
     """
 
     image_id: str
@@ -63,15 +65,15 @@ class Grading:
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Returns the fields by name."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Self:
-        """The grading that :meth:`to_json` made a row of, also where lists stand for its tuples.
+        """Makes a grading from the fields that :meth:`to_json` returned; lists become tuples.
 
         Raises:
-            TypeError: Not such a row.
+            TypeError: A field is missing or unknown.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
@@ -79,31 +81,50 @@ class Grading:
         return cls(**values)
 
 
+_DESCRIPTIONS: Final = {
+    Grade.NONE: "no diabetic retinopathy",
+    Grade.MILD: "mild non-proliferative diabetic retinopathy",
+    Grade.MODERATE: "moderate non-proliferative diabetic retinopathy",
+    Grade.SEVERE: "severe non-proliferative diabetic retinopathy",
+    Grade.PROLIFERATIVE: "proliferative diabetic retinopathy",
+}
+
+
+def describe_grade(grade: int) -> str:
+    """Returns a grade with its clinical name.
+
+    Example:
+        >>> describe_grade(1)
+        'grade 1, mild non-proliferative diabetic retinopathy'
+    """
+    return f"grade {grade}, {_DESCRIPTIONS[Grade(grade)]}"
+
+
 def model_name(metadata: Metadata) -> str:
-    """Name and version of a grader file, as results say it."""
+    """Returns the name and version of a grader file, as results state it."""
     return f"{metadata.name} {metadata.version}"
 
 
 def make_grading(
     image_id: str,
     path: str | None,
-    probabilities: np.ndarray,
+    probabilities: NDArray[np.floating[Any]],
     quality: Quality,
     metadata: Metadata,
     eye: EyeIdentity = UNKNOWN,
 ) -> Grading:
-    """What is said of a photograph.
+    """Makes the grading of a photograph that could be read.
 
     Args:
-        image_id: Its id.
-        path: Its file.
-        probabilities: Calibrated (5,), float.
-        quality: How good it is.
-        metadata: Of the grader file: thresholds and limits.
-        eye: Whose it is.
+        image_id: Id of the photograph.
+        path: File of the photograph.
+        probabilities: Calibrated probabilities (5,).
+        quality: Image quality.
+        metadata: Metadata of the grader file: thresholds, limits of the conformal sets, review rule.
+        eye: Study and laterality.
     """
     p = probabilities.astype(np.float64) / probabilities.sum()
-    seen = Grading(
+    ungraded = Grading(
         image_id,
         path,
         eye.study,
@@ -115,22 +136,23 @@ def make_grading(
         quality_reasons=tuple(quality.reasons),
         model=model_name(metadata),
     )
-    if not seen.gradable:
-        return seen
+    if not ungraded.gradable:
+        return ungraded
     grade, confidence = int(p.argmax()), float(p.max())
-    sets, referral = metadata.conformal, metadata.referral
-    inside = None if sets is None else grow_sets(p[None], sets.limits)[0]
+    sets, review = metadata.conformal, metadata.referral
+    members = None if sets is None else grow_sets(p[None], sets.limits)[0]
     return replace(
-        seen,
+        ungraded,
         grade=grade,
         label=Grade(grade).label,
-        referable=_at_least(p, REFERABLE, metadata.referable),
-        vision_threatening=_at_least(p, VISION_THREATENING, metadata.vision_threatening),
+        referable=_is_positive(p, REFERABLE, metadata.referable),
+        vision_threatening=_is_positive(p, VISION_THREATENING, metadata.vision_threatening),
         confidence=confidence,
-        conformal_set=None if inside is None else tuple(np.flatnonzero(inside).tolist()),
-        refer_to_person=None if referral is None else confidence < referral.confidence,
+        conformal_set=None if members is None else tuple(np.flatnonzero(members).tolist()),
+        refer_to_person=None if review is None else confidence < review.confidence,
     )
 
 
-def _at_least(p: np.ndarray, grade: int, threshold: Threshold | None) -> bool | None:
-    return None if threshold is None else bool(p[grade:].sum() >= threshold.threshold)
+def _is_positive(p: NDArray[np.float64], lowest: int, threshold: Threshold | None) -> bool | None:
+    """Compares the probability of the grades from ``lowest`` on with a threshold."""
+    return None if threshold is None else bool(p[lowest:].sum() >= threshold.threshold)

@@ -1,4 +1,4 @@
-"""Tables of results as CSV, JSON Lines or Parquet, by the suffix; gradings are written as they come, and taken up."""
+"""Tables of results in CSV, JSON Lines or Parquet; a table of gradings grows row by row and can be continued."""
 
 from __future__ import annotations
 
@@ -43,37 +43,37 @@ COLUMNS: Final = (
     "path",
     "error",
 )
-"""Columns of a CSV. ``grade`` is not among them: in a predictions table, that is the right one."""
-_READ: Final[dict[str, Callable[[str], Any]]] = {
+"""Columns of a CSV table. The grade is ``predicted_grade``: a predictions table has the true grade in ``grade``."""
+_PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys((*PROBABILITY_COLUMNS, "expected_grade", "confidence", "quality"), float),
     **dict.fromkeys(("referable", "vision_threatening", "refer_to_person", "gradable"), "true".__eq__),
     "predicted_grade": int,
     "conformal_set": lambda cell: tuple(map(int, cell.split())),
     "quality_reasons": lambda cell: tuple(cell.split(", ")),
 }
-"""What the cells of a CSV mean that are not text."""
+"""Parsers of the columns of a CSV table that are not text."""
 
 
 class ResultsTable:
-    """A file of gradings that is added to row by row; a file that is there is continued, and errors are tried again.
+    """A file of gradings that grows row by row. It continues an existing file and grades failed photographs again.
 
-    A Parquet file, and one in an object store, can't be added to, so its rows wait in a journal ``<name>.jsonl`` beside
-    it and go into it at the end: as long as that is there, gradings are missing.
+    A Parquet file and a file in an object store can't grow. Their rows wait in a journal ``<name>.jsonl`` beside them
+    and are written at the end; while the journal exists, the file is incomplete.
 
     Attributes:
-        earlier: What earlier calls graded.
+        earlier: Gradings of earlier calls, without failed ones.
     """
 
     def __init__(self, path: Path, model: str) -> None:
-        """Opens or makes the file.
+        """Opens or creates the file.
 
         Args:
-            path: ``.csv``, ``.jsonl`` or ``.parquet``.
+            path: A ``.csv``, ``.jsonl`` or ``.parquet`` file.
             model: Name and version of the grader file.
 
         Raises:
-            UsageError: Another suffix, or the file is something else, or of another model.
-            ModuleNotFoundError: Parquet, and pyarrow isn't installed.
+            UsageError: The suffix is unknown, or the file is no table of gradings, or of another model.
+            ModuleNotFoundError: Parquet needs pyarrow, which isn't installed.
         """
         require_format(path)
         self._path = path
@@ -81,11 +81,11 @@ class ResultsTable:
         rows = _read(path) if path.is_file() else []
         if path.suffix == ".parquet" or not is_local(path):
             self._journal = Journal(path.with_name(f"{path.name}.jsonl"))
-            rows += _of_lines(self._journal.earlier, path)
-        others = {row.model for row in rows} - {model}
-        if others:
+            rows += _parse_lines(self._journal.earlier, path)
+        other_models = {row.model for row in rows} - {model}
+        if other_models:
             raise UsageError(
-                f"{path} holds results of {', '.join(sorted(others))}, not of {model}: choose another file"
+                f"{path} holds results of {', '.join(sorted(other_models))}, not of {model}: choose another file"
             )
         self.earlier = [row for row in rows if row.error is None]
         self._added: list[Grading] = []
@@ -94,7 +94,7 @@ class ResultsTable:
             self._stream = path.open("a", encoding="utf-8", newline="")
 
     def add(self, grading: Grading) -> None:
-        """Writes a row, so that it is there whatever comes next."""
+        """Writes a row to disk at once."""
         if self._journal is not None:
             self._added.append(grading)
             self._journal.add(_json_line(grading).rstrip("\n"))
@@ -103,7 +103,7 @@ class ResultsTable:
         self._stream.flush()
 
     def close(self) -> None:
-        """Closes the file. To be called when all is graded: this is when a file that can't be added to is made."""
+        """Closes the file after the last row; Parquet files and files in object stores are written now."""
         if self._journal is None:
             self._stream.close()
             return
@@ -113,14 +113,14 @@ class ResultsTable:
 
 
 def require_format(path: Path) -> None:
-    """Demands, before any work, a file name that results can be written to.
+    """Checks, before any work, that results can be written to a file of this name.
 
     Raises:
-        UsageError: Another suffix.
-        ModuleNotFoundError: Parquet, and pyarrow isn't installed.
+        UsageError: The suffix is unknown.
+        ModuleNotFoundError: Parquet needs pyarrow, which isn't installed.
     """
     if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path}: results are a {', a '.join(SUFFIXES[:-1])} or a {SUFFIXES[-1]} file")
+        raise UsageError(f"{path}: choose a file name that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if path.suffix == ".parquet":
         import pyarrow.parquet  # noqa: F401
 
@@ -129,8 +129,8 @@ def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> 
     """Writes a whole table atomically.
 
     Args:
-        path: ``.csv``, ``.jsonl`` or ``.parquet``.
-        kind: What is written; its fields are the columns, but that a CSV's of gradings are :data:`COLUMNS`.
+        path: A ``.csv``, ``.jsonl`` or ``.parquet`` file.
+        kind: Class of the results. Its fields are the columns; a CSV table of gradings has :data:`COLUMNS` instead.
         results: The rows, perhaps none.
     """
     if path.suffix == ".parquet":
@@ -141,8 +141,8 @@ def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> 
         pq.write_table(pa.Table.from_pylist([one.to_json() for one in results], _schema(kind)), stream)
         write_bytes(path, stream.getvalue())
     elif path.suffix == ".csv":
-        head = COLUMNS if kind is Grading else [field.name for field in fields(kind)]
-        write_text(path, "".join(map(_csv_line, [head, *map(_cells, results)])))
+        header = COLUMNS if kind is Grading else [field.name for field in fields(kind)]
+        write_text(path, "".join(map(_csv_line, [header, *map(_cells, results)])))
     else:
         write_text(path, "".join(map(_json_line, results)))
 
@@ -153,31 +153,35 @@ def _read(path: Path) -> list[Grading]:
             import pyarrow.parquet as pq
 
             return [Grading.from_json(row) for row in pq.read_table(io.BytesIO(path.read_bytes())).to_pylist()]
-        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed call may leave half a line
+        text = path.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed call may leave half a line
         if path.suffix == ".jsonl":
-            return _of_lines(whole.split("\n"), path)
-        reader = csv.DictReader(io.StringIO(whole + "\n", newline=""))
-        if whole and tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError("other columns")
-        return [_of_cells(row) for row in reader if None not in row.values()]
+            return _parse_lines(text.split("\n"), path)
+        reader = csv.DictReader(io.StringIO(text + "\n", newline=""))
+        if text and tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError("it has different columns")
+        return [_parse_cells(row) for row in reader if None not in row.values()]
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
 
 
-def _of_lines(lines: Iterable[str], path: Path) -> list[Grading]:
+def _parse_lines(lines: Iterable[str], path: Path) -> list[Grading]:
     try:
         return [Grading.from_json(json.loads(line)) for line in lines if line]
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
 
 
+def grading_row(grading: Grading) -> dict[str, Any]:
+    """Returns the row of a grading by the names of :data:`COLUMNS`."""
+    probabilities = grading.probabilities or [None] * len(PROBABILITY_COLUMNS)
+    row = grading.to_json() | dict(zip(PROBABILITY_COLUMNS, probabilities, strict=True))
+    row["predicted_grade"] = grading.grade
+    row["error"] = grading.error and " ".join(grading.error.split())
+    return {column: row[column] for column in COLUMNS}
+
+
 def _cells(result: Result) -> list[Any]:
-    row = result.to_json()
-    if isinstance(result, Grading):
-        probabilities = result.probabilities or [None] * len(PROBABILITY_COLUMNS)
-        row |= {**dict(zip(PROBABILITY_COLUMNS, probabilities, strict=True)), "predicted_grade": result.grade}
-        row["error"] = result.error and " ".join(result.error.split())
-        row = {column: row[column] for column in COLUMNS}
+    row = grading_row(result) if isinstance(result, Grading) else result.to_json()
     return [_cell(value) for value in row.values()]
 
 
@@ -189,8 +193,8 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _of_cells(row: dict[str, str]) -> Grading:
-    values = {column: _READ.get(column, str)(cell) if cell else None for column, cell in row.items()}
+def _parse_cells(row: dict[str, str]) -> Grading:
+    values = {column: _PARSERS.get(column, str)(cell) if cell else None for column, cell in row.items()}
     probabilities = tuple(values.pop(column) for column in PROBABILITY_COLUMNS)
     values["grade"] = values.pop("predicted_grade")
     values["probabilities"] = None if None in probabilities else probabilities
@@ -209,7 +213,7 @@ def _json_line(result: Result) -> str:
 
 
 def _schema(kind: type[Result]) -> pa.Schema:
-    """Parquet's types of a result's fields, so that they don't depend on which of them are known."""
+    """Returns the Parquet types of the fields, which do not depend on the values of the rows."""
     import pyarrow as pa
 
     plain = {str: pa.string(), bool: pa.bool_(), int: pa.int8(), float: pa.float64()}
@@ -217,6 +221,6 @@ def _schema(kind: type[Result]) -> pa.Schema:
     def column(hint: Any) -> pa.DataType:
         if get_origin(hint) is tuple:
             return pa.list_(plain[get_args(hint)[0]])
-        return plain[hint] if hint in plain else column(get_args(hint)[0])  # T of T | None
+        return plain[hint] if hint in plain else column(get_args(hint)[0])  # the type T of an optional field
 
     return pa.schema([(name, column(hint)) for name, hint in get_type_hints(kind).items()])

@@ -1,4 +1,4 @@
-"""The runtime: photographs in, gradings out, by ONNX Runtime."""
+"""The grader: photographs become gradings, with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.datasets.prepare_file import encode_prepared
 from retinagrade.errors import GraderFileError, ImageError
@@ -26,110 +27,158 @@ from retinagrade.images.quality import Quality, assess_quality
 from retinagrade.paths import is_local, to_path
 
 BATCH: Final = 8
-"""Photographs that the network sees at once."""
+"""Photographs in a batch of the network."""
 _AHEAD: Final = 2
-"""Batches that are decoded ahead, which bounds memory."""
+"""Batches that are decoded ahead; the number bounds memory."""
+
+PhotographSource = str | os.PathLike[str] | NDArray[np.uint8]
+"""A photograph: a path, a URL, or RGB pixels (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class PreparedPhotograph:
+    """A photograph that is ready for the network, or the reason why it can't be used.
+
+    Attributes:
+        image_id: Id of the photograph.
+        path: File of the photograph; ``None`` for an array.
+        eye: Study and laterality.
+        square: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
+        quality: Image quality; ``None`` after an error.
+        error: Reason why the photograph can't be used.
+    """
+
+    image_id: str
+    path: str | None
+    eye: EyeIdentity
+    square: NDArray[np.uint8] | None = None
+    quality: Quality | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class GradedPhotograph:
-    """A grading, and what it was made of.
+    """A grading with the input and the saliency maps of the network.
 
     Attributes:
-        grading: What is said.
-        photograph: RGB pixels (S, S, 3), uint8, as the network saw them; ``None`` after an error.
-        saliency: Grad-CAM of every grade (5, h, w), float32, from 0; ``None`` after an error.
+        grading: The grading.
+        photograph: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
+        saliency: Grad-CAM saliency map of every grade (5, h, w), float32, not negative; ``None`` after an error.
     """
 
     grading: Grading
-    photograph: np.ndarray | None = None
-    saliency: np.ndarray | None = None
+    photograph: NDArray[np.uint8] | None = None
+    saliency: NDArray[np.float32] | None = None
 
 
 class Grader:
-    """A grader file, ready to grade.
+    """A grader file, ready to grade photographs.
 
     Attributes:
-        metadata: All that the file says of itself.
+        metadata: Metadata of the file.
     """
 
-    def __init__(self, engine: Session, metadata: Metadata) -> None:
-        """See :meth:`load`. Args: what computes its graph, and the file's ``metadata``."""
-        self._engine = engine
+    def __init__(self, session: Session, metadata: Metadata) -> None:
+        """Makes a grader; use :meth:`load` to open a file.
+
+        Args:
+            session: The session that computes the graph.
+            metadata: Metadata of the file.
+        """
+        self._session = session
         self.metadata = metadata
+
+    def __repr__(self) -> str:
+        """Returns name and version."""
+        return f"Grader({model_name(self.metadata)!r})"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] = "default", fast: bool = False) -> Self:
         """Opens a grader file.
 
         Args:
-            path: The file; or ``default``, the one that comes with the package.
-            fast: Compute in bfloat16, by OpenVINO. Probabilities are then others, and some grades too, by network and
-                processor; without, a file says the same on every machine.
+            path: The file; ``default`` is the grader file that comes with the package.
+            fast: Compute in half precision (bfloat16) with OpenVINO: faster, but may change some grades, depending on
+                network and processor. Without it, a file gives the same grades on every machine.
 
         Raises:
-            ArtefactError: Missing, not ONNX, or not a grader file that this version reads.
-            UsageError: ``fast`` where there is no OpenVINO, or no bfloat16.
+            GraderFileError: The file is missing, not ONNX, or not a grader file that this version reads.
+            UsageError: ``fast`` needs OpenVINO and a processor with bfloat16.
         """
         file = BUNDLED if os.fspath(path) == "default" else Path(path)
         if not file.is_file():
             raise GraderFileError(f"{file}: no such file: make one with `retinagrade export`")
-        engine = onnx_runtime(file)
-        metadata = read_metadata(engine.properties, file)
-        if engine.side != metadata.image_size:
-            raise GraderFileError(f"{file}: its graph doesn't take {metadata.image_size} px photographs as it should")
+        session = onnx_runtime(file)
+        metadata = read_metadata(session.properties, file)
+        if session.side != metadata.image_size:
+            raise GraderFileError(
+                f"{file}: its graph does not take photographs of {metadata.image_size} px as its metadata state: "
+                "export the run again"
+            )
         if not fast:
-            return cls(engine, metadata)
-        return cls(openvino(file, engine), metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"}))
+            return cls(session, metadata)
+        return cls(openvino(file, session), metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"}))
 
     def grade(
-        self, photographs: Iterable[str | os.PathLike[str] | np.ndarray], image_ids: Sequence[str] | None = None
+        self,
+        photographs: Iterable[PhotographSource],
+        image_ids: Sequence[str] | None = None,
+        *,
+        workers: int | None = None,
     ) -> list[Grading]:
         """Grades photographs.
 
         Args:
-            photographs: Files in any format that can be read, or RGB pixels (H, W, 3), uint8, just as the camera gave
-                them: cropping and resizing is done here.
-            image_ids: Their ids; by default a file's name without suffix, and an array's place, counted from 0.
+            photographs: Files in any readable format, or RGB pixels (H, W, 3), uint8, both straight from the camera:
+                the grader crops and resizes them.
+            image_ids: Ids of the photographs; by default file names without suffix, and the index of an array.
+            workers: Threads that decode photographs; by default one per processor. Results don't depend on it.
 
         Returns:
-            One grading each, in their order. A photograph that can't be used has an ``error``, and costs no other.
+            One grading per photograph, in their order. An unusable photograph has an ``error`` and affects no other.
         """
-        return [seen.grading for seen in self.stream(photographs, image_ids)]
+        return [graded.grading for graded in self.stream(photographs, image_ids, workers=workers)]
 
     def stream(
-        self, photographs: Iterable[str | os.PathLike[str] | np.ndarray], image_ids: Iterable[str] | None = None
+        self,
+        photographs: Iterable[PhotographSource],
+        image_ids: Iterable[str] | None = None,
+        *,
+        workers: int | None = None,
     ) -> Iterator[GradedPhotograph]:
-        """Like :meth:`grade`, one by one as they are ready, with saliency; photographs are taken as they are needed.
+        """Grades photographs lazily, with saliency maps; see :meth:`grade` for the arguments.
 
-        Threads decode while the network works, and no more than some batches are in memory.
+        Threads decode photographs while the network computes. Memory holds at most a few batches.
+
+        Yields:
+            One result per photograph, in their order, as soon as its batch is graded.
         """
         items = ((each if isinstance(each, np.ndarray) else to_path(str(each))) for each in photographs)
         names = iter(image_ids) if image_ids is not None else None
-        with ThreadPoolExecutor(processors()) as pool:
-            ahead: deque[Future[OpenedPhotograph]] = deque()
-            for place, item in enumerate(items):
-                default = str(place) if isinstance(item, np.ndarray) else item.stem
+        with ThreadPoolExecutor(workers or processors()) as pool:
+            ahead: deque[Future[PreparedPhotograph]] = deque()
+            for index, item in enumerate(items):
+                default = str(index) if isinstance(item, np.ndarray) else item.stem
                 name = default if names is None else next(names)
-                ahead.append(pool.submit(self.open, item, name))
+                ahead.append(pool.submit(self.prepare, item, name))
                 if len(ahead) >= BATCH * (1 + _AHEAD):
-                    yield from self.judge([ahead.popleft().result() for _ in range(BATCH)])
+                    yield from self.grade_prepared([ahead.popleft().result() for _ in range(BATCH)])
             while ahead:
-                yield from self.judge([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
+                yield from self.grade_prepared([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
 
-    def network(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The graph itself.
+    def network(self, squares: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Computes the graph.
 
         Args:
             squares: Prepared photographs (N, S, S, 3), uint8.
 
         Returns:
-            Calibrated probabilities (N, 5) and saliency (N, 5, h, w), float32.
+            Calibrated probabilities (N, 5) and saliency maps (N, 5, h, w), float32.
         """
-        return self._engine.network(squares)
+        return self._session.network(squares)
 
-    def open(self, item: File | np.ndarray, image_id: str) -> OpenedPhotograph:
-        """The first half of :meth:`stream`, for one photograph; threads may share it."""
+    def prepare(self, item: File | NDArray[np.uint8], image_id: str) -> PreparedPhotograph:
+        """Reads one photograph and prepares it for the network; several threads may call this at once."""
         path, eye = None if isinstance(item, np.ndarray) else str(item), UNKNOWN
         try:
             if not isinstance(item, np.ndarray | InMemory) and not is_local(item):
@@ -138,72 +187,53 @@ class Grader:
                 eye = identify_eye(item)
             square, quality = prepare_with_quality(item, self.metadata.preparation.settings())
         except ModuleNotFoundError as error:
-            return OpenedPhotograph(
+            return PreparedPhotograph(
                 image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
             )
         except (ImageError, MemoryError) as error:
-            return OpenedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__)
-        return OpenedPhotograph(image_id, path, eye, at_input_size(square, self.metadata.image_size), quality)
+            return PreparedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__)
+        return PreparedPhotograph(image_id, path, eye, at_input_size(square, self.metadata.image_size), quality)
 
-    def judge(self, opened: Sequence[OpenedPhotograph]) -> Iterator[GradedPhotograph]:
-        """The second half of :meth:`stream`: one result for each of a batch, in their order."""
-        good = [one.square for one in opened if one.square is not None]
-        found = zip(*self.network(np.stack(good)), strict=True) if good else iter(())
-        for one in opened:
-            if one.square is None or one.quality is None:
-                model = model_name(self.metadata)
-                eye = one.eye
+    def grade_prepared(self, batch: Sequence[PreparedPhotograph]) -> Iterator[GradedPhotograph]:
+        """Grades a batch of prepared photographs; yields one result for each, in their order."""
+        squares = [each.square for each in batch if each.square is not None]
+        outputs = zip(*self.network(np.stack(squares)), strict=True) if squares else iter(())
+        for each in batch:
+            if each.square is None or each.quality is None:
+                model, eye = model_name(self.metadata), each.eye
                 yield GradedPhotograph(
-                    Grading(one.image_id, one.path, eye.study, eye.laterality, error=one.error, model=model)
+                    Grading(each.image_id, each.path, eye.study, eye.laterality, error=each.error, model=model)
                 )
                 continue
-            probabilities, saliency = next(found)
-            given = make_grading(one.image_id, one.path, probabilities, one.quality, self.metadata, one.eye)
-            yield GradedPhotograph(given, one.square, saliency)
+            probabilities, saliency = next(outputs)
+            grading = make_grading(each.image_id, each.path, probabilities, each.quality, self.metadata, each.eye)
+            yield GradedPhotograph(grading, each.square, saliency)
 
 
-@dataclass(frozen=True)
-class OpenedPhotograph:
-    """A photograph that is ready for the network, or the reason why it can't be.
+def prepare_with_quality(
+    item: File | NDArray[np.uint8], settings: PreparationSettings
+) -> tuple[NDArray[np.uint8], Quality]:
+    """Prepares a photograph exactly as a prepared set would hold it, and assesses its quality.
 
-    Attributes:
-        image_id: Its id.
-        path: Its file; ``None`` for an array.
-        eye: Whose it is.
-        square: RGB pixels (S, S, 3), uint8, as the network takes them; ``None`` after an error.
-        quality: How good it is; ``None`` after an error.
-        error: Why it can't be used.
-    """
-
-    image_id: str
-    path: str | None
-    eye: EyeIdentity
-    square: np.ndarray | None = None
-    quality: Quality | None = None
-    error: str | None = None
-
-
-def prepare_with_quality(item: File | np.ndarray, settings: PreparationSettings) -> tuple[np.ndarray, Quality]:
-    """A photograph just as it would stand in a prepared set, and how good it is.
-
-    A prepared set keeps JPEGs, so the pixels go through one: what the network sees is then what it would see there.
+    A prepared set stores JPEGs, so the pixels are JPEG-encoded and decoded once: the network sees the same pixels as
+    in a prepared set.
 
     Args:
         item: A file, or RGB pixels (H, W, 3), uint8.
-        settings: Of the prepared set.
+        settings: Settings of the prepared set.
 
     Returns:
-        RGB pixels (size, size, 3), uint8, and the quality of the photograph as it came.
+        RGB pixels (size, size, 3), uint8, and the quality of the original photograph.
 
     Raises:
-        ImageError: Not usable.
+        ImageError: The photograph can't be used.
     """
     if isinstance(item, np.ndarray):
         if item.dtype != np.uint8 or item.ndim != 3 or item.shape[2] != 3 or min(item.shape) == 0:
-            raise ImageError(f"an array of {item.dtype} {item.shape}: give RGB pixels (H, W, 3), uint8")
+            raise ImageError(f"an array of {item.dtype} {item.shape}: pass RGB pixels (H, W, 3), uint8")
         photograph = item
-        fov = whole_frame(item) if settings.square == "frame" else find_field_of_view(item)
+        field = whole_frame(item) if settings.square == "frame" else find_field_of_view(item)
     else:
-        photograph, fov = open_photograph(item, settings)
-    jpeg = encode_prepared(fit_photograph(photograph, fov, settings))
-    return decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS), assess_quality(photograph, fov)
+        photograph, field = open_photograph(item, settings)
+    jpeg = encode_prepared(fit_photograph(photograph, field, settings))
+    return decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS), assess_quality(photograph, field)

@@ -1,17 +1,18 @@
-"""Heatmaps: saliency for a grade over the photograph that the network saw."""
+"""Saliency overlays: a saliency map in colours over its photograph."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 
-def saliency_overlay(photograph: np.ndarray, saliency: np.ndarray) -> np.ndarray:
-    """Lays saliency over a photograph, the more opaque the more there is.
+def saliency_overlay(photograph: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lays a saliency map over a photograph; higher saliency is more opaque.
 
     Args:
         photograph: RGB pixels (S, S, 3), uint8.
-        saliency: Of one grade (h, w), from 0; coloured relative to its own largest value.
+        saliency: Saliency map of one grade (h, w), not negative; its largest value gets the brightest colour.
 
     Returns:
         RGB pixels (S, S, 3), uint8.
@@ -19,7 +20,7 @@ def saliency_overlay(photograph: np.ndarray, saliency: np.ndarray) -> np.ndarray
     fine = np.clip(cv2.resize(saliency, photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR), 0, None)
     largest = float(fine.max())
     share = fine / largest if largest > 0 else fine
-    coloured = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    colours = cv2.applyColorMap((share * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     weight = 0.6 * share[..., None]
-    mixed: np.ndarray = (photograph * (1 - weight) + coloured * weight).round().astype(np.uint8)
-    return mixed
+    overlay: NDArray[np.uint8] = (photograph * (1 - weight) + colours * weight).round().astype(np.uint8)
+    return overlay

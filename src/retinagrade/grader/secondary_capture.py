@@ -1,4 +1,4 @@
-"""Heatmaps as DICOM Secondary Captures, beside the photograph that they are of."""
+"""Saliency overlays as DICOM Secondary Captures, in the study of their photograph."""
 
 from __future__ import annotations
 
@@ -7,53 +7,54 @@ from typing import Final
 import numpy as np
 from highdicom.sc import SCImage
 from highdicom.sr import CodedConcept
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from retinagrade import __version__
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
-from retinagrade.grader.results import Grading
+from retinagrade.grader.results import Grading, describe_grade
 from retinagrade.images.dicom import MAKER
 from retinagrade.paths import to_path
 
 _SERIES: Final = {None: 9001, "L": 9002, "R": 9003}
-"""A series an eye: laterality belongs to a series."""
+"""Series numbers by laterality, which is a property of a series."""
 
 
-def secondary_capture(heatmap: np.ndarray, given: Grading) -> SCImage:
-    """A heatmap of a photograph that is a DICOM file, in its patient's study. Made again, it has the same id.
+def secondary_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
+    """Makes a Secondary Capture of the saliency overlay of a DICOM photograph; equal overlays have equal UIDs.
 
-    Nothing is drawn into it but colours; whether the photograph below has somebody's name burned in is what its header
-    says, and must be feared where that says nothing.
+    The overlay adds nothing but colours. The header of the photograph states whether a name is burned into its pixels;
+    a header that does not state it counts as "yes".
 
     Args:
-        heatmap: RGB pixels (S, S, 3), uint8.
-        given: What is said of the photograph; it has a grade.
+        overlay: RGB pixels (S, S, 3), uint8.
+        grading: Grading of the photograph; it has a grade.
 
     Raises:
-        ImageError: The photograph's header can't be read, or lacks what its heatmap must refer to.
+        ImageError: The header of the photograph can't be read, or lacks a UID that the overlay must refer to.
     """
-    path = to_path(given.path or "")
+    path = to_path(grading.path or "")
     source = read_source_elements(path)
     with silence_patient_names(path):
         image = SCImage(
-            heatmap,
+            overlay,
             photometric_interpretation="RGB",
             bits_allocated=8,
             coordinate_system="PATIENT",
-            patient_orientation=("L", "F"),  # asked for; what the photograph says is put in its place below
+            patient_orientation=("L", "F"),  # mandatory here; the photograph's own orientation replaces it below
             study_instance_uid=source.StudyInstanceUID,
             series_instance_uid=generate_uid(
-                entropy_srcs=[source.StudyInstanceUID, "heatmaps", given.model, str(given.laterality)]
+                entropy_srcs=[source.StudyInstanceUID, "saliency", grading.model, str(grading.laterality)]
             ),
-            series_number=_SERIES[given.laterality],
-            sop_instance_uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, given.model, heatmap.tobytes().hex()]),
+            series_number=_SERIES[grading.laterality],
+            sop_instance_uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, grading.model, overlay.tobytes().hex()]),
             instance_number=max(1, int(source.get("InstanceNumber") or 1)),
             manufacturer=MAKER,
-            manufacturer_model_name=given.model[:LONG],
+            manufacturer_model_name=grading.model[:LONG],
             software_versions=__version__,
-            series_description="retinagrade: heatmaps (research)",
+            series_description="retinagrade: saliency maps (research)",
             patient_id=source.PatientID,
             patient_name=source.PatientName,
             patient_birth_date=source.PatientBirthDate,
@@ -66,14 +67,14 @@ def secondary_capture(heatmap: np.ndarray, given: Grading) -> SCImage:
             specific_character_set=source.get("SpecificCharacterSet"),
         )
         image.copy_patient_and_study_information(source)
-        image.Laterality = given.laterality or ""
+        image.Laterality = grading.laterality or ""
         image.PatientOrientation = source.get("PatientOrientation") or []
         image.BurnedInAnnotation = source.get("BurnedInAnnotation") or "YES"
-        image.LossyImageCompression = "01"  # the network's own JPEG, whatever the photograph was
+        image.LossyImageCompression = "01"  # the input of the network is a JPEG
         image.DerivationDescription = (
-            f"Grad-CAM of grade {given.grade} {given.label} over the photograph as the network saw it"
+            f"Grad-CAM saliency map of {describe_grade(grading.grade or 0)}, over the photograph as the network saw it"
         )
-        image.ImageComments = f"Where the score is sensitive; no evidence of reasoning. {NOTICE}"
+        image.ImageComments = f"Regions that the score of this grade is sensitive to; no explanation. {NOTICE}"
         image.SourceImageSequence = [_reference(source)]
     return image
 

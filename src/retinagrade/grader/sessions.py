@@ -1,4 +1,4 @@
-"""What computes a graph: ONNX Runtime; or OpenVINO, faster and less exact."""
+"""Sessions that compute a graph: ONNX Runtime, or OpenVINO, which is faster and less exact."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from retinagrade.errors import GraderFileError, UsageError
 from retinagrade.execution.local import processors
@@ -17,62 +18,62 @@ from retinagrade.execution.local import processors
 
 @dataclass(frozen=True)
 class Session:
-    """A graph, ready to compute.
+    """A graph that is ready to compute.
 
     Attributes:
-        network: Photographs (N, S, S, 3), uint8, to probabilities (N, 5) and saliency (N, 5, h, w), float32.
-        properties: What the file says of itself, by key.
-        side: S; ``None`` where the graph takes or gives something else.
+        network: Maps photographs (N, S, S, 3), uint8, to probabilities (N, 5) and saliency maps (N, 5, h, w), float32.
+        properties: Metadata properties of the file.
+        side: S; ``None`` where the graph has other inputs or outputs.
     """
 
-    network: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    network: Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
     properties: dict[str, str]
     side: int | None
 
 
 def onnx_runtime(file: Path) -> Session:
-    """A graph in float32, by ONNX Runtime, as ``export`` has proven it.
+    """Opens a graph with ONNX Runtime, in float32. ``export`` verifies a file in the same way.
 
     Raises:
-        ArtefactError: Not a readable ONNX file.
+        GraderFileError: The file is not readable ONNX.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own have no common base
+    except Exception as error:  # the exceptions of ONNX Runtime have no common base
         raise GraderFileError(f"{file} is not a readable ONNX file: {' '.join(str(error).split())}") from error
 
-    def network(photographs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def network(photographs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities, saliency = session.run(None, {"photographs": photographs})
         return probabilities, saliency
 
-    inputs, outputs = session.get_inputs(), [one.name for one in session.get_outputs()]
+    inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     side = inputs[0].shape[1]
-    known = [(one.name, one.type, one.shape[1:]) for one in inputs] == [
+    is_grader = [(each.name, each.type, each.shape[1:]) for each in inputs] == [
         ("photographs", "tensor(uint8)", [side, side, 3])
     ] and outputs == ["probabilities", "saliency"]
-    return Session(network, session.get_modelmeta().custom_metadata_map, side if known else None)
+    return Session(network, session.get_modelmeta().custom_metadata_map, side if is_grader else None)
 
 
-def openvino(file: Path, engine: Session) -> Session:
-    """The same graph in bfloat16, by OpenVINO.
+def openvino(file: Path, exact: Session) -> Session:
+    """Opens a graph with OpenVINO, in bfloat16.
 
     Args:
         file: The file.
-        engine: The same by ONNX Runtime, for what the file says of itself.
+        exact: The session of the same file in ONNX Runtime, which provides properties and side.
 
     Raises:
-        UsageError: It isn't installed, or the processor has no bfloat16.
+        UsageError: OpenVINO isn't installed, or the processor has no bfloat16.
     """
     try:
         import openvino as ov
     except ModuleNotFoundError as error:
-        raise UsageError("--fast computes by OpenVINO: pip install 'retinagrade[openvino]'") from error
+        raise UsageError("fast grading needs OpenVINO: pip install 'retinagrade[openvino]'") from error
     core = ov.Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise UsageError("--fast computes in bfloat16, which this processor doesn't have: leave it out")
+        raise UsageError("fast grading computes in bfloat16, which this processor lacks: grade without it")
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16",
         "INFERENCE_NUM_THREADS": _threads(),
@@ -80,11 +81,11 @@ def openvino(file: Path, engine: Session) -> Session:
     }
     compiled = core.compile_model(core.read_model(file), "CPU", settings)
 
-    def network(photographs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = compiled([photographs])
-        return np.array(found["probabilities"]), np.array(found["saliency"])
+    def network(photographs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        outputs = compiled([photographs])
+        return np.array(outputs["probabilities"]), np.array(outputs["saliency"])
 
-    return Session(network, engine.properties, engine.side)
+    return Session(network, exact.properties, exact.side)
 
 
 def _threads() -> int:

@@ -1,4 +1,4 @@
-"""DICOM Structured Reports: what is said of a study and of its photographs, by the template TID 1500.
+"""DICOM Structured Reports of a study and its photographs, by the template TID 1500.
 
 Source: DICOM PS3.16, TID 1500 (Measurement Report) and TID 1501 (Measurement and Qualitative Evaluation Group).
 """
@@ -29,7 +29,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from retinagrade import __version__
-from retinagrade.grader import dicom_codes as ours
+from retinagrade.grader import dicom_codes
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.results import Grading
@@ -47,32 +47,34 @@ _ANSWERS: Final = {True: codes.SCT.Yes, False: codes.SCT.No, None: codes.SCT.Und
 
 
 def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata: Metadata) -> EnhancedSR:
-    """The report of a study whose photographs are DICOM files.
+    """Makes the report of a study whose photographs are DICOM files.
 
-    It belongs to their patient and study, and is a preliminary one that nobody has verified. Made again of the same
-    results, it has the same id.
+    The report belongs to their patient and study. It is marked as preliminary and unverified. Reports of equal results
+    have equal UIDs.
 
     Args:
-        study: What is said of the study.
-        gradings: What is said of each of its photographs.
-        metadata: Of the grader file.
+        study: Grading of the study.
+        gradings: Gradings of its photographs.
+        metadata: Metadata of the grader file.
 
     Raises:
-        ImageError: A photograph's header can't be read, or lacks what a report must refer to.
+        ImageError: The header of a photograph can't be read, or lacks a UID that the report must refer to.
     """
-    sources = [read_source_elements(to_path(one.path or "")) for one in gradings]
+    sources = [read_source_elements(to_path(grading.path or "")) for grading in gradings]
     study_uid = sources[0].StudyInstanceUID
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
-    groups = [_of_study(study, algorithm, series)]
+    groups = [_study_group(study, algorithm, series)]
     groups += [
-        _of_photograph(one, place, source.SOPClassUID, source.SOPInstanceUID, algorithm)
-        for place, (one, source) in enumerate(zip(gradings, sources, strict=True), start=1)
+        _photograph_group(grading, number, source.SOPClassUID, source.SOPInstanceUID, algorithm)
+        for number, (grading, source) in enumerate(zip(gradings, sources, strict=True), start=1)
     ]
     observer = ObserverContext(
         codes.DCM.Device, DeviceObserverIdentifyingAttributes(uid=series, name=MAKER, model_name=study.model)
     )
-    content = MeasurementReport(ObservationContext(observer), ours.CAMERA_FUNDOSCOPY, imaging_measurements=groups)
+    content = MeasurementReport(
+        ObservationContext(observer), dicom_codes.CAMERA_FUNDOSCOPY, imaging_measurements=groups
+    )
     content[0].ContentSequence += [_comment(NOTICE), _comment(f"The study: {describe_study(study)}.")]
     with silence_patient_names(to_path(gradings[0].path or "")):
         return EnhancedSR(
@@ -86,57 +88,57 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
             manufacturer_model_name=study.model[:LONG],
             software_versions=__version__,
             series_description="retinagrade: diabetic retinopathy (research)",
-            coding_schemes=[ours.coding_scheme()],
+            coding_schemes=[dicom_codes.coding_scheme()],
             is_complete=True,
         )
 
 
-def _of_study(
+def _study_group(
     study: StudyGrading, algorithm: AlgorithmIdentification, series: str
 ) -> MeasurementsAndQualitativeEvaluations:
-    grade = ours.UNGRADABLE if study.grade is None else ours.GRADES[Grade(study.grade)]
+    grade = dicom_codes.UNGRADABLE if study.grade is None else dicom_codes.GRADES[Grade(study.grade)]
     both = codes.SCT.RightAndLeft
     return MeasurementsAndQualitativeEvaluations(
         TrackingIdentifier(uid=generate_uid(entropy_srcs=[series, "study"]), identifier="study: the worse eye"),
-        finding_type=ours.DIABETIC_RETINOPATHY,
+        finding_type=dicom_codes.DIABETIC_RETINOPATHY,
         finding_sites=[
             FindingSite(codes.SCT.Retina, CodedConcept(both.value, both.scheme_designator, "Right and left"))
         ],
         algorithm_id=algorithm,
-        qualitative_evaluations=[QualitativeEvaluation(ours.ICDR, grade), *_decisions(study)],
+        qualitative_evaluations=[QualitativeEvaluation(dicom_codes.ICDR, grade), *_decisions(study)],
     )
 
 
-def _of_photograph(
-    given: Grading, place: int, sop_class: str, sop_instance: str, algorithm: AlgorithmIdentification
+def _photograph_group(
+    grading: Grading, number: int, sop_class: str, sop_instance: str, algorithm: AlgorithmIdentification
 ) -> MeasurementsAndQualitativeEvaluations:
-    probabilities = given.probabilities or (None,) * len(ours.PROBABILITIES)
-    said: list[tuple[Code, Code]] = []
-    if given.grade is None:
-        said.append((ours.ICDR, ours.UNREADABLE if given.error else ours.UNGRADABLE))
+    probabilities = grading.probabilities or (None,) * len(dicom_codes.PROBABILITIES)
+    evaluations: list[tuple[Code, Code]] = []
+    if grading.grade is None:
+        evaluations.append((dicom_codes.ICDR, dicom_codes.UNREADABLE if grading.error else dicom_codes.UNGRADABLE))
     else:
-        said.append((ours.ICDR, ours.GRADES[Grade(given.grade)]))
-    said += [(ours.IN_SET, ours.GRADES[Grade(each)]) for each in given.conformal_set or ()]
-    said += [(ours.POOR_BECAUSE, ours.REASONS[each]) for each in given.quality_reasons]
-    measured = [
+        evaluations.append((dicom_codes.ICDR, dicom_codes.GRADES[Grade(grading.grade)]))
+    evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.conformal_set or ()]
+    evaluations += [(dicom_codes.QUALITY_REASON, dicom_codes.REASONS[each]) for each in grading.quality_reasons]
+    measurements = [
         (name, value, unit)
         for name, value, unit in (
-            *((name, p, codes.UCUM.NoUnits) for name, p in zip(ours.PROBABILITIES, probabilities, strict=True)),
-            (ours.EXPECTED, given.expected_grade, codes.UCUM.NoUnits),
-            (codes.DCM.CertaintyOfFinding, given.confidence and 100 * given.confidence, codes.UCUM.Percent),
-            (ours.QUALITY, given.quality, codes.UCUM.NoUnits),
+            *((name, p, codes.UCUM.NoUnits) for name, p in zip(dicom_codes.PROBABILITIES, probabilities, strict=True)),
+            (dicom_codes.EXPECTED, grading.expected_grade, codes.UCUM.NoUnits),
+            (codes.DCM.CertaintyOfFinding, grading.confidence and 100 * grading.confidence, codes.UCUM.Percent),
+            (dicom_codes.QUALITY, grading.quality, codes.UCUM.NoUnits),
         )
         if value is not None
     ]
     return MeasurementsAndQualitativeEvaluations(
         TrackingIdentifier(
-            uid=generate_uid(entropy_srcs=[sop_instance, given.model]), identifier=f"photograph {place}"
+            uid=generate_uid(entropy_srcs=[sop_instance, grading.model]), identifier=f"photograph {number}"
         ),
-        finding_type=ours.DIABETIC_RETINOPATHY,
-        finding_sites=[FindingSite(codes.SCT.Retina, _SIDES.get(given.laterality or ""))],
+        finding_type=dicom_codes.DIABETIC_RETINOPATHY,
+        finding_sites=[FindingSite(codes.SCT.Retina, _SIDES.get(grading.laterality or ""))],
         algorithm_id=algorithm,
-        measurements=[Measurement(name, float(f"{value:.6g}"), unit) for name, value, unit in measured],
-        qualitative_evaluations=[*(QualitativeEvaluation(*each) for each in said), *_decisions(given)],
+        measurements=[Measurement(name, float(f"{value:.6g}"), unit) for name, value, unit in measurements],
+        qualitative_evaluations=[*(QualitativeEvaluation(*each) for each in evaluations), *_decisions(grading)],
         source_images=[SourceImageForMeasurementGroup(sop_class, sop_instance)],
     )
 
@@ -145,9 +147,9 @@ def _decisions(result: Grading | StudyGrading) -> list[QualitativeEvaluation]:
     return [
         QualitativeEvaluation(name, _ANSWERS[answer])
         for name, answer in (
-            (ours.REFERABLE, result.referable),
-            (ours.THREATENING, result.vision_threatening),
-            (ours.PERSON, result.refer_to_person),
+            (dicom_codes.REFERABLE, result.referable),
+            (dicom_codes.THREATENING, result.vision_threatening),
+            (dicom_codes.PERSON, result.refer_to_person),
         )
     ]
 

@@ -1,4 +1,4 @@
-"""Both eyes of a study: one answer for the patient, which says what it does not know."""
+"""Studies: the photographs of both eyes of a patient become one result, which states every unknown eye."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from retinagrade.grader.results import Grading
+from retinagrade.grader.results import Grading, describe_grade
 from retinagrade.grades import Grade
 
 SIDES: Final = {"L": "left", "R": "right"}
@@ -14,23 +14,23 @@ SIDES: Final = {"L": "left", "R": "right"}
 
 @dataclass(frozen=True)
 class StudyGrading:
-    """What is said of one study.
+    """The result for one study.
 
-    A study is referable where any photograph is. It is *not* referable only where each eye has a photograph that was
-    good enough, and none is: an eye that nobody could look at is no healthy eye.
+    A study is referable where any of its photographs is. It is *not* referable only where each eye has a graded
+    photograph and none of them is referable: an eye without a gradable photograph does not count as healthy.
 
     Attributes:
-        study: Its id: DICOM's ``StudyInstanceUID``, or the patient.
-        grade: The worst of its photographs.
-        label: That in words.
-        left: The left eye's; ``None`` where none of its photographs was graded.
-        right: The right eye's, likewise.
-        referable: ``None`` where it can't be said.
-        vision_threatening: Likewise.
-        refer_to_person: Whether a person should look whatever the grade.
-        undecided: What is not known of it: eyes without a photograph that could be graded.
-        photographs: Ids of its photographs, also of those that weren't graded.
-        model: The file's name and version.
+        study: Id of the study: DICOM's ``StudyInstanceUID``, or the patient.
+        grade: Highest grade of its photographs.
+        label: Name of the grade.
+        left: Grade of the left eye; ``None`` where none of its photographs was graded.
+        right: Grade of the right eye; ``None`` where none of its photographs was graded.
+        referable: ``None`` where it is undecided.
+        vision_threatening: ``None`` where it is undecided.
+        refer_to_person: True where a person should review the study, whatever its grade.
+        undecided: Reasons why an eye has no grade, one for each such eye.
+        photographs: Ids of all its photographs, ungraded ones included.
+        model: Name and version of the grader file.
     """
 
     study: str
@@ -46,41 +46,47 @@ class StudyGrading:
     model: str
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Returns the fields by name."""
         return asdict(self)
 
 
 def grade_studies(gradings: Iterable[Grading]) -> list[StudyGrading]:
-    """One result for each study, in the order of their first photographs; those of no known study are left out."""
-    return [grade_study(study, each) for study, each in group_by_study(gradings).items()]
+    """Grades every study, in the order of their first photographs; photographs without a study are left out."""
+    return [grade_study(study, members) for study, members in group_by_study(gradings).items()]
 
 
 def group_by_study(gradings: Iterable[Grading]) -> dict[str, list[Grading]]:
-    """Gradings by the study that they are of; those of no known study are left out."""
+    """Groups gradings by their study; photographs without a study are left out."""
     studies: dict[str, list[Grading]] = {}
-    for one in gradings:
-        if one.study is not None:
-            studies.setdefault(one.study, []).append(one)
+    for grading in gradings:
+        if grading.study is not None:
+            studies.setdefault(grading.study, []).append(grading)
     return studies
 
 
 def describe_study(study: StudyGrading) -> str:
-    """The result in a line, for people."""
-    grade = "no grade" if study.grade is None else f"grade {study.grade} {study.label}"
+    """Describes a study in one line.
+
+    Example:
+        >>> left, right = (Grading(side, None, "7", side, grade=2, label="moderate", referable=True) for side in "LR")
+        >>> describe_study(grade_study("7", [left, right]))
+        'grade 2, moderate non-proliferative diabetic retinopathy, referable; needs review by a person'
+    """
+    grade = "no grade" if study.grade is None else describe_grade(study.grade)
     referable = {None: "", True: ", referable", False: ", not referable"}[study.referable]
-    unknown = "".join(f"; {each}" for each in study.undecided)
-    return f"{grade}{referable}{unknown}{'; a person should look' if study.refer_to_person else ''}"
+    unknown = "".join(f"; {reason}" for reason in study.undecided)
+    return f"{grade}{referable}{unknown}{'; needs review by a person' if study.refer_to_person else ''}"
 
 
 def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
-    """What is said of one study.
+    """Grades one study.
 
     Args:
-        study: Its id.
-        gradings: What is said of its photographs, at least one.
+        study: Id of the study.
+        gradings: Gradings of its photographs, at least one.
     """
-    eyes = {side: [one for one in gradings if one.laterality == side] for side in SIDES}
-    grade = _worst(gradings)
+    eyes = {side: [grading for grading in gradings if grading.laterality == side] for side in SIDES}
+    grade = _highest(gradings)
     undecided = tuple(
         reason for side, name in SIDES.items() if (reason := _unknown(name, eyes[side], gradings)) is not None
     )
@@ -88,36 +94,36 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
         study,
         grade,
         label=None if grade is None else Grade(grade).label,
-        left=_worst(eyes["L"]),
-        right=_worst(eyes["R"]),
-        referable=_decided("referable", gradings, undecided),
-        vision_threatening=_decided("vision_threatening", gradings, undecided),
-        refer_to_person=bool(undecided) or any(one.refer_to_person for one in gradings if one.grade is not None),
+        left=_highest(eyes["L"]),
+        right=_highest(eyes["R"]),
+        referable=_decide("referable", gradings, undecided),
+        vision_threatening=_decide("vision_threatening", gradings, undecided),
+        refer_to_person=bool(undecided) or any(each.refer_to_person for each in gradings if each.grade is not None),
         undecided=undecided,
-        photographs=tuple(one.image_id for one in gradings),
+        photographs=tuple(each.image_id for each in gradings),
         model=gradings[0].model,
     )
 
 
-def _worst(gradings: Sequence[Grading]) -> int | None:
-    return max((one.grade for one in gradings if one.grade is not None), default=None)
+def _highest(gradings: Sequence[Grading]) -> int | None:
+    return max((grading.grade for grading in gradings if grading.grade is not None), default=None)
 
 
 def _unknown(side: str, of_eye: Sequence[Grading], gradings: Sequence[Grading]) -> str | None:
-    """Why an eye's state isn't known; ``None`` where it is."""
-    if _worst(of_eye) is not None:
+    """Returns the reason why an eye has no grade; ``None`` where it has one."""
+    if _highest(of_eye) is not None:
         return None
     if not of_eye:
-        unsure = any(one.laterality is None for one in gradings)
+        unsure = any(grading.laterality is None for grading in gradings)
         return f"no photograph {'known to be ' if unsure else ''}of the {side} eye"
-    reasons = sorted({reason for one in of_eye for reason in one.quality_reasons or ("could not be read",)})
-    return f"{side} eye not gradable ({', '.join(reasons)})"
+    reasons = sorted({reason for each in of_eye for reason in each.quality_reasons or ("could not be read",)})
+    return f"{side} eye ungradable ({', '.join(reasons)})"
 
 
-def _decided(
-    what: Literal["referable", "vision_threatening"], gradings: Sequence[Grading], undecided: Sequence[str]
+def _decide(
+    decision: Literal["referable", "vision_threatening"], gradings: Sequence[Grading], undecided: Sequence[str]
 ) -> bool | None:
-    said = [getattr(one, what) for one in gradings if one.grade is not None]
-    if any(said):
+    answers = [getattr(grading, decision) for grading in gradings if grading.grade is not None]
+    if any(answers):
         return True
-    return None if undecided or None in said else False
+    return None if undecided or None in answers else False

@@ -1,1 +1,1 @@
-"""Grading over HTTP, and a page that does it. Needs the extra ``serve``; nothing is written to disk."""
+"""Grading over HTTP, and a web page for it. Needs the extra ``serve``; nothing is written to disk."""

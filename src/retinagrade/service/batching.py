@@ -1,4 +1,4 @@
-"""Items of many callers become batches for one worker that takes several at once faster than one by one."""
+"""Batching: items of many callers become batches for a worker that is faster on several items at once."""
 
 from __future__ import annotations
 
@@ -12,66 +12,65 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """Collects what concurrent callers bring, and works on one batch at a time.
+    """Collects items of concurrent callers and processes one batch at a time.
 
-    A batch begins with the first item that waits, and takes those that come until it is full or ``patience`` is over;
-    while a batch is being worked on, the next one fills up by itself. How many items wait is the callers' matter: each
-    waits for its own.
+    A batch starts with the first waiting item and takes further items until it is full or ``patience`` is over. While
+    one batch is processed, the next one fills up. The queue has no limit; callers must limit the items that they add.
     """
 
     def __init__(
         self, work: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], size: int, patience: float
     ) -> None:
-        """Makes a batcher; :meth:`start` starts it.
+        """Creates a batcher; :meth:`start` starts it.
 
         Args:
-            work: From 1 to ``size`` items to their results, in their order. What it raises, all callers of the batch
-                get.
+            work: Function from 1 to ``size`` items to their results, in their order. All callers of a batch get its
+                exception.
             size: Items of a full batch.
-            patience: Seconds that the first item of a batch waits for others.
+            patience: Seconds that the first item of a batch waits for more.
         """
         self._work, self._size, self._patience = work, size, patience
         self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Result]] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Starts to work, in the running event loop."""
+        """Starts processing, in the running event loop."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Finishes all that was brought before, then ends."""
+        """Finishes all items that were added before, then ends."""
         if self._task is not None:
             self._queue.put_nowait(None)
             await self._task
 
     async def __call__(self, item: Item) -> Result:
-        """Brings an item, and waits for its result."""
+        """Adds an item and waits for its result."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((item, future))
         return await future
 
     async def _run(self) -> None:
-        goes_on = True
-        while goes_on and (first := await self._queue.get()) is not None:
+        running = True
+        while running and (first := await self._queue.get()) is not None:
             batch = [first]
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._patience):
                     while len(batch) < self._size:
-                        if (brought := await self._queue.get()) is None:
-                            goes_on = False
+                        if (entry := await self._queue.get()) is None:
+                            running = False
                             break
-                        batch.append(brought)
-            wanted = [(item, future) for item, future in batch if not future.done()]  # else its caller has gone
+                        batch.append(entry)
+            wanted = [(item, future) for item, future in batch if not future.done()]  # cancelled callers are gone
             if wanted:
-                await self._finish(wanted)
+                await self._process(wanted)
 
-    async def _finish(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _process(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._work([item for item, _ in batch])
             for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
-        except Exception as error:  # whatever it is, it is the callers', and the next batch goes on
+        except Exception as error:  # it belongs to the callers; the next batch continues
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Refusals that arrive: most clients write all before they read, and would see a broken connection in their place."""
+"""Refused requests are read to their end: most clients send everything before they read the response."""
 
 from __future__ import annotations
 
@@ -13,31 +13,39 @@ from retinagrade.service.settings import SECONDS
 
 
 class DrainMiddleware:
-    """ASGI middleware that reads to its end, and forgets, what a refused request still sends, within limits."""
+    """ASGI middleware that reads and discards the rest of a refused request, within limits, before it responds.
+
+    Without it, such a client would see a broken connection instead of the response.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        """Args: the ``app`` inside, and the most to read before a connection is broken after all."""
+        """Wraps an application.
+
+        Args:
+            app: The application.
+            max_bytes: Largest number of bytes to read before the connection is broken.
+        """
         self._app, self._max_bytes = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
-        # A client that asks first whether it may go on sends nothing until it is asked to.
+        # A client that sends "Expect: 100-continue" waits before it sends the body.
         more = scope["type"] == "http" and "expect" not in Headers(scope=scope)
 
-        async def receive_on() -> Message:
+        async def receive_body() -> Message:
             nonlocal more
             message = await receive()
             more = bool(message.get("more_body", False))
             return message
 
-        async def send_after(message: Message) -> None:
+        async def send_after_body(message: Message) -> None:
             refuses = message["type"] == "http.response.start" and message["status"] >= 400
-            if refuses and more and message["status"] != HTTPStatus.REQUEST_TIMEOUT:  # who is too slow stays so
+            if refuses and more and message["status"] != HTTPStatus.REQUEST_TIMEOUT:  # a slow client would not finish
                 left = self._max_bytes
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SECONDS):
                         while more and left > 0:
-                            left -= len((await receive_on()).get("body", b""))
+                            left -= len((await receive_body()).get("body", b""))
             await send(message)
 
-        await self._app(scope, receive_on, send_after)
+        await self._app(scope, receive_body, send_after_body)

@@ -1,4 +1,4 @@
-"""Who is let in: so many requests, and so many bytes of theirs, are in memory at once, and no more."""
+"""Limits on the requests in progress: their number, and the bytes that they hold in memory."""
 
 from __future__ import annotations
 
@@ -7,36 +7,41 @@ from contextlib import contextmanager
 
 
 class CapacityError(Exception):
-    """There is no room now."""
+    """The limits are reached."""
 
 
 class RequestLimits:
-    """Room for requests, counted before anything of them is read. For one event loop: nothing here waits.
+    """Counts requests before their bodies are read. Use it in one event loop; nothing here waits.
 
     Attributes:
-        requests: That are inside.
-        bytes: That they may hold.
+        requests: Number of requests in progress.
+        bytes: Bytes that these requests may hold.
     """
 
     def __init__(self, max_requests: int, max_bytes: int) -> None:
-        """Args: the most ``max_requests`` and ``max_bytes`` inside at once."""
+        """Sets the limits.
+
+        Args:
+            max_requests: Largest number of requests in progress.
+            max_bytes: Largest number of bytes that they may hold together.
+        """
         self._max_requests, self._max_bytes = max_requests, max_bytes
         self.requests = self.bytes = 0
 
     @property
     def is_full(self) -> bool:
-        """Whether not even a request of no bytes would be let in."""
+        """True at the request limit."""
         return self.requests >= self._max_requests
 
     @contextmanager
     def admit(self, size: int) -> Iterator[None]:
-        """Lets a request in while the block lasts.
+        """Counts a request while the block lasts.
 
         Args:
-            size: Bytes that it may hold.
+            size: Bytes that the request may hold.
 
         Raises:
-            FullError: There is no room.
+            CapacityError: The request would exceed a limit.
         """
         if self.is_full or self.bytes + size > self._max_bytes:
             raise CapacityError

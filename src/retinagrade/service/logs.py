@@ -1,4 +1,4 @@
-"""Structured logs, a JSON object a line, without anything that a client sent: no names, no ids, no pixels."""
+"""Structured logs: one JSON object per line, and nothing that a client sent: no names, no ids, no pixels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LOGGER: Final = logging.getLogger("retinagrade.service")
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a line of JSON: time, level, event, and the fields given as ``extra={"fields": …}``.
+    """Formats a record as a line of JSON: time, level, event, and the fields from ``extra={"fields": …}``.
 
-    Of an exception it says type and places in the code. Its message is left out: it may quote a file.
+    An exception appears as its type and its lines of code. Its message is left out, since it may quote a file.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """See :class:`logging.Formatter`."""
-        said: dict[str, Any] = {
+        """Formats a record; see :class:`logging.Formatter`."""
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
@@ -29,20 +29,20 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0] is not None:
             frames = traceback.extract_tb(record.exc_info[2])
-            said["exception"] = record.exc_info[0].__name__
-            said["places"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        return json.dumps(said, ensure_ascii=False)
+            line["exception"] = record.exc_info[0].__name__
+            line["traceback"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        return json.dumps(line, ensure_ascii=False)
 
 
 def log_event(event: str, **fields: Any) -> None:
-    """Logs an event."""
+    """Logs an event with its fields."""
     LOGGER.info(event, extra={"fields": fields})
 
 
 def configure_logging() -> None:
-    """Sends our records and uvicorn's to standard error, and silences libraries: what they say may quote a file."""
+    """Sends our records and uvicorn's to standard error, and silences libraries, whose messages may quote a file."""
     warnings.simplefilter("ignore")
-    ours: dict[str, Any] = {"handlers": ["lines"], "level": "INFO", "propagate": False}
+    lines: dict[str, Any] = {"handlers": ["lines"], "level": "INFO", "propagate": False}
     dictConfig(
         {
             "version": 1,
@@ -53,6 +53,6 @@ def configure_logging() -> None:
                 "nowhere": {"class": "logging.NullHandler"},
             },
             "root": {"handlers": ["nowhere"]},
-            "loggers": {LOGGER.name: ours, "uvicorn.error": {**ours, "level": "WARNING"}},
+            "loggers": {LOGGER.name: lines, "uvicorn.error": {**lines, "level": "WARNING"}},
         }
     )

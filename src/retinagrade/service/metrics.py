@@ -1,4 +1,4 @@
-"""What Prometheus may know: counts and times, never whose photographs they were."""
+"""Metrics for Prometheus: counts and times, and nothing about single photographs."""
 
 from __future__ import annotations
 
@@ -13,33 +13,39 @@ class ServiceMetrics:
     """The metrics of one service.
 
     Attributes:
-        registry: All of them.
-        requests: Answered, by method, route and status.
-        seconds: That a request took, by route.
-        photographs: By what became of them: ``graded``, ``not gradable`` or ``refused``.
-        batch: Photographs that the network saw at once.
-        network: Seconds that it took for a batch.
-        inside: Requests that are being worked on.
-        held: Bytes that they may hold.
+        registry: All metrics.
+        requests: Number of answered requests by method, route and status.
+        seconds: Duration of requests by route.
+        photographs: Number of photographs by outcome: ``graded``, ``ungradable`` or ``refused``.
+        batch: Number of photographs in a batch of the network.
+        network: Seconds that the network takes for a batch.
+        in_progress: Number of requests in progress.
+        held: Bytes that these requests may hold.
     """
 
-    def __init__(self, model: str, inside: Callable[[], int], held: Callable[[], int]) -> None:
-        """Args: the ``model``'s name and version, and where to look up what is ``inside`` and ``held``."""
+    def __init__(self, model: str, requests_in_progress: Callable[[], int], held_bytes: Callable[[], int]) -> None:
+        """Registers the metrics.
+
+        Args:
+            model: Name and version of the grader file.
+            requests_in_progress: Function that returns the number of requests in progress.
+            held_bytes: Function that returns the bytes that these requests may hold.
+        """
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "retinagrade_requests", "Requests answered", ("method", "route", "status"), registry=registry
+            "retinagrade_requests", "Answered requests", ("method", "route", "status"), registry=registry
         )
-        self.seconds = Histogram("retinagrade_request_seconds", "Seconds a request took", ("route",), registry=registry)
-        self.photographs = Counter("retinagrade_photographs", "Photographs taken", ("outcome",), registry=registry)
+        self.seconds = Histogram("retinagrade_request_seconds", "Duration of requests", ("route",), registry=registry)
+        self.photographs = Counter("retinagrade_photographs", "Photographs by outcome", ("outcome",), registry=registry)
         self.batch = Histogram(
             "retinagrade_batch_photographs",
-            "Photographs the network saw at once",
+            "Photographs in a batch of the network",
             buckets=range(1, BATCH + 1),
             registry=registry,
         )
-        self.network = Histogram("retinagrade_network_seconds", "Seconds a batch took", registry=registry)
-        self.inside = Gauge("retinagrade_requests_inside", "Requests being worked on", registry=registry)
-        self.inside.set_function(inside)
-        self.held = Gauge("retinagrade_held_bytes", "Bytes that they may hold", registry=registry)
-        self.held.set_function(held)
-        Gauge("retinagrade_model", "The model, as a label", ("model",), registry=registry).labels(model).set(1)
+        self.network = Histogram("retinagrade_network_seconds", "Time of the network for a batch", registry=registry)
+        self.in_progress = Gauge("retinagrade_requests_in_progress", "Requests in progress", registry=registry)
+        self.in_progress.set_function(requests_in_progress)
+        self.held = Gauge("retinagrade_held_bytes", "Bytes that the requests in progress may hold", registry=registry)
+        self.held.set_function(held_bytes)
+        Gauge("retinagrade_model", "The grader file, as a label", ("model",), registry=registry).labels(model).set(1)

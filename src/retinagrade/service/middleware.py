@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, headers that browsers obey, a line in the log, metrics, and no traceback."""
+"""Middleware around every request: request id, security headers, log line, metrics, and no traceback in a response."""
 
 from __future__ import annotations
 
@@ -26,16 +26,21 @@ SECURITY: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Of every answer. There are no CORS headers: no other site may read one."""
+"""Headers of every response. There are no CORS headers: no other site may read a response."""
 _GONE: Final = 499
-"""In logs and metrics: the client went before there was an answer."""
+"""Status in logs and metrics if the client disconnected before the response."""
 
 
 class RequestMiddleware:
-    """ASGI middleware; see the module. The path is never logged, for it may be anything: the route stands for it."""
+    """ASGI middleware around every request. It logs the route, never the path, which may contain anything."""
 
     def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
-        """Args: the ``app`` inside, and the ``metrics`` that requests are counted in."""
+        """Wraps an application.
+
+        Args:
+            app: The application.
+            metrics: Metrics to count requests in.
+        """
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,11 +48,11 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 0
+        start, status = time.perf_counter(), 0
         request_id = _request_id(Headers(scope=scope).get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
 
-        async def send_more(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -57,16 +62,16 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_more)
+            await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = _GONE
         except Exception:
             LOGGER.exception("failed", extra={"fields": {"request_id": request_id}})
             if status == 0:
-                detail = "the service failed; its log says where, by the request's id"
-                await problem_response(500, detail, request_id)(scope, receive, send_more)
+                detail = "the service failed; its log has the details under the request id"
+                await problem_response(500, detail, request_id)(scope, receive, send_with_headers)
         finally:
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - start
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
             self._metrics.requests.labels(method, route, status).inc()
@@ -75,9 +80,9 @@ class RequestMiddleware:
             log_event("request", request_id=request_id, **fields, **scope["state"].get("fields", {}))
 
 
-def _request_id(said: str) -> str:
-    """The client's own where it is a UUID, which can't be a name; else a new one."""
+def _request_id(header: str) -> str:
+    """Returns the client's request id if it is a UUID, which can't contain a name; else a new one."""
     try:
-        return str(UUID(said))
+        return str(UUID(header))
     except ValueError:
         return str(uuid4())

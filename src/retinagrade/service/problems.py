@@ -1,4 +1,4 @@
-"""Errors as the client sees them: RFC 9457's ``application/problem+json``, which names the field."""
+"""Errors in the format of RFC 9457, ``application/problem+json``, with the fields that caused them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 
 class FieldError(BaseModel):
-    """What is wrong with a part of a request.
+    """An error in one part of a request.
 
     Attributes:
-        field: Such as ``photographs[0]``, counted from 0.
-        detail: What is wrong, and what to do.
+        field: The part, such as ``photographs[0]``, counted from 0.
+        detail: The error, and how to correct it.
     """
 
     field: str
@@ -31,12 +31,12 @@ class Problem(BaseModel):
     """The body of every error.
 
     Attributes:
-        type: Always ``about:blank``: the status says which problem it is.
-        title: The status in words.
-        status: The status.
-        detail: What is wrong, and what to do.
-        request_id: By which the service's log knows the request.
-        errors: By field, where fields are to blame.
+        type: Always ``about:blank``: the status identifies the problem.
+        title: Name of the status.
+        status: HTTP status.
+        detail: The problem, and how to solve it.
+        request_id: Id of the request in the log of the service.
+        errors: Errors by field, if fields caused the problem.
     """
 
     type: str = "about:blank"
@@ -53,7 +53,14 @@ class ProblemError(Exception):
     def __init__(
         self, status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
     ) -> None:
-        """Args: the ``status``, what is wrong, which fields are to blame, and further ``headers``."""
+        """Describes the problem.
+
+        Args:
+            status: HTTP status.
+            detail: The problem, and how to solve it.
+            errors: Errors by field.
+            headers: Further headers of the response.
+        """
         super().__init__(detail)
         self.status, self.detail, self.errors, self.headers = status, detail, list(errors), headers
 
@@ -65,14 +72,14 @@ def problem_response(
     errors: Sequence[FieldError] = (),
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """A problem as the answer to a request."""
+    """Makes the response for a problem."""
     title = HTTPStatus(status).phrase
     body = Problem(title=title, status=status, detail=detail, request_id=request_id, errors=list(errors))
     return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Makes every error of an application a problem."""
+    """Makes an application report every error as a problem."""
 
     async def problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
@@ -86,8 +93,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        errors = [FieldError(field=".".join(map(str, one["loc"][1:])), detail=one["msg"]) for one in error.errors()]
-        return problem_response(422, "the request can't be understood", request.state.request_id, errors)
+        errors = [FieldError(field=".".join(map(str, each["loc"][1:])), detail=each["msg"]) for each in error.errors()]
+        return problem_response(422, "the request is invalid", request.state.request_id, errors)
 
     app.add_exception_handler(ProblemError, problem)
     app.add_exception_handler(HTTPException, http)
@@ -95,7 +102,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of a route's errors."""
+    """Returns the OpenAPI description of the errors of a route."""
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": schema} for status in statuses

@@ -1,4 +1,4 @@
-"""What the service answers, and examples of it for the OpenAPI document."""
+"""Responses of the service, and an example for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from retinagrade.grader.eyes import EyeIdentity
@@ -17,28 +18,28 @@ from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.grader.studies import StudyGrading, grade_studies
 from retinagrade.images.quality import Quality
 
-NOTICE: Final = "Research software, not a medical device: not for diagnosing or treating anybody."
-_QUALITY: Final = 90
+NOTICE: Final = "Research software, not a medical device. Do not use it to diagnose or treat patients."
+_JPEG_QUALITY: Final = 90
 
 
 class Pictures(BaseModel):
-    """JPEGs as data URLs.
+    """JPEG pictures as data URLs.
 
     Attributes:
-        photograph: As the network saw it.
-        heatmap: The same with the saliency map of the grade that was given; ``None`` where none was.
+        photograph: The photograph as the network saw it.
+        saliency: The same photograph with the saliency map of its grade; ``None`` without a grade.
     """
 
     photograph: str
-    heatmap: str | None
+    saliency: str | None
 
 
 class PhotographResult(BaseModel):
-    """What is said of one photograph.
+    """The result for one photograph.
 
     Attributes:
-        grading: As `retinagrade grade` says it; has an ``error`` where the photograph could not be used.
-        pictures: Where they were asked for.
+        grading: The same fields as in `retinagrade grade --json`; ``error`` is set if the photograph is unusable.
+        pictures: Pictures, if the request asked for them.
     """
 
     grading: Grading
@@ -46,12 +47,12 @@ class PhotographResult(BaseModel):
 
 
 class GradeResponse(BaseModel):
-    """What is said of the photographs of a request, in their order.
+    """The results for the photographs of a request.
 
     Attributes:
-        notice: What this is not.
-        photographs: One entry each.
-        studies: Both eyes of a patient combined, where photographs say whose they are.
+        notice: Intended use.
+        photographs: One entry per photograph, in their order.
+        studies: Both eyes of a patient combined, for photographs whose patient is known.
     """
 
     notice: str = NOTICE
@@ -60,26 +61,26 @@ class GradeResponse(BaseModel):
 
 
 def make_response(photographs: list[PhotographResult]) -> GradeResponse:
-    """The answer to a request for these photographs."""
-    return GradeResponse(photographs=photographs, studies=grade_studies([one.grading for one in photographs]))
+    """Makes the response for the photographs of a request."""
+    return GradeResponse(photographs=photographs, studies=grade_studies([each.grading for each in photographs]))
 
 
-def encode_pictures(seen: GradedPhotograph) -> Pictures | None:
-    """The pictures of a photograph; ``None`` where there is nothing to see."""
-    if seen.photograph is None or seen.saliency is None:
+def encode_pictures(graded: GradedPhotograph) -> Pictures | None:
+    """Encodes the pictures of a photograph; ``None`` for an unusable one."""
+    if graded.photograph is None or graded.saliency is None:
         return None
-    grade = seen.grading.grade
-    heat = None if grade is None else saliency_overlay(seen.photograph, seen.saliency[grade])
-    return Pictures(photograph=_data_url(seen.photograph), heatmap=None if heat is None else _data_url(heat))
+    grade = graded.grading.grade
+    overlay = None if grade is None else saliency_overlay(graded.photograph, graded.saliency[grade])
+    return Pictures(photograph=_data_url(graded.photograph), saliency=None if overlay is None else _data_url(overlay))
 
 
 def example_response(metadata: Metadata) -> dict[str, Any]:
-    """An answer as this grader file would give it, of made-up probabilities."""
+    """Makes a response of this grader file from made-up probabilities."""
     probabilities = np.array([0.05, 0.1, 0.6, 0.2, 0.05])
-    given = make_grading("7_right", "7_right.jpg", probabilities, Quality(0.9, {}), metadata, EyeIdentity("7", "R"))
-    return make_response([PhotographResult(grading=given)]).model_dump(mode="json")
+    grading = make_grading("7_right", "7_right.jpg", probabilities, Quality(0.9, {}), metadata, EyeIdentity("7", "R"))
+    return make_response([PhotographResult(grading=grading)]).model_dump(mode="json")
 
 
-def _data_url(pixels: np.ndarray) -> str:
-    jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), _QUALITY, colorspace="RGB")
+def _data_url(pixels: NDArray[np.uint8]) -> str:
+    jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), _JPEG_QUALITY, colorspace="RGB")
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"

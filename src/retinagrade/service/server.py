@@ -1,23 +1,58 @@
-"""Runs the application until it is told to stop, and then finishes what it took."""
+"""The server process: it runs the application until it gets a signal, and then finishes the requests in progress."""
 
 from __future__ import annotations
 
+import os
 import socket
 
 import uvicorn
 from fastapi import FastAPI
 
 from retinagrade.errors import UsageError
+from retinagrade.grader.results import model_name
+from retinagrade.grader.runtime import Grader
+from retinagrade.service.app import create_app
 from retinagrade.service.logs import configure_logging, log_event
+from retinagrade.service.settings import ServiceSettings
 
 _BACKLOG = 2048
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 is any that is free.
+def serve(
+    model: str | os.PathLike[str] = "default",
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    max_requests: int = 256,
+    max_megabytes: float = 64,
+    max_megapixels: float = 50,
+    token: str | None = None,
+) -> None:
+    """Serves a grader file over HTTP, with a web page, until SIGTERM or Ctrl-C.
+
+    Args:
+        model: The grader file; ``default`` is the one that comes with the package.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one, which the log names.
+        max_requests: Largest number of requests in progress; more get status 503.
+        max_megabytes: Largest size of a request; a larger one gets status 413.
+        max_megapixels: Largest size of a photograph; a larger one gets status 413.
+        token: Bearer token that clients must present; ``None`` accepts every client.
 
     Raises:
-        UsageError: The address is taken, or not this machine's.
+        GraderFileError: The grader file can't be used.
+        UsageError: The address can't be listened on.
+    """
+    grader = Grader.load(model)
+    app = create_app(grader, ServiceSettings(max_requests, max_megabytes, max_megapixels, token))
+    run_server(app, open_socket(host, port), model_name(grader.metadata))
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Opens a socket that listens; port 0 chooses a free one.
+
+    Raises:
+        UsageError: The address is in use, or does not belong to this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -27,12 +62,12 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def run_server(app: FastAPI, listener: socket.socket, model: str) -> None:
-    """Serves until SIGTERM or Ctrl-C. Then no connection is taken any more, and every request that was is answered.
+    """Serves until SIGTERM or Ctrl-C, then accepts no connection and answers every request in progress.
 
     Args:
         app: The application.
-        listener: From :func:`open_socket`.
-        model: Its name and version, for the log.
+        listener: Socket from :func:`open_socket`.
+        model: Name and version of the grader file, for the log.
     """
     configure_logging()
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none")

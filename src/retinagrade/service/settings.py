@@ -1,4 +1,4 @@
-"""What a service is allowed to take."""
+"""Settings of a service."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from dataclasses import dataclass
 from typing import Final
 
 PHOTOGRAPHS: Final = 64
-"""In one request."""
+"""Largest number of photographs in a request."""
 SECONDS: Final = 60.0
-"""In which an upload must be complete, so that slow senders don't keep others out."""
+"""Time limit for an upload, so that slow clients do not block the service."""
 _HELD: Final = 8
-"""Largest uploads that are in memory at once."""
+"""Uploads of the largest size that memory holds at once."""
 
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Limits of a service.
+    """Limits and token of a service.
 
     Attributes:
-        queue: Requests that are taken at once; more are told to come back.
-        max_megabytes: Of one request, in millions of bytes.
-        max_megapixels: Of one photograph, in millions of pixels; held before it is decoded.
-        token: What a client has to present; ``None`` lets everybody in.
+        max_requests: Largest number of requests in progress; more get status 503.
+        max_megabytes: Largest size of a request, in millions of bytes.
+        max_megapixels: Largest size of a photograph, in millions of pixels; checked before decoding.
+        token: Token that clients must present; ``None`` accepts every client.
     """
 
-    queue: int = 256
+    max_requests: int = 256
     max_megabytes: float = 64
     max_megapixels: float = 50
     token: str | None = None
 
     @property
     def max_bytes(self) -> int:
-        """Of one request."""
+        """Largest size of a request, in bytes."""
         return int(self.max_megabytes * 1e6)
 
     @property
     def max_held_bytes(self) -> int:
-        """Of all requests together."""
+        """Largest size of all requests in progress together, in bytes."""
         return _HELD * self.max_bytes

@@ -1,4 +1,4 @@
-"""Uploads: bounded before they are read, and in memory alone."""
+"""Uploads: limited before they are read, and kept in memory only."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from retinagrade.service.problems import FieldError, ProblemError
 from retinagrade.service.settings import PHOTOGRAPHS, SECONDS, ServiceSettings
 
 FIELD = "photographs"
-"""The form's one field, which may be repeated."""
+"""The only field of the form; it may be repeated."""
 
 
 class _InMemoryParser(MultiPartParser):
-    spool_max_size = 0  # which tempfile takes for "never on disk"
+    spool_max_size = 0  # for tempfile, this means "never on disk"
 
 
 def declared_size(request: Request, settings: ServiceSettings) -> int:
-    """Bytes that a request says it has, or may at most have where it doesn't say.
+    """Returns the size that a request declares; without a declaration, the largest size that it may have.
 
     Raises:
-        ProblemError: Too many (413).
+        ProblemError: The request is too large (413).
     """
-    said = request.headers.get("content-length", "")
-    size = int(said) if said.isdigit() else settings.max_bytes
+    length = request.headers.get("content-length", "")
+    size = int(length) if length.isdigit() else settings.max_bytes
     if size > settings.max_bytes:
         raise _too_large(settings)
     return size
@@ -39,33 +39,33 @@ async def read_photographs(request: Request, settings: ServiceSettings) -> list[
     """Reads a multipart form of photographs.
 
     Raises:
-        ProblemError: Not such a form (400, 415, 422), too large (413) or too slow (408).
+        ProblemError: The form is invalid (400, 415, 422), too large (413) or too slow (408).
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise ProblemError(415, f"send multipart/form-data with photographs in the field '{FIELD}'")
     try:
         async with asyncio.timeout(SECONDS), aclosing(_bounded(request, settings)) as stream:
-            # One more than is taken of each, so that we say it, in our words.
+            # The parser's limits are one above ours, so that our own errors come first.
             form = await _InMemoryParser(request.headers, stream, max_files=PHOTOGRAPHS + 1, max_fields=1).parse()
     except MultiPartException as error:
         raise ProblemError(400, f"the form can't be read: {error.message}") from None
     except TimeoutError:
-        raise ProblemError(408, f"the upload was not complete after {SECONDS:g} s") from None
+        raise ProblemError(408, f"the upload was incomplete after {SECONDS:g} s") from None
     photographs, errors = [], []
-    for place, (field, value) in enumerate(form.multi_items()):
+    for index, (field, value) in enumerate(form.multi_items()):
         if field != FIELD:
-            errors.append(FieldError(field=field, detail=f"no such field: photographs go into '{FIELD}'"))
+            errors.append(FieldError(field=field, detail=f"unknown field: send photographs in '{FIELD}'"))
         elif not isinstance(value, UploadFile):
-            errors.append(FieldError(field=f"{FIELD}[{place}]", detail="is no file: give it a file name"))
+            errors.append(FieldError(field=f"{FIELD}[{index}]", detail="is not a file: add a file name"))
         else:
-            photographs.append(InMemory(value.filename or f"photograph {place}", await value.read()))
+            photographs.append(InMemory(value.filename or f"photograph {index}", await value.read()))
             await value.close()
     if not errors and not photographs:
         errors.append(FieldError(field=FIELD, detail="is missing: send at least one photograph"))
     if len(photographs) > PHOTOGRAPHS:
         errors.append(FieldError(field=FIELD, detail=f"more than {PHOTOGRAPHS} photographs: send several requests"))
     if errors:
-        raise ProblemError(422, "the form has other fields than it should", errors)
+        raise ProblemError(422, "the form is invalid", errors)
     return photographs
 
 
@@ -80,4 +80,4 @@ async def _bounded(request: Request, settings: ServiceSettings) -> AsyncGenerato
 
 def _too_large(settings: ServiceSettings) -> ProblemError:
     limit = f"{settings.max_megabytes:g} MB"
-    return ProblemError(413, f"more than {limit} in one request: send fewer photographs, or smaller ones")
+    return ProblemError(413, f"the request is larger than {limit}: send fewer or smaller photographs")

@@ -1,4 +1,4 @@
-// The table that `retinagrade grade` writes, with the eye and the patient as they stand on the page.
+// The CSV table of `retinagrade grade`, with eye and patient from the page.
 
 const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "confidence",
   "conformal_set", "refer_to_person", "gradable", "quality", "quality_reasons", "study", "laterality", "model", "path", "error"];
@@ -18,10 +18,10 @@ export function table(photographs, grades) {
     return [row.image_id, ...probabilities.map((_, grade) => row.probabilities?.[grade]), ...COLUMNS.map((name) => row[name])];
   });
   const head = ["image_id", ...probabilities, ...COLUMNS];
-  return [head, ...rows].map((cells) => `${cells.map(quoted).join(",")}\n`).join("");
+  return [head, ...rows].map((cells) => `${cells.map(quote).join(",")}\n`).join("");
 }
 
-function quoted(value) {
+function quote(value) {
   const text = String(value ?? "");
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

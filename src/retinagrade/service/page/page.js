@@ -1,10 +1,10 @@
-// The page: what is on it, and what happens when somebody does something.
+// The page: it shows photographs and results, and handles events.
 
 import { table } from "./csv.js";
-import { Refused, getModel, grade, present } from "./service.js";
-import { SIDE, advice, further, operatingPoint, overall } from "./words.js";
+import { ServiceError, getModel, grade, setToken } from "./service.js";
+import { SIDE, advice, further, gradeName, operatingPoint, overall, shortGradeName } from "./words.js";
 
-const one = (selector, within = document) => within.querySelector(selector);
+const find = (selector, within = document) => within.querySelector(selector);
 const photographs = [];
 let model;
 
@@ -12,46 +12,46 @@ async function showModel() {
   try {
     model = await getModel();
   } catch (error) {
-    complain(error);
+    showError(error);
     return;
   }
-  one("#model").textContent = `Model ${model.name}, version ${model.version}.`;
-  one("#operating-point").textContent = operatingPoint(model);
-  one("#use").textContent = model.intended_use;
-  one("#limits").replaceChildren(...model.limitations.map((limit) => element("li", limit)));
+  find("#model").textContent = `Model ${model.name}, version ${model.version}.`;
+  find("#operating-point").textContent = operatingPoint(model);
+  find("#use").textContent = model.intended_use;
+  find("#limits").replaceChildren(...model.limitations.map((text) => element("li", text)));
   const { datasets, photographs: counts } = model.training_data;
-  const figures = (measured) => measured && `${measured.photographs} photographs: ${Object.entries(measured.metrics)
+  const metrics = (measured) => measured && `${measured.photographs} photographs: ${Object.entries(measured.metrics)
     .map(([name, { value }]) => `${name.replaceAll("_", " ")} ${value?.toFixed(3) ?? "undefined"}`).join(", ")}`;
   const facts = {
-    "Learnt from": `${datasets.join(", ") || "unknown data sets"} (${Object.entries(counts).map(([split, count]) => `${split} ${count}`).join(", ")})`,
-    "On validation photographs": figures(model.validation) ?? "not measured",
-    "On test photographs": figures(model.test) ?? "not measured",
-    Made: model.created,
+    "Training data": `${datasets.join(", ") || "unknown data sets"} (${Object.entries(counts).map(([split, count]) => `${split} ${count}`).join(", ")})`,
+    "Metrics on validation photographs": metrics(model.validation) ?? "not measured",
+    "Metrics on test photographs": metrics(model.test) ?? "not measured",
+    Created: model.created,
   };
-  one("#facts").replaceChildren(...Object.entries(facts).flatMap(([name, said]) => [element("dt", name), element("dd", said)]));
-  one("#access").hidden = true;
-  say("");
+  find("#facts").replaceChildren(...Object.entries(facts).flatMap(([name, fact]) => [element("dt", name), element("dd", fact)]));
+  find("#access").hidden = true;
+  showStatus("");
 }
 
-function complain(error) {
-  if (!(error instanceof Refused)) throw error;
-  if (error.status === 401) one("#access").hidden = false;
-  say(error.message);
+function showError(error) {
+  if (!(error instanceof ServiceError)) throw error;
+  if (error.status === 401) find("#access").hidden = false;
+  showStatus(error.message);
 }
 
-function say(text) {
-  one("#status").textContent = text;
+function showStatus(text) {
+  find("#status").textContent = text;
 }
 
 function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
+  const created = document.createElement(name);
+  created.textContent = text;
+  return created;
 }
 
 function add(files) {
   for (const file of files) {
-    const photograph = { file, eye: "", patient: file.name.replace(/\.[^.]*$/, ""), node: one("#photograph").content.firstElementChild.cloneNode(true) };
+    const photograph = { file, eye: "", patient: file.name.replace(/\.[^.]*$/, ""), node: find("#photograph").content.firstElementChild.cloneNode(true) };
     photographs.push(photograph);
     fill(photograph);
     send(photograph);
@@ -61,29 +61,29 @@ function add(files) {
 
 function fill(photograph) {
   const { node, file } = photograph;
-  one("h4", node).textContent = file.name;
-  const [eye, patient] = [one("select", node), one("input.name", node)];
+  find("h4", node).textContent = file.name;
+  const [eye, patient] = [find("select", node), find("input.name", node)];
   patient.value = photograph.patient;
   eye.addEventListener("change", () => {
     photograph.eye = eye.value;
-    photograph.told = true;
+    photograph.edited = true;
     arrangeSoon();
   });
   patient.addEventListener("change", () => {
     photograph.patient = patient.value.trim();
-    photograph.told = true;
+    photograph.edited = true;
     arrangeSoon();
   });
   patient.addEventListener("blur", arrangeSoon);
-  one(".remove", node).addEventListener("click", () => {
+  find(".remove", node).addEventListener("click", () => {
     photographs.splice(photographs.indexOf(photograph), 1);
     arrange();
-    one("#files").focus();
-    report();
+    find("#files").focus();
+    showProgress();
   });
-  const [slider, heat] = [one("input[type=range]", node), one(".heatmap", node)];
+  const [slider, overlay] = [find("input[type=range]", node), find(".saliency", node)];
   slider.addEventListener("input", () => {
-    heat.style.opacity = slider.value / 100;
+    overlay.style.opacity = slider.value / 100;
     slider.setAttribute("aria-valuetext", `${slider.value} %`);
   });
 }
@@ -96,43 +96,43 @@ async function send(photograph) {
     show(photograph);
   } catch (error) {
     photograph.error = error.message;
-    one(".progress", photograph.node).textContent = "";
-    one(".error", photograph.node).textContent = error.message;
-    complain(error);
+    find(".progress", photograph.node).textContent = "";
+    find(".error", photograph.node).textContent = error.message;
+    showError(error);
   }
-  if (!one("input.name:focus")) arrange(); // else when its user has done
-  report();
+  if (!find("input.name:focus")) arrange(); // else arrange() follows when its user leaves the field
+  showProgress();
 }
 
 function show(photograph) {
   const { node, result: { grading, pictures } } = photograph;
-  if (!photograph.told) { // the user has the last word on which eye, and whose
+  if (!photograph.edited) { // the user's own entries take precedence
     photograph.eye = grading.laterality ?? "";
     photograph.patient = grading.study ?? photograph.patient;
-    one("select", node).value = photograph.eye;
-    one("input.name", node).value = photograph.patient;
+    find("select", node).value = photograph.eye;
+    find("input.name", node).value = photograph.patient;
   }
-  one(".progress", node).textContent = "";
-  one(".error", node).textContent = "";
-  one(".outcome", node).hidden = false;
-  one(".grade", node).textContent = grading.grade === null ? "Not gradable" : `Grade ${grading.grade}: ${grading.label}`;
+  find(".progress", node).textContent = "";
+  find(".error", node).textContent = "";
+  find(".outcome", node).hidden = false;
+  find(".grade", node).textContent = grading.grade === null ? "Ungradable" : `Grade ${grading.grade}: ${gradeName(grading.grade)}`;
   const { refer, text } = advice(grading, model);
-  one(".advice", node).textContent = text;
-  one(".advice", node).classList.toggle("refer", refer);
-  one(".warnings", node).replaceChildren(...grading.quality_reasons.map((reason) => element("li", `Quality: ${reason}`)));
-  one(".photograph", node).src = pictures.photograph;
-  one(".photograph", node).alt = "The photograph as the network saw it";
-  one(".slider", node).hidden = pictures.heatmap === null;
-  one(".heat-note", node).textContent = pictures.heatmap === null ? "" : "Heat shows what the score of this grade depends on. It is no evidence of reasoning.";
-  if (pictures.heatmap) {
-    one(".heatmap", node).src = pictures.heatmap;
-    one(".heatmap", node).hidden = false;
-    one("input[type=range]", node).setAttribute("aria-valuetext", "0 %");
+  find(".advice", node).textContent = text;
+  find(".advice", node).classList.toggle("refer", refer);
+  find(".warnings", node).replaceChildren(...grading.quality_reasons.map((reason) => element("li", `Quality: ${reason}`)));
+  find(".photograph", node).src = pictures.photograph;
+  find(".photograph", node).alt = "The photograph as the network saw it";
+  find(".slider", node).hidden = pictures.saliency === null;
+  find(".saliency-note", node).textContent = pictures.saliency === null ? "" : "The colours show the regions that the score of this grade depends on. They do not explain the grade.";
+  if (pictures.saliency) {
+    find(".saliency", node).src = pictures.saliency;
+    find(".saliency", node).hidden = false;
+    find("input[type=range]", node).setAttribute("aria-valuetext", "0 %");
   }
-  one("tbody", node).replaceChildren(...grading.probabilities.map((probability, place) => {
+  find("tbody", node).replaceChildren(...grading.probabilities.map((probability, index) => {
     const row = document.createElement("tr");
-    row.classList.toggle("given", place === grading.grade);
-    const name = element("th", `${place} ${model.grades[place]}`);
+    row.classList.toggle("predicted", index === grading.grade);
+    const name = element("th", `${index} ${shortGradeName(index)}`);
     name.scope = "row";
     const bar = document.createElement("meter");
     bar.value = probability;
@@ -142,39 +142,39 @@ function show(photograph) {
     row.append(name, element("td", probability.toFixed(3)), cell);
     return row;
   }));
-  one(".further", node).textContent = further(grading, model);
+  find(".further", node).textContent = further(grading, model);
 }
 
-// Puts every photograph under its patient, the right eye on the left as on a chart, and gives the focus back that moving
-// takes.
+// Puts every photograph under its patient, the right eye on the left as on a chart. Moving an element removes the
+// focus, so the focus is restored.
 function arrange() {
   const focused = document.activeElement;
-  const place = ({ eye }) => ["R", "L", ""].indexOf(eye);
+  const order = ({ eye }) => ["R", "L", ""].indexOf(eye);
   const patients = Map.groupBy(photographs, ({ patient }) => patient);
-  one("#patients").replaceChildren(...[...patients].map(([patient, unordered]) => {
-    const theirs = unordered.toSorted((a, b) => place(a) - place(b));
-    const section = one("#patient").content.firstElementChild.cloneNode(true);
-    one("h3", section).textContent = patient ? `Patient ${patient}` : "Patient not said";
-    one(".overall", section).textContent = model ? overall(theirs, model) : "";
-    one(".eyes", section).append(...theirs.map(({ node, eye, file }) => {
-      one("h4", node).textContent = `${SIDE[eye]}: ${file.name}`;
+  find("#patients").replaceChildren(...[...patients].map(([patient, unordered]) => {
+    const ordered = unordered.toSorted((a, b) => order(a) - order(b));
+    const section = find("#patient").content.firstElementChild.cloneNode(true);
+    find("h3", section).textContent = patient ? `Patient ${patient}` : "Patient unknown";
+    find(".overall", section).textContent = model ? overall(ordered, model) : "";
+    find(".eyes", section).append(...ordered.map(({ node, eye, file }) => {
+      find("h4", node).textContent = `${SIDE[eye]}: ${file.name}`;
       return node;
     }));
     return section;
   }));
-  one("#results").hidden = photographs.length === 0;
+  find("#results").hidden = photographs.length === 0;
   focused.focus();
 }
 
-// When the event that asks for it is over, and the focus where it goes.
+// Arranges after the current event, when the focus has moved.
 function arrangeSoon() {
   setTimeout(arrange);
 }
 
-function report() {
+function showProgress() {
   const done = photographs.filter(({ result }) => result).length;
   const failed = photographs.filter(({ error }) => error).length;
-  say(`${done} of ${photographs.length} photographs graded${failed ? `, ${failed} could not be` : ""}.`);
+  showStatus(`${done} of ${photographs.length} photographs graded${failed ? `, ${failed} failed` : ""}.`);
 }
 
 function download(name, text) {
@@ -182,36 +182,36 @@ function download(name, text) {
   link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000); // it may not have begun yet
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000); // the download may not have started yet
 }
 
-one("#files").addEventListener("change", (event) => {
+find("#files").addEventListener("change", (event) => {
   add(event.target.files);
-  event.target.value = ""; // the same file may be chosen again
+  event.target.value = ""; // so that the same file can be chosen again
 });
-const drop = one("#drop");
+const drop = find("#drop");
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
-    event.preventDefault(); // else the browser would open what is dropped beside the field
+    event.preventDefault(); // else the browser would open a file that is dropped beside the field
     drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
     if (kind === "drop") add(event.dataTransfer.files);
   });
 }
-one("#access").addEventListener("submit", async (event) => {
+find("#access").addEventListener("submit", async (event) => {
   event.preventDefault();
-  present(one("#token").value);
+  setToken(find("#token").value);
   await showModel();
   photographs.filter(({ result }) => !result).forEach(send);
 });
-one("#print").addEventListener("click", () => window.print());
+find("#print").addEventListener("click", () => window.print());
 window.addEventListener("beforeprint", () => {
-  one("#printed").textContent = `Printed ${new Date().toLocaleString()}.`;
+  find("#printed").textContent = `Printed ${new Date().toLocaleString()}.`;
 });
-one("#csv").addEventListener("click", () => download("retinagrade.csv", table(photographs, model.grades)));
-one("#clear").addEventListener("click", () => {
+find("#csv").addEventListener("click", () => download("retinagrade.csv", table(photographs, model.grades)));
+find("#clear").addEventListener("click", () => {
   photographs.length = 0;
   arrange();
-  say("All removed.");
-  one("#files").focus();
+  showStatus("All photographs removed.");
+  find("#files").focus();
 });
 showModel();

@@ -1,50 +1,58 @@
-// What results mean, in words. Thresholds come from the model; nothing is decided here.
+// Results in words. Every threshold comes from the model; this file decides nothing.
 
-export const SIDE = { R: "Right eye", L: "Left eye", "": "Eye not said" };
+export const SIDE = { R: "Right eye", L: "Left eye", "": "Eye unknown" };
 
-const two = (value) => value.toFixed(2);
+const GRADES = ["no diabetic retinopathy", "mild non-proliferative diabetic retinopathy",
+  "moderate non-proliferative diabetic retinopathy", "severe non-proliferative diabetic retinopathy",
+  "proliferative diabetic retinopathy"];
+
+const twoDigits = (value) => value.toFixed(2);
 const percent = (value) => `${(100 * value).toFixed(0)}\u00a0%`;
+const upperFirst = (text) => text[0].toUpperCase() + text.slice(1);
+
+export const gradeName = (grade) => upperFirst(GRADES[grade]);
+export const shortGradeName = (grade) => (grade === 0 ? gradeName(0) : gradeName(grade).replace(" diabetic retinopathy", ""));
 
 export function operatingPoint(model) {
   const point = model.referable;
-  if (!point) return `No operating point for referral: ${model.undefined.referable ?? "the model has none"}.`;
+  if (!point) return `This model has no operating point for referral${model.undefined.referable ? `: ${model.undefined.referable}` : ""}.`;
   const rule = point.target === null ? `by the rule "${point.rule}"` : `for a ${point.rule} of ${percent(point.target)}`;
-  return `Operating point for referral (grade 2 or worse): probability ${two(point.threshold)}, chosen ${rule}; `
-    + `on the photographs that it was chosen on, sensitivity ${percent(point.sensitivity)}, specificity ${percent(point.specificity)}.`;
+  return `Operating point for referral (grade 2 or worse): probability ${twoDigits(point.threshold)}, chosen ${rule}. `
+    + `Sensitivity ${percent(point.sensitivity)} and specificity ${percent(point.specificity)} on the photographs on which it was chosen.`;
 }
 
 export function advice(grading, model) {
-  if (!grading.gradable) return { refer: true, text: "Not good enough to be graded: a person should look." };
-  const sure = grading.refer_to_person ? ` Not sure (confidence ${two(grading.confidence)}): a person should look.` : "";
-  if (grading.referable === null) return { refer: grading.refer_to_person === true, text: `No advice: the model has no operating point.${sure}` };
+  if (!grading.gradable) return { refer: true, text: "The image quality is insufficient: a person should review this photograph." };
+  const review = grading.refer_to_person ? ` Low confidence (${twoDigits(grading.confidence)}): a person should review this photograph.` : "";
+  if (grading.referable === null) return { refer: grading.refer_to_person === true, text: `No advice on referral: the model has no operating point.${review}` };
   const sum = grading.probabilities.slice(2).reduce((a, b) => a + b);
   const [verdict, side] = grading.referable ? ["Refer", "at or above"] : ["No referral", "below"];
-  const threat = grading.vision_threatening ? " Vision-threatening retinopathy is likely enough to be looked for." : "";
-  const text = `${verdict}: probability of grade 2 or worse ${two(sum)}, ${side} the operating point ${two(model.referable.threshold)}.${threat}${sure}`;
+  const threat = grading.vision_threatening ? " Vision-threatening retinopathy is suspected." : "";
+  const text = `${verdict}: the probability of grade 2 or worse is ${twoDigits(sum)}, ${side} the operating point ${twoDigits(model.referable.threshold)}.${threat}${review}`;
   return { refer: grading.referable || grading.refer_to_person === true, text };
 }
 
-// Both eyes together, by the rule of the grader's studies: an eye that nobody could look at is no healthy eye.
+// Both eyes together, by the same rule as the studies of the grader: an eye without a grade does not count as healthy.
 export function overall(photographs, model) {
-  const graded = photographs.filter((one) => one.result && one.result.grading.grade !== null);
+  const graded = photographs.filter(({ result }) => result && result.grading.grade !== null);
   const side = ({ eye }) => SIDE[eye].toLowerCase();
-  const refer = graded.filter((one) => one.result.grading.referable);
+  const refer = graded.filter(({ result }) => result.grading.referable);
   if (refer.length > 0) return `Refer: ${refer.map(side).join(", ")}.`;
-  const unsure = graded.filter((one) => advice(one.result.grading, model).refer);
-  const missing = ["R", "L"].filter((eye) => !graded.some((one) => one.eye === eye)).map((eye) => SIDE[eye].toLowerCase());
-  const said = [
-    ...(unsure.length > 0 ? [`A person should look: ${unsure.map(side).join(", ")}.`] : []),
-    ...(missing.length > 0 ? [`Nothing known of the ${missing.join(" and the ")}: no advice for the patient.`] : []),
+  const review = graded.filter(({ result }) => advice(result.grading, model).refer);
+  const missing = ["R", "L"].filter((eye) => !graded.some((photograph) => photograph.eye === eye)).map((eye) => SIDE[eye].toLowerCase());
+  const sentences = [
+    ...(review.length > 0 ? [`A person should review: ${review.map(side).join(", ")}.`] : []),
+    ...(missing.length > 0 ? [`No result for the ${missing.join(" and the ")}: no advice for the patient.`] : []),
   ];
-  return said.join(" ") || (model.referable ? "No referral: neither eye is referable at the operating point." : "");
+  return sentences.join(" ") || (model.referable ? "No referral: neither eye is referable at the operating point." : "");
 }
 
 export function further(grading, model) {
-  const said = [];
+  const sentences = [];
   if (grading.conformal_set && model.conformal) {
-    const grades = grading.conformal_set.map((grade) => `${grade} ${model.grades[grade]}`).join(", ");
-    said.push(`Grades that hold the right one in ${percent(model.conformal.coverage)} of photographs: ${grades || "none"}.`);
+    const grades = grading.conformal_set.map((grade) => `${grade} (${shortGradeName(grade).toLowerCase()})`).join(", ");
+    sentences.push(`Set of possible grades, which contains the right grade in ${percent(model.conformal.coverage)} of photographs: ${grades || "empty"}.`);
   }
-  said.push(`Quality ${two(grading.quality)}. Model ${grading.model}.`);
-  return said.join(" ");
+  sentences.push(`Image quality ${twoDigits(grading.quality)}. Model ${grading.model}.`);
+  return sentences.join(" ");
 }

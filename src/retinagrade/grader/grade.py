@@ -1,0 +1,120 @@
+"""Grading of files and folders, from the photographs to tables, saliency overlays and DICOM results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from retinagrade.execution.engine import Engine, EngineName, choose_engine
+from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, write_reports
+from retinagrade.grader.grading_results import GradingResults
+from retinagrade.grader.inputs import find_photographs
+from retinagrade.grader.results import model_name
+from retinagrade.grader.results_table import ResultsTable, require_format, write_results
+from retinagrade.grader.runtime import Grader
+from retinagrade.grader.studies import StudyGrading, grade_studies
+from retinagrade.paths import user_path
+
+PathArgument = str | os.PathLike[str]
+"""A path; a string may also be a URL."""
+
+
+def grade(
+    photographs: PathArgument | Iterable[PathArgument] = (),
+    *,
+    model: PathArgument = "default",
+    out: PathArgument | None = None,
+    studies: PathArgument | None = None,
+    saliency: PathArgument | None = None,
+    dicom: PathArgument | None = None,
+    fast: bool = False,
+    workers: int | None = None,
+    engine: EngineName | Engine = "local",
+    address: str | None = None,
+    listed: PathArgument | None = None,
+    progress: Progress | None = None,
+) -> GradingResults:
+    """Grades photographs; :meth:`retinagrade.Grader.grade` grades arrays.
+
+    Args:
+        photographs: Photographs, folders, their URLs, or patterns such as ``*.jpg``; one or several.
+        model: The grader file; ``default`` is the one that comes with the package.
+        out: Table of results: a ``.csv``, ``.jsonl`` or ``.parquet`` file. Every row is written as soon as its
+            photograph is graded. If the file exists, its gradings are taken over and failed photographs tried again.
+        studies: Table with one row per study, which combines both eyes of a patient; the same formats.
+        saliency: Folder for saliency overlays: the saliency map of the predicted grade over the photograph, as JPEG.
+        dicom: Folder for DICOM results of DICOM photographs: one Structured Report per study, and saliency overlays.
+        fast: Compute in half precision (bfloat16): faster, but may change some grades.
+        workers: Number of worker processes; with the local engine, number of threads that decode photographs. By
+            default, one per processor. The results don't depend on it.
+        engine: ``local``, ``ray`` or an engine object.
+        address: Address of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:10001``.
+        listed: List of photographs, see :func:`~retinagrade.grader.inputs.read_list`.
+        progress: Callback that receives progress reports.
+
+    Returns:
+        The gradings of all these photographs, in their order. An unusable photograph has an ``error`` and affects no
+        other.
+
+    Raises:
+        UsageError: There is nothing to grade, a list or table can't be used, or the engine isn't available.
+        GraderFileError: The grader file can't be used.
+        ModuleNotFoundError: A format needs a package that isn't installed.
+    """
+    inputs = [str(photographs)] if isinstance(photographs, str | os.PathLike) else [str(each) for each in photographs]
+    list_path = None if listed is None else Path(listed)
+    table_path, studies_path, saliency_folder = map(_optional_path, (out, studies, saliency))
+    dicom_folder = None if dicom is None else Path(dicom)
+    _require_writable(studies_path, dicom_folder)
+    results_folders = [folder for folder in (saliency_folder, dicom_folder) if folder is not None]
+    files = find_photographs(inputs, list_path, results_folders)
+    grader = Grader.load(model, fast)
+    table = None if table_path is None else ResultsTable(table_path, model_name(grader.metadata))
+    earlier = {} if table is None else {grading.image_id: grading for grading in table.earlier}
+    new_files = [file for file in files if file.image_id not in earlier]
+    outputs = SideOutputs(table, saliency_folder, dicom_folder)
+    shared = _shared_paths(model, inputs, list_path) if engine == "ray" else []
+    chosen = choose_engine(engine, shared, address)
+    stream: GradingStream = partial(grader.stream, workers=workers)
+    if engine != "local":
+        stream = _stream_on(chosen, workers, model, fast, bool(results_folders))
+    on_done = begin_stage(progress if new_files else None, "grading photographs", len(new_files))
+    new = grade_files(stream, new_files, outputs, on_done)
+    if table is not None:
+        table.close()
+    every = [*earlier.values(), *new]
+    study_gradings = grade_studies(every)
+    if studies_path is not None:
+        write_results(studies_path, StudyGrading, study_gradings)
+    write_reports(every, grader.metadata, outputs)
+    by_id = {grading.image_id: grading for grading in every}
+    gradings = [by_id[file.image_id] for file in files]
+    taken_over = earlier.keys() & {file.image_id for file in files}
+    return GradingResults(gradings, study_gradings, taken_over=taken_over, failures=outputs.failures)
+
+
+def _optional_path(path: PathArgument | None) -> Path | None:
+    return None if path is None else user_path(str(path))
+
+
+def _require_writable(studies: Path | None, dicom: Path | None) -> None:
+    """Reports missing packages and unknown formats before any work."""
+    if dicom is not None:
+        import highdicom  # noqa: F401
+    if studies is not None:
+        require_format(studies)
+
+
+def _shared_paths(model: PathArgument, inputs: Sequence[str], listed: Path | None) -> list[Path]:
+    """Returns the existing paths that every worker must reach; a pattern is no such path."""
+    paths = [Path(model), *map(user_path, inputs), *([] if listed is None else [listed.parent])]
+    return [path for path in paths if path.exists()]
+
+
+def _stream_on(engine: Engine, workers: int | None, model: PathArgument, fast: bool, saliency: bool) -> GradingStream:
+    from retinagrade.grader.distributed import grade_on_engine
+
+    return partial(grade_on_engine, engine=engine, workers=workers, model=model, fast=fast, saliency=saliency)

@@ -1,0 +1,177 @@
+"""The gradings of many photographs as one object: a sequence with counts, tables and short displays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from retinagrade.grader.results import Grading, describe_grade
+from retinagrade.grader.results_table import COLUMNS, grading_row
+from retinagrade.grader.studies import StudyGrading
+from retinagrade.grades import Grade
+from retinagrade.messages import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN: Final = 10
+"""Rows of the short displays."""
+
+
+class GradingResults(Sequence[Grading]):
+    """Gradings of photographs, in the order of the photographs, and of their studies.
+
+    Attributes:
+        studies: Gradings of the studies. They include photographs that an earlier call wrote to the same table.
+        failures: Reasons why some DICOM results could not be written, one line each.
+    """
+
+    def __init__(
+        self,
+        gradings: Iterable[Grading],
+        studies: Iterable[StudyGrading] = (),
+        *,
+        taken_over: Collection[str] = (),
+        failures: Iterable[str] = (),
+    ) -> None:
+        """Collects results.
+
+        Args:
+            gradings: One grading per photograph.
+            studies: One grading per study.
+            taken_over: Ids of the photographs that an earlier call graded.
+            failures: Reasons why some DICOM results could not be written.
+        """
+        self._gradings = tuple(gradings)
+        self._taken_over = frozenset(taken_over)
+        self.studies = tuple(studies)
+        self.failures = tuple(failures)
+
+    @overload
+    def __getitem__(self, index: int) -> Grading: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Grading]: ...
+
+    def __getitem__(self, index: int | slice) -> Grading | Sequence[Grading]:
+        """Returns the grading of one photograph, or the gradings of several."""
+        return self._gradings[index]
+
+    def __len__(self) -> int:
+        """Returns the number of photographs."""
+        return len(self._gradings)
+
+    @property
+    def graded(self) -> list[Grading]:
+        """Gradings that have a grade."""
+        return [each for each in self if each.grade is not None]
+
+    @property
+    def ungradable(self) -> list[Grading]:
+        """Gradings of photographs whose quality is insufficient."""
+        return [each for each in self if each.gradable is False]
+
+    @property
+    def errors(self) -> list[Grading]:
+        """Gradings of photographs that could not be used."""
+        return [each for each in self if each.error is not None]
+
+    @property
+    def taken_over(self) -> list[Grading]:
+        """Gradings that an earlier call wrote to the same table."""
+        return [each for each in self if each.image_id in self._taken_over]
+
+    @property
+    def new(self) -> list[Grading]:
+        """Gradings that this call made."""
+        return [each for each in self if each.image_id not in self._taken_over]
+
+    @property
+    def needs_attention(self) -> bool:
+        """True if a photograph has no grade, or a DICOM result could not be written."""
+        return len(self.graded) < len(self) or bool(self.failures)
+
+    @property
+    def summary(self) -> str:
+        """Counts of the photographs, and of the studies if there are any, in one sentence each."""
+        number = Counter(each.grade for each in self.graded)
+        names = {grade: grade.label if grade else "without retinopathy" for grade in Grade}
+        grades = ", ".join(f"{number[grade]} {name}" for grade, name in names.items() if number[grade])
+        before = f", {len(self.taken_over)} taken over from an earlier call" if self._taken_over else ""
+        text = (
+            f"{counted(len(self), 'photograph')}{before}: {grades or 'no grades'}; "
+            f"{len(self.ungradable)} ungradable, {counted(len(self.errors), 'error')}."
+        )
+        if not self.studies:
+            return text
+        referable = Counter(study.referable for study in self.studies)
+        count = "1 study" if len(self.studies) == 1 else f"{len(self.studies)} studies"
+        return (
+            f"{text} {count}: {referable[True]} referable, {referable[False]} not referable, "
+            f"{referable[None]} undecided."
+        )
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Returns the fields of each grading by name."""
+        return [each.to_json() for each in self]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Returns one row per photograph, with the columns of a CSV table of gradings."""
+        return [grading_row(each) for each in self]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Returns :meth:`to_rows` as a table.
+
+        Raises:
+            ModuleNotFoundError: pandas isn't installed.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.to_rows(), columns=list(COLUMNS))
+
+    def __repr__(self) -> str:
+        """Returns the counts and a short table."""
+        rows = [("image_id", "result", "confidence"), *map(_short_row, self[:_SHOWN])]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        more = [f"… and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        return "\n".join([f"GradingResults: {self.summary}", *lines, *more])
+
+    def _repr_html_(self) -> str:
+        """Returns the counts and a short table, for notebooks."""
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _short_row(each)) + "</tr>"
+            for each in self[:_SHOWN]
+        )
+        more = f"<p>… and {len(self) - _SHOWN} more</p>" if len(self) > _SHOWN else ""
+        return (
+            f"<p>{escape(self.summary)}</p><table><thead><tr><th>image_id</th><th>result</th><th>confidence</th></tr>"
+            f"</thead><tbody>{rows}</tbody></table>{more}"
+        )
+
+
+def describe_grading(grading: Grading) -> str:
+    """Describes a grading in one line.
+
+    Example:
+        >>> describe_grading(Grading("a", "a.jpg", grade=2, confidence=0.81, referable=True, refer_to_person=False))
+        'grade 2, moderate non-proliferative diabetic retinopathy, referable (confidence 0.81)'
+    """
+    if grading.grade is None:
+        return _without_grade(grading)
+    decision = {None: "", True: ", referable", False: ", not referable"}[grading.referable]
+    review = "; needs review by a person" if grading.refer_to_person else ""
+    return f"{describe_grade(grading.grade)}{decision} (confidence {grading.confidence:.2f}){review}"
+
+
+def _without_grade(grading: Grading) -> str:
+    if grading.error is not None:
+        return f"error: {grading.error}"
+    return f"ungradable ({', '.join(grading.quality_reasons)}); needs review by a person"
+
+
+def _short_row(grading: Grading) -> tuple[str, str, str]:
+    result = _without_grade(grading) if grading.grade is None else describe_grade(grading.grade)
+    return grading.image_id, result, "" if grading.confidence is None else f"{grading.confidence:.2f}"

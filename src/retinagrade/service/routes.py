@@ -1,0 +1,173 @@
+"""The routes of the service, and the state that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import FileResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from retinagrade.errors import ImageError
+from retinagrade.grader.metadata import Metadata
+from retinagrade.grader.results import model_name
+from retinagrade.grader.runtime import Grader
+from retinagrade.images.decoding import InMemory
+from retinagrade.service.limits import CapacityError, RequestLimits
+from retinagrade.service.metrics import ServiceMetrics
+from retinagrade.service.pipeline import Pipeline, TooManyPixelsError
+from retinagrade.service.problems import FieldError, ProblemError, problem_responses
+from retinagrade.service.schemas import GradeResponse, PhotographResult, make_response
+from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
+from retinagrade.service.uploads import FIELD, declared_size, read_photographs
+
+PAGE: Final = files("retinagrade.service") / "page"
+"""Folder of the web page."""
+_FORM: Final = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": [FIELD],
+                "additionalProperties": False,
+                "properties": {
+                    FIELD: {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": PHOTOGRAPHS,
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "JPEG, PNG, TIFF, WebP, BMP or DICOM files, straight from the camera",
+                    }
+                },
+            },
+            "example": {FIELD: ["the bytes of right.jpg", "the bytes of left.dcm"]},
+        }
+    },
+}
+
+open_routes = APIRouter()
+"""Routes that need no token."""
+protected_routes = APIRouter()
+"""Routes that need the token, if the service has one."""
+
+
+@dataclass
+class ServiceState:
+    """State that the routes of one service share.
+
+    Attributes:
+        grader: The grader.
+        settings: Limits and token.
+        limits: Requests in progress.
+        metrics: Metrics of the service.
+        pipeline: Pipeline that grades; it exists while the application runs.
+    """
+
+    grader: Grader
+    settings: ServiceSettings
+    limits: RequestLimits = field(init=False)
+    metrics: ServiceMetrics = field(init=False)
+    pipeline: Pipeline = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Creates limits and metrics."""
+        self.limits = limits = RequestLimits(self.settings.max_requests, self.settings.max_held_bytes)
+        self.metrics = ServiceMetrics(model_name(self.grader.metadata), lambda: limits.requests, lambda: limits.bytes)
+
+
+def _get_state(request: Request) -> ServiceState:
+    state: ServiceState = request.app.state.service
+    return state
+
+
+State = Annotated[ServiceState, Depends(_get_state)]
+
+
+@protected_routes.post(
+    "/v1/grade",
+    responses=problem_responses(400, 408, 413, 415, 422, 503),
+    openapi_extra={"requestBody": _FORM},
+)
+async def grade(
+    request: Request,
+    state: State,
+    pictures: Annotated[
+        bool, Query(description="Add the photograph as the network saw it, and its saliency overlay.")
+    ] = False,
+) -> GradeResponse:
+    """Grade one or more photographs.
+
+    The response has one entry per photograph. An unusable photograph has an `error` in its entry; if no photograph is
+    usable, the status is 422, or 413 if all are too large. An ungradable photograph has no grade and needs review by a
+    person.
+    """
+    try:
+        with state.limits.admit(declared_size(request, state.settings)):
+            photographs = await read_photographs(request, state.settings)
+            results = await state.pipeline.grade(photographs, pictures)
+    except CapacityError:
+        raise _full() from None
+    request.state.fields = {"photographs": len(photographs)}
+    return make_response(_entries(state.pipeline, photographs, results))
+
+
+@protected_routes.get("/v1/model")
+async def model(state: State) -> Metadata:
+    """Describe the grader file: thresholds, training data, metrics and limitations."""
+    return state.grader.metadata
+
+
+@protected_routes.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def prometheus(state: State) -> Response:
+    """Return metrics for Prometheus."""
+    return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@open_routes.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Report that the process is alive."""
+    return {"status": "alive"}
+
+
+@open_routes.get("/readyz", responses=problem_responses(503))
+async def readyz(state: State) -> dict[str, str]:
+    """Report whether the service accepts requests now."""
+    if state.limits.is_full:
+        raise _full()
+    return {"status": "ready"}
+
+
+@open_routes.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """Return the web page."""
+    return FileResponse(str(PAGE / "index.html"))
+
+
+def _entries(
+    pipeline: Pipeline, photographs: list[InMemory], results: list[PhotographResult | ImageError]
+) -> list[PhotographResult]:
+    """Returns one entry per photograph.
+
+    Raises:
+        ProblemError: No photograph is usable.
+    """
+    errors = [result for result in results if isinstance(result, ImageError)]
+    if len(errors) == len(results):
+        too_large = all(isinstance(error, TooManyPixelsError) for error in errors)
+        fields = [FieldError(field=f"{FIELD}[{index}]", detail=str(error)) for index, error in enumerate(errors)]
+        raise ProblemError(413 if too_large else 422, "no photograph is usable", fields)
+    return [
+        pipeline.error_entry(file, result) if isinstance(result, ImageError) else result
+        for file, result in zip(photographs, results, strict=True)
+    ]
+
+
+def _full() -> ProblemError:
+    return ProblemError(503, "too many requests in progress: try again", headers={"Retry-After": "1"})
