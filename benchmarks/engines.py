@@ -28,7 +28,7 @@ import ray
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.prepare import prepare_manifest
 from retinagrade.datasets.prepare_file import crashed_file, prepare_file
-from retinagrade.execution.engine import Engine, Item, Result
+from retinagrade.execution.engine import Engine, WorkItem, WorkResult
 from retinagrade.execution.local import map_unordered
 from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.images.prepare import PreparationSettings
@@ -84,8 +84,11 @@ def compare(folder: Path) -> None:
 
 
 def watched(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int | None, crashed: Callable[[Item], Result]
-) -> Iterator[Result]:
+    work: Callable[[WorkItem], WorkResult],
+    items: Iterable[WorkItem],
+    workers: int | None,
+    crashed: Callable[[WorkItem], WorkResult],
+) -> Iterator[WorkResult]:
     """Ray's engine, looked at."""
     start = time.perf_counter()
     print("photographs   driver MB   largest worker MB   all of Ray MB   object store MB   photographs/s")

@@ -35,8 +35,8 @@ from retinagrade.datasets.prepare_file import prepare_file
 from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.files import write_json
 from retinagrade.grader.runtime import Grader
+from retinagrade.images.hamming import hamming_pairs
 from retinagrade.images.prepare import PreparationSettings
-from retinagrade.images.similarity import similar_pairs
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import installed_versions
 
@@ -100,7 +100,7 @@ def main() -> None:
             "record": (place / str(PHOTOGRAPHS) / "prepare.json").stat().st_size / PHOTOGRAPHS,
         }
         hashes = np.random.default_rng(0).integers(0, 1 << 63, (HASHES, 4), dtype=np.uint64)
-        seconds["pair"] = cost(lambda: similar_pairs(hashes, CANDIDATE), HASHES * (HASHES - 1) / 2)
+        seconds["pair"] = cost(lambda: hamming_pairs(hashes, CANDIDATE), HASHES * (HASHES - 1) / 2)
         ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level=40)
         seconds["task"] = cost(lambda: list(RayEngine()(nothing, range(TASKS), None, nothing)), TASKS)
         ray.shutdown()

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from retinagrade import Grader
-from retinagrade.images.read import SUFFIXES
+from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 
 _PASS = 48
 _ROUNDS = 6
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
     asked = parser.parse_args()
-    paths = sorted(path for path in asked.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in asked.folder.rglob("*") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES)
     grader = Grader.load(asked.model)
     grader.grade(paths[:_PASS])
     seen, alone = Seen(), Offline()

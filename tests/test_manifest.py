@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinagrade.errors import ManifestError
-from retinagrade.manifest import COLUMNS, Manifest, read_csv_text
+from retinagrade.manifest import MANIFEST_COLUMNS, Manifest, read_csv_text
 
 
 def read(tmp_path: Path, text: str) -> Manifest:
@@ -24,7 +24,7 @@ def test_reads_what_spreadsheets_write(tmp_path: Path) -> None:
     assert table["grade"].tolist() == [2, pd.NA]
     assert table["laterality"].tolist() == ["L", "R"]
     assert table["eye colour"].tolist() == ["brown", pd.NA]
-    assert table.columns.tolist()[: len(COLUMNS)] == list(COLUMNS)
+    assert table.columns.tolist()[: len(MANIFEST_COLUMNS)] == list(MANIFEST_COLUMNS)
     assert manifest.file("a.jpg") == tmp_path / "a.jpg"
     assert len(manifest.graded()) == 1
 

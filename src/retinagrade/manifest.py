@@ -17,7 +17,7 @@ from retinagrade.paths import join_path
 
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")
-COLUMNS: Final = REQUIRED + OPTIONAL
+MANIFEST_COLUMNS: Final = REQUIRED + OPTIONAL
 _SHOWN = 10
 _RESERVED = frozenset('<>:"\\|?*')
 
@@ -41,7 +41,7 @@ class Manifest:
         """Validates a table and makes it a manifest.
 
         Args:
-            table: At least ``image_id`` and ``path``; other columns of :data:`COLUMNS` are added empty. Cells are
+            table: At least ``image_id`` and ``path``; other columns of :data:`MANIFEST_COLUMNS` are added empty. Cells are
                 text, or numbers in ``grade``; empty text and NaN mean "missing".
             root: The folder that relative paths start from.
             source: What error messages call the table, usually its file's path.
@@ -59,11 +59,11 @@ class Manifest:
         if table.empty:
             raise ManifestError(f"{source}: the table has no rows")
         clean = table.reset_index(drop=True).copy()
-        for column in COLUMNS:
+        for column in MANIFEST_COLUMNS:
             if column not in clean.columns:
                 clean[column] = pd.NA
-        extra = [column for column in clean.columns if column not in COLUMNS]
-        clean = clean[[*COLUMNS, *extra]]
+        extra = [column for column in clean.columns if column not in MANIFEST_COLUMNS]
+        clean = clean[[*MANIFEST_COLUMNS, *extra]]
         problems: list[tuple[int, str, str]] = []
         for column in [c for c in clean.columns if c != "grade"]:
             text = clean[column].astype("string").str.strip()

@@ -12,7 +12,7 @@ import s3fs
 from typer.testing import CliRunner
 
 from retinagrade.cli import app
-from retinagrade.execution.engine import Item, Result
+from retinagrade.execution.engine import WorkItem, WorkResult
 from retinagrade.grader.distributed import grade_on_engine
 from retinagrade.grader.runtime import BATCH, Grader
 from tests.grader.graders import write_grader
@@ -41,8 +41,11 @@ def expected(source: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def without_one(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int | None, crashed: Callable[[Item], Result]
-) -> Iterator[Result]:
+    work: Callable[[WorkItem], WorkResult],
+    items: Iterable[WorkItem],
+    workers: int | None,
+    crashed: Callable[[WorkItem], WorkResult],
+) -> Iterator[WorkResult]:
     """An engine, in this process, whose workers die of one photograph."""
     for item in items:
         yield crashed(item) if "00003_right" in repr(item) else work(item)

@@ -19,7 +19,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_lines_of_earlier_calls_come_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "PART", 2)
+    monkeypatch.setattr(journal, "PART_LINES", 2)
     for call in ("ab", "cdefg", "", "h"):
         with Journal(path) as one:
             for line in call:
@@ -32,7 +32,7 @@ def test_lines_of_earlier_calls_come_first(path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_kill_costs_half_a_line_or_a_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "PART", 2)
+    monkeypatch.setattr(journal, "PART_LINES", 2)
     killed = Journal(path)
     for line in "abc":
         killed.add(line)

@@ -26,7 +26,7 @@ from retinagrade.export.export import export
 from retinagrade.files import write_json
 from retinagrade.grader.metadata import KEY, AuthorStatements, Metadata
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.images.prepare import at_input_size
+from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import CrossValidation, Run
@@ -53,7 +53,7 @@ def file(trained: Run) -> Path:
 def inputs(prepared: Path, table: pd.DataFrame, size: int) -> np.ndarray:
     """Photographs of a table as a network sees them."""
     files = [prepared / "photographs" / f"{name}.jpg" for name in table["image_id"]]
-    return np.stack([at_input_size(read_photograph(file), size) for file in files])
+    return np.stack([resize_to_input(read_photograph(file), size) for file in files])
 
 
 def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Run, prepared: Path, file: Path) -> None:

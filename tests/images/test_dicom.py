@@ -22,7 +22,7 @@ from pydicom.pixels.decoders.base import JPEGLSNearLosslessDecoder
 from pydicom.pixels.encoders.base import RLELosslessEncoder
 
 from retinagrade.errors import ImageError
-from retinagrade.images.dicom import DicomFacts, dicom_facts, is_dicom, read_dicom
+from retinagrade.images.dicom import DicomFacts, is_dicom, read_dicom, read_dicom_facts
 from retinagrade.images.read import photograph_size, read_photograph
 from tests.images.dicom_files import lossless_jpeg, write_dicom
 from tests.images.test_read import gradient, jpeg, near
@@ -255,9 +255,9 @@ def test_what_is_no_photograph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"a\.dcm: not a DICOM file"):
         read_dicom(tmp_path / "a.dcm")
     with pytest.raises(ImageError, match=r"a\.dcm: not a DICOM file"):
-        dicom_facts(tmp_path / "a.dcm")
+        read_dicom_facts(tmp_path / "a.dcm")
     with pytest.raises(ImageError, match=r"b\.dcm: can't be read"):
-        dicom_facts(tmp_path / "b.dcm")
+        read_dicom_facts(tmp_path / "b.dcm")
     deflated = (MADE_ELSEWHERE / "image_dfl.dcm").read_bytes()
     for data in (deflated, b"\2\0\0\0UL" + deflated[6:], deflated[132:]):
         (tmp_path / "deflated.dcm").write_bytes(data)
@@ -277,7 +277,7 @@ def test_dicom_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "bare.dcm").write_bytes(whole[132:])
     assert is_dicom(whole[132:])
     assert np.array_equal(read_photograph(tmp_path / "bare.dcm"), gradient(*SIZE))
-    assert dicom_facts(tmp_path / "bare.dcm").patient_key == dicom_facts(tmp_path / "a.jpg").patient_key
+    assert read_dicom_facts(tmp_path / "bare.dcm").patient_key == read_dicom_facts(tmp_path / "a.jpg").patient_key
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_laterality(tmp_path: Path, image: str | None, body: str | None, side: s
     said = {"ImageLaterality": image, "Laterality": body}
     elements = {name: value for name, value in said.items() if value is not None}
     path = write_dicom(tmp_path / "a.dcm", gradient(*SIZE).tobytes(), SIZE, **elements)  # type: ignore[arg-type]
-    assert dicom_facts(path).laterality == side
+    assert read_dicom_facts(path).laterality == side
 
 
 def test_the_patient_is_a_key_and_nobody_learns_the_id(
@@ -315,11 +315,11 @@ def test_the_patient_is_a_key_and_nobody_learns_the_id(
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         for path in paths:
-            facts.append(dicom_facts(path))
+            facts.append(read_dicom_facts(path))
             whole = path.read_bytes()
             for length in range(200, 1000, 50):
                 path.write_bytes(whole[:length])
-                for reads in (dicom_facts, read_photograph):
+                for reads in (read_dicom_facts, read_photograph):
                     try:
                         reads(path)
                     except ImageError as error:
@@ -334,7 +334,7 @@ def test_the_patient_is_a_key_and_nobody_learns_the_id(
     assert len({fact.sop_instance_uid for fact in facts}) == len(ids)
 
 
-@pytest.mark.parametrize("reads", [dicom_facts, read_dicom])
+@pytest.mark.parametrize("reads", [read_dicom_facts, read_dicom])
 def test_an_id_that_is_no_text_is_never_decoded(
     tmp_path: Path, reads: Callable[[Path], object], recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -351,7 +351,7 @@ def test_facts_of_a_file_that_says_nothing(tmp_path: Path) -> None:
     for name in ("PatientID", "SOPInstanceUID"):
         delattr(dataset, name)
     dataset.save_as(path)
-    assert dicom_facts(path) == DicomFacts()
+    assert read_dicom_facts(path) == DicomFacts()
 
 
 def test_the_base_install_does_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +359,7 @@ def test_the_base_install_does_without_pydicom(tmp_path: Path, monkeypatch: pyte
     code = "import sys, retinagrade.images.read; sys.exit('pydicom' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    for reads in (read_photograph, photograph_size, dicom_facts):
+    for reads in (read_photograph, photograph_size, read_dicom_facts):
         with pytest.raises(ModuleNotFoundError) as error:
             reads(path)
         assert error.value.name == "pydicom"

@@ -8,15 +8,13 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from retinagrade.datasets.copies import CANDIDATE, COPY, SAME_EYE
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.grades import Grade
 from retinagrade.images.field_of_view import find_field_of_view
-from retinagrade.images.similarity import perceptual_hash, similar_pairs, thumbnail, thumbnail_correlation
+from retinagrade.images.similarity import perceptual_hash, thumbnail, thumbnail_correlation
 
 
 def photograph(seed: int, grade: int = 2, is_left: bool = False) -> np.ndarray:
@@ -73,25 +71,3 @@ def test_the_same_eye_a_moment_later_is_no_copy() -> None:
     inside = original.max(axis=2, keepdims=True) > 12
     later = cv2.warpAffine(original, turn, (750, 500), borderMode=cv2.BORDER_REFLECT)
     assert compare(original, np.where(inside, later * 0.9, original).astype(np.uint8))[1] < COPY
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(0, 200))
-def test_close_pairs_by_brute_force(seed: int, count: int, distance: int) -> None:
-    rng = np.random.default_rng(seed)
-    hashes = rng.integers(0, 2**63, (count, 4), dtype=np.uint64)
-    hashes[count // 2 :] = hashes[: count - count // 2] ^ np.uint64(rng.integers(0, 2**12))
-    expected = [
-        (first, second)
-        for first in range(count)
-        for second in range(first + 1, count)
-        if sum(int(word).bit_count() for word in hashes[first] ^ hashes[second]) <= distance
-    ]
-    assert [tuple(pair) for pair in similar_pairs(hashes, distance).tolist()] == expected
-
-
-def test_blocks_do_not_lose_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = np.zeros((50, 4), np.uint64)
-    expected = similar_pairs(hashes, 0)
-    assert len(expected) == 50 * 49 // 2
-    monkeypatch.setattr("retinagrade.images.similarity.BLOCK", 7 * 50)
-    assert np.array_equal(similar_pairs(hashes, 0), expected)

@@ -20,7 +20,7 @@ from retinagrade.execution.local import map_unordered
 from retinagrade.grades import N_GRADES
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.quality import POOR
-from retinagrade.images.read import SUFFIXES
+from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 from retinagrade.manifest import Manifest
 from retinagrade.paths import file_stats, join_path, list_files
 
@@ -207,7 +207,8 @@ def list_photographs(root: Path) -> list[Path]:
     return sorted(
         path
         for path in list_files(root)
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
 
 

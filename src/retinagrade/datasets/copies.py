@@ -13,8 +13,9 @@ import numpy as np
 from retinagrade.datasets.examine import ExaminedFile
 from retinagrade.errors import ImageError
 from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
+from retinagrade.images.hamming import hamming_pairs
 from retinagrade.images.read import read_photograph
-from retinagrade.images.similarity import similar_pairs, thumbnail, thumbnail_correlation
+from retinagrade.images.similarity import thumbnail, thumbnail_correlation
 from retinagrade.paths import join_path
 
 CANDIDATE: Final = 28
@@ -66,7 +67,7 @@ def find_pairs(examined: Sequence[ExaminedFile], root: Path) -> list[CopyPair]:
     distinct = [same[0] for same in by_digest.values() if same[0].likeness is not None]
     if len(distinct) > 1:
         hashes = np.stack([one.likeness for one in distinct if one.likeness is not None])
-        for row, column in similar_pairs(hashes, CANDIDATE):
+        for row, column in hamming_pairs(hashes, CANDIDATE):
             first, second = distinct[row].file, distinct[column].file
             alike = _compare(join_path(root, first), join_path(root, second))
             if alike >= SAME_EYE:

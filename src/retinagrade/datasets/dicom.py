@@ -10,14 +10,14 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.errors import ImageError, LayoutError
-from retinagrade.images.dicom import DicomFacts, dicom_facts, holds_dicom
-from retinagrade.images.read import SUFFIXES
+from retinagrade.images.dicom import DicomFacts, holds_dicom, read_dicom_facts
+from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few
 
 _SUFFIX: Final = ".dcm"
 _INDEX: Final = "DICOMDIR"
-_OTHERS: Final = SUFFIXES - {_SUFFIX}
+_OTHERS: Final = PHOTOGRAPH_SUFFIXES - {_SUFFIX}
 
 
 def is_dicom_folder(source: Path) -> bool:
@@ -37,8 +37,8 @@ def read_dicom_folder(source: Path) -> Manifest:
     Returns:
         A manifest without grades. Ids are relative paths without the suffix ``.dcm``; no other suffix is taken off,
         because files are often named by a UID, whose last part is no suffix. ``patient_id`` is the pseudonym that
-        :func:`~retinagrade.images.dicom.dicom_facts` makes; it and ``laterality`` are missing where the header doesn't
-        say them or can't be read.
+        :func:`~retinagrade.images.dicom.read_dicom_facts` makes; it and ``laterality`` are missing where the header
+        doesn't say them or can't be read.
 
     Raises:
         LayoutError: No such files, or files whose names differ in the suffix only.
@@ -80,6 +80,6 @@ def _without_suffix(path: Path) -> Path:
 
 def _facts(path: Path) -> DicomFacts:
     try:
-        return dicom_facts(path)
+        return read_dicom_facts(path)
     except ImageError:  # preparing the photograph reports it
         return DicomFacts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retinagrade.errors import LayoutError
-from retinagrade.images.read import SUFFIXES
+from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 from retinagrade.messages import count_and_first_few
 
 _SHOWN = 5
@@ -14,7 +14,9 @@ _SHOWN = 5
 def photographs_in(folder: Path) -> list[Path]:
     """Photographs directly in a folder, sorted by name; hidden files are left out."""
     return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.name.startswith(".")
     )
 
 

@@ -11,14 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from retinagrade.datasets.contact_sheet import contact_sheet
-from retinagrade.datasets.prepare_file import (
-    JPEG_QUALITY,
-    PHOTOGRAPHS,
-    PreparedFile,
-    crashed_file,
-    prepare_file,
-    prepared_path,
-)
+from retinagrade.datasets.prepare_file import PHOTOGRAPHS, PreparedFile, crashed_file, prepare_file, prepared_path
 from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.execution.engine import Engine
 from retinagrade.execution.journal import Journal
@@ -26,6 +19,7 @@ from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.files import is_free_folder, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
+from retinagrade.images.encode import JPEG_QUALITY
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest

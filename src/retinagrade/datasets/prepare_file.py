@@ -7,18 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import simplejpeg
-
 from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
 from retinagrade.images.decoding import InMemory
+from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import photograph_size
 from retinagrade.paths import read_bytes
 
-JPEG_QUALITY: Final = 95
 PHOTOGRAPHS: Final = "photographs"
 """The folder of prepared photographs in a prepared set."""
 
@@ -81,12 +78,6 @@ def prepare_file(item: tuple[str, str, Path], settings: PreparationSettings, out
     box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
     found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
     return replace(outcome, field_of_view={**box, **found}, source_size=size)
-
-
-def encode_prepared(square: np.ndarray) -> bytes:
-    """A prepared photograph (size, size, 3), uint8, as the JPEG of a prepared set."""
-    data: bytes = simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
-    return data
 
 
 def crashed_file(item: tuple[str, str, Path]) -> PreparedFile:

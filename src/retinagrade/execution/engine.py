@@ -8,8 +8,8 @@ from typing import Literal, Protocol, TypeVar
 
 from retinagrade.errors import UsageError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+WorkItem = TypeVar("WorkItem")
+WorkResult = TypeVar("WorkResult")
 EngineName = Literal["local", "ray"]
 
 
@@ -22,11 +22,11 @@ class Engine(Protocol):
 
     def __call__(
         self,
-        work: Callable[[Item], Result],
-        items: Iterable[Item],
+        work: Callable[[WorkItem], WorkResult],
+        items: Iterable[WorkItem],
         workers: int | None,
-        crashed: Callable[[Item], Result],
-    ) -> Iterator[Result]:
+        crashed: Callable[[WorkItem], WorkResult],
+    ) -> Iterator[WorkResult]:
         """Applies ``work`` to ``items``; see :func:`~retinagrade.execution.local.map_unordered`."""
         ...
 

@@ -8,14 +8,14 @@ from typing import Final, Self, TextIO
 from retinagrade.files import write_bytes, write_text
 from retinagrade.paths import is_local, read_bytes
 
-PART: Final = 200
+PART_LINES: Final = 200
 """Lines in a part: what a kill costs in an object store."""
 
 
 class Journal:
     """A file of lines that is added to.
 
-    In a file system every line is there at once. An object store can't add to a file: there, every :data:`PART` lines,
+    In a file system every line is there at once. An object store can't add to a file: there, every :data:`PART_LINES` lines,
     and the last ones, become a file of their own beside it, ``<name>.000000`` and so on.
 
     Attributes:
@@ -50,7 +50,7 @@ class Journal:
             self._stream.flush()
             return
         self._waiting.append(line)
-        if len(self._waiting) >= PART:
+        if len(self._waiting) >= PART_LINES:
             self._write_part()
 
     def close(self) -> None:

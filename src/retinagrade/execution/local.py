@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +13,7 @@ from queue import SimpleQueue
 
 import cv2
 
-from retinagrade.execution.engine import Item, Result
+from retinagrade.execution.engine import WorkItem, WorkResult
 
 _AHEAD = 4
 
@@ -23,8 +24,11 @@ def processors() -> int:
 
 
 def map_unordered(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int | None, crashed: Callable[[Item], Result]
-) -> Iterator[Result]:
+    work: Callable[[WorkItem], WorkResult],
+    items: Iterable[WorkItem],
+    workers: int | None,
+    crashed: Callable[[WorkItem], WorkResult],
+) -> Iterator[WorkResult]:
     """Applies a function to items in processes; results come as they are ready.
 
     When a process dies, the items that were under way are tried again one by one, each in a process of its own, so
@@ -51,9 +55,9 @@ def map_unordered(
         return
     queue = iter(items)
     while True:
-        waiting: dict[Future[Result], Item] = {}
-        ready: SimpleQueue[Future[Result]] = SimpleQueue()
-        refused: list[Item] = []
+        waiting: dict[Future[WorkResult], WorkItem] = {}
+        ready: SimpleQueue[Future[WorkResult]] = SimpleQueue()
+        refused: list[WorkItem] = []
         try:
             with _pool(workers) as pool:
                 while True:
@@ -70,8 +74,7 @@ def map_unordered(
                     yield result
         except BrokenProcessPool:
             _require_processes()
-            for item in [*waiting.values(), *refused]:
-                yield _alone(work, item, crashed)
+            yield from _one_by_one(work, [*waiting.values(), *refused], crashed)
 
 
 def _require_processes() -> None:
@@ -85,12 +88,24 @@ def _require_processes() -> None:
         ) from None
 
 
-def _alone(work: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
-    try:
-        with _pool(1) as pool:
-            return pool.submit(work, item).result()
-    except BrokenProcessPool:
-        return crashed(item)
+def _one_by_one(
+    work: Callable[[WorkItem], WorkResult], items: Iterable[WorkItem], crashed: Callable[[WorkItem], WorkResult]
+) -> Iterator[WorkResult]:
+    """Applies ``work`` to one item at a time, in a process that is replaced when an item has killed it."""
+    pending = deque(items)
+    while pending:
+        future = None
+        try:
+            with _pool(1) as pool:
+                while pending:
+                    future = None
+                    future = pool.submit(work, pending[0])  # fails where the process died between two items
+                    result = future.result()
+                    pending.popleft()
+                    yield result
+        except BrokenProcessPool:
+            if future is not None:
+                yield crashed(pending.popleft())
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

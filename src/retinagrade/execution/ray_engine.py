@@ -24,7 +24,7 @@ import ray
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from retinagrade.errors import UsageError
-from retinagrade.execution.engine import Item, Result
+from retinagrade.execution.engine import WorkItem, WorkResult
 from retinagrade.execution.local import processors
 from retinagrade.paths import is_local
 from retinagrade.provenance import installed_versions
@@ -66,11 +66,11 @@ class RayEngine:
 
     def __call__(
         self,
-        work: Callable[[Item], Result],
-        items: Iterable[Item],
+        work: Callable[[WorkItem], WorkResult],
+        items: Iterable[WorkItem],
         workers: int | None,
-        crashed: Callable[[Item], Result],
-    ) -> Iterator[Result]:
+        crashed: Callable[[WorkItem], WorkResult],
+    ) -> Iterator[WorkResult]:
         """Applies a function to items; results come as they are ready.
 
         Args:
@@ -135,8 +135,8 @@ def _connected(address: str | None, workers: int | None) -> Iterator[int | None]
 
 
 def _stream(
-    job: _Job, items: Iterable[Item], at_once: int | None, crashed: Callable[[Item], Result]
-) -> Iterator[Result]:
+    job: _Job, items: Iterable[WorkItem], at_once: int | None, crashed: Callable[[WorkItem], WorkResult]
+) -> Iterator[WorkResult]:
     queue = iter(items)
     again: deque[_Attempt] = deque()
     waiting: dict[ray.ObjectRef[Any], _Attempt] = {}

@@ -15,7 +15,7 @@ from retinagrade.datasets.prepare_file import prepare_file, prepared_path
 from retinagrade.errors import ImageError
 from retinagrade.explain.overlay import WHOLE, SquarePlacement, square_placement
 from retinagrade.grades import Grade
-from retinagrade.images.prepare import at_input_size
+from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
@@ -41,7 +41,7 @@ class PreparedInput:
 
     def input(self, size: int) -> Tensor:
         """RGB pixels (1, 3, size, size), uint8, as prediction takes them."""
-        pixels = at_input_size(read_photograph(self.prepared), size)
+        pixels = resize_to_input(read_photograph(self.prepared), size)
         return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
 
 

@@ -16,7 +16,7 @@ from retinagrade.explain.maps import explain_maps
 from retinagrade.export.ensemble_graph import EnsembleGraph, combine_saliency
 from retinagrade.export.graph import FlippedGraph, NetworkGraph, ResizedGraph
 from retinagrade.files import sha256
-from retinagrade.images.prepare import at_input_size
+from retinagrade.images.prepare import resize_to_input
 from retinagrade.models.network import Network
 from retinagrade.runs.run import CrossValidation, Run
 from retinagrade.training.checkpoints import load_network
@@ -138,7 +138,7 @@ def reference_outputs(source: Source, photographs: np.ndarray, tta: bool) -> tup
         found = [reference_outputs(member, photographs, tta) for member in source.members]
         probabilities = combine_members(source.combination, np.stack([each for each, _ in found], axis=1))
         return probabilities, combine_saliency([heat for _, heat in found], source.shares)
-    squares = np.stack([at_input_size(photograph, source.image_size) for photograph in photographs])
+    squares = np.stack([resize_to_input(photograph, source.image_size) for photograph in photographs])
     pixels = torch.from_numpy(squares).permute(0, 3, 1, 2)
     views, maps = [], []
     for axes in FLIPS if tta else FLIPS[:1]:

@@ -12,7 +12,7 @@ from retinagrade.evaluation.fitting.probability_calibration import PROBABILITY_F
 from retinagrade.explain.cam import combine_layers
 from retinagrade.explain.layers import without_last_pooling
 from retinagrade.export.score_gradients import probabilities_and_slopes
-from retinagrade.images.prepare import at_input_size
+from retinagrade.images.prepare import resize_to_input
 from retinagrade.models.heads import Heads
 from retinagrade.models.network import Network, feature_maps
 from retinagrade.training.predict import FLIPS
@@ -89,12 +89,12 @@ class ResizedGraph(nn.Module):
         super().__init__()
         self.inner = graph
         rows = np.eye(side, dtype=np.float32)[:, :, None].repeat(side, axis=2)  # each photograph with one white row
-        weights = np.stack([at_input_size(photograph, image_size)[:, 0] for photograph in rows], axis=1)
+        weights = np.stack([resize_to_input(photograph, image_size)[:, 0] for photograph in rows], axis=1)
         self.register_buffer("weights", torch.from_numpy(weights), persistent=False)
         self.halves_rise = side == 2 * image_size  # OpenCV's way for that one factor; else to the even number
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`NetworkGraph.forward`; pixels are those of :func:`retinagrade.images.prepare.at_input_size`."""
+        """As :meth:`NetworkGraph.forward`; pixels are those of :func:`retinagrade.images.prepare.resize_to_input`."""
         pixels = self.weights @ photographs.permute(0, 3, 1, 2).float() @ self.weights.T
         pixels = (pixels + 0.5).floor() if self.halves_rise else pixels.round()
         probabilities, evidence = self.inner(pixels.clamp(0, 255).permute(0, 2, 3, 1))

@@ -8,7 +8,7 @@ from typing import Final
 from retinagrade.datasets.eye_names import parse_eye_name
 from retinagrade.errors import ImageError
 from retinagrade.images.decoding import File
-from retinagrade.images.dicom import dicom_facts, holds_dicom
+from retinagrade.images.dicom import holds_dicom, read_dicom_facts
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def identify_eye(path: File) -> EyeIdentity:
     """
     if holds_dicom(path):
         try:
-            facts = dicom_facts(path)
+            facts = read_dicom_facts(path)
         except (ImageError, ModuleNotFoundError):
             return UNKNOWN
         return EyeIdentity(facts.study_instance_uid or facts.patient_key, facts.laterality)

@@ -14,7 +14,7 @@ from typing import Final
 from retinagrade.errors import UsageError
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.images.dicom import holds_dicom
-from retinagrade.images.read import SUFFIXES
+from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 from retinagrade.paths import join_path, list_files, to_path, user_path
 
 _SIDES: Final = {"": None, "l": "L", "left": "L", "r": "R", "right": "R"}
@@ -119,11 +119,11 @@ def _list_folder(folder: Path, excluded: Collection[Path]) -> list[Path]:
         for path in list_files(folder)
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and results.isdisjoint(path.resolve().parents)
-        and (path.suffix.lower() in SUFFIXES or (path.name != "DICOMDIR" and holds_dicom(path)))
+        and (path.suffix.lower() in PHOTOGRAPH_SUFFIXES or (path.name != "DICOMDIR" and holds_dicom(path)))
     )
 
 
 def _default_id(path: Path, folder: Path | None = None) -> str:
     """Returns the id of a file. It removes only suffixes of photographs: the last part of a UID is no suffix."""
-    bare = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+    bare = path.with_suffix("") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES else path
     return bare.name if folder is None else bare.relative_to(folder).as_posix()

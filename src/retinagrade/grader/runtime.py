@@ -13,7 +13,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from retinagrade.datasets.prepare_file import encode_prepared
+from retinagrade.images.encode import encode_prepared
 from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
@@ -22,7 +22,7 @@ from retinagrade.grader.results import Grading, make_grading, model_name
 from retinagrade.grader.sessions import Session, onnx_runtime, openvino
 from retinagrade.images.decoding import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_photograph_bytes
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
-from retinagrade.images.prepare import PreparationSettings, at_input_size, fit_photograph, open_photograph
+from retinagrade.images.prepare import PreparationSettings, resize_to_input, fit_photograph, open_photograph
 from retinagrade.images.quality import Quality, assess_quality
 from retinagrade.paths import is_local, to_path
 
@@ -192,7 +192,7 @@ class Grader:
             )
         except (ImageError, MemoryError) as error:
             return PreparedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__)
-        return PreparedPhotograph(image_id, path, eye, at_input_size(square, self.metadata.image_size), quality)
+        return PreparedPhotograph(image_id, path, eye, resize_to_input(square, self.metadata.image_size), quality)
 
     def grade_prepared(self, batch: Sequence[PreparedPhotograph]) -> Iterator[GradedPhotograph]:
         """Grades a batch of prepared photographs; yields one result for each, in their order."""

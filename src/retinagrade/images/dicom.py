@@ -172,7 +172,7 @@ def dicom_size(data: bytes, path: File) -> tuple[int, int]:
         return int(dataset.Columns), int(dataset.Rows)
 
 
-def dicom_facts(path: File) -> DicomFacts:
+def read_dicom_facts(path: File) -> DicomFacts:
     """Reads which eye of which patient a DICOM file shows, without its pixels.
 
     The patient's id itself never leaves this module, neither in a result nor in a message: hospitals' ids are

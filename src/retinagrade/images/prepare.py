@@ -84,7 +84,7 @@ def fit_photograph(photograph: np.ndarray, fov: FieldOfView, settings: Preparati
     return square
 
 
-def at_input_size(photograph: np.ndarray, size: int) -> np.ndarray:
+def resize_to_input(photograph: np.ndarray, size: int) -> np.ndarray:
     """A prepared photograph (P, P, 3), uint8, as a network of input side ``size`` takes it."""
     if photograph.shape[:2] == (size, size):
         return photograph

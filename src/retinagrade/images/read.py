@@ -26,7 +26,7 @@ from retinagrade.images.decoding import (
 )
 from retinagrade.images.dicom import decode_dicom, dicom_size, is_dicom
 
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm"})
+PHOTOGRAPH_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm"})
 """Suffixes of photographs, in lower case."""
 
 _JPEG: Final = b"\xff\xd8"

@@ -10,8 +10,6 @@ import numpy as np
 from retinagrade.images.field_of_view import FieldOfView, crop_square
 
 HASH_SIDE: Final = 16
-BLOCK: Final = 4_000_000
-"""Pairs that are compared at a time."""
 _THUMBNAIL_SIDE: Final = 96
 
 
@@ -44,28 +42,6 @@ def thumbnail(photograph: np.ndarray, fov: FieldOfView) -> np.ndarray:
     if inside.any():
         structure[inside] -= structure[inside].mean()
     return structure
-
-
-def similar_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
-    """All pairs of hashes that differ in few bits.
-
-    Args:
-        hashes: As :func:`perceptual_hash` returns them, (N, 4) uint64.
-        distance: Most bits that may differ.
-
-    Returns:
-        Rows (P, 2) of ``hashes``, the smaller one first, in ascending order.
-    """
-    found = [np.zeros((0, 2), np.int64)]
-    block = max(1, BLOCK // max(1, len(hashes)))
-    for start in range(0, len(hashes), block):
-        differing = np.zeros((min(block, len(hashes) - start), len(hashes) - start), np.uint16)
-        for word in range(hashes.shape[1]):
-            differing += np.bitwise_count(hashes[start : start + block, None, word] ^ hashes[None, start:, word])
-        rows, columns = np.nonzero(differing <= distance)
-        ahead = columns > rows
-        found.append(np.stack([rows[ahead], columns[ahead]], axis=1) + start)
-    return np.concatenate(found)
 
 
 def thumbnail_correlation(first: np.ndarray, second: np.ndarray) -> float:

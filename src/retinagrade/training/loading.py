@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.balance import Balance, balance
 from retinagrade.experiments.experiment import AugmentationSettings, Experiment
-from retinagrade.images.prepare import at_input_size
+from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import augment
@@ -59,7 +59,7 @@ class PhotographDataset(Dataset[tuple[np.ndarray, int, str]]):
     def __getitem__(self, draw: Draw | int) -> tuple[np.ndarray, int, str]:
         """One photograph as RGB (S, S, 3) uint8, with grade and id; augmented when asked by a :class:`Draw`."""
         row = draw.row if isinstance(draw, Draw) else draw
-        photograph = at_input_size(read_photograph(self.paths[row]), self.size)
+        photograph = resize_to_input(read_photograph(self.paths[row]), self.size)
         if self.augmentation is not None and isinstance(draw, Draw):
             rng = np.random.default_rng((self.seed, draw.epoch, draw.place))
             photograph = augment(photograph, rng, self.augmentation)

@@ -15,9 +15,10 @@ import simplejpeg
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.examine import ExaminedFile, examine_file
 from retinagrade.datasets.masks import MaskedPhotograph
-from retinagrade.datasets.prepare_file import PHOTOGRAPHS, encode_prepared, prepare_file, prepared_path
+from retinagrade.datasets.prepare_file import PHOTOGRAPHS, prepare_file, prepared_path
 from retinagrade.errors import ImageError
-from retinagrade.images.prepare import PreparationSettings, at_input_size, prepare_mask, prepare_photograph
+from retinagrade.images.encode import encode_prepared
+from retinagrade.images.prepare import PreparationSettings, prepare_mask, prepare_photograph, resize_to_input
 from retinagrade.images.read import photograph_size, read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
@@ -60,11 +61,11 @@ def prepare_masked(masked: MaskedPhotograph, settings: PreparationSettings, size
     stored = simplejpeg.decode_jpeg(encode_prepared(square))
 
     def fitted(mask: np.ndarray, share: float) -> np.ndarray:
-        return np.asarray(at_input_size(prepare_mask(mask, fov, shape, settings), size) >= share)
+        return np.asarray(resize_to_input(prepare_mask(mask, fov, shape, settings), size) >= share)
 
     retina = fitted(fov.mask, 0.5)
     masks = {kind: fitted(_read_mask(path, masked.photograph), COVERED) for kind, path in masked.masks.items()}
-    return MaskedInput(masked.image_id, at_input_size(stored, size), retina, masks)
+    return MaskedInput(masked.image_id, resize_to_input(stored, size), retina, masks)
 
 
 def _read_mask(path: Path, photograph: Path) -> np.ndarray:

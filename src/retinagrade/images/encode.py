@@ -1,0 +1,21 @@
+"""Encoding of prepared photographs as JPEG."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+JPEG_QUALITY: Final = 95
+
+
+def encode_prepared(square: NDArray[np.uint8]) -> bytes:
+    """Encodes a prepared photograph as the JPEG that a prepared set stores.
+
+    Args:
+        square: RGB pixels (size, size, 3), uint8.
+    """
+    data: bytes = simplejpeg.encode_jpeg(square, JPEG_QUALITY, colorspace="RGB", colorsubsampling="444")
+    return data
