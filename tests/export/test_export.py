@@ -68,7 +68,7 @@ def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Ru
     expected = table.loc[list(paths), list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     np.testing.assert_allclose([one.probabilities or () for one in found], expected, atol=1e-5)
     assert all(one.grade == p.argmax() for one, p in zip(found, expected, strict=True) if one.gradable)
-    assert all(one.refer_to_person for one in found if not one.gradable)
+    assert all(one.needs_review for one in found if not one.gradable)
     assert all(one.referable is None for one in found)  # not calibrated
     array = np.array(Image.open(next(iter(paths.values()))).convert("RGB"))
     np.testing.assert_allclose(grader.grade([array])[0].probabilities or (), expected[0], atol=1e-5)

@@ -109,7 +109,7 @@ def test_results_are_valid_and_equal_the_gradings(results: tuple[list[Grading], 
         assert grading.grade is not None
         assert evaluation(group, dicom_codes.ICDR) == [dicom_codes.GRADES[Grade(grading.grade)]]
         assert evaluation(group, dicom_codes.IN_SET) == [
-            dicom_codes.GRADES[Grade(each)] for each in grading.conformal_set or ()
+            dicom_codes.GRADES[Grade(each)] for each in grading.prediction_set or ()
         ]
         assert evaluation(group, dicom_codes.REFERABLE) == [codes.SCT.Yes if grading.referable else codes.SCT.No]
         assert group.finding_type == dicom_codes.DIABETIC_RETINOPATHY
@@ -157,7 +157,7 @@ def test_an_ungradable_photograph_is_reported(results: tuple[list[Grading], Path
     assert evaluation(right, dicom_codes.REFERABLE) == [codes.SCT.Undetermined]
     if not gradings[2].referable:
         assert evaluation(whole, dicom_codes.REFERABLE) == [codes.SCT.Undetermined]
-    assert evaluation(whole, dicom_codes.PERSON) == [codes.SCT.Yes]
+    assert evaluation(whole, dicom_codes.REVIEW) == [codes.SCT.Yes]
     comments = " ".join(item.TextValue for item in report.ContentSequence if item.ValueType == "TEXT")
     assert "right eye ungradable" in comments
     assert evaluation(left, dicom_codes.ICDR) != [dicom_codes.UNGRADABLE]

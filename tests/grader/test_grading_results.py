@@ -18,7 +18,7 @@ from retinagrade.grader.studies import grade_studies
 
 GRADED = Grading(
     "<left>", "left.jpg", "7", "L", 2, "moderate", (0.1, 0.2, 0.4, 0.2, 0.1), 2.0, True, False, 0.4, (1, 2, 3),
-    refer_to_person=False, gradable=True, quality=0.9, model="m 1",
+    needs_review=False, gradable=True, quality=0.9, model="m 1",
 )  # fmt: skip
 HEALTHY = Grading("right", "right.jpg", "7", "R", 0, "none", confidence=0.9, referable=False, gradable=True)
 DARK = Grading("dark", "dark.jpg", gradable=False, quality=0.1, quality_reasons=("dark",))
@@ -59,7 +59,7 @@ def test_the_summary_counts_photographs_and_studies(results: GradingResults) -> 
 def test_rows_have_the_columns_of_the_csv_table(results: GradingResults) -> None:
     frame = results.to_dataframe()
     assert frame["predicted_grade"].fillna(-1).tolist() == [2, 0, -1, -1]
-    assert frame["conformal_set"][0] == (1, 2, 3)
+    assert frame["prediction_set"][0] == (1, 2, 3)
     assert frame["error"][3] == "broken.jpg: corrupt JPEG"
     assert list(frame.columns) == list(COLUMNS)
     assert [list(row) for row in results.to_rows()] == [list(COLUMNS)] * 4

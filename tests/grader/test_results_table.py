@@ -81,7 +81,7 @@ GRADED = st.builds(
     probabilities=st.tuples(*[SHARE] * 5),
     referable=st.none() | st.booleans(),
     quality=SHARE,
-    conformal_set=st.none() | st.sampled_from([(0,), (2, 3), (0, 1, 2, 3, 4)]),
+    prediction_set=st.none() | st.sampled_from([(0,), (2, 3), (0, 1, 2, 3, 4)]),
     quality_reasons=st.sampled_from([(), ("dark",), ("field of view cut", "over-exposed")]),
 )
 

@@ -11,13 +11,13 @@ from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading, describe_study, grade_studies
 from retinagrade.grades import REFERABLE, Grade
 
-HEALTHY = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threatening=False, refer_to_person=False)
+HEALTHY = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threatening=False, needs_review=False)
 
 
 def eye(side: str | None, grade: int | None, study: str | None = "s", **changed: object) -> Grading:
     """Makes a grading of a photograph; without a grade, the photograph is ungradable."""
     if grade is None:
-        bad = {"grade": None, "label": None, "referable": None, "vision_threatening": None, "refer_to_person": True}
+        bad = {"grade": None, "label": None, "referable": None, "vision_threatening": None, "needs_review": True}
         changed = {"quality_reasons": ("dark",), **bad, **changed}
     else:
         changed = {"referable": grade >= REFERABLE, "vision_threatening": grade >= 3, **changed}
@@ -33,16 +33,16 @@ def only(*gradings: Grading) -> StudyGrading:
 def test_the_worse_eye_counts() -> None:
     study = only(eye("L", 1), eye("R", 3), eye("L", 0))
     assert (study.grade, study.label, study.left, study.right) == (3, "severe", 1, 3)
-    assert (study.referable, study.vision_threatening, study.refer_to_person) == (True, True, False)
+    assert (study.referable, study.vision_threatening, study.needs_review) == (True, True, False)
     assert study.photographs == ("L1", "R3", "L0")
     healthy = only(eye("L", 0), eye("R", 1))
-    assert (healthy.grade, healthy.referable, healthy.refer_to_person, healthy.undecided) == (1, False, False, ())
+    assert (healthy.grade, healthy.referable, healthy.needs_review, healthy.undecided) == (1, False, False, ())
     assert describe_study(healthy) == "grade 1, mild non-proliferative diabetic retinopathy, not referable"
 
 
 def test_an_ungradable_eye_never_counts_as_healthy() -> None:
     dark = only(eye("L", 0), eye("R", None))
-    assert (dark.grade, dark.referable, dark.vision_threatening, dark.refer_to_person) == (0, None, None, True)
+    assert (dark.grade, dark.referable, dark.vision_threatening, dark.needs_review) == (0, None, None, True)
     assert dark.undecided == ("right eye ungradable (dark)",)
     assert describe_study(dark).endswith("right eye ungradable (dark); needs review by a person")
     assert only(eye("L", 2), eye("R", None)).referable is True
@@ -78,5 +78,5 @@ def test_no_referral_only_where_both_eyes_are_known_to_need_none(gradings: list[
     assert study.grade == highest
     assert (study.referable is True) == (highest is not None and highest >= REFERABLE)
     assert (study.referable is False) == (max(*worst.values(), highest or 0) < REFERABLE)
-    assert study.refer_to_person or max(worst.values()) < 9
+    assert study.needs_review or max(worst.values()) < 9
     assert bool(study.undecided) == (9 in worst.values())

@@ -92,8 +92,8 @@ def test_results_equal_those_of_the_grader(client: TestClient, grader: Grader, e
             "label",
             "referable",
             "vision_threatening",
-            "conformal_set",
-            "refer_to_person",
+            "prediction_set",
+            "needs_review",
             "quality",
             "model",
         )
@@ -123,7 +123,7 @@ def test_a_bad_photograph_affects_no_other(client: TestClient, eyes: list[Path])
     bad, good = client.post("/v1/grade", files=sent).json()["photographs"]
     assert bad["grading"]["image_id"] == "bad"
     assert "bad.jpg: corrupt JPEG" in bad["grading"]["error"]
-    assert bad["grading"]["refer_to_person"] is True
+    assert bad["grading"]["needs_review"] is True
     assert good["grading"]["error"] is None
     body = problem(client.post("/v1/grade", files=files(("bad.jpg", b"\xff\xd8"), ("empty.png", b""))), 422)
     assert [each["field"] for each in body["errors"]] == ["photographs[0]", "photographs[1]"]

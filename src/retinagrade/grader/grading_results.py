@@ -156,13 +156,13 @@ def describe_grading(grading: Grading) -> str:
     """Describes a grading in one line.
 
     Example:
-        >>> describe_grading(Grading("a", "a.jpg", grade=2, confidence=0.81, referable=True, refer_to_person=False))
+        >>> describe_grading(Grading("a", "a.jpg", grade=2, confidence=0.81, referable=True, needs_review=False))
         'grade 2, moderate non-proliferative diabetic retinopathy, referable (confidence 0.81)'
     """
     if grading.grade is None:
         return _without_grade(grading)
     decision = {None: "", True: ", referable", False: ", not referable"}[grading.referable]
-    review = "; needs review by a person" if grading.refer_to_person else ""
+    review = "; needs review by a person" if grading.needs_review else ""
     return f"{describe_grade(grading.grade)}{decision} (confidence {grading.confidence:.2f}){review}"
 
 

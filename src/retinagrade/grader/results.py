@@ -35,8 +35,8 @@ class Grading:
         referable: True from the threshold of the grader file on; ``None`` where the file has no such threshold.
         vision_threatening: Same for vision-threatening retinopathy.
         confidence: Probability of ``grade``.
-        conformal_set: Neighbouring grades that contain the right grade with the coverage that the grader file states.
-        refer_to_person: True where a person should review the photograph, whatever its grade; ``None`` where the
+        prediction_set: Neighbouring grades that contain the right grade with the coverage that the grader file states.
+        needs_review: True where a person should review the photograph, whatever its grade; ``None`` where the
             grader file has no rule.
         gradable: True where the quality is sufficient; ``None`` where the photograph could not be read.
         quality: Image quality, 0 to 1.
@@ -56,8 +56,8 @@ class Grading:
     referable: bool | None = None
     vision_threatening: bool | None = None
     confidence: float | None = None
-    conformal_set: tuple[int, ...] | None = None
-    refer_to_person: bool | None = True
+    prediction_set: tuple[int, ...] | None = None
+    needs_review: bool | None = True
     gradable: bool | None = None
     quality: float | None = None
     quality_reasons: tuple[str, ...] = ()
@@ -148,8 +148,8 @@ def make_grading(
         referable=_is_positive(p, REFERABLE, metadata.referable),
         vision_threatening=_is_positive(p, VISION_THREATENING, metadata.vision_threatening),
         confidence=confidence,
-        conformal_set=None if members is None else tuple(np.flatnonzero(members).tolist()),
-        refer_to_person=None if review is None else confidence < review.confidence,
+        prediction_set=None if members is None else tuple(np.flatnonzero(members).tolist()),
+        needs_review=None if review is None else confidence < review.confidence,
     )
 
 

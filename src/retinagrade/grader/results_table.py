@@ -32,8 +32,8 @@ COLUMNS: Final = (
     "referable",
     "vision_threatening",
     "confidence",
-    "conformal_set",
-    "refer_to_person",
+    "prediction_set",
+    "needs_review",
     "gradable",
     "quality",
     "quality_reasons",
@@ -46,9 +46,9 @@ COLUMNS: Final = (
 """Columns of a CSV table. The grade is ``predicted_grade``: a predictions table has the true grade in ``grade``."""
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys((*PROBABILITY_COLUMNS, "expected_grade", "confidence", "quality"), float),
-    **dict.fromkeys(("referable", "vision_threatening", "refer_to_person", "gradable"), "true".__eq__),
+    **dict.fromkeys(("referable", "vision_threatening", "needs_review", "gradable"), "true".__eq__),
     "predicted_grade": int,
-    "conformal_set": lambda cell: tuple(map(int, cell.split())),
+    "prediction_set": lambda cell: tuple(map(int, cell.split())),
     "quality_reasons": lambda cell: tuple(cell.split(", ")),
 }
 """Parsers of the columns of a CSV table that are not text."""

@@ -118,7 +118,7 @@ def _photograph_group(
         evaluations.append((dicom_codes.ICDR, dicom_codes.UNREADABLE if grading.error else dicom_codes.UNGRADABLE))
     else:
         evaluations.append((dicom_codes.ICDR, dicom_codes.GRADES[Grade(grading.grade)]))
-    evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.conformal_set or ()]
+    evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.prediction_set or ()]
     evaluations += [(dicom_codes.QUALITY_REASON, dicom_codes.REASONS[each]) for each in grading.quality_reasons]
     measurements = [
         (name, value, unit)
@@ -149,7 +149,7 @@ def _decisions(result: Grading | StudyGrading) -> list[QualitativeEvaluation]:
         for name, answer in (
             (dicom_codes.REFERABLE, result.referable),
             (dicom_codes.THREATENING, result.vision_threatening),
-            (dicom_codes.PERSON, result.refer_to_person),
+            (dicom_codes.REVIEW, result.needs_review),
         )
     ]
 

@@ -27,7 +27,7 @@ class StudyGrading:
         right: Grade of the right eye; ``None`` where none of its photographs was graded.
         referable: ``None`` where it is undecided.
         vision_threatening: ``None`` where it is undecided.
-        refer_to_person: True where a person should review the study, whatever its grade.
+        needs_review: True where a person should review the study, whatever its grade.
         undecided: Reasons why an eye has no grade, one for each such eye.
         photographs: Ids of all its photographs, ungraded ones included.
         model: Name and version of the grader file.
@@ -40,7 +40,7 @@ class StudyGrading:
     right: int | None
     referable: bool | None
     vision_threatening: bool | None
-    refer_to_person: bool
+    needs_review: bool
     undecided: tuple[str, ...]
     photographs: tuple[str, ...]
     model: str
@@ -75,7 +75,7 @@ def describe_study(study: StudyGrading) -> str:
     grade = "no grade" if study.grade is None else describe_grade(study.grade)
     referable = {None: "", True: ", referable", False: ", not referable"}[study.referable]
     unknown = "".join(f"; {reason}" for reason in study.undecided)
-    return f"{grade}{referable}{unknown}{'; needs review by a person' if study.refer_to_person else ''}"
+    return f"{grade}{referable}{unknown}{'; needs review by a person' if study.needs_review else ''}"
 
 
 def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
@@ -98,7 +98,7 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
         right=_highest(eyes["R"]),
         referable=_decide("referable", gradings, undecided),
         vision_threatening=_decide("vision_threatening", gradings, undecided),
-        refer_to_person=bool(undecided) or any(each.refer_to_person for each in gradings if each.grade is not None),
+        needs_review=bool(undecided) or any(each.needs_review for each in gradings if each.grade is not None),
         undecided=undecided,
         photographs=tuple(each.image_id for each in gradings),
         model=gradings[0].model,

@@ -1,16 +1,16 @@
 // The CSV table of `retinagrade grade`, with eye and patient from the page.
 
 const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "confidence",
-  "conformal_set", "refer_to_person", "gradable", "quality", "quality_reasons", "study", "laterality", "model", "path", "error"];
+  "prediction_set", "needs_review", "gradable", "quality", "quality_reasons", "study", "laterality", "model", "path", "error"];
 
 export function table(photographs, grades) {
   const probabilities = grades.map((_, grade) => `p${grade}`);
   const rows = photographs.map(({ file, eye, patient, result, error }) => {
-    const grading = result?.grading ?? { image_id: file.name.replace(/\.[^.]*$/, ""), path: file.name, refer_to_person: true, error };
+    const grading = result?.grading ?? { image_id: file.name.replace(/\.[^.]*$/, ""), path: file.name, needs_review: true, error };
     const row = {
       ...grading,
       predicted_grade: grading.grade,
-      conformal_set: grading.conformal_set?.join(" "),
+      prediction_set: grading.prediction_set?.join(" "),
       quality_reasons: grading.quality_reasons?.join(", "),
       study: patient,
       laterality: eye,

@@ -23,13 +23,13 @@ export function operatingPoint(model) {
 
 export function advice(grading, model) {
   if (!grading.gradable) return { refer: true, text: "The image quality is insufficient: a person should review this photograph." };
-  const review = grading.refer_to_person ? ` Low confidence (${twoDigits(grading.confidence)}): a person should review this photograph.` : "";
-  if (grading.referable === null) return { refer: grading.refer_to_person === true, text: `No advice on referral: the model has no operating point.${review}` };
+  const review = grading.needs_review ? ` Low confidence (${twoDigits(grading.confidence)}): a person should review this photograph.` : "";
+  if (grading.referable === null) return { refer: grading.needs_review === true, text: `No advice on referral: the model has no operating point.${review}` };
   const sum = grading.probabilities.slice(2).reduce((a, b) => a + b);
   const [verdict, side] = grading.referable ? ["Refer", "at or above"] : ["No referral", "below"];
   const threat = grading.vision_threatening ? " Vision-threatening retinopathy is suspected." : "";
   const text = `${verdict}: the probability of grade 2 or worse is ${twoDigits(sum)}, ${side} the operating point ${twoDigits(model.referable.threshold)}.${threat}${review}`;
-  return { refer: grading.referable || grading.refer_to_person === true, text };
+  return { refer: grading.referable || grading.needs_review === true, text };
 }
 
 // Both eyes together, by the same rule as the studies of the grader: an eye without a grade does not count as healthy.
@@ -49,8 +49,8 @@ export function overall(photographs, model) {
 
 export function further(grading, model) {
   const sentences = [];
-  if (grading.conformal_set && model.conformal) {
-    const grades = grading.conformal_set.map((grade) => `${grade} (${shortGradeName(grade).toLowerCase()})`).join(", ");
+  if (grading.prediction_set && model.conformal) {
+    const grades = grading.prediction_set.map((grade) => `${grade} (${shortGradeName(grade).toLowerCase()})`).join(", ");
     sentences.push(`Set of possible grades, which contains the right grade in ${percent(model.conformal.coverage)} of photographs: ${grades || "empty"}.`);
   }
   sentences.push(`Image quality ${twoDigits(grading.quality)}. Model ${grading.model}.`);
