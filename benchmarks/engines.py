@@ -25,8 +25,7 @@ from pathlib import Path
 
 import ray
 
-from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.prepare import prepare_manifest
+from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.prepare_file import crashed_file, prepare_file
 from retinagrade.execution.engine import Engine, WorkItem, WorkResult
 from retinagrade.execution.local import map_unordered
@@ -121,7 +120,7 @@ def main() -> None:
         compare(folder)
         return
     with tempfile.TemporaryDirectory() as out:
-        done = prepare_manifest(read_dataset(folder), Path(out), size=128, engine=watched)
+        done = prepare(folder, Path(out), size=128, engine=watched)
     print(f"{done.prepared} prepared, {len(done.failed)} failed")
 
 

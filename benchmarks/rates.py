@@ -27,10 +27,10 @@ import numpy as np
 import pandas as pd
 import ray
 
-from retinagrade.datasets.copies import CANDIDATE
+from retinagrade.datasets.copies import CANDIDATE_BITS
 from retinagrade.datasets.examine import examine_file
 from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.prepare import prepare_manifest
+from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.prepare_file import prepare_file
 from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.files import write_json
@@ -89,8 +89,8 @@ def main() -> None:
         few, whole = Manifest(manifest.table.head(FEW), manifest.root), manifest
         again = []
         for part, count in ((few, FEW), (whole, PHOTOGRAPHS)):
-            prepare_manifest(part, place / str(count), size=SIZE, workers=1)
-            again.append(cost(partial(prepare_manifest, part, place / str(count), size=SIZE), 1))
+            prepare(part, place / str(count), size=SIZE, workers=1)
+            again.append(cost(partial(prepare, part, place / str(count), size=SIZE), 1))
         seconds["record"] = (again[1] - again[0]) / (PHOTOGRAPHS - FEW)  # the contact sheet is the same in both
         sizes = {
             "source": statistics.mean(item[2].stat().st_size for item in items),
@@ -100,7 +100,7 @@ def main() -> None:
             "record": (place / str(PHOTOGRAPHS) / "prepare.json").stat().st_size / PHOTOGRAPHS,
         }
         hashes = np.random.default_rng(0).integers(0, 1 << 63, (HASHES, 4), dtype=np.uint64)
-        seconds["pair"] = cost(lambda: hamming_pairs(hashes, CANDIDATE), HASHES * (HASHES - 1) / 2)
+        seconds["pair"] = cost(lambda: hamming_pairs(hashes, CANDIDATE_BITS), HASHES * (HASHES - 1) / 2)
         ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, logging_level=40)
         seconds["task"] = cost(lambda: list(RayEngine()(nothing, range(TASKS), None, nothing)), TASKS)
         ray.shutdown()

@@ -161,8 +161,8 @@ def make_photographs(folder: Path) -> Path:
     """A prepared set of made-up photographs of 224 px, split; by the real commands, kept for the next time."""
     prepared = folder / "prepared"
     if not (prepared / "split.json").is_file():
-        retinagrade("data", "synthesize", folder / "source", "--count", PHOTOGRAPHS, "--size", 512)
-        retinagrade("prepare", folder / "source", prepared, "--size", 224)
+        retinagrade("data", "synthesize", "--out", folder / "source", "--count", PHOTOGRAPHS, "--size", 512)
+        retinagrade("prepare", folder / "source", "--out", prepared, "--size", 224)
         retinagrade("split", prepared, "--val", 0.1)
     return prepared
 

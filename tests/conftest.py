@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.prepare import prepare_manifest
-from retinagrade.datasets.split import split_prepared
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
 
 # A busy machine is no failure. What lands must not hang on luck either: CI draws the same examples every time, and new
@@ -35,6 +34,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 made-up photographs of 15 patients, prepared at 64 px and split 60/20/20 by patient."""
     folder = tmp_path_factory.mktemp("prepared")
     synthesize(folder / "source", count=30, size=96, seed=5)
-    prepare_manifest(read_dataset(folder / "source"), folder / "set", size=64, workers=1)
-    split_prepared(folder / "set", val=0.2, test=0.2, seed=0)
+    prepare(folder / "source", folder / "set", size=64, workers=1)
+    split(folder / "set", val=0.2, test=0.2, seed=0)
     return folder / "set"

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.prepare import prepare_manifest
-from retinagrade.datasets.split import split_prepared
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.examples import example_photographs
 from retinagrade.evaluation.report.page import render_report
 from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.evaluation.subgroups import default_subgroup_columns
-from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.files import file_digests, write_text
 from retinagrade.manifest import Manifest
@@ -71,12 +69,11 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
     source, prepared = out / "source", out / "prepared"
     if not (source / "labels.csv").is_file():
         announce(f"drawing {COUNT} made-up fundus photographs of {COUNT // 2} patients")
-        with progress_bar("drawing", COUNT) as done:
-            synthesize(source, count=COUNT, size=2 * SIZE, seed=SEED, on_done=done)
+        synthesize(source, COUNT, size=2 * SIZE, seed=SEED)
     announce("preparing them: decode, find the field of view, crop, resize")
-    prepare_manifest(read_dataset(source), prepared, size=SIZE)
+    prepare(source, prepared, size=SIZE)
     if not (prepared / "split.json").is_file():
-        split_prepared(prepared, val=0.15, test=0.25, seed=SEED)
+        split(prepared, val=0.15, test=0.25, seed=SEED)
     manifest = Manifest.read(prepared / "manifest.csv")
     evaluations = []
     for name, overrides in NETWORKS.items():

@@ -21,29 +21,30 @@ if TYPE_CHECKING:
 _SCHEME: Final = "://"
 
 
-def user_path(text: str | Path) -> Path:
-    """The place that a user named.
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Returns the path that a user named.
 
     Args:
-        text: A path, or a URL with a scheme that fsspec knows.
+        path: A path, or a URL with a scheme that fsspec knows.
 
     Raises:
         UsageError: No such scheme, a package for it is missing, or the store doesn't answer.
         ModuleNotFoundError: A URL, and the extra ``scale`` isn't installed.
     """
-    if _SCHEME not in str(text):
+    text = os.fspath(path) if hasattr(path, "__fspath__") else str(path)
+    if _SCHEME not in text:
         return Path(text)
     import upath  # noqa: F401  # what is missing is said as for any other extra
 
     try:
-        path = _remote(to_path(str(text)))
-        path.fs.invalidate_cache()  # an earlier call's listings
-        path.exists()
+        remote = _remote(to_path(text))
+        remote.fs.invalidate_cache()  # an earlier call's listings
+        remote.exists()
     except ImportError as error:
         raise UsageError(f"{text}: {error}") from error
     except Exception as error:  # every store's package raises its own
         raise UsageError(f"{text} can't be reached ({error}): check address, credentials and network") from error
-    return cast(Path, path)
+    return cast(Path, remote)
 
 
 def to_path(text: str) -> Path:

@@ -40,9 +40,9 @@ def run(*arguments: object, code: int | None = 0) -> str:
 
 def test_the_whole_way(tmp_path: Path) -> None:
     source, prepared, folder = tmp_path / "source", tmp_path / "prepared", tmp_path / "runs" / "tiny"
-    assert "30 photographs" in run("data", "synthesize", source, "--count", 30, "--size", 96)
-    assert "30 of 30 photographs" in run("prepare", source, prepared, "--size", 64)
-    assert "(30 from before)" in run("prepare", source, prepared, "--size", 64)
+    assert "30 photographs" in run("data", "synthesize", "--out", source, "--count", 30, "--size", 96)
+    assert "30 of 30 photographs" in run("prepare", source, "--out", prepared, "--size", 64)
+    assert "(30 from before)" in run("prepare", source, "--out", prepared, "--size", 64)
     assert "train" in run("split", prepared, "--val", 0.2, "--test", 0.2)
     overrides = [word for override in TINY for word in ("--set", override)]
     printed = run("train", prepared, "scratch-2", "--out", folder, *overrides)
@@ -73,7 +73,7 @@ def test_retinamnist_as_it_is_downloaded(tmp_path: Path) -> None:
     grades = {"train": [*range(5)] * 8, "val": [*range(5)] * 2, "test": [4, 0, 1, 2, 3, 0, 0]}
     archive = write_retinamnist(tmp_path / "retinamnist.npz", retinamnist_arrays(grades))
     prepared, folder = tmp_path / "prepared", tmp_path / "run"
-    printed = run("prepare", archive, prepared, "--size", 64, "--square", "frame")
+    printed = run("prepare", archive, "--out", prepared, "--size", 64, "--square", "frame")
     assert "57 of 57 photographs" in printed
     assert "doubtful" not in printed
     overrides = ["--set", "training.epochs=2", "--set", "training.batch_size=16"]
@@ -91,10 +91,10 @@ def test_retinamnist_as_it_is_downloaded(tmp_path: Path) -> None:
 def test_bad_photographs_are_named_and_exit_with_1(tmp_path: Path) -> None:
     write_folders(tmp_path / "source", ["No_DR", "Mild"])
     (tmp_path / "source" / "Mild" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing")
-    printed = run("prepare", tmp_path / "source", tmp_path / "prepared", code=1)
+    printed = run("prepare", tmp_path / "source", "--out", tmp_path / "prepared", code=1)
     assert "4 of 5 photographs" in printed
     assert "broken" in printed
-    answer = json.loads(run("prepare", tmp_path / "source", tmp_path / "prepared", "--json", code=1))
+    answer = json.loads(run("prepare", tmp_path / "source", "--out", tmp_path / "prepared", "--json", code=1))
     assert answer["reused"] == 4
     assert [failure["image_id"] for failure in answer["failed"]] == ["broken"]
 
@@ -128,7 +128,7 @@ def torture(folder: Path) -> int:
 
 def test_a_torture_folder_gets_a_verdict_for_every_file(tmp_path: Path) -> None:
     count = torture(tmp_path / "source")
-    answer = json.loads(run("prepare", tmp_path / "source", tmp_path / "set", "--size", 64, "--json", code=1))
+    answer = json.loads(run("prepare", tmp_path / "source", "--out", tmp_path / "set", "--size", 64, "--json", code=1))
     assert answer["prepared"] + len(answer["failed"]) == count
     assert len(answer["failed"]) == 13
     assert all(failure["reason"] for failure in answer["failed"])
@@ -152,13 +152,13 @@ def test_check_says_when_it_is_used_wrongly(tmp_path: Path) -> None:
 
 
 def test_folds_on_the_command_line(tmp_path: Path) -> None:
-    run("data", "synthesize", tmp_path / "source", "--count", 40, "--size", 64)
-    run("prepare", tmp_path / "source", tmp_path / "set", "--size", 64, "--graham", "--square", "crop")
+    run("data", "synthesize", "--out", tmp_path / "source", "--count", 40, "--size", 64)
+    run("prepare", tmp_path / "source", "--out", tmp_path / "set", "--size", 64, "--graham", "--square", "crop")
     run("split", tmp_path / "set", "--folds", 4, "--fold", 3)
     table = pd.read_csv(tmp_path / "set" / "manifest.csv")
     assert set(table["fold"]) == {0, 1, 2, 3}
     assert ((table["split"] == "val") == (table["fold"] == 3)).all()
-    assert "choose one" in run("prepare", tmp_path / "source", tmp_path / "s", "--graham", "--clahe", code=2)
+    assert "choose one" in run("prepare", tmp_path / "source", "--out", tmp_path / "s", "--graham", "--clahe", code=2)
 
 
 def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path: Path) -> None:
@@ -180,11 +180,11 @@ def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path
 def test_a_grade_map_on_the_command_line(tmp_path: Path) -> None:
     write_folders(tmp_path / "source", ["healthy", "bad"])
     assert "rename it, or name every folder's grade" in run(
-        "prepare", tmp_path / "source", tmp_path / "p", "--layout", "folders", code=2
+        "prepare", tmp_path / "source", "--out", tmp_path / "p", "--layout", "folders", code=2
     )
-    run("prepare", tmp_path / "source", tmp_path / "p", "--grades", "healthy=0, BAD=4")
+    run("prepare", tmp_path / "source", "--out", tmp_path / "p", "--grades", "healthy=0, BAD=4")
     assert "--grades 'bad=9'" in run(
-        "prepare", tmp_path / "source", tmp_path / "q", "--grades", "healthy=0,bad=9", code=2
+        "prepare", tmp_path / "source", "--out", tmp_path / "q", "--grades", "healthy=0,bad=9", code=2
     )
 
 
@@ -338,4 +338,4 @@ def test_info_needs_no_framework_and_a_missing_extra_is_named() -> None:
     without = blocked(framework, "train", "x", "scratch-2", "--out", "y")
     assert without.returncode == 2
     assert "pip install 'retinagrade[train]'" in without.stderr
-    assert "pip install 'retinagrade[evaluate]'" in blocked(tables, "prepare", "x", "y").stderr
+    assert "pip install 'retinagrade[evaluate]'" in blocked(tables, "prepare", "x", "--out", "y").stderr

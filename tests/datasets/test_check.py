@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 
-from retinagrade.datasets.check import KINDS, DataCheck, check
-from retinagrade.datasets.check_files import write_check, write_cleaned
+from retinagrade.datasets.check import check
 from retinagrade.datasets.clean import clean_manifest
+from retinagrade.datasets.data_check import DataCheck
+from retinagrade.datasets.findings import FINDING_KINDS
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import UsageError
@@ -59,7 +60,7 @@ def broken(clean_set: Path, tmp_path: Path) -> Path:
 
 
 def run(folder: Path, **options: float) -> DataCheck:
-    return check(folder, read_dataset(folder, complete=False), workers=1, **options)  # type: ignore[arg-type]
+    return check(folder, workers=1, **options)  # type: ignore[arg-type]
 
 
 def files_of(result: DataCheck, kind: str) -> list[list[str]]:
@@ -91,7 +92,7 @@ def test_every_problem_is_named_once(broken: Path) -> None:
     assert files_of(result, "crop") == [["00004_right"]]
     assert ["00004_left"] in files_of(result, "quality")
     assert "dark" in next(found.message for found in result.of_kind("quality") if "00004_left" in found.files[0])
-    assert {found.kind for found in result.findings} <= set(KINDS)
+    assert {found.kind for found in result.findings} <= set(FINDING_KINDS)
 
 
 def test_copies_across_splits_leak(clean_set: Path, tmp_path: Path) -> None:
@@ -111,32 +112,31 @@ def test_the_worst_share_can_be_asked_for(clean_set: Path) -> None:
 
 
 def test_workers_change_nothing(broken: Path) -> None:
-    manifest = read_dataset(broken, complete=False)
-    assert check(broken, manifest, workers=2).to_json() == check(broken, manifest, workers=1).to_json()
+    assert check(broken, workers=2).to_json() == check(broken, workers=1).to_json()
 
 
 def test_a_table_speaks_of_its_own_photographs_and_those_beside_them(broken: Path) -> None:
-    result = check(broken / "labels.csv", read_dataset(broken / "labels.csv", complete=False), workers=1)
+    result = check(broken / "labels.csv", workers=1)
     assert {Path(one.file).parts[0] for one in result.examined} == {"photographs"}
     assert files_of(result, "orphan") == [["nobody"]]
 
 
 def test_files_alone_can_be_checked(broken: Path) -> None:
     (broken / "labels.csv").unlink()
-    result = check(broken / "photographs", None, workers=1)
+    result = check(broken / "photographs", workers=1)
     assert result.grades() == {}
     assert result.majority_baseline() is None
     assert files_of(result, "unusable") == [["00000_right"]]
     assert result.of_kind("orphan") == result.of_kind("conflict") == []
     with pytest.raises(UsageError, match="no manifest to clean"):
-        write_cleaned(result, broken / "out")
+        result.write_cleaned(broken / "out")
 
 
 def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path, tmp_path: Path) -> None:
     before = {path: hashlib.sha256(path.read_bytes()).digest() for path in broken.rglob("*") if path.is_file()}
     result = run(broken)
     assert result.manifest is not None
-    left_out = write_cleaned(result, tmp_path / "out")
+    left_out = result.write_cleaned(tmp_path / "out")
     assert dict(zip(left_out["image_id"], left_out["kind"], strict=True)) == {
         "00000_right": "unusable",
         "00001_left": "missing",
@@ -148,7 +148,7 @@ def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path,
     cleaned = read_dataset(tmp_path / "out" / "manifest.csv")
     assert len(cleaned) == 12 - 6
     assert all(cleaned.file(path).is_file() for path in cleaned.table["path"])
-    again = check(tmp_path / "out" / "manifest.csv", cleaned, workers=1)
+    again = check(tmp_path / "out" / "manifest.csv", workers=1)
     assert {found.kind for found in again.findings} <= {
         "orphan",
         "identical",
@@ -158,16 +158,16 @@ def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path,
         "crop",
         "quality",
     }
-    assert clean_manifest(cleaned, again, tmp_path / "out")[1].empty
+    assert clean_manifest(cleaned, again.findings, again.root, tmp_path / "out")[1].empty
     assert before == {path: hashlib.sha256(path.read_bytes()).digest() for path in before}, "files were touched"
 
 
 def test_the_page_shows_what_is_wrong(broken: Path, tmp_path: Path) -> None:
     result = run(broken)
-    page = write_check(result, tmp_path / "out").read_text(encoding="utf-8")
+    page = result.write(tmp_path / "out").read_text(encoding="utf-8")
     assert "not a medical device" in page
     assert page.count("data:image/jpeg") >= 10
-    for kind, meaning in KINDS.items():
+    for kind, meaning in FINDING_KINDS.items():
         assert (str(escape(meaning)) in page) == bool(result.of_kind(kind))
     answer = json.loads((tmp_path / "out" / "check.json").read_text())
     assert answer == json.loads(json.dumps(result.to_json()))
@@ -178,7 +178,7 @@ def test_the_page_shows_what_is_wrong(broken: Path, tmp_path: Path) -> None:
 
 
 def test_the_real_tree(idrid: Path) -> None:
-    result = check(idrid, read_dataset(idrid, complete=False))
+    result = check(idrid)
     grading = [
         files for files in (found.files for found in result.of_kind("identical")) if all(f[0] == "B" for f in files)
     ]

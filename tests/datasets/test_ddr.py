@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets.ddr import PART, is_ddr, read_ddr
+from retinagrade.datasets.ddr import DDR_FOLDER, is_ddr, read_ddr
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.public_trees import write_ddr, write_lines
 
@@ -34,8 +34,8 @@ def test_a_5_is_no_grade_but_says_ungradable(tmp_path: Path) -> None:
 def test_the_part_itself_and_one_split_are_enough(tmp_path: Path) -> None:
     write_ddr(tmp_path, {"valid": SPLITS["valid"]})
     assert is_ddr(tmp_path)
-    assert is_ddr(tmp_path / PART)
-    assert read_ddr(tmp_path / PART).table["path"].tolist() == ["valid/007-2489-100.jpg"]
+    assert is_ddr(tmp_path / DDR_FOLDER)
+    assert read_ddr(tmp_path / DDR_FOLDER).table["path"].tolist() == ["valid/007-2489-100.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_the_part_itself_and_one_split_are_enough(tmp_path: Path) -> None:
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     write_ddr(tmp_path, SPLITS)
-    write_lines(tmp_path / PART / "train.txt", ["007-0004-000.jpg 0", line])
+    write_lines(tmp_path / DDR_FOLDER / "train.txt", ["007-0004-000.jpg 0", line])
     with pytest.raises(ManifestError, match=message):
         read_ddr(tmp_path)
 
 
 def test_lists_and_photographs_must_match(tmp_path: Path) -> None:
     write_ddr(tmp_path, SPLITS)
-    (tmp_path / PART / "valid" / "007-2489-100.jpg").rename(tmp_path / PART / "valid" / "other.jpg")
+    (tmp_path / DDR_FOLDER / "valid" / "007-2489-100.jpg").rename(tmp_path / DDR_FOLDER / "valid" / "other.jpg")
     with pytest.raises(LayoutError, match=r"\(1: 007-2489-100\); .*valid\.txt \(1: other\)"):
         read_ddr(tmp_path)
     with pytest.raises(LayoutError, match=r"not DDR's .* looked in .* for one of train\.txt"):
-        read_ddr(tmp_path / PART / "train")
+        read_ddr(tmp_path / DDR_FOLDER / "train")
 
 
 def test_any_train_txt_is_not_the_layout(tmp_path: Path) -> None:

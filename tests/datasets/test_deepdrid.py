@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets.deepdrid import PART, QUALITY, is_deepdrid, read_deepdrid
+from retinagrade.datasets.deepdrid import DEEPDRID_FOLDER, DEEPDRID_QUALITY, is_deepdrid, read_deepdrid
 from retinagrade.datasets.labels import read_labels
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.public_trees import EVALUATION, write_deepdrid, write_lines, write_sheet
@@ -12,7 +12,7 @@ HALVES = {
     "validation": {"265_l1": "1,0,", "265_r1": "1,,1"},
 }
 TEST = {"347_l1": 2, "347_r1": 0}
-LABELS = f"{PART}/regular-fundus-training/regular-fundus-training.csv"
+LABELS = f"{DEEPDRID_FOLDER}/regular-fundus-training/regular-fundus-training.csv"
 
 
 def test_the_grade_of_the_photographs_own_eye(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_the_grade_of_the_photographs_own_eye(tmp_path: Path) -> None:
     assert table["laterality"].tolist() == ["L", "L", "R", "R", "L", "R", "L", "R"]
     assert table["patient_id"].tolist() == ["4"] * 4 + ["265"] * 2 + ["347"] * 2
     assert table["split"].tolist() == ["train"] * 4 + ["val"] * 2 + ["test"] * 2
-    assert table[QUALITY].fillna("").tolist() == ["0", "1", "0", "0", "1", "1", "", ""]
+    assert table[DEEPDRID_QUALITY].fillna("").tolist() == ["0", "1", "0", "0", "1", "1", "", ""]
     assert all(manifest.file(path).is_file() for path in table["path"])
 
 
@@ -39,12 +39,12 @@ def test_both_columns_the_other_column_and_none(
 def test_the_folder_itself_and_one_part_are_enough(tmp_path: Path) -> None:
     write_deepdrid(tmp_path, {}, TEST)
     assert is_deepdrid(tmp_path)
-    assert is_deepdrid(tmp_path / PART)
-    assert read_deepdrid(tmp_path / PART).table["path"][0] == f"{EVALUATION}/Images/347/347_l1.jpg"
+    assert is_deepdrid(tmp_path / DEEPDRID_FOLDER)
+    assert read_deepdrid(tmp_path / DEEPDRID_FOLDER).table["path"][0] == f"{EVALUATION}/Images/347/347_l1.jpg"
 
 
 def test_the_evaluations_labels_as_csv_and_not_yet_published(tmp_path: Path) -> None:
-    folder = write_deepdrid(tmp_path, {}, TEST) / PART / EVALUATION
+    folder = write_deepdrid(tmp_path, {}, TEST) / DEEPDRID_FOLDER / EVALUATION
     (folder / "Challenge1_labels.xlsx").unlink()
     assert read_deepdrid(tmp_path).table["grade"].isna().all()
     write_lines(folder / "Challenge1_labels.csv", ["image_id,DR_Levels", "347_l1,1", "347_r1,4"])
@@ -55,7 +55,7 @@ def test_the_evaluations_labels_as_csv_and_not_yet_published(tmp_path: Path) -> 
     ("image_id", "cells", "message"),
     [
         ("5_l1", "0,5,", r"regular-fundus-training\.csv is not(.|\n)*line 3, column 'grade': '5'"),
-        ("5_1", "0,1,", r"line 3, column 'image_id': '5_1' is not PATIENT_l1"),
+        ("5_1", "0,1,", r"line 3, column 'image_id': '5_1' is not an id such as PATIENT_l1"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, image_id: str, cells: str, message: str) -> None:
@@ -71,7 +71,7 @@ def test_duplicates_and_what_does_not_match_are_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="line 6, column 'image_id': '4_l1' stands already"):
         read_deepdrid(tmp_path)
     (tmp_path / LABELS).write_text(whole)
-    images = tmp_path / PART / "regular-fundus-training" / "Images"
+    images = tmp_path / DEEPDRID_FOLDER / "regular-fundus-training" / "Images"
     (images / "4" / "4_l1.jpg").rename(images / "4" / "9_l1.jpg")
     with pytest.raises(LayoutError, match=r"\(1: 4_l1\); .*\(1: 9_l1\)"):
         read_deepdrid(tmp_path)

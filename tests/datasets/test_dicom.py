@@ -85,7 +85,15 @@ def test_without_pydicom_the_command_line_says_what_to_install(
     assert is_dicom_folder(tmp_path)
     with pytest.raises(ModuleNotFoundError):
         read_dicom_folder(tmp_path)
-    arguments = ["retinagrade", "prepare", str(tmp_path / "manifest.csv"), str(tmp_path / "out"), "--workers", "1"]
+    arguments = [
+        "retinagrade",
+        "prepare",
+        str(tmp_path / "manifest.csv"),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "1",
+    ]
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as end:
         main()

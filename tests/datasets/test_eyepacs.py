@@ -51,18 +51,18 @@ def test_labels_of_the_whole_half_need_all_its_photographs(tmp_path: Path) -> No
 
 
 def test_the_whole_test_half_has_its_official_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eyepacs, "WHOLE", {"train": 3, "test": 3})
+    monkeypatch.setattr(eyepacs, "OFFICIAL_HALVES", {"train": 3, "test": 3})
     write_eyepacs(tmp_path, TRAIN, TEST)
-    monkeypatch.setattr(eyepacs, "PARTS", {"test-public": 1, "test-private": 2})
+    monkeypatch.setattr(eyepacs, "OFFICIAL_TEST_PARTS", {"test-public": 1, "test-private": 2})
     assert len(read_eyepacs(tmp_path)) == 6
-    monkeypatch.setattr(eyepacs, "PARTS", {"test-public": 2, "test-private": 1})
-    with pytest.raises(ManifestError, match="as many rows as the official file, but other parts"):
+    monkeypatch.setattr(eyepacs, "OFFICIAL_TEST_PARTS", {"test-public": 2, "test-private": 1})
+    with pytest.raises(ManifestError, match="as many rows as the official file, but different parts"):
         read_eyepacs(tmp_path)
 
 
 def test_the_official_numbers() -> None:
-    assert eyepacs.WHOLE == {"train": 35126, "test": 53576}
-    assert eyepacs.PARTS == {"test-public": 10906, "test-private": 42670}
+    assert eyepacs.OFFICIAL_HALVES == {"train": 35126, "test": 53576}
+    assert eyepacs.OFFICIAL_TEST_PARTS == {"test-public": 10906, "test-private": 42670}
 
 
 def test_labels_and_photographs_of_a_part_must_match(tmp_path: Path) -> None:

@@ -64,5 +64,5 @@ def test_one_folder_or_none_is_not_the_layout(tmp_path: Path) -> None:
     assert not is_folders(tmp_path)
     write_folders(tmp_path, ["0"])
     assert not is_folders(tmp_path)
-    with pytest.raises(LayoutError, match="no photographs in folders per grade"):
+    with pytest.raises(LayoutError, match="no photographs in folders named by grade"):
         read_folders(tmp_path / "0")

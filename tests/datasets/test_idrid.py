@@ -3,12 +3,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retinagrade.datasets.idrid import PART, is_idrid, read_idrid
+from retinagrade.datasets.idrid import IDRID_FOLDER, is_idrid, read_idrid
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.layouts import write_idrid, write_photograph
 
-LABELS = f"{PART}/2. Groundtruths/a. IDRiD_Disease Grading_Training Labels.csv"
-IMAGES = f"{PART}/1. Original Images/a. Training Set"
+LABELS = f"{IDRID_FOLDER}/2. Groundtruths/a. IDRiD_Disease Grading_Training Labels.csv"
+IMAGES = f"{IDRID_FOLDER}/1. Original Images/a. Training Set"
 
 
 def test_reads_both_halves_although_their_names_collide(tmp_path: Path) -> None:
@@ -24,8 +24,8 @@ def test_reads_both_halves_although_their_names_collide(tmp_path: Path) -> None:
 def test_the_part_itself_and_one_half_are_enough(tmp_path: Path) -> None:
     write_idrid(tmp_path, train=[2, 0])
     assert is_idrid(tmp_path)
-    assert is_idrid(tmp_path / PART)
-    manifest = read_idrid(tmp_path / PART)
+    assert is_idrid(tmp_path / IDRID_FOLDER)
+    manifest = read_idrid(tmp_path / IDRID_FOLDER)
     assert all(manifest.file(path).is_file() for path in manifest.table["path"])
 
 

@@ -61,7 +61,7 @@ def test_made_up_sets(tmp_path: Path) -> None:
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="no lesion masks in a known layout"):
         read_masked_photographs(tmp_path)
-    with pytest.raises(LayoutError, match="not one photograph"):
+    with pytest.raises(LayoutError, match="no photograph has the mask"):
         read_masked_photographs(write_idrid(tmp_path, {"5. Optic Disc": ["IDRiD_01"]}))
 
 

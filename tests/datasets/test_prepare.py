@@ -18,8 +18,9 @@ import pandas as pd
 import pytest
 
 from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.prepare import prepare_manifest
-from retinagrade.datasets.split import split_prepared
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.prepared_set import preparation_settings
+from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.images.field_of_view import crop_square, detect_and_crop, find_field_of_view
@@ -46,7 +47,7 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 
 def test_the_prepared_set(source: Path, tmp_path: Path) -> None:
-    result = prepare_manifest(read_dataset(source), tmp_path / "set", size=64, workers=1)
+    result = prepare(source, tmp_path / "set", size=64, workers=1)
     assert (result.prepared, result.reused, result.failed) == (24, 0, [])
     manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
     labels = read_dataset(source).table
@@ -70,7 +71,7 @@ def test_the_prepared_set(source: Path, tmp_path: Path) -> None:
 
 def test_two_workers_make_the_same_bytes_as_one(source: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
-        prepare_manifest(read_dataset(source), tmp_path / str(workers), size=64, contrast="clahe", workers=workers)
+        prepare(source, tmp_path / str(workers), size=64, contrast="clahe", workers=workers)
     assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")
 
 
@@ -78,8 +79,8 @@ def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -
     source = tmp_path / "source"
     synthesize(source, count=60, size=500, seed=2)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    prepare_manifest(read_dataset(source), whole, size=256, workers=2)
-    command = [sys.executable, "-m", "retinagrade", "prepare", str(source), str(killed), "--size", "256"]
+    prepare(source, whole, size=256, workers=2)
+    command = [sys.executable, "-m", "retinagrade", "prepare", str(source), "--out", str(killed), "--size", "256"]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while len(list(killed.glob("photographs/0*.jpg"))) < 6 and process.poll() is None and time.monotonic() < deadline:
@@ -88,7 +89,7 @@ def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -
     process.wait()
     assert not (killed / "manifest.csv").exists(), "the kill came too late to test anything"
     assert (killed / "prepare.json").is_file()
-    result = prepare_manifest(read_dataset(source), killed, size=256, workers=2)
+    result = prepare(source, killed, size=256, workers=2)
     assert result.reused > 0
     assert result.prepared + result.reused == 60
     assert bytes_of(killed) == bytes_of(whole)
@@ -109,7 +110,7 @@ def test_bad_files_are_named_and_cost_nobody_else(source: Path, tmp_path: Path) 
         (folder / "0" / f"{name}.jpg").write_bytes(content)
     write_photograph(folder / "1" / "other.png")
     cv2.imwrite(str(folder / "1" / "black.png"), np.zeros((100, 150, 3), np.uint8))
-    result = prepare_manifest(read_dataset(folder), tmp_path / "set", size=64, workers=2)
+    result = prepare(folder, tmp_path / "set", size=64, workers=2)
     assert {outcome.image_id for outcome in result.failed} == {"cut", "zeros", "empty", "text", "black"}
     assert all(outcome.image_id in (outcome.reason or "") for outcome in result.failed)
     assert set(Manifest.read(tmp_path / "set" / "manifest.csv").table["image_id"]) == {"good", "other"}
@@ -117,7 +118,7 @@ def test_bad_files_are_named_and_cost_nobody_else(source: Path, tmp_path: Path) 
     assert record["counts"] == {"prepared": 2, "failed": 5, "doubtful": 0}
     # Mended, it is taken in by the same call again.
     (folder / "0" / "cut.jpg").write_bytes(good)
-    again = prepare_manifest(read_dataset(folder), tmp_path / "set", size=64, workers=2)
+    again = prepare(folder, tmp_path / "set", size=64, workers=2)
     assert (again.prepared, again.reused, len(again.failed)) == (1, 2, 4)
 
 
@@ -126,13 +127,13 @@ def test_a_changed_or_lost_file_is_prepared_again(source: Path, tmp_path: Path) 
     for name in "abc":
         write_photograph(folder / "0" / f"{name}.png", ord(name))
     write_photograph(folder / "1" / "d.png")
-    prepare_manifest(read_dataset(folder), out, size=64, workers=1)
+    prepare(folder, out, size=64, workers=1)
     write_photograph(folder / "0" / "a.png", 5, size=140)
     (out / "photographs" / "b.jpg").unlink()
     data = (folder / "0" / "c.png").read_bytes()
     (folder / "0" / "c.png").write_bytes(bytes(byte ^ 255 for byte in data))  # other bytes, of the same size
     (folder / "1" / "d.png").touch()  # newer than what was prepared of it, and yet the same
-    result = prepare_manifest(read_dataset(folder), out, size=64, workers=1)
+    result = prepare(folder, out, size=64, workers=1)
     assert (result.prepared, result.reused, len(result.failed)) == (2, 1, 1)
 
 
@@ -140,24 +141,24 @@ def test_a_photograph_that_left_the_source_leaves_the_set(tmp_path: Path) -> Non
     folder, out = tmp_path / "folder", tmp_path / "set"
     for name in "abc":
         write_photograph(folder / str(ord(name) % 2) / f"{name}.png", ord(name))
-    prepare_manifest(read_dataset(folder), out, size=64, workers=1)
+    prepare(folder, out, size=64, workers=1)
     (folder / "0" / "b.png").unlink()
     write_photograph(folder / "0" / "e.png")
-    prepare_manifest(read_dataset(folder), out, size=64, workers=1)
+    prepare(folder, out, size=64, workers=1)
     assert set(Manifest.read(out / "manifest.csv").table["image_id"]) == {"a", "c", "e"}
     assert sorted(path.stem for path in (out / "photographs").iterdir()) == ["a", "c", "e"]
 
 
 def test_a_split_survives_while_the_photographs_are_the_same(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
-    prepare_manifest(read_dataset(source), out, size=64, workers=1)
-    split_prepared(out, val=0.3)
+    prepare(source, out, size=64, workers=1)
+    split(out, val=0.3)
     before = bytes_of(out)
-    prepare_manifest(read_dataset(source), out, size=64, workers=1)
+    prepare(source, out, size=64, workers=1)
     assert bytes_of(out) == before
     table = read_dataset(source).table
     table["grade"] = (table["grade"] + 1) % 5
-    prepare_manifest(Manifest(table, source), out, size=64, workers=1)
+    prepare(Manifest(table, source), out, size=64, workers=1)
     assert Manifest.read(out / "manifest.csv").table["split"].isna().all()
     assert not (out / "split.json").exists()
 
@@ -169,7 +170,7 @@ def test_photographs_that_were_cropped_already_keep_their_frame(tmp_path: Path, 
     photograph = np.where(lit[..., None], np.stack([120 + 4 * x, 60 + 3 * y, 30 + x], axis=-1), 4).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), photograph[..., ::-1])
     manifest = Manifest.from_table(pd.DataFrame({"image_id": ["a"], "path": ["a.png"]}), tmp_path, "table")
-    result = prepare_manifest(manifest, tmp_path / "set", size=56, square="frame", workers=1)
+    result = prepare(manifest, tmp_path / "set", size=56, square="frame", workers=1)
     assert not result.doubtful
     prepared = read_photograph(tmp_path / "set" / "photographs" / "a.jpg").astype(int)
     top = (56 - 2 * height) // 2
@@ -178,28 +179,26 @@ def test_photographs_that_were_cropped_already_keep_their_frame(tmp_path: Path, 
     assert np.abs(prepared[top : top + 2 * height] - enlarged).mean() < 2  # what JPEG costs
     record = json.loads((tmp_path / "set" / "prepare.json").read_text())
     assert record["photographs"][0]["field_of_view"] == {
-        "x": 0, "y": 0, "width": width, "height": height, "of_width": width, "of_height": height,
+        "x": 0, "y": 0, "width": width, "height": height, "decoded_width": width, "decoded_height": height,
         "method": "full-frame", "confidence": 1.0,
     }  # fmt: skip
 
 
 def test_other_settings_and_other_folders_are_refused(source: Path, tmp_path: Path) -> None:
-    prepare_manifest(read_dataset(source), tmp_path / "set", size=64, workers=1)
+    prepare(source, tmp_path / "set", size=64, workers=1)
     with pytest.raises(UsageError, match="was prepared with"):
-        prepare_manifest(read_dataset(source), tmp_path / "set", size=96)
+        prepare(source, tmp_path / "set", size=96)
     with pytest.raises(UsageError, match="not empty and not a prepared set"):
-        prepare_manifest(read_dataset(source), source, size=64)
+        prepare(source, source, size=64)
     with pytest.raises(UsageError, match="at least 32"):
-        prepare_manifest(read_dataset(source), tmp_path / "tiny", size=8)
+        prepare(source, tmp_path / "tiny", size=8)
 
 
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no")
     table = pd.DataFrame({"image_id": ["a"], "path": ["a.jpg"]})
-    with pytest.raises(ImageError, match=r"not one of 1 photographs could be used; the first: .*not a photograph"):
-        prepare_manifest(Manifest.from_table(table, tmp_path, "table"), tmp_path / "set", workers=1)
-    from retinagrade.datasets.prepare import preparation_settings
-
+    with pytest.raises(ImageError, match=r"no photograph .*could be used; the first: .*not a photograph"):
+        prepare(Manifest.from_table(table, tmp_path, "table"), tmp_path / "set", workers=1)
     with pytest.raises(LayoutError, match="not a prepared set"):
         preparation_settings(tmp_path)
 
@@ -207,7 +206,7 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_midway_is_named(source: Path, tmp_path: Path) -> None:
     table = read_dataset(source).table
     table.loc[3, "path"] = "photographs/gone.jpg"
-    result = prepare_manifest(Manifest(table, source), tmp_path / "set", size=64, workers=2)
+    result = prepare(Manifest(table, source), tmp_path / "set", size=64, workers=2)
     assert result.prepared == 23
     assert [(outcome.image_id, "can't be read" in str(outcome.reason)) for outcome in result.failed] == [
         (table["image_id"][3], True)
@@ -267,14 +266,14 @@ def test_reduced_decoding_equals_full_decoding_on_real_photographs(idrid: Path) 
 
 
 def test_all_real_photographs_are_prepared(idrid: Path, tmp_path: Path) -> None:
-    result = prepare_manifest(read_dataset(idrid), tmp_path / "set", size=128)
+    result = prepare(idrid, tmp_path / "set", size=128)
     assert (result.prepared, result.failed) == (413, [])
     manifest = Manifest.read(tmp_path / "set" / "manifest.csv")
     copies = manifest.table.groupby("sha256")["image_id"].apply(sorted)
     assert sorted("/".join(name[-3:] for name in names) for names in copies if len(names) > 1) == [
         "021/391", "028/327", "045/333", "073/375", "079/279",
     ]  # fmt: skip
-    split_prepared(tmp_path / "set", val=0.2)
+    split(tmp_path / "set", val=0.2)
     table = Manifest.read(tmp_path / "set" / "manifest.csv").table
     assert (table.groupby("sha256")["split"].nunique() == 1).all()
     for path in manifest.table["path"][::40]:

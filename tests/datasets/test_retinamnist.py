@@ -79,7 +79,7 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, name: str, array: np.n
 def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
     path = write_retinamnist(tmp_path / "a.npz", {"x": np.zeros(3)})
     assert not is_retinamnist(path)
-    with pytest.raises(LayoutError, match="not RetinaMNIST: looked for arrays train_images"):
+    with pytest.raises(LayoutError, match=r"not RetinaMNIST: looked for arrays .*train_images"):
         read_retinamnist(path, tmp_path / "out")
     write_retinamnist(path, retinamnist_arrays(SPLITS))
     path.write_bytes(path.read_bytes()[:-200])

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.split import (
     EXCLUDED,
     UNGRADED,
-    _groups,
+    SplitSettings,
     fold_splits,
-    split_counts,
+    split,
     split_manifest,
-    split_prepared,
 )
+from retinagrade.datasets.stratification import photograph_groups
 from retinagrade.errors import UsageError
 from retinagrade.manifest import Manifest
 
@@ -36,7 +37,7 @@ def test_the_reports_split_exactly() -> None:
     counts = [25808, 2443, 5292, 873, 708]
     whole = manifest(pd.DataFrame({"grade": np.repeat(np.arange(5), counts)}))
     for by in ("image", "patient"):
-        result = split_counts(split_manifest(whole, val=0.1, by=by))
+        result = count_grades_by_split(split_manifest(whole, SplitSettings(val=0.1, by=by)).table)
         assert [result["val"][str(grade)] for grade in range(5)] == [2580, 244, 529, 87, 70]
         assert sum(result["train"].values()) == sum(counts) - 3510
 
@@ -64,7 +65,7 @@ def test_patients_and_copies_stay_together(rows: pd.DataFrame, seed: int, offici
     if not official:
         rows = rows.drop(columns="official_split")
     try:
-        result = split_manifest(manifest(rows), val=0.3, test=0.0 if official else 0.2, seed=seed)
+        result = split_manifest(manifest(rows), SplitSettings(val=0.3, test=0.0 if official else 0.2, seed=seed))
     except UsageError as error:
         assert "too few" in str(error)  # noqa: PT017 - either outcome is right, depending on the groups drawn
         return
@@ -87,7 +88,7 @@ def test_numbers_are_as_near_as_pairs_can_be(pairs: list[int], val: float, seed:
     rows = pd.DataFrame(
         {"grade": np.repeat(pairs, 2), "patient_id": np.repeat([f"p{i}" for i in range(len(pairs))], 2)}
     )
-    table = split_manifest(manifest(rows), val=val, seed=seed).table
+    table = split_manifest(manifest(rows), SplitSettings(val=val, seed=seed)).table
     wanted = np.floor(val * np.bincount(table["grade"], minlength=5) + 1e-9)
     got = np.bincount(table["grade"][table["split"] == "val"], minlength=5)
     assert (np.abs(got - wanted) <= 1).all()
@@ -95,7 +96,7 @@ def test_numbers_are_as_near_as_pairs_can_be(pairs: list[int], val: float, seed:
 
 def test_small_sets_of_patients_with_two_eyes_still_have_validation_photographs() -> None:
     rows = pd.DataFrame({"grade": np.repeat(np.arange(5), 6), "patient_id": [f"p{index // 2}" for index in range(30)]})
-    table = split_manifest(manifest(rows), val=0.2, test=0.2).table
+    table = split_manifest(manifest(rows), SplitSettings(val=0.2, test=0.2)).table
     counts = table.pivot_table(index="split", columns="grade", values="image_id", aggfunc="count")
     assert counts.loc[["val", "test"]].to_numpy().tolist() == [[2] * 5] * 2
 
@@ -109,38 +110,42 @@ def test_the_order_of_rows_does_not_matter(order: list[int], seed: int) -> None:
             "patient_id": [f"p{index // 2}" for index in range(40)],
         }
     )
-    expected = split_manifest(manifest(rows), val=0.25, seed=seed).table.set_index("image_id")["split"]
-    shuffled = split_manifest(manifest(rows.iloc[order]), val=0.25, seed=seed).table.set_index("image_id")["split"]
+    expected = split_manifest(manifest(rows), SplitSettings(val=0.25, seed=seed)).table.set_index("image_id")["split"]
+    shuffled = split_manifest(manifest(rows.iloc[order]), SplitSettings(val=0.25, seed=seed)).table.set_index(
+        "image_id"
+    )["split"]
     pd.testing.assert_series_equal(shuffled.sort_index(), expected.sort_index())
 
 
 def test_seeds_differ_and_image_separates_eyes() -> None:
     rows = pd.DataFrame({"grade": [0] * 60, "patient_id": [f"p{index // 2}" for index in range(60)]})
-    first, second = (split_manifest(manifest(rows), val=0.3, seed=seed).table["split"].tolist() for seed in (0, 1))
+    first, second = (
+        split_manifest(manifest(rows), SplitSettings(val=0.3, seed=seed)).table["split"].tolist() for seed in (0, 1)
+    )
     assert first != second
-    by_image = split_manifest(manifest(rows), val=0.3, by="image").table
+    by_image = split_manifest(manifest(rows), SplitSettings(val=0.3, by="image")).table
     assert (by_image.groupby("patient_id")["split"].nunique() == 2).any()
 
 
 def test_patients_of_two_data_sets_are_two_people() -> None:
     patients = [f"p{index % 20}" for index in range(40)]
     rows = pd.DataFrame({"grade": [0] * 40, "patient_id": patients, "dataset": ["a"] * 20 + ["b"] * 20})
-    table = split_manifest(manifest(rows), val=0.5).table
+    table = split_manifest(manifest(rows), SplitSettings(val=0.5)).table
     assert (table.groupby("patient_id")["split"].nunique() == 2).any()
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.0, 0.0), (1.0, 0.0), (0.6, 0.4), (-0.1, 0.0), (0.2, -0.1)])
 def test_shares_out_of_range(val: float, test: float) -> None:
     with pytest.raises(UsageError, match="together less than 1"):
-        split_manifest(manifest(pd.DataFrame({"grade": [0] * 20})), val=val, test=test)
+        split_manifest(manifest(pd.DataFrame({"grade": [0] * 20})), SplitSettings(val=val, test=test))
 
 
 def test_a_second_test_set_and_too_few_photographs_are_refused() -> None:
     rows = pd.DataFrame({"grade": [0] * 20, "official_split": ["train"] * 10 + ["test"] * 10})
     with pytest.raises(UsageError, match="has an official test set"):
-        split_manifest(manifest(rows), test=0.1)
+        split_manifest(manifest(rows), SplitSettings(test=0.1))
     with pytest.raises(UsageError, match="too few for a validation share"):
-        split_manifest(manifest(pd.DataFrame({"grade": [0, 1, 2]})))
+        split_manifest(manifest(pd.DataFrame({"grade": [0, 1, 2]})), SplitSettings())
 
 
 def test_split_prepared_writes_table_and_record(prepared: Path) -> None:
@@ -150,7 +155,7 @@ def test_split_prepared_writes_table_and_record(prepared: Path) -> None:
     assert (table.groupby("patient_id")["split"].nunique() == 1).all()
     assert sum(record["counts"]["train"].values()) == (table["split"] == "train").sum()
     before = (prepared / "manifest.csv").read_bytes()
-    split_prepared(prepared, val=0.2, test=0.2, seed=0)
+    split(prepared, val=0.2, test=0.2, seed=0)
     assert (prepared / "manifest.csv").read_bytes() == before
 
 
@@ -179,7 +184,10 @@ def separated(table: pd.DataFrame) -> bool:
 def test_no_group_is_ever_separated_by_folds_either(rows: pd.DataFrame, seed: int, folds: int) -> None:
     whole = manifest(rows.drop(columns="official_split"))
     try:
-        results = [split_manifest(whole, test=0.2, seed=seed, folds=folds, fold=fold).table for fold in range(folds)]
+        results = [
+            split_manifest(whole, SplitSettings(test=0.2, seed=seed, folds=folds, fold=fold)).table
+            for fold in range(folds)
+        ]
     except UsageError as error:
         assert "too few" in str(error)  # noqa: PT017 - either outcome is right, depending on the groups drawn
         return
@@ -193,19 +201,19 @@ def test_no_group_is_ever_separated_by_folds_either(rows: pd.DataFrame, seed: in
 
 def test_folds_are_stratified_and_every_photograph_is_validated_once() -> None:
     rows = pd.DataFrame({"grade": np.repeat(np.arange(5), [100, 20, 60, 15, 10])})
-    tables = [split_manifest(manifest(rows), folds=5, fold=fold).table for fold in range(5)]
+    tables = [split_manifest(manifest(rows), SplitSettings(folds=5, fold=fold)).table for fold in range(5)]
     validated = pd.concat([table[table["split"] == "val"] for table in tables])
     assert sorted(validated["image_id"]) == sorted(tables[0]["image_id"])
     for table in tables:
         assert table[table["split"] == "val"]["grade"].value_counts().sort_index().tolist() == [20, 4, 12, 3, 2]
     with pytest.raises(UsageError, match="fold 5 of 5"):
-        split_manifest(manifest(rows), folds=5, fold=5)
-    assert "fold" not in split_manifest(Manifest(tables[0], Path()), val=0.2).table
+        split_manifest(manifest(rows), SplitSettings(folds=5, fold=5))
+    assert "fold" not in split_manifest(Manifest(tables[0], Path()), SplitSettings(val=0.2)).table
 
 
 def test_each_data_set_is_stratified_by_itself() -> None:
     rows = pd.DataFrame({"grade": [0] * 100 + [1] * 100, "dataset": (["a"] * 50 + ["b"] * 50) * 2})
-    counts = split_manifest(manifest(rows), val=0.2).table.pivot_table(
+    counts = split_manifest(manifest(rows), SplitSettings(val=0.2)).table.pivot_table(
         index=["dataset", "grade"], columns="split", values="image_id", aggfunc="count"
     )
     assert counts["val"].tolist() == [10] * 4
@@ -216,7 +224,7 @@ def test_an_official_test_set_without_grades_is_none() -> None:
         {"grade": [0] * 40 + [None] * 10, "official_split": ["train"] * 40 + ["test"] * 10, "sha256": ["x"] * 50}
     )
     rows.loc[1:39, "sha256"] = [f"{index}" for index in range(39)]
-    table = split_manifest(manifest(rows), val=0.2, test=0.2).table
+    table = split_manifest(manifest(rows), SplitSettings(val=0.2, test=0.2)).table
     assert table["split"].value_counts().to_dict() == {"train": 24, "val": 8, "test": 8, UNGRADED: 10}
     assert table["split"][40:].eq(UNGRADED).all()
 
@@ -242,7 +250,7 @@ def test_folds_of_a_cross_validation_separate_no_group_and_cover_all(
         table["split"] = np.where(rng.random(count) < 0.15, "test", "train")
     whole = manifest(table)
     parts = fold_splits(whole, folds, seed)
-    groups = pd.Series(_groups(whole.table))
+    groups = pd.Series(photograph_groups(whole.table))
     validated: list[str] = []
     for number, part in enumerate(parts):
         names = part.table["split"]
@@ -260,5 +268,5 @@ def test_folds_of_a_cross_validation_separate_no_group_and_cover_all(
     assert sorted(validated) == parts[0].table["image_id"][open_].tolist()
     if not (official or held):
         assert len(validated) == count
-        expected = split_manifest(whole, folds=folds, fold=1, seed=seed).table
+        expected = split_manifest(whole, SplitSettings(folds=folds, fold=1, seed=seed)).table
         assert expected["split"].equals(parts[1].table["split"])

@@ -12,8 +12,7 @@ import ray
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.prepare import prepare_manifest
+from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.synthetic.patients import synthesize
 from tests.datasets.test_prepare import bytes_of
 
@@ -78,7 +77,7 @@ def stored(bucket: str, source: Path) -> str:
 @pytest.fixture(scope="session")
 def local(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("local") / "set"
-    prepare_manifest(read_dataset(source), folder, size=64, workers=1)
+    prepare(source, folder, size=64, workers=1)
     return folder
 
 

@@ -27,14 +27,14 @@ def run(*words: str, code: int = 1) -> str:
 
 
 def test_prepared_in_the_store_as_at_home(stored: str, bucket: str, local: Path, tmp_path: Path) -> None:
-    run("prepare", stored, f"{bucket}/set", "--size", "64", "--workers", "1")
+    run("prepare", stored, "--out", f"{bucket}/set", "--size", "64", "--workers", "1")
     assert at_home(fetch(f"{bucket}/set", tmp_path / "set")) == at_home(bytes_of(local))
     records = [json.loads((folder / "prepare.json").read_text()) for folder in (tmp_path / "set", local)]
     for record in records:
         reasons = [entry.pop("reason") for entry in record["photographs"]]  # they name the file's place
         assert sum(reason is not None for reason in reasons) == 1
     assert records[0] == records[1]
-    assert "(23 from before)" in run("prepare", stored, f"{bucket}/set", "--size", "64", "--workers", "1")
+    assert "(23 from before)" in run("prepare", stored, "--out", f"{bucket}/set", "--size", "64", "--workers", "1")
     assert at_home(fetch(f"{bucket}/set", tmp_path / "again")) == at_home(bytes_of(local))
 
 
@@ -53,13 +53,9 @@ def test_a_call_that_was_cut_off_is_continued(
     with monkeypatch.context() as patch:
         patch.setattr(preparation, "prepare_file", unplugged)
         with pytest.raises(ConnectionError):
-            preparation.prepare_manifest(
-                read_dataset(user_path(stored)), user_path(f"{bucket}/cut"), size=64, workers=1
-            )
+            preparation.prepare(stored, f"{bucket}/cut", size=64, workers=1)
     assert not user_path(f"{bucket}/cut/manifest.csv").exists()
-    result = preparation.prepare_manifest(
-        read_dataset(user_path(stored)), user_path(f"{bucket}/cut"), size=64, workers=1
-    )
+    result = preparation.prepare(stored, f"{bucket}/cut", size=64, workers=1)
     assert (result.prepared, result.reused, len(result.failed)) == (9, 14, 1)
     assert at_home(fetch(f"{bucket}/cut", tmp_path / "set")) == at_home(bytes_of(local))
 
@@ -68,7 +64,7 @@ def test_a_table_at_home_names_photographs_in_the_store(stored: str, local: Path
     manifest = read_dataset(user_path(stored))
     rows = manifest.table.assign(path=[f"{stored}/{path}" for path in manifest.table["path"]])
     Manifest(rows, tmp_path).write(tmp_path / "manifest.csv")
-    run("prepare", str(tmp_path / "manifest.csv"), str(tmp_path / "set"), "--size", "64", "--workers", "1")
+    run("prepare", str(tmp_path / "manifest.csv"), "--out", str(tmp_path / "set"), "--size", "64", "--workers", "1")
     prepared = {name: digest for name, digest in bytes_of(tmp_path / "set").items() if name.startswith("photographs/")}
     assert prepared.items() <= bytes_of(local).items()
     assert len(prepared) == 23
@@ -88,5 +84,5 @@ def test_checked_in_the_store_and_cleaned_at_home(stored: str, source: Path, tmp
 def test_places_that_are_none(bucket: str) -> None:
     with pytest.raises(UsageError, match=r"nowhere://x can't be reached .*Unsupported"):
         user_path("nowhere://x")
-    done = CliRunner().invoke(app, ["prepare", f"{bucket}/nothing", f"{bucket}/other"])
+    done = CliRunner().invoke(app, ["prepare", f"{bucket}/nothing", "--out", f"{bucket}/other"])
     assert "no such file or folder" in str(done.exception)

@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 from retinagrade.cli import app
 from retinagrade.datasets import prepare as preparation
-from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.prepare_file import PreparedFile, prepare_file
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import UsageError
@@ -121,12 +120,14 @@ class TestOnRay:
     def test_prepared_to_the_byte_like_the_local_engine(self, source: Path, tmp_path: Path) -> None:
         local, distributed = tmp_path / "local", tmp_path / "ray"
         options = ["--size", "64", "--clahe"]
-        assert CliRunner().invoke(app, ["prepare", str(source), str(local), *options]).exit_code == 1
-        done = CliRunner().invoke(app, ["prepare", str(source), str(distributed), *options, "--engine", "ray"])
+        assert CliRunner().invoke(app, ["prepare", str(source), "--out", str(local), *options]).exit_code == 1
+        done = CliRunner().invoke(app, ["prepare", str(source), "--out", str(distributed), *options, "--engine", "ray"])
         assert done.exit_code == 1, done.output
         assert "00004_left" in done.output
         assert bytes_of(local) == bytes_of(distributed)
-        again = CliRunner().invoke(app, ["prepare", str(source), str(distributed), *options, "--engine", "ray"])
+        again = CliRunner().invoke(
+            app, ["prepare", str(source), "--out", str(distributed), *options, "--engine", "ray"]
+        )
         assert "23 of 24" in again.output
         assert "(23 from before)" in again.output
 
@@ -139,7 +140,9 @@ class TestOnRay:
         assert json.loads(found[0])["counts"]["unusable"] == 1
 
     def test_prepared_in_an_object_store(self, stored: str, bucket: str, local: Path, tmp_path: Path) -> None:
-        done = CliRunner().invoke(app, ["prepare", stored, f"{bucket}/by-ray", "--size", "64", "--engine", "ray"])
+        done = CliRunner().invoke(
+            app, ["prepare", stored, "--out", f"{bucket}/by-ray", "--size", "64", "--engine", "ray"]
+        )
         assert done.exit_code == 1, done.output
         assert at_home(fetch(f"{bucket}/by-ray", tmp_path / "set")) == at_home(bytes_of(local))
 
@@ -148,7 +151,7 @@ class TestOnRay:
         self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(preparation, "prepare_file", die_of_one)
-        result = preparation.prepare_manifest(read_dataset(source), tmp_path / "set", size=64, engine=RayEngine())
+        result = preparation.prepare(source, tmp_path / "set", size=64, engine=RayEngine())
         assert result.prepared == 22
         reasons = {outcome.image_id: outcome.reason for outcome in result.failed}
         assert (reasons["00003_right"] or "").endswith("decoding it killed the process")
@@ -169,7 +172,7 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_is_rays(source: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["prepare", str(source), str(tmp_path / "set"), "--address", "auto"])
+    done = CliRunner().invoke(app, ["prepare", str(source), "--out", str(tmp_path / "set"), "--address", "auto"])
     assert isinstance(done.exception, UsageError)
     assert "--engine ray" in str(done.exception)
 
@@ -198,7 +201,7 @@ def test_one_of_two_nodes_is_killed_and_nothing_is_missing(tmp_path: Path, monke
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     source, local, distributed = tmp_path / "source", tmp_path / "local", tmp_path / "ray"
     synthesize(source, count=400, size=400, seed=4)
-    preparation.prepare_manifest(read_dataset(source), local, size=128)
+    preparation.prepare(source, local, size=128)
     port, client = _free_port(), _free_port()
     address = f"127.0.0.1:{port}"
     head = _node("--head", f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false")
@@ -207,7 +210,17 @@ def test_one_of_two_nodes_is_killed_and_nothing_is_missing(tmp_path: Path, monke
         _wait_for(1, address)
         nodes.append(_node(f"--address={address}"))
         _wait_for(2, address)
-        command = [sys.executable, "-m", "retinagrade", "prepare", str(source), str(distributed), "--size", "128"]
+        command = [
+            sys.executable,
+            "-m",
+            "retinagrade",
+            "prepare",
+            str(source),
+            "--out",
+            str(distributed),
+            "--size",
+            "128",
+        ]
         process = subprocess.Popen([*command, "--engine", "ray", "--address", address])
         deadline = time.monotonic() + 120
         while len(list(distributed.glob("photographs/*.jpg"))) < 100 and time.monotonic() < deadline:
@@ -237,7 +250,17 @@ def _wait_for(nodes: int, address: str) -> None:
 
 @pytest.mark.slow
 def test_a_ray_of_its_own_comes_and_goes(source: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "retinagrade", "prepare", str(source), str(tmp_path / "set"), "--size", "64"]
+    command = [
+        sys.executable,
+        "-m",
+        "retinagrade",
+        "prepare",
+        str(source),
+        "--out",
+        str(tmp_path / "set"),
+        "--size",
+        "64",
+    ]
     done = subprocess.run(
         [*command, "--engine", "ray", "--workers", "1"], capture_output=True, text=True, check=False, timeout=120
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retinagrade.datasets.copies import CANDIDATE, COPY, SAME_EYE
+from retinagrade.datasets.copies import CANDIDATE_BITS, COPY_CORRELATION, SAME_EYE_CORRELATION
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.grades import Grade
 from retinagrade.images.field_of_view import find_field_of_view
@@ -52,15 +52,15 @@ TWINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def test_twins_are_copies(what: str, seed: int) -> None:
     original = photograph(seed)
     distance, alike = compare(original, TWINS[what](original))
-    assert distance <= CANDIDATE
-    assert alike >= COPY
+    assert distance <= CANDIDATE_BITS
+    assert alike >= COPY_CORRELATION
 
 
 def test_other_photographs_are_not_alike() -> None:
     photographs = [photograph(seed, grade=seed % 5, is_left=bool(seed % 2)) for seed in range(12)]
     for index, first in enumerate(photographs):
         for second in photographs[index + 1 :]:
-            assert compare(first, second)[1] < SAME_EYE
+            assert compare(first, second)[1] < SAME_EYE_CORRELATION
 
 
 def test_the_same_eye_a_moment_later_is_no_copy() -> None:
@@ -70,4 +70,4 @@ def test_the_same_eye_a_moment_later_is_no_copy() -> None:
     turn[:, 2] += (9, -6)
     inside = original.max(axis=2, keepdims=True) > 12
     later = cv2.warpAffine(original, turn, (750, 500), borderMode=cv2.BORDER_REFLECT)
-    assert compare(original, np.where(inside, later * 0.9, original).astype(np.uint8))[1] < COPY
+    assert compare(original, np.where(inside, later * 0.9, original).astype(np.uint8))[1] < COPY_CORRELATION

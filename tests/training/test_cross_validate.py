@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retinagrade.datasets.split import split_prepared
+from retinagrade.datasets.split import split
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.files import write_json
@@ -75,7 +75,7 @@ def test_each_prediction_is_of_the_fold_that_has_not_seen_the_photograph(
 def test_the_parts_are_those_of_the_command_split(result: CrossValidation, prepared: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared, tmp_path / "set")
     # The fixture's set was split with the same share for testing and the same seed.
-    expected = split_prepared(tmp_path / "set", test=0.2, seed=0, folds=FOLDS, fold=1).table
+    expected = split(tmp_path / "set", test=0.2, seed=0, folds=FOLDS, fold=1).manifest.table
     ours = Manifest.read(result.fold(1).manifest_file).table
     assert ours["split"].tolist() == expected["split"].tolist()
     assert ours["fold"].astype("Int64").tolist() == expected["fold"].tolist()
@@ -131,9 +131,9 @@ def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Pat
     assert set(own.split("val").table["image_id"]) != set(
         Manifest.read(prepared / "manifest.csv").split("val").table["image_id"]
     )
-    for split in ("val", "test"):
-        predicted = read_predictions(predict(prepared, run, split=split, out=tmp_path / f"{split}.csv").file)
-        assert set(predicted["image_id"]) == set(own.split(split).table["image_id"])
+    for name in ("val", "test"):
+        predicted = read_predictions(predict(prepared, run, split=name, out=tmp_path / f"{name}.csv").file)
+        assert set(predicted["image_id"]) == set(own.split(name).table["image_id"])
     shutil.copytree(run.folder, tmp_path / "changed")
     changed = CrossValidation(tmp_path).fold(0)
     (tmp_path / "changed").rename(changed.folder)
@@ -172,7 +172,7 @@ def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(
 
 def test_the_seed_of_the_set_s_own_split_is_taken(prepared: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared, tmp_path / "set")
-    split_prepared(tmp_path / "set", seed=7, folds=2, fold=0)
+    split(tmp_path / "set", seed=7, folds=2, fold=0)
     fold = Manifest.read(tmp_path / "set" / "manifest.csv").table["fold"]
     result = cross_validate(tmp_path / "set", tiny("training.epochs=1"), tmp_path / "folds", 2)
     assert json.loads(result.record_file.read_text(encoding="utf-8"))["seed"] == 7

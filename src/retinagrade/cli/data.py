@@ -1,8 +1,7 @@
-"""``retinagrade data``, ``prepare`` and ``split``: from a source folder to a prepared set with splits."""
+"""``retinagrade data``, ``prepare`` and ``split``: from a downloaded data set to a prepared set with splits."""
 
 from __future__ import annotations
 
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,29 +9,54 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
 from retinagrade.cli.engines import AddressOption, EngineChoice, EngineOption
-from retinagrade.errors import LayoutError, UsageError
+from retinagrade.errors import UsageError
 from retinagrade.execution.engine import choose_engine
-from retinagrade.execution.progress_bar import open_progress_bar
 from retinagrade.grades import N_GRADES
+from retinagrade.messages import counted
 from retinagrade.paths import user_path
 
 if TYPE_CHECKING:
+    from retinagrade.datasets.data_check import DataCheck
+    from retinagrade.datasets.findings import DataFinding
+    from retinagrade.datasets.prepared_set import PreparedSet
     from retinagrade.images.prepare import Contrast
 
-data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Source data: check them, make photographs up.")
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check data sets, or draw a synthetic one.")
+
+LayoutOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Layout of the data set: idrid, eyepacs, aptos, messidor2, ddr, deepdrid, retinamnist, folders, table or "
+        "dicom. [default: detected]",
+        show_default=False,
+    ),
+]
+GradesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="For a data set with a folder for each grade: folder names and their grades, such as 'healthy=0,early=1'. "
+        "[default: grades are read from names such as No_DR, Mild or 3]",
+        metavar="NAME=GRADE,…",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Number of worker processes. [default: one per processor]", show_default=False)
+]
+_EXAMPLES = 5
 
 
 def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
+    """Adds the commands of this module."""
     app.add_typer(data, name="data")
     app.command("prepare")(prepare)
     app.command("split")(split)
 
 
 class SquareBy(StrEnum):
-    """How a field of view becomes a square."""
+    """Ways to make a field of view a square."""
 
     PAD = "pad"
     CROP = "crop"
@@ -40,7 +64,7 @@ class SquareBy(StrEnum):
 
 
 class By(StrEnum):
-    """What a split never separates."""
+    """Units that a split never separates."""
 
     PATIENT = "patient"
     IMAGE = "image"
@@ -48,23 +72,25 @@ class By(StrEnum):
 
 @data.command("synthesize")
 def synthesize(
-    out: Annotated[Path, typer.Argument(help="The folder to make.")],
-    count: Annotated[int, typer.Option(help="Photographs; two a patient.")],
-    size: Annotated[int, typer.Option(help="Height of a photograph, in pixels.")] = 512,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same photographs.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write: photographs, lesion masks and labels.csv.")],
+    count: Annotated[int, typer.Option(help="Number of photographs; every patient has two.")],
+    size: Annotated[
+        int, typer.Option(help="Height of a photograph, in pixels; the width is 1.5 times the height.")
+    ] = 512,
+    seed: Annotated[int, typer.Option(help="Seed of all draws: one seed always draws the same photographs.")] = 0,
+    workers: WorkersOption = None,
 ) -> None:
-    """Make fundus photographs up, with vessels, lesions by grade, lesion masks and labels."""
-    from retinagrade.datasets.synthetic.patients import synthesize as make
-    from retinagrade.execution.progress_bar import progress_bar
+    """Draw synthetic fundus photographs of all grades.
 
-    with progress_bar("drawing", count) as done:
-        manifest = make(out, count=count, size=size, seed=seed, workers=workers, on_done=done)
-    grades = manifest.table["grade"].value_counts().sort_index()
-    console().print(
-        f"{len(manifest)} photographs in {out}; by grade: {', '.join(f'{g}: {n}' for g, n in grades.items())}",
-        highlight=False,
-    )
+    The photographs have vessels and the lesions of their grade. Their labels and lesion masks are written as well.
+    """
+    from retinagrade.datasets.grade_counts import count_grades, describe_grade_counts
+    from retinagrade.datasets.synthetic.patients import synthesize as draw
+
+    with terminal_progress() as progress:
+        manifest = draw(out, count, size=size, seed=seed, workers=workers, progress=progress)
+    grades = describe_grade_counts(count_grades(manifest.table))
+    console().print(f"{counted(len(manifest), 'photograph')} in {out}: {grades}", highlight=False)
 
 
 @data.command("check")
@@ -72,68 +98,190 @@ def check(
     source: Annotated[
         Path,
         typer.Argument(
-            parser=user_path, help="A data set's folder, a manifest, or any folder of photographs; or its URL."
+            parser=user_path,
+            help="Data set: a folder of photographs, a table of photographs (CSV or Parquet), or the URL of either.",
         ),
     ],
-    layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
-    grades: Annotated[
-        str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
-    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for check.html, check.json, findings.csv and files.csv.")
+        Path | None,
+        typer.Option(
+            help="Folder for check.html, check.json, findings.csv and files.csv. [default: no files are written]",
+            show_default=False,
+        ),
     ] = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Write a cleaned manifest to --out as well, and what it leaves out and why.")
+        bool,
+        typer.Option(
+            "--fix",
+            help="Also write manifest.csv to --out, without unusable photographs, surplus copies, conflicts and leaks; "
+            "left_out.csv lists these and the reasons. No photograph is changed.",
+        ),
     ] = False,
     quality: Annotated[
-        str, typer.Option(help="Name photographs below this quality, 0 to 1, or the worst share of them, as in 5%.")
+        str,
+        typer.Option(
+            help="Report photographs below this quality (0 to 1), or the worst share of the photographs, such as 5%."
+        ),
     ] = "0.5",
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
+    layout: LayoutOption = None,
+    grades: GradesOption = None,
+    workers: WorkersOption = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Look for corrupt, odd, duplicate, conflicting and leaking photographs; exit 1 if anything needs attention."""
-    from retinagrade.datasets.check import check as check_set
-    from retinagrade.datasets.check_files import findings_table, write_check, write_cleaned
-    from retinagrade.datasets.layouts import read_dataset
+    """Find corrupt, copied, conflicting and leaking photographs.
+
+    Every photograph is decoded, measured, and compared with all photographs and its label. The exit code is 0 if
+    nothing needs attention, 1 if anything does, and 2 if the data set can't be read.
+    """
+    from retinagrade.datasets.check import check as check_dataset
 
     if fix and out is None:
-        raise UsageError("--fix writes a cleaned manifest: say where to with --out")
-    threshold = parse_quality(quality)
-    runs_on = choose_engine(engine.value, [source], address)
-    with tempfile.TemporaryDirectory() as unpacked:
-        manifest = None
-        try:
-            manifest = read_dataset(source, layout, parse_grade_map(grades), unpack=Path(unpacked), complete=False)
-        except LayoutError:
-            if layout is not None or grades is not None or not source.is_dir():
-                raise
-        with open_progress_bar("checking") as (start, done):
-            result = check_set(
-                source, manifest, workers=workers, engine=runs_on, **threshold, on_start=start, on_done=done
-            )
-        page = None if out is None else write_check(result, out)
-        left_out = None if not fix or out is None else write_cleaned(result, out)
+        raise UsageError("--fix writes a cleaned manifest: name its folder with --out")
+    thresholds = parse_quality(quality)
+    with terminal_progress() as progress:
+        result = check_dataset(
+            source,
+            layout=layout,
+            grades=parse_grade_map(grades),
+            workers=workers,
+            engine=choose_engine(engine.value, [source], address),
+            progress=progress,
+            **thresholds,
+        )
     if json:
         print_json(result.to_json())
     else:
-        if manifest is None:
-            console().print("no known layout: only the files themselves are checked", style="yellow")
-        console().print(findings_table(result))
-        if left_out is not None:
-            console().print(f"wrote {out}/manifest.csv; left {len(left_out)} photographs out (left_out.csv says why)")
-        if page is not None:
+        _print_check(result)
+    if out is not None:
+        page = result.write(out)
+        removed = result.write_cleaned(out) if fix else None
+        if not json:
+            if removed is not None:
+                excluded = counted(len(removed), "photograph")
+                console().print(f"wrote {out}/manifest.csv without {excluded}; {out}/left_out.csv lists the reasons")
             console().print(f"wrote {page}", highlight=False)
     if result.findings:
         raise typer.Exit(ATTENTION)
 
 
+def prepare(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            parser=user_path,
+            help="Data set: its folder as downloaded, a table of photographs (CSV or Parquet), RetinaMNIST's archive, "
+            "or the URL of one of these.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=user_path,
+            metavar="PREPARED",
+            help="Folder of the prepared set, or its URL. The same command again continues an interrupted one.",
+        ),
+    ],
+    size: Annotated[int, typer.Option(help="Side of the square photographs, in pixels.")] = 512,
+    clahe: Annotated[
+        bool, typer.Option("--clahe", help="Equalise the contrast of small tiles (CLAHE). [default: colours unchanged]")
+    ] = False,
+    graham: Annotated[
+        bool,
+        typer.Option(
+            "--graham", help="Subtract the local average colour, as B. Graham did. [default: colours unchanged]"
+        ),
+    ] = False,
+    square: Annotated[
+        SquareBy,
+        typer.Option(
+            help="Square around the field of view: pad keeps the whole retina, crop cuts its longer side, frame takes "
+            "the whole picture, for photographs that were cropped before."
+        ),
+    ] = SquareBy.PAD,
+    layout: LayoutOption = None,
+    grades: GradesOption = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = EngineChoice.LOCAL,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Crop, check and resize all photographs of a data set.
+
+    The exit code is 0 if all photographs could be used, 1 if some could not, and 2 if the data set can't be prepared.
+    """
+    from retinagrade.datasets.prepare import prepare as prepare_dataset
+
+    if clahe and graham:
+        raise UsageError("--clahe and --graham: choose one of them")
+    contrast: Contrast = "clahe" if clahe else "graham" if graham else "none"
+    with terminal_progress() as progress:
+        prepared = prepare_dataset(
+            source,
+            out,
+            size=size,
+            contrast=contrast,
+            square=square.value,
+            layout=layout,
+            grades=parse_grade_map(grades),
+            workers=workers,
+            engine=choose_engine(engine.value, [source, out], address),
+            progress=progress,
+        )
+    if json:
+        print_json(prepared.to_json())
+    else:
+        _print_prepared(prepared)
+    if prepared.failed:
+        raise typer.Exit(ATTENTION)
+
+
+def split(
+    prepared: Annotated[Path, typer.Argument(help="Folder of a prepared set.")],
+    val: Annotated[float, typer.Option(help="Share of the photographs of each grade for validation, 0 to 1.")] = 0.1,
+    test: Annotated[
+        float, typer.Option(help="Share for testing, 0 to 1; for data sets without an official test set.")
+    ] = 0.0,
+    by: Annotated[
+        By,
+        typer.Option(
+            help="Unit of the split: patient keeps a patient's photographs and copies together, image doesn't."
+        ),
+    ] = By.PATIENT,
+    seed: Annotated[int, typer.Option(help="Seed of the draw: one seed always makes the same split.")] = 0,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of folds for cross-validation, which replace --val. [default: no folds]", show_default=False
+        ),
+    ] = None,
+    fold: Annotated[int, typer.Option(help="Fold for validation, counted from 0; needs --folds.")] = 0,
+) -> None:
+    """Divide a prepared set for training, validation and test.
+
+    Every split has the same shares of grades. The split is written to the set's manifest.csv, and replaces an earlier
+    split. An official test set of the data set stays the test set.
+    """
+    from retinagrade.datasets.split import split as split_set
+
+    counts = split_set(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold).counts()
+    table = Table("split", *(f"grade {grade}" if grade.isdigit() else grade for grade in counts.columns), "all")
+    for name, row in counts.iterrows():
+        table.add_row(str(name), *map(str, row), str(row.sum()))
+    console().print(table)
+    if by is By.IMAGE:
+        console().print(
+            "note: --by image separates the eyes of a patient and copies of a photograph, so metrics will be too good",
+            style="yellow",
+        )
+
+
 def parse_quality(text: str) -> dict[str, float]:
-    """Reads a threshold of quality: a value, or a share of the photographs in per cent.
+    """Parses a threshold of quality: a value, or a share of the photographs in per cent.
 
     Raises:
-        UsageError: Neither of them, or out of range.
+        UsageError: The text is neither, or out of range.
 
     Example:
         >>> parse_quality("0.4"), parse_quality("5%")
@@ -149,99 +297,11 @@ def parse_quality(text: str) -> dict[str, float]:
     return {"poorest" if share else "poor": value}
 
 
-def prepare(
-    source: Annotated[
-        Path, typer.Argument(parser=user_path, help="A data set's folder, or a manifest CSV; or its URL.")
-    ],
-    out: Annotated[
-        Path,
-        typer.Argument(parser=user_path, help="The prepared set, or its URL; the same command again continues it."),
-    ],
-    size: Annotated[int, typer.Option(help="Side of the square photographs, in pixels.")] = 512,
-    clahe: Annotated[bool, typer.Option("--clahe", help="Equalise contrast by tiles.")] = False,
-    graham: Annotated[bool, typer.Option("--graham", help="Subtract the local average, as B. Graham did.")] = False,
-    square: Annotated[
-        SquareBy,
-        typer.Option(
-            help="Pad the field of view to a square; crop it, which loses retina; or take the whole frame of "
-            "photographs that were cropped already."
-        ),
-    ] = SquareBy.PAD,
-    layout: Annotated[str | None, typer.Option(help="The source's layout, where it can't be detected.")] = None,
-    grades: Annotated[
-        str | None, typer.Option(help="Folder names and their grades: 'healthy=0,early=1,…'.", metavar="NAME=GRADE,…")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: one a processor]")] = None,
-    engine: EngineOption = EngineChoice.LOCAL,
-    address: AddressOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Crop, check and resize all photographs of a data set; exit 1 if some could not be used."""
-    from retinagrade.datasets.layouts import read_dataset
-    from retinagrade.datasets.prepare import prepare_manifest as prepare_set
-
-    if clahe and graham:
-        raise UsageError("--clahe and --graham: choose one of them")
-    contrast: Contrast = "clahe" if clahe else "graham" if graham else "none"
-    runs_on = choose_engine(engine.value, [source, out], address)
-    manifest = read_dataset(source, layout, parse_grade_map(grades), unpack=out / ".unpacked")
-    result = prepare_set(
-        manifest, out, size=size, contrast=contrast, square=square.value, workers=workers, engine=runs_on
-    )
-    if json:
-        print_json(result.to_json())
-    else:
-        console().print(
-            f"{result.prepared + result.reused} of {len(manifest)} photographs are in {out}"
-            + (f" ({result.reused} from before)" if result.reused else ""),
-            highlight=False,
-        )
-        if result.doubtful:
-            console().print(
-                f"look at {len(result.doubtful)} doubtful crops, first in {out / 'contact_sheet.jpg'}: "
-                + ", ".join(outcome.image_id for outcome in result.doubtful[:8]),
-                style="yellow",
-            )
-        if result.failed:
-            table = Table("photograph", "why it could not be used", title=f"{len(result.failed)} left out")
-            for failure in result.failed:
-                table.add_row(failure.image_id, failure.reason)
-            console().print(table)
-    if result.failed:
-        raise typer.Exit(ATTENTION)
-
-
-def split(
-    prepared: Annotated[Path, typer.Argument(help="A prepared set.")],
-    val: Annotated[float, typer.Option(help="Share of the photographs of each grade for validation.")] = 0.1,
-    test: Annotated[float, typer.Option(help="Share for testing, where the data set has no official test set.")] = 0.0,
-    by: Annotated[
-        By, typer.Option(help="Keep patients and copies together, or split single images (report).")
-    ] = By.PATIENT,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same split.")] = 0,
-    folds: Annotated[int | None, typer.Option(help="Cross-validation: divide into this many parts instead.")] = None,
-    fold: Annotated[int, typer.Option(help="The part, counted from 0, to validate on.")] = 0,
-) -> None:
-    """Divide a prepared set into training, validation and test photographs, stratified by grade."""
-    from retinagrade.datasets.split import split_counts, split_prepared
-
-    manifest = split_prepared(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold)
-    table = Table("split", *(f"grade {grade}" for grade in range(N_GRADES)), "ungraded", "all")
-    for name, counts in split_counts(manifest).items():
-        table.add_row(name, *map(str, counts.values()), str(sum(counts.values())))
-    console().print(table)
-    if by is By.IMAGE:
-        console().print(
-            "note: --by image separates eyes of one patient and copies of one photograph, so figures will flatter",
-            style="yellow",
-        )
-
-
 def parse_grade_map(text: str | None) -> dict[str, int] | None:
-    """Reads ``name=grade,…`` as given on the command line.
+    """Parses ``name=grade,…``.
 
     Raises:
-        UsageError: A part without ``=``, or a grade that is not 0 to 4.
+        UsageError: A part has no ``=``, or no grade 0 to 4.
 
     Example:
         >>> parse_grade_map("healthy=0, early=1")
@@ -256,3 +316,62 @@ def parse_grade_map(text: str | None) -> dict[str, int] | None:
             raise UsageError(f"--grades {part.strip()!r}: write NAME=GRADE with a grade 0 to {N_GRADES - 1}")
         pairs[name] = int(grade)
     return pairs
+
+
+def _print_check(check: DataCheck) -> None:
+    """Prints the contents of the data set, and its findings by kind with examples."""
+    from retinagrade.datasets.findings import FINDING_KINDS
+    from retinagrade.datasets.grade_counts import describe_grade_counts
+
+    if check.manifest is None:
+        console().print("no known layout: only the files themselves are checked", style="yellow")
+    contents = Table("", "", show_header=False, box=None)
+    contents.add_row("files", str(len(check.examined)))
+    if check.manifest is not None:
+        contents.add_row("grades", describe_grade_counts(check.grades()))
+        baseline = check.majority_baseline()
+        accuracy = "unknown without grades" if baseline is None else f"accuracy {baseline:.1%}"
+        contents.add_row("always predicting the most frequent grade", accuracy)
+    contents.add_row("sizes", _first_counts(check.sizes()))
+    contents.add_row("cameras", counted(len(check.cameras()), "different shape") + " of the field of view")
+    console().print(contents)
+    if not check.findings:
+        console().print("nothing needs attention", style="green")
+        return
+    table = Table("findings", "meaning", "examples")
+    for kind, meaning in FINDING_KINDS.items():
+        if findings := check.of_kind(kind):
+            table.add_row(str(len(findings)), meaning, "\n".join(map(_example, findings[:_EXAMPLES])))
+    console().print(table)
+
+
+def _example(finding: DataFinding) -> str:
+    if finding.kind == "orphan":
+        return finding.message
+    return f"{', '.join(map(_short_path, finding.files[:2]))}: {finding.message}"
+
+
+def _short_path(file: str) -> str:
+    first, *rest = file.split("/")
+    return f"{first}/…/{rest[-1]}" if len(rest) > 1 else file
+
+
+def _first_counts(counts: dict[str, int], shown: int = 4) -> str:
+    listed = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:shown])
+    return f"{listed}, …" if len(counts) > shown else listed
+
+
+def _print_prepared(prepared: PreparedSet) -> None:
+    """Prints the numbers of photographs, and lists doubtful crops and unusable photographs."""
+    total = len(prepared) + len(prepared.failed)
+    earlier = f" ({prepared.reused} from before)" if prepared.reused else ""
+    console().print(f"{len(prepared)} of {total} photographs are in {prepared.folder}{earlier}", highlight=False)
+    if prepared.doubtful:
+        ids = ", ".join(outcome.image_id for outcome in prepared.doubtful[:8])
+        crops = counted(len(prepared.doubtful), "doubtful crop")
+        console().print(f"look at {crops}, first in {prepared.contact_sheet}: {ids}", style="yellow")
+    if prepared.failed:
+        table = Table("photograph", "reason", title=f"{len(prepared.failed)} left out")
+        for outcome in prepared.failed:
+            table.add_row(outcome.image_id, outcome.reason)
+        console().print(table)

@@ -28,7 +28,7 @@ def demo(out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("
     printed.print(
         f"\nLook at {result.report}: matrices, curves and photographs.\n\n"
         "On your own data (IDRiD's folder, folders named by grade, or a manifest CSV):\n"
-        "  retinagrade prepare YOUR_FOLDER prepared\n"
+        "  retinagrade prepare YOUR_FOLDER --out prepared\n"
         "  retinagrade split prepared --val 0.2\n"
         "  retinagrade train efficientnet-lite0 --data prepared --out runs/first\n"
         "  retinagrade evaluate runs/first/predictions/val.csv",

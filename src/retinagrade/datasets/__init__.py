@@ -1,1 +1,1 @@
-"""Data sets: one reader a public layout, and what happens to photographs before a network sees them."""
+"""Data sets: a reader for each public layout, and the check, preparation and split of their photographs."""

@@ -11,6 +11,7 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import has_columns, join_labels, photographs_by_name, read_labels
+from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest
 
@@ -28,29 +29,32 @@ def read_aptos(source: Path, complete: bool = True) -> Manifest:
 
     Args:
         source: The folder with ``train.csv`` and ``train_images``.
-        complete: Demand that labels and photographs match one to one; otherwise photographs that are not there stay
-            in the manifest.
+        complete: True if labels and photographs must match one to one; otherwise photographs without a file stay in
+            the manifest.
 
     Returns:
-        A manifest with the split ``train``, and where ``test.csv`` and ``test_images`` are both there, the split
-        ``test``, whose grades were never published.
+        A manifest with the split ``train``. Where ``test.csv`` and ``test_images`` exist, it has the split ``test`` as
+        well, whose grades were never published.
 
     Raises:
-        LayoutError: No ``train.csv``, or tables and photographs that don't match.
-        ManifestError: A table with other columns, or a grade that is none.
+        LayoutError: ``train.csv`` is missing, or tables and photographs don't match.
+        ManifestError: A table has different columns or an invalid grade.
     """
     labels, ungraded = source / _LABELS, source / _UNGRADED
     if not labels.is_file():
         raise LayoutError(f"{source} is not APTOS 2019: looked for {_LABELS}")
     table = read_labels(labels, _COLUMNS)
-    tables = [_half(table["id_code"], table["diagnosis"], labels, "train", complete)]
+    tables = [_read_half(table["id_code"], table["diagnosis"], labels, "train", complete)]
     if ungraded.is_file() and (source / "test_images").is_dir():
         names = read_labels(ungraded, ["id_code"])["id_code"]
-        tables.append(_half(names, pd.Series("", names.index), ungraded, "test", complete))
+        tables.append(_read_half(names, pd.Series("", names.index), ungraded, "test", complete))
     return Manifest.from_table(pd.concat(tables), source, str(source))
 
 
-def _half(names: pd.Series, grades: pd.Series, labels: Path, split: str, complete: bool) -> pd.DataFrame:
+APTOS: Final = Reader("aptos", "train.csv with id_code and diagnosis, beside train_images", is_aptos, read_aptos)
+
+
+def _read_half(names: pd.Series, grades: pd.Series, labels: Path, split: str, complete: bool) -> pd.DataFrame:
     folder = labels.parent / f"{split}_images"
     rows = pd.DataFrame({"name": names, "image_id": names, "grade": grades, "split": split, "dataset": "aptos"})
     return join_labels(rows, photographs_by_name(folder, labels), labels, folder, labels.parent, complete)

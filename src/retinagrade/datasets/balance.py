@@ -1,10 +1,11 @@
-"""Class balancing by under- and over-sampling (report §2.5), or by weights in the loss; in training alone."""
+"""Class balancing of training photographs by under- and over-sampling (report §2.5), or by weights in the loss."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.grades import N_GRADES
 
@@ -12,17 +13,17 @@ Balance = int | Literal["square-root", "inverse-frequency"]
 _POWERS: Final = {"square-root": 0.5, "inverse-frequency": 0.0}
 
 
-def balance(grades: np.ndarray, how: Balance, rng: np.random.Generator) -> np.ndarray:
+def balance(grades: NDArray[np.integer[Any]], target: Balance, rng: np.random.Generator) -> NDArray[np.intp]:
     """Draws photographs so that rare grades count for more.
 
-    Under-sampling drops photographs; over-sampling repeats each of a grade equally often, give or take one.
+    Under-sampling drops photographs; over-sampling repeats all photographs of a grade equally often, give or take one.
 
     Args:
-        grades: Grades (N,), int.
-        how: How many photographs to draw of every grade that is present (the report's way). ``inverse-frequency``
-            draws as many as there are, of every grade equally many; ``square-root`` as many as there are, in
-            proportion to the square roots of the grades' numbers, which is half-way to that.
-        rng: Where the draws come from.
+        grades: Grades (N,).
+        target: Number of photographs to draw of each present grade (the report's way); or a rule that draws N
+            photographs: ``inverse-frequency`` draws equally many of each present grade, and ``square-root``, half-way
+            to that, draws in proportion to the square roots of the grades' frequencies.
+        rng: Generator of the draws.
 
     Returns:
         Rows (M,), int, grouped by grade.
@@ -36,22 +37,21 @@ def balance(grades: np.ndarray, how: Balance, rng: np.random.Generator) -> np.nd
     """
     present, counts = np.unique(grades, return_counts=True)
     drawn = []
-    for grade, count in zip(present, _numbers(counts, how), strict=True):
+    for grade, count in zip(present, _numbers_to_draw(counts, target), strict=True):
         rows = np.flatnonzero(grades == grade)
         whole, rest = divmod(int(count), len(rows))
         drawn.append(np.concatenate([np.tile(rows, whole), rng.choice(rows, rest, replace=False)]))
     return np.concatenate(drawn)
 
 
-def inverse_frequency_weights(grades: np.ndarray) -> np.ndarray:
-    """Weights of the grades by which all that are present count for equally much: N / (5 n) where n have a grade.
+def inverse_frequency_weights(grades: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Computes weights by which all present grades count equally: N / (G n) for n photographs of one of G grades.
 
     Args:
-        grades: Grades (N,), int, at least one.
+        grades: Grades (N,), at least one.
 
     Returns:
-        Weights (5,), float64, whose mean over the photographs is 1: where grades are absent, only those present are
-        counted in place of the 5, and the weight of an absent one is 0.
+        Weights (5,), whose mean over the photographs is 1. The weight of an absent grade is 0.
 
     Example:
         >>> inverse_frequency_weights(np.array([0, 0, 0, 1]))
@@ -64,13 +64,13 @@ def inverse_frequency_weights(grades: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _numbers(counts: np.ndarray, how: Balance) -> np.ndarray:
-    """How many photographs to draw of each grade."""
-    if isinstance(how, int):
-        return np.full(len(counts), how)
-    shares = counts ** _POWERS[how]
+def _numbers_to_draw(counts: NDArray[np.intp], target: Balance) -> NDArray[np.intp]:
+    """Computes the numbers (G,) of photographs to draw of each present grade from their frequencies (G,)."""
+    if isinstance(target, int):
+        return np.full(len(counts), target)
+    shares = counts ** _POWERS[target]
     exact = shares / shares.sum() * counts.sum()
-    numbers: np.ndarray = np.floor(exact).astype(int)
+    numbers: NDArray[np.intp] = np.floor(exact).astype(np.intp)
     largest = np.argsort(numbers - exact, kind="stable")[: counts.sum() - numbers.sum()]
-    numbers[largest] += 1  # the largest remainders take what rounding down has left
+    numbers[largest] += 1  # the largest remainders get the photographs that rounding down has left
     return numbers

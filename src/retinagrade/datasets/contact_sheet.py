@@ -9,12 +9,13 @@ from typing import Final
 import cv2
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.read import read_photograph
 
-_DOUBTFUL, _OTHERS = 12, 12
+_DOUBTFUL, _SAMPLED = 12, 12
 _COLUMNS: Final = 4
 _BEFORE, _HEIGHT = 270, 180
 _GAP: Final = 6
@@ -22,19 +23,19 @@ _GREEN, _WHITE = (60, 220, 90), (255, 255, 255)
 
 
 def contact_sheet(photographs: Sequence[tuple[Path, Path, float]]) -> bytes:
-    """Draws up to 24 photographs with the field of view that was found, each beside what became of it.
+    """Draws up to 24 photographs with their fields of view, each beside its prepared photograph.
 
     Args:
-        photographs: Source file, prepared file and confidence, 0 to 1, of each; the half of the sheet with the lowest
-            confidence comes first, the other half is spread over the rest.
+        photographs: Source file, prepared file and confidence, 0 to 1, of each photograph. The first half of the sheet
+            has the lowest confidences, the second half is spread evenly over the rest.
 
     Returns:
-        The sheet as JPEG; the same for the same files.
+        The sheet as JPEG; the same bytes for the same files.
     """
     ordered = sorted(photographs, key=lambda entry: (entry[2], entry[1].name))
     rest = ordered[_DOUBTFUL:]
-    step = max(1, len(rest) // _OTHERS)
-    cells = [_cell(*entry) for entry in [*ordered[:_DOUBTFUL], *rest[::step][:_OTHERS]]]
+    step = max(1, len(rest) // _SAMPLED)
+    cells = [_cell(*entry) for entry in [*ordered[:_DOUBTFUL], *rest[::step][:_SAMPLED]]]
     blank = np.zeros((_HEIGHT, _BEFORE + _HEIGHT, 3), np.uint8)
     cells += [blank] * (-len(cells) % _COLUMNS or (0 if cells else _COLUMNS))
     padded = [np.pad(cell, ((_GAP, _GAP), (_GAP, _GAP), (0, 0))) for cell in cells]
@@ -43,12 +44,13 @@ def contact_sheet(photographs: Sequence[tuple[Path, Path, float]]) -> bytes:
     return sheet
 
 
-def _cell(source: Path, prepared: Path, confidence: float) -> np.ndarray:
+def _cell(source: Path, prepared: Path, confidence: float) -> NDArray[np.uint8]:
+    """Draws one photograph before and after its preparation, side by side; black if a file is gone."""
     cell = np.zeros((_HEIGHT, _BEFORE + _HEIGHT, 3), np.uint8)
     try:
         before, after = read_photograph(source, _BEFORE), read_photograph(prepared, _HEIGHT)
         fov = find_field_of_view(before)
-    except ImageError:  # gone since it was prepared
+    except ImageError:  # gone since its preparation
         return cell
     thick = max(1, before.shape[1] // 150)
     cv2.rectangle(before, (fov.x, fov.y), (fov.x + fov.width - 1, fov.y + fov.height - 1), _WHITE, thick)

@@ -1,4 +1,4 @@
-"""Copies: photographs that are in a data set more than once, to the byte or in other clothes."""
+"""Copies: photographs that a data set has more than once, byte for byte or encoded differently."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from retinagrade.images.read import read_photograph
 from retinagrade.images.similarity import thumbnail, thumbnail_correlation
 from retinagrade.paths import join_path
 
-CANDIDATE: Final = 28
-"""Bits of the perceptual hash that two photographs may differ in to be compared."""
-COPY: Final = 0.96
-"""Correlation from which two photographs are one: re-encoded or resized. In IDRiD copies have 0.97 to 1."""
-SAME_EYE: Final = 0.85
-"""Correlation from which two photographs show one eye, one shot after the other. In IDRiD these have 0.90 to 0.93,
-and photographs of two eyes at most 0.80."""
+CANDIDATE_BITS: Final = 28
+"""Largest number of different bits in the perceptual hashes of two photographs that are compared by correlation."""
+COPY_CORRELATION: Final = 0.96
+"""Smallest correlation of copies, which were encoded again or resized. In IDRiD copies have 0.97 to 1."""
+SAME_EYE_CORRELATION: Final = 0.85
+"""Smallest correlation of two photographs of one eye, taken one after the other. In IDRiD these have 0.90 to 0.93, and
+photographs of two eyes at most 0.80."""
 
 
 @dataclass(frozen=True)
 class CopyPair:
-    """Two files that show the same.
+    """Two files that show one photograph or one eye.
 
     Attributes:
-        first: One file.
-        second: The other.
-        kind: ``identical`` to the byte, ``copy`` (the same photograph, encoded or sized differently), or ``same-eye``
-            (two photographs that only the same eye can give, but not copies).
-        correlation: Of their structures, -1 to 1.
+        first: The first file.
+        second: The second file.
+        kind: ``identical`` for byte-identical files; ``copy`` for one photograph, encoded or resized differently;
+            ``same-eye`` for two photographs of one eye.
+        correlation: Correlation of their structures, -1 to 1.
     """
 
     first: str
@@ -46,49 +46,50 @@ class CopyPair:
 
 
 def find_pairs(examined: Sequence[ExaminedFile], root: Path) -> list[CopyPair]:
-    """Finds copies and photographs of one eye among the files that can be used.
+    """Finds copies and photographs of one eye among the usable files.
 
-    Of files that are identical to the byte, the first stands for all when near copies are looked for.
+    Of byte-identical files, only the first is compared with different files.
 
     Args:
-        examined: Files of a data set.
+        examined: The files of a data set.
         root: The folder that their paths start from.
 
     Returns:
-        Pairs in the order of their files.
+        The pairs, in the order of their files.
     """
     by_digest: dict[str, list[ExaminedFile]] = defaultdict(list)
-    for one in sorted(examined, key=lambda one: one.file):
-        if one.sha256 is not None and one.bytes:
-            by_digest[one.sha256].append(one)
+    for examined_file in sorted(examined, key=lambda examined_file: examined_file.file):
+        if examined_file.sha256 is not None and examined_file.bytes:
+            by_digest[examined_file.sha256].append(examined_file)
     pairs = [
         CopyPair(same[0].file, other.file, "identical", 1.0) for same in by_digest.values() for other in same[1:]
     ]  # fmt: skip
-    distinct = [same[0] for same in by_digest.values() if same[0].likeness is not None]
-    if len(distinct) > 1:
-        hashes = np.stack([one.likeness for one in distinct if one.likeness is not None])
-        for row, column in hamming_pairs(hashes, CANDIDATE):
-            first, second = distinct[row].file, distinct[column].file
-            alike = _compare(join_path(root, first), join_path(root, second))
-            if alike >= SAME_EYE:
-                pairs.append(CopyPair(first, second, "copy" if alike >= COPY else "same-eye", alike))
+    hashes = {same[0].file: same[0].perceptual_hash for same in by_digest.values()}
+    hashed = {file: hash_bits for file, hash_bits in hashes.items() if hash_bits is not None}
+    if len(hashed) > 1:
+        files = list(hashed)
+        for row, column in hamming_pairs(np.stack(list(hashed.values())), CANDIDATE_BITS):
+            correlation = _correlation(join_path(root, files[row]), join_path(root, files[column]))
+            if correlation >= SAME_EYE_CORRELATION:
+                kind: Literal["copy", "same-eye"] = "copy" if correlation >= COPY_CORRELATION else "same-eye"
+                pairs.append(CopyPair(files[row], files[column], kind, correlation))
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
 def group_pairs(pairs: Sequence[CopyPair], kinds: set[str]) -> list[list[str]]:
-    """Files that pairs of these kinds join, over any number of steps; each group and all groups in order."""
-    joined: dict[str, set[str]] = {}
+    """Groups the files that pairs of these kinds join, over any number of steps; groups and files are sorted."""
+    groups: dict[str, set[str]] = {}
     for pair in pairs:
         if pair.kind in kinds:
-            group = joined.get(pair.first, {pair.first}) | joined.get(pair.second, {pair.second})
-            joined.update(dict.fromkeys(group, group))
-    return sorted({tuple(sorted(group)): sorted(group) for group in joined.values()}.values())
+            group = groups.get(pair.first, {pair.first}) | groups.get(pair.second, {pair.second})
+            groups.update(dict.fromkeys(group, group))
+    return sorted({tuple(sorted(group)): sorted(group) for group in groups.values()}.values())
 
 
-def _compare(first: Path, second: Path) -> float:
+def _correlation(first: Path, second: Path) -> float:
     try:
         photographs = [read_photograph(path, SEARCH_SIDE) for path in (first, second)]
-        one, other = (thumbnail(photograph, find_field_of_view(photograph)) for photograph in photographs)
-    except ImageError:  # gone or changed since it was examined
+        thumbnails = [thumbnail(photograph, find_field_of_view(photograph)) for photograph in photographs]
+    except ImageError:  # the file has vanished or changed since its examination
         return 0.0
-    return thumbnail_correlation(one, other)
+    return thumbnail_correlation(*thumbnails)

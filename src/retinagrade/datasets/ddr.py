@@ -13,12 +13,12 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import join_labels, photographs_by_name
+from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
 
-PART: Final = "DR_grading"
-UNGRADABLE: Final = "5"
-"""What the lists say instead of a grade where a photograph can't be graded."""
+DDR_FOLDER: Final = "DR_grading"
+_UNGRADABLE: Final = "5"
 _SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
 _LINE: Final = re.compile(r"(?P<name>.+\.\w+)\s+(?P<grade>\S+)")
 
@@ -34,31 +34,36 @@ def read_ddr(source: Path, complete: bool = True) -> Manifest:
 
     Args:
         source: The folder that holds ``DR_grading``, or that folder itself.
-        complete: Demand that labels and photographs match one to one; otherwise photographs that are not there stay
-            in the manifest.
+        complete: True if labels and photographs must match one to one; otherwise photographs without a file stay in
+            the manifest.
 
     Returns:
-        A manifest with the official split. Ids start with it (``train-007-0004-000``). Column ``gradable`` is ``0``
-        for photographs that the list calls ungradable with a 5, which stay without a grade, and ``1`` for others.
+        A manifest with the official splits, which also begin the ids (``train-007-0004-000``). Column ``gradable`` is
+        ``0`` for photographs that the list calls ungradable with a 5 instead of a grade, and ``1`` otherwise.
 
     Raises:
-        LayoutError: No list, or lists and photographs that don't match.
-        ManifestError: A line that is not a name and a grade, or a grade that is none.
+        LayoutError: There is no list, or lists and photographs don't match.
+        ManifestError: A line is not a name and a grade, or a grade is invalid.
     """
     root = _root(source)
     tables = [
-        _split(root / f"{name}.txt", root / name, split, complete)
+        _read_split(root / f"{name}.txt", root / name, split, complete)
         for name, split in _SPLITS.items()
         if (root / f"{name}.txt").is_file()
     ]
     if not tables:
-        wanted = ", ".join(f"{name}.txt" for name in _SPLITS)
-        raise LayoutError(f"{source} is not DDR's disease-grading tree: looked in {root} for one of {wanted}")
+        expected = ", ".join(f"{name}.txt" for name in _SPLITS)
+        raise LayoutError(f"{source} is not DDR's disease-grading tree: looked in {root} for one of {expected}")
     return Manifest.from_table(pd.concat(tables), root, str(source))
 
 
+DDR: Final = Reader(
+    "ddr", "DR_grading with train.txt, valid.txt or test.txt beside folders of the same names", is_ddr, read_ddr
+)
+
+
 def _root(source: Path) -> Path:
-    return source / PART if (source / PART).is_dir() else source
+    return source / DDR_FOLDER if (source / DDR_FOLDER).is_dir() else source
 
 
 def _is_list(path: Path) -> bool:
@@ -69,32 +74,32 @@ def _is_list(path: Path) -> bool:
     return match is not None and match["grade"] in set("012345")
 
 
-def _split(labels: Path, folder: Path, split: str, complete: bool) -> pd.DataFrame:
-    found = _lines(labels)
-    grades = pd.Series([match["grade"] for match in found], dtype=str)
-    stems = [PurePath(match["name"]).stem for match in found]
+def _read_split(labels: Path, folder: Path, split: str, complete: bool) -> pd.DataFrame:
+    lines = _read_lines(labels)
+    grades = pd.Series([line["grade"] for line in lines], dtype=str)
+    stems = [PurePath(line["name"]).stem for line in lines]
     rows = pd.DataFrame(
         {
             "name": stems,
             "image_id": [f"{split}-{stem}" for stem in stems],
-            "grade": grades.mask(grades == UNGRADABLE, ""),
+            "grade": grades.mask(grades == _UNGRADABLE, ""),
             "split": split,
             "dataset": "ddr",
-            "gradable": (grades != UNGRADABLE).astype(int).astype(str),
+            "gradable": (grades != _UNGRADABLE).astype(int).astype(str),
         }
     )
     return join_labels(rows, photographs_by_name(folder, labels), labels, folder, labels.parent, complete, first_line=1)
 
 
-def _lines(labels: Path) -> list[re.Match[str]]:
+def _read_lines(labels: Path) -> list[re.Match[str]]:
     try:
         lines = labels.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{labels}: not a readable list: {error}") from error
-    found = []
+    matches = []
     for number, line in enumerate(lines, start=1):
         match = _LINE.fullmatch(line.strip())
         if match is None:
             raise ManifestError(f"{labels}, line {number}: {line!r} is not a photograph's name and its grade")
-        found.append(match)
-    return found
+        matches.append(match)
+    return matches

@@ -9,6 +9,7 @@ from typing import Final
 
 import pandas as pd
 
+from retinagrade.datasets.reader import Reader
 from retinagrade.errors import ImageError, LayoutError
 from retinagrade.images.dicom import DicomFacts, holds_dicom, read_dicom_facts
 from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
@@ -17,31 +18,32 @@ from retinagrade.messages import count_and_first_few
 
 _SUFFIX: Final = ".dcm"
 _INDEX: Final = "DICOMDIR"
-_OTHERS: Final = PHOTOGRAPH_SUFFIXES - {_SUFFIX}
+_OTHER_SUFFIXES: Final = PHOTOGRAPH_SUFFIXES - {_SUFFIX}
 
 
 def is_dicom_folder(source: Path) -> bool:
-    """Whether a folder, or one below it, holds a DICOM file under whatever name. Doesn't need pydicom."""
+    """Whether a folder, or one below it, holds a DICOM file under any name. Doesn't need pydicom."""
     return source.is_dir() and any(holds_dicom(path) for path in _candidates(source))
 
 
 def read_dicom_folder(source: Path) -> Manifest:
     """Reads all DICOM files of a folder and the folders below it.
 
-    Files named ``.dcm`` are taken whatever they hold, so that preparing them says what is wrong; others only if they
-    are DICOM. ``DICOMDIR``, which is an index, hidden files and other photographs are left out.
+    Files with the suffix ``.dcm`` are included whatever they hold, so that their preparation reports problems; files
+    with different names are included if they are DICOM. ``DICOMDIR``, which is an index, hidden files and other
+    photographs are left out.
 
     Args:
         source: The folder.
 
     Returns:
-        A manifest without grades. Ids are relative paths without the suffix ``.dcm``; no other suffix is taken off,
+        A manifest without grades. Ids are relative paths without the suffix ``.dcm``; no other suffix is removed,
         because files are often named by a UID, whose last part is no suffix. ``patient_id`` is the pseudonym that
-        :func:`~retinagrade.images.dicom.read_dicom_facts` makes; it and ``laterality`` are missing where the header
-        doesn't say them or can't be read.
+        :func:`~retinagrade.images.dicom.read_dicom_facts` makes. It and ``laterality`` are missing where the header
+        lacks them or can't be read.
 
     Raises:
-        LayoutError: No such files, or files whose names differ in the suffix only.
+        LayoutError: There are no such files, or files whose names differ in the suffix only.
         ModuleNotFoundError: pydicom isn't installed.
     """
     files = sorted(path for path in _candidates(source) if path.suffix.lower() == _SUFFIX or holds_dicom(path))
@@ -53,7 +55,7 @@ def read_dicom_folder(source: Path) -> Manifest:
         raise LayoutError(
             f"{source}: DICOM files that differ in suffix only ({count_and_first_few(repeated)}): keep one of each"
         )
-    facts = [_facts(path) for path in files]
+    facts = [_read_facts(path) for path in files]
     rows = pd.DataFrame(
         {
             "image_id": ids,
@@ -66,11 +68,20 @@ def read_dicom_folder(source: Path) -> Manifest:
     return Manifest.from_table(rows, source, str(source))
 
 
+DICOM: Final = Reader(
+    "dicom",
+    "DICOM files in any folders, where nothing else fits",
+    is_dicom_folder,
+    lambda source, complete: read_dicom_folder(source),
+)
+
+
 def _candidates(source: Path) -> Iterator[Path]:
-    """Files that may be DICOM, without a look into them."""
+    """Yields the files that may be DICOM by their names."""
     for path in source.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-        if not hidden and path.name.upper() != _INDEX and path.suffix.lower() not in _OTHERS and path.is_file():
+        is_candidate = path.name.upper() != _INDEX and path.suffix.lower() not in _OTHER_SUFFIXES
+        if not hidden and is_candidate and path.is_file():
             yield path
 
 
@@ -78,8 +89,8 @@ def _without_suffix(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() == _SUFFIX else path
 
 
-def _facts(path: Path) -> DicomFacts:
+def _read_facts(path: Path) -> DicomFacts:
     try:
         return read_dicom_facts(path)
-    except ImageError:  # preparing the photograph reports it
+    except ImageError:  # the preparation of the photograph reports it
         return DicomFacts()

@@ -1,6 +1,6 @@
 """EyePACS, Kaggle's "Diabetic Retinopathy Detection" of 2015: label files and photographs named by patient and eye.
 
-Source: https://www.kaggle.com/c/diabetic-retinopathy-detection; the labels of the test half were published after it.
+Source: https://www.kaggle.com/c/diabetic-retinopathy-detection; the labels of the test half were published later.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import has_columns, join_labels, match_cells, photographs_by_name, read_labels
+from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few
 
-LABELS: Final = {"train": ("trainLabels.csv",), "test": ("retinopathy_solution.csv", "testLabels.csv")}
-"""Names of the label files by half; the first one that is there counts."""
-WHOLE: Final = {"train": 35_126, "test": 53_576}
-"""Photographs of the official halves."""
-PARTS: Final = {"test-public": 10_906, "test-private": 42_670}
-"""Photographs of the official test half by the leaderboard that they counted for."""
+OFFICIAL_HALVES: Final = {"train": 35_126, "test": 53_576}
+"""Numbers of photographs in the official halves."""
+OFFICIAL_TEST_PARTS: Final = {"test-public": 10_906, "test-private": 42_670}
+"""Numbers of photographs in the official test half, by the leaderboard that they counted for."""
+_LABELS: Final = {"train": ("trainLabels.csv",), "test": ("retinopathy_solution.csv", "testLabels.csv")}
+"""Names of the label files by half; the first existing file counts."""
 _COLUMNS: Final = ("image", "level")
 _EYE: Final = re.compile(r"(?P<patient>\d+)_(?P<side>left|right)")
 _USAGE: Final = re.compile("Public|Private")
@@ -29,32 +30,32 @@ _USAGE: Final = re.compile("Public|Private")
 
 def is_eyepacs(source: Path) -> bool:
     """Whether a folder has a label file of either half."""
-    return any(has_columns(source / name, _COLUMNS) for names in LABELS.values() for name in names)
+    return any(has_columns(source / name, _COLUMNS) for names in _LABELS.values() for name in names)
 
 
 def read_eyepacs(source: Path, complete: bool = True) -> Manifest:
     """Reads the official set, or a part of it; either half may be absent.
 
     Args:
-        source: The folder with ``trainLabels.csv`` or the test labels; photographs lie beside them, or in ``train``
-            and ``test``.
-        complete: Demand that labels and photographs match one to one; otherwise photographs that are not there stay
-            in the manifest.
+        source: The folder with ``trainLabels.csv`` or the test labels. The photographs are beside them, or in
+            ``train`` and ``test``.
+        complete: True if labels and photographs must match one to one; otherwise photographs without a file stay in
+            the manifest.
 
     Returns:
         A manifest with patients and eyes. Splits are ``train``, and ``test-public`` and ``test-private`` where the
-        test labels say whom they counted for, else ``test``.
+        test labels name the leaderboard, else ``test``.
 
     Raises:
-        LayoutError: No label file, or labels and photographs that don't match. Labels as many as the official ones
-            stand for the whole half, so all its photographs must be there.
-        ManifestError: A label file with other columns, a name that tells no patient and eye, or a grade that is none.
+        LayoutError: There is no label file, or labels and photographs don't match. As many labels as the official half
+            has stand for the whole half, so all its photographs must exist.
+        ManifestError: A label file has different columns, a name without patient and eye, or an invalid grade.
     """
-    paths = {split: path for split, names in LABELS.items() if (path := _first(source, names))}
+    paths = {split: path for split, names in _LABELS.items() if (path := _first_file(source, names))}
     if not paths:
-        wanted = ", ".join(name for names in LABELS.values() for name in names)
-        raise LayoutError(f"{source} is not EyePACS: looked for one of {wanted}")
-    halves = {split: _half(path, split) for split, path in paths.items()}
+        expected = ", ".join(name for names in _LABELS.values() for name in names)
+        raise LayoutError(f"{source} is not EyePACS: looked for one of {expected}")
+    halves = {split: _read_half(path, split) for split, path in paths.items()}
     listed = {split: set(rows["name"]) for split, rows in halves.items()}
     tables = []
     for split, rows in halves.items():
@@ -64,16 +65,24 @@ def read_eyepacs(source: Path, complete: bool = True) -> Manifest:
             elsewhere = set().union(*listed.values()) - listed[split]
             files = {name: file for name, file in files.items() if name not in elsewhere}
         if complete:
-            _require_whole(listed[split] - set(files), len(rows), split, paths[split], folder)
+            _require_whole_half(listed[split] - set(files), len(rows), split, paths[split], folder)
         tables.append(join_labels(rows, files, paths[split], folder, source, complete))
     return Manifest.from_table(pd.concat(tables), source, str(source))
 
 
-def _first(source: Path, names: tuple[str, ...]) -> Path | None:
+EYEPACS: Final = Reader(
+    "eyepacs",
+    "trainLabels.csv, retinopathy_solution.csv or testLabels.csv with image and level",
+    is_eyepacs,
+    read_eyepacs,
+)
+
+
+def _first_file(source: Path, names: tuple[str, ...]) -> Path | None:
     return next((source / name for name in names if (source / name).is_file()), None)
 
 
-def _half(labels: Path, split: str) -> pd.DataFrame:
+def _read_half(labels: Path, split: str) -> pd.DataFrame:
     table = read_labels(labels, _COLUMNS)
     eyes = match_cells(table["image"], _EYE, "PATIENT_left or PATIENT_right", labels)
     rows = pd.DataFrame(
@@ -91,17 +100,17 @@ def _half(labels: Path, split: str) -> pd.DataFrame:
         usage = match_cells(table["Usage"], _USAGE, "Public or Private", labels)
         rows["split"] = [f"test-{match[0].lower()}" for match in usage]
         counts = rows["split"].value_counts().to_dict()
-        if len(rows) == WHOLE[split] and counts != PARTS:
+        if len(rows) == OFFICIAL_HALVES[split] and counts != OFFICIAL_TEST_PARTS:
             raise ManifestError(
-                f"{labels} has as many rows as the official file, but other parts: {counts} instead of {PARTS}; copy "
-                "it again from its source"
+                f"{labels} has as many rows as the official file, but different parts: {counts} instead of "
+                f"{OFFICIAL_TEST_PARTS}; copy it again from its source"
             )
     return rows
 
 
-def _require_whole(missing: set[str], rows: int, split: str, labels: Path, folder: Path) -> None:
-    if rows == WHOLE[split] and missing:
+def _require_whole_half(missing: set[str], rows: int, split: str, labels: Path, folder: Path) -> None:
+    if rows == OFFICIAL_HALVES[split] and missing:
         raise LayoutError(
             f"{labels} lists the whole official half of {rows:,} photographs, but {len(missing):,} of them are not in "
-            f"{folder} ({count_and_first_few(sorted(missing))}): complete the download, or keep only the labels of a part"
+            f"{folder} ({count_and_first_few(missing)}): complete the download, or keep only the labels of a part"
         )

@@ -1,4 +1,4 @@
-"""What readers share: photographs in folders, and tables joined to them with nothing left over."""
+"""Photographs in folders, and their names as readers and checks compare them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 from retinagrade.errors import LayoutError
 from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 from retinagrade.messages import count_and_first_few
-
-_SHOWN = 5
+from retinagrade.paths import list_files
 
 
 def photographs_in(folder: Path) -> list[Path]:
-    """Photographs directly in a folder, sorted by name; hidden files are left out."""
+    """Lists the photographs directly in a folder, sorted by name, without hidden files."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -20,16 +19,31 @@ def photographs_in(folder: Path) -> list[Path]:
     )
 
 
-def require_matching_names(labelled: set[str], found: set[str], labels: Path, folder: Path) -> None:
-    """Demands that a label file and a folder speak of the same photographs.
+def photographs_below(root: Path) -> list[Path]:
+    """Lists the photographs in a folder and all folders below it, without hidden files and folders."""
+    return sorted(
+        path
+        for path in list_files(root)
+        if path.suffix.lower() in PHOTOGRAPH_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
+def relative_path(root: Path, path: Path) -> str:
+    """Returns a file's path from a folder, or the unchanged path of a file elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def require_matching_names(labelled: set[str], present: set[str], labels: Path, folder: Path) -> None:
+    """Requires that a label file and a folder have the same photographs.
 
     Raises:
-        LayoutError: Labels without photograph or photographs without label, with numbers and first names.
+        LayoutError: Some labels have no photograph, or some photographs no label; the message counts and names them.
     """
     problems = []
-    if missing := sorted(labelled - found):
+    if missing := labelled - present:
         problems.append(f"labels without a photograph in {folder} ({count_and_first_few(missing)})")
-    if unlabelled := sorted(found - labelled):
+    if unlabelled := present - labelled:
         problems.append(f"photographs without a label in {labels} ({count_and_first_few(unlabelled)})")
     if problems:
-        raise LayoutError(f"{'; '.join(problems)}: complete the download, or remove what does not belong")
+        raise LayoutError(f"{'; '.join(problems)}: complete the download, or remove the surplus files")

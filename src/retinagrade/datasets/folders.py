@@ -1,4 +1,4 @@
-"""Folders per grade: ``<root>/<grade>/…`` or ``<root>/<split>/<grade>/…``."""
+"""A folder for each grade: ``<root>/<grade>/…`` or ``<root>/<split>/<grade>/…``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pandas as pd
 
 from retinagrade.datasets.eye_names import LEFT_OR_RIGHT
 from retinagrade.datasets.file_listing import photographs_in
+from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
 from retinagrade.grades import grade_from_name
 from retinagrade.manifest import Manifest
-from retinagrade.messages import count_and_first_few
+from retinagrade.messages import count_and_first_few, counted
 
 _SPLITS: Final = {
     "train": "train",
@@ -24,38 +25,38 @@ _SPLITS: Final = {
     "validation": "val",
     "test": "test",
 }
-KNOWN: Final = "0 to 4, or names such as No_DR, Mild, Moderate, Severe, Proliferate_DR in any case"
+_GRADE_NAMES: Final = "0 to 4, or names such as No_DR, Mild, Moderate, Severe, Proliferate_DR in any case"
 
 
 def is_folders(source: Path) -> bool:
     """Whether at least two sub-folders, below split folders or not, are named by a grade and hold photographs."""
     if not source.is_dir():
         return False
-    named = {
+    grades = {
         grade_from_name(folder.name)
         for _, folder in _grade_folders(source)
         if photographs_in(folder) and grade_from_name(folder.name) is not None
     }
-    return len(named) >= 2
+    return len(grades) >= 2
 
 
-def read_folders(source: Path, grade_map: Mapping[str, int] | None = None) -> Manifest:
+def read_folders(source: Path, grades: Mapping[str, int] | None = None) -> Manifest:
     """Reads photographs whose grade is their folder's name. The order of names never decides a grade.
 
     Args:
         source: The folder above the grades, or above split folders (``train``, ``val``, ``test``) of grades.
-        grade_map: Folder names, in any case, and their grades 0 to 4; without it, :data:`KNOWN` names count.
+        grades: Folder names, in any case, and their grades 0 to 4; ``None`` reads the usual names, such as ``Mild``.
 
     Returns:
         A manifest. Ids are file names without suffix where these are unique in the whole tree, else relative
-        paths without suffix. Where all names end in ``_left`` or ``_right``, as EyePACS's do, patient and
-        laterality are known as well.
+        paths without suffix. Where all names end in ``_left`` or ``_right``, as in EyePACS, patient and laterality are
+        known as well.
 
     Raises:
-        LayoutError: A folder of photographs that names no grade, two folders for one grade that no map explains,
-            or photographs of one name and different suffixes.
+        LayoutError: A folder of photographs names no grade, two folders have one grade without an explanation in
+            ``grades``, or photographs differ in their suffix only.
     """
-    mapping = None if grade_map is None else {name.lower(): grade for name, grade in grade_map.items()}
+    mapping = None if grades is None else {name.lower(): grade for name, grade in grades.items()}
     rows = []
     folders: dict[tuple[str | None, int], Path] = {}
     for split, folder in _grade_folders(source):
@@ -64,33 +65,44 @@ def read_folders(source: Path, grade_map: Mapping[str, int] | None = None) -> Ma
             continue
         grade = grade_from_name(folder.name) if mapping is None else mapping.get(folder.name.lower())
         if grade is None:
-            known = KNOWN if mapping is None else ", ".join(map(repr, mapping))
+            known = _GRADE_NAMES if mapping is None else ", ".join(map(repr, mapping))
             raise LayoutError(
-                f"{folder} holds {len(files)} photographs, but its name is no known grade ({known}): rename it, or "
-                f"name every folder's grade with --grades '{folder.name}=GRADE,…'"
+                f"{folder} holds {counted(len(files), 'photograph')}, but its name is no known grade ({known}): rename "
+                f"it, or name the grade of every folder with --grades '{folder.name}=GRADE,…'"
             )
         other = folders.setdefault((split, int(grade)), folder)
         if other != folder and mapping is None:
             raise LayoutError(f"{other} and {folder} both mean grade {int(grade)}: merge them, or use --grades")
         rows += [{"file": file, "grade": int(grade), "split": split} for file in files]
     if not rows:
-        raise LayoutError(f"{source}: no photographs in folders per grade ({KNOWN}), nor below train, val or test")
+        raise LayoutError(
+            f"{source}: no photographs in folders named by grade ({_GRADE_NAMES}), nor below train, val or test"
+        )
     return Manifest.from_table(_identify(pd.DataFrame(rows), source), source, str(source))
 
 
+FOLDERS: Final = Reader(
+    "folders",
+    f"at least two folders of photographs named by grade ({_GRADE_NAMES}), also below train, val, test",
+    is_folders,
+    lambda source, complete: read_folders(source),
+)
+
+
 def _grade_folders(source: Path) -> list[tuple[str | None, Path]]:
-    """All folders that could be a grade's, with the split that they stand under."""
-    found: list[tuple[str | None, Path]] = []
+    """Lists all folders that may be named by a grade, with the split of the folder above."""
+    folders: list[tuple[str | None, Path]] = []
     for folder in sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")):
         split = _SPLITS.get(folder.name.lower())
         if split is None:
-            found.append((None, folder))
+            folders.append((None, folder))
         else:
-            found += [(split, inner) for inner in sorted(folder.iterdir()) if inner.is_dir()]
-    return found
+            folders += [(split, inner) for inner in sorted(folder.iterdir()) if inner.is_dir()]
+    return folders
 
 
 def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
+    """Gives files their ids, and patients and eyes where all names tell them."""
     stems = [file.stem for file in rows["file"]]
     relative = [file.relative_to(source) for file in rows["file"]]
     ids = stems if len(set(stems)) == len(stems) else [path.with_suffix("").as_posix() for path in relative]

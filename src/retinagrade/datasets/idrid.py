@@ -1,4 +1,4 @@
-"""IDRiD, disease grading: the official folder tree and its odd label files.
+"""IDRiD, disease grading: the official folder tree and its label files.
 
 Source: P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3), 2018.
 """
@@ -11,10 +11,11 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import join_labels, photographs_by_name, read_labels
+from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest
 
-PART: Final = "B. Disease Grading"
+IDRID_FOLDER: Final = "B. Disease Grading"
 _HALVES: Final = {
     "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
     "test": ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
@@ -32,34 +33,37 @@ def read_idrid(source: Path, complete: bool = True) -> Manifest:
 
     Args:
         source: The folder that holds ``B. Disease Grading``, or that folder itself.
-        complete: Demand that labels and photographs match one to one; otherwise photographs that are not there stay
-            in the manifest.
+        complete: True if labels and photographs must match one to one; otherwise photographs without a file stay in
+            the manifest.
 
     Returns:
-        A manifest with the official split. Ids start with the half (``train-IDRiD_001``), because file names of the
+        A manifest with the official splits, which also begin the ids (``train-IDRiD_001``), because file names of the
         two halves collide in the official release.
 
     Raises:
-        LayoutError: No label file, or labels and photographs that don't match.
-        ManifestError: A label file with other columns, or a grade that is none.
+        LayoutError: There is no label file, or labels and photographs don't match.
+        ManifestError: A label file has different columns or an invalid grade.
     """
     root = _root(source)
     tables = []
     for split, (folder_name, labels_name) in _HALVES.items():
         labels, folder = root / _LABELS / labels_name, root / _IMAGES / folder_name
         if labels.is_file():
-            tables.append(_half(labels, folder, split, root, complete))
+            tables.append(_read_half(labels, folder, split, root, complete))
     if not tables:
-        wanted = " or ".join(repr(f"{_LABELS}/{labels}") for _, labels in _HALVES.values())
-        raise LayoutError(f"{source} is not IDRiD's disease-grading tree: looked in {root} for {wanted}")
+        expected = " or ".join(repr(f"{_LABELS}/{labels}") for _, labels in _HALVES.values())
+        raise LayoutError(f"{source} is not IDRiD's disease-grading tree: looked in {root} for {expected}")
     return Manifest.from_table(pd.concat(tables), root, str(source))
 
 
+IDRID: Final = Reader("idrid", "IDRiD's 'B. Disease Grading' with its label files", is_idrid, read_idrid)
+
+
 def _root(source: Path) -> Path:
-    return source / PART if (source / PART).is_dir() else source
+    return source / IDRID_FOLDER if (source / IDRID_FOLDER).is_dir() else source
 
 
-def _half(labels: Path, folder: Path, split: str, root: Path, complete: bool) -> pd.DataFrame:
+def _read_half(labels: Path, folder: Path, split: str, root: Path, complete: bool) -> pd.DataFrame:
     table = read_labels(labels, ("Image name", "Retinopathy grade"))
     rows = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""What readers of label files share: columns and cells demanded, rows joined to photographs with nothing left over."""
+"""Label files: reading them, checking their cells, and joining their rows to photographs one to one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retinagrade.manifest import Manifest, read_csv_text
 
 
 def has_columns(path: Path, columns: Iterable[str]) -> bool:
-    """Whether a CSV is there and its first line names all these columns; no more than that line is read."""
+    """Whether a CSV exists and its first line names all these columns; only that line is read."""
     if not path.is_file():
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
@@ -25,11 +25,11 @@ def has_columns(path: Path, columns: Iterable[str]) -> bool:
 
 
 def read_labels(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """Reads a label file with every cell as text without white space around it.
+    """Reads a label file with every cell as text, without surrounding white space.
 
     Args:
         path: A CSV with one header line, or an Excel workbook whose first sheet has one.
-        columns: Columns that it must have.
+        columns: The required columns.
 
     Raises:
         ManifestError: The file can't be read, or lacks a column.
@@ -51,55 +51,55 @@ def _read_workbook(path: Path) -> pd.DataFrame:
     return pd.DataFrame(sheet).rename(columns=str.strip)
 
 
-def match_cells(cells: pd.Series, pattern: re.Pattern[str], wanted: str, labels: Path) -> list[re.Match[str]]:
+def match_cells(cells: pd.Series, pattern: re.Pattern[str], expected: str, labels: Path) -> list[re.Match[str]]:
     """Matches every cell of a column as a whole.
 
     Args:
         cells: A column of a label file with a header line.
-        pattern: What every cell must look like.
-        wanted: The same in words, for the error.
+        pattern: The pattern of every cell.
+        expected: The pattern in words, for the error.
         labels: The label file.
 
     Raises:
-        ManifestError: Names line, column and text of the first cell that does not match.
+        ManifestError: A cell does not match; the message names line, column and text of the first one.
     """
     matches = []
     for row, cell in enumerate(cells):
         match = pattern.fullmatch(cell)
         if match is None:
-            raise ManifestError(f"{labels}, line {row + 2}, column {cells.name!r}: {cell!r} is not {wanted}")
+            raise ManifestError(f"{labels}, line {row + 2}, column {cells.name!r}: {cell!r} is not {expected}")
         matches.append(match)
     return matches
 
 
-def photographs_by_name(folder: Path, labels: Path, fold: bool = False) -> dict[str, Path]:
-    """Photographs directly in a folder by their names without suffix.
+def photographs_by_name(folder: Path, labels: Path, ignore_case: bool = False) -> dict[str, Path]:
+    """Lists the photographs directly in a folder by their names without suffix.
 
     Args:
         folder: The folder.
-        labels: The label file that speaks of them, for errors.
-        fold: Take the names in lower case.
+        labels: The label file of the photographs, for errors.
+        ignore_case: True to return the names in lower case.
 
     Raises:
-        LayoutError: No such folder, or two photographs of one name.
+        LayoutError: The folder is missing, or two photographs have one name.
     """
     if not folder.is_dir():
-        raise LayoutError(f"{labels} is there, but its photographs are not: looked for the folder {folder}")
-    return index_by_name(photographs_in(folder), fold)
+        raise LayoutError(f"{labels} exists, but its photographs are missing: looked for the folder {folder}")
+    return index_by_name(photographs_in(folder), ignore_case)
 
 
-def index_by_name(photographs: Iterable[Path], fold: bool = False) -> dict[str, Path]:
-    """Photographs by their names without suffix, in lower case where ``fold`` is set.
+def index_by_name(photographs: Iterable[Path], ignore_case: bool = False) -> dict[str, Path]:
+    """Indexes photographs by their names without suffix, in lower case where ``ignore_case`` is set.
 
     Raises:
-        LayoutError: Two photographs of one name.
+        LayoutError: Two photographs have one name.
     """
-    named: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in photographs:
-        other = named.setdefault(path.stem.lower() if fold else path.stem, path)
+        other = by_name.setdefault(path.stem.lower() if ignore_case else path.stem, path)
         if other != path:
             raise LayoutError(f"{other} and {path} have one name: keep the one that the labels mean")
-    return named
+    return by_name
 
 
 def join_labels(
@@ -114,22 +114,22 @@ def join_labels(
     """Joins the rows of one label file to their photographs.
 
     Args:
-        rows: A manifest's columns without ``path``, in the file's order, so that errors name its lines; column
-            ``name`` is the key of the row's photograph.
-        files: Photographs by that key.
+        rows: The columns of a manifest without ``path``, in the order of the file, so that errors name its lines.
+            Column ``name`` is the key of the row's photograph.
+        files: The photographs by that key.
         labels: The label file.
-        folder: Where the photographs were looked for.
-        root: The folder that paths are to start from.
-        complete: Demand that labels and photographs match one to one; otherwise photographs that are not there stay
-            in the manifest.
+        folder: The folder of the photographs.
+        root: The folder that the paths of the result start from.
+        complete: True if labels and photographs must match one to one; otherwise photographs without a file stay in
+            the table.
         first_line: The line of the first row in the label file.
 
     Returns:
         A validated table with ``path``.
 
     Raises:
-        ManifestError: A grade that is none, or a photograph that stands twice.
-        LayoutError: Labels without photograph or photographs without label.
+        ManifestError: A grade is invalid, or a photograph has two rows.
+        LayoutError: Some labels have no photograph, or some photographs no label.
     """
     names = rows["name"].tolist()
     paths = [files.get(name, folder / name).relative_to(root).as_posix() for name in names]

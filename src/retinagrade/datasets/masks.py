@@ -1,4 +1,4 @@
-"""Photographs with masks of their lesions: IDRiD's segmentation task, and made-up sets."""
+"""Photographs with masks of their lesions: IDRiD's segmentation task, and synthetic sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from retinagrade.messages import count_and_first_few
 LESIONS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation")
 """Kinds of lesions. IDRiD has no masks of new vessels."""
 OPTIC_DISC: Final = "optic_disc"
-"""Not a lesion, but bright and always there: heat on it is heat beside the lesions."""
+"""The optic disc: bright and in every photograph, but no lesion, so saliency on it lies beside the lesions."""
 
 _PART: Final = "A. Segmentation"
 _IMAGES, _MASKS = "1. Original Images", "2. All Segmentation Groundtruths"
@@ -33,10 +33,10 @@ class MaskedPhotograph:
     """A photograph with masks.
 
     Attributes:
-        image_id: Its id.
-        photograph: Its file.
-        masks: Files of its masks by kind, of :data:`LESIONS` and :data:`OPTIC_DISC`: pixels that are not black are
-            the lesion. Kinds without a mask are not there.
+        image_id: The photograph's id.
+        photograph: The photograph's file.
+        masks: The files of its masks by kind, one of :data:`LESIONS` or :data:`OPTIC_DISC`: pixels that are not black
+            are the lesion. Kinds without a mask are absent.
     """
 
     image_id: str
@@ -45,55 +45,55 @@ class MaskedPhotograph:
 
 
 def read_masked_photographs(source: Path) -> list[MaskedPhotograph]:
-    """Reads a data set with lesion masks as it was downloaded, or made up.
+    """Reads a data set with lesion masks, downloaded or synthetic.
 
     Args:
-        source: IDRiD's official tree, or its ``A. Segmentation``; or what ``data synthesize`` makes.
+        source: IDRiD's official tree, or its ``A. Segmentation``; or a folder that ``data synthesize`` has written.
 
     Returns:
-        Photographs with at least one mask of a lesion, by id; ids of IDRiD start with the official half.
+        The photographs with at least one mask of a lesion, by id; ids of IDRiD start with the official half.
 
     Raises:
-        LayoutError: Neither layout, a mask without its photograph, or not one mask.
+        LayoutError: Neither layout fits, a mask has no photograph, or there is no mask.
     """
     root = source / _PART if (source / _PART).is_dir() else source
     if (root / _MASKS).is_dir():
-        found = [one for split, half in _HALVES.items() for one in _idrid_half(root, split, half)]
+        photographs = [each for split, half in _HALVES.items() for each in _read_idrid_half(root, split, half)]
     elif (source / "masks").is_dir() and (source / "photographs").is_dir():
-        masks = {kind: index_by_name(_files(source / "masks" / kind)) for kind in (*LESIONS, OPTIC_DISC)}
-        found = _joined("", index_by_name(photographs_in(source / "photographs")), masks, source / "masks")
+        masks = {kind: index_by_name(_list_files(source / "masks" / kind)) for kind in (*LESIONS, OPTIC_DISC)}
+        photographs = _join("", index_by_name(photographs_in(source / "photographs")), masks, source / "masks")
     else:
         raise LayoutError(
             f"{source} has no lesion masks in a known layout. Looked for IDRiD's {_PART!r} with {_MASKS!r}, and for "
             "the folders 'photographs' and 'masks' of `retinagrade data synthesize`"
         )
-    masked = [one for one in found if not one.masks.keys().isdisjoint(LESIONS)]
-    if not masked:
-        raise LayoutError(f"{source}: not one photograph has the mask of a lesion")
-    return masked
+    with_lesions = [each for each in photographs if not each.masks.keys().isdisjoint(LESIONS)]
+    if not with_lesions:
+        raise LayoutError(f"{source}: no photograph has the mask of a lesion")
+    return with_lesions
 
 
-def _idrid_half(root: Path, split: str, half: str) -> list[MaskedPhotograph]:
+def _read_idrid_half(root: Path, split: str, half: str) -> list[MaskedPhotograph]:
     masks = {}
     for kind, (folder, suffix) in _IDRID_KINDS.items():
-        named = index_by_name(_files(root / _MASKS / half / folder))
-        masks[kind] = {name.removesuffix(f"_{suffix}"): path for name, path in named.items()}
-    return _joined(f"{split}-", index_by_name(_files(root / _IMAGES / half)), masks, root / _MASKS / half)
+        files = index_by_name(_list_files(root / _MASKS / half / folder))
+        masks[kind] = {name.removesuffix(f"_{suffix}"): path for name, path in files.items()}
+    return _join(f"{split}-", index_by_name(_list_files(root / _IMAGES / half)), masks, root / _MASKS / half)
 
 
-def _joined(
+def _join(
     prefix: str, photographs: dict[str, Path], masks: dict[str, dict[str, Path]], folder: Path
 ) -> list[MaskedPhotograph]:
-    lonely = sorted({name for named in masks.values() for name in named} - photographs.keys())
-    if lonely:
+    unmatched = {name for files in masks.values() for name in files} - photographs.keys()
+    if unmatched:
         raise LayoutError(
-            f"{folder}: masks without a photograph ({count_and_first_few(lonely)}): complete the download"
+            f"{folder}: masks without a photograph ({count_and_first_few(unmatched)}): complete the download"
         )
     return [
-        MaskedPhotograph(prefix + name, path, {kind: named[name] for kind, named in masks.items() if name in named})
+        MaskedPhotograph(prefix + name, path, {kind: files[name] for kind, files in masks.items() if name in files})
         for name, path in sorted(photographs.items())
     ]
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> list[Path]:
     return photographs_in(folder) if folder.is_dir() else []

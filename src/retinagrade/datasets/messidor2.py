@@ -14,11 +14,12 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import has_columns, join_labels, photographs_by_name, read_labels
+from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest, read_csv_text
 
-LABELS: Final = "messidor_data.csv"
-PAIRS: Final = "messidor-2.csv"
+_LABELS: Final = "messidor_data.csv"
+_EYE_PAIRS: Final = "messidor-2.csv"
 _COLUMNS: Final = ("image_id", "adjudicated_dr_grade", "adjudicated_gradable")
 _MESSIDOR1: Final = re.compile(r"Annotation_Base\d.*\.(xlsx?|csv)", re.IGNORECASE)
 _MESSIDOR1_COLUMNS: Final = (
@@ -31,31 +32,31 @@ _MESSIDOR1_COLUMNS: Final = (
 
 def is_messidor2(source: Path) -> bool:
     """Whether a folder has the file of adjudicated grades."""
-    return (source / LABELS).is_file()
+    return (source / _LABELS).is_file()
 
 
 def read_messidor2(source: Path, complete: bool = True) -> Manifest:
     """Reads photographs and adjudicated grades, whose names differ in case.
 
     Args:
-        source: The folder with ``messidor_data.csv``; photographs lie beside it or in ``IMAGES``, in any case.
-        complete: Demand that labels and photographs match one to one; otherwise photographs that are not there stay
-            in the manifest.
+        source: The folder with ``messidor_data.csv``. The photographs are beside it or in ``IMAGES``, in any case.
+        complete: True if labels and photographs must match one to one; otherwise photographs without a file stay in
+            the manifest.
 
     Returns:
-        A manifest without splits. Column ``gradable`` is the table's ``adjudicated_gradable``; photographs that were
-        not gradable stay, without a grade. Where the official ``messidor-2.csv`` of left and right eyes is there,
-        the two photographs of an examination have one patient, and laterality is known.
+        A manifest without splits. Column ``gradable`` is the table's ``adjudicated_gradable``; ungradable photographs
+        stay, without a grade. Where the official ``messidor-2.csv`` of left and right eyes exists, the two photographs
+        of an examination have one patient, and laterality is known.
 
     Raises:
-        LayoutError: No grades, Messidor-1's instead, labels and photographs that don't match, or photographs whose
-            names differ in case or suffix only.
-        ManifestError: A table with other columns, or a grade that is none.
+        LayoutError: The grades are missing or Messidor-1's, labels and photographs don't match, or names of
+            photographs differ in case or suffix only.
+        ManifestError: A table has different columns or an invalid grade.
     """
-    labels = source / LABELS
+    labels = source / _LABELS
     if not labels.is_file():
         refuse_messidor1(source)
-        raise LayoutError(f"{source} is not Messidor-2 with adjudicated grades: looked for {LABELS}")
+        raise LayoutError(f"{source} is not Messidor-2 with adjudicated grades: looked for {_LABELS}")
     table = read_labels(labels, _COLUMNS)
     folder = next(
         (path for path in sorted(source.iterdir()) if path.name.lower() == "images" and path.is_dir()), source
@@ -70,24 +71,27 @@ def read_messidor2(source: Path, complete: bool = True) -> Manifest:
             "gradable": table["adjudicated_gradable"],
         }
     )
-    if (source / PAIRS).is_file():
-        eyes = _eyes(source / PAIRS)
+    if (source / _EYE_PAIRS).is_file():
+        eyes = _read_eyes(source / _EYE_PAIRS)
         rows["patient_id"] = [eyes.get(name, ("", ""))[0] for name in rows["name"]]
         rows["laterality"] = [eyes.get(name, ("", ""))[1] for name in rows["name"]]
-    manifest = join_labels(rows, photographs_by_name(folder, labels, fold=True), labels, folder, source, complete)
-    return Manifest(manifest, source)
+    files = photographs_by_name(folder, labels, ignore_case=True)
+    return Manifest(join_labels(rows, files, labels, folder, source, complete), source)
+
+
+MESSIDOR2: Final = Reader("messidor2", "messidor_data.csv with adjudicated grades", is_messidor2, read_messidor2)
 
 
 def is_messidor1(source: Path) -> bool:
     """Whether a table, or a folder with one in it or one level below, has Messidor-1's annotations."""
     if source.is_file():
-        return _annotates(source)
+        return _is_annotation(source)
     folders = [source, *(path for path in source.iterdir() if path.is_dir())]
-    return any(_annotates(path) for folder in folders for path in folder.iterdir())
+    return any(_is_annotation(path) for folder in folders for path in folder.iterdir())
 
 
 def refuse_messidor1(source: Path) -> None:
-    """Says why Messidor-1 is not read.
+    """Refuses Messidor-1, with the reason.
 
     Raises:
         LayoutError: The source has Messidor-1's annotations.
@@ -95,19 +99,19 @@ def refuse_messidor1(source: Path) -> None:
     if is_messidor1(source):
         raise LayoutError(
             f"{source} has Messidor-1's annotations, which are not ICDR grades: their scale goes from 0 to 3 and has "
-            "other criteria. Use Messidor-2, which has most of the same photographs, with its adjudicated grades "
-            f"({LABELS})"
+            "different criteria. Use Messidor-2, which has most of the same photographs, with its adjudicated grades "
+            f"({_LABELS})"
         )
 
 
-def _annotates(path: Path) -> bool:
+def _is_annotation(path: Path) -> bool:
     if _MESSIDOR1.fullmatch(path.name):
         return True
     return path.suffix.lower() == ".csv" and has_columns(path, _MESSIDOR1_COLUMNS)
 
 
-def _eyes(pairs: Path) -> dict[str, tuple[str, str]]:
-    """Examination and laterality by photograph, from lines such as ``left.png;right.png``."""
+def _read_eyes(pairs: Path) -> dict[str, tuple[str, str]]:
+    """Returns examination and laterality by photograph, from lines such as ``left.png;right.png``."""
     eyes: dict[str, tuple[str, str]] = {}
     for number, cells in enumerate(read_csv_text(pairs).itertuples(index=False), start=1):
         for side, name in zip("LR", ";".join(cells).split(";"), strict=False):

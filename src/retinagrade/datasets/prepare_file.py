@@ -1,4 +1,4 @@
-"""One file of a source becomes one of the prepared set. Imports little, so that worker processes start fast."""
+"""Preparation of one file. This module imports little, so that worker processes start fast."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ PHOTOGRAPHS: Final = "photographs"
 
 @dataclass(frozen=True)
 class PreparedFile:
-    """What happened to one photograph.
+    """The outcome of the preparation of one photograph.
 
     Attributes:
-        image_id: Its id.
-        source: Its path, as the source's manifest says it.
-        bytes: The source file's size.
-        sha256: Digest of the source file, hexadecimal; ``None`` where it can't be read.
-        reason: Why it could not be used; ``None`` where it was prepared.
-        field_of_view: x, y, width, height in pixels of the decoded photograph, and that photograph's width and
-            height, which are smaller than the file's where a JPEG was decoded at reduced scale; how it was found, and
-            with what confidence.
-        source_size: Width and height of the source file's photograph in pixels, such as ``4288x2848``, which tell
-            cameras apart; ``None`` where it could not be used, and in sets of earlier versions.
+        image_id: The photograph's id.
+        source: The photograph's path in the source's manifest.
+        bytes: Size of the source file in bytes.
+        sha256: Digest of the source file, hexadecimal; ``None`` if it can't be read.
+        reason: The reason why the photograph could not be used; ``None`` if it was prepared.
+        field_of_view: The crop: ``x``, ``y``, ``width`` and ``height`` in pixels of the decoded photograph;
+            ``decoded_width`` and ``decoded_height`` of that photograph, which are smaller than the file's where a JPEG
+            was decoded at reduced scale; and the ``method`` and ``confidence`` of the crop.
+        source_size: Width and height of the source's photograph in pixels, such as ``4288x2848``, which differ between
+            cameras; ``None`` if the photograph could not be used.
     """
 
     image_id: str
@@ -47,7 +47,7 @@ class PreparedFile:
 
     @property
     def doubtful(self) -> bool:
-        """Whether a person should look at the crop."""
+        """True if a person should look at the crop."""
         return self.field_of_view is not None and self.field_of_view["confidence"] < LOW_CONFIDENCE
 
 
@@ -55,37 +55,38 @@ def prepare_file(item: tuple[str, str, Path], settings: PreparationSettings, out
     """Prepares one file.
 
     Args:
-        item: Its id, its path as the source's manifest says it, and its place.
-        settings: What to make of it.
-        out: The prepared set.
+        item: The photograph's id, its path in the source's manifest, and its file.
+        settings: The settings of the preparation.
+        out: The folder of the prepared set.
 
     Returns:
-        What happened; never an error, whatever the file.
+        The outcome. Any problem of the file is a reason in it, never an error.
     """
-    image_id, shown, path = item
+    image_id, source, path = item
     try:
         data = read_bytes(path)
     except OSError as error:
-        return PreparedFile(image_id, shown, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
+        return PreparedFile(image_id, source, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
     file = InMemory(str(path), data)
-    outcome = PreparedFile(image_id, shown, len(data), hashlib.sha256(data).hexdigest(), None, None)
+    outcome = PreparedFile(image_id, source, len(data), hashlib.sha256(data).hexdigest(), None, None)
     try:
         square, fov, (height, width) = prepare_photograph(file, settings)
         size = "{}x{}".format(*photograph_size(file))
     except ImageError as error:
         return replace(outcome, reason=str(error))
     write_bytes(prepared_path(out, image_id), encode_prepared(square))
-    box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height, "of_width": width, "of_height": height}
-    found = {"method": fov.method, "confidence": round(fov.confidence, 4)}
-    return replace(outcome, field_of_view={**box, **found}, source_size=size)
+    box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height}
+    decoded = {"decoded_width": width, "decoded_height": height}
+    certainty = {"method": fov.method, "confidence": round(fov.confidence, 4)}
+    return replace(outcome, field_of_view={**box, **decoded, **certainty}, source_size=size)
 
 
 def crashed_file(item: tuple[str, str, Path]) -> PreparedFile:
-    """What happened to a file that killed its process."""
-    image_id, shown, path = item
-    return PreparedFile(image_id, shown, 0, None, f"{path}: decoding it killed the process", None)
+    """Returns the outcome of a file that killed its worker process."""
+    image_id, source, path = item
+    return PreparedFile(image_id, source, 0, None, f"{path}: decoding it killed the process", None)
 
 
 def prepared_path(out: Path, image_id: str) -> Path:
-    """Where a prepared photograph lies."""
+    """Returns the file of a prepared photograph."""
     return out / PHOTOGRAPHS / f"{image_id}.jpg"

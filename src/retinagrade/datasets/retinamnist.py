@@ -9,46 +9,48 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from retinagrade.errors import LayoutError, ManifestError
+from retinagrade.datasets.reader import Reader
+from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.files import write_bytes
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
 
-SPLITS: Final = ("train", "val", "test")
+_SPLITS: Final = ("train", "val", "test")
 
 
 def is_retinamnist(source: Path) -> bool:
-    """Whether a file is a NumPy archive with images and labels of a split, as all of MedMNIST's are."""
+    """Whether a file is a NumPy archive with images and labels of a split, as all archives of MedMNIST are."""
     if source.suffix.lower() != ".npz" or not zipfile.is_zipfile(source):
         return False
     with zipfile.ZipFile(source) as archive:
         names = set(archive.namelist())
-    return any({f"{split}_images.npy", f"{split}_labels.npy"} <= names for split in SPLITS)
+    return any({f"{split}_images.npy", f"{split}_labels.npy"} <= names for split in _SPLITS)
 
 
 def read_retinamnist(source: Path, unpack: Path) -> Manifest:
     """Unpacks the archive, in any of its official sizes, and reads its labels.
 
     Args:
-        source: ``retinamnist.npz``, ``retinamnist_64.npz`` or the like; splits may be absent.
-        unpack: The folder for the photographs, ``train-0000.png`` and so on, in the archive's order. Files that are
-            there already and right are left alone.
+        source: ``retinamnist.npz``, ``retinamnist_64.npz`` or a similar archive; splits may be absent.
+        unpack: The folder for the photographs, ``train-0000.png`` and so on, in the archive's order. Existing files
+            with the right bytes stay untouched.
 
     Returns:
-        A manifest of that folder with the official split.
+        A manifest of that folder with the official splits.
 
     Raises:
         LayoutError: The file is no NumPy archive, or has none of the splits.
-        ManifestError: Images without labels, arrays of other shapes or types, or a label that is no grade.
+        ManifestError: Images have no labels, arrays have a different shape or type, or a label is no grade.
     """
     tables = []
-    for split, (images, labels) in _arrays(source).items():
+    for split, (images, labels) in _read_arrays(source).items():
         ids = [f"{split}-{index:04d}" for index in range(len(images))]
         for image_id, image in zip(ids, images, strict=True):
             _unpack(image, unpack / f"{image_id}.png")
@@ -57,27 +59,34 @@ def read_retinamnist(source: Path, unpack: Path) -> Manifest:
     return Manifest.from_table(pd.concat(tables).assign(dataset="retinamnist"), unpack, str(source))
 
 
-def _arrays(source: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Images (N, H, W, 3) and labels (N,) by split, checked."""
+def _refuse_without_folder(source: Path, complete: bool) -> Manifest:
+    raise UsageError(f"{source} is an archive: name a folder to unpack its photographs to")
+
+
+RETINAMNIST: Final = Reader("retinamnist", "a file such as retinamnist.npz", is_retinamnist, _refuse_without_folder)
+
+
+def _read_arrays(source: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[Any]]]:
+    """Reads and checks images (N, H, W, 3) and integer labels (N,) by split."""
     try:
         with np.load(source, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name.partition("_")[0] in SPLITS}
+            arrays = {name: archive[name] for name in archive.files if name.partition("_")[0] in _SPLITS}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise LayoutError(f"{source} is not a readable NumPy archive ({error}): download it again") from error
-    found = {
-        split: _checked(arrays, split, source)
-        for split in SPLITS
+    checked = {
+        split: _check_arrays(arrays, split, source)
+        for split in _SPLITS
         if {f"{split}_images", f"{split}_labels"} & set(arrays)
     }
-    if not found:
-        raise LayoutError(f"{source} is not RetinaMNIST: looked for arrays train_images, train_labels and the like")
-    return found
+    if not checked:
+        raise LayoutError(f"{source} is not RetinaMNIST: looked for arrays such as train_images and train_labels")
+    return checked
 
 
-def _checked(arrays: dict[str, np.ndarray], split: str, source: Path) -> tuple[np.ndarray, np.ndarray]:
+def _check_arrays(arrays: dict[str, NDArray[Any]], split: str, source: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     for name in (f"{split}_images", f"{split}_labels"):
         if name not in arrays:
-            raise ManifestError(f"{source}: no array {name!r}; found {', '.join(arrays)}. Download it again")
+            raise ManifestError(f"{source}: no array {name!r}; found {', '.join(arrays)}: download it again")
     images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or not len(images):
         raise ManifestError(
@@ -99,7 +108,8 @@ def _checked(arrays: dict[str, np.ndarray], split: str, source: Path) -> tuple[n
     return images, labels
 
 
-def _unpack(image: np.ndarray, path: Path) -> None:
+def _unpack(image: NDArray[np.uint8], path: Path) -> None:
+    """Writes a photograph (H, W, 3) as PNG, unless the file has its bytes already."""
     data: bytes = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
     if not (path.is_file() and path.read_bytes() == data):
         write_bytes(path, data)

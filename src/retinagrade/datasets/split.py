@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-from typing import Any, Final, Literal
+import os
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
+from numpy.typing import NDArray
 
 from retinagrade import provenance
+from retinagrade.datasets.grade_counts import count_grades_by_split
+from retinagrade.datasets.prepared_set import PREPARED_MANIFEST, PreparedSet
+from retinagrade.datasets.stratification import assign_folds, assign_splits, photograph_groups, photograph_strata
 from retinagrade.errors import UsageError
 from retinagrade.files import sha256, write_json
-from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
 
 EXCLUDED: Final = "excluded"
@@ -24,8 +24,42 @@ UNGRADED: Final = "ungraded"
 """Split of an official test set whose grades were never published (APTOS 2019): it can be predicted, not evaluated."""
 
 
-def split_manifest(
-    manifest: Manifest,
+@dataclass(frozen=True)
+class SplitSettings:
+    """The settings of a split.
+
+    Attributes:
+        val: Share of the photographs of each grade for validation.
+        test: Share for testing, where the data set has no official test set.
+        by: ``patient`` keeps the photographs of a patient together, where patients are known, and byte-identical
+            copies. ``image`` splits every photograph by itself, as the report does; metrics are then too good wherever
+            a patient has two eyes in the set or a photograph has copies.
+        seed: Seed of the draw.
+        folds: Number of folds of a cross-validation, which replace the share ``val``. The folds don't depend on
+            ``fold``.
+        fold: The fold for validation, counted from 0.
+    """
+
+    val: float = 0.1
+    test: float = 0.0
+    by: Literal["patient", "image"] = "patient"
+    seed: int = 0
+    folds: int | None = None
+    fold: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if not (0 < self.val < 1 and 0 <= self.test < 1 and self.val + self.test < 1):
+            raise UsageError(
+                f"shares val={self.val} and test={self.test}: val must be more than 0, test at least 0, and both "
+                "together less than 1"
+            )
+        if self.folds is not None and not (self.folds >= 2 and 0 <= self.fold < self.folds):
+            raise UsageError(f"fold {self.fold} of {self.folds}: at least two folds, counted from 0")
+
+
+def split(
+    prepared: str | os.PathLike[str],
     *,
     val: float = 0.1,
     test: float = 0.0,
@@ -33,44 +67,70 @@ def split_manifest(
     seed: int = 0,
     folds: int | None = None,
     fold: int = 0,
-) -> Manifest:
-    """Assigns every photograph to ``train``, ``val`` or ``test``.
+) -> PreparedSet:
+    """Divides a prepared set into training, validation and test photographs.
 
-    Each split takes, of every grade, ``floor(share × photographs of that grade)``. Groups of one photograph reach
-    that number exactly, as in the report (§2.4); larger groups come as near as whole groups can. Where the manifest
-    joins several data sets, each has its own strata. Photographs without a grade are a stratum of their own. The
-    result depends on ids, not on the order of rows.
+    The split is written to the set's ``manifest.csv``, and its settings and counts to ``split.json``.
 
     Args:
-        manifest: Photographs; the columns ``sha256`` and ``official_split`` of a prepared set are taken into account.
-        val: Share for validation.
-        test: Share for testing.
-        by: ``patient`` keeps patients, where known, and byte-identical copies together; ``image`` splits every
-            photograph by itself, as the report does, which flatters figures wherever there are copies or both eyes.
+        prepared: The prepared set.
+        val: Share of the photographs of each grade for validation.
+        test: Share for testing, where the data set has no official test set.
+        by: ``patient`` keeps patients and copies together; ``image`` splits single photographs, as the report does.
         seed: Seed of the draw.
-        folds: Divide what is not for testing into this many parts instead, and note each photograph's part in column
-            ``fold``; ``val`` has no meaning then. The parts don't depend on ``fold``.
-        fold: The part, counted from 0, that is for validation.
+        folds: Number of folds of a cross-validation, which replace the share ``val``.
+        fold: The fold for validation, counted from 0.
 
     Returns:
-        The manifest with column ``split`` filled. With an official test set, that stays the test set, and what
-        belongs together with one of its photographs becomes ``excluded``; without published grades it is
-        ``ungraded``.
+        The prepared set with its new split.
 
     Raises:
-        UsageError: Shares out of range, a test share beside an official test set, or no photograph left to validate.
+        LayoutError: The folder is no prepared set.
+        UsageError: Shares are out of range, a test share is given beside an official test set, or no photograph is
+            left for validation.
     """
-    if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
-        raise UsageError(
-            f"shares val={val} and test={test}: each at least 0, val more than 0, and together less than 1"
-        )
-    if folds is not None and not (folds >= 2 and 0 <= fold < folds):
-        raise UsageError(f"fold {fold} of {folds}: at least two folds, counted from 0")
+    settings = SplitSettings(val, test, by, seed, folds, fold)
+    source = PreparedSet(prepared)
+    path = source.folder / PREPARED_MANIFEST
+    manifest = split_manifest(source.manifest, settings)
+    manifest.write(path)
+    write_json(
+        source.folder / "split.json",
+        {
+            "settings": asdict(settings),
+            "counts": count_grades_by_split(manifest.table),
+            "manifest_sha256": sha256(path),
+            "versions": provenance.installed_versions(),
+        },
+    )
+    return PreparedSet(source.folder)
+
+
+def split_manifest(manifest: Manifest, settings: SplitSettings) -> Manifest:
+    """Assigns every photograph to a split.
+
+    Each split takes ``floor(share × photographs of that grade)`` photographs of every grade. Groups of one photograph
+    reach that number exactly, as in the report (§2.4); larger groups come as close as whole groups can. Where the
+    manifest joins several data sets, each data set has its own strata. Photographs without a grade are a stratum of
+    their own. The result depends on ids, not on the order of rows.
+
+    Args:
+        manifest: The photographs. Of a prepared set, the columns ``sha256`` and ``official_split`` are used as well.
+        settings: The shares or folds.
+
+    Returns:
+        The manifest with the column ``split`` filled, and with the column ``fold`` where there are folds. An official
+        test set stays the test set, and photographs that belong together with one of its photographs become
+        ``excluded``. An official test set without published grades becomes ``ungraded``.
+
+    Raises:
+        UsageError: A test share is given beside an official test set, or no photograph is left for validation.
+    """
     table = manifest.table.sort_values("image_id", ignore_index=True)
-    strata = _strata(table)
-    groups = _groups(table) if by == "patient" else np.arange(len(table))
+    strata = photograph_strata(table)
+    groups = photograph_groups(table) if settings.by == "patient" else np.arange(len(table))
     official = _official_test(table)
-    if official.any() and test:
+    if official.any() and settings.test:
         raise UsageError("the data set has an official test set: leave --test out")
     tainted = np.isin(groups, groups[official]) & ~official
     unpublished = _official_rows(table) & ~official
@@ -78,82 +138,43 @@ def split_manifest(
     names = np.full(len(table), "test", dtype=object)
     names[tainted] = EXCLUDED
     names[unpublished] = UNGRADED
-    shares = {"test": test, "val": val} if folds is None else {"test": test}
-    names[free] = _assign(strata[free], groups[free], shares, seed)
-    chosen = pd.DataFrame({"split": pd.array(names, dtype="string")}, index=table["image_id"])
-    if folds is not None:
-        learnt = np.flatnonzero(names == "train")
-        parts = _folds(strata[learnt], groups[learnt], folds, seed)
-        chosen["fold"] = pd.Series(parts, index=table["image_id"].iloc[learnt], dtype="Int64")
-        chosen.loc[chosen["fold"] == fold, "split"] = "val"
-    if not (chosen["split"] == "val").any():
-        what = f"a validation share of {val}: raise --val" if folds is None else f"{folds} folds: take fewer"
-        raise UsageError(f"{len(free)} photographs are too few for {what}")
-    result = manifest.table.drop(columns="fold", errors="ignore")
-    for column in chosen:
-        result[column] = result["image_id"].map(chosen[column]).astype(chosen[column].dtype)
-    return Manifest(result, manifest.root)
-
-
-def split_prepared(
-    prepared: Path,
-    *,
-    val: float = 0.1,
-    test: float = 0.0,
-    by: Literal["patient", "image"] = "patient",
-    seed: int = 0,
-    folds: int | None = None,
-    fold: int = 0,
-) -> Manifest:
-    """Splits a prepared set: writes its ``manifest.csv`` anew, and ``split.json`` beside it.
-
-    Args:
-        prepared: A prepared set.
-        val: As for :func:`split_manifest`.
-        test: As for :func:`split_manifest`.
-        by: As for :func:`split_manifest`.
-        seed: As for :func:`split_manifest`.
-        folds: As for :func:`split_manifest`.
-        fold: As for :func:`split_manifest`.
-
-    Returns:
-        The manifest as written.
-    """
-    path = prepared / "manifest.csv"
-    result = split_manifest(Manifest.read(path), val=val, test=test, by=by, seed=seed, folds=folds, fold=fold)
-    result.write(path)
-    write_json(
-        prepared / "split.json",
-        {
-            "settings": {"val": val, "test": test, "by": by, "seed": seed, "folds": folds, "fold": fold},
-            "counts": split_counts(result),
-            "manifest_sha256": sha256(path),
-            "versions": provenance.installed_versions(),
-        },
-    )
-    return result
+    shares = {"test": settings.test} | ({"val": settings.val} if settings.folds is None else {})
+    names[free] = assign_splits(strata[free], groups[free], shares, settings.seed)
+    assigned = pd.DataFrame({"split": pd.array(names, dtype="string")}, index=table["image_id"])
+    if settings.folds is not None:
+        divided = np.flatnonzero(names == "train")
+        folds = assign_folds(strata[divided], groups[divided], settings.folds, settings.seed)
+        assigned["fold"] = pd.Series(folds, index=table["image_id"].iloc[divided], dtype="Int64")
+        assigned.loc[assigned["fold"] == settings.fold, "split"] = "val"
+    if not (assigned["split"] == "val").any():
+        cause = f"a validation share of {settings.val}: raise --val"
+        if settings.folds is not None:
+            cause = f"{settings.folds} folds: take fewer"
+        raise UsageError(f"{len(free)} photographs are too few for {cause}")
+    return _with_columns(manifest, assigned)
 
 
 def fold_splits(manifest: Manifest, folds: int, seed: int = 0) -> list[Manifest]:
-    """The splits of a cross-validation, one a fold, each as :func:`split_manifest` makes it by patient.
+    """Splits photographs by patient for a cross-validation.
 
     Args:
-        manifest: Photographs. Those of a split ``test`` that it has already stay there, as an official test set does,
-            and what belongs together with one of them becomes ``excluded``; everything else is divided anew.
-        folds: Number of parts; each is for validation once.
+        manifest: The photographs. Those that are in the split ``test`` already stay there, as an official test set
+            does; photographs that belong together with one of them become ``excluded``. All other photographs are
+            divided anew.
+        folds: Number of folds; each of them is for validation once.
         seed: Seed of the draw.
 
     Returns:
-        Manifests with columns ``split`` and ``fold``, in the order of folds.
+        A manifest for each fold, with the columns ``split`` and ``fold``.
 
     Raises:
-        UsageError: Fewer than two folds, or too few photographs for them.
+        UsageError: There are fewer than two folds, or too few photographs for them.
     """
     table = manifest.table
-    held = table["split"].eq("test").fillna(False)
+    held_out = table["split"].eq("test").fillna(False)
     official = table.get("official_split", pd.Series(pd.NA, index=table.index, dtype="string"))
-    marked = Manifest(table.assign(official_split=official.mask(held, "test")), manifest.root)
-    first = split_manifest(marked, folds=folds, seed=seed).table.assign(official_split=official)
+    marked = Manifest(table.assign(official_split=official.mask(held_out, "test")), manifest.root)
+    first = split_manifest(marked, SplitSettings(folds=folds, seed=seed)).table.assign(official_split=official)
     if "official_split" not in table:
         first = first.drop(columns="official_split")
     divided = first["fold"].notna()
@@ -166,83 +187,24 @@ def fold_splits(manifest: Manifest, folds: int, seed: int = 0) -> list[Manifest]
     ]
 
 
-def split_counts(manifest: Manifest) -> dict[str, dict[str, int]]:
-    """Photographs by split and grade; ungraded ones under ``ungraded``."""
-    counts: dict[str, dict[str, int]] = {}
-    for name, rows in manifest.table.groupby("split"):
-        by_grade: dict[str, Any] = {str(grade): int((rows["grade"] == grade).sum()) for grade in range(N_GRADES)}
-        counts[str(name)] = {**by_grade, "ungraded": int(rows["grade"].isna().sum())}
-    return counts
+def _with_columns(manifest: Manifest, columns: pd.DataFrame) -> Manifest:
+    """Returns the manifest with columns that are indexed by ``image_id``, and without an earlier ``fold``."""
+    table = manifest.table.drop(columns="fold", errors="ignore")
+    for column in columns:
+        table[column] = table["image_id"].map(columns[column]).astype(columns[column].dtype)
+    return Manifest(table, manifest.root)
 
 
-def _official_test(table: pd.DataFrame) -> np.ndarray:
-    """Which photographs (N,) are an official test set that can be tested on: none if no grade of it is known."""
+def _official_test(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Marks the photographs (N,) of an official test set that has grades; none where no grade is published."""
     rows = _official_rows(table)
     return rows if table["grade"][rows].notna().any() else np.zeros(len(table), dtype=bool)
 
 
-def _official_rows(table: pd.DataFrame) -> np.ndarray:
+def _official_rows(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Marks the photographs (N,) of an official test set."""
     if "official_split" not in table.columns:
         return np.zeros(len(table), dtype=bool)
     # EyePACS's test half has two parts, test-public and test-private.
-    rows: np.ndarray = table["official_split"].str.fullmatch("test(-.*)?").fillna(False).to_numpy(dtype=bool)
+    rows: NDArray[np.bool_] = table["official_split"].str.fullmatch("test(-.*)?").fillna(False).to_numpy(dtype=bool)
     return rows
-
-
-def _strata(table: pd.DataFrame) -> np.ndarray:
-    """Numbers (N,) of each photograph's grade and data set."""
-    codes, _ = pd.factorize(
-        pd.MultiIndex.from_frame(table[["dataset", "grade"]].astype("string").fillna("")), sort=True
-    )
-    return codes
-
-
-def _groups(table: pd.DataFrame) -> np.ndarray:
-    """Numbers (N,) that photographs share when a patient or a copy joins them, over any number of steps."""
-    heads, tails = [], []
-    keys = {"patient_id": ["dataset", "patient_id"], "sha256": ["sha256"]}
-    for column, key in keys.items():
-        if column not in table.columns:
-            continue
-        known = table[table[column].notna()]
-        for rows in known.groupby(key, dropna=False).indices.values():
-            members = known.index[rows].to_numpy()
-            heads += [members[0]] * (len(members) - 1)
-            tails += members[1:].tolist()
-    links = coo_array((np.ones(len(heads)), (heads, tails)), shape=(len(table), len(table)))
-    labels: np.ndarray = connected_components(links, directed=False)[1]
-    return labels
-
-
-def _assign(strata: np.ndarray, groups: np.ndarray, shares: dict[str, float], seed: int) -> np.ndarray:
-    """Gives whole groups to splits, the largest first, wherever that brings the strata nearer to their numbers."""
-    totals = np.bincount(strata)
-    # Half a photograph more than wanted: a single one is taken up to the number, a pair also one beyond it.
-    room = {name: np.floor(share * totals + 1e-9) + 0.5 for name, share in shares.items() if share}
-    members = pd.Series(np.arange(len(groups))).groupby(groups).apply(lambda rows: rows.to_numpy()).tolist()
-    order = np.random.default_rng(seed).permutation(len(members))
-    names = np.full(len(groups), "train", dtype=object)
-    for group in sorted(order, key=lambda index: -len(members[index])):
-        rows = members[group]
-        needs = np.bincount(strata[rows], minlength=len(totals))
-        for name, left in room.items():
-            if np.sum((left - needs) ** 2) < np.sum(left**2):
-                names[rows] = name
-                left -= needs
-                break
-    return names
-
-
-def _folds(strata: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The part (N,) of every photograph, 0 to ``folds - 1``."""
-    if len(np.unique(groups)) < folds:
-        raise UsageError(f"{len(np.unique(groups))} groups of photographs are too few for {folds} folds: take fewer")
-    if np.bincount(strata).max() < folds:
-        raise UsageError(f"each grade has too few photographs for {folds} folds: take fewer")
-    parts = np.zeros(len(strata), int)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*least populated class.*")  # a rare grade may be in fewer folds
-        for part, (_, rows) in enumerate(splitter.split(strata, strata, groups)):
-            parts[rows] = part
-    return parts

@@ -56,14 +56,14 @@ def square_placement(field_of_view: dict[str, Any], square: Square) -> SquarePla
         square: How the field of view became a square.
 
     Example:
-        >>> fov = {"x": 25, "y": 0, "width": 300, "height": 240, "of_width": 400, "of_height": 240}
+        >>> fov = {"x": 25, "y": 0, "width": 300, "height": 240, "decoded_width": 400, "decoded_height": 240}
         >>> place_of(fov, "pad")
         Place(x=0.0625, y=-0.075, side=0.75)
     """
     lengths = field_of_view["width"], field_of_view["height"]
     side = min(lengths) if square == "crop" else max(lengths)
     x, y = field_of_view["x"] + (lengths[0] - side) / 2, field_of_view["y"] + (lengths[1] - side) / 2
-    width = field_of_view["of_width"]
+    width = field_of_view["decoded_width"]
     return SquarePlacement(x / width, y / width, side / width)
 
 

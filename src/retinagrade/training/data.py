@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retinagrade.datasets.prepare import preparation_settings
+from retinagrade.datasets.prepared_set import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256

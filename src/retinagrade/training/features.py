@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from retinagrade.datasets.prepare import preparation_settings
+from retinagrade.datasets.prepared_set import preparation_settings
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.manifest import Manifest

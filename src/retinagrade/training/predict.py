@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from retinagrade.datasets.prepare import preparation_settings
+from retinagrade.datasets.prepared_set import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.execution.progress import Progress, begin_stage

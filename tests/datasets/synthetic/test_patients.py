@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.synthetic.lesions import LESIONS
+from retinagrade.datasets.masks import LESIONS
 from retinagrade.datasets.synthetic.patients import eye_grade, synthesize
 from retinagrade.datasets.synthetic.photograph import ASPECT, Camera, Complexion, SyntheticPhotograph, draw_photograph
 from retinagrade.errors import UsageError
@@ -32,9 +32,10 @@ def drawn(grade: Grade, seed: int, size: int = 256, is_left: bool = False) -> Sy
 
 
 def test_the_data_set_is_a_source_like_any_other(tmp_path: Path) -> None:
-    steps: list[None] = []
-    manifest = synthesize(tmp_path, count=11, size=80, on_done=lambda: steps.append(None))
-    assert len(steps) == len(manifest) == 11
+    reports: list[tuple[int, int | None]] = []
+    manifest = synthesize(tmp_path, 11, size=80, progress=lambda stage, done, total: reports.append((done, total)))
+    assert reports == [(done, 11) for done in range(12)]
+    assert len(manifest) == 11
     assert set(manifest.table["grade"]) == {0, 1, 2, 3, 4}
     assert manifest.table["patient_id"].nunique() == 6
     assert read_dataset(tmp_path).table.equals(manifest.table)

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from retinagrade.datasets.layouts import read_dataset
-from retinagrade.datasets.prepare import prepare_manifest
-from retinagrade.datasets.split import split_prepared
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic import photograph
 from retinagrade.datasets.synthetic.lesions import _blob, _retina
 from retinagrade.datasets.synthetic.patients import synthesize
@@ -48,8 +47,8 @@ def test_heat_is_in_the_neighbourhood_of_the_only_lesion(tmp_path: Path, monkeyp
     labels = pd.read_csv(source / "labels.csv", dtype=str)
     labels["grade"] = np.where(labels["grade"].astype(int) >= REFERABLE, "2", "0")
     labels.to_csv(source / "labels.csv", index=False)
-    prepare_manifest(read_dataset(source), prepared, size=192, workers=1)
-    split_prepared(prepared, val=0.2, test=0.3, seed=0)
+    prepare(source, prepared, size=192, workers=1)
+    split(prepared, val=0.2, test=0.3, seed=0)
     run = train(prepared, load_experiment("efficientnet-lite0", SETTINGS), tmp_path / "run")
 
     held_out = Manifest.read(prepared / "manifest.csv").split("test").table

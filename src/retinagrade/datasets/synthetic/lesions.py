@@ -10,9 +10,6 @@ import numpy as np
 from retinagrade.datasets.synthetic.vessels import Vessel, draw_vessels, fill_outline, random_curve
 from retinagrade.grades import Grade
 
-LESIONS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation")
-"""Kinds of lesions, as the folders of masks are called."""
-
 BEADING: Final = 0.45
 """Venous beading of severe retinopathy: swelling and narrowing, as a share of a vein's width."""
 

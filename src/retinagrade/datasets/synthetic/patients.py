@@ -1,8 +1,8 @@
-"""A made-up data set: patients with two eyes each, photographs, lesion masks and a label file."""
+"""A synthetic data set: patients with two eyes each, photographs, lesion masks and a label file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,73 +15,75 @@ import simplejpeg
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.errors import UsageError
 from retinagrade.execution.local import map_unordered
+from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.files import is_free_folder, write_bytes, write_json
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import provenance_record
 
-SMALLEST: Final = 64
+SMALLEST_HEIGHT: Final = 64
+"""Smallest height of a synthetic photograph, in pixels."""
 _EYES: Final = ("left", "right")
 _SAME_GRADE: Final = 0.75
-"""Probability that a patient's eyes have the same grade; else they are one grade apart."""
+"""Probability that both eyes of a patient have one grade; otherwise they are one grade apart."""
 _QUALITY: Final = 92
 # Third number of a seed: draws that must not depend on each other.
 _PATIENT, _GRADES = 2, 3
 
 
 def synthesize(
-    out: Path,
-    *,
+    out: str | os.PathLike[str],
     count: int,
+    *,
     size: int = 512,
     seed: int = 0,
     workers: int | None = None,
-    on_done: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> Manifest:
-    """Makes a data set of fundus photographs up.
+    """Draws a data set of synthetic fundus photographs.
 
-    Every five patients have, in a random order, each grade once, so ten photographs show all grades. A photograph
-    depends on its seed, patient and eye alone: a larger set begins with a smaller one, whatever the workers.
+    Every five patients have each grade once, in a random order, so that ten photographs show all grades. A photograph
+    depends only on seed, patient and eye: a larger set begins with a smaller one, whatever the number of workers.
 
     Args:
-        out: The folder to make: ``photographs/<patient>_<left|right>.jpg``, ``masks/<lesion>/<image_id>.png`` (255
-            where the lesion is; only of lesions that there are), ``labels.csv`` (a manifest) and ``synthesize.json``.
-        count: Photographs; patients have two, the last of an odd count one.
-        size: Height of a photograph, in pixels, at least 64; the width is half as much again.
-        seed: Seed of everything.
-        workers: Processes; by default one a processor.
-        on_done: Called after each photograph.
+        out: The folder to write: ``photographs/<patient>_<left|right>.jpg``, ``masks/<lesion>/<image_id>.png`` (255
+            in the lesion; only of lesions in the photograph), ``labels.csv`` (a manifest) and ``synthesize.json``.
+        count: Number of photographs. Each patient has two; the last patient of an odd number has one.
+        size: Height of a photograph, in pixels, at least 64; the width is 1.5 times the height.
+        seed: Seed of all draws.
+        workers: Number of worker processes; ``None`` takes one per processor.
+        progress: Callback for progress.
 
     Returns:
-        The labels.
+        The photographs with their grades, patients and eyes.
 
     Raises:
-        UsageError: Arguments out of range, or a folder that holds something else.
+        UsageError: An argument is out of range, or the folder holds other files.
     """
-    if count < 1 or size < SMALLEST or seed < 0 or (workers is not None and workers < 1):
+    if count < 1 or size < SMALLEST_HEIGHT or seed < 0 or (workers is not None and workers < 1):
         raise UsageError(
-            f"count={count}, size={size}, seed={seed}, workers={workers}: at least one photograph of {SMALLEST} "
-            "pixels, a seed from 0, and one worker"
+            f"count={count}, size={size}, seed={seed}, workers={workers}: at least one photograph of "
+            f"{SMALLEST_HEIGHT} pixels, a seed from 0, and one worker"
         )
-    if not is_free_folder(out) and not (out / "synthesize.json").is_file():
-        raise UsageError(f"{out} is not empty and holds no made-up data set: choose another folder")
-    asked = {"count": count, "size": size, "seed": seed}
-    write_json(out / "synthesize.json", {"settings": asked, **provenance_record()})
-    for stale in (path for folder in ("photographs", "masks") for path in (out / folder).rglob("*") if path.is_file()):
-        stale.unlink()
-    work = partial(_make_eye, seed=seed, size=size, out=out)
+    folder = Path(out)
+    if not is_free_folder(folder) and not (folder / "synthesize.json").is_file():
+        raise UsageError(f"{folder} is not empty and holds no synthetic data set: choose another folder")
+    settings = {"count": count, "size": size, "seed": seed}
+    write_json(folder / "synthesize.json", {"settings": settings, **provenance_record()})
+    _delete_earlier(folder)
+    step = begin_stage(progress, "drawing photographs", count)
     rows = []
-    for row in map_unordered(work, range(count), workers, _died):
+    for row in map_unordered(partial(_draw_eye, seed=seed, size=size, out=folder), range(count), workers, _crashed):
         rows.append(row)
-        on_done()
+        step()
     table = pd.DataFrame(rows).sort_values("image_id", ignore_index=True)
-    manifest = Manifest.from_table(table, out, str(out / "labels.csv"))
-    manifest.write(out / "labels.csv")
+    manifest = Manifest.from_table(table, folder, str(folder / "labels.csv"))
+    manifest.write(folder / "labels.csv")
     return manifest
 
 
 def eye_grade(seed: int, patient: int, eye: int) -> Grade:
-    """The grade of one eye: the patient's for the left one (0), and mostly the same for the right one (1)."""
+    """Draws the grade of an eye: the patient's grade for the left eye (0), mostly the same for the right eye (1)."""
     deck = np.random.default_rng((seed, patient // N_GRADES, _GRADES)).permutation(N_GRADES)
     grade = int(deck[patient % N_GRADES])
     if eye == 1:
@@ -91,19 +93,27 @@ def eye_grade(seed: int, patient: int, eye: int) -> Grade:
     return Grade(grade)
 
 
-def _make_eye(index: int, seed: int, size: int, out: Path) -> dict[str, Any]:
+def _delete_earlier(folder: Path) -> None:
+    """Deletes the photographs and masks of an earlier call."""
+    for name in ("photographs", "masks"):
+        for path in list((folder / name).rglob("*")):
+            if path.is_file():
+                path.unlink()
+
+
+def _draw_eye(index: int, seed: int, size: int, out: Path) -> dict[str, Any]:
     patient, eye = divmod(index, 2)
     shared = np.random.default_rng((seed, patient, _PATIENT))
     complexion, camera = Complexion.draw(shared), Camera.draw(shared)
     grade = eye_grade(seed, patient, eye)
     rng = np.random.default_rng((seed, patient, eye))
-    made = draw_photograph(rng, grade, _EYES[eye] == "left", size, complexion, camera)
+    drawn = draw_photograph(rng, grade, _EYES[eye] == "left", size, complexion, camera)
     image_id = f"{patient:05d}_{_EYES[eye]}"
     path = Path("photographs") / f"{image_id}.jpg"
-    write_bytes(out / path, simplejpeg.encode_jpeg(made.pixels, _QUALITY, colorspace="RGB"))
-    for kind, mask in made.masks.items():
+    write_bytes(out / path, simplejpeg.encode_jpeg(drawn.pixels, _QUALITY, colorspace="RGB"))
+    for lesion, mask in drawn.masks.items():
         png = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
-        write_bytes(out / "masks" / kind / f"{image_id}.png", png.tobytes())
+        write_bytes(out / "masks" / lesion / f"{image_id}.png", png.tobytes())
     return {
         "image_id": image_id,
         "path": path.as_posix(),
@@ -114,5 +124,5 @@ def _make_eye(index: int, seed: int, size: int, out: Path) -> dict[str, Any]:
     }
 
 
-def _died(index: int) -> dict[str, Any]:
-    raise RuntimeError(f"the process that drew photograph {index} died; is there enough memory?")
+def _crashed(index: int) -> dict[str, Any]:
+    raise RuntimeError(f"the process that drew photograph {index} died: is there enough memory?")

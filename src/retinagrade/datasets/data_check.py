@@ -1,0 +1,191 @@
+"""The result of a data check, and its files: a page, JSON for programs, and tables."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import pandas as pd
+import simplejpeg
+
+from retinagrade.datasets.clean import clean_manifest
+from retinagrade.datasets.examine import ExaminedFile
+from retinagrade.datasets.findings import FINDING_KINDS, DataFinding
+from retinagrade.datasets.grade_counts import count_grades
+from retinagrade.errors import ImageError, UsageError
+from retinagrade.files import write_json, write_text
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.messages import counted
+from retinagrade.pages.page import render_page
+from retinagrade.paths import join_path
+from retinagrade.provenance import provenance_record
+
+_PAGE_FINDINGS: Final = 40
+_THUMBNAILS: Final = 6
+_THUMBNAIL_WIDTH: Final = 200
+
+
+@dataclass(frozen=True, repr=False)
+class DataCheck:
+    """The result of a check.
+
+    Attributes:
+        root: The folder that was checked.
+        manifest: The labelled photographs; ``None`` if no layout fits and only the files were checked.
+        examined: Every file, in order.
+        findings: All problems, by kind, the gravest first.
+        unpacked: True if ``root`` is a temporary folder with the photographs of an archive.
+    """
+
+    root: Path
+    manifest: Manifest | None
+    examined: list[ExaminedFile]
+    findings: list[DataFinding]
+    unpacked: bool = False
+
+    def of_kind(self, kind: str) -> list[DataFinding]:
+        """Returns the findings of one kind of :data:`~retinagrade.datasets.findings.FINDING_KINDS`."""
+        return [finding for finding in self.findings if finding.kind == kind]
+
+    def grades(self) -> dict[str, int]:
+        """Counts the photographs by grade ``0`` to ``4`` and ``ungraded``; empty without labels."""
+        return {} if self.manifest is None else count_grades(self.manifest.table)
+
+    def majority_baseline(self) -> float | None:
+        """Computes the accuracy of always predicting the most frequent grade; ``None`` without grades."""
+        counts = [count for grade, count in self.grades().items() if grade != "ungraded"]
+        return max(counts) / sum(counts) if sum(counts) else None
+
+    def sizes(self) -> dict[str, int]:
+        """Counts the usable photographs by width and height, the most frequent size first."""
+        return _count(f"{each.width} × {each.height}" for each in self.examined if each.reason is None)
+
+    def cameras(self) -> dict[str, int]:
+        """Counts the usable photographs by the shape of their field of view, the most frequent shape first."""
+        return _count(each.framing for each in self.examined if each.framing is not None)
+
+    def findings_table(self) -> pd.DataFrame:
+        """Returns a row for each file of each finding: columns ``kind``, ``file`` and ``message``."""
+        rows = [
+            {"kind": finding.kind, "file": file, "message": finding.message}
+            for finding in self.findings
+            for file in finding.files
+        ]
+        return pd.DataFrame(rows, columns=["kind", "file", "message"])
+
+    def files_table(self) -> pd.DataFrame:
+        """Returns a row of measurements for each file."""
+        columns = ("file", "bytes", "sha256", "width", "height", "crop_confidence", "crop_method", "quality")
+        return pd.DataFrame(
+            [
+                {name: getattr(each, name) for name in columns}
+                | {"quality_problems": "; ".join(each.quality_problems), "unusable": each.reason}
+                for each in self.examined
+            ]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the result for programs."""
+        return {
+            "root": str(self.root),
+            "files": len(self.examined),
+            "usable": sum(each.reason is None for each in self.examined),
+            "labelled": 0 if self.manifest is None else len(self.manifest),
+            "grades": self.grades(),
+            "majority_baseline": self.majority_baseline(),
+            "sizes": self.sizes(),
+            "cameras": self.cameras(),
+            "counts": {kind: len(self.of_kind(kind)) for kind in FINDING_KINDS},
+            "findings": [
+                {"kind": finding.kind, "files": list(finding.files), "message": finding.message}
+                for finding in self.findings
+            ],
+        }
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Writes ``check.html``, ``check.json``, ``findings.csv``, ``files.csv`` and ``run.json``.
+
+        Args:
+            folder: The folder to write to; created if it is missing.
+
+        Returns:
+            The page.
+        """
+        out = Path(folder)
+        write_json(out / "check.json", self.to_json())
+        write_json(out / "run.json", provenance_record())
+        _write_table(self.findings_table(), out / "findings.csv")
+        _write_table(self.files_table(), out / "files.csv")
+        shown = {
+            kind: [(finding, _thumbnails(self.root, finding)) for finding in self.of_kind(kind)[:_PAGE_FINDINGS]]
+            for kind in FINDING_KINDS
+        }
+        title = f"Check of {self.root.name}"
+        page = render_page("datasets/check.html.j2", title=title, check=self, kinds=FINDING_KINDS, shown=shown)
+        write_text(out / "check.html", page)
+        return out / "check.html"
+
+    def write_cleaned(self, folder: str | os.PathLike[str]) -> pd.DataFrame:
+        """Writes a cleaned ``manifest.csv``, and ``left_out.csv`` with the removed photographs and the reasons.
+
+        Args:
+            folder: The folder to write to; created if it is missing.
+
+        Returns:
+            The removed photographs: columns ``image_id``, ``file``, ``kind`` and ``reason``.
+
+        Raises:
+            UsageError: The data set has no labels, so there is no manifest to clean; or it is an archive, so a
+                manifest has no files to name.
+        """
+        if self.unpacked:
+            raise UsageError("a cleaned manifest needs photographs in a folder: unpack the archive, or prepare it")
+        if self.manifest is None:
+            raise UsageError(f"{self.root} has no labels in a known layout: there is no manifest to clean")
+        out = Path(folder)
+        cleaned, removed = clean_manifest(self.manifest, self.findings, self.root, out)
+        cleaned.write(out / "manifest.csv")
+        _write_table(removed, out / "left_out.csv")
+        return removed
+
+    def __repr__(self) -> str:
+        """Describes the result in a line."""
+        return f"<DataCheck of {str(self.root)!r}: {self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        """Describes the result in a notebook, with a table of the findings."""
+        kinds = [(len(self.of_kind(kind)), meaning) for kind, meaning in FINDING_KINDS.items() if self.of_kind(kind)]
+        table = pd.DataFrame(kinds, columns=["findings", "meaning"])
+        return f"<p>{self._summary()}</p>{table.to_html(index=False)}"
+
+    def _summary(self) -> str:
+        counts = [f"{len(self.of_kind(kind))} {kind}" for kind in FINDING_KINDS if self.of_kind(kind)]
+        return f"{counted(len(self.examined), 'file')}; {', '.join(counts) or 'nothing needs attention'}"
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _thumbnails(root: Path, finding: DataFinding) -> list[tuple[str, bytes]]:
+    """Returns a finding's readable files with small pictures of them, as JPEG."""
+    thumbnails = []
+    for file in finding.files[:_THUMBNAILS]:
+        try:
+            photograph = read_photograph(join_path(root, file), _THUMBNAIL_WIDTH)
+        except ImageError:
+            continue
+        height = max(1, round(_THUMBNAIL_WIDTH * photograph.shape[0] / photograph.shape[1]))
+        small = cv2.resize(photograph, (_THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
+        thumbnails.append((file, simplejpeg.encode_jpeg(small, 80, colorspace="RGB")))
+    return thumbnails
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())

@@ -1,0 +1,153 @@
+"""Findings of a data check: unusable and missing files, copies, conflicts, leaks, and photographs to look at."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from retinagrade.datasets.copies import CopyPair, group_pairs
+from retinagrade.datasets.examine import ExaminedFile
+from retinagrade.images.field_of_view import LOW_CONFIDENCE
+from retinagrade.messages import counted
+
+FINDING_KINDS: Final = {
+    "unusable": "files that can't be used",
+    "missing": "labels without a photograph",
+    "conflict": "copies with different grades",
+    "leak": "copies or patients in more than one split",
+    "identical": "copies, identical to the byte",
+    "copy": "copies, encoded or resized differently",
+    "same-eye": "two photographs of one eye without a common patient_id",
+    "crop": "doubtful fields of view",
+    "quality": "photographs that may not be gradable",
+    "orphan": "folders with unlabelled files",
+}
+"""Kinds of findings and their meaning, the gravest first."""
+
+LabelRows = dict[str, dict[str, Any]]
+"""Rows of a manifest by the path of their file."""
+
+
+@dataclass(frozen=True)
+class DataFinding:
+    """One finding.
+
+    Attributes:
+        kind: One of :data:`FINDING_KINDS`.
+        files: The paths of the files concerned, from the folder that was checked.
+        message: The problem, in plain words.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    message: str
+
+
+def unusable_files(examined: Iterable[ExaminedFile]) -> list[DataFinding]:
+    """Finds files that can't be used."""
+    return [DataFinding("unusable", (each.file,), each.reason) for each in examined if each.reason is not None]
+
+
+def missing_files(absent: Iterable[str], labelled: LabelRows) -> list[DataFinding]:
+    """Finds labels whose photographs don't exist."""
+    return [
+        DataFinding("missing", (file,), f"{labelled[file]['image_id']} has a label, but its file is missing")
+        for file in sorted(absent)
+    ]
+
+
+def unlabelled_files(files: Iterable[str], labelled: LabelRows) -> list[DataFinding]:
+    """Finds folders with files that have no label."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        if file not in labelled:
+            folders[file.rpartition("/")[0] or "."].append(file)
+    return [
+        DataFinding("orphan", tuple(inside), f"{counted(len(inside), 'file')} in {folder!r} without a label")
+        for folder, inside in folders.items()
+    ]
+
+
+def copied_files(pairs: Iterable[CopyPair], labelled: LabelRows) -> list[DataFinding]:
+    """Finds copies, and photographs of one eye whose ``patient_id`` is unknown or different."""
+    findings = []
+    for pair in pairs:
+        messages = {
+            "identical": "identical to the byte",
+            "copy": f"the same photograph in two files (correlation {pair.correlation:.3f})",
+            "same-eye": f"both show one eye (correlation {pair.correlation:.3f}): give them one patient_id",
+        }
+        patients = {labelled.get(file, {}).get("patient_id") for file in (pair.first, pair.second)}
+        if pair.kind != "same-eye" or len(patients) > 1 or pd.isna(patients.pop()):
+            findings.append(DataFinding(pair.kind, (pair.first, pair.second), messages[pair.kind]))
+    return findings
+
+
+def conflicting_grades(pairs: Sequence[CopyPair], labelled: LabelRows) -> list[DataFinding]:
+    """Finds copies of one photograph that have different grades."""
+    findings = []
+    for group in group_pairs(pairs, {"identical", "copy"}):
+        grades = {file: labelled[file]["grade"] for file in group if file in labelled}
+        known = {file: int(grade) for file, grade in grades.items() if not pd.isna(grade)}
+        if len(set(known.values())) > 1:
+            listed = ", ".join(f"{labelled[file]['image_id']} has grade {grade}" for file, grade in known.items())
+            findings.append(DataFinding("conflict", tuple(known), f"copies of one photograph, but {listed}"))
+    return findings
+
+
+def split_leaks(pairs: Sequence[CopyPair], labelled: LabelRows) -> list[DataFinding]:
+    """Finds copies of one photograph, and photographs of one patient, that are in more than one split."""
+    groups = [(group, "copies of one photograph") for group in group_pairs(pairs, {"identical", "copy"})]
+    patients: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for file, row in labelled.items():
+        if isinstance(row["patient_id"], str):
+            patients[str(row["dataset"]), row["patient_id"]].append(file)
+    groups += [(sorted(files), "photographs of one patient") for files in patients.values()]
+    findings = []
+    for group, description in groups:
+        splits = {file: labelled[file]["split"] for file in group if file in labelled}
+        known = {file: str(split) for file, split in splits.items() if not pd.isna(split)}
+        if len(set(known.values())) > 1:
+            listed = ", ".join(f"{labelled[file]['image_id']} in {split}" for file, split in known.items())
+            findings.append(DataFinding("leak", tuple(known), f"{description} are in more than one split: {listed}"))
+    return findings
+
+
+def doubtful_crops(examined: Iterable[ExaminedFile]) -> list[DataFinding]:
+    """Finds photographs whose field of view a person should look at."""
+    return [
+        DataFinding(
+            "crop",
+            (each.file,),
+            f"the field of view is doubtful ({each.crop_method}, confidence {each.crop_confidence:.2f})",
+        )
+        for each in examined
+        if each.crop_confidence is not None and each.crop_confidence < LOW_CONFIDENCE
+    ]
+
+
+def poor_photographs(examined: Sequence[ExaminedFile], poor: float, poorest: float | None) -> list[DataFinding]:
+    """Finds photographs of poor quality.
+
+    Args:
+        examined: The files.
+        poor: Quality, 0 to 1, below which a photograph is a finding.
+        poorest: Share of the usable photographs, 0 to 1, that replaces ``poor`` where it is given.
+    """
+    scores = [each.quality for each in examined if each.quality is not None]
+    if poorest is not None:
+        poor = float(np.quantile(scores, poorest)) if scores else 0.0
+    return [
+        DataFinding(
+            "quality",
+            (each.file,),
+            f"{', '.join(each.quality_problems) or 'below the threshold'} (quality {each.quality:.2f})",
+        )
+        for each in examined
+        if each.quality is not None and each.quality < poor
+    ]

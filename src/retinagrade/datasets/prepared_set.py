@@ -1,0 +1,154 @@
+"""A prepared set: the folder that ``prepare`` writes and that every later step reads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from pydantic import BaseModel
+
+from retinagrade.datasets.grade_counts import count_grades_by_split
+from retinagrade.datasets.prepare_file import PreparedFile
+from retinagrade.errors import LayoutError
+from retinagrade.images.prepare import Contrast, PreparationSettings, Square
+from retinagrade.manifest import Manifest
+from retinagrade.messages import counted
+from retinagrade.paths import read_bytes, user_path
+
+PREPARATION_RECORD: Final = "prepare.json"
+PREPARED_MANIFEST: Final = "manifest.csv"
+CONTACT_SHEET: Final = "contact_sheet.jpg"
+
+
+class PreparationRecord(BaseModel):
+    """The file ``prepare.json`` of a prepared set.
+
+    Attributes:
+        settings: The settings that all photographs were prepared with.
+        constants: Values that no setting changes, such as the quality of the JPEG files.
+        versions: Versions of the libraries.
+        counts: Numbers of prepared, failed and doubtful photographs.
+        photographs: The outcome of every photograph, in the order of the source; empty until the first call has ended.
+    """
+
+    settings: PreparationSettings
+    constants: dict[str, Any] = {}
+    versions: dict[str, str]
+    counts: dict[str, int] = {}
+    photographs: list[PreparedFile] = []
+
+    @classmethod
+    def read(cls, folder: Path) -> PreparationRecord:
+        """Reads the record of a prepared set.
+
+        Raises:
+            LayoutError: The folder holds no readable record.
+        """
+        try:
+            return cls.model_validate_json(read_bytes(folder / PREPARATION_RECORD))
+        except (OSError, ValueError) as error:
+            raise LayoutError(
+                f"{folder} is not a prepared set (no readable {PREPARATION_RECORD}): run `retinagrade prepare`"
+            ) from error
+
+
+class PreparedSet:
+    """Photographs that are ready for a network: cropped to their fields of view, and all of one size.
+
+    A prepared set is a path: every function that takes the folder of a prepared set takes this object as well.
+
+    Attributes:
+        folder: The folder of the set.
+        manifest: The usable photographs, with grades, patients and splits.
+        size: Side of the square photographs, in pixels.
+        contrast: The contrast enhancement: ``none``, ``clahe`` or ``graham``.
+        square: The way in which a field of view became a square: ``pad``, ``crop`` or ``frame``.
+        prepared: Number of photographs that this call of ``prepare`` has prepared; 0 for a set read from its folder.
+        reused: Number of photographs that earlier calls had prepared.
+        failed: The photographs that could not be used, with reasons.
+        doubtful: The photographs whose crops a person should look at.
+        contact_sheet: A picture of photographs before and after preparation, the most doubtful crops first.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], prepared: int = 0) -> None:
+        """Reads a prepared set.
+
+        Args:
+            folder: The folder that ``prepare`` has written, or its URL.
+            prepared: Number of photographs that the current call of ``prepare`` has prepared.
+
+        Raises:
+            LayoutError: The folder is no prepared set, or its preparation has not ended.
+        """
+        self.folder = user_path(folder)
+        record = _read_finished(self.folder)
+        self.manifest = Manifest.read(self.folder / PREPARED_MANIFEST)
+        self.size: int = record.settings.size
+        self.contrast: Contrast = record.settings.contrast
+        self.square: Square = record.settings.square
+        self.prepared = prepared
+        self.reused = len(self.manifest) - prepared
+        self.failed = [outcome for outcome in record.photographs if outcome.reason is not None]
+        self.doubtful = [outcome for outcome in record.photographs if outcome.doubtful]
+        self.contact_sheet = self.folder / CONTACT_SHEET
+
+    def counts(self) -> pd.DataFrame:
+        """Counts the photographs by split (rows) and grade (columns ``0`` to ``4`` and ``ungraded``)."""
+        return pd.DataFrame.from_dict(count_grades_by_split(self.manifest.table), orient="index")
+
+    def left_out(self) -> pd.DataFrame:
+        """Lists the photographs that could not be used: columns ``image_id``, ``source`` and ``reason``."""
+        columns = ["image_id", "source", "reason"]
+        return pd.DataFrame([asdict(outcome) for outcome in self.failed], columns=columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the outcome of the preparation for programs."""
+        return {
+            "out": str(self.folder),
+            "prepared": self.prepared,
+            "reused": self.reused,
+            "failed": [asdict(outcome) for outcome in self.failed],
+            "doubtful": [asdict(outcome) for outcome in self.doubtful],
+        }
+
+    def __fspath__(self) -> str:
+        """Returns the folder as text, so that the set can stand for its folder."""
+        return str(self.folder)
+
+    def __len__(self) -> int:
+        """Returns the number of usable photographs."""
+        return len(self.manifest)
+
+    def __repr__(self) -> str:
+        """Describes the set in a line."""
+        return f"<PreparedSet {str(self.folder)!r}: {self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        """Describes the set in a notebook, with a table of its photographs by split and grade."""
+        return f"<p>{self._summary()}</p>{self.counts().to_html()}"
+
+    def _summary(self) -> str:
+        splits = ", ".join(f"{total} {split}" for split, total in self.counts().sum(axis=1).items())
+        return (
+            f"{counted(len(self), 'photograph')} of {self.size} × {self.size} pixels ({splits}), "
+            f"{len(self.failed)} left out, {counted(len(self.doubtful), 'doubtful crop')}"
+        )
+
+
+def preparation_settings(prepared: Path) -> dict[str, Any]:
+    """Returns the settings that a prepared set was made with.
+
+    Raises:
+        LayoutError: The folder is no prepared set, or its preparation has not ended.
+    """
+    return asdict(_read_finished(prepared).settings)
+
+
+def _read_finished(folder: Path) -> PreparationRecord:
+    record = PreparationRecord.read(folder)
+    if not (folder / PREPARED_MANIFEST).is_file():
+        raise LayoutError(f"{folder} was not prepared to the end: run the same `retinagrade prepare` again")
+    return record
