@@ -106,7 +106,7 @@ def test_constant_predictions_get_the_shares_of_the_grades() -> None:
 
 def test_predictions_without_information_get_the_shares_of_the_grades() -> None:
     grades = np.tile(np.arange(5), 40)
-    fitted = fit_cut_points(4.0 - grades, grades)  # worse than none: the slope would be negative
+    fitted = fit_cut_points((4.0 - grades).astype(np.float64), grades)  # worse than none: the slope would be negative
     np.testing.assert_allclose(probabilities(fitted, np.array([0.0, 4.0])), 0.2, atol=0.05)
     assert fitted.sigma == pytest.approx(SIGMA_RANGE[1])
 

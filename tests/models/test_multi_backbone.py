@@ -14,7 +14,7 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network, count_parameters
 from retinagrade.models.outputs import MeanOutput, OrdinalOutput, SoftmaxOutput, training_loss
 from retinagrade.models.settings import NetworkSettings
-from retinagrade.models.summary import summarise
+from retinagrade.models.summary import summarise_network
 from retinagrade.models.weights import complete_settings, describe_weights
 
 NAMES = ("lcnet_050", "tinynet_e")
@@ -95,7 +95,7 @@ def test_a_copy_that_predicts_is_the_same_function(joined: Network, dtype: torch
 
 
 def test_the_summary_names_the_backbones_and_adds_up(joined: Network) -> None:
-    layers = summarise(joined, settings(trained_from="none"))
+    layers = summarise_network(joined, settings(trained_from="none"))
     assert {name for layer in layers if (name := layer.name.split(".")[0]) != "head"} == set(NAMES)
     totals = sum(layer.total for layer in layers), sum(layer.trainable for layer in layers)
     assert totals == count_parameters(joined)

@@ -166,7 +166,7 @@ def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(
     (tmp_path / "wrong").mkdir()
     for number in range(FOLDS):
         shutil.copytree(result.fold((number + 1) % FOLDS).folder, tmp_path / "wrong" / f"fold-{number}")
-    with pytest.raises(ExperimentError, match="may have seen what second is to be validated on"):
+    with pytest.raises(ExperimentError, match="may have seen the validation photographs of second"):
         cross_validate(prepared, second, tmp_path / "third", FOLDS, start=tmp_path / "wrong")
 
 

@@ -76,7 +76,7 @@ def test_features_are_those_of_the_network(network: Network, copied: Path) -> No
     training.compute(draws)
     assert all(torch.isfinite(training[draw][0]).all() for draw in draws)
     shown = {training._key(draw) for draw in draws}
-    assert int(training.store.there.sum()) == len(shown) < training.store.there.size
+    assert int(training.store.computed.sum()) == len(shown) < training.store.computed.size
     assert len({view for _, view in shown}) > 1
 
 
@@ -135,12 +135,12 @@ def test_batches_are_filled_with_what_later_epochs_need(network: Network, copied
     training, _ = loaders(network, copied, tiny("training.precision=32"))
     draws = list(EpochSampler(training.photographs.grades, 6, 0))
     training.compute(draws[:3], draws[3:])
-    assert training.store.there.sum() == tiny().training.batch_size
+    assert training.store.computed.sum() == tiny().training.batch_size
     training.compute(draws)
-    needed = np.zeros_like(training.store.there)
+    needed = np.zeros_like(training.store.computed)
     for draw in draws:
         needed[training._key(draw)] = 1
-    assert np.array_equal(training.store.there, needed)
+    assert np.array_equal(training.store.computed, needed)
 
 
 def history(run: Run) -> pd.DataFrame:

@@ -116,7 +116,7 @@ def test_runs_of_different_data_are_told_apart(everything: tuple[Path, str], tmp
     digest = json.loads(record)["data"]["manifest_sha256"]
     (other / "run.json").write_text(record.replace(digest, digest[::-1]), encoding="utf-8")
     page = write_sweep_report(tmp_path).read_text(encoding="utf-8")
-    assert "only rows with the same" in page
+    assert "compare only rows with the same" in page
     with pytest.raises(ExperimentError, match="no finished run"):
         sweep_table([])
 

@@ -1,4 +1,4 @@
-"""Freezing: which layers of a backbone are trained, by the names that the report uses (Keras's)."""
+"""Frozen layers of a backbone, by the names that the report uses (Keras's names)."""
 
 from __future__ import annotations
 
@@ -20,33 +20,34 @@ _MOBILENETV2_STAGES: Final = (1, 2, 3, 4, 3, 3, 1)
 def _vgg16() -> dict[str, tuple[str, ...]]:
     names = [f"block{block}_conv{conv}" for block, count in enumerate(_VGG16_BLOCKS, 1) for conv in range(1, count + 1)]
     # Keras's layers include their ReLU.
-    return {name: (str(place), str(place + 1)) for name, place in zip(names, _VGG16_CONVOLUTIONS, strict=True)}
+    return {name: (str(index), str(index + 1)) for name, index in zip(names, _VGG16_CONVOLUTIONS, strict=True)}
 
 
 def _mobilenetv2() -> dict[str, tuple[str, ...]]:
-    places = [f"blocks.{stage}.{block}" for stage, count in enumerate(_MOBILENETV2_STAGES) for block in range(count)]
-    blocks = {f"block_{index}": (place,) for index, place in enumerate(places)}
+    modules = [f"blocks.{stage}.{block}" for stage, count in enumerate(_MOBILENETV2_STAGES) for block in range(count)]
+    blocks = {f"block_{index}": (module,) for index, module in enumerate(modules)}
     return {"Conv1": ("conv_stem", "bn1"), **blocks, "Conv_1": ("conv_head", "bn2")}
 
 
 LAYERS: Final = {"vgg16": _vgg16(), "mobilenetv2_100": _mobilenetv2()}
-"""A backbone's layers, first to last, and the modules that each consists of. In MobileNetV2 ``block_0`` is the first
-inverted residual (Keras's ``expanded_conv``) and ``Conv_1`` the last 1 × 1 convolution."""
+"""Layers of a backbone, first to last, and the modules of each. In MobileNetV2, ``block_0`` is the first inverted
+residual (Keras's ``expanded_conv``), and ``Conv_1`` is the last 1 × 1 convolution."""
 
 
 def backbone_layer_modules(backbone: nn.Module, name: str) -> dict[str, tuple[str, ...]]:
-    """A backbone's layers, first to last, and the modules of each.
+    """Returns a backbone's layers, first to last, and the modules of each.
 
     Args:
-        backbone: The backbone, or several joined, whose layers begin with their names.
-        name: Its architecture; for those that :data:`LAYERS` doesn't know, the layers are its own children that have
+        backbone: The backbone; layers of a :class:`~retinagrade.models.multi_backbone.MultiBackbone` begin with the
+            name of their architecture.
+        name: Its architecture. Layers of an architecture without an entry in :data:`LAYERS` are its children with
             weights, and the stages of EfficientNets (``layer4``, ``blocks.6``).
     """
     if isinstance(backbone, MultiBackbone):
         return {
             f"{part}.{layer}": tuple(f"{part}.{module}" for module in modules)
-            for part, joined in backbone.items()
-            for layer, modules in backbone_layer_modules(joined, part).items()
+            for part, own in backbone.items()
+            for layer, modules in backbone_layer_modules(own, part).items()
         }
     if name in LAYERS:
         return LAYERS[name]
@@ -62,16 +63,16 @@ def backbone_layer_modules(backbone: nn.Module, name: str) -> dict[str, tuple[st
 
 
 def frozen_modules(backbone: nn.Module, name: str, trained_from: str) -> list[nn.Module]:
-    """The modules that stay as they were loaded.
+    """Returns the modules of a backbone that are not trained.
 
     Args:
         backbone: The backbone.
         name: Its architecture.
-        trained_from: :data:`ALL`: nothing is frozen; :data:`NONE`: everything is; or the name of the first layer that
-            is trained, as :func:`backbone_layer_modules` has it.
+        trained_from: :data:`ALL` freezes nothing, :data:`NONE` everything; otherwise the name of the first layer that
+            is trained, as in :func:`backbone_layer_modules`.
 
     Raises:
-        ExperimentError: No such layer; those that there are are listed.
+        ExperimentError: The backbone has no such layer; the message lists its layers.
     """
     if trained_from == ALL:
         return []

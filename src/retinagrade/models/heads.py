@@ -1,4 +1,4 @@
-"""Heads: from feature maps to a vector, and from that to the raw outputs."""
+"""Pooling and head: from feature maps to a vector of features, and from that to raw outputs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from retinagrade.models.settings import NetworkSettings
 
 
 class StageAverages(nn.Module):
-    """Averages each stage's feature maps and joins the averages: texture and colour beside the backbone's last word."""
+    """Averages each stage's feature maps and joins the averages: early stages add texture and colour."""
 
     def forward(self, stages: list[Tensor]) -> Tensor:
-        """Vectors (N, F) of feature maps (N, Cᵢ, hᵢ, wᵢ), F = ΣCᵢ."""
+        """Computes vectors (N, F) from feature maps (N, Cᵢ, hᵢ, wᵢ), F = ΣCᵢ."""
         return torch.cat([maps.mean((2, 3)) for maps in stages], dim=1)
 
 
 def make_pooling(settings: NetworkSettings) -> nn.Module:
-    """Builds what makes a vector (N, F) of feature maps (N, C, h, w): their averages, or all there is."""
+    """Builds the module from feature maps (N, C, h, w) to a vector (N, F): by averaging, or by flattening."""
     if settings.stages is not None:
         return StageAverages()
     average: list[nn.Module] = [nn.AdaptiveAvgPool2d(1)] if settings.pooling == "gap" else []
@@ -33,22 +33,22 @@ class Heads(nn.ModuleList):
     """A head for each backbone's part of the features, and their raw outputs side by side."""
 
     def __init__(self, heads: Sequence[nn.Module], widths: Sequence[int]) -> None:
-        """Args: ``heads``, and the length of the features that each takes."""
+        """Args: ``heads``, and the number of features that each takes."""
         super().__init__(heads)
         self.widths = list(widths)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Raw outputs (N, Σ units) of features (N, Σ widths)."""
+        """Computes raw outputs (N, Σ units) of features (N, Σ widths)."""
         parts = torch.split(features, self.widths, dim=1)
         return torch.cat([head(part) for head, part in zip(self, parts, strict=True)], dim=1)
 
 
 def make_head(settings: NetworkSettings, *widths: int) -> nn.Module:
-    """Builds hidden dense layers with dropout, and the output layer; what is joined of stages is standardised first.
+    """Builds hidden dense layers with dropout, and the output layer; features of several stages are standardised first.
 
     Args:
         settings: Dense layers, dropout and output.
-        widths: Length of the vectors that come out of pooling; where there are several backbones, of each one's.
+        widths: Number of features after pooling, for each backbone.
 
     Returns:
         A module from vectors (N, Σ widths) to raw outputs (N, units of the output).
@@ -58,14 +58,14 @@ def make_head(settings: NetworkSettings, *widths: int) -> nn.Module:
 
 
 def feature_width(head: nn.Module) -> int:
-    """Length of the vectors that a head takes."""
+    """Returns the number of features that a head takes."""
     if isinstance(head, Heads):
         return sum(head.widths)
     return next(layer.in_features for layer in head.modules() if isinstance(layer, nn.Linear))
 
 
 def _one_head(settings: NetworkSettings, features: int) -> nn.Sequential:
-    # Stages differ in scale; the running statistics are the head's, so that features don't depend on training.
+    # Stages differ in scale. The running statistics belong to the head, so that training doesn't change the features.
     layers: list[nn.Module] = [nn.BatchNorm1d(features, affine=False)] if settings.stages is not None else []
     layers += _dropout(settings.feature_dropout)
     for inputs, outputs in pairwise((features, *settings.dense)):

@@ -1,4 +1,4 @@
-"""Networks made ready to predict: the same function of photographs, faster."""
+"""Inference copies of networks: the same function of photographs, computed faster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from copy import copy, deepcopy
 from typing import Final, cast
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -16,7 +16,10 @@ from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.network import Network
 
 _TOLERANCE: Final = 1e-3
-"""Largest difference of features that the changes may make, by the largest feature; rounding makes about 1e-6."""
+"""Largest allowed change of a feature, relative to the largest feature; rounding changes them by about 1e-6."""
+
+_BATCH_NORMS: Final = (nn.BatchNorm2d, BatchNormAct2d, nn.SyncBatchNorm, SyncBatchNormAct)
+"""Layers that are folded; the synchronised ones are those of a training on several GPUs."""
 
 _FUSED: Final[dict[type[nn.Module], tuple[str, list[float]]]] = {
     nn.ReLU: ("relu", []),
@@ -24,25 +27,25 @@ _FUSED: Final[dict[type[nn.Module], tuple[str, list[float]]]] = {
     nn.SiLU: ("swish", []),
     nn.Hardswish: ("hardswish", []),
 }
-"""Activations that oneDNN computes with a convolution, by their names and numbers there."""
+"""Activations that oneDNN computes together with a convolution, with their names and parameters in oneDNN."""
 
 
-@torch.inference_mode(mode=False)  # inference tensors don't tell when they are changed in place
+@torch.inference_mode(mode=False)  # inference tensors don't record changes in place
 @torch.no_grad()
 def inference_copy(
     network: Network, dtype: torch.dtype, image_size: int, device: torch.device | None = None
 ) -> Network:
-    """A copy of a network that only predicts.
+    """Makes a copy of a network that only predicts.
 
-    Batch-norm is folded into the convolutions before it, on a processor activations are computed with the convolution
-    before them, and the backbone computes in ``dtype``; pooling of its maps and head stay in float32.
-    ``docs/benchmarks.md`` has what it is worth.
+    Batch-norm is folded into the convolution before it. On a processor, each activation is computed together with the
+    convolution before it. The backbone computes in ``dtype``; pooling and head compute in float32.
+    ``docs/benchmarks.md`` has the gain in speed.
 
     Args:
-        network: A network, in either mode; it is left as it is.
-        dtype: What the backbone computes in: float32, bfloat16 or float16.
+        network: A network, in either mode; it stays unchanged.
+        dtype: Type that the backbone computes in: float32, bfloat16 or float16.
         image_size: Side of the photographs, in pixels.
-        device: Where the copy computes; by default where the network is.
+        device: Device of the copy; by default that of the network.
 
     Returns:
         A network in evaluation mode, without gradients.
@@ -51,9 +54,9 @@ def inference_copy(
     noise = torch.Generator().manual_seed(0)
     photograph = torch.randint(0, 256, (1, 3, image_size, image_size), dtype=torch.uint8, generator=noise)
     photograph = photograph.to(ready.mean.device, memory_format=torch.channels_last)
-    ready = _changed(ready, photograph, (nn.BatchNorm2d, BatchNormAct2d), _fold)
+    ready = _merge_followers(ready, photograph, _BATCH_NORMS, _fold)
     if ready.mean.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        ready = _changed(ready, photograph, tuple(_FUSED), _fuse)
+        ready = _merge_followers(ready, photograph, tuple(_FUSED), _fuse)
     if dtype != torch.float32:
         ready.backbone.to(dtype)
         ready.dtype = dtype
@@ -61,38 +64,40 @@ def inference_copy(
     return ready
 
 
-def _changed(
+def _merge_followers(
     network: Network,
     photograph: Tensor,
     kinds: tuple[type[nn.Module], ...],
     change: Callable[[nn.Conv2d, nn.Module], tuple[nn.Module, nn.Module]],
 ) -> Network:
-    """The network with every module of some kinds joined to the convolution that feeds it, and only it.
+    """Merges every module of some kinds with the convolution before it.
 
-    A photograph of noise shows which module follows which convolution, and afterwards that nothing else had read the
-    convolution's output: where it had, or where the output isn't finite, the network stays as it is.
+    A photograph of noise shows which module follows which convolution. Afterwards it checks that no other module used
+    the convolution's output: if the features changed, or aren't finite, the network is returned unchanged.
     """
     if not any(type(module) in kinds for module in network.backbone.modules()):
         return network
-    pairs, features = _read_by(network, photograph, kinds)
+    pairs, features = _find_followers(network, photograph, kinds)
     changed = deepcopy(network)
     for convolution_name, name in pairs.items():
         convolution, follower = cast(nn.Conv2d, changed.get_submodule(convolution_name)), changed.get_submodule(name)
-        joined, rest = change(convolution, follower)
-        changed.set_submodule(convolution_name, joined)
+        merged, rest = change(convolution, follower)
+        changed.set_submodule(convolution_name, merged)
         changed.set_submodule(name, rest)
     difference = (changed.features(photograph) - features).abs().max()
     return changed if difference <= _TOLERANCE * features.abs().max() else network
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.Module) -> tuple[nn.Module, nn.Module]:
-    after = nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
+    after: nn.Module = nn.Identity()
+    if isinstance(norm, BatchNormAct2d | SyncBatchNormAct):
+        after = nn.Sequential(cast(nn.Module, norm.drop), cast(nn.Module, norm.act))
     return fuse_conv_bn_eval(convolution, cast(nn.BatchNorm2d, norm)), after
 
 
 def _fuse(convolution: nn.Conv2d, activation: nn.Module) -> tuple[nn.Module, nn.Module]:
-    own_way = type(convolution) is not nn.Conv2d or convolution.padding_mode != "zeros"  # of padding, or of scaling
-    if own_way or isinstance(convolution.padding, str):
+    special = type(convolution) is not nn.Conv2d or convolution.padding_mode != "zeros"  # own padding or scaling
+    if special or isinstance(convolution.padding, str):
         return convolution, activation
     fused = copy(convolution)
     fused.__class__ = _ActivatedConvolution
@@ -101,12 +106,12 @@ def _fuse(convolution: nn.Conv2d, activation: nn.Module) -> tuple[nn.Module, nn.
 
 
 class _ActivatedConvolution(nn.Conv2d):
-    """A convolution that applies an activation to every pixel while it is at hand; without gradients."""
+    """A convolution that applies an activation to each pixel in the same pass over memory; without gradients."""
 
     activation: tuple[str, list[float]]
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Feature maps, the same to the bit as by convolution and activation one after the other."""
+        """Computes feature maps, bit by bit the same as convolution and activation one after the other."""
         name, numbers = self.activation
         geometry = self.padding, self.stride, self.dilation, self.groups
         activated: Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -115,8 +120,10 @@ class _ActivatedConvolution(nn.Conv2d):
         return activated
 
 
-def _read_by(network: Network, photograph: Tensor, kinds: tuple[type[nn.Module], ...]) -> tuple[dict[str, str], Tensor]:
-    """Names of convolutions with that of the one module that reads their output as it is, and the features (1, F)."""
+def _find_followers(
+    network: Network, photograph: Tensor, kinds: tuple[type[nn.Module], ...]
+) -> tuple[dict[str, str], Tensor]:
+    """Returns names of convolutions with that of the only module that uses their output, and the features (1, F)."""
     outputs: list[tuple[Tensor, int, str]] = []
     pairs: dict[str, str] = {}
     calls: Counter[str] = Counter()
@@ -124,27 +131,27 @@ def _read_by(network: Network, photograph: Tensor, kinds: tuple[type[nn.Module],
     for name, module in network.backbone.named_modules(prefix="backbone"):
         if isinstance(module, nn.Conv2d):
 
-            def made(_: nn.Module, __: tuple[Tensor, ...], output: Tensor, name: str = name) -> None:
+            def note_output(_: nn.Module, __: tuple[Tensor, ...], output: Tensor, name: str = name) -> None:
                 calls[name] += 1
-                outputs.append((output, output._version, name))  # an addition in place makes it another map
+                outputs.append((output, output._version, name))  # the version changes with an addition in place
 
-            hooks.append(module.register_forward_hook(made))
+            hooks.append(module.register_forward_hook(note_output))
         elif type(module) in kinds:
 
-            def read(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+            def note_input(_: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
                 calls[name] += 1
                 pairs.update(
                     {
-                        maker: name
-                        for output, version, maker in outputs
+                        convolution: name
+                        for output, version, convolution in outputs
                         if output is inputs[0] and output._version == version
                     }
                 )
 
-            hooks.append(module.register_forward_pre_hook(read))
+            hooks.append(module.register_forward_pre_hook(note_input))
     try:
         features = network.features(photograph)
     finally:
         for hook in hooks:
             hook.remove()
-    return {maker: reader for maker, reader in pairs.items() if calls[maker] == calls[reader] == 1}, features
+    return {first: follower for first, follower in pairs.items() if calls[first] == calls[follower] == 1}, features

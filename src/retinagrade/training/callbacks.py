@@ -40,7 +40,7 @@ METRIC_NAMES: Final = {
 
 
 class History(pl.Callback):
-    """Writes ``history.csv`` after every epoch; its rows live in the checkpoint, so a resumed file has no gap."""
+    """Writes ``history.csv`` after every epoch; checkpoints keep its rows, so that a resumed file has no gap."""
 
     def __init__(self, path: Path) -> None:
         """Args: ``path`` of the CSV file."""
@@ -49,15 +49,15 @@ class History(pl.Callback):
         self._started = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the first epoch's clock; Lightning has no such call for each epoch of a resumed run."""
+        """Starts the clock of the first epoch; Lightning doesn't report the start of a resumed epoch."""
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Appends the epoch and rewrites the file."""
-        measured = trainer.callback_metrics
+        metrics = trainer.callback_metrics
         row: dict[str, float] = {
             "epoch": trainer.current_epoch,
-            **{name: float(measured[name]) for name in HISTORY_COLUMNS if name in measured},
+            **{name: float(metrics[name]) for name in HISTORY_COLUMNS if name in metrics},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(time.monotonic() - self._started, 1),
         }
@@ -68,11 +68,11 @@ class History(pl.Callback):
             write_text(self.path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far, for the checkpoint."""
+        """Returns the rows so far, for the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the rows of a checkpoint."""
+        """Restores the rows from a checkpoint."""
         self.rows = list(state_dict["rows"])
 
 
@@ -106,9 +106,9 @@ class ProgressReport(pl.Callback):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints beside their place and renames them: a kill can't leave half of one.
+    """Writes each checkpoint to a temporary file beside it and renames that: a kill can't leave half a checkpoint.
 
-    Lightning goes through memory and the system's temporary folder, whose move to another file system is a copy.
+    Lightning writes to memory and to the system's temporary folder, from which a move to another file system is a copy.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -118,11 +118,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def training_callbacks(experiment: Experiment, folder: Path, leads: bool = True) -> list[pl.Callback]:
-    """History, loggers, early stopping, and checkpoints ``best.ckpt`` (what ``training.keep`` says) and ``last.ckpt``.
+    """Makes the callbacks for history, logger, early stopping, and the checkpoints ``best.ckpt`` and ``last.ckpt``.
 
-    A loss that is not finite stops the training before any of them sees it. Lightning runs checkpoint callbacks after
-    all others and in this order, so ``last.ckpt`` knows the epoch's history, patience and best checkpoint. Of several
-    processes, the one that ``leads`` writes, and tells the logger.
+    A loss that is not finite stops the training before any of them records it. Lightning runs checkpoint callbacks
+    after all others and in this order, so ``last.ckpt`` contains the epoch's history, patience and best checkpoint.
+
+    Args:
+        experiment: The experiment; ``training.keep`` selects the epoch of ``best.ckpt``.
+        folder: Folder of the run.
+        leads: True for the process that logs; False for the others of a training on several devices.
     """
     checkpoint = partial(
         ModelCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False

@@ -1,4 +1,4 @@
-"""What the machine computes in: worker processes and floating-point precision."""
+"""Properties of the machine: worker processes, memory and floating-point precision."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_MAX: Final = -4
-"""Names of glibc's mallopt(3)."""
+"""Parameters of glibc's mallopt(3)."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 def loader_workers(trainings: int = 1) -> int:
-    """Worker processes a loader is worth: none on a processor that computes as well, else up to eight.
+    """Returns the number of worker processes that speed a loader up: none without a GPU, else up to eight.
 
     Args:
-        trainings: Processes that train on this machine, one a device.
+        trainings: Processes that train on this machine, one for each device.
     """
     if not torch.cuda.is_available():
         return 0
@@ -28,10 +28,10 @@ def loader_workers(trainings: int = 1) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Has the C library keep freed memory for this process's next use, where it is glibc; else nothing happens.
+    """Makes glibc keep freed memory for this process; with another C library, nothing happens.
 
-    By default it gives every large block back. A step's activations are hundreds of megabytes, which the system then
-    has to map and clear page by page at the next step: up to 40 % of a step's time on a processor.
+    By default, glibc returns every large block to the system. A step's activations are hundreds of megabytes, which the
+    system then maps and clears page by page at the next step: up to 40 % of a step's time on a processor.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -40,10 +40,10 @@ def keep_freed_memory() -> None:
 
 
 def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Precision:
-    """Lightning's name of a precision; ``auto`` asks the machine.
+    """Returns Lightning's name of a precision; ``auto`` selects the fastest that the machine has.
 
-    bfloat16 on a processor that only emulates it was measured at a tenth of the speed of float32, so a processor
-    must have the instructions (AMX or AVX512-BF16).
+    A processor that emulates bfloat16 reached a tenth of the speed of float32, so a processor must have the
+    instructions (AMX or AVX512-BF16).
     """
     if precision != "auto":
         names: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -54,7 +54,7 @@ def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Preci
 
 
 def weights_dtype(precision: Literal["auto", "32", "bf16", "16"]) -> torch.dtype:
-    """What a network's weights are rounded to in a precision, see :func:`lightning_precision`."""
+    """Returns the type of a network's weights in a precision, see :func:`lightning_precision`."""
     names = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     return names[lightning_precision(precision)]
 

@@ -1,4 +1,4 @@
-"""Training on several devices: one process each, which together see the batches that one process would."""
+"""Training on several devices: one process for each device, and together the batches of a training on one device."""
 
 from __future__ import annotations
 
@@ -16,84 +16,86 @@ from retinagrade.errors import ExperimentError
 
 @dataclass(frozen=True)
 class Devices:
-    """What a training runs on, one process a device.
+    """The devices of a training, each with a process of its own.
 
     Attributes:
-        here: Devices of each machine.
-        nodes: Machines.
+        per_machine: Number of devices in each machine.
+        nodes: Number of machines.
     """
 
-    here: int = 1
+    per_machine: int = 1
     nodes: int = 1
 
     @property
     def count(self) -> int:
-        """All devices."""
-        return self.here * self.nodes
+        """Number of devices of all machines."""
+        return self.per_machine * self.nodes
 
     @property
     def rank(self) -> int:
-        """Which of the processes this one is; 0 writes the run."""
+        """Number of this process, from 0; the process with rank 0 writes the run."""
         return int(getattr(rank_zero_only, "rank", 0)) if self.count > 1 else 0
 
-    def share_of(self, batch_size: int) -> int:
-        """The photographs that each device takes of a batch.
+    def batch_share(self, batch_size: int) -> int:
+        """Computes the number of photographs of a batch that each device takes.
 
         Raises:
-            ExperimentError: They can't be shared out evenly.
+            ExperimentError: The batch can't be divided evenly.
         """
         if batch_size % self.count:
             raise ExperimentError(
-                f"training.batch_size={batch_size} can't be shared out among {self.count} devices: "
+                f"training.batch_size={batch_size} can't be divided among {self.count} devices: "
                 f"try --set training.batch_size={-(-batch_size // self.count) * self.count}"
             )
         return batch_size // self.count
 
     def training_batches(self, order: _Order, batch_size: int) -> dict[str, Any]:
-        """Arguments of a loader whose batches are this process's shares of those that one process would be given.
+        """Returns arguments of a loader whose batches are this process's shares of the batches of one device.
 
         Args:
-            order: The photographs of an epoch, as of one process.
+            order: The photographs of an epoch, in the order of a training on one device.
             batch_size: Photographs of a batch, of all processes together.
 
         Raises:
-            ExperimentError: As for :meth:`share_of`; or there are too few photographs for one whole batch.
+            ExperimentError: A batch can't be divided evenly, or the epoch has too few photographs for one whole batch.
         """
-        share = self.share_of(batch_size)
+        share = self.batch_share(batch_size)
         whole = len(order) > batch_size
         if self.count == 1:
             return {"sampler": order, "batch_size": batch_size, "drop_last": whole}
         if len(order) < batch_size:
             raise ExperimentError(
                 f"an epoch of {len(order)} photographs is less than a batch of {batch_size}: train on one device, or "
-                "with a smaller training.batch_size"
+                "lower training.batch_size"
             )
-        return {"sampler": Share(order, self, even=True), "batch_size": share, "drop_last": True}
+        return {"sampler": OrderShare(order, self, even=True), "batch_size": share, "drop_last": True}
 
-    def evaluated(self, order: _Order) -> _Order:
-        """This process's share of the photographs that are evaluated; there may be none at all.
+    def evaluation_order(self, order: _Order) -> _Order:
+        """Returns this process's share of the photographs to evaluate; an empty order is allowed.
 
         Raises:
-            ExperimentError: A process would have none, and another one some.
+            ExperimentError: The photographs are fewer than the devices.
         """
         if 0 < len(order) < self.count:
-            raise ExperimentError(f"too few validation photographs ({len(order)}) for {self.count} devices: give fewer")
-        return order if self.count == 1 else Share(order, self, even=False)
+            raise ExperimentError(
+                f"too few validation photographs ({len(order)}) for {self.count} devices: use fewer devices"
+            )
+        return order if self.count == 1 else OrderShare(order, self, even=False)
 
 
 class _Order(Sized, Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-ONE: Final = Devices()
-"""One device."""
+ONE_DEVICE: Final = Devices()
+"""Training on one device, in this process."""
 
 
-class Share(Sampler[Any]):
-    """Every ``count``-th of an order: of every batch that one process would be given, this one's share."""
+class OrderShare(Sampler[Any]):
+    """Every ``count``-th photograph of an order, which is this process's share of every batch."""
 
     def __init__(self, order: _Order, devices: Devices, even: bool) -> None:
-        """Args: ``order`` of a whole epoch, ``even`` shares that leave a rest out, as steps taken together need."""
+        """Args: ``order`` of a whole epoch; ``even`` drops the remainder, so that all processes take equal steps."""
         self.order, self.devices, self.even = order, devices, even
 
     def set_epoch(self, epoch: int) -> None:
@@ -102,21 +104,21 @@ class Share(Sampler[Any]):
             self.order.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Photographs of an epoch that are this process's."""
+        """Returns the number of this process's photographs in an epoch."""
         whole, rest = divmod(len(self.order), self.devices.count)
         return whole + (not self.even and self.devices.rank < rest)
 
     def __iter__(self) -> Iterator[Any]:
-        """Draws what is this process's."""
+        """Yields this process's photographs."""
         rank, count = self.devices.rank, self.devices.count
         return islice(iter(self.order), rank, rank + len(self) * count, count)
 
 
 def gather(rows: Mapping[str, Any]) -> dict[str, Any]:
-    """What all processes have found, by key; of a key that several have, one.
+    """Merges the rows of all processes; of a key in several processes, one row is kept.
 
     Args:
-        rows: What this one has.
+        rows: Rows of this process, by key.
     """
     if not is_shared():
         return dict(rows)
@@ -126,18 +128,18 @@ def gather(rows: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_shared() -> bool:
-    """Whether other processes train along with this one."""
+    """True where other processes train along with this one."""
     return dist.is_initialized() and dist.get_world_size() > 1
 
 
 def wait_for_all() -> None:
-    """Returns when every process of the training is here."""
+    """Waits until every process of the training has called this function."""
     if is_shared():
         dist.barrier()
 
 
 def disconnect() -> None:
-    """Ends the connection to the other processes, when all are done."""
+    """Waits until all processes are done, and ends the connection between them."""
     if is_shared():
         dist.barrier()
         dist.destroy_process_group()

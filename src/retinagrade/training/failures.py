@@ -1,4 +1,4 @@
-"""What can go wrong in a training, told so that a person knows what to do: memory, disk, NaN, Ctrl-C."""
+"""Clear messages for a training that fails: memory, disk, a loss that is not finite, lost processes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment, TrainingSettings
+from retinagrade.messages import counted
 
 CHECKPOINTS: Final = 3
-"""Checkpoints that a run needs room for: the best, the last, and the one that is being written."""
+"""Number of checkpoints that a run needs room for: the best, the last, and the one being written."""
 
 _OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
-"""How torch says so where it has no exception of its own: MPS, and processors on Linux and Windows."""
+"""Phrases in torch's errors where it has no exception type: MPS, and processors on Linux and Windows."""
 
 _LOST_CONNECTION: Final = "gloo/transport"
-"""How torch says so between processors, where it has no exception of its own."""
+"""Phrase in torch's errors for processes without GPUs, for which it has no exception type."""
 
 
 class FiniteLossCheck(pl.Callback):
-    """Stops at the first loss, and before the first checkpoint, that is not a finite number.
+    """Stops a training at the first loss or weight that is not a finite number.
 
-    It must stand before the callbacks that write history and checkpoints, so that they never see such an epoch.
+    It must come before the callbacks that write history and checkpoints, so that they never record such an epoch.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,12 +40,12 @@ class FiniteLossCheck(pl.Callback):
         self.folder = folder
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Looks at a step's loss, before it can reach the weights."""
+        """Checks a step's loss before it changes the weights."""
         if not torch.isfinite(loss):
             self._stop(trainer, f"step {trainer.fit_loop.batch_idx + 1}: the training loss is {float(loss.detach())}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks at the validation loss and the weights: the last step may have spoilt them without a bad loss."""
+        """Checks the validation loss and the weights, which the last step may have spoilt."""
         loss = trainer.callback_metrics.get("val_loss")
         if loss is not None and not torch.isfinite(loss):
             self._stop(trainer, f"the validation loss is {float(loss)}")
@@ -52,28 +53,28 @@ class FiniteLossCheck(pl.Callback):
             if not torch.isfinite(tensor).all():
                 self._stop(trainer, f"the weights {name} are no longer finite")
 
-    def _stop(self, trainer: pl.Trainer, what: str) -> None:
+    def _stop(self, trainer: pl.Trainer, reason: str) -> None:
         done = trainer.current_epoch
-        kept = f"the checkpoints of the {done} epochs before are kept" if done else "no epoch was finished"
+        kept = f"the checkpoints of the {counted(done, 'epoch')} before are kept" if done else "no epoch was finished"
         raise ExperimentError(
-            f"epoch {done + 1}, {what}; {kept} in {self.folder}. The same command would come to the same place: with "
-            "another --out, lower training.learning_rate (--find-rate suggests one), set training.gradient_clip=1, or "
-            "compute with training.precision=32"
+            f"epoch {done + 1}, {reason}; {kept} in {self.folder}. The same command would fail again: with another "
+            "--out, lower training.learning_rate (--find-rate suggests one), set training.gradient_clip=1, or compute "
+            "with training.precision=32"
         )
 
 
 @contextmanager
 def clear_training_errors(experiment: Experiment, folder: Path) -> Iterator[None]:
-    """Turns what a training fails with into what a person can act on.
+    """Turns the errors of a training into messages that a person can act on.
 
     Args:
-        experiment: What is trained.
-        folder: The run's folder.
+        experiment: The experiment that is trained.
+        folder: Folder of the run.
 
     Raises:
-        ExperimentError: Out of memory (the message has a smaller batch with the same step), or another process of a
-            training on several devices is gone.
-        KeyboardInterrupt: Ctrl-C, which Lightning turns into ``SystemExit``; further ones work again afterwards.
+        ExperimentError: Memory is used up (the message suggests a smaller batch with the same step), or another process
+            of a training on several devices has ended.
+        KeyboardInterrupt: Ctrl-C, which Lightning turns into ``SystemExit``; afterwards, Ctrl-C works as before.
     """
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
@@ -87,37 +88,37 @@ def clear_training_errors(experiment: Experiment, folder: Path) -> Iterator[None
             raise ExperimentError(_out_of_memory(experiment, folder, error)) from error
         if is_lost_connection(error):
             raise ExperimentError(
-                f"{folder}: another process of this training is gone; what it said stands elsewhere, and the same "
-                "command goes on after the last whole epoch"
+                f"{folder}: another process of this training has ended, and printed its own error; the same command "
+                "continues after the last whole epoch"
             ) from error
         raise
     finally:
         if threading.current_thread() is threading.main_thread() and on_interrupt is not None:
-            signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it ignored
+            signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves the signal ignored
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory, of the machine or the GPU, is used up."""
+    """True for an exception that means that the memory of the machine or the GPU is used up."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _OUT_OF_MEMORY)
     )
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether an exception says that another process of the training can't be reached any more."""
+    """True for an exception that means that another process of the training can no longer be reached."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and _LOST_CONNECTION in str(error))
 
 
 def smaller_batch(batch_size: int, accumulate: int) -> tuple[int, int] | None:
-    """A smaller batch whose accumulated steps take as many photographs.
+    """Finds a smaller batch whose accumulated steps have the same number of photographs.
 
     Args:
-        batch_size: Photographs a batch.
-        accumulate: Batches a step.
+        batch_size: Photographs in a batch.
+        accumulate: Batches in a step.
 
     Returns:
-        The largest divisor of ``batch_size`` below it, and the batches a step to go with it; ``None`` where a batch is
-        one photograph already.
+        The largest proper divisor of ``batch_size``, and the number of such batches in a step; ``None`` where a batch
+        is a single photograph already.
 
     Example:
         >>> smaller_batch(16, 1), smaller_batch(15, 2)
@@ -130,11 +131,11 @@ def smaller_batch(batch_size: int, accumulate: int) -> tuple[int, int] | None:
 
 
 def checkpoint_bytes(network: nn.Module, settings: TrainingSettings) -> int:
-    """The size of a checkpoint with everything that resuming needs, but for some kilobytes.
+    """Estimates the size in bytes of a checkpoint with everything that resuming needs.
 
     Args:
-        network: What is trained.
-        settings: How: the optimiser's and the average's share depend on it.
+        network: The network that is trained.
+        settings: Its training settings, which decide the state of the optimiser and of the average.
     """
     weights = sum(int(tensor.nbytes) for tensor in network.state_dict().values())
     trained = sum(int(parameter.nbytes) for parameter in network.parameters() if parameter.requires_grad)
@@ -143,21 +144,21 @@ def checkpoint_bytes(network: nn.Module, settings: TrainingSettings) -> int:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Makes sure that a run's checkpoints fit, before hours are spent on them.
+    """Checks that a run's checkpoints fit on the disk.
 
     Args:
-        folder: The run's folder; checkpoints that it has already are room that will be used again.
+        folder: Folder of the run; its present checkpoints will be replaced, so their space counts as free.
         needed: Bytes of all checkpoints.
 
     Raises:
-        ExperimentError: They don't fit.
+        ExperimentError: The checkpoints don't fit.
     """
-    there = sum(path.stat().st_size for path in folder.glob("checkpoints/*.ckpt"))
+    present = sum(path.stat().st_size for path in folder.glob("checkpoints/*.ckpt"))
     free = shutil.disk_usage(folder).free
-    if free < needed - there:
+    if free < needed - present:
         raise ExperimentError(
-            f"{folder}: checkpoints need {_megabytes(needed - there)}, and {_megabytes(free)} are free on that disk: "
-            "make room, or choose an --out on another one"
+            f"{folder}: checkpoints need {_megabytes(needed - present)}, but the disk has {_megabytes(free)} free: "
+            "free some space, or choose an --out on another disk"
         )
 
 
@@ -167,7 +168,7 @@ def _megabytes(count: int) -> str:
 
 def _out_of_memory(experiment: Experiment, folder: Path, error: BaseException) -> str:
     settings = experiment.training
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    message = str(error).splitlines()[0] if str(error) else type(error).__name__
     batch = f"training.batch_size={settings.batch_size} at {experiment.network.image_size} px"
     smaller = smaller_batch(settings.batch_size, settings.accumulate)
     if smaller is None:
@@ -178,4 +179,4 @@ def _out_of_memory(experiment: Experiment, folder: Path, error: BaseException) -
             f"try --set training.batch_size={smaller[0]} --set training.accumulate={smaller[1]}, which takes the same "
             f"{step} photographs a step"
         )
-    return f"{folder}: out of memory with {batch}: {advice}, with another --out or without that folder ({said})"
+    return f"{folder}: out of memory with {batch}: {advice}, with another --out or without that folder ({message})"

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once: the backbone never changes, so neither does what it sees."""
+"""Features of a frozen backbone, computed once and kept on disk: a frozen backbone always gives the same features."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -29,65 +30,65 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.provenance import installed_versions
 from retinagrade.training.devices import weights_dtype
-from retinagrade.training.distributed import ONE, Devices, wait_for_all
+from retinagrade.training.distributed import ONE_DEVICE, Devices, wait_for_all
 from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch
 
 LIMIT: Final = float(os.environ.get("RETINAGRADE_CACHE_GB", "20")) * 1e9
-"""Bytes that the features beside one prepared set may take; the least recently used go first."""
+"""Bytes that the features of one prepared set may take; the least recently used ones are removed first."""
 
 _FOLDER: Final = ".features"
-_RECIPE: Final = 2
-"""Raised whenever the same settings would give other features."""
+_RECIPE: Final = 3
+"""Number that is raised whenever the same settings would give other features."""
 _WORTH_REPORTING: Final = 500
 """Features whose computation takes long enough to report its progress."""
 _BYTES: Final = 4
 _AHEAD: Final = 4
-"""Epochs whose draws may fill a batch."""
+"""Number of later epochs whose draws may fill up a batch."""
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Features on disk by photograph and view; what is not there yet is marked so.
+    """Features on disk, by photograph and view.
 
     Attributes:
         features: (photographs, views, F), float32: half precision overflows with random weights.
-        there: (photographs, views), 1 where the features have been computed.
+        computed: (photographs, views), 1 where the features have been computed.
     """
 
-    features: np.ndarray
-    there: np.ndarray
+    features: NDArray[np.float32]
+    computed: NDArray[np.uint8]
 
     @classmethod
     def open(cls, folder: Path, photographs: int, views: int, width: int) -> FeatureStore:
-        """Opens the store in a folder, or makes it; the file takes disk only for what is written."""
-        files = {"features": ((photographs, views, width), "float32"), "there": ((photographs, views), "uint8")}
+        """Opens or creates the store in a folder; its files take disk space only for features that are written."""
+        files = {"features": ((photographs, views, width), "float32"), "computed": ((photographs, views), "uint8")}
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+            new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
             for name, (shape, dtype) in files.items():
-                np.lib.format.open_memmap(made / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+                np.lib.format.open_memmap(new / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
             try:
-                made.rename(folder)
+                new.rename(folder)
             except OSError:  # another process was faster
-                shutil.rmtree(made)
+                shutil.rmtree(new)
         os.utime(folder)
         return cls(**{name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in files})
 
-    def again(self) -> FeatureStore:
-        """The same store as it is now on disk: what another machine has written since may not be seen in this one."""
-        files = (cast("np.memmap[Any, Any]", array).filename for array in (self.features, self.there))
+    def reopen(self) -> FeatureStore:
+        """Opens the store again, which makes features visible that another machine has written since."""
+        files = (cast("np.memmap[Any, Any]", array).filename for array in (self.features, self.computed))
         return FeatureStore(*(np.lib.format.open_memmap(cast("str", file), mode="r+") for file in files))
 
-    def put(self, keys: Sequence[tuple[int, int]], features: np.ndarray) -> None:
-        """Writes features (N, F) of N photographs and views; they are on disk before they are marked."""
+    def put(self, keys: Sequence[tuple[int, int]], features: NDArray[np.float32]) -> None:
+        """Writes features (N, F) of N photographs and views; they are on disk before they are marked as computed."""
         index = tuple(np.transpose(keys))
         self.features[index] = features
         cast("np.memmap[Any, Any]", self.features).flush()
-        self.there[index] = 1
+        self.computed[index] = 1
 
 
 class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
-    """Photographs of a manifest as the vectors that a frozen backbone makes of them."""
+    """Features of the photographs of a manifest, computed by a frozen backbone."""
 
     def __init__(
         self,
@@ -103,32 +104,32 @@ class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
         self.photographs, self.network, self.store = photographs, network, store
         self.workers, self.batch_size = workers, experiment.training.batch_size
         self.experiment, self.progress = experiment, progress
-        self.views = store.there.shape[1]
+        self.views = store.computed.shape[1]
 
     def __len__(self) -> int:
-        """The number of photographs."""
+        """Returns the number of photographs."""
         return len(self.photographs)
 
     def __getitem__(self, draw: Draw | int) -> tuple[Tensor, int, str]:
-        """Features (F,) float32 of one photograph, with grade and id."""
+        """Reads features (F,) float32 of one photograph, with grade and id."""
         row, view = self._key(draw)
         features = torch.from_numpy(np.array(self.store.features[row, view]))
         return features, int(self.photographs.grades[row]), self.photographs.image_ids[row]
 
     def _key(self, draw: Draw | int) -> tuple[int, int]:
-        """Row and view: which of its views a photograph shows in an epoch is drawn, as its augmentation would be."""
+        """Returns row and view of a draw; the view is drawn with the seed that the augmentation would have."""
         if not isinstance(draw, Draw):
             return draw, 0
-        rng = np.random.default_rng((self.photographs.seed, draw.epoch, draw.place))
+        rng = np.random.default_rng((self.photographs.seed, draw.epoch, draw.position))
         return draw.row, int(rng.integers(self.views))
 
     @torch.no_grad()
     def compute(self, draws: Sequence[Draw | int], later: Iterable[Draw] = ()) -> None:
-        """Computes what the draws need and is not in the store yet.
+        """Computes the features of draws that the store doesn't have yet.
 
-        Batches are always full. So the last one takes in what ``later`` draws need, before anything is shown twice.
+        Batches are always full: features of ``later`` draws fill up the last one, and repeated photographs the rest.
         """
-        missing = {key for key in map(self._key, draws) if not self.store.there[key]}
+        missing = {key for key in map(self._key, draws) if not self.store.computed[key]}
         if not missing:
             return
         full = math.ceil(len(missing) / self.batch_size) * self.batch_size
@@ -136,7 +137,7 @@ class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
             if len(missing) == full:
                 break
             key = self._key(draw)
-            if not self.store.there[key]:
+            if not self.store.computed[key]:
                 missing.add(key)
         keys = sorted(missing)
         loader = DataLoader[Batch](
@@ -147,52 +148,52 @@ class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
             num_workers=self.workers,
         )
         network = self._inference_copy
-        computed = iter(keys)
+        key_iterator = iter(keys)
         step = begin_stage(self.progress if len(keys) >= _WORTH_REPORTING else None, "computing features", len(keys))
         for batch in loader:
             count = len(batch["image_ids"])
             photographs = fill_batch(batch["photographs"], self.batch_size).to(network.mean.device)
             features = network.features(photographs)[:count]
-            self.store.put([next(computed) for _ in range(count)], features.cpu().numpy())
+            self.store.put([next(key_iterator) for _ in range(count)], features.cpu().numpy())
             for _ in range(count):
                 step()
 
     @cached_property
     def _inference_copy(self) -> Network:
-        """One copy for all epochs, as the backbone is frozen; for validation in float32, as predictions are made."""
+        """One copy for all epochs, as the backbone is frozen; float32 for validation, like predictions."""
         validating = self.photographs.augmentation is None
         dtype = weights_dtype("32" if validating else self.experiment.training.precision)
         return inference_copy(self.network, dtype, self.experiment.network.image_size)
 
 
 class FeatureSampler(Sampler[Any]):
-    """The order of an epoch; when it begins, what it needs and is not there yet is computed."""
+    """The order of an epoch; missing features are computed when the epoch begins."""
 
-    def __init__(self, features: FeatureDataset, order: EpochSampler | range, devices: Devices = ONE) -> None:
-        """Args: ``features`` to draw from, in which ``order``, and the ``devices`` that share what one computes."""
+    def __init__(self, features: FeatureDataset, order: EpochSampler | range, devices: Devices = ONE_DEVICE) -> None:
+        """Args: ``features`` to draw from, the ``order`` of an epoch, and the ``devices`` of the training."""
         self.features, self.order, self.devices = features, order, devices
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch to draw, counted from 0."""
+        """Selects the epoch to draw, counted from 0."""
         if isinstance(self.order, EpochSampler):
             self.order.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Photographs an epoch."""
+        """Returns the number of photographs in an epoch."""
         return len(self.order)
 
     def __iter__(self) -> Iterator[Draw | int]:
-        """Draws rows of the manifest."""
+        """Yields draws of the manifest's rows."""
         draws: list[Draw | int] = list(self.order)
         if self.devices.rank == 0:
             self.features.compute(draws, self._later())
         if self.devices.count > 1:
             wait_for_all()
-            self.features.store = self.features.store.again()
+            self.features.store = self.features.store.reopen()
         return iter(draws)
 
     def _later(self) -> Iterator[Draw]:
-        """What the next epochs will draw."""
+        """Yields the draws of the next epochs."""
         if isinstance(self.order, EpochSampler):
             order = copy(self.order)
             for epoch in range(self.order.epoch + 1, self.order.epoch + 1 + _AHEAD):
@@ -207,27 +208,27 @@ def feature_loaders(
     experiment: Experiment,
     workers: int,
     cache: Path,
-    devices: Devices = ONE,
+    devices: Devices = ONE_DEVICE,
     progress: Progress | None = None,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]] | None:
-    """Loaders of features in place of photographs: augmented, shuffled and balanced as those would be.
+    """Makes loaders of features in place of photographs, augmented, shuffled and balanced in the same way.
 
-    Each training photograph has ``training.feature_views`` augmentations, of which every draw shows one; validation
-    photographs are as they were prepared, each exactly once.
+    Each training photograph has ``training.feature_views`` augmentations, of which every draw takes one; validation
+    photographs are not augmented, and each is loaded exactly once.
 
     Args:
         network: The network that is trained.
         training: Training photographs.
         validation: Validation photographs.
-        experiment: What is trained.
+        experiment: The experiment that is trained.
         workers: Processes that load photographs.
         cache: The folder for features, as :func:`cache_folder` gives it.
         devices: The devices that share the photographs; the first computes features for all.
         progress: Receives the number of features computed.
 
     Returns:
-        The two loaders; ``None`` where the backbone isn't frozen, the experiment wants every augmentation anew, or not
-        one view of each photograph has room on disk.
+        Loaders of training and validation; ``None`` where the backbone isn't frozen, the experiment augments anew in
+        every draw, or the disk has no room for one view of each photograph.
     """
     settings, size = experiment.training, experiment.network.image_size
     width = feature_width(network.head)
@@ -235,7 +236,7 @@ def feature_loaders(
     views = min(settings.feature_views, int(room))
     if not network.has_frozen_backbone or views < 1:
         return None
-    shown = PhotographDataset(training, size, experiment.augmentation, settings.seed)
+    augmented = PhotographDataset(training, size, experiment.augmentation, settings.seed)
     plain = PhotographDataset(validation, size)
     weights = module_digest(network.backbone)
 
@@ -244,12 +245,16 @@ def feature_loaders(
         store = _open(cache, key, (len(photographs), views, width))
         return FeatureDataset(photographs, network, experiment, store, workers=workers, progress=progress)
 
-    order = EpochSampler(shown.grades, settings.balance, settings.seed)
-    shown_order = FeatureSampler(features(shown, training, views), order, devices)
-    plain_order = FeatureSampler(features(plain, validation, 1), range(len(plain)), devices)
+    order = EpochSampler(augmented.grades, settings.balance, settings.seed)
+    training_order = FeatureSampler(features(augmented, training, views), order, devices)
+    validation_order = FeatureSampler(features(plain, validation, 1), range(len(plain)), devices)
     return (
-        _loader(shown_order.features, **devices.training_batches(shown_order, settings.batch_size)),
-        _loader(plain_order.features, sampler=devices.evaluated(plain_order), batch_size=settings.batch_size),
+        _loader(training_order.features, **devices.training_batches(training_order, settings.batch_size)),
+        _loader(
+            validation_order.features,
+            sampler=devices.evaluation_order(validation_order),
+            batch_size=settings.batch_size,
+        ),
     )
 
 
@@ -259,18 +264,18 @@ def _loader(features: FeatureDataset, **batches: Any) -> DataLoader[Batch]:
 
 
 def collate_features(items: list[tuple[Tensor, int, str]]) -> Batch:
-    """Stacks features, grades and ids to a batch."""
+    """Stacks features, grades and ids into a batch."""
     features, grades, image_ids = zip(*items, strict=True)
     return {"features": torch.stack(features), "grades": torch.tensor(grades), "image_ids": list(image_ids)}
 
 
 def cache_folder(prepared: Path, run: Path) -> Path:
-    """Where features are kept: beside the photographs, for all experiments to share, or else in the run."""
+    """Returns the folder of the features: in the prepared set, or in the run where the set is read-only."""
     return (prepared if os.access(prepared, os.W_OK) else run) / _FOLDER
 
 
 def module_digest(module: nn.Module) -> str:
-    """Digest of a module's weights and running statistics."""
+    """Computes the digest of a module's weights and running statistics."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -280,13 +285,13 @@ def module_digest(module: nn.Module) -> str:
 def features_digest(
     weights: str, manifest: Manifest, photographs: PhotographDataset, experiment: Experiment, views: int
 ) -> str:
-    """Digest of all that features depend on: weights, photographs, augmentation, seed, precision, versions."""
-    of_network = {"backbone", "arguments", "scaling", "image_size", "stages", "pooling"}
+    """Computes the digest of everything that features depend on, such as weights, photographs and augmentation."""
+    network_keys = {"backbone", "arguments", "scaling", "image_size", "stages", "pooling"}
     augmentation = photographs.augmentation
-    about = {
+    dependencies = {
         "recipe": _RECIPE,
         "weights": weights,
-        "network": experiment.network.model_dump(mode="json", include=of_network),
+        "network": experiment.network.model_dump(mode="json", include=network_keys),
         "views": views,
         "augmentation": None if augmentation is None else augmentation.model_dump(mode="json"),
         "seed": photographs.seed,
@@ -296,7 +301,7 @@ def features_digest(
         "photographs": manifest.table.reindex(columns=["image_id", "path", "sha256"]).to_csv(index=False),
         "versions": installed_versions(),
     }
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(dependencies, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _open(cache: Path, key: str, shape: tuple[int, int, int]) -> FeatureStore:
@@ -306,7 +311,7 @@ def _open(cache: Path, key: str, shape: tuple[int, int, int]) -> FeatureStore:
 
 
 def evict_features(cache: Path, needed: int, limit: float = LIMIT) -> None:
-    """Removes the least recently used features until ``needed`` bytes more stay within the limit."""
+    """Removes the least recently used features until ``needed`` further bytes stay within the limit."""
     if not cache.is_dir():
         return
     stores = sorted(filter(Path.is_dir, cache.iterdir()), key=lambda path: path.stat().st_mtime)

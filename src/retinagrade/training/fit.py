@@ -20,11 +20,12 @@ from retinagrade.experiments.experiment import Experiment, TrainingSettings
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network
 from retinagrade.runs.run import Run
+from retinagrade.training.batch_norm import convert_batch_norm
 from retinagrade.training.callbacks import AtomicCheckpointIO, ProgressReport, training_callbacks
 from retinagrade.training.checkpoints import restore_network
 from retinagrade.training.data import TrainingData
 from retinagrade.training.devices import keep_freed_memory, lightning_precision
-from retinagrade.training.distributed import ONE, Devices
+from retinagrade.training.distributed import ONE_DEVICE, Devices
 from retinagrade.training.failures import CHECKPOINTS, checkpoint_bytes, clear_training_errors, require_space
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.loading import evaluation_loader, training_loader
@@ -39,7 +40,7 @@ def fit_run(
     *,
     start: Run | None,
     workers: int,
-    devices: Devices = ONE,
+    devices: Devices = ONE_DEVICE,
     callbacks: Sequence[pl.Callback] = (),
     progress: Progress | None = None,
 ) -> None:
@@ -63,12 +64,14 @@ def fit_run(
         return
     resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
     module = initial_module(experiment, data.training, start, resume)
+    if devices.count > 1 and torch.cuda.is_available():
+        convert_batch_norm(module.network, experiment.network)
     if devices.rank == 0:
         require_space(run.folder, CHECKPOINTS * checkpoint_bytes(module.network, experiment.training))
-    report = [] if progress is None or devices.rank else [ProgressReport(progress)]
     leads = devices.rank == 0
-    every_callback = [*training_callbacks(experiment, run.folder, leads=leads), *report, *callbacks]
-    trainer = make_trainer(experiment.training, run.folder, every_callback, devices=devices)
+    own_callbacks = training_callbacks(experiment, run.folder, leads=leads)
+    report = [ProgressReport(progress)] if progress is not None and leads else []
+    trainer = make_trainer(experiment.training, run.folder, [*own_callbacks, *report, *callbacks], devices=devices)
     with clear_training_errors(experiment, run.folder):
         cache = cache_folder(data.training.root, run.folder)
         loaders = feature_loaders(
@@ -110,7 +113,7 @@ def make_trainer(
     folder: Path,
     callbacks: list[pl.Callback],
     trial_steps: int | None = None,
-    devices: Devices = ONE,
+    devices: Devices = ONE_DEVICE,
 ) -> pl.Trainer:
     """Makes the trainer that every experiment is trained with.
 
@@ -134,7 +137,7 @@ def make_trainer(
         max_steps=trial_steps or -1,
         limit_val_batches=1.0 if trial_steps is None else 0,
         enable_checkpointing=trial_steps is None,
-        devices=devices.here,
+        devices=devices.per_machine,
         num_nodes=devices.nodes,
         # All processes hold the same batch-norm statistics, so none are sent. A process waits for the others as long as
         # they take for validation: the launcher notices one that has died, so no time limit has to.

@@ -1,4 +1,4 @@
-"""Loaders of prepared photographs. Every draw depends on seed, epoch and place alone, never on a worker."""
+"""Loaders of prepared photographs. Each draw depends on seed, epoch and position only, never on a worker."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -16,21 +17,21 @@ from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import augment
-from retinagrade.training.distributed import ONE, Devices
+from retinagrade.training.distributed import ONE_DEVICE, Devices
 
 
 class Draw(NamedTuple):
-    """One photograph of an epoch: its row in the manifest, and what its augmentation is seeded with."""
+    """One photograph of an epoch: its row in the manifest, and the epoch and position that seed its augmentation."""
 
     row: int
     epoch: int
-    place: int
+    position: int
 
 
 class Batch(TypedDict):
-    """What a network is fed: pixels (N, 3, S, S) uint8 in channels-last layout, grades (N,) int64, ids.
+    """Input of a network: pixels (N, 3, S, S) uint8 in channels-last layout, grades (N,) int64, and ids.
 
-    In place of pixels, there may be ``features`` (N, F) float32, which a frozen backbone has made of them.
+    Instead of pixels, a batch may have ``features`` (N, F) float32 that a frozen backbone computed from them.
     """
 
     photographs: NotRequired[Tensor]
@@ -39,7 +40,7 @@ class Batch(TypedDict):
     image_ids: list[str]
 
 
-class PhotographDataset(Dataset[tuple[np.ndarray, int, str]]):
+class PhotographDataset(Dataset[tuple[NDArray[np.uint8], int, str]]):
     """Prepared photographs of a manifest at the network's input size; ungraded ones have grade -1."""
 
     def __init__(
@@ -53,53 +54,53 @@ class PhotographDataset(Dataset[tuple[np.ndarray, int, str]]):
         self.size, self.augmentation, self.seed = size, augmentation, seed
 
     def __len__(self) -> int:
-        """The number of photographs."""
+        """Returns the number of photographs."""
         return len(self.paths)
 
-    def __getitem__(self, draw: Draw | int) -> tuple[np.ndarray, int, str]:
-        """One photograph as RGB (S, S, 3) uint8, with grade and id; augmented when asked by a :class:`Draw`."""
+    def __getitem__(self, draw: Draw | int) -> tuple[NDArray[np.uint8], int, str]:
+        """Reads one photograph as RGB (S, S, 3) uint8, with grade and id; a :class:`Draw` augments it."""
         row = draw.row if isinstance(draw, Draw) else draw
         photograph = resize_to_input(read_photograph(self.paths[row]), self.size)
         if self.augmentation is not None and isinstance(draw, Draw):
-            rng = np.random.default_rng((self.seed, draw.epoch, draw.place))
+            rng = np.random.default_rng((self.seed, draw.epoch, draw.position))
             photograph = augment(photograph, rng, self.augmentation)
         return photograph, int(self.grades[row]), self.image_ids[row]
 
 
 class EpochSampler(Sampler[Draw]):
-    """The order of one epoch: shuffled, balanced when asked. Lightning calls ``set_epoch`` before each epoch."""
+    """The order of one epoch, shuffled and optionally balanced. Lightning calls ``set_epoch`` before each epoch."""
 
-    def __init__(self, grades: np.ndarray, how: Balance | None, seed: int) -> None:
-        """Args: ``grades`` (N,) int, ``how`` to balance them (report §2.5) or ``None`` for all, ``seed``."""
-        self.grades, self.how, self.seed = grades, how, seed
+    def __init__(self, grades: NDArray[np.int64], balancing: Balance | None, seed: int) -> None:
+        """Args: ``grades`` (N,); ``balancing`` of the grades (report §2.5), ``None`` for all photographs; ``seed``."""
+        self.grades, self.balancing, self.seed = grades, balancing, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch to draw, counted from 0."""
+        """Selects the epoch to draw, counted from 0."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Photographs an epoch."""
+        """Returns the number of photographs in an epoch."""
         return len(self._rows())
 
     def __iter__(self) -> Iterator[Draw]:
-        """Draws rows of the manifest.
+        """Yields draws of the manifest's rows.
 
-        Balancing draws anew each epoch: the report fixed one sub-sample for the whole training, which only
-        throws photographs of the frequent grades away.
+        Balancing draws a new sample in each epoch. The report fixed one sample for the whole training, which wastes
+        photographs of the frequent grades.
         """
-        return (Draw(int(row), self.epoch, place) for place, row in enumerate(self._rows()))
+        return (Draw(int(row), self.epoch, position) for position, row in enumerate(self._rows()))
 
-    def _rows(self) -> np.ndarray:
+    def _rows(self) -> NDArray[np.int64]:
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = np.arange(len(self.grades))
-        if self.how is not None:
-            rows = balance(self.grades, self.how, rng)
+        if self.balancing is not None:
+            rows = balance(self.grades, self.balancing, rng)
         return rng.permutation(rows)
 
 
-def collate_photographs(items: list[tuple[np.ndarray, int, str]]) -> Batch:
-    """Stacks items to a batch; permuting (N, S, S, 3) gives channels-last pixels without a copy."""
+def collate_photographs(items: list[tuple[NDArray[np.uint8], int, str]]) -> Batch:
+    """Stacks items into a batch; permuting (N, S, S, 3) gives channels-last pixels without a copy."""
     photographs, grades, image_ids = zip(*items, strict=True)
     return {
         "photographs": torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2),
@@ -111,12 +112,12 @@ def collate_photographs(items: list[tuple[np.ndarray, int, str]]) -> Batch:
 def fill_batch(photographs: Tensor, size: int) -> Tensor:
     """Repeats photographs, or their features, up to a full batch.
 
-    Kernels are chosen by the batch's shape and differ in the last bits; with one shape, what a network makes of a
-    photograph can't depend on which batch it fell into.
+    Kernels are selected by the batch's shape and differ in the last bits; with one shape, the outputs for a photograph
+    can't depend on the batch that it is in.
 
     Args:
         photographs: Pixels (N, 3, S, S) or features (N, F), N at most ``size``.
-        size: The full batch.
+        size: Size of a full batch.
 
     Returns:
         Pixels (size, 3, S, S) or features (size, F).
@@ -128,13 +129,12 @@ def fill_batch(photographs: Tensor, size: int) -> Tensor:
 
 
 def training_loader(
-    manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE
+    manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE_DEVICE
 ) -> DataLoader[Batch]:
-    """The loader of augmented, shuffled and, when asked, balanced training photographs.
+    """Makes the loader of augmented, shuffled and optionally balanced training photographs.
 
-    A last batch that is not full is left out where there are others: batch statistics of a handful of
-    photographs disturb batch-norm, and the next epoch draws another order. Several devices take their shares of the
-    batches that one would be given.
+    An incomplete last batch is dropped unless it is the only one: batch statistics of a few photographs disturb
+    batch-norm, and the next epoch draws another order. Several devices divide the batches of one device among them.
     """
     settings = experiment.training
     photographs = PhotographDataset(manifest, experiment.network.image_size, experiment.augmentation, settings.seed)
@@ -150,14 +150,14 @@ def training_loader(
 
 
 def evaluation_loader(
-    manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE
+    manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE_DEVICE
 ) -> DataLoader[Batch]:
-    """The loader of photographs as they were prepared, each exactly once, whatever the number of devices."""
+    """Makes the loader of prepared photographs without augmentation, each exactly once, for any number of devices."""
     photographs = PhotographDataset(manifest, experiment.network.image_size)
     return DataLoader[Batch](
         photographs,  # type: ignore[arg-type]
         batch_size=experiment.training.batch_size,
-        sampler=devices.evaluated(range(len(photographs))),
+        sampler=devices.evaluation_order(range(len(photographs))),
         collate_fn=collate_photographs,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

@@ -29,7 +29,7 @@ _SERVER: Final = "MLFLOW_TRACKING_URI"
 
 @dataclass
 class _State:
-    """What a logger has been told, in ``logs/state.json``: its name, its run's id, and the number of epochs."""
+    """State of a log, in ``logs/state.json``: the logger's name, the id of its run, and the number of logged epochs."""
 
     logger: Name
     id: str | None = None
@@ -37,10 +37,10 @@ class _State:
 
 
 def require_logger(name: Name) -> None:
-    """Makes sure that a logger's package is there, before anything is written.
+    """Checks that a logger's package is installed.
 
     Raises:
-        ExperimentError: It is not; the message says what to install.
+        ExperimentError: It is missing; the message names the package to install.
     """
     if name == "none":
         return
@@ -55,16 +55,16 @@ def require_logger(name: Name) -> None:
 
 
 class EpochLogger(pl.Callback):
-    """Tells a logger each epoch's figures under the epoch's number, and never the same epoch twice.
+    """Logs each epoch's metrics under the epoch's number, and never the same epoch twice.
 
-    The logger is not the trainer's: Lightning logs half of an epoch before and half of it after ``last.ckpt`` is
-    written, so that a kill there would repeat the one or lose the other. Here an epoch is told whole before the
-    checkpoint; one that a resumed run repeats, to the same figures, is left out. A logger that fails on the way, such
-    as a server that is gone, is told later and never stops a training.
+    The logger doesn't belong to the trainer: Lightning logs half of an epoch before and half of it after ``last.ckpt``
+    is written, so that a kill in between would repeat or lose a part. Here an epoch is logged whole before the
+    checkpoint; an epoch that a resumed run repeats, with the same metrics, is not logged again. A logger that fails
+    during training, such as a server that is down, gets the epochs later and never stops a training.
     """
 
     def __init__(self, experiment: Experiment, folder: Path, history: History) -> None:
-        """Args: ``experiment`` that says which logger, ``folder`` of the logs, ``history`` that has the figures."""
+        """Args: ``experiment`` that selects the logger, ``folder`` of the logs, ``history`` with the metrics."""
         self.experiment, self.folder, self.history = experiment, folder, history
         self._logger: Logger | None = None
         self._state = _State(experiment.training.logger)
@@ -74,14 +74,14 @@ class EpochLogger(pl.Callback):
         return self.folder / "state.json"
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Opens the log, or goes on with it."""
+        """Opens a new log, or the log that an earlier process began."""
         if self._state_file.is_file():
             self._state = _State(**json.loads(self._state_file.read_text(encoding="utf-8")))
         try:
             self._logger = self._open()
             if self._state.epochs == 0:
                 self._logger.log_hyperparams(self.experiment.model_dump(mode="json"))
-        except Exception as error:  # whatever a logger raises
+        except Exception as error:  # loggers raise errors of any type
             raise ExperimentError(
                 f"training.logger: {self._state.logger} can't be opened ({type(error).__name__}: {error}): set it up, "
                 "or train with --set training.logger=none"
@@ -89,13 +89,13 @@ class EpochLogger(pl.Callback):
         write_json(self._state_file, asdict(self._state))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Tells the figures of this epoch, and of those that could not be told before; undefined ones are left out."""
+        """Logs this epoch and those that could not be logged before; undefined metrics are left out."""
         if self._logger is None:
             return
         try:
             for row in self.history.rows[self._state.epochs :]:
-                figures = {name: value for name, value in row.items() if name != "epoch" and math.isfinite(value)}
-                self._logger.log_metrics(figures, int(row["epoch"]))
+                metrics = {name: value for name, value in row.items() if name != "epoch" and math.isfinite(value)}
+                self._logger.log_metrics(metrics, int(row["epoch"]))
             self._logger.save()
         except Exception as error:
             self._warn(error)
@@ -114,7 +114,7 @@ class EpochLogger(pl.Callback):
     def _open(self) -> Logger:
         match self._state.logger:
             case "mlflow":
-                # A tracking server that the environment names is what its owner wants; else all stays in the run.
+                # A tracking server named in the environment has priority; without one, the log is a file in the run.
                 self.folder.mkdir(parents=True, exist_ok=True)
                 server = os.environ.get(_SERVER)
                 mlflow = MLFlowLogger(
@@ -134,7 +134,7 @@ class EpochLogger(pl.Callback):
                     self.experiment.name, self.folder, id=self._state.id, project="retinagrade", resume="allow"
                 )
             case _:
-                # What an earlier process wrote of epochs from here on doesn't count.
+                # The log of an earlier process beyond these epochs is discarded.
                 purge = self._state.epochs or None
                 return TensorBoardLogger(
                     self.folder.parent, "", self.folder.name, default_hp_metric=False, purge_step=purge
@@ -146,14 +146,14 @@ class EpochLogger(pl.Callback):
         try:
             self._logger.finalize(status)
             if isinstance(self._logger, WandbLogger):
-                self._logger.experiment.finish()  # else the next training in this process goes on with this one's log
+                self._logger.experiment.finish()  # otherwise the next training in this process would continue this log
         except Exception as error:
             self._warn(error)
         self._logger = None
 
     def _warn(self, error: Exception) -> None:
         warnings.warn(
-            f"training.logger: {self._state.logger} could not be told ({type(error).__name__}: {error}); training goes "
-            "on, and history.csv has everything",
+            f"training.logger: {self._state.logger} could not log ({type(error).__name__}: {error}); training "
+            "continues, and history.csv has all metrics",
             stacklevel=2,
         )

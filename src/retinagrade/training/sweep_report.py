@@ -1,4 +1,4 @@
-"""Runs side by side: one table, one picture, one page."""
+"""The comparison of several runs: a table, a picture and a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from retinagrade.provenance import provenance_record
 from retinagrade.runs.run import Run
 from retinagrade.runs.run_predictions import read_run_predictions
 
-FIGURES: Final = (
+METRICS: Final = (
     "quadratic_weighted_kappa",
     "referable_auc",
     "macro_auc",
@@ -25,11 +25,11 @@ FIGURES: Final = (
     "majority_baseline",
     "balanced_accuracy",
 )
-"""What runs are compared by, of the validation photographs."""
+"""Metrics of the validation photographs in the comparison."""
 
 
 def finished_runs(folder: Path) -> list[Run]:
-    """The finished trainings directly in a folder, by name; not ensembles, nor what was validated on nothing."""
+    """Lists the finished runs in a folder, by name; without ensembles and runs that have no validation photographs."""
     folders = sorted(folder.iterdir()) if folder.is_dir() else []
     runs = [run for run in map(Run, folders) if run.record_file.is_file() and not run.is_ensemble]
     finished = [run for run in runs if run.record().get("status") == "finished"]
@@ -37,27 +37,27 @@ def finished_runs(folder: Path) -> list[Run]:
 
 
 def sweep_table(runs: list[Run]) -> pd.DataFrame:
-    """One row a run, the highest quadratic weighted kappa first.
+    """Makes a table of runs, the highest quadratic weighted kappa first.
 
     Args:
         runs: Finished runs.
 
     Returns:
-        Columns ``run``, ``experiment``, ``total`` and ``trainable`` parameters, ``epochs``, ``best_epoch`` (counted
-        from 1), ``seconds`` of training, ``photographs`` of the validation split, the figures of :data:`FIGURES`,
-        ``findings`` of the integrity checks, ``weights`` that the run started from, and ``data`` (digest of the
-        manifest).
+        One row for each run, with columns ``run``, ``experiment``, ``total`` and ``trainable`` parameters, ``epochs``,
+        ``best_epoch`` (counted from 1), ``seconds`` of training, ``photographs`` of the validation split, the metrics of
+        :data:`METRICS`, ``findings`` of the integrity checks, ``weights`` that the run started from, and ``data``
+        (digest of its manifest).
 
     Raises:
-        ExperimentError: There is nothing to compare.
+        ExperimentError: ``runs`` is empty.
     """
     if not runs:
         raise ExperimentError("no finished run to compare")
     rows = []
     for run in runs:
         record = run.record()
-        known = read_run_predictions(run.predictions_file("val"))
-        evaluation = evaluate_predictions(known.table, findings=known.findings, resamples=0)
+        predictions = read_run_predictions(run.predictions_file("val"))
+        evaluation = evaluate_predictions(predictions.table, findings=predictions.findings, resamples=0)
         start = record.get("start", {})
         rows.append(
             {
@@ -68,7 +68,7 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
                 "best_epoch": int(record["best"]["epoch"]) + 1,
                 "seconds": record["training_seconds"],
                 "photographs": evaluation.photographs,
-                **{name: evaluation.metrics[name] for name in FIGURES},
+                **{name: evaluation.metrics[name] for name in METRICS},
                 "findings": len(evaluation.findings),
                 "weights": start.get("weights") or start.get("run", ""),
                 "data": record["data"]["manifest_sha256"][:8],
@@ -79,17 +79,17 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
 
 
 def write_sweep_report(folder: Path, failures: Mapping[str, str] | None = None) -> Path:
-    """Compares the finished runs in a folder: ``comparison.csv``, ``.png``, ``.html`` and ``.run.json`` there.
+    """Compares the finished runs in a folder, and writes ``comparison.csv``, ``.png``, ``.html`` and ``.run.json``.
 
     Args:
         folder: The folder of the runs' folders.
-        failures: Experiments that failed, and why, to be named on the page.
+        failures: Reasons of the experiments that failed, by name, for the page.
 
     Returns:
         The page.
 
     Raises:
-        ExperimentError: There is no finished run.
+        ExperimentError: No run in the folder is finished.
     """
     table = sweep_table(finished_runs(folder))
     picture = figure_png(comparison_plot(table))

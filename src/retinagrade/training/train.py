@@ -15,7 +15,7 @@ from retinagrade.runs.run import Run
 from retinagrade.training.begin import begin_run
 from retinagrade.training.data import read_training_data
 from retinagrade.training.devices import loader_workers
-from retinagrade.training.distributed import ONE, Devices, disconnect
+from retinagrade.training.distributed import ONE_DEVICE, Devices, disconnect
 from retinagrade.training.finish import finish_run
 from retinagrade.training.fit import fit_run
 from retinagrade.training.loggers import require_logger
@@ -30,7 +30,7 @@ def train(
     settings: Sequence[str] = (),
     start: str | os.PathLike[str] | Run | None = None,
     workers: int | None = None,
-    devices: Devices = ONE,
+    devices: Devices = ONE_DEVICE,
     manifest: Manifest | None = None,
     callbacks: Sequence[pl.Callback] = (),
     progress: Progress | None = None,
@@ -70,7 +70,7 @@ def train(
     """
     experiment = load_experiment(experiment, settings)
     require_logger(experiment.training.logger)
-    devices.share_of(experiment.training.batch_size)
+    devices.batch_share(experiment.training.batch_size)
     data = read_training_data(Path(prepared), experiment, manifest)
 
     run = Run(Path(out))
@@ -80,7 +80,7 @@ def train(
     if begin_run(run, experiment, data, start_run, devices):
         return run
 
-    workers = loader_workers(devices.here) if workers is None else workers
+    workers = loader_workers(devices.per_machine) if workers is None else workers
     fit_run(
         run,
         experiment,
