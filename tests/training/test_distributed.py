@@ -19,10 +19,10 @@ from torch.multiprocessing.spawn import spawn
 from torch.utils.data import BatchSampler
 
 from retinagrade.errors import ExperimentError, UsageError
+from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.settings import NetworkSettings
 from retinagrade.training import train as train_module
-from retinagrade.models.inference import inference_copy
 from retinagrade.training.batch_norm import SynchronisedBatchNorm, convert_batch_norm
 from retinagrade.training.distributed import ONE_DEVICE, Devices
 from retinagrade.training.failures import clear_training_errors

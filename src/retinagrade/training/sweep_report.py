@@ -44,8 +44,8 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
 
     Returns:
         One row for each run, with columns ``run``, ``experiment``, ``total`` and ``trainable`` parameters, ``epochs``,
-        ``best_epoch`` (counted from 1), ``seconds`` of training, ``photographs`` of the validation split, the metrics of
-        :data:`METRICS`, ``findings`` of the integrity checks, ``weights`` that the run started from, and ``data``
+        ``best_epoch`` (counted from 1), ``seconds`` of training, ``photographs`` of the validation split, the metrics
+        of :data:`METRICS`, ``findings`` of the integrity checks, ``weights`` that the run started from, and ``data``
         (digest of its manifest).
 
     Raises:
