@@ -47,7 +47,7 @@ def train_all(prepared: Path, out: Path, name: str, overrides: list[str]) -> pd.
             pd.DataFrame(minutes.items(), columns=["run", "minutes"]).to_csv(minutes_file, index=False)
     table = sweep_table(finished_runs(out))
     keys = table["run"].str.split("-", expand=True).astype(int)
-    losses = [run.record()["best"]["val_loss"] for run in finished_runs(out)]
+    losses = [run.finished_record().kept.val_loss for run in finished_runs(out)]
     by_run = dict(zip((run.folder.name for run in finished_runs(out)), losses, strict=True))
     return table.assign(
         views=keys[0], seed=keys[1], minutes=table["run"].map(minutes), val_loss=table["run"].map(by_run)

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from retinagrade.ensembles.scores import MemberScores
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.files import sha256, write_json, write_text
+from retinagrade.files import sha256, write_text
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.records import FinishedFolds
+from retinagrade.runs.run import Run
 from tests.evaluation.tables import predictions
+from tests.runs.trainings import finished_training
 
 SETTINGS = (
     "name: tiny\ndescription: d\nsource: s\nnetwork:\n  backbone: scratch\n  scratch: {filters: [4], pools: [2]}\n"
@@ -78,8 +82,7 @@ def simulated_run(folder: Path, manifest: Manifest, skill: float = 1.0, seed: in
         file = folder / "manifest.csv"
         manifest.write(file)
     write_text(folder / "experiment.yaml", load_experiment("scratch-2").to_yaml())
-    data = {"prepared": str(manifest.root), "manifest_sha256": sha256(file), "own_split": fold, "preparation": {}}
-    write_json(folder / "run.json", {"status": "finished", "experiment": folder.name, "data": data})
+    Run(folder).write_record(finished_training(manifest, sha256(file), experiment=folder.name, own_split=fold))
     grades = manifest.table["grade"].to_numpy(dtype=int)
     table = predictions(grades, skill, seed).assign(image_id=manifest.table["image_id"])
     for split in ("val", "test"):
@@ -101,5 +104,7 @@ def simulated_folds(folder: Path, manifest: Manifest, skill: float = 1.0, seed: 
         )
         parts.append(pd.read_csv(run / "predictions" / "val.csv", dtype={"image_id": str}))
     write_predictions(pd.concat(parts), folder / "predictions" / "val.csv")
-    write_json(folder / "folds.json", {"status": "finished", "experiment": folder.name, "folds": folds, "seed": 0})
+    CrossValidation(folder).write_record(
+        FinishedFolds(experiment=folder.name, folds=folds, seed=0, kept=(), over_folds={})
+    )
     return folder

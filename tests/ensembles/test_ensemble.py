@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -65,10 +64,10 @@ def test_an_ensemble_is_fitted_on_validation_and_applied_to_others(
     names = ("bad", "fair", "good")
     alone, without = {f"{name} alone" for name in names}, {f"without {name}" for name in names}
     assert set(made.networks["test"]) == {ALL} | alone | without
-    record = made.run.record()
-    assert record["status"] == "finished"
-    assert record["predictions"]["val"].startswith("out of fold")
-    assert [member["name"] for member in record["members"]] == ["bad", "fair", "good"]
+    record = made.run.ensemble_record()
+    assert record.status == "finished"
+    assert record.predictions["val"].startswith("out of fold")
+    assert [member.name for member in record.members] == ["bad", "fair", "good"]
 
 
 @pytest.mark.parametrize("method", ["majority", "qwk", "stacking"])
@@ -187,7 +186,8 @@ def test_folders_that_are_no_finished_runs(runs: list[Path], tmp_path: Path) -> 
         ensemble(runs[:1], "mean", tmp_path / "mean")
     with pytest.raises(UsageError, match="eyes is for one run"):
         ensemble(runs, "eyes", tmp_path / "mean")
-    (runs[0] / "run.json").write_text(json.dumps({**Run(runs[0]).record(), "status": "training"}))
+    run = Run(runs[0])
+    run.write_record(run.finished_record().model_copy(update={"status": "training"}))
     with pytest.raises(ExperimentError, match="is not finished"):
         ensemble(runs, "mean", tmp_path / "mean")
     (runs[1] / "predictions" / "val.csv").unlink()
@@ -236,7 +236,7 @@ def test_cross_validations_are_members_by_their_out_of_fold_predictions(
 def test_both_eyes_of_a_run(runs: list[Path], tmp_path: Path) -> None:
     made = ensemble(runs[:1], "eyes", tmp_path / "eyes")
     assert set(made.networks["test"]) == {ALL, "good alone"}
-    assert made.run.record()["method"] == "eyes"
+    assert made.run.ensemble_record().method == "eyes"
     file = runs[0] / "predictions" / "test.csv"
     table = pd.read_csv(file, dtype={"image_id": str})
     table.iloc[1:].to_csv(file, index=False)  # the first patient's other eye has lost its partner

@@ -116,7 +116,7 @@ def test_a_run_whose_photographs_are_gone_explains_files(
     runs: list[Run], prepared: Path, ids: list[str], tmp_path: Path
 ) -> None:
     run = Run(shutil.copytree(runs[0].folder, tmp_path / "moved"))
-    record = run.record()
+    record = json.loads(run.record_file.read_text())
     record["data"]["prepared"] = str(tmp_path / "gone")
     run.record_file.write_text(json.dumps(record))
     made = explain([run], [str(source_file(prepared, ids[0])), ids[1]], tmp_path / "out")

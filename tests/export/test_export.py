@@ -23,13 +23,13 @@ from retinagrade.evaluation.fitting.probability_calibration import CalibrationMe
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
 from retinagrade.export import verification as module
 from retinagrade.export.export import export
-from retinagrade.files import write_json
 from retinagrade.grader.metadata import KEY, AuthorStatements, Metadata
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
-from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.run import Run
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
@@ -153,14 +153,14 @@ def test_folds_of_another_experiment_or_of_other_photographs_are_refused(
     on_everything: Run, trained: Run, folds: CrossValidation, tmp_path: Path
 ) -> None:
     for run in (trained, on_everything):
-        record = folds.record()
+        record = folds.finished_record()
         if run is on_everything:
-            write_json(folds.record_file, {**record, "status": "training"})
+            folds.write_record(record.model_copy(update={"status": "training"}))
         try:
             with pytest.raises(ExperimentError, match="no finished cross-validation"):
                 export(run, tmp_path / "g.onnx", folds=folds)
         finally:
-            write_json(folds.record_file, record)
+            folds.write_record(record)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,11 +11,12 @@ from retinagrade.errors import CalibrationError, UsageError
 from retinagrade.evaluation.fitting.calibration import fit_calibration, save_calibration
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions, write_predictions
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.files import sha256, write_json
+from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 from retinagrade.runs.run_predictions import add_quality, find_run, read_run_predictions
 from tests.evaluation.tables import predictions
+from tests.runs.trainings import finished_training
 
 
 @pytest.fixture
@@ -29,8 +30,7 @@ def run(prepared: Path, tmp_path: Path) -> Run:
         for name in (split, f"{split}-tta"):
             write_predictions(table.assign(image_id=own["image_id"].tolist()), run.predictions_file(name))
     run.experiment_file.write_text(load_experiment("scratch-2").to_yaml())
-    data = {"prepared": str(prepared), "manifest_sha256": sha256(prepared / "manifest.csv"), "own_split": False}
-    write_json(run.record_file, {"status": "finished", "data": data})
+    run.write_record(finished_training(manifest, sha256(prepared / "manifest.csv")))
     return run
 
 
@@ -97,8 +97,9 @@ def test_a_broken_calibration_is_named(run: Run) -> None:
 
 
 def test_without_the_prepared_set_figures_can_still_be_had(run: Run, tmp_path: Path) -> None:
-    record = run.record()
-    write_json(run.record_file, {**record, "data": {**record["data"], "prepared": str(tmp_path / "gone")}})
+    record = run.finished_record()
+    data = record.data.model_copy(update={"prepared": str(tmp_path / "gone")})
+    run.write_record(record.model_copy(update={"data": data}))
     known = read_run_predictions(run.predictions_file("test"))
     assert known.manifest is None
     assert isinstance(known.table, pd.DataFrame)

@@ -31,5 +31,5 @@ def interrupted(
     os.killpg(process.pid, by)
     _, said = process.communicate(timeout=60)
     assert run.last_checkpoint.is_file(), said
-    assert run.record()["status"] == "training", "the signal came too late to test anything"
+    assert run.record().status == "training", "the signal came too late to test anything"
     return run, command, process.returncode, said

@@ -32,12 +32,12 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_logged_figures_are_those_of_the_averaged_weights_that_are_kept(run: Run) -> None:
-    best = run.record()["best"]
+    best = run.finished_record().kept
     predictions = read_predictions(run.predictions_file("val"))
     grades = predictions["grade"].to_numpy(dtype=int)
     probabilities = predictions[["p0", "p1", "p2", "p3", "p4"]].to_numpy()
-    assert -np.log(probabilities[np.arange(len(grades)), grades]).mean() == pytest.approx(best["val_loss"], rel=1e-4)
-    assert (probabilities.argmax(1) == grades).mean() == pytest.approx(best["val_accuracy"], abs=1e-5)
+    assert -np.log(probabilities[np.arange(len(grades)), grades]).mean() == pytest.approx(best.val_loss, rel=1e-4)
+    assert (probabilities.argmax(1) == grades).mean() == pytest.approx(best.val_accuracy, abs=1e-5)
     last = torch.load(run.last_checkpoint, weights_only=True)
     other = last["callbacks"]["AveragedWeights"]["other"]
     assert last["callbacks"]["AveragedWeights"]["swapped"]

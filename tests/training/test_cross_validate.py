@@ -14,10 +14,10 @@ import pytest
 from retinagrade.datasets.split import split
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.files import write_json
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
-from retinagrade.runs.run import CrossValidation, Run, trained_runs
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.records import MeanAndDeviation
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict, predict_network
@@ -82,11 +82,10 @@ def test_the_parts_are_those_of_the_command_split(result: CrossValidation, prepa
 
 
 def test_the_record_has_every_fold_and_mean_and_standard_deviation(result: CrossValidation) -> None:
-    record = result.record()
-    assert record["status"] == "finished"
-    losses = [result.fold(number).record()["best"]["val_loss"] for number in range(FOLDS)]
-    assert [fold["val_loss"] for fold in record["best"]] == losses
-    assert record["over_folds"]["val_loss"] == {"mean": mean(losses), "sd": stdev(losses)}
+    record = result.finished_record()
+    losses = [float(str(result.fold(number).finished_record().kept.val_loss)) for number in range(FOLDS)]
+    assert [fold.val_loss for fold in record.kept] == losses
+    assert record.over_folds["val_loss"] == MeanAndDeviation(mean=mean(losses), sd=stdev(losses))
 
 
 def test_a_cut_off_cross_validation_goes_on_and_leaves_finished_folds_alone(
@@ -102,7 +101,7 @@ def test_a_cut_off_cross_validation_goes_on_and_leaves_finished_folds_alone(
     cross_validate(prepared, SHORT, cut.folder, FOLDS)
     assert cut.fold(0).best_checkpoint.stat().st_mtime_ns == before
     assert cut.predictions_file.read_bytes() == result.predictions_file.read_bytes()
-    assert cut.record()["status"] == "finished"
+    assert cut.record().status == "finished"
 
 
 def test_another_cross_validation_other_data_or_a_run_is_never_continued(
@@ -143,25 +142,13 @@ def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Pat
         predict(prepared, changed, split="val")
 
 
-def test_the_networks_behind_an_ensemble_are_its_members_and_their_folds(
-    result: CrossValidation, tmp_path: Path
-) -> None:
-    folds, alone = [result.fold(number) for number in range(result.record()["folds"])], Run(tmp_path / "alone")
-    outer, inner = Run(tmp_path / "outer"), Run(tmp_path / "inner")
-    for run, members in ((inner, [result.folder, folds[0].folder]), (outer, [alone.folder, inner.folder])):
-        write_json(run.ensemble_file, {})
-        write_json(run.record_file, {"members": [{"folder": str(folder)} for folder in members]})
-    assert trained_runs([outer.folder]) == [alone, *folds]
-    assert trained_runs([alone.folder, outer.folder, alone.folder]) == [alone, *folds]
-
-
 def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(
     result: CrossValidation, prepared: Path, tmp_path: Path
 ) -> None:
     second = SHORT.model_copy(update={"name": "second", "starts_from": "scratch-2"})
     gone_on = cross_validate(prepared, second, tmp_path / "second", FOLDS, start=result.folder)
     for number in range(FOLDS):
-        start = gone_on.fold(number).record()["start"]
+        start = gone_on.fold(number).finished_record().start
         assert start["run"] == str(result.fold(number).folder.resolve())
     (tmp_path / "wrong").mkdir()
     for number in range(FOLDS):

@@ -64,7 +64,7 @@ def test_two_processes_train_as_one_does(alone: Run, prepared: Path, tmp_path: P
     assert printed.count("mobilenetv2-2: 3 epochs") == 1
     two = Run(tmp_path / "two")
     same(two, alone)
-    assert two.record()["devices"].startswith("2 × ")
+    assert two.finished_record().devices.startswith("2 × ")
     validation = read_predictions(alone.predictions_file("val"))
     assert len(read_predictions(two.predictions_file("val"))) == len(validation)
     # A finished run is left as it is.
@@ -121,7 +121,7 @@ def test_a_process_that_is_gone_ends_the_training_and_it_goes_on(
     assert "Traceback" not in said
     assert said.count("same command") == (1 if by == signal.SIGINT else said.count("is gone") + 1)
     assert ("the process of device 1 was ended by SIGKILL" if by == signal.SIGKILL else "stopped: the same") in said
-    assert run.record()["status"] == "training"
+    assert run.record().status == "training"
     done(command)
     done(PYTHON + training(prepared, tmp_path / "whole", long))
     same(run, Run(tmp_path / "whole"))

@@ -76,10 +76,10 @@ def test_cut_points_are_fitted_on_validation_photographs_and_loaded_with_the_net
 
 
 def test_history_is_of_the_squared_error_and_of_standard_cut_points(run: Run, validation: Manifest) -> None:
-    best = run.record()["best"]
-    epoch = run.history().iloc[int(best["epoch"])]
+    best = run.finished_record().kept
+    epoch = run.history().iloc[best.epoch]
     predicted, grades = scores(run, validation)
-    assert ((predicted - grades) ** 2).mean() == pytest.approx(best["val_loss"], rel=1e-4)
+    assert ((predicted - grades) ** 2).mean() == pytest.approx(best.val_loss, rel=1e-4)
     given = RegressionOutput(STANDARD).probabilities(torch.tensor(predicted)[:, None]).argmax(1).numpy()
     assert validation_metrics(grades, given) == pytest.approx(
         {name: epoch[name] for name in ("val_accuracy", "val_qwk")}, abs=1e-4
@@ -92,7 +92,7 @@ def test_a_run_that_lost_only_its_end_has_the_same_cut_points(run: Run, prepared
     finished = train(prepared, REGRESSION, cut.folder)
     assert finished.output_file.read_bytes() == run.output_file.read_bytes()
     assert finished.predictions_file("val").read_bytes() == run.predictions_file("val").read_bytes()
-    assert finished.record()["best"] == run.record()["best"]
+    assert finished.finished_record().kept == run.finished_record().kept
 
 
 def test_a_resumed_run_has_the_same_history_and_cut_points(

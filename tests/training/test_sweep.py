@@ -47,7 +47,7 @@ def test_every_experiment_trains_two_steps_through_the_command_line(everything: 
     for name in experiment_names():
         assert f"{name} (" in printed
         assert load_experiment(name).description in printed
-        start = Run(out / name).record()["start"]
+        start = Run(out / name).training_record().start
         if (base := load_experiment(name).starts_from) is not None:
             assert start["run"] == str((out / base).resolve())
 
@@ -159,5 +159,5 @@ def test_a_resumed_run_needs_nothing_that_it_started_from(
     record = (cut / "run.json").read_text(encoding="utf-8")
     (cut / "run.json").write_text(record.replace('"finished"', '"training"', 1), encoding="utf-8")
     again = train(prepared, load_experiment("mobilenetv2-5-on-4", TINY), cut)
-    assert again.record()["start"] == json.loads(record)["start"]
+    assert again.training_record().start == json.loads(record)["start"]
     assert again.predictions_file("val").read_bytes() == Run(out / cut.name).predictions_file("val").read_bytes()

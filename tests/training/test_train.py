@@ -16,10 +16,10 @@ from retinagrade.errors import ExperimentError, ManifestError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.experiments.experiment import Experiment, load_experiment
-from retinagrade.files import write_json
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.settings import UNIT
+from retinagrade.runs.records import KeptEpoch
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.loading import (
@@ -77,10 +77,9 @@ def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
         "epoch", "train_loss", "val_loss", "val_accuracy", "val_qwk", "learning_rate", "kept",
     ]  # fmt: skip
     assert run.history()["epoch"].tolist() == [0, 1, 2, 3]
-    record = run.record()
-    assert record["status"] == "finished"
-    assert torch.__version__.startswith(record["versions"]["torch"])
-    assert record["best"]["epoch"] == run.history()["val_loss"].idxmin()
+    record = run.finished_record()
+    assert torch.__version__.startswith(record.versions["torch"])
+    assert record.kept.epoch == run.history()["val_loss"].idxmin()
     assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     validation = Manifest.read(prepared / "manifest.csv").split("val")
     predictions = read_predictions(run.predictions_file("val"))
@@ -89,20 +88,20 @@ def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
 
 def test_the_logged_figures_are_those_of_the_saved_predictions(run_of_any_output: Run) -> None:
     run = run_of_any_output
-    best = run.record()["best"]
+    best = run.finished_record().kept
     predictions = read_predictions(run.predictions_file("val"))
     figures = evaluate_predictions(predictions, resamples=0).metrics
-    assert figures["accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-5)
-    assert figures["quadratic_weighted_kappa"] == pytest.approx(best["val_qwk"], abs=1e-4)
+    assert figures["accuracy"] == pytest.approx(best.val_accuracy, abs=1e-5)
+    assert figures["quadratic_weighted_kappa"] == pytest.approx(best.val_qwk, abs=1e-4)
     grades = predictions["grade"].to_numpy(dtype=int)
     probabilities = predictions[["p0", "p1", "p2", "p3", "p4"]].to_numpy()
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-12)
     if run.experiment().network.output == "regression":
         return  # its loss is of what the network says, not of probabilities: see below
     loss = -np.log(probabilities[np.arange(len(grades)), grades]).mean()
-    assert loss == pytest.approx(best["val_loss"], rel=1e-4)
-    epoch = run.history().iloc[int(best["epoch"])]
-    assert (epoch["val_accuracy"], epoch["val_qwk"]) == (best["val_accuracy"], best["val_qwk"])
+    assert loss == pytest.approx(best.val_loss, rel=1e-4)
+    epoch = run.history().iloc[best.epoch]
+    assert (epoch["val_accuracy"], epoch["val_qwk"]) == (best.val_accuracy, best.val_qwk)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(run: Run, prepared: Path, tmp_path: Path) -> None:
@@ -176,13 +175,13 @@ def test_an_experiment_that_keeps_its_last_epoch_needs_nothing_to_validate_on(
 ) -> None:
     experiment, everything = tiny("training.keep=last", *more), all_to_train_on(prepared)
     run = train(prepared, experiment, tmp_path / "run", manifest=everything)
-    record = run.record()
-    assert record["data"]["photographs"] == {"train": len(everything), "val": 0}
-    assert record["best"] == {"epoch": record["epochs"] - 1, "val_loss": None, "val_accuracy": None, "val_qwk": None}
+    record = run.finished_record()
+    assert record.data.photographs == {"train": len(everything), "val": 0}
+    assert record.kept == KeptEpoch(epoch=record.epochs - 1, val_loss=None, val_accuracy=None, val_qwk=None)
     assert_kept_the_last(run)
     assert not run.predictions_file("val").exists()
     assert run.history()["train_loss"].notna().all()
-    write_json(run.record_file, {**record, "status": "training"})  # it lost its end
+    run.write_record(record.model_copy(update={"status": "training"}))  # it lost its end
     assert comparable(train(prepared, experiment, run.folder, manifest=everything)).equals(comparable(run))
     assert finished_runs(tmp_path) == []  # nothing to compare it by
 
@@ -325,5 +324,5 @@ def test_an_undefined_figure_is_null(prepared: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(one_grade / "manifest.csv")
     Manifest(manifest.table[manifest.table["grade"].eq(0)], one_grade).write(one_grade / "manifest.csv")
     run = train(one_grade, tiny("training.balance=null", "training.learning_rate=1e-2"), tmp_path / "run")
-    assert run.record()["best"]["val_accuracy"] == 1
-    assert run.record()["best"]["val_qwk"] is None
+    assert run.finished_record().kept.val_accuracy == 1
+    assert run.finished_record().kept.val_qwk is None

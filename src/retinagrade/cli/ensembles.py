@@ -60,12 +60,12 @@ def ensemble(
     from retinagrade.files import write_text
 
     made = combine(members, method.value, out)
-    record = made.run.record()
+    record = made.run.ensemble_record()
     compared: dict[str, NetworkComparison] = {}
     for split, networks in made.networks.items():
         if networks[ALL]["grade"].isna().all():
             continue
-        files = {f"{one['folder']}/predictions/{split}.csv": one["predictions"][split] for one in record["members"]}
+        files = {f"{one.folder}/predictions/{split}.csv": one.predictions[split] for one in record.members}
         compared[split] = compare_predictions(
             networks, findings={name: [] for name in networks}, sources=files, resamples=resamples
         )
@@ -74,7 +74,7 @@ def ensemble(
     if json:
         print_json(
             {
-                "run": record,
+                "run": record.model_dump(mode="json"),
                 "combination": _numbers(made),
                 "members": {split: shown.to_json() for split, shown in compared.items()},
             }

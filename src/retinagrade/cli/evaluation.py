@@ -187,8 +187,8 @@ def _context(path: Path, known: RunPredictions) -> EvaluationContext:
     if not known.run.is_ensemble:
         history, loss = known.run.history(), known.run.experiment().network.loss
     return EvaluationContext(
-        record["experiment"],
-        f"Run {known.run.folder}, photographs of {record['data']['prepared']}, split {path.stem}.",
+        record.experiment,
+        f"Run {known.run.folder}, photographs of {record.data.prepared}, split {path.stem}.",
         history,
         loss,
         [] if known.manifest is None else example_photographs(known.table, known.manifest),

@@ -43,7 +43,7 @@ def explain(
     """
     from retinagrade.explain.explain import explain as explain_photographs
     from retinagrade.explain.explain import show_activations
-    from retinagrade.runs.run import trained_runs
+    from retinagrade.runs.cross_validation import trained_runs
 
     runs = trained_runs([run, *(also or [])])
     if method == _ACTIVATIONS:

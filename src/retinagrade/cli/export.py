@@ -68,7 +68,8 @@ def export(
     from retinagrade.export.card import change_lines
     from retinagrade.export.export import export as export_run
     from retinagrade.grader.metadata import AuthorStatements
-    from retinagrade.runs.run import CrossValidation, Run
+    from retinagrade.runs.cross_validation import CrossValidation
+    from retinagrade.runs.run import Run
 
     metadata = export_run(
         Run(run),

@@ -37,7 +37,7 @@ def lesions(
     from retinagrade.explain.lesions.masked_inputs import find_copies_in_run
     from retinagrade.explain.lesions.measure import join_measurements, measure_agreement
     from retinagrade.files import short_names
-    from retinagrade.runs.run import trained_runs
+    from retinagrade.runs.cross_validation import trained_runs
 
     methods = list(dict.fromkeys(method or METHODS))
     if unknown := [name for name in methods if name not in maps.METHODS]:

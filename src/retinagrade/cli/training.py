@@ -192,12 +192,12 @@ def _train_one(
         raise typer.Exit(INTERRUPTED) from None  # the process that started this one prints the message, once
     if devices.rank:
         return
-    record = run.record()
-    best, validated = record["best"], run.predictions_file("val").is_file()
+    record = run.finished_record()
+    kept, validated = record.kept, run.predictions_file("val").is_file()
     printed = console()
     printed.print(
-        f"{record['experiment']}: {record['epochs']} epochs in {record['training_seconds']:.0f} s; kept epoch "
-        f"{best['epoch'] + 1:.0f} {'with ' + _metrics(best) if validated else 'without validation photographs'}",
+        f"{record.experiment}: {record.epochs} epochs in {record.training_seconds:.0f} s; kept epoch "
+        f"{kept.epoch + 1} {'with ' + _metrics(dict(kept)) if validated else 'without validation photographs'}",
         highlight=False,
     )
     if validated:
@@ -232,13 +232,13 @@ def _cross_validate(
 
     with terminal_progress() as progress:
         result = cross_validate(prepared, experiment, out, folds, settings=settings, start=start, progress=progress)
-    record = result.record()
+    record = result.finished_record()
     printed = console()
-    for best in record["best"]:
-        printed.print(f"fold {best['fold']}: kept epoch {best['epoch'] + 1:.0f} with {_metrics(best)}", highlight=False)
-    means = {name: None if over is None else over["mean"] for name, over in record["over_folds"].items()}
-    spreads = {name: None if over is None else over["sd"] for name, over in record["over_folds"].items()}
-    printed.print(f"{record['experiment']}: mean {_metrics(means)}", highlight=False)
+    for kept in record.kept:
+        printed.print(f"fold {kept.fold}: kept epoch {kept.epoch + 1} with {_metrics(dict(kept))}", highlight=False)
+    means = {name: None if over is None else over.mean for name, over in record.over_folds.items()}
+    spreads = {name: None if over is None else over.sd for name, over in record.over_folds.items()}
+    printed.print(f"{record.experiment}: mean {_metrics(means)}", highlight=False)
     printed.print(f"± standard deviation {_metrics(spreads)}", highlight=False)
     printed.print(f"next: retinagrade evaluate {result.predictions_file}", highlight=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,9 @@ from retinagrade.ensembles.scores import MemberScores, out_of_fold_probabilities
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import write_predictions
-from retinagrade.files import is_free_folder, sha256, write_json
+from retinagrade.files import is_free_folder, sha256
 from retinagrade.messages import first_few
+from retinagrade.runs.records import EnsembleRecord, MemberRecord
 from retinagrade.runs.run import Run
 
 ALL: Final = "all members"
@@ -127,7 +128,7 @@ def ensemble(folders: Sequence[Path], method: Method, out: Path) -> Ensemble:
     save_combination(fitted, run.ensemble_file)  # first: where this is cut off, the same call goes on
     for split, tables in networks.items():
         write_predictions(tables[ALL], run.predictions_file(split))
-    write_json(run.record_file, _record(run, members, fitted, [*networks], skipped))
+    run.write_record(_record(run, members, fitted, [*networks], skipped))
     return Ensemble(run, fitted, networks, skipped)
 
 
@@ -219,28 +220,27 @@ def _record(
     fitted: FittedCombination,
     splits: Sequence[str],
     skipped: dict[str, str],
-) -> dict[str, Any]:
+) -> EnsembleRecord:
     data = members[0].data
     manifest = manifest_of(members[0])
     if manifest is not None:
         manifest.write(run.manifest_file)
-        data = {**data, "manifest_sha256": sha256(run.manifest_file)}
+        data = data.model_copy(update={"manifest_sha256": sha256(run.manifest_file)})
     method = fitted.combination.method
-    return {
-        "status": "finished",
-        "experiment": f"{', '.join(source.name for source in fitted.members)}: {method}",
-        "method": method,
-        "data": data,
-        "members": [
-            {
-                "name": member.name,
-                "folder": str(member.folder.resolve()),
-                "cut_points": member.cut_points,
-                "predictions": {split: sha256(member.predictions_file(split)) for split in splits},
-            }
+    return EnsembleRecord(
+        experiment=f"{', '.join(source.name for source in fitted.members)}: {method}",
+        method=method,
+        data=data,
+        members=tuple(
+            MemberRecord(
+                name=member.name,
+                folder=str(member.folder.resolve()),
+                cut_points=member.cut_points,
+                predictions={split: sha256(member.predictions_file(split)) for split in splits},
+            )
             for member in members
-        ],
-        "predictions": {split: HOW["val" if split == "val" else "others"] for split in splits},
-        "skipped": skipped,
+        ),
+        predictions={split: HOW["val" if split == "val" else "others"] for split in splits},
+        skipped=skipped,
         **provenance.provenance_record(),
-    }
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,9 @@ from retinagrade.files import short_names
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted, first_few
-from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.records import TrainingDataRecord
+from retinagrade.runs.run import Run
 from retinagrade.runs.run_predictions import add_manifest_columns, find_photographs_of_run, has_cut_points
 
 
@@ -29,14 +30,14 @@ class EnsembleMember:
     Attributes:
         name: Its folder's name, with as much of the path as it takes to tell it from the others.
         folder: Its folder, with ``predictions/val.csv`` and those of further splits.
-        data: What it was trained on, as a run's ``run.json`` says it; of a cross-validation that of its first fold, and
-            the digests of all folds' manifests as ``folds``.
+        data: The photographs that it was trained on; of a cross-validation, those of its first fold with the digests of
+            all folds' manifests.
         cut_points: Whether its grades are by cut points that were fitted on its validation photographs.
     """
 
     name: str
     folder: Path
-    data: dict[str, Any]
+    data: TrainingDataRecord
     cut_points: bool
 
     @property
@@ -47,7 +48,7 @@ class EnsembleMember:
     @property
     def trained_on(self) -> tuple[str, ...]:
         """Digests of the manifests that it was trained on: one, or one a fold."""
-        return tuple(self.data.get("folds", [self.data["manifest_sha256"]]))
+        return self.data.folds or (self.data.manifest_sha256,)
 
     @property
     def splits(self) -> set[str]:
@@ -172,7 +173,7 @@ def class_weights(members: Sequence[EnsembleMember], validation: JoinedPredictio
     Raises:
         ExperimentError: The training photographs aren't known any more.
     """
-    if "folds" in members[0].data:
+    if members[0].data.folds:
         grades = validation.table["grade"]
     else:
         trained_on = find_photographs_of_run(members[0].run)[1]
@@ -195,7 +196,7 @@ def manifest_of(member: EnsembleMember) -> Manifest | None:
         That of a fold. Of a cross-validation all photographs of the folds are validation photographs: those are what it
         has predicted, each by the fold that has not learnt it. ``None`` where the prepared set has the split.
     """
-    if not member.data["own_split"]:
+    if not member.data.own_split:
         return None
     manifest = Manifest.read(member.run.manifest_file)
     if _is_cross_validation(member.folder):
@@ -210,19 +211,18 @@ def _read(folder: Path, name: str) -> EnsembleMember:
         raise UsageError(f"{folder} is a file: name the runs' folders, which know what they were trained on")
     if _is_cross_validation(folder):
         result = CrossValidation(folder)
-        record = result.record()
-        folds = [result.fold(number) for number in range(record["folds"])] if record["status"] == "finished" else []
-        data = {"folds": [fold.record()["data"]["manifest_sha256"] for fold in folds]}
-        data = {**folds[0].record()["data"], **data} if folds else {}
-        cut_points = any(has_cut_points(fold) for fold in folds)
+        result.finished_record()
+        records = [fold.record().data for fold in result.runs()]
+        data = records[0].model_copy(update={"folds": tuple(record.manifest_sha256 for record in records)})
+        cut_points = any(has_cut_points(fold) for fold in result.runs())
     else:
         run = Run(folder)
-        if not run.is_ensemble:
+        if run.is_ensemble:
+            data = run.ensemble_record().data
+        else:
             run.experiment()  # or an error that says that this is no run
-        record = run.record()
-        data, cut_points = record["data"], has_cut_points(run)
-    if record["status"] != "finished":
-        raise ExperimentError(f"{folder} is not finished: train it to the end first")
+            data = run.finished_record().data
+        cut_points = has_cut_points(run)
     member = EnsembleMember(name, folder, data, cut_points)
     if not member.predictions_file("val").is_file():
         raise ExperimentError(f"{folder} has no validation predictions, {member.predictions_file('val')}")

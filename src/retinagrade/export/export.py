@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -38,7 +38,8 @@ from retinagrade.grader.metadata import (
 from retinagrade.grader.runtime import Grader
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import installed_versions
-from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.run import Run
 from retinagrade.training.loading import PhotographDataset
 
 SHOWN: Final = 16
@@ -79,12 +80,13 @@ def export(
         ManifestError: Its prepared set is gone.
     """
     judged, statements = run if folds is None else Run(folds.folder), statements or AuthorStatements()
-    record, fitted, source = run.record(), _calibration(judged, tta), read_exportable(run)
+    record = run.ensemble_record() if run.is_ensemble else run.finished_record()
+    fitted, source = _calibration(judged, tta), read_exportable(run)
     temperature = 1.0 if fitted is None or fitted.method == "none" else fitted.temperature.temperature
-    manifest = _manifest(run, record)
+    manifest = _manifest(run)
     preparation = _preparation(source)
     side = _side(source, preparation)
-    compared = manifest.split("val" if record["data"]["photographs"].get("val") else "train")
+    compared = manifest.split("val" if record.data.photographs.get("val") else "train")
     photographs, training = (PhotographDataset(part, side) for part in (compared, manifest.split("train")))
     shown = _squares(photographs, range(min(SHOWN, len(photographs))))
     metadata = Metadata(
@@ -96,9 +98,9 @@ def export(
         temperature=temperature,
         training_data=TrainingData(
             datasets=tuple(sorted(manifest.table["dataset"].dropna().astype(str).unique())),
-            photographs=record["data"]["photographs"],
+            photographs=record.data.photographs,
             source=statements.data_source,
-            manifest_sha256=record["data"]["manifest_sha256"],
+            manifest_sha256=record.data.manifest_sha256,
         ),
         validation=measure_split(run, "val" + "-tta" * tta),
         cross_validation=None if folds is None else measure_folds(run, folds, manifest),
@@ -107,7 +109,7 @@ def export(
             photographs=1, max_probability_difference=0.0, min_saliency_correlation=1.0
         ),  # until it is proven
         versions={
-            "training": record["versions"],
+            "training": record.versions,
             "export": {
                 **installed_versions(),
                 **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")},
@@ -209,10 +211,10 @@ def _answers(graders: Sequence[Grader], photographs: PhotographDataset) -> Itera
         yield [grader.network(batch)[0] for grader in graders]
 
 
-def _manifest(run: Run, record: dict[str, Any]) -> Manifest:
+def _manifest(run: Run) -> Manifest:
     """The photographs with the split that the run was trained on; paths are those of its prepared set."""
     file = run.split_file
-    if not file.is_file() or sha256(file) != record["data"]["manifest_sha256"]:
+    if not file.is_file() or sha256(file) != run.record().data.manifest_sha256:
         raise ManifestError(
             f"{file} is not there, or was changed since {run.folder} was trained on it: a file is only written when "
             "it was shown to grade the run's photographs as the network does"

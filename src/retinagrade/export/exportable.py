@@ -18,7 +18,8 @@ from retinagrade.export.graph import FlippedGraph, NetworkGraph, ResizedGraph
 from retinagrade.files import sha256
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.models.network import Network
-from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.predict import FLIPS
 

@@ -26,7 +26,8 @@ from retinagrade.grader.metadata import (
 )
 from retinagrade.grades import Grade
 from retinagrade.manifest import Manifest
-from retinagrade.runs.run import CrossValidation, Run
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.run import Run
 from retinagrade.runs.run_predictions import add_manifest_columns, read_run_predictions
 
 FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
@@ -61,10 +62,10 @@ def describe_identity(run: Run, source: Source, precision: Precision, tta: bool)
     if isinstance(source, EnsembleNetworks):
         name, digest = run.folder.resolve().name, sha256(run.ensemble_file)
         output = f"{source.combination.method} of {len(source.members)} members"
-        weights = {member: part.record().get("start") or {} for member, _, part in parts}
+        weights: dict[str, Any] = {member: part.training_record().start for member, _, part in parts}
     else:
         name, digest = run.experiment().name, sha256(run.best_checkpoint)
-        output, weights, members = run.experiment().network.output, run.record().get("start") or {}, []
+        output, weights, members = run.experiment().network.output, run.training_record().start, []
     return {
         "name": name,
         "version": "-".join([digest[:12], *["tta"] * tta, *([] if precision == "float32" else [precision])]),
@@ -134,7 +135,7 @@ def measure_folds(run: Run, folds: CrossValidation, manifest: Manifest) -> Measu
     Raises:
         ExperimentError: The folds are unfinished, or of another experiment or other photographs than the run.
     """
-    predicted = read_predictions(folds.predictions_file) if folds.record()["status"] == "finished" else None
+    predicted = read_predictions(folds.predictions_file) if folds.record().status == "finished" else None
     learnt = manifest.graded().split("train").table["image_id"]
     if predicted is None or run.experiment() != folds.fold(0).experiment() or set(predicted["image_id"]) != set(learnt):
         raise ExperimentError(

@@ -1,82 +1,73 @@
-"""The folders of a run and of a cross-validation: what was trained, on what, and where the parts are."""
+"""The folder of a run: a trained network, or an ensemble of such networks."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
 from retinagrade.errors import ExperimentError
-from retinagrade.images.prepare import PreparationSettings
 from retinagrade.experiments.experiment import Experiment, load_experiment
+from retinagrade.images.prepare import PreparationSettings
+from retinagrade.runs.records import (
+    EnsembleRecord,
+    FinishedTraining,
+    RunRecord,
+    StartedTraining,
+    read_run_record,
+    write_record,
+)
 
 RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png")
-"""What a search for the learning rate leaves in a run's folder before there is a run."""
+"""Files that a search for the learning rate leaves in a run's folder before the run begins."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one training, by convention ``runs/<name>``, or of an ensemble of such."""
+    """The folder of one training, by convention ``runs/<name>``, or of an ensemble of trained networks."""
 
     folder: Path
 
     @property
     def experiment_file(self) -> Path:
-        """The experiment as used."""
+        """The experiment with all overrides; an ensemble has none."""
         return self.folder / "experiment.yaml"
 
     @property
     def record_file(self) -> Path:
-        """Versions, settings, data fingerprint and figures."""
+        """Versions, settings, digest of the data, and metrics."""
         return self.folder / "run.json"
 
     @property
     def manifest_file(self) -> Path:
-        """The split that it was trained on, where that is not the prepared set's own; paths are the set's."""
+        """The split that the run was trained on, where the prepared set has a different one; paths are the set's."""
         return self.folder / "manifest.csv"
 
     @property
     def prepared(self) -> Path:
-        """The prepared set that it was trained on; it may be gone since."""
-        return Path(self.record()["data"]["prepared"])
+        """The prepared set that the run was trained on; the folder may be gone."""
+        return Path(self.record().data.prepared)
 
     @property
     def split_file(self) -> Path:
-        """The manifest with the split that it was trained on, its own or the prepared set's; it may be gone since."""
-        own = self.record()["data"].get("own_split")
-        return self.manifest_file if own else self.prepared / "manifest.csv"
-
-    def preparation(self) -> PreparationSettings:
-        """How its photographs were prepared.
-
-        Raises:
-            ExperimentError: By a recipe that this version doesn't have.
-        """
-        settings = PreparationSettings(**self.record()["data"]["preparation"])
-        if settings.recipe != PreparationSettings.recipe:
-            raise ExperimentError(
-                f"{self.folder} was trained on photographs prepared by recipe {settings.recipe}, and this is "
-                f"{PreparationSettings.recipe}: use the version of retinagrade that trained it"
-            )
-        return settings
+        """The manifest with the split that the run was trained on: its own or the prepared set's; it may be gone."""
+        return self.manifest_file if self.record().data.own_split else self.prepared / "manifest.csv"
 
     @property
     def history_file(self) -> Path:
-        """One row an epoch."""
+        """A table with one row for each epoch."""
         return self.folder / "history.csv"
 
     @property
     def best_checkpoint(self) -> Path:
-        """Weights of the epoch that was kept: by default, the one with the lowest validation loss."""
+        """Weights of the kept epoch: by default, the epoch with the lowest validation loss."""
         return self.folder / "checkpoints" / "best.ckpt"
 
     @property
     def last_checkpoint(self) -> Path:
-        """Everything that resuming needs, after the last whole epoch."""
+        """The state after the last complete epoch, for resuming."""
         return self.folder / "checkpoints" / "last.ckpt"
 
     @property
@@ -86,17 +77,26 @@ class Run:
 
     @property
     def ensemble_file(self) -> Path:
-        """How the probabilities of its members are combined, where it is an ensemble; it has no experiment then."""
+        """The fitted combination of an ensemble's members; only ensembles have it."""
         return self.folder / "ensemble.json"
 
     @property
     def is_ensemble(self) -> bool:
-        """Whether it was combined from others and not trained."""
+        """Whether the run is an ensemble."""
         return self.ensemble_file.is_file()
 
     @property
+    def is_finished(self) -> bool:
+        """Whether the run has a record that says so.
+
+        Raises:
+            ExperimentError: The record is broken.
+        """
+        return self.record_file.is_file() and self.record().status == "finished"
+
+    @property
     def calibration_file(self) -> Path:
-        """What `calibrate` fitted on the validation predictions."""
+        """The calibration that ``calibrate`` fitted on the validation predictions."""
         return self.folder / "calibration.json"
 
     def predictions_file(self, split: str) -> Path:
@@ -104,91 +104,84 @@ class Run:
         return self.folder / "predictions" / f"{split}.csv"
 
     def experiment(self) -> Experiment:
-        """The experiment as used.
+        """Reads the experiment with all overrides.
 
         Raises:
-            ExperimentError: The folder is no run.
+            ExperimentError: The folder is not a run.
         """
         if not self.experiment_file.is_file():
             raise ExperimentError(f"{self.folder} is not a run: it has no experiment.yaml")
         return load_experiment(str(self.experiment_file))
 
-    def record(self) -> dict[str, Any]:
-        """What ``run.json`` says.
+    def record(self) -> RunRecord:
+        """Reads ``run.json``.
 
         Raises:
-            ExperimentError: The folder is no run, or the record is broken.
+            ExperimentError: The folder is not a run, or the record is broken.
         """
         if not self.record_file.is_file():
             raise ExperimentError(f"{self.folder} is not a run: it has no {self.record_file.name}")
-        try:
-            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ExperimentError(f"{self.record_file}: not a readable run record: {error}") from error
-        return record
+        return read_run_record(self.record_file)
 
-    def history(self) -> pd.DataFrame:
-        """One row an epoch: losses, validation figures, learning rate, seconds, and whether its weights were kept."""
-        rows = pd.read_csv(self.history_file)
-        place = len(rows) - 1 if self.experiment().training.keep == "last" else int(rows["val_loss"].argmin())
-        return rows.assign(kept=rows.index == place)
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """The folder of a cross-validation: ``fold-0`` …, ``folds.json``, ``predictions/val.csv``."""
-
-    folder: Path
-
-    @property
-    def record_file(self) -> Path:
-        """Folds, their figures, and mean and standard deviation of these."""
-        return self.folder / "folds.json"
-
-    @property
-    def predictions_file(self) -> Path:
-        """Predictions of all photographs that were ever validated on, each by the fold that didn't learn it."""
-        return self.folder / "predictions" / "val.csv"
-
-    def fold(self, number: int) -> Run:
-        """The run of one fold, counted from 0."""
-        return Run(self.folder / f"fold-{number}")
-
-    def record(self) -> dict[str, Any]:
-        """What ``folds.json`` says.
+    def training_record(self) -> StartedTraining | FinishedTraining:
+        """Reads ``run.json`` of a training, finished or not.
 
         Raises:
-            ExperimentError: It is not there, or broken.
+            ExperimentError: The folder is not a run, the run is an ensemble, or the record is broken.
         """
-        try:
-            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ExperimentError(f"{self.record_file}: not a readable record of folds: {error}") from error
+        record = self.record()
+        if isinstance(record, EnsembleRecord):
+            raise ExperimentError(f"{self.folder} is an ensemble, and has no network of its own: name a trained run")
         return record
 
+    def finished_record(self) -> FinishedTraining:
+        """Reads ``run.json`` of a finished training.
 
-def trained_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs that have a network of their own: those in folders, or behind an ensemble or a cross-validation.
+        Raises:
+            ExperimentError: As for :meth:`training_record`, or the training is not finished.
+        """
+        record = self.training_record()
+        if isinstance(record, StartedTraining):
+            raise ExperimentError(f"{self.folder} is not finished: train it to the end first")
+        return record
 
-    Args:
-        folders: Runs, cross-validations, and ensembles of any of these.
+    def ensemble_record(self) -> EnsembleRecord:
+        """Reads ``run.json`` of an ensemble.
 
-    Returns:
-        Each once, in the order of folders, members and folds. A folder that is none of these is taken for a run, which
-        says so when it is asked for its experiment.
+        Raises:
+            ExperimentError: The folder is not a run, the run is no ensemble, or the record is broken.
+        """
+        record = self.record()
+        if not isinstance(record, EnsembleRecord):
+            raise ExperimentError(f"{self.folder} is not an ensemble: make one with `retinagrade ensemble`")
+        return record
 
-    Raises:
-        ExperimentError: A record is broken.
-    """
-    found: dict[Run, None] = {}
-    for folder in folders:
-        folds = CrossValidation(folder)
-        if folds.record_file.is_file():
-            parts = [folds.fold(number).folder for number in range(folds.record()["folds"])]
-        elif Run(folder).is_ensemble:
-            parts = [Path(member["folder"]) for member in Run(folder).record()["members"]]
-        else:
-            found[Run(folder)] = None
-            continue
-        found |= dict.fromkeys(trained_runs(parts))
-    return list(found)
+    def write_record(self, record: RunRecord) -> None:
+        """Writes ``run.json``, atomically."""
+        write_record(self.record_file, record)
+
+    def preparation(self) -> PreparationSettings:
+        """Reads how the photographs were prepared.
+
+        Raises:
+            ExperimentError: This version doesn't know the recipe.
+        """
+        settings = self.record().data.preparation
+        if settings.recipe != PreparationSettings.recipe:
+            raise ExperimentError(
+                f"{self.folder} was trained on photographs prepared by recipe {settings.recipe}, and this is "
+                f"{PreparationSettings.recipe}: use the version of retinagrade that trained it"
+            )
+        return settings
+
+    def history(self) -> pd.DataFrame:
+        """Reads the training history.
+
+        Returns:
+            One row for each epoch: losses, validation metrics, learning rate, seconds, and ``kept``, True in the row of
+            the kept epoch.
+        """
+        epochs = pd.read_csv(self.history_file)
+        keeps_last = self.experiment().training.keep == "last"
+        kept = len(epochs) - 1 if keeps_last else int(epochs["val_loss"].argmin())
+        return epochs.assign(kept=epochs.index == kept)

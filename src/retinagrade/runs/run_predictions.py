@@ -14,12 +14,12 @@ from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.leaks import changed_split_finding
 from retinagrade.evaluation.predictions import join_grades, read_grades, read_prediction_rows, tidy_predictions
+from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.files import sha256
 from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import assess_quality
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
-from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.runs.run import Run
 
 _OF_THE_FILE: Final = ("path", "grade", "split", "sha256")
@@ -135,7 +135,7 @@ def find_run(predictions: Path) -> Run | None:
 def has_cut_points(run: Run) -> bool:
     """Whether a run, or a member of an ensemble, gives grades by cut points fitted on its validation photographs."""
     if run.is_ensemble:
-        return any(member["cut_points"] for member in run.record()["members"])
+        return any(member.cut_points for member in run.ensemble_record().members)
     return run.output_file.is_file()
 
 
@@ -145,7 +145,7 @@ def find_photographs_of_run(run: Run) -> tuple[Manifest | None, Manifest | None,
     manifest = Manifest.read(file) if file.is_file() else None
     if not split_file.is_file():
         return manifest, None, None
-    if sha256(split_file) != run.record()["data"]["manifest_sha256"]:
+    if sha256(split_file) != run.record().data.manifest_sha256:
         return manifest, None, changed_split_finding(str(run.folder), str(split_file))
     return manifest, Manifest.read(split_file), None
 

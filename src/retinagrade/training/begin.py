@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import is_free_folder, write_json, write_text
+from retinagrade.files import is_free_folder, write_text
+from retinagrade.runs.records import StartedTraining
 from retinagrade.runs.run import RATE_FILES, Run
 from retinagrade.training.data import TrainingData
 from retinagrade.training.distributed import Devices
@@ -30,9 +29,9 @@ def begin_run(run: Run, experiment: Experiment, data: TrainingData, start: Run |
         ExperimentError: The folder holds something else.
     """
     if devices.rank:
-        return run.record_file.is_file() and bool(run.record()["status"] == "finished")
+        return run.is_finished
     # A resumed run needs nothing of the weights that it started from, which may be gone.
-    origin = run.record()["start"] if run.last_checkpoint.is_file() else describe_start(experiment, start)
+    origin = run.training_record().start if run.last_checkpoint.is_file() else describe_start(experiment, start)
     if not run.experiment_file.exists():
         if not is_free_folder(run.folder, besides=RATE_FILES):
             raise ExperimentError(f"{run.folder} is not empty and not a run: choose another --out")
@@ -43,21 +42,15 @@ def begin_run(run: Run, experiment: Experiment, data: TrainingData, start: Run |
         )
     if run.record_file.is_file():
         earlier = run.record()
-        if earlier["data"]["manifest_sha256"] != data.digest:
+        if earlier.data.manifest_sha256 != data.digest:
             raise ExperimentError(
                 f"{run.folder} was trained on other data or another split: choose another --out, or delete that folder"
             )
-        if earlier["status"] == "finished":
+        if earlier.status == "finished":
             return True
     if data.own_split is not None:
         data.own_split.write(run.manifest_file)
-    record: dict[str, Any] = {
-        "status": "training",
-        "experiment": experiment.name,
-        "data": data.record(),
-        "start": origin,
-    }
-    write_json(run.record_file, record)
+    run.write_record(StartedTraining(experiment=experiment.name, data=data.record(), start=origin))
     return False
 
 

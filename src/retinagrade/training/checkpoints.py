@@ -57,7 +57,7 @@ def _with_fitted_cut_points(run: Run, output: Output) -> Output:
     if not isinstance(output, RegressionOutput):
         return output
     if not run.output_file.is_file():
-        if run.record()["status"] == "finished":
+        if run.is_finished:
             raise ExperimentError(f"{run.folder} has lost the cut points of its regression, {run.output_file.name}")
         return output
     try:

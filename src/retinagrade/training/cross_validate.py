@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -16,9 +16,10 @@ from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.predictions import join_grades, read_predictions, write_predictions
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, load_experiment
-from retinagrade.files import is_free_folder, write_json
+from retinagrade.files import is_free_folder
 from retinagrade.manifest import Manifest
-from retinagrade.runs.run import CrossValidation
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation, StartedFolds
 from retinagrade.training.train import train
 
 METRICS: Final = ("val_loss", "val_accuracy", "val_qwk")
@@ -66,8 +67,7 @@ def cross_validate(
     seed = _split_seed(prepared)
     parts = fold_splits(manifest, folds, seed)
     result = CrossValidation(out)
-    record = {"status": "training", "experiment": experiment.name, "folds": folds, "seed": seed}
-    _begin(result, record)
+    _begin(result, StartedFolds(experiment=experiment.name, folds=folds, seed=seed))
     if experiment.starts_from is not None:
         start = start or out.parent / experiment.starts_from
     for number, part in enumerate(parts):
@@ -85,23 +85,25 @@ def cross_validate(
     divided = Manifest(parts[0].table[parts[0].table["fold"].notna()], manifest.root).graded()
     # Joining fails unless each photograph is predicted exactly once.
     write_predictions(join_grades(predicted, divided.table), result.predictions_file)
-    best = [{"fold": number, **run.record()["best"]} for number, run in enumerate(runs)]
-    write_json(result.record_file, {**record, "status": "finished", "best": best, "over_folds": _over_folds(best)})
+    kept = tuple(FoldRecord(fold=number, **dict(run.finished_record().kept)) for number, run in enumerate(runs))
+    result.write_record(
+        FinishedFolds(experiment=experiment.name, folds=folds, seed=seed, kept=kept, over_folds=_over_folds(kept))
+    )
     return result
 
 
-def _begin(result: CrossValidation, record: dict[str, Any]) -> None:
+def _begin(result: CrossValidation, record: StartedFolds) -> None:
     """Begins a cross-validation, or recognises it as one that the same call began earlier."""
     if not result.record_file.is_file():
         if not is_free_folder(result.folder):
             raise ExperimentError(f"{result.folder} is not empty and no cross-validation: choose another --out")
-        write_json(result.record_file, record)
+        result.write_record(record)
     earlier = result.record()
-    changed = [key for key in ("experiment", "folds", "seed") if earlier.get(key) != record[key]]
+    changed = [key for key in ("experiment", "folds", "seed") if getattr(earlier, key) != getattr(record, key)]
     if changed:
         raise ExperimentError(
             f"{result.folder} holds a cross-validation with another {', '.join(changed)} "
-            f"({', '.join(str(earlier.get(key)) for key in changed)}): choose another --out, or delete that folder"
+            f"({', '.join(str(getattr(earlier, key)) for key in changed)}): choose another --out, or delete that folder"
         )
 
 
@@ -116,11 +118,11 @@ def _split_seed(prepared: Path) -> int:
         raise ExperimentError(f"{path}: not a readable record of a split ({error}): split the set again") from error
 
 
-def _over_folds(best: list[dict[str, Any]]) -> dict[str, dict[str, float] | None]:
+def _over_folds(kept: Sequence[FoldRecord]) -> dict[str, MeanAndDeviation | None]:
     """Computes mean and standard deviation of each metric; ``None`` where it is undefined in a fold."""
-    result: dict[str, dict[str, float] | None] = {}
+    result: dict[str, MeanAndDeviation | None] = {}
     for name in METRICS:
-        values = [fold[name] for fold in best]
+        values = [getattr(fold, name) for fold in kept]
         undefined = any(value is None for value in values)
-        result[name] = None if undefined else {"mean": mean(values), "sd": stdev(values)}
+        result[name] = None if undefined else MeanAndDeviation(mean=mean(values), sd=stdev(values))
     return result

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from retinagrade.datasets.prepared_set import preparation_settings
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256
+from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
+from retinagrade.runs.records import TrainingDataRecord
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ class TrainingData:
     digest: str
     own_split: Manifest | None = None
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> TrainingDataRecord:
         """Returns the section ``data`` of a run's record."""
-        return {
-            "prepared": str(self.prepared.resolve()),
-            "manifest_sha256": self.digest,
-            "own_split": self.own_split is not None,
-            "preparation": preparation_settings(self.prepared),
-            "photographs": {"train": len(self.training), "val": len(self.validation)},
-        }
+        return TrainingDataRecord(
+            prepared=str(self.prepared.resolve()),
+            manifest_sha256=self.digest,
+            own_split=self.own_split is not None,
+            preparation=PreparationSettings(**preparation_settings(self.prepared)),
+            photographs={"train": len(self.training), "val": len(self.validation)},
+        )
 
 
 def read_training_data(prepared: Path, experiment: Experiment, own_split: Manifest | None = None) -> TrainingData:

@@ -19,6 +19,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.outputs import RegressionOutput
+from retinagrade.runs.records import FinishedTraining, KeptEpoch, ParameterCounts
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.data import TrainingData
@@ -61,16 +62,20 @@ def finish_run(
             metrics |= validation_metrics(predictions["grade"].to_numpy(dtype=np.int64), predicted)
     total, trainable = count_parameters(network)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
-    finished = {
-        "status": "finished",
-        "parameters": {"total": total, "trainable": trainable},
-        "epochs": len(history),
-        "best": {name: _defined(value) for name, value in metrics.items()},
-        "training_seconds": float(history["seconds"].sum()),
-        "devices": device if devices.count == 1 else f"{devices.count} × {device}",
-        "precision": lightning_precision(experiment.training.precision),
-    }
-    write_json(run.record_file, {**run.record(), **finished, **provenance.provenance_record()})
+    started = run.training_record()
+    finished = FinishedTraining(
+        experiment=started.experiment,
+        data=started.data,
+        start=started.start,
+        parameters=ParameterCounts(total=total, trainable=trainable),
+        epochs=len(history),
+        kept=KeptEpoch.model_validate({name: _defined(value) for name, value in metrics.items()}),
+        training_seconds=float(history["seconds"].sum()),
+        devices=device if devices.count == 1 else f"{devices.count} × {device}",
+        precision=lightning_precision(experiment.training.precision),
+        **provenance.provenance_record(),
+    )
+    run.write_record(finished)
 
 
 def _predict_validation(

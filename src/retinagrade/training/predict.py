@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -73,7 +74,7 @@ def predict(
         raise ExperimentError(
             f"{run.folder} is an ensemble: predict {split} with each of its members, and repeat `retinagrade ensemble`"
         )
-    trained_on, given = run.record()["data"]["preparation"], preparation_settings(Path(prepared))
+    trained_on, given = asdict(run.record().data.preparation), preparation_settings(Path(prepared))
     if trained_on != given:
         raise ExperimentError(
             f"{prepared} was prepared with {given}, but {run.folder} was trained on photographs prepared with "
@@ -90,10 +91,10 @@ def predict(
 
 def _with_split_of(run: Run, manifest: Manifest) -> Manifest:
     """Returns the manifest with the split that a fold was trained on: the set's ``val`` may be in its training part."""
-    trained_on = run.record()["data"]
-    if not trained_on.get("own_split"):
+    trained_on = run.record().data
+    if not trained_on.own_split:
         return manifest
-    if not run.manifest_file.is_file() or sha256(run.manifest_file) != trained_on["manifest_sha256"]:
+    if not run.manifest_file.is_file() or sha256(run.manifest_file) != trained_on.manifest_sha256:
         raise ExperimentError(
             f"{run.manifest_file} is missing or has changed since {run.folder} was trained: train the folds again"
         )

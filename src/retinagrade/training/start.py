@@ -43,14 +43,14 @@ def find_start_run(
             "train it first, or name its folder with --start"
         )
     record = run.record()
-    if record["experiment"] != experiment.starts_from:
+    if record.experiment != experiment.starts_from:
         raise ExperimentError(
-            f"{run.folder} is a run of {record['experiment']}, but {experiment.name} starts from one of "
+            f"{run.folder} is a run of {record.experiment}, but {experiment.name} starts from one of "
             f"{experiment.starts_from}: name its folder with --start"
         )
-    if record["status"] != "finished":
+    if record.status != "finished":
         raise ExperimentError(f"{run.folder} is not finished: train it to the end first")
-    if record["data"]["manifest_sha256"] != manifest_sha256:
+    if record.data.manifest_sha256 != manifest_sha256:
         raise ExperimentError(
             f"{run.folder} was trained on other data or another split, and may have seen the validation photographs of "
             f"{experiment.name}: train {experiment.starts_from} on this set first"

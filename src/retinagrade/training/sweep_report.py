@@ -31,9 +31,8 @@ METRICS: Final = (
 def finished_runs(folder: Path) -> list[Run]:
     """Lists the finished runs in a folder, by name; without ensembles and runs that have no validation photographs."""
     folders = sorted(folder.iterdir()) if folder.is_dir() else []
-    runs = [run for run in map(Run, folders) if run.record_file.is_file() and not run.is_ensemble]
-    finished = [run for run in runs if run.record().get("status") == "finished"]
-    return [run for run in finished if run.predictions_file("val").is_file()]
+    runs = [run for run in map(Run, folders) if run.experiment_file.is_file() and not run.is_ensemble]
+    return [run for run in runs if run.is_finished and run.predictions_file("val").is_file()]
 
 
 def sweep_table(runs: list[Run]) -> pd.DataFrame:
@@ -55,23 +54,22 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
         raise ExperimentError("no finished run to compare")
     rows = []
     for run in runs:
-        record = run.record()
+        record = run.finished_record()
         predictions = read_run_predictions(run.predictions_file("val"))
         evaluation = evaluate_predictions(predictions.table, findings=predictions.findings, resamples=0)
-        start = record.get("start", {})
         rows.append(
             {
                 "run": run.folder.name,
-                "experiment": record["experiment"],
-                **record["parameters"],
-                "epochs": record["epochs"],
-                "best_epoch": int(record["best"]["epoch"]) + 1,
-                "seconds": record["training_seconds"],
+                "experiment": record.experiment,
+                **dict(record.parameters),
+                "epochs": record.epochs,
+                "best_epoch": record.kept.epoch + 1,
+                "seconds": record.training_seconds,
                 "photographs": evaluation.photographs,
                 **{name: evaluation.metrics[name] for name in METRICS},
                 "findings": len(evaluation.findings),
-                "weights": start.get("weights") or start.get("run", ""),
-                "data": record["data"]["manifest_sha256"][:8],
+                "weights": record.start.get("weights") or record.start.get("run", ""),
+                "data": record.data.manifest_sha256[:8],
             }
         )
     table = pd.DataFrame(rows)

@@ -61,7 +61,7 @@ def test_every_trial_is_a_run_and_its_value_is_that_of_its_saved_predictions(stu
     assert table["trial"].tolist() == [0, 1, 2, 3]
     for row in table.to_dict("records"):
         run = Run(study / f"trial-{row['trial']:03}")
-        assert run.record()["status"] == "finished"
+        assert run.record().status == "finished"
         assert run.experiment().network.dense == tuple(json.loads(str(row["network.dense"])))
         assert run.experiment().training.learning_rate == pytest.approx(row["training.learning_rate"], rel=1e-5)
         figures = evaluate_predictions(read_predictions(run.predictions_file("val")), resamples=0).metrics
@@ -122,7 +122,7 @@ def test_a_trial_that_is_cut_short_is_a_run_that_can_go_on(prepared: Path, tmp_p
     assert (first.state, second.state) == (TrialState.COMPLETE, TrialState.PRUNED)
     assert len(second.intermediate_values) == 1
     run = Run(folder / "trial-001")
-    assert run.record()["status"] == "training"
+    assert run.record().status == "training"
     experiment = override_settings(PLAN.experiment, [f"{name}={value}" for name, value in second.params.items()])
     whole = train(prepared, experiment, tmp_path / "whole")
     pd.testing.assert_frame_equal(comparable(train(prepared, experiment, run.folder)), comparable(whole), rtol=1e-4)

@@ -74,7 +74,7 @@ def test_two_workers_and_a_kill(kept_in: str, prepared: Path, tmp_path: Path, re
         time.sleep(0.01)
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
-    assert Run(out / "trial-001").record()["status"] == "training", "the signal came too late to test anything"
+    assert Run(out / "trial-001").record().status == "training", "the signal came too late to test anything"
     two = [worker(out, prepared, storage) for _ in range(2)]
     said = [process.communicate(timeout=300) for process in two]
     assert [process.returncode for process in two] == [0, 0], said
