@@ -14,7 +14,7 @@ import torch
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic import photograph
-from retinagrade.datasets.synthetic.lesions import _blob, _retina
+from retinagrade.datasets.synthetic.lesions import draw_blob, random_point
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.explain.maps import explain_maps
@@ -35,7 +35,7 @@ def one_haemorrhage(
     if grade < REFERABLE:
         return {}
     canvas = np.zeros((side, side), np.uint8)
-    _blob(rng, canvas, _retina(rng, disc), rng.uniform(0.08, 0.11), roughness=0.3)
+    draw_blob(rng, canvas, random_point(rng, disc), rng.uniform(0.08, 0.11), roughness=0.3)
     return {"haemorrhages": canvas}
 
 

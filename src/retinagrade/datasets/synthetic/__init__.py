@@ -1,4 +1,5 @@
-"""Made-up fundus photographs: no patient, no licence, every lesion known. For tests, the demo and benchmarks.
+"""Synthetic fundus photographs, with all lesions known, for tests, the demo and benchmarks.
 
-Lengths are in radii of the field of view; x runs to the nose of a right eye, y downwards, (0, 0) is the centre.
+Lengths are in radii of the field of view. The x axis points to the nose of a right eye, the y axis points down, and
+(0, 0) is the centre.
 """

@@ -1,4 +1,4 @@
-"""The retinal vessel tree: arcades around the macula, and branches off them."""
+"""The retinal vessel tree: arcades around the macula, and their branches."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 _STEP: Final = 0.02
 _SUBPIXEL_BITS: Final = 4
 _TRUNK_WIDTH: Final = 0.028
 _FOVEAL_ZONE: Final = 0.13
-"""Radius without vessels around the fovea."""
+"""Radius of the zone around the fovea that has no vessels."""
 
 
 @dataclass(frozen=True)
 class Vessel:
-    """One stretch of a vessel.
+    """A vessel between two branchings.
 
     Attributes:
-        points: Its middle line (n, 2), x and y in radii of the field of view.
-        widths: Its width (n,) at these points, in radii.
-        is_vein: Veins are wider and darker than arteries.
+        points: The middle line (n, 2), x and y in radii of the field of view.
+        widths: The width (n,) at these points, in radii.
+        is_vein: True for a vein, which is wider and darker than an artery.
     """
 
-    points: np.ndarray
-    widths: np.ndarray
+    points: NDArray[np.float64]
+    widths: NDArray[np.float64]
     is_vein: bool
 
 
-def vessel_tree(rng: np.random.Generator, disc: np.ndarray, fovea: np.ndarray, beading: float = 0.0) -> list[Vessel]:
+def vessel_tree(
+    rng: np.random.Generator, disc: NDArray[np.float64], fovea: NDArray[np.float64], beading: float = 0.0
+) -> list[Vessel]:
     """Grows arteries and veins: two temporal and two nasal trunks each, with two generations of branches.
 
     Args:
-        rng: Where the draws come from.
+        rng: Generator of the draws.
         disc: Centre (2,) of the optic disc.
         fovea: Centre (2,) of the macula.
-        beading: How much veins swell and narrow in turns (severe retinopathy), as a share of their width.
+        beading: Amplitude of the swelling and narrowing of veins (severe retinopathy), as a share of their width.
 
     Returns:
         The vessels, trunks before their branches.
@@ -55,15 +58,15 @@ def vessel_tree(rng: np.random.Generator, disc: np.ndarray, fovea: np.ndarray, b
 
 
 def random_curve(
-    rng: np.random.Generator, start: np.ndarray, heading: float, length: float, curl: float = 0.12
-) -> np.ndarray:
-    """A curve that changes its direction little by little.
+    rng: np.random.Generator, start: NDArray[np.float64], heading: float, length: float, curl: float = 0.12
+) -> NDArray[np.float64]:
+    """Draws a curve whose direction changes gradually.
 
     Args:
-        rng: Where the draws come from.
-        start: Where it begins (2,).
-        heading: Its direction there, in radians.
-        length: Its length, in radii.
+        rng: Generator of the draws.
+        start: First point (2,) of the curve.
+        heading: Direction at that point, in radians.
+        length: Length of the curve, in radii.
         curl: Standard deviation of the turn at each step, in radians.
 
     Returns:
@@ -76,15 +79,15 @@ def random_curve(
     return start + np.vstack([np.zeros(2), np.cumsum(moves, axis=0)])
 
 
-def draw_vessels(vessels: list[Vessel], side: int) -> np.ndarray:
+def draw_vessels(vessels: list[Vessel], side: int) -> NDArray[np.uint8]:
     """Draws vessels as filled, tapering outlines with smooth edges.
 
     Args:
-        vessels: What to draw.
+        vessels: The vessels.
         side: Side of the picture in pixels; the field of view touches its edges.
 
     Returns:
-        How much of each pixel is vessel (side, side), uint8, 0 to 255.
+        The coverage of each pixel by vessels (side, side), 0 to 255.
     """
     canvas = np.zeros((side, side), np.uint8)
     for vessel in vessels:
@@ -96,15 +99,15 @@ def draw_vessels(vessels: list[Vessel], side: int) -> np.ndarray:
     return canvas
 
 
-def fill_outline(canvas: np.ndarray, outline: np.ndarray) -> None:
+def fill_outline(canvas: NDArray[np.uint8], outline: NDArray[np.float64]) -> None:
     """Fills an outline (n, 2), given in radii of the field of view, with 255 and smooth edges."""
     side = canvas.shape[0]
     pixels = np.rint(((outline + 1) * side / 2 - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     cv2.fillPoly(canvas, [pixels], 255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
 
 
-def _trunk(rng: np.random.Generator, disc: np.ndarray, up: int, temporal: bool, is_vein: bool) -> Vessel:
-    # Temporal trunks are parabolas around the macula; nasal ones leave more straight.
+def _trunk(rng: np.random.Generator, disc: NDArray[np.float64], up: int, temporal: bool, is_vein: bool) -> Vessel:
+    """Grows a trunk out of the disc: temporal trunks are parabolas around the macula, nasal ones are straighter."""
     reach, height, power = (1.75, rng.uniform(0.62, 0.76), 0.5) if temporal else (0.9, rng.uniform(0.5, 0.9), 0.75)
     if is_vein:
         height *= rng.uniform(0.86, 0.95)
@@ -116,26 +119,28 @@ def _trunk(rng: np.random.Generator, disc: np.ndarray, up: int, temporal: bool, 
     return Vessel(points, np.linspace(width, width * 0.35, len(points)), is_vein)
 
 
-def _branches(rng: np.random.Generator, parent: Vessel, fovea: np.ndarray, count: int) -> list[Vessel]:
+def _branches(rng: np.random.Generator, parent: Vessel, fovea: NDArray[np.float64], count: int) -> list[Vessel]:
+    """Grows branches at random points of a vessel; they end before the zone around the fovea."""
     branches = []
     last = len(parent.points) - 2
-    for place in rng.integers(min(4, last), last + 1, size=count):
-        start = parent.points[place]
+    for index in rng.integers(min(4, last), last + 1, size=count):
+        start = parent.points[index]
         if np.linalg.norm(start) > 1.05:
             continue
-        ahead = parent.points[place + 1] - start
+        ahead = parent.points[index + 1] - start
         turn = rng.choice((-1, 1)) * rng.uniform(0.4, 1.0)
         points = random_curve(rng, start, float(np.arctan2(ahead[1], ahead[0])) + turn, rng.uniform(0.2, 0.7))
         too_near = np.linalg.norm(points - fovea, axis=1) < _FOVEAL_ZONE
         if too_near.any():
             points = points[: int(too_near.argmax())]
         if len(points) >= 3:
-            width = parent.widths[place] * rng.uniform(0.4, 0.65)
+            width = parent.widths[index] * rng.uniform(0.4, 0.65)
             branches.append(Vessel(points, np.linspace(width, width * 0.3, len(points)), parent.is_vein))
     return branches
 
 
 def _beaded(vessel: Vessel, rng: np.random.Generator, beading: float) -> Vessel:
+    """Returns a vein that swells and narrows; arteries stay unchanged."""
     if not (beading and vessel.is_vein):
         return vessel
     points = np.arange(len(vessel.points))
