@@ -36,7 +36,7 @@ def test_runs_are_combined_and_the_result_is_a_run(runs: list[Path], tmp_path: P
     run("calibrate", out, code=0)
     answer = json.loads(run("evaluate", out / "predictions" / "test.csv", "--json"))
     assert answer["metrics"]["quadratic_weighted_kappa"]["value"] > 0.5
-    assert answer["fitted"] is not None
+    assert answer["calibration"] is not None
     assert (out / "evaluation" / "test" / "report.html").is_file()
     assert "all: quadratic weighted kappa" in run(
         "compare", runs[0], out, "--split", "test", "--resamples", 200, code=0
