@@ -1,25 +1,36 @@
-"""Work in parallel processes that survives a file which kills its process."""
+"""Work in parallel processes that survives an item which kills its process.
+
+Each worker has a pipe of its own. A pool with a shared queue can't survive everything: a worker that is killed while it
+sends a result leaves half a message in the queue and keeps its lock (``docs/decisions/0001-process-pool.md``).
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from contextlib import suppress
 from multiprocessing import get_context
-from queue import SimpleQueue
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Final
 
 import cv2
 
 from retinagrade.execution.engine import WorkItem, WorkResult
 
-_AHEAD = 4
+_AHEAD: Final = 4
+"""Items that a worker has at a time: the one at work, and those that wait in its pipe."""
+_WAITING_BYTES: Final = 4096
+"""Size up to which an item may wait in a pipe, where it must fit however long the worker takes to read it."""
+_FAILED_STARTS: Final = 3
+"""Workers that may die before they are ready, in a row, until no more are started."""
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Returns the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -31,21 +42,21 @@ def map_unordered(
 ) -> Iterator[WorkResult]:
     """Applies a function to items in processes; results come as they are ready.
 
-    When a process dies, the items that were under way are tried again one by one, each in a process of its own, so
-    that the one item that kills its process costs nobody else.
+    When a process dies, the items that it had not begun go to the other processes. The one item that it was working on
+    is tried once more at the end, alone, with all of the machine's memory.
 
     Args:
         work: A picklable function. Its exceptions end the iteration.
-        items: What to work on; a few items a process are taken ahead, so memory stays bounded.
-        workers: Processes, by default one a processor, and never more than items; 1 works in this one, where nothing
-            can be isolated.
-        crashed: What stands in for the result of an item that killed its process.
+        items: The items. Each process takes a few of them ahead, so memory stays bounded.
+        workers: Number of processes; by default one for each processor, and never more than items. With 1, this process
+            does the work, and an item that kills it ends everything.
+        crashed: Makes the result of an item that has killed its process twice.
 
     Yields:
-        One result an item.
+        One result for each item.
 
     Raises:
-        RuntimeError: Processes can't start at all.
+        RuntimeError: Processes can't start.
     """
     workers = workers or processors()
     if isinstance(items, Sized):
@@ -53,61 +64,115 @@ def map_unordered(
     if workers == 1:
         yield from map(work, items)
         return
-    queue = iter(items)
-    while True:
-        waiting: dict[Future[WorkResult], WorkItem] = {}
-        ready: SimpleQueue[Future[WorkResult]] = SimpleQueue()
-        refused: list[WorkItem] = []
-        try:
-            with _pool(workers) as pool:
-                while True:
-                    for item in islice(queue, workers * _AHEAD - len(waiting)):
-                        refused.append(item)  # until the pool has taken it: a broken one does not
-                        future = pool.submit(work, item)
-                        waiting[future] = refused.pop()
-                        future.add_done_callback(ready.put)
-                    if not waiting:
-                        return
-                    future = ready.get()
-                    result = future.result()
-                    del waiting[future]
-                    yield result
-        except BrokenProcessPool:
-            _require_processes()
-            yield from _one_by_one(work, [*waiting.values(), *refused], crashed)
+    suspects: list[WorkItem] = []
+    yield from _stream(work, items, workers, suspects)
+    for item in suspects:
+        lost: list[WorkItem] = []
+        yield from _stream(work, [item], 1, lost)
+        yield from map(crashed, lost)
 
 
-def _require_processes() -> None:
-    """Tells a file that kills its process from a program in which no process can start."""
-    try:
-        with _pool(1) as pool:
-            pool.submit(processors).result()
-    except BrokenProcessPool:
-        raise RuntimeError(
-            "worker processes can't start: a script that calls this needs `if __name__ == '__main__':`"
-        ) from None
-
-
-def _one_by_one(
-    work: Callable[[WorkItem], WorkResult], items: Iterable[WorkItem], crashed: Callable[[WorkItem], WorkResult]
+def _stream(
+    work: Callable[[WorkItem], WorkResult], items: Iterable[WorkItem], workers: int, killers: list[WorkItem]
 ) -> Iterator[WorkResult]:
-    """Applies ``work`` to one item at a time, in a process that is replaced when an item has killed it."""
-    pending = deque(items)
-    while pending:
-        future = None
-        try:
-            with _pool(1) as pool:
-                while pending:
-                    future = None
-                    future = pool.submit(work, pending[0])  # fails where the process died between two items
-                    result = future.result()
-                    pending.popleft()
-                    yield result
-        except BrokenProcessPool:
-            if future is not None:
-                yield crashed(pending.popleft())
+    """Yields the results of all items but those that kill their process, which are appended to ``killers``."""
+    queue, returned, failed_starts = iter(items), deque[WorkItem](), 0
+    team = [_Worker(work) for _ in range(workers)]
+    try:
+        while True:
+            for worker in team:
+                worker.take(returned, queue)
+            by_connection = {worker.connection: worker for worker in team if worker.items}
+            if not by_connection:
+                return
+            for connection in wait(list(by_connection)):
+                worker = by_connection[connection]  # type: ignore[index]
+                try:
+                    kind, value = worker.connection.recv()
+                except (EOFError, OSError):
+                    failed_starts = 0 if worker.is_ready else failed_starts + 1
+                    if failed_starts == _FAILED_STARTS:
+                        raise RuntimeError(
+                            "worker processes can't start: a script that calls this needs `if __name__ == '__main__':`"
+                        ) from None
+                    if worker.is_ready:
+                        killers.append(worker.items.popleft())
+                    returned.extend(worker.items)
+                    worker.stop()
+                    team[team.index(worker)] = _Worker(work)
+                    continue
+                if kind == "ready":
+                    worker.is_ready = True
+                    continue
+                worker.items.popleft()
+                if kind == "error":
+                    raise value
+                yield value
+    finally:
+        for worker in team:
+            worker.stop()
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Never fork: OpenCV's and a framework's threads don't survive it.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+class _Worker:
+    """A process and the items that it has.
+
+    Attributes:
+        connection: This end of the pipe to the process.
+        items: Items that were sent and have no result yet, the oldest first: the process is working on this one.
+        is_ready: True when the process has started.
+    """
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        """Starts a process. Args: ``work``, the function that it applies."""
+        context = get_context("spawn")  # never fork: threads of OpenCV and of frameworks don't survive it
+        self.connection, theirs = context.Pipe()
+        self.items: deque[Any] = deque()
+        self.is_ready = False
+        self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def take(self, returned: deque[Any], queue: Iterator[Any]) -> None:
+        """Sends the next items to the process: one, and more where they are small."""
+        while len(self.items) < _AHEAD:
+            try:
+                item = returned.popleft() if returned else next(queue)
+            except StopIteration:
+                return
+            message = ForkingPickler.dumps(item)
+            if self.items and len(message) > _WAITING_BYTES:
+                returned.appendleft(item)
+                return
+            self.items.append(item)
+            with suppress(OSError):  # the process has died, as reading from it will show
+                self.connection.send_bytes(message)
+
+    def stop(self) -> None:
+        """Lets the process finish the item that it is working on, and end."""
+        self.connection.close()
+        self._process.join()
+
+
+def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
+    """Applies ``work`` to the items that a pipe brings, until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one closes the pipes
+    cv2.setNumThreads(1)
+    with suppress(EOFError, OSError):
+        connection.send(("ready", None))
+        while True:
+            message = connection.recv_bytes()
+            try:
+                reply = ForkingPickler.dumps(("result", work(ForkingPickler.loads(message))))
+            except Exception as error:
+                reply = _encode_error(error)
+            connection.send_bytes(reply)
+
+
+def _encode_error(error: Exception) -> Any:
+    """Pickles an exception, with its traceback as a note; or one that says the same, where it can't be pickled."""
+    error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:
+        error = RuntimeError("".join(traceback.format_exception(error)))
+    return ForkingPickler.dumps(("error", error))
