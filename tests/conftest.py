@@ -1,4 +1,4 @@
-"""Fixtures that many rooms need: a small prepared set of made-up photographs, and where real ones may be."""
+"""Fixtures for many folders of tests: a small prepared set of synthetic photographs, and the path of real ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
 
-# A busy machine is no failure. What lands must not hang on luck either: CI draws the same examples every time, and new
-# ones are looked for at home.
+pytest_plugins = ["tests.ray_cluster"]
+
+# A busy machine is no failure, so examples have no deadline. CI draws the same examples each time, so that luck decides
+# no build; new examples are drawn on developers' machines.
 settings.register_profile("retinagrade", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("retinagrade")
 
@@ -22,7 +24,7 @@ REAL_DATA = Path(os.environ.get("RETINAGRADE_TEST_DATA", Path(__file__).parents[
 
 @pytest.fixture(scope="session")
 def idrid() -> Path:
-    """The official IDRiD tree, where this machine has it."""
+    """Returns the folder of the official IDRiD data set; skips the test on a machine without it."""
     folder = REAL_DATA / "idrid"
     if not folder.is_dir():
         pytest.skip(f"no real photographs in {folder}; set RETINAGRADE_TEST_DATA to a folder that has 'idrid'")
@@ -31,7 +33,7 @@ def idrid() -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 made-up photographs of 15 patients, prepared at 64 px and split 60/20/20 by patient."""
+    """30 synthetic photographs of 15 patients, prepared at 64 px and split 60/20/20 by patient."""
     folder = tmp_path_factory.mktemp("prepared")
     synthesize(folder / "source", count=30, size=96, seed=5)
     prepare(folder / "source", folder / "set", size=64, workers=1)

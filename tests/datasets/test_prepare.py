@@ -28,6 +28,7 @@ from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from tests.datasets.layouts import write_photograph
+from tests.folder_contents import file_digests
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +36,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
     synthesize(folder, count=24, size=160, seed=1, workers=1)
     return folder
-
-
-def bytes_of(folder: Path) -> dict[str, str]:
-    """Digests of all files, hidden ones as well."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_the_prepared_set(source: Path, tmp_path: Path) -> None:
@@ -72,7 +64,7 @@ def test_the_prepared_set(source: Path, tmp_path: Path) -> None:
 def test_two_workers_make_the_same_bytes_as_one(source: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         prepare(source, tmp_path / str(workers), size=64, contrast="clahe", workers=workers)
-    assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")
+    assert file_digests(tmp_path / "1") == file_digests(tmp_path / "2")
 
 
 def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -> None:
@@ -92,7 +84,7 @@ def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -
     result = prepare(source, killed, size=256, workers=2)
     assert result.reused > 0
     assert result.prepared + result.reused == 60
-    assert bytes_of(killed) == bytes_of(whole)
+    assert file_digests(killed) == file_digests(whole)
 
 
 def test_bad_files_are_named_and_cost_nobody_else(source: Path, tmp_path: Path) -> None:
@@ -153,9 +145,9 @@ def test_a_split_survives_while_the_photographs_are_the_same(source: Path, tmp_p
     out = tmp_path / "set"
     prepare(source, out, size=64, workers=1)
     split(out, val=0.3)
-    before = bytes_of(out)
+    before = file_digests(out)
     prepare(source, out, size=64, workers=1)
-    assert bytes_of(out) == before
+    assert file_digests(out) == before
     table = read_dataset(source).table
     table["grade"] = (table["grade"] + 1) % 5
     prepare(Manifest(table, source), out, size=64, workers=1)

@@ -35,13 +35,13 @@ def name_of_process(item: int) -> int:
     return os.getpid()
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __init__(self, first: str, second: str) -> None:
         super().__init__(first + second)
 
 
 def raise_unpicklable(item: int) -> int:
-    raise Unpicklable("not", str(item))
+    raise UnpicklableError("not", str(item))
 
 
 def refuse(item: int) -> int:
@@ -93,7 +93,7 @@ def test_processes_that_are_killed_between_items_cost_no_item() -> None:
 def test_exceptions_come_through() -> None:
     with pytest.raises(ValueError, match=r"not [0-2]"):
         list(map_unordered(refuse, range(3), 2, lambda item: 0))
-    with pytest.raises(RuntimeError, match=r"Unpicklable: not[0-2]"):
+    with pytest.raises(RuntimeError, match=r"UnpicklableError: not[0-2]"):
         list(map_unordered(raise_unpicklable, range(3), 2, lambda item: 0))
 
 

@@ -1,4 +1,4 @@
-"""Ray behind the seam of local processes: the same results, and nothing lost with workers, nodes and folders."""
+"""Ray gives the same results as local processes, and loses nothing when workers or nodes die."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from retinagrade.errors import UsageError
 from retinagrade.execution import ray_engine as engine
 from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.images.prepare import PreparationSettings
-from tests.datasets.test_prepare import bytes_of
-from tests.execution.conftest import at_home, fetch
+from tests.folder_contents import file_digests, without_paths
+from tests.ray_cluster import fetch_digests
 
 
 def square(item: int) -> int:
@@ -68,14 +68,14 @@ def where(item: int) -> str:
     return f"{Path.cwd()} {item}"
 
 
-@pytest.mark.usefixtures("connected")
+@pytest.mark.usefixtures("ray_cluster")
 class TestOnRay:
     @pytest.mark.parametrize("workers", [None, 1, pytest.param(5, marks=pytest.mark.slow)])
     def test_every_item_once(self, workers: int | None) -> None:
         assert sorted(RayEngine()(square, range(40), workers, never)) == [item**2 for item in range(40)]
         assert list(RayEngine()(square, [], workers, never)) == []
 
-    def test_an_item_that_kills_its_worker_is_tried_twice_and_costs_nobody_else(self, tmp_path: Path) -> None:
+    def test_an_item_that_kills_its_worker_is_tried_twice_and_costs_no_other_item(self, tmp_path: Path) -> None:
         work = partial(die_at_seven, tries=tmp_path / "tries")
         results = sorted(RayEngine()(work, range(20), None, lambda item: -item))
         assert results == sorted([-7, *(item**2 for item in range(20) if item != 7)])
@@ -105,7 +105,9 @@ class TestOnRay:
         assert taken <= 20 + 2 * 2 * engine._AHEAD  # what is under way, and what has come back with the last results
         results.close()  # type: ignore[attr-defined]
 
-    def test_workers_are_where_their_folders_are(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_workers_run_in_the_same_folder_and_must_see_shared_folders(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "here").mkdir()
         assert list(RayEngine(folders=(Path("here"),))(where, [1], None, never)) == [f"{tmp_path} 1"]
@@ -117,47 +119,53 @@ class TestOnRay:
         with pytest.raises(UsageError, match=r"retinagrade.*install the same on all machines"):
             list(RayEngine()(square, [1], None, never))
 
-    def test_prepared_to_the_byte_like_the_local_engine(self, source: Path, tmp_path: Path) -> None:
+    def test_prepared_bytes_are_those_of_the_local_engine(self, damaged_source: Path, tmp_path: Path) -> None:
         local, distributed = tmp_path / "local", tmp_path / "ray"
         options = ["--size", "64", "--clahe"]
-        assert CliRunner().invoke(app, ["prepare", str(source), "--out", str(local), *options]).exit_code == 1
-        done = CliRunner().invoke(app, ["prepare", str(source), "--out", str(distributed), *options, "--engine", "ray"])
+        assert CliRunner().invoke(app, ["prepare", str(damaged_source), "--out", str(local), *options]).exit_code == 1
+        done = CliRunner().invoke(
+            app, ["prepare", str(damaged_source), "--out", str(distributed), *options, "--engine", "ray"]
+        )
         assert done.exit_code == 1, done.output
         assert "00004_left" in done.output
-        assert bytes_of(local) == bytes_of(distributed)
+        assert file_digests(local) == file_digests(distributed)
         again = CliRunner().invoke(
-            app, ["prepare", str(source), "--out", str(distributed), *options, "--engine", "ray"]
+            app, ["prepare", str(damaged_source), "--out", str(distributed), *options, "--engine", "ray"]
         )
         assert "23 of 24" in again.output
         assert "(23 from before)" in again.output
 
-    def test_checked_like_the_local_engine(self, source: Path) -> None:
+    def test_a_check_finds_the_same_as_the_local_engine(self, damaged_source: Path) -> None:
         found = [
-            CliRunner().invoke(app, ["data", "check", str(source), "--json", *options]).stdout
+            CliRunner().invoke(app, ["data", "check", str(damaged_source), "--json", *options]).stdout
             for options in ([], ["--engine", "ray"])
         ]
         assert json.loads(found[0]) == json.loads(found[1])
         assert json.loads(found[0])["counts"]["unusable"] == 1
 
-    def test_prepared_in_an_object_store(self, stored: str, bucket: str, local: Path, tmp_path: Path) -> None:
+    def test_a_prepared_set_in_an_object_store(
+        self, stored_source: str, bucket: str, prepared_locally: Path, tmp_path: Path
+    ) -> None:
         done = CliRunner().invoke(
-            app, ["prepare", stored, "--out", f"{bucket}/by-ray", "--size", "64", "--engine", "ray"]
+            app, ["prepare", stored_source, "--out", f"{bucket}/by-ray", "--size", "64", "--engine", "ray"]
         )
         assert done.exit_code == 1, done.output
-        assert at_home(fetch(f"{bucket}/by-ray", tmp_path / "set")) == at_home(bytes_of(local))
+        assert without_paths(fetch_digests(f"{bucket}/by-ray", tmp_path / "set")) == without_paths(
+            file_digests(prepared_locally)
+        )
 
     @pytest.mark.slow
     def test_a_photograph_that_kills_its_worker_is_a_row(
-        self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, damaged_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(preparation, "prepare_file", die_of_one)
-        result = preparation.prepare(source, tmp_path / "set", size=64, engine=RayEngine())
+        result = preparation.prepare(damaged_source, tmp_path / "set", size=64, engine=RayEngine())
         assert result.prepared == 22
         reasons = {outcome.image_id: outcome.reason for outcome in result.failed}
         assert (reasons["00003_right"] or "").endswith("decoding it killed the process")
 
 
-def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_cluster_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     with (
         pytest.raises(UsageError, match=r"no Ray at 127.0.0.1:\d+ .*start it"),
@@ -171,8 +179,10 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-def test_an_address_is_rays(source: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["prepare", str(source), "--out", str(tmp_path / "set"), "--address", "auto"])
+def test_an_address_needs_the_engine_ray(damaged_source: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["prepare", str(damaged_source), "--out", str(tmp_path / "set"), "--address", "auto"]
+    )
     assert isinstance(done.exception, UsageError)
     assert "--engine ray" in str(done.exception)
 
@@ -234,7 +244,7 @@ def test_one_of_two_nodes_is_killed_and_nothing_is_missing(tmp_path: Path, monke
             if node.poll() is None:
                 os.killpg(node.pid, signal.SIGKILL)
             node.wait()
-    assert bytes_of(local) == bytes_of(distributed)
+    assert file_digests(local) == file_digests(distributed)
 
 
 def _wait_for(nodes: int, address: str) -> None:
@@ -249,13 +259,13 @@ def _wait_for(nodes: int, address: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_ray_of_its_own_comes_and_goes(source: Path, tmp_path: Path) -> None:
+def test_ray_is_started_and_stopped_where_none_runs(damaged_source: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
         "retinagrade",
         "prepare",
-        str(source),
+        str(damaged_source),
         "--out",
         str(tmp_path / "set"),
         "--size",

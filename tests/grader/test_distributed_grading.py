@@ -1,4 +1,4 @@
-"""Grading on Ray and of photographs in an object store: the local command's figures, to the float."""
+"""Grading on Ray and of photographs in an object store: exactly the results of the local command."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def rows(path: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def expected(source: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def expected(damaged_source: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("expected")
-    grade(source / "photographs", "--model", model, "--out", out / "r.csv", "--saliency", out / "heat")
+    grade(damaged_source / "photographs", "--model", model, "--out", out / "r.csv", "--saliency", out / "heat")
     return out
 
 
@@ -51,8 +51,8 @@ def without_one(
         yield crashed(item) if "00003_right" in repr(item) else work(item)
 
 
-def test_a_photograph_that_kills_its_worker_costs_a_row(source: Path, model: Path) -> None:
-    paths = sorted((source / "photographs").iterdir())[: 2 * BATCH]
+def test_a_photograph_that_kills_its_worker_costs_a_row(damaged_source: Path, model: Path) -> None:
+    paths = sorted((damaged_source / "photographs").iterdir())[: 2 * BATCH]
     ids = [path.stem for path in paths]
     seen = {
         one.grading.image_id: one
@@ -69,10 +69,10 @@ def test_a_photograph_that_kills_its_worker_costs_a_row(source: Path, model: Pat
             assert (given.grade, given.error) == (each.grade, each.error)
 
 
-@pytest.mark.usefixtures("connected")
-def test_on_ray_as_here(source: Path, model: Path, expected: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_gives_the_local_results(damaged_source: Path, model: Path, expected: Path, tmp_path: Path) -> None:
     said = grade(
-        source / "photographs", "--model", model, "--out", tmp_path / "r.csv", "--saliency", tmp_path / "heat",
+        damaged_source / "photographs", "--model", model, "--out", tmp_path / "r.csv", "--saliency", tmp_path / "heat",
         "--engine", "ray",
     )  # fmt: skip
     assert "24 photographs" in said
@@ -82,11 +82,13 @@ def test_on_ray_as_here(source: Path, model: Path, expected: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_in_the_store_as_here(
-    stored: str, bucket: str, model: Path, expected: Path, tmp_path: Path, suffix: str
+def test_an_object_store_gives_the_local_results(
+    stored_source: str, bucket: str, model: Path, expected: Path, tmp_path: Path, suffix: str
 ) -> None:
     url = f"{bucket}/results{suffix}"
-    call = partial(grade, f"{stored}/photographs", "--model", model, "--out", url, "--saliency", f"{bucket}/heat")
+    call = partial(
+        grade, f"{stored_source}/photographs", "--model", model, "--out", url, "--saliency", f"{bucket}/heat"
+    )
     assert "24 photographs" in call()
     assert "24 photographs, 23 taken over" in call()
     s3fs.S3FileSystem().get(url, str(tmp_path / f"r{suffix}"))

@@ -9,7 +9,7 @@ import pytest
 from retinagrade.grader.eyes import EyeIdentity, identify_eye
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.images.dicom_files import write_dicom
-from tests.images.test_read import gradient
+from tests.images.encoded_files import gradient
 
 PIXELS = gradient(60, 90)
 

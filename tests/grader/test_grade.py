@@ -16,8 +16,8 @@ import pytest
 
 from tests.cli.test_commands import run
 from tests.grader.ophthalmic import write_ophthalmic
-from tests.images.test_read import encoded, gradient, jpeg
-from tests.images.test_torture import NAMES, no_photographs
+from tests.images.damaged_files import NAMES, no_photographs
+from tests.images.encoded_files import encoded, gradient, jpeg
 
 
 def test_both_eyes_in_every_format(eyes: Path, grader_file: Path, tmp_path: Path) -> None:

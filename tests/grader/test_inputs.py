@@ -10,7 +10,7 @@ from retinagrade.errors import UsageError
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.inputs import PhotographFile, find_photographs, read_list
 from tests.grader.ophthalmic import write_ophthalmic
-from tests.images.test_read import gradient
+from tests.images.encoded_files import gradient
 
 
 @pytest.fixture

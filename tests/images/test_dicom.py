@@ -25,7 +25,7 @@ from retinagrade.errors import ImageError
 from retinagrade.images.dicom import DicomFacts, is_dicom, read_dicom, read_dicom_facts
 from retinagrade.images.read import photograph_size, read_photograph
 from tests.images.dicom_files import lossless_jpeg, write_dicom
-from tests.images.test_read import gradient, jpeg, near
+from tests.images.encoded_files import gradient, jpeg, near
 
 SIZE = (60, 90)
 MADE_ELSEWHERE = Path(pydicom.__file__).parent / "data" / "test_files"

@@ -7,7 +7,6 @@ import os
 import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import cv2
@@ -21,46 +20,7 @@ from retinagrade.errors import ImageError
 from retinagrade.images.decoding import InMemory
 from retinagrade.images.read import photograph_size, read_photograph
 from tests.images.dicom_files import lossless_jpeg
-
-
-def gradient(height: int, width: int) -> np.ndarray:
-    """Smooth colours with no symmetry, so that JPEG loses little and any turn or swap shows."""
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    return (np.stack([40 + 200 * x, 30 + 150 * y, 90 - 60 * x * y], axis=2)).astype(np.uint8)
-
-
-def jpeg(pixels: np.ndarray, **options: object) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=95, **options)
-    return stream.getvalue()
-
-
-def encoded(pixels: np.ndarray, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind, **({"lossless": True} if kind == "WEBP" else {}), **options)
-    return stream.getvalue()
-
-
-def giant(kind: str, width: int, height: int) -> bytes:
-    """A small file whose header promises ``width`` × ``height`` pixels."""
-    data = bytearray(encoded(gradient(60, 90), kind))
-    if kind == "JPEG":
-        place = data.index(b"\xff\xc0")
-        data[place + 5 : place + 9] = struct.pack(">HH", height, width)
-    elif kind == "PNG":
-        data[16:24] = struct.pack(">II", width, height)
-        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    elif kind == "BMP":
-        data[18:26] = struct.pack("<II", width, height)
-    else:
-        tags = Image.open(io.BytesIO(data)).tag_v2  # type: ignore[attr-defined]
-        tags[256], tags[257] = width, height
-        data[8:] = tags.tobytes(8) + bytes(data)
-    return bytes(data)
-
-
-def near(first: np.ndarray, second: np.ndarray, limit: float = 4) -> bool:
-    return first.shape == second.shape and float(np.abs(first.astype(int) - second.astype(int)).mean()) < limit
+from tests.images.encoded_files import encoded, giant, gradient, jpeg, near
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "bmp"])

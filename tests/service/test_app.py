@@ -28,7 +28,7 @@ from retinagrade.service.schemas import GradeResponse
 from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
 from tests.grader.graders import metadata
 from tests.images.dicom_files import write_dicom
-from tests.images.test_read import encoded, giant, gradient
+from tests.images.encoded_files import encoded, giant, gradient
 
 Files = list[tuple[str, tuple[str, bytes]]]
 

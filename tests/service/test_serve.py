@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx2
 import numpy as np
 
-from tests.images.test_read import encoded
+from tests.images.encoded_files import encoded
 from tests.service.served import Served, served
 
 

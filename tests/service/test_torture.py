@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retinagrade import Grader
 from retinagrade.service.app import create_app
 from retinagrade.service.settings import ServiceSettings
-from tests.images.test_torture import DAMAGE, NAMES, damaged, no_photographs, whole_files
+from tests.images.damaged_files import DAMAGE, NAMES, damaged, no_photographs, whole_files
 
 
 def test_the_service_survives_every_file(grader: Grader, eyes: list[Path], tmp_path: Path) -> None:

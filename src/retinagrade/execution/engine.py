@@ -48,7 +48,7 @@ def choose_engine(engine: EngineName | Engine, folders: Sequence[Path] = (), add
 
         return RayEngine(address, tuple(folders))
     if address is not None:
-        raise UsageError("an address needs Ray: choose the engine ray")
+        raise UsageError("an address needs Ray: choose the engine ray (--engine ray)")
     if engine == "local":
         from retinagrade.execution.local import map_unordered
 
