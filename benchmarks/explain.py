@@ -17,7 +17,7 @@ from functools import partial
 import torch
 
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.explain.scores import TARGETS
 from retinagrade.models.network import build_network
 
@@ -44,8 +44,8 @@ def main() -> None:
         noise = torch.randint(0, 256, (BATCH, 3, settings.image_size, settings.image_size), dtype=torch.uint8)
         photographs = noise.contiguous(memory_format=torch.channels_last)
         forward = partial(torch.inference_mode()(network), photographs)
-        works = [partial(explain_maps, network, photographs, method, TARGETS[:5]) for method in METHODS]
-        works.append(partial(explain_maps, network, photographs, "gradcam", TARGETS))
+        works = [partial(saliency_maps, network, photographs, method, TARGETS[:5]) for method in METHODS]
+        works.append(partial(saliency_maps, network, photographs, "gradcam", TARGETS))
         forward()
         plain = []
         ratios: list[list[float]] = [[] for _ in works]

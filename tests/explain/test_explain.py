@@ -14,7 +14,7 @@ from retinagrade.errors import ExperimentError, ImageError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.explain.explain import explain, show_activations
 from retinagrade.explain.inputs import RunInputs, unique_names
-from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.explain.scores import TARGETS
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
@@ -85,7 +85,7 @@ def test_all_that_is_promised_is_written(runs: list[Run], prepared: Path, ids: l
             assert overlay.shape[1] == size[1]
             assert overlay.shape[0] > size[0]  # the scale below it
             assert read_photograph(folder / "grade-2.png").shape[:2] == size
-    heat = explain_maps(
+    heat = saliency_maps(
         load_network(runs[0]), RunInputs(runs[0], tmp_path).see("x", ids[0]).input(48), "gradcam", TARGETS
     )
     np.testing.assert_allclose(np.load(out / ids[0] / "one" / "referable.npy"), heat[0, 5], rtol=1e-4, atol=1e-7)

@@ -1,4 +1,4 @@
-"""An ensemble in one file: every combination as NumPy has it, and the file against the ensemble's own predictions."""
+"""Ensembles as grader files: graphs combine members like the NumPy rules, and files give the ensemble's predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from retinagrade.errors import GraderFileError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.export.ensemble_graph import combination_rule, combine_saliency
 from retinagrade.export.export import export
-from retinagrade.export.exportable import list_networks, read_exportable
+from retinagrade.export.exportable import list_networks, read_networks
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -28,7 +28,7 @@ from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 from tests.training.test_train import tiny
 
-OF_PHOTOGRAPHS = [method for method in get_args(Method) if method != "eyes"]
+SINGLE_PHOTOGRAPH_METHODS = [method for method in get_args(Method) if method != "eyes"]
 
 
 def simulated(seed: int, members: int = 3, photographs: int = 60) -> MemberScores:
@@ -39,24 +39,24 @@ def simulated(seed: int, members: int = 3, photographs: int = 60) -> MemberScore
     return MemberScores(grades, probabilities, np.arange(photographs))
 
 
-@pytest.mark.parametrize("method", OF_PHOTOGRAPHS)
-def test_graphs_combine_as_ensembles_do(method: Method) -> None:
+@pytest.mark.parametrize("method", SINGLE_PHOTOGRAPH_METHODS)
+def test_a_graph_combines_members_like_the_ensemble(method: Method) -> None:
     combination = fit_combination(method, simulated(0), np.array([1, 2, 1, 3, 2.0]))
-    others = simulated(1).probabilities.astype(np.float32)
-    expected = combine_members(combination, others.astype(np.float64))
-    found = combination_rule(combination)(torch.from_numpy(others))
+    probabilities = simulated(1).probabilities.astype(np.float32)
+    expected = combine_members(combination, probabilities.astype(np.float64))
+    found = combination_rule(combination)(torch.from_numpy(probabilities))
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=5, max_size=5), min_size=1, max_size=9), st.integers(0, 9))
-def test_votes_that_tie_are_broken_alike(votes: list[list[int]], seed: int) -> None:
-    says = np.eye(5)[np.array(votes)]
+def test_tied_votes_are_broken_like_in_the_ensemble(votes: list[list[int]], seed: int) -> None:
+    votes_of_members = np.eye(5)[np.array(votes)]
     combination = fit_combination("majority", simulated(seed, members=5))
-    found = combination_rule(combination)(torch.from_numpy(says).float())
-    np.testing.assert_allclose(found, combine_members(combination, says), atol=1e-6)
+    found = combination_rule(combination)(torch.from_numpy(votes_of_members).float())
+    np.testing.assert_allclose(found, combine_members(combination, votes_of_members), atol=1e-6)
 
 
-def test_evidence_of_a_loud_member_counts_no_more() -> None:
+def test_the_saliency_of_a_member_with_large_values_counts_no_more() -> None:
     quiet, loud = torch.zeros(1, 5, 2, 2), torch.zeros(1, 5, 4, 4)
     quiet[0, 2, 0, 0], loud[0, 3, 3, 3] = 0.01, 900.0
     both = combine_saliency([quiet, loud], (0.25, 0.75))
@@ -64,12 +64,12 @@ def test_evidence_of_a_loud_member_counts_no_more() -> None:
     assert both[0, 2].max() == pytest.approx(0.25)
     assert both[0, 3].max() == pytest.approx(0.75)
     assert both[0, 2].argmax() == 0
-    assert not combine_saliency([torch.zeros(1, 5, 2, 2)] * 2, (0.5, 0.5)).any()  # nothing is not "not a number"
+    assert not combine_saliency([torch.zeros(1, 5, 2, 2)] * 2, (0.5, 0.5)).any()  # zero, not NaN
 
 
 @pytest.fixture(scope="module")
 def members(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """Two networks that see photographs at other sizes; one is exactly half of what was prepared."""
+    """Two networks with different input sizes; one is exactly half the size of the prepared photographs."""
     folder = tmp_path_factory.mktemp("members")
     found = []
     for size in (48, 32):
@@ -89,11 +89,11 @@ def members(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ru
         pytest.param("mean", True, marks=pytest.mark.slow),
     ],
 )
-def test_a_file_says_what_the_ensemble_predicted(
+def test_a_file_gives_the_predictions_of_the_ensemble(
     members: list[Run], prepared: Path, tmp_path: Path, method: Method, flips: bool
 ) -> None:
     run = ensemble([member.folder for member in members], method, tmp_path / "both").run
-    metadata = export(run, tmp_path / "both.onnx", tta=flips)
+    metadata = export(run, tmp_path / "both.onnx", tta=flips).metadata
     assert [one.name for one in metadata.members] == ["of-32", "of-48"]
     assert metadata.image_size == metadata.preparation.size == 64
     assert metadata.output == f"{method} of 2 members"
@@ -103,28 +103,28 @@ def test_a_file_says_what_the_ensemble_predicted(
     manifest = Manifest.read(prepared / "manifest.csv").split("test")
     paths = manifest.table.set_index("image_id")["path"].loc[expected["image_id"]]
     squares = np.stack([read_photograph(manifest.file(path)) for path in paths])
-    probabilities, evidence = retinagrade.Grader.load(tmp_path / "both.onnx").network(squares)
+    probabilities, saliency = retinagrade.Grader.load(tmp_path / "both.onnx").network(squares)
     np.testing.assert_allclose(probabilities, expected[list(PROBABILITY_COLUMNS)], atol=1e-4)
-    assert evidence.min() >= 0
-    assert 0 < evidence.max() <= 1
+    assert saliency.min() >= 0
+    assert 0 < saliency.max() <= 1
 
 
-def test_ensembles_of_ensembles_are_taken_apart(members: list[Run], tmp_path: Path) -> None:
+def test_networks_of_nested_ensembles_are_listed(members: list[Run], tmp_path: Path) -> None:
     first = ensemble([member.folder for member in members], "mean", tmp_path / "first").run
     whole = ensemble([first.folder, members[0].folder], "mean", tmp_path / "whole").run
-    found = [(name, share, one.image_size) for name, share, one in list_networks(read_exportable(whole))]
+    found = [(one.name, one.saliency_weight, one.network.image_size) for one in list_networks(read_networks(whole))]
     assert found == [("first/of-32", 0.25, 32), ("first/of-48", 0.25, 48), ("of-48", 0.5, 48)]
 
 
-def test_what_one_photograph_or_one_file_cannot_give_is_refused(members: list[Run], tmp_path: Path) -> None:
-    with pytest.raises(GraderFileError, match="looks at the other eye"):
+def test_ensembles_of_eyes_and_changed_members_are_refused(members: list[Run], tmp_path: Path) -> None:
+    with pytest.raises(GraderFileError, match="two eyes of a patient"):
         export(ensemble([members[0].folder], "eyes", tmp_path / "eyes").run, tmp_path / "g.onnx")
     run = ensemble([member.folder for member in members], "mean", tmp_path / "both").run
     file = members[0].predictions_file("val")
     before = file.read_text()
     file.write_text(before + "\n")
     try:
-        with pytest.raises(GraderFileError, match=r"of-48 is not in .* as it was"):
+        with pytest.raises(GraderFileError, match=r"of-48 in .* are missing or were changed"):
             export(run, tmp_path / "g.onnx")
     finally:
         file.write_text(before)

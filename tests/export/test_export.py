@@ -1,4 +1,4 @@
-"""A run becomes a file that grades as it does, says what it is, and is refused where it is not the same."""
+"""Export of a run: the file grades like the network, has complete metadata, and is refused if it disagrees."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def file(trained: Run) -> Path:
 
 
 def inputs(prepared: Path, table: pd.DataFrame, size: int) -> np.ndarray:
-    """Photographs of a table as a network sees them."""
+    """Photographs of a table at the input size of a network."""
     files = [prepared / "photographs" / f"{name}.jpg" for name in table["image_id"]]
     return np.stack([resize_to_input(read_photograph(file), size) for file in files])
 
 
-def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Run, prepared: Path, file: Path) -> None:
+def test_photographs_are_graded_like_predict_grades_the_prepared_set(trained: Run, prepared: Path, file: Path) -> None:
     source = prepared.parent / "source"
     assert source.is_dir()
     table = read_predictions(predict(prepared, trained, split="all").file).set_index("image_id")
@@ -74,14 +74,17 @@ def test_raw_photographs_are_graded_as_the_prepared_set_is_predicted(trained: Ru
     np.testing.assert_allclose(grader.grade([array])[0].probabilities or (), expected[0], atol=1e-5)
 
 
-def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_path: Path) -> None:
+def test_the_file_holds_the_calibration(trained: Run, prepared: Path, tmp_path: Path) -> None:
     source = trained.predictions_file("val")
     fitted = fit_calibration(graded_predictions(read_predictions(source)), source)
     save_calibration(fitted, trained.calibration_file)
     try:
-        metadata = export(trained, tmp_path / "g.onnx")
+        exported = export(str(trained.folder), str(tmp_path / "g.onnx"))
     finally:
         trained.calibration_file.unlink()
+    metadata = exported.metadata
+    assert metadata.version in repr(exported)
+    assert "accuracy" in exported._repr_html_()
     assert metadata.temperature == fitted.temperature.temperature
     assert fitted.referable is not None
     assert metadata.referable is not None
@@ -89,7 +92,8 @@ def test_calibration_travels_with_the_file(trained: Run, prepared: Path, tmp_pat
     written = {p.key: p.value for p in onnx.load(tmp_path / "g.onnx").metadata_props}[KEY]
     assert Metadata.model_validate_json(written) == metadata
     jsonschema.validate(json.loads(written), json.loads(SCHEMA.read_text()))
-    card = (tmp_path / "g.md").read_text()
+    assert exported.card == tmp_path / "g.md"
+    card = exported.card.read_text()
     assert "not a medical device" in card
     assert f"{metadata.referable.threshold:.4g}" in card
     photograph = next((prepared / "photographs").iterdir())
@@ -115,13 +119,13 @@ def on_everything(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     return train(prepared, tiny("training.epochs=1", "training.keep=last"), out, manifest=manifest)
 
 
-def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
+def test_a_run_on_all_photographs_takes_calibration_and_metrics_from_its_folds(
     on_everything: Run, folds: CrossValidation, prepared: Path, tmp_path: Path
 ) -> None:
-    about = tmp_path / "about.yaml"
-    about.write_text("licence: Apache-2.0\ndata_source: Made up, CC0.\nlimitations: [Nobody has these eyes.]\n")
+    statements = tmp_path / "statements.yaml"
+    statements.write_text("licence: Apache-2.0\ndata_source: Made up, CC0.\nlimitations: [Nobody has these eyes.]\n")
     out = tmp_path / "all.onnx"
-    printed = command("export", on_everything.folder, "--folds", folds.folder, "--statements", about, "--out", out)
+    printed = command("export", on_everything.folder, "--folds", folds.folder, "--statements", statements, "--out", out)
     assert "with the network" in printed
     metadata, fitted = retinagrade.Grader.load(out).metadata, load_calibration(Run(folds.folder).calibration_file)
     assert metadata.temperature == fitted.temperature.temperature
@@ -137,19 +141,19 @@ def test_a_run_on_all_photographs_has_calibration_and_figures_of_its_folds(
     assert around is not None
     assert measured.metrics["accuracy"].interval == (around.low, around.high)
     card = out.with_suffix(".md").read_text()
-    for said in (
+    for statement in (
         "Licence: Apache-2.0",
         "Made up, CC0.",
         "Nobody has these eyes.",
         "Cross-validation",
         "do not describe this file",
     ):
-        assert said in card
+        assert statement in card
     assert "epoch was chosen on these" not in card
     assert "0 val" not in card
 
 
-def test_folds_of_another_experiment_or_of_other_photographs_are_refused(
+def test_folds_of_a_different_experiment_or_different_photographs_are_refused(
     on_everything: Run, trained: Run, folds: CrossValidation, tmp_path: Path
 ) -> None:
     for run in (trained, on_everything):
@@ -157,27 +161,27 @@ def test_folds_of_another_experiment_or_of_other_photographs_are_refused(
         if run is on_everything:
             folds.write_record(record.model_copy(update={"status": "training"}))
         try:
-            with pytest.raises(ExperimentError, match="no finished cross-validation"):
+            with pytest.raises(ExperimentError, match="not a finished cross-validation"):
                 export(run, tmp_path / "g.onnx", folds=folds)
         finally:
             folds.write_record(record)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_said_of_a_file_is_read_strictly(tmp_path: Path) -> None:
-    about = tmp_path / "about.yaml"
-    about.write_text("license: MIT\n")
+def test_statements_with_unknown_keys_are_refused(tmp_path: Path) -> None:
+    statements = tmp_path / "statements.yaml"
+    statements.write_text("license: MIT\n")
     with pytest.raises(GraderFileError, match="license"):
-        AuthorStatements.read(about)
+        AuthorStatements.read(statements)
     with pytest.raises(GraderFileError, match="not readable YAML"):
         AuthorStatements.read(tmp_path / "absent.yaml")
 
 
-def test_the_schema_is_that_of_the_metadata() -> None:
+def test_the_published_schema_is_the_schema_of_the_metadata() -> None:
     assert json.loads(SCHEMA.read_text()) == Metadata.model_json_schema()
 
 
-def test_a_file_that_is_not_the_network_is_refused(
+def test_a_graph_that_disagrees_with_the_network_is_refused(
     trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_PROBABILITY_DIFFERENCE", -1.0)
@@ -186,11 +190,11 @@ def test_a_file_that_is_not_the_network_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_float16_says_what_it_changes(
+def test_float16_records_the_change_of_metrics(
     trained: Run, prepared: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retinagrade.export.precision._SMALL", 256)  # a tiny network's tensors are tiny
-    metadata = export(trained, tmp_path / "half.onnx", "float16")
+    metadata = export(trained, tmp_path / "half.onnx", precision="float16").metadata
     assert (tmp_path / "half.onnx").stat().st_size < file.stat().st_size
     assert metadata.version.endswith("-float16")
     assert metadata.change_from_float32 is not None
@@ -201,19 +205,19 @@ def test_float16_says_what_it_changes(
     found = half.network(inputs(prepared, validation, metadata.image_size))[0]
     exact = validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     assert 1e-7 < np.abs(found - exact).max() < 0.01
-    others = (found.argmax(1) != exact.argmax(1)).mean()
-    assert metadata.change_from_float32.metrics["share_of_changed_grades"].value == pytest.approx(others)
+    changed = (found.argmax(1) != exact.argmax(1)).mean()
+    assert metadata.change_from_float32.metrics["share_of_changed_grades"].value == pytest.approx(changed)
     right = [(each.argmax(1) == validation["grade"]).mean() for each in (found, exact)]
     assert metadata.change_from_float32.metrics["accuracy"].value == pytest.approx(right[0] - right[1])
     assert "minus those of the same file in float32" in (tmp_path / "half.md").read_text()
 
 
-def test_flips_are_those_of_predict(trained: Run, prepared: Path, tmp_path: Path) -> None:
+def test_tta_equals_tta_of_predict(trained: Run, prepared: Path, tmp_path: Path) -> None:
     table = read_predictions(predict(prepared, trained, split="val", tta=True).file)
-    metadata = export(trained, tmp_path / "flips.onnx", tta=True)
+    metadata = export(trained, tmp_path / "tta.onnx", tta=True).metadata
     assert metadata.tta
     assert metadata.version.endswith("-tta")
-    found = retinagrade.Grader.load(tmp_path / "flips.onnx").network(inputs(prepared, table, metadata.image_size))[0]
+    found = retinagrade.Grader.load(tmp_path / "tta.onnx").network(inputs(prepared, table, metadata.image_size))[0]
     expected = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     plain = read_predictions(trained.predictions_file("val"))[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
@@ -221,14 +225,14 @@ def test_flips_are_those_of_predict(trained: Run, prepared: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("method", "flips", "message"),
+    ("method", "tta", "message"),
     [
         ("isotonic", False, "is isotonic.*without --method"),
         ("temperature", True, "with --tta.*calibrate .*val-tta.csv"),
     ],
 )
 def test_a_calibration_that_does_not_fit_the_file_is_refused(
-    trained: Run, tmp_path: Path, method: CalibrationMethodName, flips: bool, message: str
+    trained: Run, tmp_path: Path, method: CalibrationMethodName, tta: bool, message: str
 ) -> None:
     source = trained.predictions_file("val")
     save_calibration(
@@ -236,15 +240,15 @@ def test_a_calibration_that_does_not_fit_the_file_is_refused(
     )
     try:
         with pytest.raises(GraderFileError, match=message):
-            export(trained, tmp_path / "g.onnx", tta=flips)
+            export(trained, tmp_path / "g.onnx", tta=tta)
     finally:
         trained.calibration_file.unlink()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_int8_says_what_it_changes(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_records_the_change_of_metrics(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retinagrade.export.precision._SMALL", 256)
-    metadata = export(trained, tmp_path / "int8.onnx", "int8")
+    metadata = export(trained, tmp_path / "int8.onnx", precision="int8").metadata
     operators = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Cast"} <= operators
     assert metadata.precision == "int8"
@@ -252,7 +256,7 @@ def test_int8_says_what_it_changes(trained: Run, tmp_path: Path, monkeypatch: py
     assert 1e-7 < metadata.verification.max_probability_difference < 0.2
 
 
-def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:
+def test_files_that_are_no_grader_files_are_refused(file: Path, tmp_path: Path) -> None:
     with pytest.raises(GraderFileError, match="no such file"):
         retinagrade.Grader.load(tmp_path / "absent.onnx")
     (tmp_path / "text.onnx").write_text("nothing")
@@ -266,7 +270,7 @@ def test_what_is_no_grader_file_is_refused(file: Path, tmp_path: Path) -> None:
         retinagrade.Grader.load(tmp_path / "bare.onnx")
 
 
-def test_it_grades_where_there_is_no_torch(file: Path, prepared: Path) -> None:
+def test_a_file_grades_without_torch(file: Path, prepared: Path) -> None:
     program = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -284,7 +288,7 @@ app(sys.argv[1:])
     assert len(json.loads(done.stdout)) == 30
 
 
-def test_a_folder_is_graded_to_a_table_that_is_continued(file: Path, tmp_path: Path) -> None:
+def test_grading_a_folder_continues_an_earlier_table(file: Path, tmp_path: Path) -> None:
     synthesize(tmp_path / "eyes", count=6, size=96, seed=1)
     folder, table = tmp_path / "photographs", tmp_path / "r.csv"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The graph is the network, and its evidence Grad-CAM, for every family; the exported file is the graph."""
+"""The graph and the exported file give the network's probabilities and Grad-CAM maps, for every family of networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.explain.scores import Target, scores
 from retinagrade.export.graph import FlippedGraph, NetworkGraph
 from retinagrade.export.onnx_file import to_onnx
@@ -46,7 +46,7 @@ ALL: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=str)
-def test_slopes_are_those_of_autograd(output: Output) -> None:
+def test_slopes_equal_those_of_autograd(output: Output) -> None:
     raw = 3 * torch.randn(200, output.units, generator=torch.Generator().manual_seed(0))
     leaf = raw.double().requires_grad_()
     score = scores(output, leaf, GRADES)
@@ -58,38 +58,38 @@ def test_slopes_are_those_of_autograd(output: Output) -> None:
 
 
 @pytest.mark.parametrize("family", ALL)
-def test_evidence_is_gradcam(family: str) -> None:
+def test_the_saliency_of_a_graph_is_gradcam(family: str) -> None:
     trained, pixels = network(**ALL[family]), photographs()
     with torch.no_grad():
-        probabilities, evidence = NetworkGraph(trained)(pixels.permute(0, 2, 3, 1))
+        probabilities, saliency = NetworkGraph(trained)(pixels.permute(0, 2, 3, 1))
         expected = trained.output.probabilities(trained(pixels))
-    heat = explain_maps(trained, pixels, "gradcam", GRADES)
+    expected_saliency = saliency_maps(trained, pixels, "gradcam", GRADES)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-    np.testing.assert_allclose(evidence, heat, atol=1e-5 * float(heat.max()))
-    assert heat.max() > 0
+    np.testing.assert_allclose(saliency, expected_saliency, atol=1e-5 * float(expected_saliency.max()))
+    assert expected_saliency.max() > 0
 
 
-def test_flips_mirror_the_evidence_back() -> None:
+def test_saliency_maps_of_mirrored_views_are_mirrored_back() -> None:
     trained, pixels = network(**ALL["scratch"]), photographs()
     mean = [
-        explain_maps(trained, pixels.flip(axes), "gradcam", GRADES).flip(axes) for axes in ((), (-1,), (-2,), (-2, -1))
+        saliency_maps(trained, pixels.flip(axes), "gradcam", GRADES).flip(axes) for axes in ((), (-1,), (-2,), (-2, -1))
     ]
     with torch.no_grad():
-        probabilities, evidence = FlippedGraph(NetworkGraph(trained))(pixels.permute(0, 2, 3, 1))
+        probabilities, saliency = FlippedGraph(NetworkGraph(trained))(pixels.permute(0, 2, 3, 1))
         views = torch.stack([trained(pixels.flip(axes)).softmax(1) for axes in ((), (-1,), (-2,), (-2, -1))])
-    heat = torch.stack(mean).mean(0)
+    expected_saliency = torch.stack(mean).mean(0)
     np.testing.assert_allclose(probabilities, views.mean(0), atol=1e-6)
-    np.testing.assert_allclose(evidence, heat, atol=1e-5 * float(heat.max()))
+    np.testing.assert_allclose(saliency, expected_saliency, atol=1e-5 * float(expected_saliency.max()))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ALL)
-def test_every_family_is_the_same_in_a_file(family: str, tmp_path: Path) -> None:
+def test_a_file_gives_the_outputs_of_its_network(family: str, tmp_path: Path) -> None:
     trained, pixels = network(**ALL[family]), photographs(3)
     squares = pixels.permute(0, 2, 3, 1).contiguous()
     onnx.save(to_onnx(NetworkGraph(trained).eval(), squares[:2].numpy()), tmp_path / "g.onnx")
-    probabilities, evidence = onnx_runtime(tmp_path / "g.onnx").network(squares.numpy())
-    heat = explain_maps(trained, pixels, "gradcam", GRADES)
+    probabilities, saliency = onnx_runtime(tmp_path / "g.onnx").network(squares.numpy())
+    expected_saliency = saliency_maps(trained, pixels, "gradcam", GRADES)
     with torch.no_grad():
         np.testing.assert_allclose(probabilities, trained.output.probabilities(trained(pixels)), atol=1e-4)
-    np.testing.assert_allclose(evidence, heat, atol=1e-3 * float(heat.max()))
+    np.testing.assert_allclose(saliency, expected_saliency, atol=1e-3 * float(expected_saliency.max()))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retinagrade.cli.console import console
+from retinagrade.cli.console import console, terminal_progress
 from retinagrade.errors import UsageError
 
 
@@ -67,24 +67,17 @@ def export(
         raise UsageError(f"--out {out}: the name must end in .onnx")
     from retinagrade.export.card import change_lines
     from retinagrade.export.export import export as export_run
-    from retinagrade.grader.metadata import AuthorStatements
-    from retinagrade.runs.cross_validation import CrossValidation
-    from retinagrade.runs.run import Run
 
-    metadata = export_run(
-        Run(run),
-        out,
-        precision.value,
-        tta,
-        None if folds is None else CrossValidation(folds),
-        None if statements is None else AuthorStatements.read(statements),
-    )
-    check = metadata.verification
+    with terminal_progress() as progress:
+        exported = export_run(
+            run, out, precision=precision.value, tta=tta, folds=folds, statements=statements, progress=progress
+        )
+    metadata, verification = exported.metadata, exported.metadata.verification
     printed = console()
     printed.print(
-        f"compared with the network on {check.photographs} photographs: probabilities differ by at most "
-        f"{check.max_probability_difference:.2g}, saliency maps correlate by at least "
-        f"{check.min_saliency_correlation:.5f}",
+        f"compared with the network on {verification.photographs} photographs: probabilities differ by at most "
+        f"{verification.max_probability_difference:.2g}, saliency maps correlate by at least "
+        f"{verification.min_saliency_correlation:.5f}",
         highlight=False,
     )
     if metadata.change_from_float32 is not None:
@@ -97,4 +90,4 @@ def export(
             printed.print(f"  {line}", highlight=False)
     for name, reason in metadata.undefined.items():
         printed.print(f"undefined: {name}: {reason}", highlight=False, style="dim")
-    printed.print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.md')}", highlight=False)
+    printed.print(f"wrote {exported.file} ({exported.size / 1e6:.1f} MB) and {exported.card}", highlight=False)

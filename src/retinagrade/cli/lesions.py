@@ -32,7 +32,7 @@ def lesions(
     from retinagrade.datasets.masks import read_masked_photographs
     from retinagrade.evaluation.report.tables import rich_table
     from retinagrade.execution.progress_bar import progress_bar
-    from retinagrade.explain import maps
+    from retinagrade.explain import saliency as maps
     from retinagrade.explain.lesions import report as lesion_report
     from retinagrade.explain.lesions.masked_inputs import find_copies_in_run
     from retinagrade.explain.lesions.measure import join_measurements, measure_agreement

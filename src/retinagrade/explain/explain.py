@@ -55,7 +55,7 @@ def explain(
         out: A folder for ``explanation.html``, ``explanation.json``, with several runs ``networks.png``, and for each
             photograph, run and target an overlay (``.jpg``), and the map at the photograph's resolution (``.png``, 16
             bits) and as the method gives it, over the square that the network saw (``.npy``, float32).
-        method: One of :data:`~retinagrade.explain.maps.METHODS`.
+        method: One of :data:`~retinagrade.explain.saliency.METHODS`.
         layer: The layer of a class activation map, for one run.
 
     Returns:

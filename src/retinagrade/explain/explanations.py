@@ -14,7 +14,7 @@ from retinagrade.errors import ImageError, UsageError
 from retinagrade.execution.progress_bar import progress_bar
 from retinagrade.explain.inputs import PreparedInput, RunInputs, unique_names
 from retinagrade.explain.layers import find_layer
-from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.explain.overlay import overlay_map, project_map, scale_end, smooth_for_display
 from retinagrade.explain.scores import TARGETS, Target
 from retinagrade.files import short_names
@@ -111,7 +111,7 @@ def explain_photographs(
     Args:
         runs: Trained runs.
         seen: As :func:`prepare_inputs` gives it.
-        method: One of :data:`~retinagrade.explain.maps.METHODS`.
+        method: One of :data:`~retinagrade.explain.saliency.METHODS`.
         layer: The layer of a class activation map, for one run.
 
     Returns:
@@ -142,7 +142,7 @@ def _of_run(
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]
             photographs = torch.cat([given[name].input(settings.image_size) for name in batch])
-            heat = explain_maps(network, photographs, method, TARGETS, module)
+            heat = saliency_maps(network, photographs, method, TARGETS, module)
             probabilities = _probabilities(network, photographs)
             for place, name in enumerate(batch):
                 yield name, PhotographExplanation(network_name, given[name], probabilities[place], heat[place].numpy())

@@ -1,1 +1,1 @@
-"""One file of a trained network: the graph with probabilities and evidence, what it must know, and the proof."""
+"""Export of trained runs and ensembles as grader files."""

@@ -1,4 +1,4 @@
-"""Ensembles as graphs: the formulas of :mod:`retinagrade.ensembles` in operators, and evidence on one grid."""
+"""Ensembles as graphs: the combination rules of :mod:`retinagrade.ensembles` in graph operators."""
 
 from __future__ import annotations
 
@@ -14,54 +14,56 @@ from retinagrade.ensembles.stacking import LEAST, SecondStage
 from retinagrade.evaluation.fitting.probability_calibration import PROBABILITY_FLOOR as LEAST_PROBABILITY
 from retinagrade.grades import N_GRADES
 
-_LEVEL: Final = 1e-12
-"""Evidence below which a member says nothing."""
+_NO_SALIENCY: Final = 1e-12
+"""Largest value below which a member's saliency maps count as zero."""
 
 
 class EnsembleGraph(nn.Module):
-    """Members side by side, and their answers combined."""
+    """Members side by side, with a rule that combines their outputs."""
 
-    def __init__(self, members: Sequence[nn.Module], combination: Combination, shares: Sequence[float]) -> None:
-        """Args: graphs of the ``members``, how they are combined, and the ``shares`` of their evidence."""
+    def __init__(
+        self, members: Sequence[nn.Module], combination: Combination, saliency_weights: Sequence[float]
+    ) -> None:
+        """Takes graphs of the ``members``, the rule that combines them, and the weights of their saliency maps."""
         super().__init__()
         self.members = nn.ModuleList(members)
         self.combine = combination_rule(combination)
-        self.shares = tuple(shares)
+        self.saliency_weights = tuple(saliency_weights)
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities (N, 5) and evidence (N, 5, h, w) of photographs (N, S, S, 3), uint8."""
-        probabilities, evidence = zip(*[member(photographs) for member in self.members], strict=True)
-        return self.combine(torch.stack(probabilities, dim=1)), combine_saliency(evidence, self.shares)
+        """Computes probabilities (N, 5) and saliency maps (N, 5, h, w) of photographs (N, S, S, 3), uint8."""
+        probabilities, saliency = zip(*[member(photographs) for member in self.members], strict=True)
+        return self.combine(torch.stack(probabilities, dim=1)), combine_saliency(saliency, self.saliency_weights)
 
 
-def combine_saliency(evidence: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """The members' evidence as one: the mean, by their shares, of each one by its largest value on the photograph.
+def combine_saliency(maps: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Computes the weighted mean of the members' saliency maps, each divided by its largest value on the photograph.
 
-    Scores and features of two networks have different scales, so that sums of them as they are would be the evidence
-    of the louder one. Coarser maps are enlarged to the finest.
+    Scores and features of two networks have different scales. Without the division, the member with the larger numbers
+    would dominate the mean. Coarser maps are enlarged to the size of the finest.
 
     Args:
-        evidence: Of each member (N, 5, hᵢ, wᵢ), from 0.
-        shares: Of the members, of sum 1.
+        maps: Saliency maps (N, 5, hᵢ, wᵢ) of each member, at least 0.
+        weights: Weights of the members; their sum is 1.
 
     Returns:
-        Evidence (N, 5, h, w), 0 to 1.
+        Saliency maps (N, 5, h, w), 0 to 1.
     """
-    finest = max((maps.shape[-2:] for maps in evidence), key=lambda size: size[0] * size[1])
+    finest = max((each.shape[-2:] for each in maps), key=lambda size: size[0] * size[1])
     total = torch.zeros(())
-    for maps, share in zip(evidence, shares, strict=True):
-        scaled = maps / maps.amax((1, 2, 3), keepdim=True).clamp(min=_LEVEL)
+    for each, weight in zip(maps, weights, strict=True):
+        scaled = each / each.amax((1, 2, 3), keepdim=True).clamp(min=_NO_SALIENCY)
         if scaled.shape[-2:] != finest:
             scaled = F.interpolate(scaled, finest, mode="bilinear", align_corners=False)
-        total = total + share * scaled
+        total = total + weight * scaled
     return total
 
 
 def combination_rule(combination: Combination) -> Callable[[Tensor], Tensor]:
-    """What makes probabilities (N, 5) of those of members (N, M, 5), float32, in the operators of a graph.
+    """Returns a function from the members' probabilities (N, M, 5), float32, to those of the ensemble (N, 5).
 
     Args:
-        combination: As it was fitted; not of both eyes.
+        combination: A fitted combination of any method except ``eyes``.
     """
     if isinstance(combination, MajorityVote):
         accuracies = torch.tensor(combination.accuracies)
@@ -78,7 +80,7 @@ def _vote(probabilities: Tensor, accuracies: Tensor) -> Tensor:
     votes = F.one_hot(probabilities.argmax(2), N_GRADES).float()
     counts = votes.sum(1)
     tied = (counts == counts.amax(1, keepdim=True)).float()
-    best_voter = (votes * (accuracies[:, None] + 1)).amax(1)  # 0 where nobody voted
+    best_voter = (votes * (accuracies[:, None] + 1)).amax(1)  # 0 for grades without votes
     winner = F.one_hot((tied * best_voter).argmax(1), N_GRADES).float()
     counts = counts + winner * (tied.sum(1, keepdim=True) > 1).float() / 2
     return counts / counts.sum(1, keepdim=True)

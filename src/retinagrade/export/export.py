@@ -1,222 +1,189 @@
-"""Export: a run becomes one file, which is shown to be the same before it is there."""
+"""Export of a run as one grader file, which is compared with the network before it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+import html
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnx
+import pandas as pd
+from numpy.typing import NDArray
 
-from retinagrade.errors import GraderFileError, ManifestError
-from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
-from retinagrade.evaluation.fitting.probability_calibration import Temperature, calibrate_probabilities
+from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.export.card import model_card
-from retinagrade.export.exportable import Source, build_graph, list_networks, read_exportable, reference_outputs
-from retinagrade.export.graph import CalibratedGraph
-from retinagrade.export.metadata import (
-    describe_decisions,
-    describe_identity,
-    describe_use,
-    measure_folds,
-    measure_split,
-)
-from retinagrade.export.onnx_file import save_model, to_onnx
+from retinagrade.export.exportable import Exportable, read_exportable
+from retinagrade.export.metadata import collect_metadata
+from retinagrade.export.onnx_file import open_model, to_onnx, write_grader
+from retinagrade.export.outputs import build_graph, reference_outputs
 from retinagrade.export.precision import to_float16, to_int8
-from retinagrade.export.verification import measure_agreement_with_network, measure_change, require_agreement
-from retinagrade.files import atomic_path, sha256, write_text
-from retinagrade.grader.metadata import (
-    AuthorStatements,
-    Metadata,
-    Precision,
-    PreparationMetadata,
-    TrainingData,
-    Verification,
+from retinagrade.export.verification import (
+    Outputs,
+    measure_agreement_with_network,
+    measure_change,
+    require_agreement,
 )
-from retinagrade.grader.runtime import Grader
-from retinagrade.manifest import Manifest
-from retinagrade.provenance import installed_versions
+from retinagrade.files import atomic_path, write_text
+from retinagrade.grader.metadata import AuthorStatements, MeasuredMetrics, Metadata, Precision, Verification
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.training.loading import PhotographDataset
 
-SHOWN: Final = 16
-"""Photographs that network and file are both shown."""
-CALIBRATION: Final = 64
-"""Training photographs that scales of int8 are made of."""
+VERIFIED: Final = 16
+"""Photographs on which the file and the network are compared, at most."""
+INT8_CALIBRATION: Final = 64
+"""Training photographs from which the value ranges of int8 are measured, at most."""
+
+
+@dataclass(frozen=True)
+class ExportedGrader:
+    """A grader file that was written.
+
+    Attributes:
+        file: The grader file.
+        card: The model card.
+        metadata: The metadata of the file.
+    """
+
+    file: Path
+    card: Path
+    metadata: Metadata
+
+    @property
+    def size(self) -> int:
+        """Size of the file in bytes."""
+        return self.file.stat().st_size
+
+    def __repr__(self) -> str:
+        """Names the file, the experiment, the version and the size."""
+        return (
+            f"ExportedGrader({str(self.file)!r}: {self.metadata.name}, version {self.metadata.version}, "
+            f"{self.size / 1e6:.1f} MB)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Shows the file's metrics in a notebook."""
+        measured = {
+            "validation": self.metadata.validation,
+            "cross-validation": self.metadata.cross_validation,
+            "test": self.metadata.test,
+        }
+        columns = {
+            split: {name.replace("_", " "): metric.value for name, metric in metrics.metrics.items()}
+            for split, metrics in measured.items()
+            if metrics is not None
+        }
+        table: str = pd.DataFrame(columns).to_html(float_format="{:.3f}".format)
+        return f"<p>{html.escape(repr(self))}</p>{table}"
 
 
 def export(
-    run: Run,
-    out: Path,
+    run: Run | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
     precision: Precision = "float32",
     tta: bool = False,
-    folds: CrossValidation | None = None,
-    statements: AuthorStatements | None = None,
-) -> Metadata:
-    """Makes a grader file of a run or an ensemble, and a model card beside it.
+    folds: CrossValidation | str | os.PathLike[str] | None = None,
+    statements: AuthorStatements | str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> ExportedGrader:
+    """Exports a run or an ensemble as a grader file, with a model card beside it.
 
-    The graph is first shown to be the network, in float32. Where its weights are then kept in fewer bits, what that
-    changes is measured on all validation photographs, or on the training photographs of a run without.
+    The graph is first compared with the network in float32. If the weights are then stored in a smaller format, the
+    resulting change of the metrics is measured on all validation photographs, or on the training photographs of a run
+    without validation photographs.
 
     Args:
-        run: A trained run or an ensemble, whose prepared set is still there.
-        out: The file, ``.onnx``; the card is the same name with ``.md``.
-        precision: How the weights are kept.
-        tta: Take the mean over four mirrored views, as ``predict --tta`` does, at four times the cost.
-        folds: For a run that was trained on all photographs, a cross-validation of the same experiment: the file takes
-            its calibration and figures.
-        statements: What is to be said of licence, data and limits.
-
-    Returns:
-        What the file says of itself.
+        run: A trained run or an ensemble, or its folder. Its prepared set must still exist.
+        out: The grader file, ``.onnx``. The model card has the same name with the suffix ``.md``.
+        precision: Number format of the stored weights.
+        tta: Whether to average over four mirrored views, as ``predict`` does with ``tta``. Grading takes four times as
+            long.
+        folds: For a run that was trained on all photographs, a cross-validation of the same experiment, or its folder:
+            calibration and metrics are taken from there.
+        statements: Statements on licence, data source and limitations, or a YAML file with them.
+        progress: Receives reports of progress; ``None`` for none.
 
     Raises:
-        ArtefactError: The file would not be the network: nothing is left then. Or the calibration is no temperature, or
-            of other predictions; or members of the ensemble can't be in a file.
-        ExperimentError: The run can't be used, or the folds are not of the same experiment and photographs.
-        ManifestError: Its prepared set is gone.
+        GraderFileError: The file would not agree with the network, or the networks or the calibration can't be in one
+            file. No file is written then.
+        ExperimentError: The run can't be read, or the cross-validation does not belong to it.
+        ManifestError: The prepared set is missing or was changed.
     """
-    judged, statements = run if folds is None else Run(folds.folder), statements or AuthorStatements()
-    record = run.ensemble_record() if run.is_ensemble else run.finished_record()
-    fitted, source = _calibration(judged, tta), read_exportable(run)
-    temperature = 1.0 if fitted is None or fitted.method == "none" else fitted.temperature.temperature
-    manifest = _manifest(run)
-    preparation = _preparation(source)
-    side = _side(source, preparation)
-    compared = manifest.split("val" if record.data.photographs.get("val") else "train")
-    photographs, training = (PhotographDataset(part, side) for part in (compared, manifest.split("train")))
-    shown = _squares(photographs, range(min(SHOWN, len(photographs))))
-    metadata = Metadata(
-        **describe_identity(run, source, precision, tta),
-        **describe_decisions(fitted),
-        **describe_use(statements, folds),
-        image_size=side,
-        preparation=preparation,
-        temperature=temperature,
-        training_data=TrainingData(
-            datasets=tuple(sorted(manifest.table["dataset"].dropna().astype(str).unique())),
-            photographs=record.data.photographs,
-            source=statements.data_source,
-            manifest_sha256=record.data.manifest_sha256,
-        ),
-        validation=measure_split(run, "val" + "-tta" * tta),
-        cross_validation=None if folds is None else measure_folds(run, folds, manifest),
-        test=measure_split(run, "test" + "-tta" * tta),
-        verification=Verification(
-            photographs=1, max_probability_difference=0.0, min_saliency_correlation=1.0
-        ),  # until it is proven
-        versions={
-            "training": record.versions,
-            "export": {
-                **installed_versions(),
-                **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")},
-            },
-        },
-    )
+    run, out = run if isinstance(run, Run) else Run(Path(run)), Path(out)
+    if folds is not None and not isinstance(folds, CrossValidation):
+        folds = CrossValidation(Path(folds))
+    if not isinstance(statements, AuthorStatements):
+        statements = AuthorStatements() if statements is None else AuthorStatements.read(Path(statements))
+    exportable = read_exportable(run, tta=tta, folds=folds)
     with atomic_path(out) as temporary:
-        model = to_onnx(CalibratedGraph(build_graph(source, side, tta), temperature).eval(), shown[:2])
-        exact = save_model(model, metadata, temporary)
-        as_seen = _squares(PhotographDataset(compared, preparation.size), range(len(shown)))
-        probabilities, heat = reference_outputs(source, as_seen, tta)
-        expected = calibrate_probabilities(Temperature(temperature=temperature), probabilities), heat.numpy()
-        metadata = metadata.model_copy(
-            update={"verification": require_agreement(measure_agreement_with_network(exact.network(shown), expected))}
-        )
-        if precision != "float32":
-            model = to_float16(model) if precision == "float16" else to_int8(model, _batches(training, CALIBRATION))
-            written = save_model(model, metadata, temporary)
-            found = [np.concatenate(each) for each in zip(*_answers((exact, written), photographs), strict=True)]
-            metadata = metadata.model_copy(
-                update={
-                    "verification": measure_agreement_with_network(written.network(shown), expected),
-                    "change_from_float32": measure_change(compared.table, *found),
-                }
-            )
-        save_model(model, metadata, temporary)
-    write_text(out.with_suffix(".md"), model_card(metadata, out.name))
-    return metadata
+        model, verification, change = _build_and_verify(exportable, precision, temporary, progress)
+        metadata = collect_metadata(exportable, precision, statements, verification, change)
+        write_grader(model, metadata, temporary)
+    card = out.with_suffix(".md")
+    write_text(card, model_card(metadata, out.name))
+    return ExportedGrader(out, card, metadata)
 
 
-def _calibration(run: Run, tta: bool) -> Calibration | None:
-    """What was fitted on the predictions that the file will make."""
-    if not run.calibration_file.is_file():
-        return None
-    fitted = load_calibration(run.calibration_file)
-    if fitted.method == "isotonic":
-        raise GraderFileError(
-            f"{run.calibration_file} is isotonic, and a file calibrates by a temperature: "
-            f"`retinagrade calibrate {run.folder}` without --method"
-        )
-    if Path(fitted.source.file).stem.endswith("-tta") != tta:
-        predictions = run.predictions_file("val-tta") if tta else run.folder
-        raise GraderFileError(
-            f"{run.calibration_file} was fitted on {fitted.source.file}, and {'with' if tta else 'without'} --tta "
-            f"probabilities are others: `retinagrade calibrate {predictions}`"
-        )
-    return fitted
-
-
-def _preparation(source: Source) -> PreparationMetadata:
-    """How the photographs of all networks were prepared.
+def _build_and_verify(
+    exportable: Exportable, precision: Precision, scratch: Path, progress: Progress | None
+) -> tuple[onnx.ModelProto, Verification, MeasuredMetrics | None]:
+    """Builds the model and compares it with the network, and its compressed form with itself.
 
     Raises:
-        ArtefactError: In several ways.
+        GraderFileError: The model in float32 does not agree with the network.
     """
-    ways = {name: one.run.preparation() for name, _, one in list_networks(source)}
-    first, *others = ways.items()
-    for name, settings in others:
-        if settings != first[1]:
-            raise GraderFileError(
-                f"{first[0]} learnt from photographs prepared with {first[1]}, {name} with {settings}: a file prepares "
-                "a photograph once; train the members on one prepared set"
-            )
-    return PreparationMetadata.model_validate(asdict(first[1]))
+    begin_stage(progress, "building the graph")
+    photographs = PhotographDataset(exportable.comparison, exportable.image_size)
+    rows = range(min(VERIFIED, len(photographs)))
+    inputs = _load(photographs, rows)
+    model = to_onnx(build_graph(exportable), inputs[:2])
+    begin_stage(progress, "comparing the graph with the network")
+    expected = reference_outputs(
+        exportable, _load(PhotographDataset(exportable.comparison, exportable.preparation.size), rows)
+    )
+    compute = open_model(model, scratch)
+    verification = require_agreement(measure_agreement_with_network(compute(inputs), expected))
+    if precision == "float32":
+        return model, verification, None
+    begin_stage(progress, f"converting the weights to {precision}")
+    compressed = to_float16(model) if precision == "float16" else to_int8(model, _int8_calibration(exportable))
+    compute_compressed = open_model(compressed, scratch)
+    verification = measure_agreement_with_network(compute_compressed(inputs), expected)
+    probabilities = _probabilities((compute, compute_compressed), photographs, progress)
+    return compressed, verification, measure_change(exportable.comparison.table, *probabilities)
 
 
-def _side(source: Source, preparation: PreparationMetadata) -> int:
-    """The side of the photographs that a file takes: what all networks see, or else what all of them are made of.
-
-    Raises:
-        ArtefactError: Of several sizes, one is larger than the photographs were prepared.
-    """
-    sizes = {one.image_size: name for name, _, one in list_networks(source)}
-    if len(sizes) == 1:
-        return next(iter(sizes))
-    if max(sizes) > preparation.size:
-        raise GraderFileError(
-            f"{sizes[max(sizes)]} sees photographs of {max(sizes)} px, others of {min(sizes)}, and all were prepared "
-            f"at {preparation.size}: a graph shrinks photographs exactly as `prepare` does, but can't enlarge them so. "
-            f"Prepare at {max(sizes)} px or more, and train again; or combine networks of one size"
-        )
-    return preparation.size
-
-
-def _squares(photographs: PhotographDataset, rows: Iterable[int]) -> np.ndarray:
+def _load(photographs: PhotographDataset, rows: Sequence[int]) -> NDArray[np.uint8]:
+    """Loads photographs (N, S, S, 3)."""
     return np.stack([photographs[row][0] for row in rows])
 
 
-def _batches(photographs: PhotographDataset, count: int) -> Iterator[np.ndarray]:
-    """Photographs from all over the manifest, in batches."""
-    rows = np.unique(np.linspace(0, len(photographs) - 1, count).round().astype(int))
-    for start in range(0, len(rows), SHOWN):
-        yield _squares(photographs, rows[start : start + SHOWN].tolist())
+def _batches(photographs: PhotographDataset, rows: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(rows), VERIFIED):
+        yield _load(photographs, rows[start : start + VERIFIED])
 
 
-def _answers(graders: Sequence[Grader], photographs: PhotographDataset) -> Iterator[list[np.ndarray]]:
-    """Probabilities of photographs, batch by batch, by each of some files."""
-    for batch in _batches(photographs, len(photographs)):
-        yield [grader.network(batch)[0] for grader in graders]
+def _int8_calibration(exportable: Exportable) -> Iterator[NDArray[np.uint8]]:
+    """Training photographs, evenly spread over the manifest, in batches."""
+    photographs = PhotographDataset(exportable.manifest.split("train"), exportable.image_size)
+    rows = np.unique(np.linspace(0, len(photographs) - 1, INT8_CALIBRATION).round().astype(int))
+    return _batches(photographs, rows.tolist())
 
 
-def _manifest(run: Run) -> Manifest:
-    """The photographs with the split that the run was trained on; paths are those of its prepared set."""
-    file = run.split_file
-    if not file.is_file() or sha256(file) != run.record().data.manifest_sha256:
-        raise ManifestError(
-            f"{file} is not there, or was changed since {run.folder} was trained on it: a file is only written when "
-            "it was shown to grade the run's photographs as the network does"
-        )
-    return Manifest(Manifest.read(file).table, run.prepared)
+def _probabilities(
+    models: Sequence[Callable[[NDArray[np.uint8]], Outputs]],
+    photographs: PhotographDataset,
+    progress: Progress | None,
+) -> list[NDArray[np.floating]]:
+    """Probabilities (N, 5) of all photographs by each of the models."""
+    step = begin_stage(progress, "measuring the change of metrics", -(-len(photographs) // VERIFIED))
+    batches = []
+    for batch in _batches(photographs, range(len(photographs))):
+        batches.append([model(batch)[0] for model in models])
+        step()
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]

@@ -1,29 +1,21 @@
-"""What is exported: a network, or members and how they are combined; and what it says, the slow way."""
+"""The parts of a run that become a grader file: its networks, its calibration and its photographs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-import torch
-
-from retinagrade.ensembles.combination import Combination, WeightedMean, combine_members, load_combination
-from retinagrade.errors import GraderFileError
-from retinagrade.explain.maps import explain_maps
-from retinagrade.export.ensemble_graph import EnsembleGraph, combine_saliency
-from retinagrade.export.graph import FlippedGraph, NetworkGraph, ResizedGraph
+from retinagrade.ensembles.combination import Combination, WeightedMean, load_combination
+from retinagrade.errors import GraderFileError, ManifestError
+from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
 from retinagrade.files import sha256
-from retinagrade.images.prepare import resize_to_input
+from retinagrade.grader.metadata import PreparationMetadata
+from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
-from retinagrade.training.predict import FLIPS
-
-GRADES: Final = (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -31,9 +23,9 @@ class SingleNetwork:
     """A trained network.
 
     Attributes:
-        run: Its run.
-        network: With the weights of its best epoch.
-        image_size: Side of the photographs that it sees, in pixels.
+        run: The run that trained it.
+        network: The network with the weights of its best epoch, in evaluation mode.
+        image_size: Side of its square input, in pixels.
     """
 
     run: Run
@@ -43,108 +35,229 @@ class SingleNetwork:
 
 @dataclass(frozen=True)
 class EnsembleNetworks:
-    """Members of an ensemble.
+    """The members of an ensemble and the rule that combines them.
 
     Attributes:
-        names: What the ensemble calls them.
-        members: In the order that the numbers of the combination have.
-        combination: How their probabilities are combined.
+        names: Names of the members in the ensemble.
+        members: The members, in the order of the combination's parameters.
+        combination: The rule that combines their probabilities.
     """
 
     names: tuple[str, ...]
-    members: tuple[Source, ...]
+    members: tuple[Networks, ...]
     combination: Combination
 
     @property
-    def shares(self) -> tuple[float, ...]:
-        """Of the members' evidence: their weights, where the combination has weights; else all the same."""
+    def saliency_weights(self) -> tuple[float, ...]:
+        """Weights of the members' saliency maps: the weights of the combination if it has any, else equal ones."""
         if isinstance(self.combination, WeightedMean):
             return self.combination.weights
         return (1 / len(self.members),) * len(self.members)
 
 
-Source = SingleNetwork | EnsembleNetworks
+Networks = SingleNetwork | EnsembleNetworks
 
 
-def read_exportable(run: Run) -> Source:
-    """The networks of a run or of an ensemble, with everything that they are combined by.
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network and its place in the ensemble.
+
+    Attributes:
+        name: Names of the members that lead to it, joined by ``/``; empty for a single network.
+        saliency_weight: Weight of its saliency map in the ensemble's.
+        network: The network.
+    """
+
+    name: str
+    saliency_weight: float
+    network: SingleNetwork
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """Everything that is needed to export a run.
+
+    Attributes:
+        run: The run or ensemble.
+        networks: Its network, or its members and the rule that combines them.
+        preparation: Preparation of its training photographs.
+        image_size: Side of the photographs that the file takes, in pixels.
+        manifest: The photographs with the split that the run was trained on; paths are relative to its prepared set.
+        calibration: The calibration of its predictions; ``None`` if there is none.
+        folds: A cross-validation that provides calibration and metrics for a run on all photographs; ``None`` for none.
+        tta: Whether all outputs are means over four mirrored views (test-time augmentation).
+    """
+
+    run: Run
+    networks: Networks
+    preparation: PreparationMetadata
+    image_size: int
+    manifest: Manifest
+    calibration: Calibration | None
+    folds: CrossValidation | None
+    tta: bool
+
+    @property
+    def temperature(self) -> float:
+        """Softmax temperature of the calibration; 1 for none."""
+        if self.calibration is None or self.calibration.method == "none":
+            return 1.0
+        return self.calibration.temperature.temperature
+
+    @property
+    def comparison(self) -> Manifest:
+        """The photographs on which the file is compared with the network: validation, or else training photographs."""
+        return self.manifest.split("val" if self.run.record().data.photographs.get("val") else "train")
+
+
+def read_exportable(run: Run, *, tta: bool = False, folds: CrossValidation | None = None) -> Exportable:
+    """Reads what is needed to export a run.
+
+    Args:
+        run: A trained run or an ensemble.
+        tta: Whether the file will average over mirrored views.
+        folds: A cross-validation that provides calibration and metrics for a run on all photographs.
 
     Raises:
-        ArtefactError: A member is no network any more as the ensemble knew it, or can't grade a single photograph.
-        ExperimentError: A run can't be used.
+        GraderFileError: The networks or the calibration can't be in one file.
+        ExperimentError: A run can't be read.
+        ManifestError: The prepared set is missing or was changed after the training.
+    """
+    calibration = _read_calibration(run if folds is None else Run(folds.folder), tta)
+    networks, manifest = read_networks(run), _read_training_manifest(run)
+    preparation = _common_preparation(networks)
+    image_size = _input_size(networks, preparation)
+    return Exportable(run, networks, preparation, image_size, manifest, calibration, folds, tta)
+
+
+def read_networks(run: Run) -> Networks:
+    """Reads the networks of a run or an ensemble.
+
+    Raises:
+        GraderFileError: A member changed after it was combined, or can't grade a single photograph.
+        ExperimentError: A run can't be read.
     """
     if not run.is_ensemble:
         return SingleNetwork(run, load_network(run), run.experiment().network.image_size)
     fitted = load_combination(run.ensemble_file)
     if fitted.combination.method == "eyes":
         raise GraderFileError(
-            f"{run.folder} looks at the other eye of a patient, and a file grades one photograph: export "
+            f"{run.folder} combines the two eyes of a patient, but a grader file grades single photographs: export "
             f"{fitted.members[0].folder}"
         )
     members = []
     for source in fitted.members:
         member = Run(Path(source.folder))
-        if CrossValidation(member.folder).record_file.is_file():
+        if CrossValidation(member.folder).is_cross_validation:
             raise GraderFileError(
-                f"{run.folder}: its member {source.name} is a cross-validation, whose folds are judged one by one and "
-                "grade no further photographs: combine trained runs"
+                f"{run.folder}: its member {source.name} is a cross-validation. Its folds were evaluated one by one "
+                "and can't grade new photographs together: combine trained runs"
             )
         file = member.predictions_file("val")
         if not file.is_file() or sha256(file) != source.sha256:
             raise GraderFileError(
-                f"{run.folder}: its member {source.name} is not in {member.folder} as it was when they were combined: "
-                "repeat `retinagrade ensemble`"
+                f"{run.folder}: the validation predictions of its member {source.name} in {member.folder} are missing "
+                "or were changed after the members were combined: repeat `retinagrade ensemble`"
             )
-        members.append(read_exportable(member))
+        members.append(read_networks(member))
     return EnsembleNetworks(tuple(source.name for source in fitted.members), tuple(members), fitted.combination)
 
 
-def list_networks(source: Source, name: str = "", share: float = 1.0) -> Iterator[tuple[str, float, SingleNetwork]]:
-    """All networks, with what they are called and their share of the evidence; of ensembles of ensembles too."""
-    if isinstance(source, SingleNetwork):
-        yield name, share, source
-        return
-    for member_name, member_share, member in zip(source.names, source.shares, source.members, strict=True):
-        yield from list_networks(member, f"{name}/{member_name}".lstrip("/"), share * member_share)
-
-
-def build_graph(source: Source, side: int, tta: bool) -> NetworkGraph | FlippedGraph | ResizedGraph | EnsembleGraph:
-    """The graph of a source: photographs (N, side, side, 3) to probabilities, not calibrated, and evidence.
+def list_networks(networks: Networks, name: str = "", weight: float = 1.0) -> Iterator[NamedNetwork]:
+    """Lists all networks, including those of ensembles within an ensemble.
 
     Args:
-        source: What is exported.
-        side: Of the photographs that the graph is given.
-        tta: Take the mean over mirrored views, of each network.
+        networks: A network or an ensemble.
+        name: Its name within the ensemble that it belongs to.
+        weight: Weight of its saliency map within that ensemble.
     """
-    if isinstance(source, EnsembleNetworks):
-        return EnsembleGraph(
-            [build_graph(member, side, tta) for member in source.members], source.combination, source.shares
+    if isinstance(networks, SingleNetwork):
+        yield NamedNetwork(name, weight, networks)
+        return
+    members = zip(networks.names, networks.saliency_weights, networks.members, strict=True)
+    for member_name, member_weight, member in members:
+        yield from list_networks(member, f"{name}/{member_name}".lstrip("/"), weight * member_weight)
+
+
+def _common_preparation(networks: Networks) -> PreparationMetadata:
+    """Returns the preparation of the training photographs, which must be the same for all networks.
+
+    Raises:
+        GraderFileError: The networks were trained on photographs that were prepared differently.
+    """
+    preparations = {named.name: named.network.run.preparation() for named in list_networks(networks)}
+    (first, preparation), *rest = preparations.items()
+    for name, different in rest:
+        if different != preparation:
+            raise GraderFileError(
+                f"{first} was trained on photographs prepared with {preparation}, but {name} with {different}. A "
+                "grader file prepares a photograph only once: train the members on one prepared set"
+            )
+    return PreparationMetadata.model_validate(asdict(preparation))
+
+
+def _input_size(networks: Networks, preparation: PreparationMetadata) -> int:
+    """Returns the side of the photographs that the file takes, in pixels.
+
+    It is the networks' input size if all have the same, else the size of the prepared photographs, from which the graph
+    makes each network's input.
+
+    Raises:
+        GraderFileError: The networks have different input sizes, and one is larger than the prepared photographs.
+    """
+    names = {named.network.image_size: named.name for named in list_networks(networks)}
+    if len(names) == 1:
+        return next(iter(names))
+    if max(names) > preparation.size:
+        raise GraderFileError(
+            f"{names[max(names)]} takes photographs of {max(names)} px, another member takes {min(names)} px, and the "
+            f"photographs were prepared at {preparation.size} px. A graph can shrink photographs exactly as `prepare` "
+            f"does, but can't enlarge them: prepare at {max(names)} px or more and train again, or combine networks "
+            "with the same input size"
         )
-    graph = FlippedGraph(NetworkGraph(source.network)) if tta else NetworkGraph(source.network)
-    return graph if source.image_size == side else ResizedGraph(graph, side, source.image_size)
+    return preparation.size
 
 
-def reference_outputs(source: Source, photographs: np.ndarray, tta: bool) -> tuple[np.ndarray, torch.Tensor]:
-    """What the networks themselves say, as ``predict`` and ``ensemble`` do, and their Grad-CAM by autograd.
+def _read_calibration(run: Run, tta: bool) -> Calibration | None:
+    """Reads the calibration of a run, which must fit the predictions of the file.
 
     Args:
-        source: What is exported.
-        photographs: RGB pixels (N, S, S, 3), uint8, as large as they were prepared.
-        tta: Take the mean over mirrored views, of each network.
+        run: A run; for a run on all photographs, the folder of its cross-validation.
+        tta: Whether the file will average over mirrored views.
 
     Returns:
-        Probabilities (N, 5), float64, not calibrated, and evidence (N, 5, h, w).
+        The calibration; ``None`` if the run was not calibrated.
+
+    Raises:
+        GraderFileError: The calibration is isotonic, or was fitted on predictions with a different ``tta``.
     """
-    if isinstance(source, EnsembleNetworks):
-        found = [reference_outputs(member, photographs, tta) for member in source.members]
-        probabilities = combine_members(source.combination, np.stack([each for each, _ in found], axis=1))
-        return probabilities, combine_saliency([heat for _, heat in found], source.shares)
-    squares = np.stack([resize_to_input(photograph, source.image_size) for photograph in photographs])
-    pixels = torch.from_numpy(squares).permute(0, 3, 1, 2)
-    views, maps = [], []
-    for axes in FLIPS if tta else FLIPS[:1]:
-        view = pixels.flip(axes)
-        with torch.no_grad():
-            views.append(source.network.output.probabilities(source.network(view)))
-        maps.append(explain_maps(source.network, view, "gradcam", GRADES).flip(axes))
-    return torch.stack(views).mean(0).numpy(), torch.stack(maps).mean(0)
+    if not run.calibration_file.is_file():
+        return None
+    calibration = load_calibration(run.calibration_file)
+    if calibration.method == "isotonic":
+        raise GraderFileError(
+            f"{run.calibration_file} is isotonic, but a grader file is calibrated by a temperature: run `retinagrade "
+            f"calibrate {run.folder}` without --method"
+        )
+    if Path(calibration.source.file).stem.endswith("-tta") != tta:
+        predictions = run.predictions_file("val-tta") if tta else run.folder
+        raise GraderFileError(
+            f"{run.calibration_file} was fitted on {calibration.source.file}, but probabilities are different "
+            f"{'with' if tta else 'without'} --tta: run `retinagrade calibrate {predictions}`"
+        )
+    return calibration
+
+
+def _read_training_manifest(run: Run) -> Manifest:
+    """Reads the photographs with the split that the run was trained on; paths are relative to its prepared set.
+
+    Raises:
+        ManifestError: The manifest is missing or was changed after the training.
+    """
+    file = run.split_file
+    if not file.is_file() or sha256(file) != run.record().data.manifest_sha256:
+        raise ManifestError(
+            f"{file} is missing or was changed after {run.folder} was trained on it. A grader file is only written "
+            "after it was compared with the network on photographs of that manifest: restore it, or train again"
+        )
+    return Manifest(Manifest.read(file).table, run.prepared)

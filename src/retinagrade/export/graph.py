@@ -1,4 +1,4 @@
-"""The graph of a grader file: photographs in; probabilities, and evidence for each grade, out. No autograd inside."""
+"""The graph of a grader file: photographs in, probabilities and a saliency map of each grade out, without autograd."""
 
 from __future__ import annotations
 
@@ -19,129 +19,133 @@ from retinagrade.training.predict import FLIPS
 
 
 class NetworkGraph(nn.Module):
-    """A network with its evidence."""
+    """A network that also computes saliency maps."""
 
     def __init__(self, network: Network) -> None:
-        """Args: ``network`` in evaluation mode."""
+        """Takes a ``network`` in evaluation mode."""
         super().__init__()
         self.network = network
         self.convolutions, self.last_pooling = without_last_pooling(network.backbone)
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """Grades a batch and says what speaks for each grade.
+        """Computes probabilities and saliency maps.
 
-        Evidence is Grad-CAM (R. R. Selvaraju et al., ICCV 2017) of
-        :func:`~retinagrade.explain.scores.scores`, the same as :func:`~retinagrade.explain.maps.explain_maps` gives.
-        The gradient of a score by the features is a product of the head's weights, of which ReLUs let some through.
-        Its mean over a map is all that Grad-CAM needs, and however an average, or the max-pooling before it, shares a
-        feature's gradient among places: their sum stays the same.
+        The saliency map of a grade is Grad-CAM (R. R. Selvaraju et al., ICCV 2017) of its score
+        (:func:`~retinagrade.explain.scores.scores`), equal to the map of
+        :func:`~retinagrade.explain.saliency.saliency_maps`. The gradient of a score with respect to the features is a
+        product of the head's weights, some of which ReLUs set to 0. Grad-CAM only needs the mean of a gradient over a
+        feature map, and this mean does not depend on how average pooling or max-pooling distributes the gradient over
+        the map's pixels.
 
         Args:
             photographs: RGB pixels (N, S, S, 3), uint8.
 
         Returns:
-            Probabilities (N, 5), float32, and evidence (N, 5, h, w), float32, from 0.
+            Probabilities (N, 5), float32, and saliency maps (N, 5, h, w), float32, at least 0.
         """
         network = self.network
         pixels = (photographs.permute(0, 3, 1, 2).float() - network.mean) / network.std
-        found = feature_maps(self.convolutions, pixels, network.stages)
-        if isinstance(found, list):
-            stages, pooled, features = found, found, network.pooling(found)
+        maps = feature_maps(self.convolutions, pixels, network.stages)
+        if isinstance(maps, list):
+            stages, pooled, features = maps, maps, network.pooling(maps)
         else:
-            last = self.last_pooling(found)
-            stages, pooled, features = [found], [last], network.pooling(last)
-        raw, rules = _forwards(network.head, features)
+            last = self.last_pooling(maps)
+            stages, pooled, features = [maps], [last], network.pooling(last)
+        raw, traces = _apply_heads(network.head, features)
         probabilities, slopes = probabilities_and_slopes(network.output, raw)
-        gradients = _backwards(rules, slopes)
-        channels = [maps.shape[1] for maps in pooled]
-        places = gradients.shape[2] // sum(channels)  # of a flattened map; 1 of an average
-        parts = torch.split(gradients, [count * places for count in channels], dim=2)
-        heat = [_weighted(part, maps, places) for part, maps in zip(parts, stages, strict=True)]
-        return probabilities, combine_layers(heat).clamp(min=0)
+        gradients = _backpropagate(traces, slopes)
+        channels = [stage.shape[1] for stage in pooled]
+        positions = gradients.shape[2] // sum(channels)  # of a flattened map; 1 of an average
+        parts = torch.split(gradients, [count * positions for count in channels], dim=2)
+        saliency = [_gradcam(part, stage, positions) for part, stage in zip(parts, stages, strict=True)]
+        return probabilities, combine_layers(saliency).clamp(min=0)
 
 
 class FlippedGraph(nn.Module):
-    """The mean over a photograph as it is and mirrored, as ``predict --tta`` takes it."""
+    """The mean over four mirrored views of a photograph, as ``predict --tta`` computes it."""
 
     def __init__(self, graph: nn.Module) -> None:
-        """Args: ``graph`` of one view."""
+        """Takes the ``graph`` of one view."""
         super().__init__()
         self.inner = graph
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`NetworkGraph.forward`; evidence is mirrored back before it is averaged."""
-        # Axes are counted from the end: rows and columns come before the colours here, and are the last two of maps.
+        """Computes the outputs of :meth:`NetworkGraph.forward`; saliency maps are mirrored back before the mean."""
+        # FLIPS counts axes from the end of (N, 3, S, S); in (N, S, S, 3), rows and columns come one place earlier.
         views = torch.cat([photographs.flip([axis - 1 for axis in axes]) for axes in FLIPS])
-        probabilities, evidence = self.inner(views)
+        probabilities, saliency = self.inner(views)
         count = photographs.shape[0]
-        maps = evidence.reshape(len(FLIPS), count, *evidence.shape[1:])
-        back = [maps[number].flip(axes) for number, axes in enumerate(FLIPS)]
-        return probabilities.reshape(len(FLIPS), count, -1).mean(0), torch.stack(back).mean(0)
+        maps = saliency.reshape(len(FLIPS), count, *saliency.shape[1:])
+        mirrored_back = [maps[number].flip(axes) for number, axes in enumerate(FLIPS)]
+        return probabilities.reshape(len(FLIPS), count, -1).mean(0), torch.stack(mirrored_back).mean(0)
 
 
 class ResizedGraph(nn.Module):
-    """A network that sees photographs at another size than the file does, as members of an ensemble may."""
+    """A network whose input is smaller than the file's, as members of an ensemble may be."""
 
     weights: Tensor
 
-    def __init__(self, graph: nn.Module, side: int, image_size: int) -> None:
-        """Args: ``graph`` of photographs of ``image_size``, which are made of those of ``side``."""
+    def __init__(self, graph: nn.Module, size: int, image_size: int) -> None:
+        """Takes the ``graph`` of photographs of ``image_size``, which are made from photographs of ``size``."""
         super().__init__()
         self.inner = graph
-        rows = np.eye(side, dtype=np.float32)[:, :, None].repeat(side, axis=2)  # each photograph with one white row
+        rows = np.eye(size, dtype=np.float32)[:, :, None].repeat(size, axis=2)  # each photograph has one white row
         weights = np.stack([resize_to_input(photograph, image_size)[:, 0] for photograph in rows], axis=1)
         self.register_buffer("weights", torch.from_numpy(weights), persistent=False)
-        self.halves_rise = side == 2 * image_size  # OpenCV's way for that one factor; else to the even number
+        # OpenCV rounds halves up for this factor, and to even numbers for all others.
+        self.rounds_halves_up = size == 2 * image_size
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`NetworkGraph.forward`; pixels are those of :func:`retinagrade.images.prepare.resize_to_input`."""
+        """Computes the outputs of the inner graph from :func:`retinagrade.images.prepare.resize_to_input`'s pixels."""
         pixels = self.weights @ photographs.permute(0, 3, 1, 2).float() @ self.weights.T
-        pixels = (pixels + 0.5).floor() if self.halves_rise else pixels.round()
-        probabilities, evidence = self.inner(pixels.clamp(0, 255).permute(0, 2, 3, 1))
-        return probabilities, evidence
+        pixels = (pixels + 0.5).floor() if self.rounds_halves_up else pixels.round()
+        probabilities, saliency = self.inner(pixels.clamp(0, 255).permute(0, 2, 3, 1))
+        return probabilities, saliency
 
 
 class CalibratedGraph(nn.Module):
-    """A graph whose probabilities are calibrated by a temperature."""
+    """A graph with probabilities calibrated by a softmax temperature."""
 
     def __init__(self, graph: nn.Module, temperature: float) -> None:
-        """Args: ``graph``, and ``temperature``."""
+        """Takes a ``graph`` and the ``temperature``."""
         super().__init__()
         self.inner, self.temperature = graph, temperature
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`NetworkGraph.forward`."""
-        probabilities, evidence = self.inner(photographs)
-        return (probabilities.clamp(min=PROBABILITY_FLOOR).log() / self.temperature).softmax(1), evidence
+        """Computes calibrated probabilities and saliency maps; shapes as in :meth:`NetworkGraph.forward`."""
+        probabilities, saliency = self.inner(photographs)
+        return (probabilities.clamp(min=PROBABILITY_FLOOR).log() / self.temperature).softmax(1), saliency
 
 
-_Rule = tuple[nn.Module, Tensor]
+_Trace = list[tuple[nn.Module, Tensor]]
+"""The layers of a head, each with its input."""
 
 
-def _forwards(head: nn.Module, features: Tensor) -> tuple[Tensor, list[list[_Rule]]]:
-    """Raw outputs, and for each of the heads its layers with what came into them."""
+def _apply_heads(head: nn.Module, features: Tensor) -> tuple[Tensor, list[_Trace]]:
+    """Raw outputs, and the trace of every head."""
     if isinstance(head, Heads):
-        found = [_through(one, part) for one, part in zip(head, torch.split(features, head.widths, dim=1), strict=True)]
+        parts = torch.split(features, head.widths, dim=1)
+        results = [_apply_head(one, part) for one, part in zip(head, parts, strict=True)]
     else:
-        found = [_through(head, features)]
-    return torch.cat([raw for raw, _ in found], dim=1), [rules for _, rules in found]
+        results = [_apply_head(head, features)]
+    return torch.cat([raw for raw, _ in results], dim=1), [trace for _, trace in results]
 
 
-def _through(head: nn.Module, values: Tensor) -> tuple[Tensor, list[_Rule]]:
+def _apply_head(head: nn.Module, values: Tensor) -> tuple[Tensor, _Trace]:
     assert isinstance(head, nn.Sequential)
-    rules = []
+    trace = []
     for layer in head:
-        rules.append((layer, values))
+        trace.append((layer, values))
         values = layer(values)
-    return values, rules
+    return values, trace
 
 
-def _backwards(heads: Sequence[list[_Rule]], slopes: Tensor) -> Tensor:
-    """Gradients (N, 5, F) by the features, of slopes (N, 5, units) by the raw outputs."""
-    units = [next(layer.out_features for layer, _ in rules[::-1] if isinstance(layer, nn.Linear)) for rules in heads]
+def _backpropagate(traces: Sequence[_Trace], slopes: Tensor) -> Tensor:
+    """Gradients (N, 5, F) with respect to the features, from slopes (N, 5, units) with respect to the raw outputs."""
+    units = [next(layer.out_features for layer, _ in trace[::-1] if isinstance(layer, nn.Linear)) for trace in traces]
     parts = []
-    for rules, gradient in zip(heads, torch.split(slopes, units, dim=2), strict=True):
-        for layer, values in reversed(rules):
+    for trace, gradient in zip(traces, torch.split(slopes, units, dim=2), strict=True):
+        for layer, values in reversed(trace):
             if isinstance(layer, nn.Linear):
                 gradient = gradient @ layer.weight
             elif isinstance(layer, nn.ReLU):
@@ -151,13 +155,13 @@ def _backwards(heads: Sequence[list[_Rule]], slopes: Tensor) -> Tensor:
                 assert not layer.affine
                 gradient = gradient / (layer.running_var + layer.eps).sqrt()
             else:
-                assert isinstance(layer, nn.Dropout), f"no rule for {layer}"
+                assert isinstance(layer, nn.Dropout), f"no gradient rule for {layer}"
         parts.append(gradient)
     return torch.cat(parts, dim=2)
 
 
-def _weighted(gradients: Tensor, maps: Tensor, places: int) -> Tensor:
-    """Heat (N, 5, h, w) of maps (N, C, h, w) by gradients (N, 5, C · places)."""
+def _gradcam(gradients: Tensor, maps: Tensor, positions: int) -> Tensor:
+    """Grad-CAM (N, 5, h, w) of feature maps (N, C, h, w) with gradients (N, 5, C · positions)."""
     channels, height, width = maps.shape[1:]
-    weights = gradients.reshape(-1, gradients.shape[1], channels, places).sum(3) / (height * width)
+    weights = gradients.reshape(-1, gradients.shape[1], channels, positions).sum(3) / (height * width)
     return (weights @ maps.flatten(2)).reshape(-1, gradients.shape[1], height, width)

@@ -1,8 +1,9 @@
-"""What a grader file says of itself, put together from a run's records."""
+"""The metadata of a grader file, collected from the records of a run."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any, Final
 
 import pandas as pd
@@ -12,25 +13,29 @@ from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.export.exportable import EnsembleNetworks, Source, list_networks
+from retinagrade.export.exportable import EnsembleNetworks, Exportable, list_networks
 from retinagrade.files import sha256
 from retinagrade.grader.metadata import (
     AuthorStatements,
     MeasuredMetrics,
     MemberMetadata,
+    Metadata,
     MetricValue,
     Precision,
     PredictionSetsMetadata,
     ReviewRule,
     Threshold,
+    TrainingData,
+    Verification,
 )
 from retinagrade.grades import Grade
 from retinagrade.manifest import Manifest
+from retinagrade.provenance import installed_versions
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.runs.run_predictions import add_manifest_columns, read_run_predictions
 
-FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
+METRICS: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
 INTENDED_USE: Final = (
     "Research on grading diabetic retinopathy (ICDR scale, 0 to 4) from colour fundus photographs. Not a medical "
     "device: not for diagnosis or treatment."
@@ -52,61 +57,122 @@ CROSS_VALIDATED: Final = (
 )
 
 
-def describe_identity(run: Run, source: Source, precision: Precision, tta: bool) -> dict[str, Any]:
-    """What it is: name, version, members, and what it computes."""
-    parts = [(name, share, one.run) for name, share, one in list_networks(source)]
-    members = [
-        MemberMetadata(name=name, version=sha256(part.best_checkpoint)[:12], saliency_weight=share)
-        for name, share, part in parts
-    ]
-    if isinstance(source, EnsembleNetworks):
-        name, digest = run.folder.resolve().name, sha256(run.ensemble_file)
-        output = f"{source.combination.method} of {len(source.members)} members"
-        weights: dict[str, Any] = {member: part.training_record().start for member, _, part in parts}
-    else:
-        name, digest = run.experiment().name, sha256(run.best_checkpoint)
-        output, weights, members = run.experiment().network.output, run.training_record().start, []
+def collect_metadata(
+    exportable: Exportable,
+    precision: Precision,
+    statements: AuthorStatements,
+    verification: Verification,
+    change_from_float32: MeasuredMetrics | None,
+) -> Metadata:
+    """Collects the metadata of a grader file.
+
+    Args:
+        exportable: The exported run.
+        precision: Number format of the stored weights.
+        statements: Statements of the author.
+        verification: Agreement of the file with the network.
+        change_from_float32: Differences of metrics from the file in float32; ``None`` for float32.
+
+    Raises:
+        ExperimentError: The cross-validation does not belong to the run.
+    """
+    run, folds = exportable.run, exportable.folds
+    suffix = "-tta" * exportable.tta
+    origin = VALIDATED if folds is None else CROSS_VALIDATED
+    return Metadata(
+        **_describe_networks(exportable),
+        **_describe_decisions(exportable.calibration),
+        version=_version(exportable, precision),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        grades=tuple(grade.label for grade in Grade),
+        image_size=exportable.image_size,
+        preparation=exportable.preparation,
+        tta=exportable.tta,
+        precision=precision,
+        temperature=exportable.temperature,
+        training_data=_describe_training_data(exportable, statements),
+        validation=_measure_split(run, f"val{suffix}"),
+        cross_validation=None if folds is None else _measure_folds(run, folds, exportable.manifest),
+        test=_measure_split(run, f"test{suffix}"),
+        change_from_float32=change_from_float32,
+        verification=verification,
+        versions={"training": _training_versions(run), "export": _export_versions()},
+        intended_use=INTENDED_USE,
+        limitations=(*statements.limitations, origin, *LIMITATIONS),
+        licence=statements.licence,
+    )
+
+
+def _describe_networks(exportable: Exportable) -> dict[str, Any]:
+    run, networks = exportable.run, exportable.networks
+    if not isinstance(networks, EnsembleNetworks):
+        experiment = run.experiment()
+        return {
+            "name": experiment.name,
+            "output": experiment.network.output,
+            "members": (),
+            "initial_weights": run.training_record().start,
+        }
+    members = list(list_networks(networks))
     return {
-        "name": name,
-        "version": "-".join([digest[:12], *["tta"] * tta, *([] if precision == "float32" else [precision])]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "grades": tuple(grade.label for grade in Grade),
-        "output": output,
-        "members": tuple(members),
-        "tta": tta,
-        "precision": precision,
-        "initial_weights": weights,
-        "change_from_float32": None,
+        "name": run.folder.resolve().name,
+        "output": f"{networks.combination.method} of {len(networks.members)} members",
+        "members": tuple(
+            MemberMetadata(
+                name=member.name,
+                version=sha256(member.network.run.best_checkpoint)[:12],
+                saliency_weight=member.saliency_weight,
+            )
+            for member in members
+        ),
+        "initial_weights": {member.name: member.network.run.training_record().start for member in members},
     }
 
 
-def describe_use(statements: AuthorStatements, folds: CrossValidation | None) -> dict[str, Any]:
-    """What it is for, its limits and its licence."""
-    figures = VALIDATED if folds is None else CROSS_VALIDATED
-    return {
-        "intended_use": INTENDED_USE,
-        "limitations": (*statements.limitations, figures, *LIMITATIONS),
-        "licence": statements.licence,
-    }
+def _version(exportable: Exportable, precision: Precision) -> str:
+    run = exportable.run
+    digest = sha256(run.ensemble_file if run.is_ensemble else run.best_checkpoint)[:12]
+    return "-".join([digest, *["tta"] * exportable.tta, *([] if precision == "float32" else [precision])])
 
 
-def describe_decisions(fitted: Calibration | None) -> dict[str, Any]:
-    """Thresholds, sets and the rule of referral; or why there are none."""
+def _describe_training_data(exportable: Exportable, statements: AuthorStatements) -> TrainingData:
+    data = exportable.run.record().data
+    return TrainingData(
+        datasets=tuple(sorted(exportable.manifest.table["dataset"].dropna().astype(str).unique())),
+        photographs=data.photographs,
+        source=statements.data_source,
+        manifest_sha256=data.manifest_sha256,
+    )
+
+
+def _training_versions(run: Run) -> dict[str, str]:
+    record = run.ensemble_record() if run.is_ensemble else run.finished_record()
+    return record.versions
+
+
+def _export_versions() -> dict[str, str]:
+    return {**installed_versions(), **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")}}
+
+
+def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
+    """Thresholds, prediction sets and the rule of review, or the reasons why they are undefined."""
     names = ("referable", "vision_threatening", "conformal", "referral")
-    if fitted is None:
-        undefined = dict.fromkeys(names, "the run was not calibrated before it was exported")
+    if calibration is None:
+        undefined = dict.fromkeys(names, "the run was not calibrated before the export")
         return {**dict.fromkeys(names), "undefined": undefined}
-    undefined = dict(fitted.undefined)
-    referral = fitted.review_share
+    undefined = dict(calibration.undefined)
+    referral = calibration.review_share
     if referral is None:
         undefined["referral"] = undefined.get("review_share", "no rule was fitted")
     return {
-        "referable": _threshold(fitted.referable),
-        "vision_threatening": _threshold(fitted.vision_threatening),
-        "conformal": PredictionSetsMetadata(coverage=fitted.conformal.coverage, limits=fitted.conformal.limits),
+        "referable": _threshold(calibration.referable),
+        "vision_threatening": _threshold(calibration.vision_threatening),
+        "conformal": PredictionSetsMetadata(
+            coverage=calibration.conformal.coverage, limits=calibration.conformal.limits
+        ),
         "referral": referral
         and ReviewRule(confidence=referral.confidence, target=referral.target, referred=referral.reviewed),
-        "undefined": {name: why for name, why in undefined.items() if name in names},
+        "undefined": {name: reason for name, reason in undefined.items() if name in names},
     }
 
 
@@ -116,41 +182,41 @@ def _threshold(point: OperatingPoint | None) -> Threshold | None:
     return Threshold.model_validate(point.model_dump(include=set(Threshold.model_fields)))
 
 
-def measure_split(run: Run, split: str) -> MeasuredMetrics | None:
-    """Figures of the run's predictions of a split, by patients; ``None`` where there are none."""
-    if not run.predictions_file(split).is_file():
+def _measure_split(run: Run, split: str) -> MeasuredMetrics | None:
+    """Metrics of the run's predictions of a split; ``None`` if there are no graded ones."""
+    file = run.predictions_file(split)
+    if not file.is_file():
         return None
-    table = read_run_predictions(run.predictions_file(split)).table
-    return _figures(table) if table["grade"].notna().any() else None
+    table = read_run_predictions(file).table
+    return _measure(table) if table["grade"].notna().any() else None
 
 
-def measure_folds(run: Run, folds: CrossValidation, manifest: Manifest) -> MeasuredMetrics:
-    """Figures of all photographs, each predicted by the fold that has not seen it, by patients.
-
-    Args:
-        run: The run on all of the photographs.
-        folds: A cross-validation.
-        manifest: The photographs with the split that the run was trained on.
+def _measure_folds(run: Run, folds: CrossValidation, manifest: Manifest) -> MeasuredMetrics:
+    """Metrics of all photographs, each predicted by the fold that was not trained on it.
 
     Raises:
-        ExperimentError: The folds are unfinished, or of another experiment or other photographs than the run.
+        ExperimentError: The cross-validation is unfinished, or of a different experiment or different photographs.
     """
-    predicted = read_predictions(folds.predictions_file) if folds.record().status == "finished" else None
-    learnt = manifest.graded().split("train").table["image_id"]
-    if predicted is None or run.experiment() != folds.fold(0).experiment() or set(predicted["image_id"]) != set(learnt):
+    predictions = read_predictions(folds.predictions_file) if folds.record().status == "finished" else None
+    trained_on = set(manifest.graded().split("train").table["image_id"])
+    if (
+        predictions is None
+        or run.experiment() != folds.fold(0).experiment()
+        or set(predictions["image_id"]) != trained_on
+    ):
         raise ExperimentError(
-            f"{folds.folder} is no finished cross-validation of what {run.folder} is: train both with the same "
-            "experiment and settings, and the run on all of the photographs"
+            f"{folds.folder} is not a finished cross-validation of the experiment and photographs of {run.folder}: "
+            "train both with the same experiment and settings, and the run on all photographs"
         )
-    return _figures(add_manifest_columns(predicted, manifest))
+    return _measure(add_manifest_columns(predictions, manifest))
 
 
-def _figures(table: pd.DataFrame) -> MeasuredMetrics:
-    found = evaluate_predictions(table, findings=[])
-    figures = {}
-    for name in FIGURES:
-        around = found.intervals.get(name)
-        figures[name] = MetricValue(
-            value=found.metrics[name], interval=None if around is None else (around.low, around.high)
+def _measure(table: pd.DataFrame) -> MeasuredMetrics:
+    evaluation = evaluate_predictions(table, findings=[])
+    metrics = {}
+    for name in METRICS:
+        interval = evaluation.intervals.get(name)
+        metrics[name] = MetricValue(
+            value=evaluation.metrics[name], interval=None if interval is None else (interval.low, interval.high)
         )
-    return MeasuredMetrics(photographs=found.photographs, metrics=figures)
+    return MeasuredMetrics(photographs=evaluation.photographs, metrics=metrics)

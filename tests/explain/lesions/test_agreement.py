@@ -17,7 +17,7 @@ from retinagrade.datasets.synthetic import photograph
 from retinagrade.datasets.synthetic.lesions import draw_blob, random_point
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.explain.overlay import project_map, square_placement
 from retinagrade.grades import REFERABLE
 from retinagrade.manifest import Manifest
@@ -58,7 +58,7 @@ def test_heat_is_in_the_neighbourhood_of_the_only_lesion(tmp_path: Path, monkeyp
     network, pixels = load_network(run), batch["photographs"]
     with torch.inference_mode():
         right = network(pixels).argmax(1) == REFERABLE
-    heat = explain_maps(network, pixels, "gradcam", ["referable"])[:, 0].numpy()
+    heat = saliency_maps(network, pixels, "gradcam", ["referable"])[:, 0].numpy()
     found = json.loads((prepared / "prepare.json").read_text())["photographs"]
     fields = {entry["image_id"]: entry["field_of_view"] for entry in found}
     hits, by_chance = [], []

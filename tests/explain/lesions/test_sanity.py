@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from retinagrade.explain.lesions.sanity import is_unchanged, rank_correlation, shuffle_weights
-from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.models.network import Network
 from retinagrade.models.settings import Scaling
 
@@ -41,7 +41,7 @@ def edges(network: Network, pixels: Tensor) -> np.ndarray:
 
 
 def gradients(network: Network, pixels: Tensor) -> np.ndarray:
-    return explain_maps(network, pixels, "hirescam", ("referable",))[:, 0].numpy()
+    return saliency_maps(network, pixels, "hirescam", ("referable",))[:, 0].numpy()
 
 
 def test_a_method_that_ignores_the_weights_is_found_out() -> None:

@@ -18,7 +18,7 @@ from retinagrade.explain.lesions.agreement import agreement, dilate_region, enla
 from retinagrade.explain.lesions.masked_inputs import MaskedInput, prepare_masked
 from retinagrade.explain.lesions.perturbation import PerturbationAreas, perturbation_areas
 from retinagrade.explain.lesions.sanity import rank_correlation, shuffle_weights
-from retinagrade.explain.maps import explain_maps
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.runs.run import Run
@@ -67,7 +67,7 @@ def measure_agreement(
     Args:
         run: A trained run.
         masked: Photographs with masks, at least two.
-        methods: What to explain by (:data:`~retinagrade.explain.maps.METHODS`); :data:`RANDOM` is added.
+        methods: What to explain by (:data:`~retinagrade.explain.saliency.METHODS`); :data:`RANDOM` is added.
         name: What to call the network.
         seed: Of random heat and of shuffled weights.
         on_done: Called after each method, random heat included.
@@ -114,7 +114,7 @@ def referable_maps(network: Network, pixels: Tensor, method: str) -> np.ndarray:
     Returns:
         Heat (N, S, S), float32, at least 0.
     """
-    batches = [explain_maps(network, batch, method, ("referable",))[:, 0] for batch in torch.split(pixels, _BATCH)]
+    batches = [saliency_maps(network, batch, method, ("referable",))[:, 0] for batch in torch.split(pixels, _BATCH)]
     return np.stack([enlarge_map(heat.numpy(), pixels.shape[2]) for heat in torch.cat(batches)])
 
 

@@ -13,7 +13,7 @@ from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.explain.attribution import integrated_gradients, occlusion, without_detail
 from retinagrade.explain.cam import combine_layers, gradcam, gradcam_plus_plus, hirescam, layercam
 from retinagrade.explain.layers import find_layer, gradients, maps_and_scores
-from retinagrade.explain.maps import METHODS, explain_maps
+from retinagrade.explain.saliency import METHODS, saliency_maps
 from retinagrade.explain.scores import TARGETS, scores
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
@@ -32,13 +32,13 @@ def test_every_family_is_explained_and_left_as_it_was(family: str) -> None:
     state = {name: tensor.clone() for name, tensor in explained.state_dict().items()}
     trained = [parameter.requires_grad for parameter in explained.parameters()]
     for method in ("gradcam", "gradcam++", "hirescam", "layercam"):
-        heat = explain_maps(explained, photographs(), method, TARGETS)
+        heat = saliency_maps(explained, photographs(), method, TARGETS)
         assert heat.shape == (2, 6, SIDES[family], SIDES[family])
         assert heat.dtype == torch.float32
         assert torch.isfinite(heat).all()
         assert heat.min() >= 0
         torch.testing.assert_close(
-            heat[:1], explain_maps(explained, photographs(1), method, TARGETS), rtol=1e-3, atol=1e-6
+            heat[:1], saliency_maps(explained, photographs(1), method, TARGETS), rtol=1e-3, atol=1e-6
         )
     assert explained.training
     assert all(torch.equal(tensor, state[name]) for name, tensor in explained.state_dict().items())
@@ -59,9 +59,9 @@ def test_grad_cam_is_captum_s(family: str, layer: str) -> None:
     expected = torch.cat(
         [theirs.attribute(pixels, target=place).relu() for place in range(len(TARGETS))], dim=1
     ).float()
-    torch.testing.assert_close(explain_maps(explained, photographs(), "gradcam", TARGETS, module), expected)
+    torch.testing.assert_close(saliency_maps(explained, photographs(), "gradcam", TARGETS, module), expected)
     if family != "scratch":  # whose last layer comes after max-pooling
-        torch.testing.assert_close(explain_maps(explained, photographs(), "gradcam", TARGETS), expected)
+        torch.testing.assert_close(saliency_maps(explained, photographs(), "gradcam", TARGETS), expected)
 
 
 def test_one_dense_layer_after_the_average_gives_the_class_activation_map() -> None:
@@ -72,9 +72,9 @@ def test_one_dense_layer_after_the_average_gives_the_class_activation_map() -> N
         maps = explained.backbone((photographs() - explained.mean) / explained.std)
     # B. Zhou et al., "Learning deep features for discriminative localization", CVPR 2016, equation 2.
     closed = torch.einsum("gc,nchw->nghw", dense.weight, maps).relu() / maps[0, 0].numel()
-    heat = explain_maps(explained, photographs(), "gradcam", TARGETS[:5])
+    heat = saliency_maps(explained, photographs(), "gradcam", TARGETS[:5])
     torch.testing.assert_close(heat, closed.detach(), rtol=1e-4, atol=1e-7)
-    by_value = explain_maps(explained, photographs(), "hirescam", TARGETS[:5])
+    by_value = saliency_maps(explained, photographs(), "hirescam", TARGETS[:5])
     torch.testing.assert_close(by_value, heat, rtol=1e-4, atol=1e-7)
 
 
@@ -115,7 +115,7 @@ def test_integrated_gradients_are_complete(output: OutputName) -> None:
             for pixels in (photographs(), without_detail(photographs()))
         ]
     torch.testing.assert_close(values.double().sum((2, 3)), ends[0] - ends[1], rtol=0.05, atol=0.01)
-    assert explain_maps(explained, photographs(), "integrated-gradients", TARGETS).equal(values.clamp(min=0))
+    assert saliency_maps(explained, photographs(), "integrated-gradients", TARGETS).equal(values.clamp(min=0))
 
 
 class Spot(nn.Module):
@@ -133,7 +133,7 @@ def seeing_one_place() -> Network:
 @pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
 def test_pixels_that_are_not_looked_at_are_not_hot(method: str) -> None:
     explained = seeing_one_place()
-    heat = explain_maps(explained, photographs(), method, TARGETS)
+    heat = saliency_maps(explained, photographs(), method, TARGETS)
     reach = {"integrated-gradients": 0, "occlusion": SIDE // 8}[method]
     seen = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     seen[40 - reach : 48 + reach, 56 - reach : 64 + reach] = True
@@ -173,8 +173,8 @@ def test_a_copy_without_detail_keeps_colours_and_the_edge_of_the_field_of_view()
 def test_a_copy_made_for_prediction_has_the_same_heat() -> None:
     explained = network(**FAMILIES["mobilenetv2"])
     copy = inference_copy(explained, torch.float32, SIDE)
-    heat = explain_maps(explained, photographs(), "gradcam", TARGETS)
-    torch.testing.assert_close(explain_maps(copy, photographs(), "gradcam", TARGETS), heat, rtol=1e-3, atol=1e-6)
+    heat = saliency_maps(explained, photographs(), "gradcam", TARGETS)
+    torch.testing.assert_close(saliency_maps(copy, photographs(), "gradcam", TARGETS), heat, rtol=1e-3, atol=1e-6)
 
 
 def test_what_can_t_be_explained_says_what_can() -> None:
@@ -183,9 +183,9 @@ def test_what_can_t_be_explained_says_what_can() -> None:
     with pytest.raises(ExperimentError, match=r"has no layer 'Conv_2': one of Conv1, block_0, .*Conv_1"):
         find_layer(explained, settings, "Conv_2")
     with pytest.raises(UsageError, match=r"no method 'saliency' of explaining: gradcam, .*occlusion"):
-        explain_maps(explained, photographs(), "saliency", TARGETS)
+        saliency_maps(explained, photographs(), "saliency", TARGETS)
     with pytest.raises(UsageError, match="occlusion works on pixels"):
-        explain_maps(explained, photographs(), "occlusion", TARGETS, explained.backbone)
+        saliency_maps(explained, photographs(), "occlusion", TARGETS, explained.backbone)
     with pytest.raises(ExperimentError, match="no feature maps"):
-        explain_maps(explained, photographs(), "gradcam", TARGETS, explained.head)
+        saliency_maps(explained, photographs(), "gradcam", TARGETS, explained.head)
     assert len(METHODS) == 6

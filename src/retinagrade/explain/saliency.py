@@ -18,10 +18,10 @@ from retinagrade.models.network import Network
 _BY_PIXELS: Final = {"integrated-gradients": integrated_gradients, "occlusion": occlusion}
 
 METHODS: Final = (*CAMS, *_BY_PIXELS)
-"""What :func:`explain_maps` knows."""
+"""What :func:`saliency_maps` knows."""
 
 
-def explain_maps(
+def saliency_maps(
     network: Network,
     photographs: Tensor,
     method: str,
