@@ -14,14 +14,14 @@ def test_explain(prepared: Path, tmp_path: Path) -> None:
     run("train", prepared, "scratch-2", "--out", tmp_path / "run", *overrides)
     image_id = pd.read_csv(prepared / "manifest.csv")["image_id"][0]
     out = tmp_path / "out"
-    explained = ("explain", tmp_path / "run", image_id, "--out", out)
+    explained = ("explain", image_id, tmp_path / "run", "--out", out)
     assert "1 photograph" in run(*explained)
     assert "not a medical device" in (out / "explanation.html").read_text(encoding="utf-8")
-    printed = run("explain", tmp_path / "run", image_id, "absent.jpg", "--method", "hirescam", "--out", out, code=1)
+    printed = run("explain", f"{image_id},absent.jpg", tmp_path / "run", "--method", "hirescam", "--out", out, code=1)
     assert "absent.jpg: neither a file nor an image_id" in printed
-    run("explain", tmp_path / "run", image_id, "--method", "activations", "--out", out)
+    run("explain", image_id, tmp_path / "run", "--method", "activations", "--out", out)
     assert (out / "activations.html").is_file()
-    assert "no photograph could be used" in run("explain", tmp_path / "run", "absent", "--out", out, code=2)
-    assert "no method 'saliency'" in run(*explained, "--method", "saliency", code=2)
+    assert "no photograph could be used" in run("explain", "absent", tmp_path / "run", "--out", out, code=2)
+    assert "unknown method 'saliency'" in run(*explained, "--method", "saliency", code=2)
     assert "one of blocks.0" in run(*explained, "--layer", "x", code=2)
-    assert "is not a run" in run("explain", tmp_path, image_id, "--out", out, code=2)
+    assert "is not a run" in run("explain", image_id, tmp_path, "--out", out, code=2)

@@ -11,12 +11,12 @@ from captum.attr import LayerActivation
 from PIL import Image
 from torch import nn
 
-from retinagrade.explain.activations import SHOWN, layer_maps, layer_picture
+from retinagrade.explain.activations import SHOWN, draw_layer, layer_maps
 from tests.explain.networks import FAMILIES, network, photographs
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_convolution_and_pooling_layer_of_every_family(family: str) -> None:
+def test_every_convolution_and_pooling_layer_of_every_family_has_maps(family: str) -> None:
     explained = network(**FAMILIES[family])
     found = layer_maps(explained, photographs(1))
     names = [layer.name for layer in found]
@@ -29,7 +29,7 @@ def test_every_convolution_and_pooling_layer_of_every_family(family: str) -> Non
     assert (sum(layer.kind == "pooling" for layer in found) > 0) == (pools > 0)
 
 
-def test_maps_are_captum_s_under_their_true_numbers_most_active_first() -> None:
+def test_maps_equal_captum_and_are_ordered_by_activity() -> None:
     explained = network(**FAMILIES["vgg16"])
     layers = {layer.name: layer for layer in layer_maps(explained, photographs(1))}
     for name in ("0", "14", "28"):  # ReLU after them works in place
@@ -42,10 +42,10 @@ def test_maps_are_captum_s_under_their_true_numbers_most_active_first() -> None:
         assert layer.order.tolist() == activity.argsort(descending=True)[:SHOWN].tolist()
 
 
-def test_a_picture_has_a_palette_and_survives_a_dead_layer() -> None:
+def test_pictures_have_a_palette_even_if_a_layer_is_0_everywhere() -> None:
     layer = layer_maps(network(**FAMILIES["scratch"]), photographs(1))[0]
-    picture = Image.open(io.BytesIO(layer_picture(layer)))
+    picture = Image.open(io.BytesIO(draw_layer(layer)))
     assert picture.mode == "P"
     assert picture.width > 800
     dead = type(layer)(layer.name, layer.kind, 4, np.arange(4), np.zeros((4, 5, 5), np.float32))
-    assert layer_picture(dead).startswith(b"\x89PNG")
+    assert draw_layer(dead).startswith(b"\x89PNG")

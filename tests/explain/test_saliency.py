@@ -1,4 +1,4 @@
-"""Maps of heat: against Captum, closed forms and what the methods promise, for every family of networks."""
+"""Saliency maps compared with Captum, closed forms and properties of the methods, for every family of networks."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ SIDES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_is_explained_and_left_as_it_was(family: str) -> None:
+def test_every_family_is_explained_without_changing_the_network(family: str) -> None:
     explained = network(**FAMILIES[family]).train()
     state = {name: tensor.clone() for name, tensor in explained.state_dict().items()}
     trained = [parameter.requires_grad for parameter in explained.parameters()]
     for method in ("gradcam", "gradcam++", "hirescam", "layercam"):
-        heat = saliency_maps(explained, photographs(), method, TARGETS)
-        assert heat.shape == (2, 6, SIDES[family], SIDES[family])
-        assert heat.dtype == torch.float32
-        assert torch.isfinite(heat).all()
-        assert heat.min() >= 0
+        saliency = saliency_maps(explained, photographs(), method, TARGETS)
+        assert saliency.shape == (2, 6, SIDES[family], SIDES[family])
+        assert saliency.dtype == torch.float32
+        assert torch.isfinite(saliency).all()
+        assert saliency.min() >= 0
         torch.testing.assert_close(
-            heat[:1], saliency_maps(explained, photographs(1), method, TARGETS), rtol=1e-3, atol=1e-6
+            saliency[:1], saliency_maps(explained, photographs(1), method, TARGETS), rtol=1e-3, atol=1e-6
         )
     assert explained.training
     assert all(torch.equal(tensor, state[name]) for name, tensor in explained.state_dict().items())
@@ -50,7 +50,7 @@ def test_every_family_is_explained_and_left_as_it_was(family: str) -> None:
     ("family", "layer"),
     [("mobilenetv2", "Conv_1"), ("resnet50", "layer4"), ("vgg16", "block5_conv3"), ("scratch", "blocks.5")],
 )
-def test_grad_cam_is_captum_s(family: str, layer: str) -> None:
+def test_grad_cam_equals_captum(family: str, layer: str) -> None:
     explained = network(**FAMILIES[family])
     settings = NetworkSettings(weights="none", image_size=SIDE, **FAMILIES[family])
     module = find_layer(explained, settings, layer)
@@ -64,7 +64,7 @@ def test_grad_cam_is_captum_s(family: str, layer: str) -> None:
         torch.testing.assert_close(saliency_maps(explained, photographs(), "gradcam", TARGETS), expected)
 
 
-def test_one_dense_layer_after_the_average_gives_the_class_activation_map() -> None:
+def test_grad_cam_of_one_dense_layer_after_average_pooling_is_the_class_activation_map() -> None:
     explained = network(backbone="resnet50", pooling="gap")
     dense = explained.head[-1]  # type: ignore[index]
     assert isinstance(dense, nn.Linear)
@@ -72,10 +72,10 @@ def test_one_dense_layer_after_the_average_gives_the_class_activation_map() -> N
         maps = explained.backbone((photographs() - explained.mean) / explained.std)
     # B. Zhou et al., "Learning deep features for discriminative localization", CVPR 2016, equation 2.
     closed = torch.einsum("gc,nchw->nghw", dense.weight, maps).relu() / maps[0, 0].numel()
-    heat = saliency_maps(explained, photographs(), "gradcam", TARGETS[:5])
-    torch.testing.assert_close(heat, closed.detach(), rtol=1e-4, atol=1e-7)
+    saliency = saliency_maps(explained, photographs(), "gradcam", TARGETS[:5])
+    torch.testing.assert_close(saliency, closed.detach(), rtol=1e-4, atol=1e-7)
     by_value = saliency_maps(explained, photographs(), "hirescam", TARGETS[:5])
-    torch.testing.assert_close(by_value, heat, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(by_value, saliency, rtol=1e-4, atol=1e-7)
 
 
 def test_hirescam_of_a_linear_head_adds_up_to_the_logit() -> None:
@@ -84,16 +84,16 @@ def test_hirescam_of_a_linear_head_adds_up_to_the_logit() -> None:
         explained = network(**settings)
         maps, of = maps_and_scores(explained, photographs(), TARGETS[:5])
         slopes = gradients(maps, of)
-        heat = [hirescam(one.unsqueeze(1), slope) for one, slope in zip(maps, slopes, strict=True)]
+        saliency = [hirescam(one.unsqueeze(1), slope) for one, slope in zip(maps, slopes, strict=True)]
         bias = explained.head(torch.zeros_like(explained.features(photographs())))
-        parts = sum(one.sum((2, 3)) for one in heat)
+        parts = sum(one.sum((2, 3)) for one in saliency)
         torch.testing.assert_close(parts, explained(photographs()) - bias, rtol=1e-3, atol=1e-3)
-        whole = combine_layers(heat)
-        area = whole.shape[-1] ** 2 / max(one.shape[-1] for one in heat) ** 2
+        whole = combine_layers(saliency)
+        area = whole.shape[-1] ** 2 / max(one.shape[-1] for one in saliency) ** 2
         torch.testing.assert_close(whole.sum((2, 3)) / area, parts, rtol=0.05, atol=0.05)
 
 
-def test_formulas_on_numbers_that_are_worked_out_by_hand() -> None:
+def test_formulas_give_results_computed_by_hand() -> None:
     maps = torch.tensor([[[1.0, 2.0], [0.0, 1.0]], [[3.0, 0.0], [0.0, 1.0]]])
     slopes = torch.tensor([[[1.0, 0.0], [0.0, -1.0]], [[2.0, 2.0], [0.0, 0.0]]])
     assert gradcam(maps, slopes).tolist() == [[3.0, 0.0], [0.0, 1.0]]
@@ -119,34 +119,34 @@ def test_integrated_gradients_are_complete(output: OutputName) -> None:
 
 
 class Spot(nn.Module):
-    """A backbone that sees one place only."""
+    """A backbone that only uses one region of the photograph."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         return pixels[:, :, 40:48, 56:64]
 
 
-def seeing_one_place() -> Network:
+def region_network() -> Network:
     torch.manual_seed(0)
     return Network(Spot(), nn.Flatten(), nn.Linear(192, 5), UNIT).eval()
 
 
 @pytest.mark.parametrize("method", ["integrated-gradients", "occlusion"])
-def test_pixels_that_are_not_looked_at_are_not_hot(method: str) -> None:
-    explained = seeing_one_place()
-    heat = saliency_maps(explained, photographs(), method, TARGETS)
+def test_pixels_without_influence_have_no_saliency(method: str) -> None:
+    explained = region_network()
+    saliency = saliency_maps(explained, photographs(), method, TARGETS)
     reach = {"integrated-gradients": 0, "occlusion": SIDE // 8}[method]
     seen = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     seen[40 - reach : 48 + reach, 56 - reach : 64 + reach] = True
-    assert heat[..., ~seen].max() == 0
-    assert heat[..., seen].amax((0, 2)).min() > 0
+    assert saliency[..., ~seen].max() == 0
+    assert saliency[..., seen].amax((0, 2)).min() > 0
 
 
-def test_occlusion_is_the_mean_fall_of_the_windows_over_a_pixel() -> None:
+def test_occlusion_is_the_mean_decrease_over_the_windows_of_a_pixel() -> None:
     explained = network(**FAMILIES["scratch"])
     batch = photographs()
     values = occlusion(explained, batch, TARGETS)
     smooth, window, stride = without_detail(batch), SIDE // 8, SIDE // 16
-    falls = []
+    decreases = []
     with torch.no_grad():
         before = scores(explained.output, explained(batch), TARGETS)
         for top in range(0, SIDE - window + 1, stride):
@@ -155,9 +155,9 @@ def test_occlusion_is_the_mean_fall_of_the_windows_over_a_pixel() -> None:
                     pixels = batch.float()
                     place = (..., slice(top, top + window), slice(left, left + window))
                     pixels[place] = smooth[place]
-                    falls.append(before - scores(explained.output, explained(pixels), TARGETS))
-    assert len(falls) == 4
-    torch.testing.assert_close(values[:, :, 50, 20].double(), torch.stack(falls).mean(0), rtol=1e-3, atol=1e-5)
+                    decreases.append(before - scores(explained.output, explained(pixels), TARGETS))
+    assert len(decreases) == 4
+    torch.testing.assert_close(values[:, :, 50, 20].double(), torch.stack(decreases).mean(0), rtol=1e-3, atol=1e-5)
 
 
 def test_a_copy_without_detail_keeps_colours_and_the_edge_of_the_field_of_view() -> None:
@@ -170,22 +170,22 @@ def test_a_copy_without_detail_keeps_colours_and_the_edge_of_the_field_of_view()
     assert smooth[..., :8, :].max() == 0
 
 
-def test_a_copy_made_for_prediction_has_the_same_heat() -> None:
+def test_a_copy_for_prediction_has_the_same_maps() -> None:
     explained = network(**FAMILIES["mobilenetv2"])
     copy = inference_copy(explained, torch.float32, SIDE)
-    heat = saliency_maps(explained, photographs(), "gradcam", TARGETS)
-    torch.testing.assert_close(saliency_maps(copy, photographs(), "gradcam", TARGETS), heat, rtol=1e-3, atol=1e-6)
+    saliency = saliency_maps(explained, photographs(), "gradcam", TARGETS)
+    torch.testing.assert_close(saliency_maps(copy, photographs(), "gradcam", TARGETS), saliency, rtol=1e-3, atol=1e-6)
 
 
-def test_what_can_t_be_explained_says_what_can() -> None:
+def test_unknown_methods_and_layers_are_refused() -> None:
     explained = network(**FAMILIES["mobilenetv2"])
     settings = NetworkSettings(weights="none", image_size=SIDE, **FAMILIES["mobilenetv2"])
     with pytest.raises(ExperimentError, match=r"has no layer 'Conv_2': one of Conv1, block_0, .*Conv_1"):
         find_layer(explained, settings, "Conv_2")
-    with pytest.raises(UsageError, match=r"no method 'saliency' of explaining: gradcam, .*occlusion"):
+    with pytest.raises(UsageError, match=r"unknown method 'saliency': choose one of gradcam, .*occlusion"):
         saliency_maps(explained, photographs(), "saliency", TARGETS)
-    with pytest.raises(UsageError, match="occlusion works on pixels"):
+    with pytest.raises(UsageError, match="occlusion uses pixels"):
         saliency_maps(explained, photographs(), "occlusion", TARGETS, explained.backbone)
-    with pytest.raises(ExperimentError, match="no feature maps"):
+    with pytest.raises(ExperimentError, match="not feature maps"):
         saliency_maps(explained, photographs(), "gradcam", TARGETS, explained.head)
     assert len(METHODS) == 6

@@ -33,7 +33,7 @@ def test_scores_are_log_odds_and_logits_of_softmax(name: OutputName) -> None:
 
 @pytest.mark.parametrize("name", get_args(OutputName))
 @pytest.mark.parametrize("size", [-300.0, -8.0, 0.0, 8.0, 300.0])
-def test_slopes_are_finite_and_there_however_sure_a_network_is(name: OutputName, size: float) -> None:
+def test_slopes_are_finite_and_not_0_at_high_confidence(name: OutputName, size: float) -> None:
     output = make_output(name)
     raw = torch.full((1, output.units), size, requires_grad=True)
     for score in scores(output, raw, TARGETS)[0]:

@@ -308,6 +308,6 @@ def test_grading_a_folder_continues_an_earlier_table(file: Path, tmp_path: Path)
         [sys.executable, "-m", "retinagrade", *map(str, call)], capture_output=True, text=True, check=False
     )
     assert again.returncode in (0, 1), again.stderr
-    assert "from before" in again.stdout
+    assert "from an earlier call" in again.stdout
     assert len(read_predictions(table)) == count
     assert "no photograph there" in command("grade", tmp_path / "none", "--model", file, code=2)

@@ -60,7 +60,7 @@ def metadata(**changed: object) -> Metadata:
         "referable": threshold,
         "vision_threatening": threshold,
         "conformal": PredictionSetsMetadata(coverage=0.9, limits=(0.8, 0.8, 0.8, 0.8, None)),
-        "referral": ReviewRule(confidence=0.3, target=0.2, referred=0.2),
+        "review": ReviewRule(confidence=0.3, target=0.2, reviewed=0.2),
         "undefined": {},
         "training_data": Data(datasets=("made-up",), photographs={"train": 20, "val": 10}, manifest_sha256="0" * 64),
         "initial_weights": {},

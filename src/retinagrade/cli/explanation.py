@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from retinagrade.cli.console import ATTENTION, console
-from retinagrade.errors import UsageError
-
-_ACTIVATIONS: Final = "activations"
+from retinagrade.cli.console import ATTENTION, console, terminal_progress
+from retinagrade.messages import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -19,44 +17,54 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A run's folder; of an ensemble or folds, each network's.")],
     photographs: Annotated[
-        list[str], typer.Argument(help="Files as the camera wrote them, or image_ids of the run's prepared set.")
+        str,
+        typer.Argument(
+            help="A photograph, a folder of photographs, a pattern in quotes such as '*.jpg', or image_ids of the "
+            "runs' prepared set, separated by commas."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the page, the pictures and the maps.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…",
+            help="Folders of trained runs, ensembles or cross-validations. The page shows every network of an ensemble "
+            "or a cross-validation.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the page, the saliency overlays and the saliency maps.")],
     method: Annotated[
         str,
         typer.Option(
-            help="gradcam, gradcam++, hirescam, layercam, integrated-gradients or occlusion: heat by grade. "
-            "activations: what every convolution and pooling layer gives."
+            help="gradcam, gradcam++, hirescam, layercam, integrated-gradients or occlusion: a saliency map of each "
+            "grade. activations: feature maps of all convolution and pooling layers."
         ),
     ] = "gradcam",
     layer: Annotated[
         str | None,
-        typer.Option(help="The layer of a class activation map, as `experiments show` names it. [default: the last]"),
+        typer.Option(
+            help="Layer of a class activation map (gradcam, gradcam++, hirescam, layercam), as `experiments show` "
+            "names it; only for a single run. [default: the last one]"
+        ),
     ] = None,
-    also: Annotated[list[Path] | None, typer.Option(help="Another run to show beside it; may be repeated.")] = None,
 ) -> None:
-    """Show where in photographs a network's scores are sensitive, or what its layers give; no evidence of reasoning.
+    """Show which parts of photographs a score depends on.
 
-    A file is drawn on at its own resolution. A photograph of the prepared set is drawn on as it was prepared.
+    A saliency map shows where a network's score is sensitive; it is no evidence of reasoning. Files are drawn at their
+    own resolution, photographs of the prepared set as they were prepared. Exit code 1: some photographs could not be
+    used.
     """
     from retinagrade.explain.explain import explain as explain_photographs
-    from retinagrade.explain.explain import show_activations
-    from retinagrade.runs.cross_validation import trained_runs
 
-    runs = trained_runs([run, *(also or [])])
-    if method == _ACTIVATIONS:
-        if layer is not None:
-            raise UsageError("--method activations shows every layer: leave --layer")
-        made = show_activations(runs, photographs, out)
-    else:
-        made = explain_photographs(runs, photographs, out, method, layer)
+    with terminal_progress() as progress:
+        explanation = explain_photographs(photographs, runs, out, method=method, layer=layer, progress=progress)
     printed = console()
-    for reason in made.failed.values():
-        printed.print(f"left out: {reason}", style="red", highlight=False)
+    for reason in explanation.failures.values():
+        printed.print(f"left out: {reason}", style="red", markup=False, highlight=False)
     printed.print(
-        f"wrote {made.page}: {len(made.photographs)} photograph{'s' * (len(made.photographs) > 1)}", highlight=False
+        f"wrote {explanation.page}: {counted(len(explanation.photographs), 'photograph')}",
+        markup=False,
+        highlight=False,
     )
-    if made.failed:
+    if explanation.failures:
         raise typer.Exit(ATTENTION)

@@ -1,1 +1,1 @@
-"""Explanations: where in a photograph a score is sensitive, and what layers give. No evidence of reasoning."""
+"""Explanations: saliency maps of a network's scores and activations of its layers; no evidence of reasoning."""

@@ -1,4 +1,4 @@
-"""Activations: what every convolution and pooling layer of a network gives for one photograph, most active first."""
+"""Activations: the feature maps of every convolution and pooling layer for one photograph, the most active first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -17,11 +18,11 @@ from retinagrade.explain.layers import evaluation_mode
 from retinagrade.models.network import Network
 
 SHOWN: Final = 32
-"""Channels in a picture, at most."""
+"""Largest number of channels in a picture."""
 _COLUMNS: Final = 8
 _TILE: Final = 96
 _GAP: Final = 22
-"""Pixels between tiles, where the channel's number stands."""
+"""Pixels between tiles, for the channel's number."""
 _POOLING: Final = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
 
 
@@ -30,54 +31,52 @@ class LayerMaps:
     """Feature maps of one layer, for one photograph.
 
     Attributes:
-        name: Where the layer is in the backbone.
+        name: Name of the layer in the backbone.
         kind: ``convolution`` or ``pooling``.
-        channels: How many it has.
-        order: Numbers (k,) of its most active channels, counted from 0, the most active first: by the mean of the
-            maps' absolute values.
-        maps: The maps (k, h, w) of these, float32, as the layer gives them.
+        channels: Number of its channels.
+        order: Numbers (k,) of the channels with the largest mean absolute value, counted from 0, in that order.
+        maps: Feature maps (k, h, w) of these channels.
     """
 
     name: str
     kind: str
     channels: int
-    order: np.ndarray
-    maps: np.ndarray
+    order: NDArray[np.int64]
+    maps: NDArray[np.float32]
 
 
 @torch.no_grad()
 def layer_maps(network: Network, photograph: Tensor) -> list[LayerMaps]:
-    """Feature maps of every convolution and pooling layer of a network, in the order in which they are computed.
+    """Computes the feature maps of every convolution and pooling layer, in the order of computation.
 
-    Maps of a single pixel, as within squeeze-and-excitation and after the average over all places, are no pictures and
-    are left out.
+    Maps of a single pixel, as within squeeze-and-excitation and after global pooling, are left out.
 
     Args:
-        network: A network; it is taken in evaluation mode.
+        network: A network; it is used in evaluation mode.
         photograph: RGB pixels (1, 3, S, S), uint8.
 
     Returns:
-        One entry a layer; of a layer that is used several times, one a use.
+        One entry per layer; a layer that is computed several times has as many entries.
     """
-    found: list[LayerMaps] = []
+    layers: list[LayerMaps] = []
     hooks = []
     for name, module in network.backbone.named_modules():
         if isinstance(module, (nn.Conv2d, *_POOLING)):
 
-            def note(module: nn.Module, _: object, output: Tensor, name: str = name) -> None:
+            def record(module: nn.Module, _: object, output: Tensor, name: str = name) -> None:
                 if output.shape[2:].numel() > 1:
-                    found.append(
+                    layers.append(
                         _most_active(name, "pooling" if isinstance(module, _POOLING) else "convolution", output)
                     )
 
-            hooks.append(module.register_forward_hook(note))
+            hooks.append(module.register_forward_hook(record))
     try:
         with evaluation_mode(network):
             network(photograph.to(network.mean.device))
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return layers
 
 
 def _most_active(name: str, kind: str, output: Tensor) -> LayerMaps:
@@ -86,14 +85,14 @@ def _most_active(name: str, kind: str, output: Tensor) -> LayerMaps:
     return LayerMaps(name, kind, len(maps), order.cpu().numpy(), maps[order].cpu().numpy())  # indexing copies
 
 
-def layer_picture(layer: LayerMaps) -> bytes:
-    """The maps of one layer as one picture: a tile a channel under its number, and a scale that all share.
+def draw_layer(layer: LayerMaps) -> bytes:
+    """Draws the maps of one layer as a picture: one tile per channel, with its number, and one colour scale for all.
 
-    Values from 0 on are drawn in viridis, those of both signs in two colours with white at 0; both can be read with any
-    colour vision. The scale ends where all but a hundredth of the values lie.
+    Non-negative values are drawn in viridis, values of both signs in two colours with white at 0; both are readable
+    with any colour vision. The scale ends at the 99th percentile of the absolute values.
 
     Args:
-        layer: The maps.
+        layer: The feature maps.
 
     Returns:
         A PNG.
@@ -104,10 +103,10 @@ def layer_picture(layer: LayerMaps) -> bytes:
     sheet = np.full((rows * (_TILE + _GAP), _COLUMNS * (_TILE + 4)), np.nan, np.float32)
     figure = Figure(figsize=(9.2, 0.7 + rows * 1.18), layout="constrained")
     axes = figure.subplots()
-    for place, (channel, one) in enumerate(zip(layer.order, layer.maps, strict=True)):
-        top, left = place // _COLUMNS * (_TILE + _GAP) + _GAP, place % _COLUMNS * (_TILE + 4)
-        shrinks = one.shape[0] > _TILE
-        tile = cv2.resize(one, (_TILE, _TILE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
+    for number, (channel, feature_map) in enumerate(zip(layer.order, layer.maps, strict=True)):
+        top, left = number // _COLUMNS * (_TILE + _GAP) + _GAP, number % _COLUMNS * (_TILE + 4)
+        shrinks = feature_map.shape[0] > _TILE
+        tile = cv2.resize(feature_map, (_TILE, _TILE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
         sheet[top : top + _TILE, left : left + _TILE] = tile
         axes.text(left, top - 5, str(channel), fontsize=7)
     colours, start = ("PuOr", -end) if signed else ("viridis", 0.0)
@@ -120,7 +119,7 @@ def layer_picture(layer: LayerMaps) -> bytes:
     bar.ax.tick_params(labelsize=7)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=100, metadata={"Software": None})
-    # A page shows up to a hundred of these: a palette halves it and takes nothing that eyes miss.
+    # A page shows up to a hundred pictures: a palette halves their size without a visible loss.
     small = io.BytesIO()
     Image.open(stream).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT).save(small, "PNG", optimize=True)
     return small.getvalue()

@@ -1,4 +1,4 @@
-"""Explanations by pixels, through Captum: what a photograph adds to the score of a copy of it without detail."""
+"""Saliency by pixels, computed by Captum: differences of the score between a photograph and a copy without detail."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from retinagrade.explain.scores import Target, scores
 from retinagrade.models.network import Network
 
 STEPS: Final = 32
-"""Points on the way of integrated gradients, by the Gauss-Legendre rule."""
+"""Points on the path of integrated gradients, by the Gauss-Legendre rule."""
 CELLS: Final = 8
-"""Windows of occlusion, and what a copy without detail has left, by side: in 224 px, 28."""
+"""Cells per side, for windows of occlusion and for the averages of the copy without detail: 28 px at 224 px."""
 _DARK: Final = 12
-"""Brightest channel, in grey levels, of what lies outside the field of view."""
+"""Largest channel value of pixels outside the field of view."""
 
 
 def without_detail(photographs: Tensor) -> Tensor:
-    """Photographs with their colours and illumination but without lesions, vessels and disc: averages of large cells.
+    """Removes lesions, vessels and optic disc by averages over large cells; colours and illumination remain.
 
-    The usual black picture would call dark lesions nothing, as they are nearly black, and all healthy retina something.
-    What is outside the field of view stays as it is, and doesn't darken its edge.
+    The usual black baseline would give no saliency to dark lesions, which are nearly black, and some to healthy retina.
+    Pixels outside the field of view are not changed and do not darken its edge.
 
     Args:
         photographs: RGB pixels (N, 3, S, S), 0 to 255, uint8 or floating.
@@ -44,9 +44,9 @@ def without_detail(photographs: Tensor) -> Tensor:
 
 
 def integrated_gradients(network: Network, photographs: Tensor, targets: Sequence[Target]) -> Tensor:
-    """Integrated gradients from :func:`without_detail` to the photograph; a pixel's three channels are added up.
+    """Computes integrated gradients from :func:`without_detail` to the photograph, summed over the three channels.
 
-    They are complete: the values of all pixels add up to the difference of the two scores.
+    They are complete: the sum over all pixels is the difference of the two scores.
 
     Source: M. Sundararajan, A. Taly and Q. Yan, "Axiomatic attribution for deep networks", ICML 2017.
 
@@ -60,20 +60,20 @@ def integrated_gradients(network: Network, photographs: Tensor, targets: Sequenc
     """
     method = IntegratedGradients(lambda pixels: scores(network.output, network(pixels), targets))
     rows = []
-    for pixels in photographs.float():  # all steps of one photograph are one batch
+    for pixels in photographs.float():  # the steps of one photograph form one batch
         photograph = pixels[None]
         baseline = without_detail(photograph)
         rows.append(
             [
-                method.attribute(photograph, baseline, target=place, n_steps=STEPS).detach().sum(1)
-                for place in range(len(targets))
+                method.attribute(photograph, baseline, target=index, n_steps=STEPS).detach().sum(1)
+                for index in range(len(targets))
             ]
         )
     return torch.stack([torch.cat(row) for row in rows]).float()
 
 
 def occlusion(network: Network, photographs: Tensor, targets: Sequence[Target]) -> Tensor:
-    """How much the score falls when a window shows the copy :func:`without_detail`, the mean over overlapping windows.
+    """Computes the decrease of the score if a window is replaced by :func:`without_detail`, averaged over windows.
 
     Source: M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.
 
@@ -86,7 +86,7 @@ def occlusion(network: Network, photographs: Tensor, targets: Sequence[Target]) 
         Values (N, T, S, S), float32, of either sign.
     """
     count, _, side, _ = photographs.shape
-    # Captum takes the scores of all photographs and targets for outputs of one function, and so computes all at once.
+    # Captum treats the scores of all photographs and targets as outputs of one function and computes them together.
     method = Occlusion(lambda pixels: scores(network.output, network(pixels), targets))
     window = max(2, side // CELLS)
     values: Tensor = method.attribute(

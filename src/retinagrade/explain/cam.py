@@ -1,4 +1,4 @@
-"""Class activation maps: four ways to weigh feature maps by the gradients of a score; pure functions of both."""
+"""Class activation maps: four ways to weight feature maps by the gradients of a score."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from torch.nn import functional as F
 
 
 def gradcam(maps: Tensor, gradients: Tensor) -> Tensor:
-    """Grad-CAM: every map by the mean of its gradients.
+    """Computes Grad-CAM: each feature map is weighted by the mean of its gradients.
 
     Source: R. R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization",
     ICCV 2017.
 
     Args:
         maps: Feature maps (…, C, h, w), float.
-        gradients: Of the score by them, broadcastable to the same shape.
+        gradients: Gradients of the score with respect to them, broadcastable to the same shape.
 
     Returns:
-        Heat (…, h, w) before the negative part is cut off.
+        Saliency (…, h, w), of either sign.
     """
     return (gradients.mean((-2, -1), keepdim=True) * maps).sum(-3)
 
 
 def gradcam_plus_plus(maps: Tensor, gradients: Tensor) -> Tensor:
-    """Grad-CAM++: means of the positive gradients, weighted so that several lesions count like one.
+    """Computes Grad-CAM++: positive gradients are averaged with weights by which many lesions count as much as one.
 
-    The paper's score is the exponential of ours, whose derivatives are powers of the gradient times a positive number
-    that all maps share; that number is left out.
+    The paper's score is the exponential of this one. Its derivatives are powers of the gradient times a positive number
+    that is the same for all maps and is left out.
 
     Source: A. Chattopadhay et al., "Grad-CAM++: generalized gradient-based visual explanations for deep convolutional
     networks", WACV 2018, equations 10 and 19. Arguments and result as for :func:`gradcam`.
@@ -41,7 +41,7 @@ def gradcam_plus_plus(maps: Tensor, gradients: Tensor) -> Tensor:
 
 
 def hirescam(maps: Tensor, gradients: Tensor) -> Tensor:
-    """HiResCAM: every value by its own gradient, so the sum is what the layer adds to the score where heads are linear.
+    """Computes HiResCAM: each value is weighted by its own gradient, the layer's exact contribution for linear heads.
 
     Source: R. L. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional
     neural networks", 2020, arXiv:2011.08891. Arguments and result as for :func:`gradcam`.
@@ -50,7 +50,7 @@ def hirescam(maps: Tensor, gradients: Tensor) -> Tensor:
 
 
 def layercam(maps: Tensor, gradients: Tensor) -> Tensor:
-    """LayerCAM: every value by the positive part of its own gradient, made for early layers with fine maps.
+    """Computes LayerCAM: each value is weighted by the positive part of its own gradient; meant for early, fine layers.
 
     Source: P.-T. Jiang et al., "LayerCAM: exploring hierarchical class activation maps for localization", IEEE
     Transactions on Image Processing 30, 2021. Arguments and result as for :func:`gradcam`.
@@ -64,28 +64,28 @@ CAMS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "hirescam": hirescam,
     "layercam": layercam,
 }
-"""The four by name."""
+"""The four methods by name."""
 
 
 def combine_layers(stages: list[Tensor]) -> Tensor:
-    """Heat of several layers as one map: each enlarged to the finest, weighted by its number of pixels, and added up.
+    """Combines the saliency maps of several layers: each is enlarged to the finest, weighted by its size, and added up.
 
-    A stage that is averaged spreads its part of the score over all its pixels, of which a coarse one has fewer; by this
-    weight every stage counts for as much heat as it adds to the score.
+    Average pooling distributes a stage's part of the score over all of its pixels, and a coarse stage has fewer of
+    them. With the number of pixels as weight, the saliency of each stage is proportional to its part of the score.
 
     Args:
-        stages: Heat (N, T, hᵢ, wᵢ) of each, float.
+        stages: Saliency (N, T, hᵢ, wᵢ) of each layer, float.
 
     Returns:
-        Heat (N, T, h, w) of the finest; one alone comes as it is.
+        Saliency (N, T, h, w) at the size of the finest layer.
     """
     if len(stages) == 1:
         return stages[0]
-    finest = max((heat.shape[-2:] for heat in stages), key=lambda size: size[0] * size[1])
+    finest = max((stage.shape[-2:] for stage in stages), key=lambda size: size[0] * size[1])
     whole = finest[0] * finest[1]
     enlarged = [
-        F.interpolate(heat, tuple(finest), mode="bilinear", align_corners=False)
-        * (heat.shape[-2] * heat.shape[-1] / whole)
-        for heat in stages
+        F.interpolate(stage, tuple(finest), mode="bilinear", align_corners=False)
+        * (stage.shape[-2] * stage.shape[-1] / whole)
+        for stage in stages
     ]
     return sum(enlarged[1:], start=enlarged[0])

@@ -1,4 +1,4 @@
-"""Layers: which feature maps a class activation map is made of, and scores with gradients by them and no further."""
+"""The feature maps from which class activation maps are made, and gradients of scores with respect to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retinagrade.models.summary import backbone_layers
 
 @contextmanager
 def evaluation_mode(network: Network) -> Iterator[None]:
-    """A network in evaluation mode for the time of a block."""
+    """Puts a network into evaluation mode within a ``with`` block."""
     training = network.training
     network.eval()
     try:
@@ -30,57 +30,58 @@ def evaluation_mode(network: Network) -> Iterator[None]:
 def maps_and_scores(
     network: Network, photographs: Tensor, targets: Sequence[Target], layer: nn.Module | None = None
 ) -> tuple[list[Tensor], Tensor]:
-    """Feature maps, and the scores that a network in evaluation mode makes of them.
+    """Computes feature maps, and scores that depend on them, by a network in evaluation mode.
 
-    By default the maps are the last that hold places: those that enter the average, or the flattening, over all places;
-    with ``network.stages`` one for each of them. Where a chain of convolutions ends with max-pooling (VGG16, the CNNs
-    from scratch), they are those that enter it, after their ReLU: as fine as the last convolution, as customary.
+    By default, the maps are the last ones with positions: the input of the global pooling or flattening, one per stage
+    if ``network.stages`` are set. If a chain of convolutions ends with max-pooling (VGG16, the CNNs from scratch), they
+    are the input of that pooling after its ReLU, as fine as the last convolution, as is usual.
 
-    The backbone runs once and without gradients, whatever of it is frozen; each target costs a way back through the
-    head alone.
+    The backbone runs once and without gradients. Each target only needs a backward pass through the head.
 
     Args:
         network: A network.
         photographs: RGB pixels (N, 3, S, S), uint8.
         targets: T targets.
-        layer: A module of the backbone whose output (N, C, h, w) is taken instead.
+        layer: A module of the backbone whose output (N, C, h, w) is used instead.
 
     Returns:
-        Maps (N, C, h, w), one or one a stage, with ``requires_grad``; scores (N, T), float64, that depend on them.
+        Feature maps (N, C, h, w), one or one per stage, with ``requires_grad``; and scores (N, T), float64, that depend
+        on them.
 
     Raises:
-        ExperimentError: ``layer`` gives no feature maps.
+        ExperimentError: The output of ``layer`` is not feature maps.
     """
     if layer is not None:
-        return _of_layer(network, photographs, targets, layer)
+        return _maps_of_layer(network, photographs, targets, layer)
     convolutions, pooling = without_last_pooling(network.backbone)
     with torch.no_grad():
         pixels = scale_pixels(photographs, network.mean, network.std).to(network.dtype)
-        found = feature_maps(convolutions, pixels, network.stages)
-    leaves = [maps.requires_grad_() for maps in (found if isinstance(found, list) else [found])]
-    raw = network.head(network.pooling(leaves if isinstance(found, list) else pooling(leaves[0])))
+        maps = feature_maps(convolutions, pixels, network.stages)
+    leaves = [stage.requires_grad_() for stage in (maps if isinstance(maps, list) else [maps])]
+    raw = network.head(network.pooling(leaves if isinstance(maps, list) else pooling(leaves[0])))
     return leaves, scores(network.output, raw, targets)
 
 
-def gradients(maps: Sequence[Tensor], of: Tensor) -> list[Tensor]:
-    """Gradients of every score by every map.
+def gradients(maps: Sequence[Tensor], values: Tensor) -> list[Tensor]:
+    """Computes the gradients of every score with respect to every feature map.
 
     Args:
         maps: Feature maps (N, C, h, w) that the scores depend on.
-        of: Scores (N, T).
+        values: Scores (N, T).
 
     Returns:
-        For each of the maps (N, T, C, h, w), of their type.
+        Gradients (N, T, C, h, w) for each of the maps, with their dtype.
     """
-    # A photograph's score depends on its own maps alone, so the sum over photographs has each one's gradients.
-    rows = [torch.autograd.grad(column.sum(), maps, retain_graph=True) for column in of.unbind(1)]
+    # A photograph's score only depends on its own maps, so the gradient of the sum holds all gradients.
+    rows = [torch.autograd.grad(column.sum(), maps, retain_graph=True) for column in values.unbind(1)]
     return [torch.stack(by_target, dim=1) for by_target in zip(*rows, strict=True)]
 
 
 def without_last_pooling(backbone: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """A chain of layers without the max-pooling that ends it, and that; any other backbone whole, and nothing.
+    """Splits a backbone into its layers and the max-pooling at its end.
 
-    ReLU goes before max-pooling wherever it stands: the order makes no difference to what comes out.
+    ReLU is applied before max-pooling, whatever their order; the result is the same. A backbone that does not end with
+    max-pooling is returned whole, with an identity.
     """
     chain = backbone.blocks if isinstance(backbone, ScratchCNN) else backbone
     if not isinstance(chain, nn.Sequential):
@@ -92,15 +93,15 @@ def without_last_pooling(backbone: nn.Module) -> tuple[nn.Module, nn.Module]:
 
 
 def find_layer(network: Network, settings: NetworkSettings, name: str) -> nn.Module:
-    """A layer of a network's backbone by its name, as ``retinagrade experiments show`` prints it.
+    """Finds a layer of a network's backbone by the name that ``retinagrade experiments show`` prints.
 
     Args:
         network: The network.
-        settings: What it was built from.
-        name: The layer's; of several modules, its output is the last one's.
+        settings: The settings of the network.
+        name: Name of the layer. If several modules form the layer, the last one is returned.
 
     Raises:
-        ExperimentError: No such layer; those that there are are listed.
+        ExperimentError: There is no layer with this name; the message lists all names.
     """
     layers = backbone_layers(network, settings)
     if name not in layers:
@@ -108,16 +109,16 @@ def find_layer(network: Network, settings: NetworkSettings, name: str) -> nn.Mod
     return layers[name][-1]
 
 
-def _of_layer(
+def _maps_of_layer(
     network: Network, photographs: Tensor, targets: Sequence[Target], layer: nn.Module
 ) -> tuple[list[Tensor], Tensor]:
     leaves: list[Tensor] = []
 
     def cut(_: nn.Module, __: object, output: Tensor) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 4:
-            raise ExperimentError("this layer gives no feature maps: choose one of the backbone")
+            raise ExperimentError("the output of this layer is not feature maps: choose a layer of the backbone")
         leaves.append(output.detach().requires_grad_())
-        return leaves[-1].clone()  # what comes next may change it in place
+        return leaves[-1].clone()  # later layers may change it in place
 
     hook = layer.register_forward_hook(cut)
     try:
@@ -126,5 +127,5 @@ def _of_layer(
     finally:
         hook.remove()
     if len(leaves) != 1:
-        raise ExperimentError(f"this layer is used {len(leaves)} times: choose another")
+        raise ExperimentError(f"this layer is computed {len(leaves)} times: choose a different one")
     return leaves, scores(network.output, raw, targets)

@@ -1,4 +1,4 @@
-"""Overlays: heat drawn on a photograph at its own resolution, in the frame of the square that the network saw."""
+"""Saliency overlays: maps drawn on a photograph at its own resolution."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from retinagrade.images.prepare import Square
 
 _COVER: Final = 0.5
-"""How much colour hides of the photograph where it is hottest: lesions must be seen through it."""
+"""Opacity of the colours at the end of the scale: lesions must stay visible through them."""
 _BRIGHT: Final = 230
-"""What the brightest hundredth of a red-free photograph is raised to, in grey levels."""
+"""Grey level to which the 99th percentile of the green channel is raised."""
 _QUANTILE: Final = 0.995
-"""Where the colour scale ends: single pixels, as integrated gradients have, would leave all others dark."""
+"""Quantile of a map at which the colour scale ends: a few large values, as integrated gradients have, would otherwise
+make the rest dark."""
 _MIDDLE: Final = 128
-"""The grey under the colours of the scale, where photographs have their own."""
+"""Grey level below the colours of the scale."""
 _INK: Final = (24, 24, 24)
 _FINEST: Final = 64
-"""Values a side that a drawn map has at most."""
+"""Largest number of distinguishable values per side of a drawn map."""
 _ON_PAGE: Final = 400
 _QUALITY: Final = 90
 _COLOURS: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()
-"""Matplotlib's viridis (256, 3), RGB uint8: rises evenly for any colour vision, and differs from a retina's orange."""
+"""Matplotlib's viridis (256, 3), RGB uint8: evenly spaced for any colour vision, and unlike the orange of a retina."""
 
 
 @dataclass(frozen=True)
 class SquarePlacement:
-    """Where the square that a network saw lies in a photograph, in widths of it; it may reach beyond it.
+    """Position of a prepared square in a photograph, in units of the photograph's width; it may reach beyond it.
 
     Attributes:
-        x: Its left edge.
-        y: Its top edge.
-        side: Its side.
+        x: Left edge.
+        y: Top edge.
+        side: Side.
     """
 
     x: float
@@ -45,20 +47,20 @@ class SquarePlacement:
 
 
 WHOLE: Final = SquarePlacement(0, 0, 1)
-"""A square photograph is itself what the network saw."""
+"""Position in a photograph that is itself the prepared square."""
 
 
 def square_placement(field_of_view: dict[str, Any], square: Square) -> SquarePlacement:
-    """The square that preparation made of a photograph.
+    """Computes the position of the square that preparation made from a photograph.
 
     Args:
-        field_of_view: As :class:`~retinagrade.datasets.prepare_file.PreparedFile` has it.
-        square: How the field of view became a square.
+        field_of_view: The field of view in :class:`~retinagrade.datasets.prepare_file.PreparedFile`.
+        square: The way in which the field of view was made square.
 
     Example:
         >>> fov = {"x": 25, "y": 0, "width": 300, "height": 240, "decoded_width": 400, "decoded_height": 240}
-        >>> place_of(fov, "pad")
-        Place(x=0.0625, y=-0.075, side=0.75)
+        >>> square_placement(fov, "pad")
+        SquarePlacement(x=0.0625, y=-0.075, side=0.75)
     """
     lengths = field_of_view["width"], field_of_view["height"]
     side = min(lengths) if square == "crop" else max(lengths)
@@ -67,114 +69,116 @@ def square_placement(field_of_view: dict[str, Any], square: Square) -> SquarePla
     return SquarePlacement(x / width, y / width, side / width)
 
 
-def project_map(heat: np.ndarray, place: SquarePlacement, height: int, width: int) -> np.ndarray:
-    """A map of heat at a photograph's resolution, pixel by pixel; 0 outside the square that the network saw.
+def project_map(
+    saliency: NDArray[np.float32], placement: SquarePlacement, height: int, width: int
+) -> NDArray[np.float32]:
+    """Enlarges a saliency map to a photograph's resolution by cubic interpolation.
 
     Args:
-        heat: Heat (h, w), float32, at least 0.
-        place: Where its square lies in the photograph.
-        height: The photograph's height in pixels.
-        width: The photograph's width in pixels.
+        saliency: Saliency map (h, w), at least 0.
+        placement: Position of the map's square in the photograph.
+        height: Height of the photograph in pixels.
+        width: Width of the photograph in pixels.
 
     Returns:
-        Heat (height, width), float32, at least 0; enlarged by cubic interpolation.
+        Saliency map (height, width), at least 0, and 0 outside the square.
     """
-    x, y, side = round(place.x * width), round(place.y * width), max(1, round(place.side * width))
-    shrinks = side < heat.shape[0]
-    square = cv2.resize(heat, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    over = np.zeros((height, width), np.float32)
+    x, y, side = round(placement.x * width), round(placement.y * width), max(1, round(placement.side * width))
+    shrinks = side < saliency.shape[0]
+    square = cv2.resize(saliency, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    projected = np.zeros((height, width), np.float32)
     top, left, bottom, right = max(0, y), max(0, x), min(height, y + side), min(width, x + side)
-    over[top:bottom, left:right] = square[top - y : bottom - y, left - x : right - x].clip(0)
-    return over
+    projected[top:bottom, left:right] = square[top - y : bottom - y, left - x : right - x].clip(0)
+    return projected
 
 
-def smooth_for_display(heat: np.ndarray) -> np.ndarray:
-    """A map (h, w) as it is drawn: one of single pixels as means around each, so that dust becomes density."""
-    sigma = heat.shape[0] / _FINEST
-    return cv2.GaussianBlur(heat, (0, 0), sigma) if sigma > 1 else heat
+def smooth_for_display(saliency: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooths a map (h, w) of many single pixels, so that scattered pixels are drawn as a density."""
+    sigma = saliency.shape[0] / _FINEST
+    return np.asarray(cv2.GaussianBlur(saliency, (0, 0), sigma)) if sigma > 1 else saliency
 
 
-def scale_end(heat: np.ndarray) -> float:
-    """The heat (h, w) at which the colour scale ends; 0 where there is none."""
-    end = float(np.quantile(heat, _QUANTILE))
-    return end if end > 0 else float(heat.max())
+def scale_maximum(saliency: NDArray[np.float32]) -> float:
+    """Computes the saliency at which the colour scale of a map (h, w) ends; 0 for a map of zeros."""
+    maximum = float(np.quantile(saliency, _QUANTILE))
+    return maximum if maximum > 0 else float(saliency.max())
 
 
-def overlay_map(photograph: np.ndarray, heat: np.ndarray, end: float) -> np.ndarray:
-    """Heat in colour over the photograph's green channel in grey, and a line where half the scale is reached.
+def draw_overlay(photograph: NDArray[np.uint8], saliency: NDArray[np.float32], maximum: float) -> NDArray[np.uint8]:
+    """Draws a saliency map in colour over the photograph's green channel in grey, with a line at half of the scale.
 
-    Green shows vessels, haemorrhages and exudates best, as red-free photographs do, and heat on grey can't be taken for
-    the retina's own orange.
+    The green channel shows vessels, haemorrhages and exudates best, like red-free photographs. Colours on grey can't be
+    mistaken for the orange of the retina.
 
     Args:
-        photograph: RGB pixels (H, W, 3), uint8.
-        heat: Heat (H, W), float32.
-        end: Heat that has the scale's last colour, as :func:`scale_end` gives it.
+        photograph: RGB pixels (H, W, 3).
+        saliency: Saliency map (H, W).
+        maximum: Saliency at the end of the colour scale, see :func:`scale_maximum`.
 
     Returns:
-        RGB pixels (H, W, 3), uint8.
+        RGB pixels (H, W, 3).
     """
     green = photograph[..., 1]
     grey = green * np.float32(max(1.0, _BRIGHT / max(1.0, float(np.quantile(green, 0.99)))))
-    level = np.minimum(heat / end, 1) if end > 0 else np.zeros_like(heat)
-    drawn = _tinted(np.minimum(grey, 255), level)
+    level = np.minimum(saliency / maximum, 1) if maximum > 0 else np.zeros_like(saliency)
+    drawn = _tint(np.minimum(grey, 255), level)
     outlines, _ = cv2.findContours((level >= 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, outlines, -1, (255, 255, 255), max(1, photograph.shape[1] // 500), cv2.LINE_AA)
     return drawn
 
 
-def _tinted(grey: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Grey (H, W), 0 to 255, under the colours of a level (H, W), 0 to 1, the higher the less of it showing through."""
+def _tint(grey: NDArray[np.floating], level: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Lays the colours of a level (H, W), 0 to 1, over grey (H, W), 0 to 255; higher levels are more opaque."""
     cover = (np.sqrt(level) * _COVER)[..., None]
     shades = _COLOURS[(level * 255).astype(np.uint8)]
-    tinted: np.ndarray = (grey[..., None] * (1 - cover) + shades * cover).astype(np.uint8)
+    tinted: NDArray[np.uint8] = (grey[..., None] * (1 - cover) + shades * cover).astype(np.uint8)
     return tinted
 
 
-def add_colour_scale(picture: np.ndarray, end: float, says: str = "") -> np.ndarray:
-    """A picture with the scale of its colours, and a line of text, in a strip below it.
+def add_colour_scale(picture: NDArray[np.uint8], maximum: float, caption: str = "") -> NDArray[np.uint8]:
+    """Adds a strip with the colour scale and a caption below a picture.
 
     Args:
-        picture: RGB pixels (H, W, 3), uint8; its pixels stay where they are.
-        end: Where the scale ends.
-        says: What the picture shows.
+        picture: RGB pixels (H, W, 3).
+        maximum: Saliency at the end of the colour scale.
+        caption: One line of text.
 
     Returns:
-        RGB pixels (H + strip, W, 3), uint8.
+        RGB pixels (H + strip, W, 3).
     """
     width = picture.shape[1]
-    letters = max(10, min(width // 55, 2 * width // len(says)) if says else width // 26)
+    letters = max(10, min(width // 55, 2 * width // len(caption)) if caption else width // 26)
     font = ImageFont.load_default(letters)
-    strip = Image.new("RGB", (width, letters * (4 if says else 2)), "white")
+    strip = Image.new("RGB", (width, letters * (4 if caption else 2)), "white")
     draw = ImageDraw.Draw(strip)
     margin, bar = letters // 2, width // 3
     levels = np.tile(np.linspace(0, 1, bar, dtype=np.float32), (letters, 1))
-    strip.paste(Image.fromarray(_tinted(np.full_like(levels, _MIDDLE), levels)), (margin + letters, margin))
+    strip.paste(Image.fromarray(_tint(np.full_like(levels, _MIDDLE), levels)), (margin + letters, margin))
     draw.text((margin, margin), "0", _INK, font)
-    about = f"{end:.3g} or more; line at half" if end > 0 else "no heat anywhere"
-    draw.text((2 * margin + letters + bar, margin), about, _INK, font)
-    if says:
-        draw.text((margin, 2 * letters + margin // 2), says, _INK, font)
+    label = f"{maximum:.3g} or more; line at half" if maximum > 0 else "0 everywhere"
+    draw.text((2 * margin + letters + bar, margin), label, _INK, font)
+    if caption:
+        draw.text((margin, 2 * letters + margin // 2), caption, _INK, font)
     return np.vstack([picture, np.asarray(strip)])
 
 
-def grey_png(heat: np.ndarray, end: float) -> bytes:
-    """A map of heat (H, W) as a grey PNG of 16 bits: 0 is none, 65535 the end of the scale and more."""
-    level = np.minimum(heat / end, 1) if end > 0 else np.zeros_like(heat)
+def grey_png(saliency: NDArray[np.float32], maximum: float) -> bytes:
+    """Encodes a saliency map (H, W) as a grey PNG of 16 bits; ``maximum`` and larger values become 65535."""
+    level = np.minimum(saliency / maximum, 1) if maximum > 0 else np.zeros_like(saliency)
     grey = (level * 65535).round().astype(np.uint16)
     return cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def page_thumbnail(photograph: np.ndarray) -> np.ndarray:
-    """A photograph (H, W, 3) for a page: its width at most 400 px."""
+def page_thumbnail(photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrinks a photograph (H, W, 3) for a page to a width of at most 400 px."""
     factor = _ON_PAGE / photograph.shape[1]
     if factor >= 1:
         return photograph
     size = _ON_PAGE, max(1, round(photograph.shape[0] * factor))
-    return cv2.resize(photograph, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(photograph, size, interpolation=cv2.INTER_AREA))
 
 
-def encode_jpeg(picture: np.ndarray) -> bytes:
-    """RGB pixels (H, W, 3), uint8, as JPEG."""
+def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """Encodes RGB pixels (H, W, 3) as JPEG."""
     encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), _QUALITY, colorspace="RGB")
     return encoded

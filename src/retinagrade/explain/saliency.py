@@ -1,4 +1,4 @@
-"""Maps of heat: one function for every method."""
+"""Saliency maps, with one function for all methods."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from retinagrade.explain.layers import evaluation_mode, gradients, maps_and_scor
 from retinagrade.explain.scores import Target
 from retinagrade.models.network import Network
 
-_BY_PIXELS: Final = {"integrated-gradients": integrated_gradients, "occlusion": occlusion}
+_PIXEL_METHODS: Final = {"integrated-gradients": integrated_gradients, "occlusion": occlusion}
 
-METHODS: Final = (*CAMS, *_BY_PIXELS)
-"""What :func:`saliency_maps` knows."""
+METHODS: Final = (*CAMS, *_PIXEL_METHODS)
+"""Names of the methods of :func:`saliency_maps`."""
 
 
 def saliency_maps(
@@ -28,40 +28,38 @@ def saliency_maps(
     targets: Sequence[Target],
     layer: nn.Module | None = None,
 ) -> Tensor:
-    """Where in photographs a network's score of some targets is sensitive.
+    """Computes saliency maps: the places in photographs to which a network's scores are sensitive.
 
-    A map of heat is no evidence of reasoning: it says what the score depends on near this photograph, not why, nor that
-    it should.
+    A saliency map is no evidence of reasoning. It shows where the score depends on this photograph, not why, nor
+    whether it should.
 
     Args:
-        network: A network, in either mode and frozen or not; it is left as it is, and is taken in evaluation mode.
+        network: A network; it is used in evaluation mode and not modified.
         photographs: RGB pixels (N, 3, S, S), uint8, at the network's input size.
         method: One of :data:`METHODS`.
-        targets: T grades 0 to 4, or ``"referable"``; :func:`~retinagrade.explain.scores.scores` has the score of each.
-        layer: A module of the backbone whose output a class activation map is made of; by default what
-            :func:`~retinagrade.explain.layers.maps_and_scores` chooses.
+        targets: T targets, each a grade 0 to 4 or ``"referable"``; see :func:`~retinagrade.explain.scores.scores`.
+        layer: A module of the backbone whose output is used for a class activation map; by default, the last feature
+            maps, see :func:`~retinagrade.explain.layers.maps_and_scores`.
 
     Returns:
-        Heat (N, T, h, w), float32, 0 where nothing speaks for the target. Class activation maps are as coarse as the
-        layer and lie over the whole photograph; the others have h = w = S.
+        Saliency maps (N, T, h, w), float32, at least 0. Class activation maps have the size of the layer and cover the
+        whole photograph; all other maps have h = w = S.
 
     Raises:
-        UsageError: Unknown method, or a layer for one that has none.
-        ExperimentError: The layer gives no feature maps.
+        UsageError: The method is unknown, or a layer was given for a method without one.
+        ExperimentError: The output of the layer is not feature maps.
     """
     if method not in METHODS:
-        raise UsageError(f"no method {method!r} of explaining: {', '.join(METHODS)}")
+        raise UsageError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
     if layer is not None and method not in CAMS:
-        raise UsageError(f"{method} works on pixels and has no layer: {', '.join(CAMS)} have")
+        raise UsageError(f"{method} uses pixels, not a layer; methods with a layer: {', '.join(CAMS)}")
     photographs = photographs.to(network.mean.device, memory_format=torch.channels_last)
     with evaluation_mode(network), torch.inference_mode(mode=False), torch.enable_grad():
-        if method in _BY_PIXELS:
-            heat = _BY_PIXELS[method](network, photographs, targets)
+        if method in _PIXEL_METHODS:
+            saliency = _PIXEL_METHODS[method](network, photographs, targets)
         else:
-            maps, of = maps_and_scores(network, photographs, targets, layer)
-            slopes = gradients(maps, of)
-            cam = CAMS[method]
-            heat = combine_layers(
-                [cam(one.detach().unsqueeze(1), slope) for one, slope in zip(maps, slopes, strict=True)]
-            )
-    return heat.clamp(min=0).float().cpu()
+            maps, values = maps_and_scores(network, photographs, targets, layer)
+            slopes, cam = gradients(maps, values), CAMS[method]
+            stages = [cam(stage.detach().unsqueeze(1), slope) for stage, slope in zip(maps, slopes, strict=True)]
+            saliency = combine_layers(stages)
+    return saliency.clamp(min=0).float().cpu()

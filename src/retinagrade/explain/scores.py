@@ -1,4 +1,4 @@
-"""Scores: the one number of a network's outputs that is explained, for a grade or for referable retinopathy."""
+"""Scores: the numbers whose sensitivity saliency maps show, for a grade or for referable retinopathy."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from retinagrade.grades import N_GRADES, REFERABLE, Grade
 from retinagrade.models.outputs import Output, SoftmaxOutput
 
 Target = Literal[0, 1, 2, 3, 4, "referable"]
-"""What is asked: why this grade, or why referable."""
+"""Target of an explanation: a grade, or referable retinopathy."""
 
 TARGETS: Final[tuple[Target, ...]] = (0, 1, 2, 3, 4, "referable")
-"""All that can be asked."""
+"""All targets."""
 
 
 def scores(output: Output, raw: Tensor, targets: Sequence[Target]) -> Tensor:
-    """The score of every target: higher where the network is surer of it.
+    """Computes the score of every target; a higher score means a higher confidence of the network.
 
-    * Of a grade by :class:`Softmax`: its logit, which other grades don't change.
-    * Of a grade by any other output, which has no logit for each: the log-odds of its probability. Unlike the
-      probability itself, they keep their slope where the network is sure.
-    * Of referable: the log-odds of p2 + p3 + p4, for every output.
+    * The score of a grade with :class:`~retinagrade.models.outputs.SoftmaxOutput` is its logit, which does not depend
+      on other grades.
+    * The score of a grade with any other output, which has no logit per grade, is the log-odds of its probability.
+      Unlike the probability, log-odds keep their slope at high confidence.
+    * The score of referable retinopathy is the log-odds of p2 + p3 + p4, for every output.
 
-    Of a regression one number makes all probabilities, so all that can be asked is what makes it larger or smaller:
-    maps of grades above it are alike, and so are those of grades below.
+    With a regression, a single number determines all probabilities. The maps of all grades above it are therefore
+    alike, and so are the maps of all grades below it.
 
     Args:
-        output: What raw outputs mean.
+        output: Meaning of the raw outputs.
         raw: Raw outputs (N, units), float.
         targets: T targets.
 
@@ -38,7 +39,8 @@ def scores(output: Output, raw: Tensor, targets: Sequence[Target]) -> Tensor:
         Scores (N, T), float64, differentiable.
 
     Example:
-        >>> scores(Softmax(), torch.tensor([[0.0, 0.0, 1.0, 1.0, 1.0]]), [3, "referable"]).round(decimals=3).tolist()
+        >>> raw = torch.tensor([[0.0, 0.0, 1.0, 1.0, 1.0]])
+        >>> scores(SoftmaxOutput(), raw, [3, "referable"]).round(decimals=3).tolist()
         [[1.0, 1.405]]
     """
     logarithms = output.log_probabilities(raw)
@@ -54,7 +56,7 @@ def scores(output: Output, raw: Tensor, targets: Sequence[Target]) -> Tensor:
 
 
 def target_name(target: Target) -> str:
-    """A target in words.
+    """Returns the name of a target.
 
     Example:
         >>> target_name(2), target_name("referable")

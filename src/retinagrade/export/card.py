@@ -105,12 +105,12 @@ def _decisions(metadata: Metadata) -> list[str]:
         sets = f"none ({undefined.get('conformal', 'not fitted')})"
     else:
         sets = f"should contain the true grade for {metadata.conformal.coverage:.0%} of photographs"
-    if metadata.referral is None:
-        review = f"no rule ({undefined.get('referral', 'not fitted')})"
+    if metadata.review is None:
+        review = f"no rule ({undefined.get('review', 'not fitted')})"
     else:
         review = (
             "a person should review a photograph if the probability of its most probable grade is below "
-            f"{metadata.referral.confidence:.3f} ({metadata.referral.referred:.0%} of the photographs on which this "
+            f"{metadata.review.confidence:.3f} ({metadata.review.reviewed:.0%} of the photographs on which this "
             "was chosen), or if it is not gradable"
         )
     return [

@@ -156,22 +156,21 @@ def _export_versions() -> dict[str, str]:
 
 def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
     """Thresholds, prediction sets and the rule of review, or the reasons why they are undefined."""
-    names = ("referable", "vision_threatening", "conformal", "referral")
+    names = ("referable", "vision_threatening", "conformal", "review")
     if calibration is None:
         undefined = dict.fromkeys(names, "the run was not calibrated before the export")
         return {**dict.fromkeys(names), "undefined": undefined}
     undefined = dict(calibration.undefined)
-    referral = calibration.review_share
-    if referral is None:
-        undefined["referral"] = undefined.get("review_share", "no rule was fitted")
+    review = calibration.review_share
+    if review is None:
+        undefined["review"] = undefined.get("review_share", "no rule was fitted")
     return {
         "referable": _threshold(calibration.referable),
         "vision_threatening": _threshold(calibration.vision_threatening),
         "conformal": PredictionSetsMetadata(
             coverage=calibration.conformal.coverage, limits=calibration.conformal.limits
         ),
-        "referral": referral
-        and ReviewRule(confidence=referral.confidence, target=referral.target, referred=referral.reviewed),
+        "review": review and ReviewRule(confidence=review.confidence, target=review.target, reviewed=review.reviewed),
         "undefined": {name: reason for name, reason in undefined.items() if name in names},
     }
 

@@ -76,12 +76,12 @@ class ReviewRule(_Part):
     Attributes:
         confidence: Least probability of the most probable grade that needs no review.
         target: Share of photographs that should be reviewed.
-        referred: Share that would have been reviewed among the photographs on which the rule was fitted.
+        reviewed: Share that would have been reviewed among the photographs on which the rule was fitted.
     """
 
     confidence: Share
     target: Share
-    referred: Share
+    reviewed: Share
 
 
 class MetricValue(_Part):
@@ -197,7 +197,7 @@ class Metadata(_Part):
         referable: Threshold of referable retinopathy.
         vision_threatening: Threshold of vision-threatening retinopathy.
         conformal: Conformal prediction sets.
-        referral: Rule by which a person should review a photograph.
+        review: Rule by which a person should review a photograph.
         undefined: Reasons why some of these four are ``None``, by field name.
         training_data: The photographs of the exported run.
         initial_weights: Source and licence of the weights with which training began.
@@ -229,7 +229,7 @@ class Metadata(_Part):
     referable: Threshold | None
     vision_threatening: Threshold | None
     conformal: PredictionSetsMetadata | None
-    referral: ReviewRule | None
+    review: ReviewRule | None
     undefined: dict[str, str]
     training_data: TrainingData
     initial_weights: dict[str, Any]

@@ -139,7 +139,7 @@ def make_grading(
     if not ungraded.gradable:
         return ungraded
     grade, confidence = int(p.argmax()), float(p.max())
-    sets, review = metadata.conformal, metadata.referral
+    sets, review = metadata.conformal, metadata.review
     members = None if sets is None else grow_sets(p[None], sets.limits)[0]
     return replace(
         ungraded,

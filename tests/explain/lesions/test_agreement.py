@@ -17,8 +17,8 @@ from retinagrade.datasets.synthetic import photograph
 from retinagrade.datasets.synthetic.lesions import draw_blob, random_point
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.explain.saliency import saliency_maps
 from retinagrade.explain.overlay import project_map, square_placement
+from retinagrade.explain.saliency import saliency_maps
 from retinagrade.grades import REFERABLE
 from retinagrade.manifest import Manifest
 from retinagrade.training.checkpoints import load_network
