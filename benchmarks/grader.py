@@ -1,17 +1,18 @@
-"""What does grading by a file cost: to start, to install, a network, and the whole way? Ratios to Keras from one run.
+"""Measures grading with a file: start, size of the installation, network and complete grading, compared with Keras.
 
     python benchmarks/grader.py MODEL.onnx PHOTOGRAPHS [--experiment NAME] [--only start,size,network,whole]
 
-MODEL.onnx is a file that ``retinagrade export`` made of a run of the experiment, PHOTOGRAPHS a folder at full size.
-Keras gets a virtual environment of its own in the folder of ``training.py``. Measured:
+MODEL.onnx is a grader file of a run of the experiment; PHOTOGRAPHS is a folder of full-size photographs. Keras gets its
+own virtual environment in the folder of ``training.py``. The parts are:
 
-* start: ``--help``, ``info``, and ``grade`` of one photograph, whole processes, and what ``grade`` imports;
-* size: a fresh virtual environment with the base install, in megabytes, pip left out;
-* network: photographs a second from memory, evidence included; Keras's ``predict`` of the same network, without;
-* whole: photographs a second from files; Keras's side decodes in full, crops and resizes as the report does, and calls
-  ``predict``, with TensorFlow's threads.
+* start: the processes ``--help``, ``info``, and ``grade`` of one photograph, and the imports of ``grade``;
+* size: megabytes of a fresh virtual environment with the base install, without pip;
+* network: photographs per second from memory, with saliency maps; Keras computes ``predict`` of the same network,
+  without saliency maps;
+* whole: photographs per second from files; Keras decodes at full size, crops and resizes like the report, and calls
+  ``predict`` with TensorFlow's threads.
 
-All sides take turns in fresh processes; a side's figure is its best.
+All sides take turns in fresh processes; the best rate of each side counts.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.errors import UsageError
 from retinagrade.grader.runtime import Grader
@@ -34,23 +36,24 @@ from training import Job, ask, experiment, keras_python, verdict
 
 BATCH = 16
 STARTS = 5
-"""Processes of each command; the median counts, the first is not measured."""
+"""Measured processes of each command; their median counts. One more process runs first."""
 GRADE_BAR, IMPORT_BAR, HELP_BAR, SIZE_BAR, NETWORK_BAR, WHOLE_BAR = 1.2, 0.4, 0.3, 350, 3.0, 5.0
 
 
-def seconds(*command: object) -> np.ndarray:
-    """The median of a process's seconds by the clock, and of processors: the same two where nothing else runs."""
+def seconds(*command: object) -> NDArray[np.float64]:
+    """Returns the median wall time and processor time of a process, in seconds."""
     taken = []
     for _ in range(1 + STARTS):
         before, start = os.times(), time.perf_counter()
         subprocess.run([sys.executable, *map(str, command)], check=False, capture_output=True)
         after, clock = os.times(), time.perf_counter() - start
         taken.append((clock, after[2] + after[3] - before[2] - before[3]))
-    return np.median(taken[1:], axis=0)
+    median_times: NDArray[np.float64] = np.median(taken[1:], axis=0)
+    return median_times
 
 
 def starts(model: Path, photographs: Path) -> bool:
-    """Prints how long commands take from nothing."""
+    """Prints the duration of fresh processes."""
     one = min(photographs.iterdir())
     commands = {
         "--help": (("-m", "retinagrade", "--help"), HELP_BAR),
@@ -61,16 +64,18 @@ def starts(model: Path, photographs: Path) -> bool:
     for name, (command, bar) in commands.items():
         passed &= below(name, seconds(*command), bar)
     imports = seconds("-c", "import retinagrade.cli.grader, retinagrade.grader.runtime") - seconds("-c", "pass")
-    return below("what grade imports", imports, IMPORT_BAR) and passed
+    return below("imports of grade", imports, IMPORT_BAR) and passed
 
 
-def below(name: str, taken: np.ndarray, bar: float) -> bool:
-    """Prints seconds by the clock and of processors, and whether the first pass."""
-    return verdict(f"{name}: {taken[0]:.2f} s ({taken[1]:.2f} s of processors) is below {bar} s", bool(taken[0] < bar))
+def below(name: str, taken: NDArray[np.float64], bar: float) -> bool:
+    """Prints wall time and processor time, and whether the wall time passes."""
+    return verdict(
+        f"{name}: {taken[0]:.2f} s ({taken[1]:.2f} s of processor time) is below {bar} s", bool(taken[0] < bar)
+    )
 
 
 def size() -> bool:
-    """Prints how large a fresh environment is."""
+    """Prints the size of a fresh environment."""
     with tempfile.TemporaryDirectory() as folder:
         python = Path(folder) / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -82,8 +87,8 @@ def size() -> bool:
 
 
 def network(job: Job) -> Job:
-    """Our side: seconds a batch from memory, in float32 and, where it can be had, in bfloat16."""
-    found = {}
+    """Measures our photographs per second from memory, in float32 and, if available, in bfloat16."""
+    rates = {}
     for name, fast in (("float32", False), ("bfloat16", True)):
         try:
             grader = Grader.load(job["model"], fast)
@@ -96,21 +101,21 @@ def network(job: Job) -> Job:
             start = time.perf_counter()
             grader.network(batch)
             taken.append(time.perf_counter() - start)
-        found[name] = BATCH / median(taken[3:])
-    return found
+        rates[name] = BATCH / median(taken[3:])
+    return rates
 
 
 def whole(job: Job) -> Job:
-    """Our side: photographs a second of the whole way, in float32."""
+    """Measures our photographs per second from files, in float32."""
     grader = Grader.load(job["model"])
     grader.grade(job["files"][:BATCH])
     start = time.perf_counter()
-    errors = sum(one.error is not None for one in grader.grade(job["files"]))
+    errors = sum(grading.error is not None for grading in grader.grade(job["files"]))
     return {"float32": len(job["files"]) / (time.perf_counter() - start), "errors": errors}
 
 
 def compare(task: str, job: Job, keras_job: Job, options: argparse.Namespace, bar: float) -> bool:
-    """Prints photographs a second of both sides."""
+    """Prints the photographs per second of both sides."""
     keras = keras_python(options.folder)
     best: dict[str, float] = {}
     for _ in range(options.rounds):
@@ -123,25 +128,25 @@ def compare(task: str, job: Job, keras_job: Job, options: argparse.Namespace, ba
         print(f"{task}, {name:10}{rate:8.1f} photographs/s{rate / best['Keras']:8.2f} ×")
     name = "bfloat16" if "bfloat16" in best else "float32"
     ratio = best[name] / best["Keras"]
-    return verdict(f"{task}: {name}'s {ratio:.2f} × is at least {bar} ×", ratio >= bar)
+    return verdict(f"{task}: {ratio:.2f} × of {name} is at least {bar} ×", ratio >= bar)
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "retinagrade-benchmark"
     parser.add_argument("model", type=Path)
     parser.add_argument("photographs", type=Path)
-    parser.add_argument("--experiment", default="mobilenetv2-7-on-4", help="what the file's network is")
-    parser.add_argument("--folder", type=Path, default=cache, help="Keras's environment")
+    parser.add_argument("--experiment", default="mobilenetv2-7-on-4", help="experiment of the network in the file")
+    parser.add_argument("--folder", type=Path, default=cache, help="folder of the Keras environment")
     parser.add_argument("--only", default="start,size,network,whole", help="parts to run, separated by commas")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of either side")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of measuring a network in a process")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
+    parser.add_argument("--seconds", type=float, default=6.0, help="seconds to measure a network in a process")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measures and prints; exit 1 where a bar is missed. As a side of its own it answers one job."""
+    """Measures and prints; exit code 1 if a limit is missed. Without arguments, it does one job from standard input."""
     if len(sys.argv) == 1:
         job = json.load(sys.stdin)
         print(json.dumps({"network": network, "whole": whole}[job["task"]](job)))

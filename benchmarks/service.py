@@ -1,13 +1,12 @@
-"""How much slower is the service than the grader, and does it lose anything? Both from one run.
+"""Compares the throughput of the service with that of the grader, and counts lost requests, in one run.
 
     python benchmarks/service.py FOLDER MODEL [--clients 200] [--seconds 60]
 
-FOLDER holds photographs, MODEL is a file of `retinagrade export`. Measured by turns, in six rounds, so that whatever
-slows the machine down slows both:
+FOLDER holds photographs; MODEL is a grader file. Both sides take turns in six rounds:
 
-* offline: ``Grader.grade`` on the files;
-* the service, in a process of its own: that many clients, each sending one photograph after the other, for a sixth of
-  the seconds. Those that it sends away (503) come back as they are told to. The clients use the same processors.
+* the grader: ``Grader.grade`` on the files;
+* the service, in a separate process, with clients that each send one photograph after the other. A client that gets
+  status 503 tries again after a second. The clients use the same processors.
 """
 
 from __future__ import annotations
@@ -30,64 +29,64 @@ import numpy as np
 from retinagrade import Grader
 from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 
-_PASS = 48
+_BLOCK = 48
 _ROUNDS = 6
 
 
 @dataclass
-class Seen:
-    """What the clients saw.
+class ServiceLoad:
+    """Measurements of the service.
 
     Attributes:
-        latencies: Seconds from sending to the whole answer, of those that were graded.
-        statuses: How often each came; ``lost`` for a broken connection.
-        memory: Megabytes that the service holds, by second.
-        took: Seconds until the last answer.
-        used: Seconds of processor time that the service used.
+        latencies: Seconds from sending a photograph to the complete response, for graded photographs.
+        statuses: Number of responses by status; ``lost`` counts broken connections.
+        memory: Memory of the service in megabytes, once per second.
+        seconds: Seconds until the last response.
+        processor_seconds: Processor time of the service in seconds.
     """
 
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     memory: list[float] = field(default_factory=list)
-    took: float = 0.0
-    used: float = 0.0
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
 
 
 @dataclass
-class Offline:
-    """What ``Grader`` did.
+class GraderLoad:
+    """Measurements of ``Grader``.
 
     Attributes:
-        done: Photographs.
-        took: Seconds.
-        used: Seconds of processor time.
+        photographs: Number of graded photographs.
+        seconds: Seconds for all of them.
+        processor_seconds: Processor time in seconds.
     """
 
-    done: int = 0
-    took: float = 0.0
-    used: float = 0.0
+    photographs: int = 0
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
 
 
-def offline(grader: Grader, paths: list[Path], seconds: float, total: Offline) -> None:
-    """Grades for some seconds."""
-    start, used = time.perf_counter(), time.process_time()
-    for place in count(0, _PASS):
-        some = [paths[(place + more) % len(paths)] for more in range(_PASS)]
-        total.done += len(grader.grade(some))
+def load_grader(grader: Grader, paths: list[Path], seconds: float, total: GraderLoad) -> None:
+    """Grades photographs for some seconds."""
+    start, start_time = time.perf_counter(), time.process_time()
+    for first in count(0, _BLOCK):
+        block = [paths[(first + index) % len(paths)] for index in range(_BLOCK)]
+        total.photographs += len(grader.grade(block))
         if time.perf_counter() - start >= seconds:
             break
-    total.took += time.perf_counter() - start
-    total.used += time.process_time() - used
+    total.seconds += time.perf_counter() - start
+    total.processor_seconds += time.process_time() - start_time
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used."""
+    """Returns the processor time of a process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def request(path: Path) -> bytes:
-    """A whole HTTP request, made before time is taken."""
+    """Returns a complete HTTP request; it is made before the measurement."""
     head = f'--x\r\nContent-Disposition: form-data; name="photographs"; filename="{path.name}"\r\n\r\n'.encode()
     body = head + path.read_bytes() + b"\r\n--x--\r\n"
     return (
@@ -96,10 +95,10 @@ def request(path: Path) -> bytes:
     ) + body
 
 
-async def client(place: int, host: str, port: int, requests: list[bytes], until: float, seen: Seen) -> None:
-    """Sends one photograph after the other, on one connection."""
+async def client(first: int, host: str, port: int, requests: list[bytes], until: float, load: ServiceLoad) -> None:
+    """Sends one photograph after the other on one connection."""
     reader, writer = await asyncio.open_connection(host, port)
-    for turn in count(place):
+    for turn in count(first):
         if time.perf_counter() >= until:
             break
         start = time.perf_counter()
@@ -109,74 +108,76 @@ async def client(place: int, host: str, port: int, requests: list[bytes], until:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
         except (OSError, asyncio.IncompleteReadError):
-            seen.statuses["lost"] += 1
+            load.statuses["lost"] += 1
             reader, writer = await asyncio.open_connection(host, port)
             continue
-        seen.statuses[head.split()[1]] += 1
+        load.statuses[head.split()[1]] += 1
         if head.split()[1] == "200":
-            seen.latencies.append(time.perf_counter() - start)
+            load.latencies.append(time.perf_counter() - start)
         elif "retry-after" in head:
             await asyncio.sleep(1)
     writer.close()
 
 
-async def load(pid: int, url: str, requests: list[bytes], clients: int, seconds: float, seen: Seen) -> None:
-    """Runs the clients until the last has its answer."""
+async def load_service(
+    pid: int, url: str, requests: list[bytes], clients: int, seconds: float, load: ServiceLoad
+) -> None:
+    """Runs the clients until the last one has its response."""
     address = urlsplit(url)
-    start, used = time.perf_counter(), processor_seconds(pid)
+    start, start_time = time.perf_counter(), processor_seconds(pid)
     running = asyncio.gather(
         *(
-            client(place, address.hostname or "", address.port or 0, requests, start + seconds, seen)
-            for place in range(clients)
+            client(first, address.hostname or "", address.port or 0, requests, start + seconds, load)
+            for first in range(clients)
         )
     )
     while not running.done():
         status = Path(f"/proc/{pid}/status").read_text()
-        seen.memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1e3)
+        load.memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1e3)
         await asyncio.wait([running], timeout=1)
     await running
-    seen.took += time.perf_counter() - start
-    seen.used += processor_seconds(pid) - used
+    load.seconds += time.perf_counter() - start
+    load.processor_seconds += processor_seconds(pid) - start_time
 
 
 def main() -> None:
-    """Prints both."""
+    """Measures and prints both sides."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("model")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
-    asked = parser.parse_args()
-    paths = sorted(path for path in asked.folder.rglob("*") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES)
-    grader = Grader.load(asked.model)
-    grader.grade(paths[:_PASS])
-    seen, alone = Seen(), Offline()
-    command = [sys.executable, "-m", "retinagrade", "serve", "--port", "0", "--model", asked.model]
+    options = parser.parse_args()
+    paths = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES)
+    grader = Grader.load(options.model)
+    grader.grade(paths[:_BLOCK])
+    load, alone = ServiceLoad(), GraderLoad()
+    command = [sys.executable, "-m", "retinagrade", "serve", "--port", "0", "--model", options.model]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as service:
         assert service.stderr is not None
         url = json.loads(service.stderr.readline())["url"]
-        # Nobody reads its log while it runs: it goes where it costs what it costs.
+        # The log must be read, or the service would block; reading it in a separate process costs it nothing more.
         drain = subprocess.Popen(["cat"], stdin=service.stderr, stdout=subprocess.DEVNULL)
         requests = [request(path) for path in paths]
         for _ in range(_ROUNDS):
-            offline(grader, paths, asked.seconds / _ROUNDS, alone)
-            asyncio.run(load(service.pid, url, requests, asked.clients, asked.seconds / _ROUNDS, seen))
+            load_grader(grader, paths, options.seconds / _ROUNDS, alone)
+            asyncio.run(load_service(service.pid, url, requests, options.clients, options.seconds / _ROUNDS, load))
         service.terminate()
         service.wait()
         drain.wait()
-    done = len(seen.latencies)
-    rate, reference = done / seen.took, alone.done / alone.took
-    p50, p99 = np.percentile(seen.latencies, [50, 99])
-    print(f"{len(paths)} photographs, {asked.clients} clients, {seen.took:.0f} s")
-    print(f"offline: {reference:.1f} photographs/s, {1e3 * alone.used / alone.done:.0f} ms of processor time each")
-    print(
-        f"service: {rate:.1f} photographs/s, {1e3 * seen.used / done:.0f} ms; {100 * rate / reference:.0f} % of offline"
-    )
-    print(f"latency: median {p50:.2f} s, p99 {p99:.2f} s")
-    print(f"answers: {dict(seen.statuses)}, lost {seen.statuses['lost']}")
+    graded = len(load.latencies)
+    rate, reference = graded / load.seconds, alone.photographs / alone.seconds
+    p50, p99 = np.percentile(load.latencies, [50, 99])
+    print(f"{len(paths)} photographs, {options.clients} clients, {load.seconds:.0f} s")
+    each = 1e3 * alone.processor_seconds / alone.photographs
+    print(f"grader: {reference:.1f} photographs/s, {each:.0f} ms of processor time per photograph")
+    each = 1e3 * load.processor_seconds / graded
+    print(f"service: {rate:.1f} photographs/s, {each:.0f} ms; {100 * rate / reference:.0f} % of the grader")
+    print(f"latency: median {p50:.2f} s, 99th percentile {p99:.2f} s")
+    print(f"responses by status: {dict(load.statuses)}, lost {load.statuses['lost']}")
     shares = (10, 25, 50, 75, 100)
-    held = ", ".join(f"{seen.memory[share * (len(seen.memory) - 1) // 100]:.0f}" for share in shares)
-    print(f"memory at {', '.join(map(str, shares))} % of the time: {held} MB; most {max(seen.memory):.0f} MB")
+    memory = ", ".join(f"{load.memory[share * (len(load.memory) - 1) // 100]:.0f}" for share in shares)
+    print(f"memory after {', '.join(map(str, shares))} % of the time: {memory} MB; at most {max(load.memory):.0f} MB")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from retinagrade.grader.metadata import (
     PreparationMetadata,
     ReviewRule,
     Threshold,
+    TrainingDataMetadata,
     Verification,
 )
-from retinagrade.grader.metadata import TrainingData as Data
 from retinagrade.grades import Grade
 
 SIDE = 64
@@ -62,7 +62,9 @@ def metadata(**changed: object) -> Metadata:
         "conformal": PredictionSetsMetadata(coverage=0.9, limits=(0.8, 0.8, 0.8, 0.8, None)),
         "review": ReviewRule(confidence=0.3, target=0.2, reviewed=0.2),
         "undefined": {},
-        "training_data": Data(datasets=("made-up",), photographs={"train": 20, "val": 10}, manifest_sha256="0" * 64),
+        "training_data": TrainingDataMetadata(
+            datasets=("made-up",), photographs={"train": 20, "val": 10}, manifest_sha256="0" * 64
+        ),
         "initial_weights": {},
         "validation": MeasuredMetrics(
             photographs=10, metrics={"accuracy": MetricValue(value=0.5, interval=(0.2, 0.8))}

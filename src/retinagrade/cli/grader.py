@@ -14,81 +14,93 @@ if TYPE_CHECKING:
     from retinagrade.grader.grading_results import GradingResults
 
 
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="Grader file, which `retinagrade export` makes; 'default' is the one that comes with the package.",
+    ),
+]
+_Photographs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PHOTOGRAPH",
+        help="Photographs, folders with photographs, their URLs, or quoted patterns such as '*.jpg'.",
+    ),
+]
+_List = Annotated[
+    Path | None,
+    typer.Option(
+        "--list",
+        metavar="FILE",
+        help="List of photographs: a text file with one path per line, or a .csv file with a column path and, where "
+        "known, image_id, patient_id and laterality (L or R). Relative paths start from its folder.",
+    ),
+]
+_Out = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Table of results, one row per photograph: a .csv, .jsonl or .parquet file. Each row is written "
+        "immediately; the same command continues after an interruption and tries failed photographs again.",
+    ),
+]
+_Studies = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Table with one row per study, both eyes of a patient combined: a .csv, .jsonl or .parquet file. Studies "
+        "come from DICOM headers, from file names such as 7_left.jpg, or from --list.",
+    ),
+]
+_Saliency = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for saliency overlays, JPEG files that show which regions the score of the predicted grade "
+        "depends on.",
+    ),
+]
+_Dicom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for results in DICOM, if the photographs are DICOM: a Structured Report for each study, and "
+        "saliency overlays.",
+    ),
+]
+_Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast", help="Compute in half precision (bfloat16): faster, but may change some grades. Needs OpenVINO."
+    ),
+]
+_Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of worker processes; without Ray, number of threads that decode photographs. "
+        "[default: one per processor]",
+        show_default=False,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Adds this module's command."""
     app.command("grade")(grade)
 
 
 def grade(
-    photographs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PHOTOGRAPH…",
-            help="Photographs, folders with photographs, their URLs, or quoted patterns such as '*.jpg'.",
-        ),
-    ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option(
-            "--list",
-            metavar="FILE",
-            help="List of photographs: a text file with one path per line, or a .csv file with a column path and, "
-            "where known, image_id, patient_id and laterality (L or R). Relative paths start from its folder.",
-        ),
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE",
-            help="Grader file, which `retinagrade export` makes; 'default' is the one that comes with the package.",
-        ),
-    ] = "default",
-    out: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Table of results, one row per photograph: a .csv, .jsonl or .parquet file. Rows are written at once; "
-            "the same command continues after an interruption and tries failed photographs again.",
-        ),
-    ] = None,
-    studies: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Table with one row per study, both eyes of a patient combined: a .csv, .jsonl or .parquet file.",
-        ),
-    ] = None,
-    saliency: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for saliency overlays, JPEG files that show which regions the score of the predicted grade "
-            "depends on.",
-        ),
-    ] = None,
-    dicom: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for results in DICOM, if the photographs are DICOM: a Structured Report for each study, and "
-            "saliency overlays.",
-        ),
-    ] = None,
-    fast: Annotated[
-        bool,
-        typer.Option(
-            "--fast", help="Compute in half precision (bfloat16): faster, but may change some grades. Needs OpenVINO."
-        ),
-    ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Number of worker processes; without Ray, number of threads that decode photographs. "
-            "[default: one per processor]",
-            show_default=False,
-        ),
-    ] = None,
+    photographs: _Photographs = None,
+    listed: _List = None,
+    model: ModelOption = "default",
+    out: _Out = None,
+    studies: _Studies = None,
+    saliency: _Saliency = None,
+    dicom: _Dicom = None,
+    fast: _Fast = False,
+    workers: _Workers = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
     json: JsonOption = False,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from retinagrade.cli.grader import ModelOption
+
 
 def register(app: typer.Typer) -> None:
     """Adds this module's command."""
@@ -14,13 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE",
-            help="Grader file, which `retinagrade export` makes; 'default' is the one that comes with the package.",
-        ),
-    ] = "default",
+    model: ModelOption = "default",
     host: Annotated[
         str,
         typer.Option(

@@ -25,7 +25,7 @@ from retinagrade.grader.metadata import (
     PredictionSetsMetadata,
     ReviewRule,
     Threshold,
-    TrainingData,
+    TrainingDataMetadata,
     Verification,
 )
 from retinagrade.grades import Grade
@@ -135,9 +135,9 @@ def _version(exportable: Exportable, precision: Precision) -> str:
     return "-".join([digest, *["tta"] * exportable.tta, *([] if precision == "float32" else [precision])])
 
 
-def _describe_training_data(exportable: Exportable, statements: AuthorStatements) -> TrainingData:
+def _describe_training_data(exportable: Exportable, statements: AuthorStatements) -> TrainingDataMetadata:
     data = exportable.run.record().data
-    return TrainingData(
+    return TrainingDataMetadata(
         datasets=tuple(sorted(exportable.manifest.table["dataset"].dropna().astype(str).unique())),
         photographs=data.photographs,
         source=statements.data_source,

@@ -133,7 +133,7 @@ class AuthorStatements(_Part):
             ) from None
 
 
-class TrainingData(_Part):
+class TrainingDataMetadata(_Part):
     """The photographs of the run that was exported.
 
     Attributes:
@@ -231,7 +231,7 @@ class Metadata(_Part):
     conformal: PredictionSetsMetadata | None
     review: ReviewRule | None
     undefined: dict[str, str]
-    training_data: TrainingData
+    training_data: TrainingDataMetadata
     initial_weights: dict[str, Any]
     validation: MeasuredMetrics | None
     cross_validation: MeasuredMetrics | None = None

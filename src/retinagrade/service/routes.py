@@ -91,7 +91,7 @@ State = Annotated[ServiceState, Depends(_get_state)]
     responses=problem_responses(400, 408, 413, 415, 422, 503),
     openapi_extra={"requestBody": _FORM},
 )
-async def grade(
+async def grade_uploads(
     request: Request,
     state: State,
     pictures: Annotated[
@@ -115,7 +115,7 @@ async def grade(
 
 
 @protected_routes.get("/v1/model")
-async def model(state: State) -> Metadata:
+async def describe_model(state: State) -> Metadata:
     """Describe the grader file: thresholds, training data, metrics and limitations."""
     return state.grader.metadata
 
@@ -125,19 +125,19 @@ async def model(state: State) -> Metadata:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def prometheus(state: State) -> Response:
+async def get_metrics(state: State) -> Response:
     """Return metrics for Prometheus."""
     return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @open_routes.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def get_liveness() -> dict[str, str]:
     """Report that the process is alive."""
     return {"status": "alive"}
 
 
 @open_routes.get("/readyz", responses=problem_responses(503))
-async def readyz(state: State) -> dict[str, str]:
+async def get_readiness(state: State) -> dict[str, str]:
     """Report whether the service accepts requests now."""
     if state.limits.is_full:
         raise _full()
@@ -145,7 +145,7 @@ async def readyz(state: State) -> dict[str, str]:
 
 
 @open_routes.get("/", include_in_schema=False)
-async def page() -> FileResponse:
+async def get_page() -> FileResponse:
     """Return the web page."""
     return FileResponse(str(PAGE / "index.html"))
 
