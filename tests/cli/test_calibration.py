@@ -9,7 +9,7 @@ import numpy as np
 
 from retinagrade.evaluation.fitting.calibration import load_calibration
 from retinagrade.files import sha256
-from tests.cli.test_commands import run
+from tests.cli.command_line import run
 from tests.evaluation.tables import predictions, some_grades
 
 

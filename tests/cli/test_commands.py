@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -11,31 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from tests.datasets.layouts import write_folders, write_photograph
+from tests.cli.command_line import TINY, run
 from tests.datasets.public_trees import retinamnist_arrays, write_retinamnist
 from tests.evaluation.tables import predictions, some_grades
-
-TINY = [
-    "network.image_size=48", "network.scratch.filters=[4,8]", "network.scratch.kernel=3", "network.scratch.pools=[3,3]",
-    "network.dense=[16]", "training.epochs=2", "training.batch_size=8", "training.balance=6",
-]  # fmt: skip
-
-
-def run(*arguments: object, code: int | None = 0) -> str:
-    """Runs ``retinagrade`` and returns its standard output; standard error where it fails with 2.
-
-    Without a ``code``, the data may need attention (0 or 1).
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "retinagrade", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode in ((0, 1) if code is None else (code,)), (
-        f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    )
-    assert "Traceback" not in done.stderr
-    return done.stderr if code == 2 else done.stdout
 
 
 def test_the_whole_way(tmp_path: Path) -> None:
@@ -88,79 +66,6 @@ def test_retinamnist_as_it_is_downloaded(tmp_path: Path) -> None:
     assert 0 <= answer["metrics"]["macro_auc"]["value"] <= 1
 
 
-def test_bad_photographs_are_named_and_exit_with_1(tmp_path: Path) -> None:
-    write_folders(tmp_path / "source", ["No_DR", "Mild"])
-    (tmp_path / "source" / "Mild" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing")
-    printed = run("prepare", tmp_path / "source", "--out", tmp_path / "prepared", code=1)
-    assert "4 of 5 photographs" in printed
-    assert "broken" in printed
-    answer = json.loads(run("prepare", tmp_path / "source", "--out", tmp_path / "prepared", "--json", code=1))
-    assert answer["reused"] == 4
-    assert [failure["image_id"] for failure in answer["failed"]] == ["broken"]
-
-
-def torture(folder: Path) -> int:
-    """A folder of labelled files of every bad kind under every odd name; returns how many there are."""
-    good = write_photograph(folder / "good.jpg", size=200).read_bytes()
-    photograph = Image.open(io.BytesIO(good))
-    exif = Image.Exif()
-    exif[0x0112] = 8
-    buffers = {name: io.BytesIO() for name in ("png.jpg", "cmyk.jpg", "turned.jpg", "deep.png", "one.png")}
-    photograph.save(buffers["png.jpg"], "PNG")
-    photograph.convert("CMYK").save(buffers["cmyk.jpg"], "JPEG")
-    photograph.save(buffers["turned.jpg"], "JPEG", exif=exif)
-    Image.fromarray(np.asarray(photograph.convert("L")).astype(np.uint16) * 257).save(buffers["deep.png"], "PNG")
-    Image.new("RGB", (1, 1)).save(buffers["one.png"], "PNG")
-    files = {name: buffer.getvalue() for name, buffer in buffers.items()}
-    files |= {f"cut {share}.jpg": good[: len(good) * share // 100] for share in (1, 5, 20, 50, 80, 95, 99)}
-    files |= {"zeros.jpg": bytes(4000), "empty.jpg": b"", "text.jpg": b"not a photograph"}
-    files |= {"pointer.jpg": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"}
-    bomb = good.index(b"\xff\xc0")
-    files |= {"bomb.jpg": good[: bomb + 5] + b"\xff\x00\xff\x00" + good[bomb + 9 :]}
-    files |= dict.fromkeys(("a space.jpg", "a 'quote'.jpg", "new\nline.jpg", "глаз.jpg", "眼底.jpg"), good)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    table = pd.DataFrame({"path": sorted(["good.jpg", *files])}).assign(grade=0)
-    table["image_id"] = [f"photograph {index}" for index in range(len(table))]
-    table.to_csv(folder / "labels.csv", index=False)
-    return len(table)
-
-
-def test_a_torture_folder_gets_a_verdict_for_every_file(tmp_path: Path) -> None:
-    count = torture(tmp_path / "source")
-    answer = json.loads(run("prepare", tmp_path / "source", "--out", tmp_path / "set", "--size", 64, "--json", code=1))
-    assert answer["prepared"] + len(answer["failed"]) == count
-    assert len(answer["failed"]) == 13
-    assert all(failure["reason"] for failure in answer["failed"])
-    found = json.loads(run("data", "check", tmp_path / "source", "--out", tmp_path / "check", "--json", code=1))
-    assert found["files"] == count
-    assert found["counts"]["unusable"] == 13
-    assert len(pd.read_csv(tmp_path / "check" / "files.csv")) == count
-    assert "bomb.jpg" in run("data", "check", tmp_path / "source", "--out", tmp_path / "check", "--fix", code=1)
-    left_out = pd.read_csv(tmp_path / "check" / "left_out.csv")
-    assert (left_out["kind"] == "unusable").sum() == 13
-
-
-def test_check_says_when_it_is_used_wrongly(tmp_path: Path) -> None:
-    write_folders(tmp_path / "source", ["0", "1"])
-    assert "say where to with --out" in run("data", "check", tmp_path / "source", "--fix", code=2)
-    assert "--quality 'bad'" in run("data", "check", tmp_path / "source", "--quality", "bad", code=2)
-    assert "no such file" in run("data", "check", tmp_path / "absent", code=2)
-    (tmp_path / "plain").mkdir()
-    write_photograph(tmp_path / "plain" / "a.jpg", size=200)
-    assert "no known layout" in run("data", "check", tmp_path / "plain", "--quality", 0)
-
-
-def test_folds_on_the_command_line(tmp_path: Path) -> None:
-    run("data", "synthesize", "--out", tmp_path / "source", "--count", 40, "--size", 64)
-    run("prepare", tmp_path / "source", "--out", tmp_path / "set", "--size", 64, "--graham", "--square", "crop")
-    run("split", tmp_path / "set", "--folds", 4, "--fold", 3)
-    table = pd.read_csv(tmp_path / "set" / "manifest.csv")
-    assert set(table["fold"]) == {0, 1, 2, 3}
-    assert ((table["split"] == "val") == (table["fold"] == 3)).all()
-    assert "choose one" in run("prepare", tmp_path / "source", "--out", tmp_path / "s", "--graham", "--clahe", code=2)
-
-
 def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path: Path) -> None:
     command = ["train", prepared, "scratch-2", "--out", tmp_path / "run", "--folds", 2]
     overrides = [word for override in [*TINY, "training.logger=none"] for word in ("--set", override)]
@@ -175,17 +80,6 @@ def test_cross_validation_and_flips_on_the_command_line(prepared: Path, tmp_path
     # A fold is checked against its own split, not the set's; a dozen photographs are few.
     answer = json.loads(run("evaluate", fold / "predictions" / "val.csv", "--json", code=1))
     assert not {finding["code"] for finding in answer["findings"]} & {"leaked-photographs", "split-changed"}
-
-
-def test_a_grade_map_on_the_command_line(tmp_path: Path) -> None:
-    write_folders(tmp_path / "source", ["healthy", "bad"])
-    assert "rename it, or name every folder's grade" in run(
-        "prepare", tmp_path / "source", "--out", tmp_path / "p", "--layout", "folders", code=2
-    )
-    run("prepare", tmp_path / "source", "--out", tmp_path / "p", "--grades", "healthy=0, BAD=4")
-    assert "--grades 'bad=9'" in run(
-        "prepare", tmp_path / "source", "--out", tmp_path / "q", "--grades", "healthy=0,bad=9", code=2
-    )
 
 
 @pytest.mark.parametrize("model", ["vgg16-5", "majority-vote"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.cli.test_commands import run
+from tests.cli.command_line import run
 from tests.ensembles.simulated import prepared_set, simulated_run
 
 

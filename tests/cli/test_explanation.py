@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.cli.test_commands import TINY, run
+from tests.cli.command_line import TINY, run
 
 
 def test_explain(prepared: Path, tmp_path: Path) -> None:

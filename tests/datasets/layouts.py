@@ -1,4 +1,4 @@
-"""Generated photographs in the public layouts that retinagrade reads."""
+"""Writers of small data sets with generated photographs: IDRiD's tree, and a folder for each grade."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IDRID_HEADER = "Image name,Retinopathy grade,Risk of macular edema ,,,,,,,,,"
 
 
 def write_photograph(path: Path, number: int = 0, size: int = 96) -> Path:
-    """A lit disc whose colour depends on ``number``, as JPEG or whatever the suffix says."""
+    """Writes a bright disc whose colour depends on ``number``, in the format of the suffix."""
     rng = np.random.default_rng(number)
     pixels = np.zeros((size, size * 3 // 2, 3), np.uint8)
     colour = [int(value) for value in rng.integers((120, 60, 20), (220, 120, 60))]
@@ -27,7 +27,7 @@ def write_photograph(path: Path, number: int = 0, size: int = 96) -> Path:
 
 
 def write_idrid(root: Path, train: Iterable[int], test: Iterable[int] = ()) -> Path:
-    """IDRiD's official tree with its odd label files, photographs numbered from 1 in both halves."""
+    """Writes IDRiD's official tree, with its empty columns, and photographs numbered from 1 in both halves."""
     part = root / "B. Disease Grading"
     for folder, labels, grades in (
         ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv", list(train)),
@@ -46,7 +46,7 @@ def write_idrid(root: Path, train: Iterable[int], test: Iterable[int] = ()) -> P
 
 
 def write_folders(root: Path, names: Iterable[str], each: int = 2) -> Path:
-    """A folder per grade, file names unique in the whole tree."""
+    """Writes a folder for each grade; file names are unique in the whole tree."""
     for index, name in enumerate(names):
         for number in range(each):
             write_photograph(root / name / f"{index}{number}.png", 10 * index + number)

@@ -1,11 +1,13 @@
-"""Generated photographs in the official trees of public sets, one writer a layout; names as the releases have them."""
+"""Writers of small data sets in the official trees of public releases, with their names of files and columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from openpyxl import Workbook
 
 from tests.datasets.layouts import write_photograph
@@ -19,14 +21,14 @@ MESSIDOR1_HEADER = "Image name,Ophthalmologic department,Retinopathy grade,Risk 
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
-    """A text file with Unix line ends."""
+    """Writes a text file with Unix line ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     return path
 
 
 def write_photographs(folder: Path, names: Iterable[str]) -> None:
-    """Photographs by file name, each of another colour."""
+    """Writes photographs by file name, each in a different colour."""
     for number, name in enumerate(names):
         write_photograph(folder / name, number)
 
@@ -38,7 +40,7 @@ def write_eyepacs(
     flat: bool = False,
     solution: str = "retinopathy_solution.csv",
 ) -> Path:
-    """Kaggle 2015: grades of ``PATIENT_left`` and so on, in the test half with their Usage."""
+    """Writes EyePACS (Kaggle 2015): grades by name, such as ``10_left``, and the column Usage in the test half."""
     if train:
         write_lines(root / "trainLabels.csv", ["image,level", *(f"{name},{grade}" for name, grade in train.items())])
         write_photographs(root if flat else root / "train", (f"{name}.jpeg" for name in train))
@@ -50,7 +52,7 @@ def write_eyepacs(
 
 
 def write_aptos(root: Path, train: Mapping[str, int], test: Iterable[str] = ()) -> Path:
-    """APTOS 2019: hexadecimal names; the test half has no grades."""
+    """Writes APTOS 2019; its test half has no grades."""
     write_lines(root / "train.csv", ["id_code,diagnosis", *(f"{name},{grade}" for name, grade in train.items())])
     write_photographs(root / "train_images", (f"{name}.png" for name in train))
     if names := list(test):
@@ -62,7 +64,7 @@ def write_aptos(root: Path, train: Mapping[str, int], test: Iterable[str] = ()) 
 def write_messidor2(
     root: Path, grades: Mapping[str, str], folder: str = "IMAGES", pairs: Iterable[tuple[str, str]] = ()
 ) -> Path:
-    """Messidor-2 and its adjudicated grades by name as in the table; files end in ``.JPG`` where that says ``.jpg``."""
+    """Writes Messidor-2 and its adjudicated grades; files end in ``.JPG`` where the table has ``.jpg``."""
     rows = (f"{name},{grade},{'0' if grade else ''},{1 if grade else 0}" for name, grade in grades.items())
     write_lines(
         root / "messidor_data.csv", ["image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable", *rows]
@@ -74,14 +76,14 @@ def write_messidor2(
 
 
 def write_messidor1(root: Path) -> Path:
-    """One of Messidor-1's twelve parts: its annotations are an old Excel file, which no test needs to be readable."""
+    """Writes one of Messidor-1's twelve parts; its annotations are an old Excel file that no test reads."""
     write_photograph(root / "20051019_38557_0100_PP.tif")
     (root / "Annotation_Base11.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
     return root
 
 
 def write_ddr(root: Path, splits: Mapping[str, Mapping[str, int]]) -> Path:
-    """DDR's part on grading: ``train``, ``valid`` and ``test`` with lists of names and grades 0 to 5."""
+    """Writes DDR's part on grading: ``train``, ``valid`` and ``test`` with lists of names and grades 0 to 5."""
     for split, grades in splits.items():
         write_lines(root / "DR_grading" / f"{split}.txt", (f"{name} {grade}" for name, grade in grades.items()))
         write_photographs(root / "DR_grading" / split, grades)
@@ -91,7 +93,7 @@ def write_ddr(root: Path, splits: Mapping[str, Mapping[str, int]]) -> Path:
 def write_deepdrid(
     root: Path, halves: Mapping[str, Mapping[str, str]], evaluation: Mapping[str, int] | None = None
 ) -> Path:
-    """DeepDRiD's regular photographs: cells ``quality,left,right`` by id, and the evaluation's grades as workbook."""
+    """Writes DeepDRiD's regular photographs from cells ``quality,left,right``, and the evaluation's workbook."""
     part = root / "regular_fundus_images"
     for half, rows in halves.items():
         name = f"regular-fundus-{half}"
@@ -111,7 +113,7 @@ def write_deepdrid(
 
 
 def write_sheet(path: Path, rows: Iterable[tuple[str, str | int]]) -> Path:
-    """A workbook as Excel writes it."""
+    """Writes an Excel workbook."""
     path.parent.mkdir(parents=True, exist_ok=True)
     workbook = Workbook()
     for row in rows:
@@ -120,8 +122,8 @@ def write_sheet(path: Path, rows: Iterable[tuple[str, str | int]]) -> Path:
     return path
 
 
-def retinamnist_arrays(splits: Mapping[str, Iterable[int]], size: int = 28) -> dict[str, np.ndarray]:
-    """Arrays as in RetinaMNIST: noise as photographs, and their labels."""
+def retinamnist_arrays(splits: Mapping[str, Iterable[int]], size: int = 28) -> dict[str, NDArray[np.uint8]]:
+    """Makes the arrays of RetinaMNIST, with noise as photographs."""
     rng = np.random.default_rng(0)
     arrays = {}
     for split, grades in splits.items():
@@ -131,8 +133,8 @@ def retinamnist_arrays(splits: Mapping[str, Iterable[int]], size: int = 28) -> d
     return arrays
 
 
-def write_retinamnist(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """MedMNIST's archive, compressed like the official one."""
+def write_retinamnist(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Path:
+    """Writes MedMNIST's archive, compressed like the official one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
     return path

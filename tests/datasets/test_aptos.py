@@ -18,7 +18,7 @@ def test_graded_training_photographs(tmp_path: Path) -> None:
     assert is_aptos(tmp_path)
 
 
-def test_the_test_half_has_no_grades(tmp_path: Path) -> None:
+def test_the_test_half_is_ungraded(tmp_path: Path) -> None:
     write_aptos(tmp_path, TRAIN, test=["0005cfc8afb6", "003f0afdcd15"])
     table = read_aptos(tmp_path).table.set_index("image_id")
     assert table["split"].tolist() == ["train"] * 3 + ["test"] * 2
@@ -37,7 +37,7 @@ def test_tables_and_photographs_must_match(tmp_path: Path) -> None:
         read_aptos(tmp_path)
 
 
-def test_bad_tables_are_named(tmp_path: Path) -> None:
+def test_errors_name_bad_tables(tmp_path: Path) -> None:
     write_aptos(tmp_path, TRAIN | {"0024cdab0c1e": 7})
     with pytest.raises(ManifestError, match=r"train\.csv is not(.|\n)*line 4, column 'grade': '7'"):
         read_aptos(tmp_path)

@@ -1,7 +1,8 @@
-"""A check names everything that is wrong with a data set, and nothing that isn't."""
+"""A check finds every problem of a data set, and none in a good one."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import shutil
@@ -22,11 +23,12 @@ from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import UsageError
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
+from tests.datasets.public_trees import retinamnist_arrays, write_retinamnist
 
 
 @pytest.fixture(scope="module")
 def clean_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photographs of six patients in which nothing is wrong."""
+    """Twelve photographs of six patients without a problem."""
     folder = tmp_path_factory.mktemp("clean")
     synthesize(folder, count=12, size=320, seed=4, workers=1)
     return folder
@@ -34,7 +36,7 @@ def clean_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broken(clean_set: Path, tmp_path: Path) -> Path:
-    """The same with one problem of every kind."""
+    """The same photographs with one problem of every kind."""
     folder = tmp_path / "broken"
     shutil.copytree(clean_set, folder)
     photographs = folder / "photographs"
@@ -64,20 +66,20 @@ def run(folder: Path, **options: float) -> DataCheck:
 
 
 def files_of(result: DataCheck, kind: str) -> list[list[str]]:
-    return [[Path(file).stem for file in found.files] for found in result.of_kind(kind)]
+    return [[Path(file).stem for file in finding.files] for finding in result.of_kind(kind)]
 
 
-def test_nothing_is_wrong_with_what_is_right(clean_set: Path) -> None:
+def test_a_clean_set_has_no_problems(clean_set: Path) -> None:
     result = run(clean_set)
-    masks = {Path(found.files[0]).parts[0] for found in result.of_kind("orphan")}
+    masks = {Path(finding.files[0]).parts[0] for finding in result.of_kind("orphan")}
     assert masks == {"masks"}
-    assert [found for found in result.findings if found.kind != "orphan"] == []
+    assert [finding for finding in result.findings if finding.kind != "orphan"] == []
     assert sum(result.grades().values()) == 12
     assert result.majority_baseline() == pytest.approx(max(result.grades().values()) / 12)
     assert result.sizes()["480 × 320"] >= 12
 
 
-def test_every_problem_is_named_once(broken: Path) -> None:
+def test_every_problem_is_found_once(broken: Path) -> None:
     result = run(broken)
     assert files_of(result, "unusable") == [["00000_right"]]
     assert "corrupt JPEG" in result.of_kind("unusable")[0].message
@@ -91,8 +93,8 @@ def test_every_problem_is_named_once(broken: Path) -> None:
     assert "00005_left in train, 00005_right in test" in result.of_kind("leak")[0].message
     assert files_of(result, "crop") == [["00004_right"]]
     assert ["00004_left"] in files_of(result, "quality")
-    assert "dark" in next(found.message for found in result.of_kind("quality") if "00004_left" in found.files[0])
-    assert {found.kind for found in result.findings} <= set(FINDING_KINDS)
+    assert "dark" in next(finding.message for finding in result.of_kind("quality") if "00004_left" in finding.files[0])
+    assert {finding.kind for finding in result.findings} <= set(FINDING_KINDS)
 
 
 def test_copies_across_splits_leak(clean_set: Path, tmp_path: Path) -> None:
@@ -105,23 +107,23 @@ def test_copies_across_splits_leak(clean_set: Path, tmp_path: Path) -> None:
     assert files_of(run(folder), "leak") == [["00000_left", "00004_right"]]
 
 
-def test_the_worst_share_can_be_asked_for(clean_set: Path) -> None:
+def test_quality_thresholds_are_a_value_or_a_share(clean_set: Path) -> None:
     assert len(run(clean_set, poorest=0.25).of_kind("quality")) == 3
     assert len(run(clean_set, poor=0.0).of_kind("quality")) == 0
     assert len(run(clean_set, poor=1.0).of_kind("quality")) == 12
 
 
-def test_workers_change_nothing(broken: Path) -> None:
+def test_the_number_of_workers_changes_nothing(broken: Path) -> None:
     assert check(broken, workers=2).to_json() == check(broken, workers=1).to_json()
 
 
-def test_a_table_speaks_of_its_own_photographs_and_those_beside_them(broken: Path) -> None:
+def test_a_table_is_checked_with_the_files_beside_its_photographs(broken: Path) -> None:
     result = check(broken / "labels.csv", workers=1)
     assert {Path(one.file).parts[0] for one in result.examined} == {"photographs"}
     assert files_of(result, "orphan") == [["nobody"]]
 
 
-def test_files_alone_can_be_checked(broken: Path) -> None:
+def test_files_without_labels_can_be_checked(broken: Path) -> None:
     (broken / "labels.csv").unlink()
     result = check(broken / "photographs", workers=1)
     assert result.grades() == {}
@@ -132,7 +134,7 @@ def test_files_alone_can_be_checked(broken: Path) -> None:
         result.write_cleaned(broken / "out")
 
 
-def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path, tmp_path: Path) -> None:
+def test_cleaning_removes_harmful_photographs_with_reasons(broken: Path, tmp_path: Path) -> None:
     before = {path: hashlib.sha256(path.read_bytes()).digest() for path in broken.rglob("*") if path.is_file()}
     result = run(broken)
     assert result.manifest is not None
@@ -149,7 +151,7 @@ def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path,
     assert len(cleaned) == 12 - 6
     assert all(cleaned.file(path).is_file() for path in cleaned.table["path"])
     again = check(tmp_path / "out" / "manifest.csv", workers=1)
-    assert {found.kind for found in again.findings} <= {
+    assert {finding.kind for finding in again.findings} <= {
         "orphan",
         "identical",
         "copy",
@@ -162,7 +164,32 @@ def test_cleaning_leaves_out_what_makes_results_wrong_and_says_why(broken: Path,
     assert before == {path: hashlib.sha256(path.read_bytes()).digest() for path in before}, "files were touched"
 
 
-def test_the_page_shows_what_is_wrong(broken: Path, tmp_path: Path) -> None:
+def test_the_result_describes_itself(broken: Path) -> None:
+    result = run(broken)
+    assert "\n" not in repr(result)
+    for text in (repr(result), result._repr_html_()):
+        assert f"{len(result.examined)} files" in text
+        assert "1 conflict" in text
+    assert FINDING_KINDS["conflict"] in result._repr_html_()
+
+
+def test_an_archive_is_checked_with_its_photographs(tmp_path: Path) -> None:
+    grades = {"train": [0, 1, 2], "val": [3]}
+    archive = write_retinamnist(tmp_path / "retinamnist.npz", retinamnist_arrays(grades, size=64))
+    result = check(archive, workers=1)
+    assert len(result.examined) == 4
+    assert result.grades()["3"] == 1
+    result.write(tmp_path / "out")
+    with pytest.raises(UsageError, match="archive"):
+        result.write_cleaned(tmp_path / "out")
+    root = result.root
+    assert root.is_dir()
+    del result
+    gc.collect()
+    assert not root.exists()
+
+
+def test_the_page_shows_every_finding(broken: Path, tmp_path: Path) -> None:
     result = run(broken)
     page = result.write(tmp_path / "out").read_text(encoding="utf-8")
     assert "not a medical device" in page
@@ -172,27 +199,27 @@ def test_the_page_shows_what_is_wrong(broken: Path, tmp_path: Path) -> None:
     answer = json.loads((tmp_path / "out" / "check.json").read_text())
     assert answer == json.loads(json.dumps(result.to_json()))
     findings = pd.read_csv(tmp_path / "out" / "findings.csv")
-    assert set(findings["kind"]) == {found.kind for found in result.findings}
+    assert set(findings["kind"]) == {finding.kind for finding in result.findings}
     files = pd.read_csv(tmp_path / "out" / "files.csv")
     assert len(files) == len(result.examined)
 
 
-def test_the_real_tree(idrid: Path) -> None:
+def test_idrid_has_its_known_copies_and_conflicts(idrid: Path) -> None:
     result = check(idrid)
     grading = [
-        files for files in (found.files for found in result.of_kind("identical")) if all(f[0] == "B" for f in files)
+        files for files in (finding.files for finding in result.of_kind("identical")) if all(f[0] == "B" for f in files)
     ]
     assert sorted("/".join(Path(file).stem[-3:] for file in files) for files in grading) == [
         "021/391", "028/327", "045/333", "073/375", "079/279",
     ]  # fmt: skip
-    assert [[Path(file).stem[-3:] for file in found.files] for found in result.of_kind("conflict")] == [
+    assert [[Path(file).stem[-3:] for file in finding.files] for finding in result.of_kind("conflict")] == [
         ["021", "391"], ["028", "327"],
     ]  # fmt: skip
     across = [
-        found.files
+        finding.files
         for kind in ("identical", "copy")
-        for found in result.of_kind(kind)
-        if {file[0] for file in found.files} == {"A", "B"}
+        for finding in result.of_kind(kind)
+        if {file[0] for file in finding.files} == {"A", "B"}
     ]
     assert len(across) == 42
     assert len(result.of_kind("quality")) <= 0.05 * 413

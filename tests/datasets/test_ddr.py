@@ -13,7 +13,7 @@ SPLITS = {
 }
 
 
-def test_three_splits_although_a_name_may_stand_in_two(tmp_path: Path) -> None:
+def test_one_name_may_be_in_two_splits(tmp_path: Path) -> None:
     manifest = read_ddr(write_ddr(tmp_path, SPLITS))
     table = manifest.table
     assert table["image_id"].tolist() == [
@@ -24,14 +24,14 @@ def test_three_splits_although_a_name_may_stand_in_two(tmp_path: Path) -> None:
     assert all(manifest.file(path).is_file() for path in table["path"])
 
 
-def test_a_5_is_no_grade_but_says_ungradable(tmp_path: Path) -> None:
+def test_a_5_means_ungradable(tmp_path: Path) -> None:
     table = read_ddr(write_ddr(tmp_path, SPLITS)).table
     assert table["grade"].isna().tolist() == [False, True, False, False, False]
     assert table["grade"].dropna().tolist() == [0, 4, 2, 1]
     assert table["gradable"].tolist() == ["1", "0", "1", "1", "1"]
 
 
-def test_the_part_itself_and_one_split_are_enough(tmp_path: Path) -> None:
+def test_the_inner_folder_and_one_split_are_enough(tmp_path: Path) -> None:
     write_ddr(tmp_path, {"valid": SPLITS["valid"]})
     assert is_ddr(tmp_path)
     assert is_ddr(tmp_path / DDR_FOLDER)
@@ -46,7 +46,7 @@ def test_the_part_itself_and_one_split_are_enough(tmp_path: Path) -> None:
         ("007-0033-000.jpg", r"train\.txt, line 2: '007-0033-000\.jpg' is not a photograph's name and its grade"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_errors_name_bad_lines(tmp_path: Path, line: str, message: str) -> None:
     write_ddr(tmp_path, SPLITS)
     write_lines(tmp_path / DDR_FOLDER / "train.txt", ["007-0004-000.jpg 0", line])
     with pytest.raises(ManifestError, match=message):
@@ -62,7 +62,7 @@ def test_lists_and_photographs_must_match(tmp_path: Path) -> None:
         read_ddr(tmp_path / DDR_FOLDER / "train")
 
 
-def test_any_train_txt_is_not_the_layout(tmp_path: Path) -> None:
+def test_a_different_train_txt_does_not_fit(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     write_lines(tmp_path / "train.txt", ["./images/train/0001.jpg"])
     assert not is_ddr(tmp_path)

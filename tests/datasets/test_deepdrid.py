@@ -15,7 +15,7 @@ TEST = {"347_l1": 2, "347_r1": 0}
 LABELS = f"{DEEPDRID_FOLDER}/regular-fundus-training/regular-fundus-training.csv"
 
 
-def test_the_grade_of_the_photographs_own_eye(tmp_path: Path) -> None:
+def test_a_photograph_has_the_grade_of_its_own_eye(tmp_path: Path) -> None:
     manifest = read_deepdrid(write_deepdrid(tmp_path, HALVES, TEST))
     table = manifest.table.set_index("image_id")
     assert table["grade"].tolist() == [3, 3, 4, 4, 0, 1, 2, 0]
@@ -27,7 +27,7 @@ def test_the_grade_of_the_photographs_own_eye(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("cells", "grade", "side"), [("1,2,4", 4, "R"), ("0,1,", 1, None), ("0,,", None, "R")])
-def test_both_columns_the_other_column_and_none(
+def test_grades_in_both_columns_the_other_eye_s_column_or_no_column(
     tmp_path: Path, cells: str, grade: int | None, side: str | None
 ) -> None:
     """Patient 56's official rows: 56_r3 has a left eye's grade, so the eye is unknown and the grade is not."""
@@ -36,14 +36,14 @@ def test_both_columns_the_other_column_and_none(
     assert table["laterality"].astype(object).where(table["laterality"].notna(), None).tolist() == [side]
 
 
-def test_the_folder_itself_and_one_part_are_enough(tmp_path: Path) -> None:
+def test_the_inner_folder_and_one_part_are_enough(tmp_path: Path) -> None:
     write_deepdrid(tmp_path, {}, TEST)
     assert is_deepdrid(tmp_path)
     assert is_deepdrid(tmp_path / DEEPDRID_FOLDER)
     assert read_deepdrid(tmp_path / DEEPDRID_FOLDER).table["path"][0] == f"{EVALUATION}/Images/347/347_l1.jpg"
 
 
-def test_the_evaluations_labels_as_csv_and_not_yet_published(tmp_path: Path) -> None:
+def test_labels_of_the_evaluation_as_csv_or_unpublished(tmp_path: Path) -> None:
     folder = write_deepdrid(tmp_path, {}, TEST) / DEEPDRID_FOLDER / EVALUATION
     (folder / "Challenge1_labels.xlsx").unlink()
     assert read_deepdrid(tmp_path).table["grade"].isna().all()
@@ -58,13 +58,13 @@ def test_the_evaluations_labels_as_csv_and_not_yet_published(tmp_path: Path) -> 
         ("5_1", "0,1,", r"line 3, column 'image_id': '5_1' is not an id such as PATIENT_l1"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, image_id: str, cells: str, message: str) -> None:
+def test_errors_name_bad_lines(tmp_path: Path, image_id: str, cells: str, message: str) -> None:
     write_deepdrid(tmp_path, {"training": {"4_l1": "0,3,", image_id: cells}})
     with pytest.raises(ManifestError, match=message):
         read_deepdrid(tmp_path)
 
 
-def test_duplicates_and_what_does_not_match_are_named(tmp_path: Path) -> None:
+def test_errors_name_duplicates_and_mismatches(tmp_path: Path) -> None:
     write_deepdrid(tmp_path, HALVES)
     whole = (tmp_path / LABELS).read_text()
     (tmp_path / LABELS).write_text(whole + whole.splitlines()[1] + "\n")

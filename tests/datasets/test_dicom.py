@@ -1,4 +1,4 @@
-"""Folders of DICOM files: nothing is lost, eyes of a patient stay together, and nobody learns who it is."""
+"""Folders of DICOM files: no file is lost, eyes of a patient stay together, and patients stay anonymous."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_a_folder_becomes_a_manifest(tmp_path: Path) -> None:
     assert manifest.file(table["path"]["visit 1/a"]).is_file()
 
 
-def test_names_are_uids_or_have_no_suffix_at_all(tmp_path: Path) -> None:
+def test_names_may_be_uids_or_have_no_suffix(tmp_path: Path) -> None:
     for name in ("1.2.840.1", "1.2.840.2", "IM0001"):
         write_eye(tmp_path / name)
     assert read_dicom_folder(tmp_path).table["image_id"].tolist() == ["1.2.840.1", "1.2.840.2", "IM0001"]
 
 
-def test_what_is_no_dicom_is_left_out_unless_it_is_called_so(tmp_path: Path) -> None:
+def test_other_files_are_left_out_unless_their_suffix_is_dcm(tmp_path: Path) -> None:
     whole = write_eye(tmp_path / "a.dcm").read_bytes()
     for name in ("DICOMDIR", ".hidden.dcm", ".cache/b.dcm", "photograph.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -56,14 +56,14 @@ def test_what_is_no_dicom_is_left_out_unless_it_is_called_so(tmp_path: Path) -> 
     assert table["patient_id"].isna()["broken"]
 
 
-def test_names_that_differ_in_suffix_only_would_overwrite_each_other(tmp_path: Path) -> None:
+def test_names_that_differ_in_suffix_only_are_refused(tmp_path: Path) -> None:
     write_eye(tmp_path / "a.dcm")
     write_eye(tmp_path / "a")
     with pytest.raises(LayoutError, match=r"differ in suffix only \(1: a\)"):
         read_dicom_folder(tmp_path)
 
 
-def test_detection(tmp_path: Path) -> None:
+def test_dicom_folders_are_detected(tmp_path: Path) -> None:
     assert not is_dicom_folder(tmp_path)
     assert not is_dicom_folder(tmp_path / "absent")
     (tmp_path / "a.dcm").write_bytes(b"text")
@@ -76,7 +76,7 @@ def test_detection(tmp_path: Path) -> None:
         read_dicom_folder(tmp_path / "none")
 
 
-def test_without_pydicom_the_command_line_says_what_to_install(
+def test_without_pydicom_the_command_line_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_eye(tmp_path / "a.dcm")

@@ -14,7 +14,7 @@ TEST = {"1_left": (0, "Private"), "1_right": (1, "Public"), "2_left": (3, "Priva
 
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("solution", ["retinopathy_solution.csv", "testLabels.csv"])
-def test_both_halves_with_patients_and_eyes(tmp_path: Path, flat: bool, solution: str) -> None:
+def test_both_halves_have_patients_and_eyes(tmp_path: Path, flat: bool, solution: str) -> None:
     manifest = read_eyepacs(write_eyepacs(tmp_path, TRAIN, TEST, flat, solution))
     table = manifest.table.set_index("image_id")
     assert dict(table["grade"]) == TRAIN | {name: grade for name, (grade, _) in TEST.items()}
@@ -87,20 +87,20 @@ def test_labels_and_photographs_of_a_part_must_match(tmp_path: Path) -> None:
         ("13,4", r"trainLabels\.csv, line 4, column 'image': '13' is not PATIENT_left"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_errors_name_bad_lines(tmp_path: Path, line: str, message: str) -> None:
     write_eyepacs(tmp_path, TRAIN)
     write_lines(tmp_path / "trainLabels.csv", ["image,level", "10_left,0", "10_right,2", line])
     with pytest.raises(ManifestError, match=message):
         read_eyepacs(tmp_path)
 
 
-def test_a_usage_that_is_none_is_named(tmp_path: Path) -> None:
+def test_errors_name_an_unknown_usage(tmp_path: Path) -> None:
     write_eyepacs(tmp_path, {}, {"1_left": (0, "Ignored")})
     with pytest.raises(ManifestError, match=r"line 2, column 'Usage': 'Ignored' is not Public or Private"):
         read_eyepacs(tmp_path)
 
 
-def test_another_sets_train_labels_are_not_the_layout(tmp_path: Path) -> None:
+def test_labels_of_a_different_data_set_do_not_fit(tmp_path: Path) -> None:
     write_lines(tmp_path / "trainLabels.csv", ["id,label", "1,frog"])
     assert not is_eyepacs(tmp_path)
     with pytest.raises(ManifestError, match="line 1: no column 'image'; found 'id', 'label'"):

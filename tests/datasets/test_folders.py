@@ -10,14 +10,14 @@ KAGGLE = ["No_DR", "Mild", "Moderate", "Severe", "Proliferate_DR"]
 
 
 @pytest.mark.parametrize("names", [KAGGLE, list("01234"), [name.upper() for name in KAGGLE]])
-def test_names_decide_and_never_their_order(tmp_path: Path, names: list[str]) -> None:
+def test_grades_come_from_names_and_never_from_their_order(tmp_path: Path, names: list[str]) -> None:
     table = read_folders(write_folders(tmp_path, names)).table
     for index in range(5):
         assert table[table["image_id"].str.startswith(str(index))]["grade"].tolist() == [index] * 2
     assert table["split"].isna().all()
 
 
-def test_an_unknown_folder_is_an_error_and_a_map_decides(tmp_path: Path) -> None:
+def test_an_unknown_folder_name_needs_a_given_grade(tmp_path: Path) -> None:
     write_folders(tmp_path, ["healthy_eyes", "Mild"])
     with pytest.raises(LayoutError, match=r"healthy_eyes holds 2 photographs, but .*--grades"):
         read_folders(tmp_path)
@@ -27,7 +27,7 @@ def test_an_unknown_folder_is_an_error_and_a_map_decides(tmp_path: Path) -> None
         read_folders(tmp_path, {"mild": 1})
 
 
-def test_two_folders_of_one_grade_need_a_map(tmp_path: Path) -> None:
+def test_two_folders_of_one_grade_need_given_grades(tmp_path: Path) -> None:
     write_folders(tmp_path, ["Mild", "1"])
     with pytest.raises(LayoutError, match="both mean grade 1"):
         read_folders(tmp_path)
@@ -44,7 +44,7 @@ def test_split_folders_become_splits(tmp_path: Path) -> None:
     assert is_folders(tmp_path)
 
 
-def test_eyes_of_patients_as_eyepacs_names_them(tmp_path: Path) -> None:
+def test_names_as_in_eyepacs_tell_patients_and_eyes(tmp_path: Path) -> None:
     for name, grade in (("10_left", 0), ("10_right", 1), ("7_left", 0)):
         write_photograph(tmp_path / str(grade) / f"{name}.jpeg")
     table = read_folders(tmp_path).table.set_index("image_id")
@@ -53,14 +53,14 @@ def test_eyes_of_patients_as_eyepacs_names_them(tmp_path: Path) -> None:
     assert read_folders(tmp_path).table["patient_id"].isna().all()
 
 
-def test_names_that_differ_in_suffix_only_would_overwrite_each_other(tmp_path: Path) -> None:
+def test_names_that_differ_in_suffix_only_are_refused(tmp_path: Path) -> None:
     write_photograph(tmp_path / "0" / "a.jpg")
     write_photograph(tmp_path / "0" / "a.png")
     with pytest.raises(LayoutError, match="differ in suffix only"):
         read_folders(tmp_path)
 
 
-def test_one_folder_or_none_is_not_the_layout(tmp_path: Path) -> None:
+def test_fewer_than_two_folders_do_not_fit(tmp_path: Path) -> None:
     assert not is_folders(tmp_path)
     write_folders(tmp_path, ["0"])
     assert not is_folders(tmp_path)

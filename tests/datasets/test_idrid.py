@@ -11,7 +11,7 @@ LABELS = f"{IDRID_FOLDER}/2. Groundtruths/a. IDRiD_Disease Grading_Training Labe
 IMAGES = f"{IDRID_FOLDER}/1. Original Images/a. Training Set"
 
 
-def test_reads_both_halves_although_their_names_collide(tmp_path: Path) -> None:
+def test_both_halves_are_read_although_their_names_collide(tmp_path: Path) -> None:
     table = read_idrid(write_idrid(tmp_path, train=[2, 0, 4], test=[1, 3])).table
     assert table["image_id"].tolist() == [
         "train-IDRiD_001", "train-IDRiD_002", "train-IDRiD_003", "test-IDRiD_001", "test-IDRiD_002",
@@ -21,7 +21,7 @@ def test_reads_both_halves_although_their_names_collide(tmp_path: Path) -> None:
     assert set(table["dataset"]) == {"idrid"}
 
 
-def test_the_part_itself_and_one_half_are_enough(tmp_path: Path) -> None:
+def test_the_inner_folder_and_one_half_are_enough(tmp_path: Path) -> None:
     write_idrid(tmp_path, train=[2, 0])
     assert is_idrid(tmp_path)
     assert is_idrid(tmp_path / IDRID_FOLDER)
@@ -29,7 +29,7 @@ def test_the_part_itself_and_one_half_are_enough(tmp_path: Path) -> None:
     assert all(manifest.file(path).is_file() for path in manifest.table["path"])
 
 
-def test_a_grade_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
+def test_errors_name_the_line_of_an_invalid_grade(tmp_path: Path) -> None:
     write_idrid(tmp_path, train=[2, 7, 1])
     with pytest.raises(ManifestError, match=r"Training Labels\.csv is not(.|\n)*line 3, column 'grade': '7'"):
         read_idrid(tmp_path)
@@ -46,7 +46,7 @@ def test_labels_and_photographs_must_match(tmp_path: Path) -> None:
     assert "(1: IDRiD_999)" in str(error.value)
 
 
-def test_missing_parts_are_named(tmp_path: Path) -> None:
+def test_errors_name_missing_parts(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="not IDRiD's disease-grading tree"):
         read_idrid(tmp_path)
     write_idrid(tmp_path, train=[2])
@@ -55,7 +55,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
         read_idrid(tmp_path)
 
 
-def test_the_real_tree(idrid: Path) -> None:
+def test_the_official_tree(idrid: Path) -> None:
     manifest = read_idrid(idrid)
     assert manifest.table["grade"].value_counts().sort_index().tolist() == [134, 20, 136, 74, 49]
     known = manifest.table.set_index("image_id")["grade"]

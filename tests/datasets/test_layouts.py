@@ -35,7 +35,7 @@ def test_each_layout_is_detected(tmp_path: Path) -> None:
 
 
 def write_public(root: Path) -> dict[str, Path]:
-    """A source of every layout but ``table``, by name."""
+    """Writes a source in every layout but ``table`` and ``dicom``; returns the sources by layout."""
     return {
         "idrid": write_idrid(root / "i", train=[0, 1], test=[2]),
         "eyepacs": write_eyepacs(root / "e", {"10_left": 0, "10_right": 1}, {"1_left": (2, "Public")}),
@@ -65,7 +65,7 @@ def test_an_archive_needs_a_folder_to_unpack_to(tmp_path: Path) -> None:
         read_dataset(source)
 
 
-def test_messidor_1_is_refused_even_where_its_grades_are_folders(tmp_path: Path) -> None:
+def test_messidor_1_is_refused_even_in_folders_named_by_grade(tmp_path: Path) -> None:
     table = write_lines(tmp_path / "t" / "messidor.csv", [MESSIDOR1_HEADER, "a.tif,Lariboisière,3,1"])
     sorted_by_grade = write_messidor1(write_folders(tmp_path / "f", list("0123")))
     for source in (write_messidor1(tmp_path / "Base11"), table, table.parent, sorted_by_grade):
@@ -86,7 +86,7 @@ def test_a_layout_can_be_named(tmp_path: Path) -> None:
         read_dataset(tmp_path, "table", {"a": 1})
 
 
-def test_what_was_looked_for_is_said(tmp_path: Path) -> None:
+def test_an_unknown_layout_lists_the_expected_files(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="Looked for:\n") as error:
         read_dataset(tmp_path)
     lines = str(error.value).splitlines()
@@ -95,7 +95,7 @@ def test_what_was_looked_for_is_said(tmp_path: Path) -> None:
         read_dataset(tmp_path / "absent")
 
 
-def test_a_table_whose_photographs_are_not_there(tmp_path: Path) -> None:
+def test_a_table_with_missing_photographs(tmp_path: Path) -> None:
     write_table(tmp_path)
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,eyes/a.jpg,3\nb,eyes/b.jpg,1\n")
     with pytest.raises(LayoutError, match=r"missing, looked for from .* \(1: b\)"):
@@ -105,7 +105,7 @@ def test_a_table_whose_photographs_are_not_there(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
-def test_dicom_files_are_a_layout_of_their_own_only_without_labels(tmp_path: Path) -> None:
+def test_dicom_files_without_labels_are_a_layout(tmp_path: Path) -> None:
     write_dicom(tmp_path / "export" / "a.dcm", bytes(60 * 90 * 3), (60, 90))
     assert read_dataset(tmp_path).table["image_id"].tolist() == ["export/a"]
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,export/a.dcm,3\n")

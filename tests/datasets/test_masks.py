@@ -1,4 +1,4 @@
-"""Lesion masks: IDRiD's official tree, and made-up sets."""
+"""Lesion masks: IDRiD's official tree, and synthetic sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = {"1. Microaneurysms": "MA", "3. Hard Exudates": "EX", "5. Optic Disc": "
 
 
 def write_idrid(root: Path, masks: dict[str, list[str]]) -> Path:
-    """The segmentation task with photographs 1 to 3 and masks by folder."""
+    """Writes IDRiD's segmentation task with photographs 1 to 3 and masks by folder."""
     part = root / "A. Segmentation"
     images = part / "1. Original Images" / "a. Training Set"
     images.mkdir(parents=True)
@@ -31,7 +31,7 @@ def write_idrid(root: Path, masks: dict[str, list[str]]) -> Path:
     return root
 
 
-def test_idrids_official_tree(tmp_path: Path) -> None:
+def test_idrid_s_tree(tmp_path: Path) -> None:
     masks = {
         "1. Microaneurysms": ["IDRiD_01", "IDRiD_02"],
         "3. Hard Exudates": ["IDRiD_02"],
@@ -50,9 +50,9 @@ def test_a_mask_without_its_photograph_is_an_error(tmp_path: Path) -> None:
         read_masked_photographs(write_idrid(tmp_path, {"1. Microaneurysms": ["IDRiD_07"]}))
 
 
-def test_made_up_sets(tmp_path: Path) -> None:
-    synthesize(tmp_path / "made", count=10, size=96, seed=0, workers=1)
-    found = read_masked_photographs(tmp_path / "made")
+def test_synthetic_sets(tmp_path: Path) -> None:
+    synthesize(tmp_path / "synthetic", count=10, size=96, seed=0, workers=1)
+    found = read_masked_photographs(tmp_path / "synthetic")
     assert 0 < len(found) < 10  # healthy eyes have none
     assert all(path.is_file() for one in found for path in one.masks.values())
     assert any("haemorrhages" in one.masks for one in found)
@@ -65,7 +65,7 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         read_masked_photographs(write_idrid(tmp_path, {"5. Optic Disc": ["IDRiD_01"]}))
 
 
-def test_the_real_ones(idrid: Path) -> None:
+def test_idrid_s_masks(idrid: Path) -> None:
     found = read_masked_photographs(idrid)
     assert len(found) == 54
     kinds = [kind for one in found for kind in one.masks]

@@ -48,7 +48,7 @@ def test_names_that_differ_in_case_only_are_ambiguous(tmp_path: Path) -> None:
         read_messidor2(tmp_path)
 
 
-def test_bad_tables_are_named(tmp_path: Path) -> None:
+def test_errors_name_bad_tables(tmp_path: Path) -> None:
     write_messidor2(tmp_path, GRADES | {"IM004831.jpg": "9"})
     with pytest.raises(ManifestError, match=r"messidor_data\.csv is not(.|\n)*line 5, column 'grade': '9'"):
         read_messidor2(tmp_path)

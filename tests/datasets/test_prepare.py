@@ -1,4 +1,4 @@
-"""Prepare: what comes out is right, nothing is lost, and neither workers nor kills change a byte."""
+"""Preparation: the photographs are right, no file is lost, and neither workers nor kills change a byte."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_two_workers_make_the_same_bytes_as_one(source: Path, tmp_path: Path) ->
     assert file_digests(tmp_path / "1") == file_digests(tmp_path / "2")
 
 
-def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_command_that_runs_again_makes_the_same_bytes(tmp_path: Path) -> None:
     source = tmp_path / "source"
     synthesize(source, count=60, size=500, seed=2)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -87,7 +87,7 @@ def test_kill_9_and_the_same_command_again_make_the_same_bytes(tmp_path: Path) -
     assert file_digests(killed) == file_digests(whole)
 
 
-def test_bad_files_are_named_and_cost_nobody_else(source: Path, tmp_path: Path) -> None:
+def test_bad_files_are_named_and_do_not_affect_good_ones(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     good = (source / "photographs" / "00000_left.jpg").read_bytes()
     contents = {
@@ -156,7 +156,7 @@ def test_a_split_survives_while_the_photographs_are_the_same(source: Path, tmp_p
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (20, 28)])
-def test_photographs_that_were_cropped_already_keep_their_frame(tmp_path: Path, height: int, width: int) -> None:
+def test_photographs_that_were_cropped_before_keep_their_frame(tmp_path: Path, height: int, width: int) -> None:
     y, x = np.mgrid[:height, :width]
     lit = np.hypot(y - 9, x - 14) < 9  # well inside the frame, where a field of view would be found
     photograph = np.where(lit[..., None], np.stack([120 + 4 * x, 60 + 3 * y, 30 + x], axis=-1), 4).astype(np.uint8)
@@ -176,7 +176,7 @@ def test_photographs_that_were_cropped_already_keep_their_frame(tmp_path: Path, 
     }  # fmt: skip
 
 
-def test_other_settings_and_other_folders_are_refused(source: Path, tmp_path: Path) -> None:
+def test_different_settings_and_occupied_folders_are_refused(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "set", size=64, workers=1)
     with pytest.raises(UsageError, match="was prepared with"):
         prepare(source, tmp_path / "set", size=96)
@@ -186,7 +186,7 @@ def test_other_settings_and_other_folders_are_refused(source: Path, tmp_path: Pa
         prepare(source, tmp_path / "tiny", size=8)
 
 
-def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+def test_a_source_without_usable_photographs_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no")
     table = pd.DataFrame({"image_id": ["a"], "path": ["a.jpg"]})
     with pytest.raises(ImageError, match=r"no photograph .*could be used; the first: .*not a photograph"):
@@ -195,7 +195,7 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
         preparation_settings(tmp_path)
 
 
-def test_a_file_that_vanishes_midway_is_named(source: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(source: Path, tmp_path: Path) -> None:
     table = read_dataset(source).table
     table.loc[3, "path"] = "photographs/gone.jpg"
     result = prepare(Manifest(table, source), tmp_path / "set", size=64, workers=2)
@@ -206,7 +206,7 @@ def test_a_file_that_vanishes_midway_is_named(source: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("contrast", ["clahe", "graham"])
-def test_contrast_leaves_the_outside_black_and_raises_the_inside(
+def test_contrast_enhancement_keeps_the_outside_black(
     source: Path, tmp_path: Path, contrast: Literal["clahe", "graham"]
 ) -> None:
     for path in sorted((source / "photographs").iterdir())[:4]:
@@ -220,7 +220,7 @@ def test_contrast_leaves_the_outside_black_and_raises_the_inside(
         assert fov.confidence > 0.9
 
 
-def test_square_by_cropping_is_the_reports(source: Path) -> None:
+def test_cropping_to_a_square_cuts_the_longer_side(source: Path) -> None:
     for path in sorted((source / "photographs").iterdir())[:8]:
         padded, fov, _ = prepare_photograph(path, PreparationSettings(96))
         cropped, _, _ = prepare_photograph(path, PreparationSettings(96, square="crop"))

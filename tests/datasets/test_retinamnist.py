@@ -13,7 +13,7 @@ SPLITS = {"train": [0, 4, 2], "val": [1], "test": [3, 0]}
 
 
 @pytest.mark.parametrize("size", [28, 64])
-def test_photographs_come_out_as_they_went_in(tmp_path: Path, size: int) -> None:
+def test_photographs_keep_their_pixels(tmp_path: Path, size: int) -> None:
     arrays = retinamnist_arrays(SPLITS, size)
     manifest = read_retinamnist(write_retinamnist(tmp_path / "retinamnist.npz", arrays), tmp_path / "out")
     table = manifest.table
@@ -38,7 +38,7 @@ def test_a_split_may_be_absent(tmp_path: Path) -> None:
     assert set(read_retinamnist(path, tmp_path / "out").table["split"]) == {"train", "val"}
 
 
-def test_reading_again_mends_files_and_leaves_right_ones_alone(tmp_path: Path) -> None:
+def test_reading_again_repairs_damaged_files_only(tmp_path: Path) -> None:
     path, out = write_retinamnist(tmp_path / "a.npz", retinamnist_arrays(SPLITS)), tmp_path / "out"
     read_retinamnist(path, out)
     whole = (out / "train-0001.png").read_bytes()
@@ -65,7 +65,7 @@ def test_reading_again_mends_files_and_leaves_right_ones_alone(tmp_path: Path) -
         ("val_labels", np.array([[5]], np.uint8), r"val_labels\[0\] is 5, not a grade 0 to 4"),
     ],
 )
-def test_arrays_that_do_not_fit_are_named(tmp_path: Path, name: str, array: np.ndarray | None, message: str) -> None:
+def test_errors_name_wrong_arrays(tmp_path: Path, name: str, array: np.ndarray | None, message: str) -> None:
     arrays = retinamnist_arrays(SPLITS)
     if array is None:
         del arrays[name]
@@ -76,7 +76,7 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, name: str, array: np.n
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     path = write_retinamnist(tmp_path / "a.npz", {"x": np.zeros(3)})
     assert not is_retinamnist(path)
     with pytest.raises(LayoutError, match=r"not RetinaMNIST: looked for arrays .*train_images"):
@@ -91,7 +91,7 @@ def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
         read_retinamnist(path, tmp_path / "out")
 
 
-def test_the_real_archive(tmp_path: Path) -> None:
+def test_the_official_archive(tmp_path: Path) -> None:
     path = REAL_DATA / "retinamnist-trainval.npz"
     if not path.is_file():
         pytest.skip(f"no {path}; set RETINAGRADE_TEST_DATA to a folder that has it")

@@ -1,4 +1,4 @@
-"""Nobody is on two sides of a split, grades are spread evenly, and the report's numbers come out."""
+"""No patient is in two splits, grades are spread evenly, and the numbers are the report's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def manifest(rows: pd.DataFrame) -> Manifest:
     return Manifest.from_table(table, Path(), "table")
 
 
-def test_the_reports_split_exactly() -> None:
+def test_the_report_s_split() -> None:
     counts = [25808, 2443, 5292, 873, 708]
     whole = manifest(pd.DataFrame({"grade": np.repeat(np.arange(5), counts)}))
     for by in ("image", "patient"):
@@ -84,7 +84,7 @@ def test_patients_and_copies_stay_together(rows: pd.DataFrame, seed: int, offici
 
 
 @given(st.lists(st.integers(0, 4), min_size=12, max_size=60), st.floats(0.25, 0.6), st.integers(0, 5))
-def test_numbers_are_as_near_as_pairs_can_be(pairs: list[int], val: float, seed: int) -> None:
+def test_numbers_of_pairs_are_within_one_of_the_share(pairs: list[int], val: float, seed: int) -> None:
     rows = pd.DataFrame(
         {"grade": np.repeat(pairs, 2), "patient_id": np.repeat([f"p{i}" for i in range(len(pairs))], 2)}
     )
@@ -117,7 +117,7 @@ def test_the_order_of_rows_does_not_matter(order: list[int], seed: int) -> None:
     pd.testing.assert_series_equal(shuffled.sort_index(), expected.sort_index())
 
 
-def test_seeds_differ_and_image_separates_eyes() -> None:
+def test_seeds_differ_and_a_split_by_image_separates_eyes() -> None:
     rows = pd.DataFrame({"grade": [0] * 60, "patient_id": [f"p{index // 2}" for index in range(60)]})
     first, second = (
         split_manifest(manifest(rows), SplitSettings(val=0.3, seed=seed)).table["split"].tolist() for seed in (0, 1)
@@ -127,7 +127,7 @@ def test_seeds_differ_and_image_separates_eyes() -> None:
     assert (by_image.groupby("patient_id")["split"].nunique() == 2).any()
 
 
-def test_patients_of_two_data_sets_are_two_people() -> None:
+def test_equal_patient_ids_in_two_data_sets_are_two_patients() -> None:
     patients = [f"p{index % 20}" for index in range(40)]
     rows = pd.DataFrame({"grade": [0] * 40, "patient_id": patients, "dataset": ["a"] * 20 + ["b"] * 20})
     table = split_manifest(manifest(rows), SplitSettings(val=0.5)).table
@@ -135,12 +135,12 @@ def test_patients_of_two_data_sets_are_two_people() -> None:
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.0, 0.0), (1.0, 0.0), (0.6, 0.4), (-0.1, 0.0), (0.2, -0.1)])
-def test_shares_out_of_range(val: float, test: float) -> None:
+def test_shares_out_of_range_are_refused(val: float, test: float) -> None:
     with pytest.raises(UsageError, match="together less than 1"):
         split_manifest(manifest(pd.DataFrame({"grade": [0] * 20})), SplitSettings(val=val, test=test))
 
 
-def test_a_second_test_set_and_too_few_photographs_are_refused() -> None:
+def test_a_second_test_set_or_too_few_photographs_are_refused() -> None:
     rows = pd.DataFrame({"grade": [0] * 20, "official_split": ["train"] * 10 + ["test"] * 10})
     with pytest.raises(UsageError, match="has an official test set"):
         split_manifest(manifest(rows), SplitSettings(test=0.1))
@@ -148,7 +148,7 @@ def test_a_second_test_set_and_too_few_photographs_are_refused() -> None:
         split_manifest(manifest(pd.DataFrame({"grade": [0, 1, 2]})), SplitSettings())
 
 
-def test_split_prepared_writes_table_and_record(prepared: Path) -> None:
+def test_a_split_is_written_with_its_record(prepared: Path) -> None:
     record = json.loads((prepared / "split.json").read_text())
     assert record["settings"] == {"val": 0.2, "test": 0.2, "by": "patient", "seed": 0, "folds": None, "fold": 0}
     table = Manifest.read(prepared / "manifest.csv").table
@@ -181,7 +181,7 @@ def separated(table: pd.DataFrame) -> bool:
 
 @settings(deadline=None, max_examples=30)
 @given(groups(), st.integers(0, 5), st.integers(2, 4))
-def test_no_group_is_ever_separated_by_folds_either(rows: pd.DataFrame, seed: int, folds: int) -> None:
+def test_folds_separate_no_group(rows: pd.DataFrame, seed: int, folds: int) -> None:
     whole = manifest(rows.drop(columns="official_split"))
     try:
         results = [
@@ -219,7 +219,7 @@ def test_each_data_set_is_stratified_by_itself() -> None:
     assert counts["val"].tolist() == [10] * 4
 
 
-def test_an_official_test_set_without_grades_is_none() -> None:
+def test_an_official_test_set_without_grades_is_set_apart() -> None:
     rows = pd.DataFrame(
         {"grade": [0] * 40 + [None] * 10, "official_split": ["train"] * 40 + ["test"] * 10, "sha256": ["x"] * 50}
     )

@@ -18,7 +18,7 @@ def write_parquet(folder: Path, **columns: list[object]) -> Path:
     return folder / "own.parquet"
 
 
-def test_parquet_says_what_a_csv_would(tmp_path: Path) -> None:
+def test_parquet_reads_like_csv(tmp_path: Path) -> None:
     path = write_parquet(tmp_path, grade=[3.0, None], patient_id=[12, None], laterality=["left", None])
     table = read_table(path).table
     table.to_csv(tmp_path / "own.csv", index=False)
@@ -30,7 +30,7 @@ def test_parquet_says_what_a_csv_would(tmp_path: Path) -> None:
     assert is_table(path)
 
 
-def test_bad_parquet_is_named(tmp_path: Path) -> None:
+def test_errors_name_bad_parquet(tmp_path: Path) -> None:
     path = write_parquet(tmp_path, grade=[3, 8])
     with pytest.raises(ManifestError, match=r"own\.parquet is not(.|\n)*line 2, column 'grade': '8'"):
         read_table(path)
@@ -43,7 +43,7 @@ def test_bad_parquet_is_named(tmp_path: Path) -> None:
         read_table(path)
 
 
-def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"own\.parquet: reading Parquet needs pyarrow: pip .*\[parquet\]"):

@@ -33,7 +33,7 @@ from retinagrade.runs.run import Run
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
-from tests.cli.test_commands import run as command
+from tests.cli.command_line import run as command
 from tests.training.test_train import tiny
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "grader.schema.json"

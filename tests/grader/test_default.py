@@ -11,7 +11,7 @@ import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.export.card import model_card
 from retinagrade.grader.metadata import BUNDLED
-from tests.cli.test_commands import run as command
+from tests.cli.command_line import run as command
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.cli.test_commands import run
+from tests.cli.command_line import run
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.images.damaged_files import NAMES, no_photographs
 from tests.images.encoded_files import encoded, gradient, jpeg

@@ -1,4 +1,4 @@
-"""Made-up data sets: complete, reproducible, and right about what they show."""
+"""Synthetic data sets: complete and reproducible, with the lesions that their grades and masks promise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def drawn(grade: Grade, seed: int, size: int = 256, is_left: bool = False) -> Sy
     return draw_photograph(rng, grade, is_left, size, Complexion.draw(rng), Camera.draw(rng))
 
 
-def test_the_data_set_is_a_source_like_any_other(tmp_path: Path) -> None:
+def test_a_synthetic_set_is_a_complete_data_set(tmp_path: Path) -> None:
     reports: list[tuple[int, int | None]] = []
     manifest = synthesize(tmp_path, 11, size=80, progress=lambda stage, done, total: reports.append((done, total)))
     assert reports == [(done, 11) for done in range(12)]
@@ -56,7 +56,7 @@ def test_a_larger_set_begins_with_a_smaller_one_whatever_the_workers(tmp_path: P
     assert not set(small.values()) & set(digests(tmp_path / "other").values())
 
 
-def test_drawing_again_leaves_nothing_stale(tmp_path: Path) -> None:
+def test_drawing_again_deletes_earlier_photographs(tmp_path: Path) -> None:
     synthesize(tmp_path, count=6, size=80, workers=1)
     synthesize(tmp_path, count=3, size=80, workers=1)
     assert len(list((tmp_path / "photographs").iterdir())) == 3
@@ -71,7 +71,7 @@ def test_eyes_of_a_patient_are_alike_and_every_ten_show_all_grades(seed: int) ->
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_lesions_make_the_grade(seed: int) -> None:
+def test_lesions_fit_the_grade(seed: int) -> None:
     kinds = {grade: set(drawn(grade, seed).masks) for grade in Grade}
     assert kinds[Grade.NONE] == set()
     assert kinds[Grade.MILD] == {"microaneurysms"}
@@ -92,7 +92,7 @@ def test_severe_has_many_haemorrhages_in_four_quadrants() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_lesions_are_seen_where_their_masks_say(seed: int) -> None:
+def test_lesions_are_visible_inside_their_masks(seed: int) -> None:
     made = drawn(Grade.PROLIFERATIVE if seed % 2 else Grade.SEVERE, seed, size=512)
     green = made.pixels[..., 1].astype(float)
     for kind, darker in (("haemorrhages", True), ("hard_exudates", False)):
@@ -109,7 +109,7 @@ def test_left_and_right_eyes_have_their_disc_on_their_side() -> None:
 
 
 @pytest.mark.parametrize("size", [64, 65, 333, 1500])
-def test_any_size(size: int) -> None:
+def test_sizes(size: int) -> None:
     made = drawn(Grade.PROLIFERATIVE, 1, size=size)
     assert made.pixels.shape == (size, round(size * ASPECT), 3)
     assert made.pixels.dtype == np.uint8
@@ -120,12 +120,12 @@ def test_any_size(size: int) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"count": 0}, {"size": 10, "count": 1}, {"seed": -1, "count": 1}, {"workers": 0, "count": 1}]
 )
-def test_arguments_out_of_range(tmp_path: Path, wrong: dict[str, int]) -> None:
+def test_arguments_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least one photograph"):
         synthesize(tmp_path / "out", **wrong)  # type: ignore[arg-type]
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="not empty"):
         synthesize(tmp_path, count=1, size=80)

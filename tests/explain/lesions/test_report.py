@@ -29,7 +29,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 from retinagrade.training.loading import PhotographDataset
 from retinagrade.training.train import train
-from tests.cli.test_commands import run as command
+from tests.cli.command_line import run as command
 from tests.training.test_train import tiny
 
 
