@@ -7,9 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from retinagrade.errors import ExperimentError
-from retinagrade.experiments.experiment import experiment_names, load_experiment
+from retinagrade.experiments.experiment import (
+    AugmentationSettings,
+    Experiment,
+    TrainingSettings,
+    experiment_names,
+    load_experiment,
+)
+from retinagrade.models.settings import NetworkSettings, Scaling, ScratchSettings
 
 
 @pytest.mark.parametrize("name", experiment_names())
@@ -20,6 +28,27 @@ def test_every_shipped_experiment_loads_under_its_own_name(name: str, tmp_path: 
     copy = tmp_path / "copy.yaml"
     copy.write_text(experiment.to_yaml(), encoding="utf-8")
     assert load_experiment(str(copy)) == experiment
+
+
+def test_an_experiment_is_named_by_its_name_a_file_or_an_object(tmp_path: Path) -> None:
+    plain = load_experiment("scratch-2")
+    assert load_experiment(plain) is plain
+    file = tmp_path / "mine.yaml"
+    file.write_text(plain.to_yaml(), encoding="utf-8")
+    changed = load_experiment(file, ["training.epochs=3"])
+    assert changed == load_experiment(plain, ["training.epochs=3"])
+    assert changed == load_experiment("scratch-2", ["training.epochs=3"])
+    assert changed.training.epochs == 3
+
+
+def test_every_setting_is_described() -> None:
+    sections: tuple[type[BaseModel], ...] = (
+        Experiment, AugmentationSettings, TrainingSettings, NetworkSettings, ScratchSettings, Scaling,
+    )  # fmt: skip
+    for section in sections:
+        assert section.__doc__
+        for name, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{name}"
 
 
 def test_overrides_change_one_value_each() -> None:
@@ -66,7 +95,7 @@ def test_a_bad_override_is_named(override: str, message: str) -> None:
 @pytest.mark.parametrize("output", ["ordinal", "regression"])
 def test_labels_are_smoothed_for_softmax_only(output: str) -> None:
     assert load_experiment("scratch-2", ["training.label_smoothing=0.1"]).training.label_smoothing == 0.1
-    with pytest.raises(ExperimentError, match=rf"training\.label_smoothing is for .*softmax, and it is {output}"):
+    with pytest.raises(ExperimentError, match=rf"label_smoothing is for .*softmax, but the output is {output}"):
         load_experiment("scratch-2", ["training.label_smoothing=0.1", f"network.output={output}"])
 
 

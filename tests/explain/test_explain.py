@@ -24,7 +24,7 @@ from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 NAMES = ("grade-0", "grade-1", "grade-2", "grade-3", "grade-4", "referable")
 FILES = {f"{name}{suffix}" for name in NAMES for suffix in (".jpg", ".png", ".npy")}

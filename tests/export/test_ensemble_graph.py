@@ -26,7 +26,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 SINGLE_PHOTOGRAPH_METHODS = [method for method in get_args(Method) if method != "eyes"]
 

@@ -34,7 +34,7 @@ from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 from tests.cli.command_line import run as command
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "grader.schema.json"
 

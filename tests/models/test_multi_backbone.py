@@ -130,10 +130,10 @@ def test_backbones_share_their_scaling() -> None:
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ({"backbone": ["lcnet_050", "lcnet_050"]}, "name each once"),
+        ({"backbone": ["lcnet_050", "lcnet_050"]}, "list each once"),
         ({"backbone": ["lcnet_050"]}, "at least 2"),
         ({"backbone": ["lcnet_050", "scratch"]}, "are timm architectures"),
-        ({"stages": None}, "'stages' says which"),
+        ({"stages": None}, "need 'stages'"),
         ({"trained_from": "blocks.3"}, "all or none"),
         ({"output": "regression"}, "softmax or ordinal"),
     ],

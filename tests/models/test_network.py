@@ -149,18 +149,18 @@ def test_stages_are_averaged_and_joined_and_what_comes_after_them_is_left_out() 
     assert not network.backbone.get_submodule("blocks.2").training
     with pytest.raises(ExperimentError, match="has no stage 9"):
         build_network(LITE.model_copy(update={"stages": (9,)}))
-    with pytest.raises(ExperimentError, match="vgg16 gives the maps of its last stage only"):
+    with pytest.raises(ExperimentError, match="vgg16 returns the maps of its last stage only"):
         build_network(LITE.model_copy(update={"backbone": "vgg16", "weights": "none", "stages": (2,)}))
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ValidationError, match="one of each a block"):
+    with pytest.raises(ValidationError, match="one of each for every block"):
         ScratchSettings(filters=(1, 2), kernel=2, pools=(2,))
-    with pytest.raises(ValidationError, match="goes with the backbone"):
+    with pytest.raises(ValidationError, match="is required for the backbone"):
         NetworkSettings(backbone="scratch", weights="none", image_size=64, pooling="gap")
-    with pytest.raises(ValidationError, match="each averaged: pooling is gap"):
+    with pytest.raises(ValidationError, match="set pooling to gap"):
         NetworkSettings.model_validate({**LITE.model_dump(), "pooling": "flatten", "stages": [2]})
-    with pytest.raises(ValidationError, match="name each once"):
+    with pytest.raises(ValidationError, match="list each once"):
         NetworkSettings.model_validate({**LITE.model_dump(), "stages": [3, 2]})
     with pytest.raises(ValidationError, match="no weights to load"):
         NetworkSettings.model_validate({**SCRATCH.model_dump(), "weights": "imagenet"})

@@ -192,5 +192,5 @@ def test_label_smoothing_is_that_of_cross_entropy_and_of_softmax_alone() -> None
     assert torch.equal(training_loss(SoftmaxOutput(), raw, grades, label_smoothing=0.2), expected)
     torch.testing.assert_close(training_loss(SoftmaxOutput(), raw, grades, torch.ones(5), 0.2), expected)
     for name in ("ordinal", "regression"):
-        with pytest.raises(ValueError, match="softmax alone"):
+        with pytest.raises(ValueError, match="softmax only"):
             training_loss(make_output(name), *batch(name), label_smoothing=0.1)

@@ -21,7 +21,7 @@ from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
 from retinagrade.training.train import train
 from tests.training.interruption import interrupted
-from tests.training.test_train import TINY, comparable, tiny
+from tests.training.tiny_experiments import TINY, comparable, tiny
 
 AVERAGED = ["training.ema=0.9", "training.schedule=one-cycle", "training.accumulate=2", "training.epochs=5"]
 

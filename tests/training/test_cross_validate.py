@@ -10,19 +10,19 @@ from statistics import mean, stdev
 import numpy as np
 import pandas as pd
 import pytest
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.records import MeanAndDeviation
 
 from retinagrade.datasets.split import split
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
-from retinagrade.runs.cross_validation import CrossValidation
-from retinagrade.runs.records import MeanAndDeviation
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict, predict_network
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 SHORT = tiny("training.epochs=2")
 FOLDS = 3

@@ -28,7 +28,7 @@ from retinagrade.training.distributed import ONE_DEVICE, Devices
 from retinagrade.training.failures import clear_training_errors
 from retinagrade.training.launch import launch
 from retinagrade.training.loading import EpochSampler
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from retinagrade.training.loading import Batch
 from retinagrade.training.module import GradingModule
 from retinagrade.training.train import train
 from tests.training.interruption import interrupted
-from tests.training.test_train import TINY, comparable, tiny
+from tests.training.tiny_experiments import TINY, comparable, tiny
 
 Change = Callable[[GradingModule, Tensor], Tensor]
 

@@ -16,7 +16,7 @@ from retinagrade.errors import ExperimentError
 from retinagrade.manifest import Manifest
 from retinagrade.training.learning_rate import HIGHEST, LOWEST, find_learning_rate, smooth_losses, suggest_rate
 from retinagrade.training.train import train
-from tests.training.test_train import TINY, comparable, tiny
+from tests.training.tiny_experiments import TINY, comparable, tiny
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from retinagrade.errors import ExperimentError
 from retinagrade.runs.run import Run
 from retinagrade.training.callbacks import AtomicCheckpointIO
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 FIGURES = ("train_loss", "val_loss", "val_accuracy", "val_qwk", "learning_rate")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one-cycle"])

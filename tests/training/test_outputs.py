@@ -24,7 +24,7 @@ from retinagrade.training.loading import training_loader
 from retinagrade.training.module import GradingModule, validation_metrics
 from retinagrade.training.predict import predict, predict_network, predict_photographs
 from retinagrade.training.train import train
-from tests.training.test_train import comparable, tiny
+from tests.training.tiny_experiments import comparable, tiny
 
 REGRESSION = tiny("network.output=regression", "training.class_weights=inverse-frequency", "training.balance=null")
 

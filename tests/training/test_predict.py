@@ -17,7 +17,7 @@ from retinagrade.training.devices import weights_dtype
 from retinagrade.training.loading import PhotographDataset
 from retinagrade.training.predict import predict, predict_network
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from retinagrade.runs.records import KeptEpoch
 from torch.utils.data import DataLoader
 
 from retinagrade.errors import ExperimentError, ManifestError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.settings import UNIT
-from retinagrade.runs.records import KeptEpoch
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.loading import (
@@ -33,22 +32,7 @@ from retinagrade.training.predict import predict, predict_network
 from retinagrade.training.sweep_report import finished_runs
 from retinagrade.training.train import train
 from tests.training.interruption import interrupted
-
-TINY = [
-    "network.image_size=48",
-    "network.scratch.filters=[4,8]",
-    "network.scratch.kernel=3",
-    "network.scratch.pools=[3,3]",
-    "network.dense=[16]",
-    "training.epochs=4",
-    "training.batch_size=8",
-    "training.balance=6",
-    "training.learning_rate=1e-3",
-]
-
-
-def tiny(*overrides: str) -> Experiment:
-    return load_experiment("scratch-2", [*TINY, *overrides])
+from tests.training.tiny_experiments import TINY, comparable, tiny
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +47,6 @@ def run_of_any_output(
     if request.param == "softmax":
         return run
     return train(prepared, tiny(f"network.output={request.param}"), tmp_path_factory.mktemp("runs") / request.param)
-
-
-def comparable(run: Run) -> pd.DataFrame:
-    return run.history().drop(columns="seconds")
 
 
 def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:

@@ -42,6 +42,8 @@ def print_json(value: Any) -> None:
 def terminal_progress() -> Iterator[Progress]:
     """Shows progress on standard error: bars on a terminal, a plain line every tenth of a stage elsewhere.
 
+    A stage without a number of steps is a line on both. A finished bar is removed when the next stage begins.
+
     Yields:
         The callback to hand to a function.
     """
@@ -54,7 +56,14 @@ def terminal_progress() -> Iterator[Progress]:
         tasks: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
+            if total is None:
+                if done == 0:
+                    bars.console.print(stage, highlight=False)
+                return
+            if tasks.get(stage) not in bars.task_ids:
+                for task in bars.tasks:
+                    if task.finished:
+                        bars.remove_task(task.id)
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
 

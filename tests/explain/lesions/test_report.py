@@ -30,7 +30,7 @@ from retinagrade.runs.run import Run
 from retinagrade.training.loading import PhotographDataset
 from retinagrade.training.train import train
 from tests.cli.command_line import run as command
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from retinagrade.training.tuning.search import SearchPlan, open_search, worker_t
 from retinagrade.training.tuning.search_space import SearchSpace
 from retinagrade.training.tuning.trial import run_trial
 from retinagrade.training.tuning.tune import tune
-from tests.training.test_train import TINY, comparable
+from tests.training.tiny_experiments import TINY, comparable
 
 SPACE = {
     "training.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
