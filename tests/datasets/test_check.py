@@ -41,12 +41,12 @@ def broken(clean_set: Path, tmp_path: Path) -> Path:
     shutil.copytree(clean_set, folder)
     photographs = folder / "photographs"
     table = Manifest.read(folder / "labels.csv").table.assign(split="train")
-    table.loc[table["patient_id"] == "00005", "split"] = ["train", "test"]  # a patient on two sides
+    table.loc[table["patient_id"] == "00005", "split"] = ["train", "test"]  # a patient in two splits
     whole = (photographs / "00000_left.jpg").read_bytes()
     (photographs / "00000_right.jpg").write_bytes(whole[: len(whole) // 2])  # truncated
     (photographs / "00001_left.jpg").unlink()  # missing
-    (photographs / "nobody.jpg").write_bytes(whole)  # an orphan, and an identical copy
-    shutil.copy(photographs / "00002_left.jpg", photographs / "00002_right.jpg")  # a copy with another grade
+    (photographs / "unlabelled.jpg").write_bytes(whole)  # an orphan, and an identical copy
+    shutil.copy(photographs / "00002_left.jpg", photographs / "00002_right.jpg")  # a copy with a different grade
     table.loc[table["image_id"] == "00002_left", "grade"] = 0
     table.loc[table["image_id"] == "00002_right", "grade"] = 3
     smaller = cv2.resize(read_photograph(photographs / "00003_left.jpg"), (360, 240), interpolation=cv2.INTER_AREA)
@@ -84,8 +84,8 @@ def test_every_problem_is_found_once(broken: Path) -> None:
     assert files_of(result, "unusable") == [["00000_right"]]
     assert "corrupt JPEG" in result.of_kind("unusable")[0].message
     assert files_of(result, "missing") == [["00001_left"]]
-    assert ["nobody"] in files_of(result, "orphan")
-    assert files_of(result, "identical") == [["00000_left", "nobody"], ["00002_left", "00002_right"]]
+    assert ["unlabelled"] in files_of(result, "orphan")
+    assert files_of(result, "identical") == [["00000_left", "unlabelled"], ["00002_left", "00002_right"]]
     assert files_of(result, "copy") == [["00003_left", "00003_right"]]
     assert files_of(result, "conflict") == [["00002_left", "00002_right"]]
     assert "00002_left has grade 0, 00002_right has grade 3" in result.of_kind("conflict")[0].message
@@ -120,7 +120,7 @@ def test_the_number_of_workers_changes_nothing(broken: Path) -> None:
 def test_a_table_is_checked_with_the_files_beside_its_photographs(broken: Path) -> None:
     result = check(broken / "labels.csv", workers=1)
     assert {Path(one.file).parts[0] for one in result.examined} == {"photographs"}
-    assert files_of(result, "orphan") == [["nobody"]]
+    assert files_of(result, "orphan") == [["unlabelled"]]
 
 
 def test_files_without_labels_can_be_checked(broken: Path) -> None:

@@ -98,5 +98,5 @@ def test_without_pydicom_the_command_line_names_the_extra(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "needs pydicom" in (said := capsys.readouterr().err)
-    assert "pip install 'retinagrade[dicom]'" in said
+    assert "needs pydicom" in (message := capsys.readouterr().err)
+    assert "pip install 'retinagrade[dicom]'" in message

@@ -108,7 +108,7 @@ def test_bad_files_are_named_and_do_not_affect_good_ones(source: Path, tmp_path:
     assert set(Manifest.read(tmp_path / "set" / "manifest.csv").table["image_id"]) == {"good", "other"}
     record = json.loads((tmp_path / "set" / "prepare.json").read_text())
     assert record["counts"] == {"prepared": 2, "failed": 5, "doubtful": 0}
-    # Mended, it is taken in by the same call again.
+    # The same call again adds the repaired file.
     (folder / "0" / "cut.jpg").write_bytes(good)
     again = prepare(folder, tmp_path / "set", size=64, workers=2)
     assert (again.prepared, again.reused, len(again.failed)) == (1, 2, 4)
@@ -123,8 +123,8 @@ def test_a_changed_or_lost_file_is_prepared_again(source: Path, tmp_path: Path) 
     write_photograph(folder / "0" / "a.png", 5, size=140)
     (out / "photographs" / "b.jpg").unlink()
     data = (folder / "0" / "c.png").read_bytes()
-    (folder / "0" / "c.png").write_bytes(bytes(byte ^ 255 for byte in data))  # other bytes, of the same size
-    (folder / "1" / "d.png").touch()  # newer than what was prepared of it, and yet the same
+    (folder / "0" / "c.png").write_bytes(bytes(byte ^ 255 for byte in data))  # different bytes of the same size
+    (folder / "1" / "d.png").touch()  # newer than its prepared photograph, with the same bytes
     result = prepare(folder, out, size=64, workers=1)
     assert (result.prepared, result.reused, len(result.failed)) == (2, 1, 1)
 
@@ -168,7 +168,7 @@ def test_photographs_that_were_cropped_before_keep_their_frame(tmp_path: Path, h
     top = (56 - 2 * height) // 2
     assert np.abs(prepared[:top]).max(initial=0) <= 6
     enlarged = cv2.resize(photograph, (56, 2 * height), interpolation=cv2.INTER_CUBIC)
-    assert np.abs(prepared[top : top + 2 * height] - enlarged).mean() < 2  # what JPEG costs
+    assert np.abs(prepared[top : top + 2 * height] - enlarged).mean() < 2  # JPEG's loss
     record = json.loads((tmp_path / "set" / "prepare.json").read_text())
     assert record["photographs"][0]["field_of_view"] == {
         "x": 0, "y": 0, "width": width, "height": height, "decoded_width": width, "decoded_height": height,

@@ -73,7 +73,7 @@ def test_patients_and_copies_stay_together(rows: pd.DataFrame, seed: int, offici
     assert set(table["split"]) <= {"train", "val", "test", EXCLUDED, UNGRADED}
     for key in ("patient_id", "sha256"):
         sides = table[table["split"] != EXCLUDED].groupby(key)["split"].nunique()
-        if official:  # what belongs to the official test set is out of training and validation
+        if official:  # nothing of the official test set is in training or validation
             learnt = table[table["split"].isin(["train", "val"])]
             assert not set(learnt[key].dropna()) & set(table[table["split"] == "test"][key].dropna())
             sides = learnt.groupby(key)["split"].nunique()

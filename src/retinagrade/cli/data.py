@@ -99,7 +99,9 @@ def check(
         Path,
         typer.Argument(
             parser=user_path,
-            help="Data set: a folder of photographs, a table of photographs (CSV or Parquet), or the URL of either.",
+            metavar="SOURCE",
+            help="Data set: a folder of photographs, a table of photographs (CSV or Parquet with the columns image_id "
+            "and path), or the URL of either.",
         ),
     ],
     out: Annotated[
@@ -171,8 +173,9 @@ def prepare(
         Path,
         typer.Argument(
             parser=user_path,
-            help="Data set: its folder as downloaded, a table of photographs (CSV or Parquet), RetinaMNIST's archive, "
-            "or the URL of one of these.",
+            metavar="SOURCE",
+            help="Data set: its folder as downloaded, a table of photographs (CSV or Parquet with the columns image_id "
+            "and path), RetinaMNIST's archive, or the URL of one of these.",
         ),
     ],
     out: Annotated[
@@ -238,7 +241,9 @@ def prepare(
 
 
 def split(
-    prepared: Annotated[Path, typer.Argument(help="Folder of a prepared set.")],
+    prepared: Annotated[
+        Path, typer.Argument(metavar="PREPARED", help="Folder of a prepared set, as `retinagrade prepare` writes it.")
+    ],
     val: Annotated[float, typer.Option(help="Share of the photographs of each grade for validation, 0 to 1.")] = 0.1,
     test: Annotated[
         float, typer.Option(help="Share for testing, 0 to 1; for data sets without an official test set.")
@@ -246,7 +251,8 @@ def split(
     by: Annotated[
         By,
         typer.Option(
-            help="Unit of the split: patient keeps a patient's photographs and copies together, image doesn't."
+            help="patient keeps the photographs of a patient, and copies of a photograph, in one split; image splits "
+            "single photographs, as the report does."
         ),
     ] = By.PATIENT,
     seed: Annotated[int, typer.Option(help="Seed of the draw: one seed always makes the same split.")] = 0,
@@ -260,8 +266,8 @@ def split(
 ) -> None:
     """Divide a prepared set for training, validation and test.
 
-    Every split has the same shares of grades. The split is written to the set's manifest.csv, and replaces an earlier
-    split. An official test set of the data set stays the test set.
+    Every split has the same shares of grades. The split is written to manifest.csv of the set, and replaces an earlier
+    split. An official test set stays the test set.
     """
     from retinagrade.datasets.split import split as split_set
 

@@ -1,4 +1,4 @@
-"""The check of a data set before anything is learnt from it."""
+"""The check of a data set before a network is trained on it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check(
         poor: Quality, 0 to 1, below which a photograph is a finding.
         poorest: Share of the usable photographs, 0 to 1, that are findings of poor quality; it replaces ``poor``.
         workers: Number of worker processes; ``None`` takes one per processor.
-        engine: The place of the work: ``local`` or ``ray``, or an engine.
+        engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
         progress: Callback for progress.
 
     Returns:

@@ -63,7 +63,7 @@ def prepare(
         layout: The layout of the source; ``None`` detects it.
         grades: For a source with a folder for each grade: folder names and their grades.
         workers: Number of worker processes; ``None`` takes one per processor.
-        engine: The place of the work: ``local`` or ``ray``, or an engine.
+        engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
         progress: Callback for progress.
 
     Returns:

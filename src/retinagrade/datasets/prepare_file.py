@@ -16,7 +16,7 @@ from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import photograph_size
 from retinagrade.paths import read_bytes
 
-PHOTOGRAPHS: Final = "photographs"
+PREPARED_PHOTOGRAPHS: Final = "photographs"
 """The folder of prepared photographs in a prepared set."""
 
 
@@ -89,4 +89,4 @@ def crashed_file(item: tuple[str, str, Path]) -> PreparedFile:
 
 def prepared_path(out: Path, image_id: str) -> Path:
     """Returns the file of a prepared photograph."""
-    return out / PHOTOGRAPHS / f"{image_id}.jpg"
+    return out / PREPARED_PHOTOGRAPHS / f"{image_id}.jpg"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from retinagrade.datasets.contact_sheet import contact_sheet
-from retinagrade.datasets.prepare_file import PHOTOGRAPHS, PreparedFile, prepared_path
+from retinagrade.datasets.prepare_file import PREPARED_PHOTOGRAPHS, PreparedFile, prepared_path
 from retinagrade.datasets.prepared_set import (
     CONTACT_SHEET,
     PREPARATION_RECORD,
@@ -102,6 +102,6 @@ def _record(settings: PreparationSettings, outcomes: Sequence[PreparedFile]) -> 
 def _delete_leftovers(out: Path, kept: set[Path]) -> None:
     """Deletes the journal, temporary files of a killed call, and photographs that have left the source."""
     for path in list(list_files(out)):
-        photograph = path.suffix == ".jpg" and path.is_relative_to(out / PHOTOGRAPHS)
+        photograph = path.suffix == ".jpg" and path.is_relative_to(out / PREPARED_PHOTOGRAPHS)
         if (photograph or path.name.startswith(".")) and path not in kept:
             path.unlink()

@@ -15,7 +15,7 @@ import simplejpeg
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.examine import ExaminedFile, examine_file
 from retinagrade.datasets.masks import MaskedPhotograph
-from retinagrade.datasets.prepare_file import PHOTOGRAPHS, prepare_file, prepared_path
+from retinagrade.datasets.prepare_file import PREPARED_PHOTOGRAPHS, prepare_file, prepared_path
 from retinagrade.errors import ImageError
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.prepare import PreparationSettings, prepare_mask, prepare_photograph, resize_to_input
@@ -90,7 +90,7 @@ def find_copies_in_run(run: Run, masked: Sequence[MaskedPhotograph]) -> dict[str
         prepared set is gone.
     """
     prepared, manifest = run.prepared, run.split_file
-    if not manifest.is_file() or not (prepared / PHOTOGRAPHS).is_dir():
+    if not manifest.is_file() or not (prepared / PREPARED_PHOTOGRAPHS).is_dir():
         return None
     table = Manifest.read(manifest).table
     splits = {str((prepared / path).resolve()): str(split) for path, split in table[["path", "split"]].to_numpy()}
