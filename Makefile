@@ -32,7 +32,7 @@ default-grader: .venv/installed
 	$(BIN)/retinagrade data check "$(SOURCE)" --fix --out $(WORK)/check || test $$? -eq 1
 	sed -E -e '/^train-IDRiD_118,/d' -e 's/^(train-IDRiD_(013|397),[^,]*,[^,]*),,/\1,one-eye,/' \
 		$(WORK)/check/manifest.csv > $(WORK)/check/chosen.csv
-	$(BIN)/retinagrade prepare $(WORK)/check/chosen.csv $(WORK)/prepared --size 448
+	$(BIN)/retinagrade prepare $(WORK)/check/chosen.csv --out $(WORK)/prepared --size 448
 	$(BIN)/retinagrade train default-grader --data $(WORK)/prepared --out $(WORK)/folds --folds 5
 	$(BIN)/retinagrade evaluate $(WORK)/folds/predictions/val.csv --grades $(WORK)/prepared/manifest.csv \
 		--out $(WORK)/evaluation || test $$? -eq 1

@@ -1,7 +1,7 @@
 """Ray against the local processes, and its memory over many photographs. For Linux.
 
     python benchmarks/engines.py time FOLDER_OF_FULL_SIZE_PHOTOGRAPHS
-    retinagrade data synthesize FOLDER --count 10000 --size 128
+    retinagrade data synthesize --out FOLDER --count 10000 --size 128
     python benchmarks/engines.py memory FOLDER
 
 ``time`` prepares 400 photographs with two workers each, by turns, and takes what passes from the tenth result to the
