@@ -1,0 +1,1 @@
+"""Runs: folders of trained networks and ensembles, their records, and their predictions."""

@@ -1,0 +1,269 @@
+"""The records of runs: ``run.json`` of a training or an ensemble, and ``folds.json`` of a cross-validation.
+
+Every record has a type for each state of the work, so that a finished run's results can't be missing. Keys that this
+version doesn't know are ignored; a missing key or a wrong value is an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, RootModel, Tag
+
+from retinagrade.errors import ExperimentError
+from retinagrade.files import read_json_model, write_json
+from retinagrade.images.prepare import PreparationSettings
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TrainingDataRecord(_Model):
+    """The photographs that a network was trained on.
+
+    Attributes:
+        prepared: The folder of the prepared set.
+        manifest_sha256: SHA-256 digest of the manifest whose split was used.
+        own_split: True where the run keeps this manifest, because the prepared set has a different split.
+        preparation: How the photographs were prepared.
+        photographs: Number of graded photographs, by split.
+        folds: For an ensemble of cross-validations, the digests of the folds' manifests.
+    """
+
+    prepared: str
+    manifest_sha256: str
+    own_split: bool
+    preparation: PreparationSettings
+    photographs: dict[str, int]
+    folds: tuple[str, ...] = ()
+
+
+class Provenance(_Model):
+    """The circumstances of a result, as :func:`~retinagrade.provenance.provenance_record` describes them.
+
+    Attributes:
+        versions: Versions of the packages that can change a result.
+        platform: The operating system.
+        command: The command line.
+        finished: The time in UTC, ISO 8601.
+    """
+
+    versions: dict[str, str]
+    platform: str
+    command: tuple[str, ...]
+    finished: str
+
+
+class ParameterCounts(_Model):
+    """Numbers of a network's parameters.
+
+    Attributes:
+        total: All parameters.
+        trainable: Parameters that training changed.
+    """
+
+    total: int
+    trainable: int
+
+
+class KeptEpoch(_Model):
+    """The epoch whose weights were kept, with its validation metrics.
+
+    Attributes:
+        epoch: Its number, counted from 0.
+        val_loss: Validation loss; ``None`` without validation photographs.
+        val_accuracy: Accuracy; ``None`` without validation photographs.
+        val_qwk: Quadratic weighted kappa; ``None`` where it is undefined.
+    """
+
+    epoch: int
+    val_loss: float | None
+    val_accuracy: float | None
+    val_qwk: float | None
+
+
+class _Begun(_Model):
+    status: str
+    experiment: str
+    data: TrainingDataRecord
+
+
+class StartedTraining(_Begun):
+    """``run.json`` of a training that isn't finished.
+
+    Attributes:
+        status: The state of the work.
+        experiment: Name of the experiment.
+        data: The photographs.
+        start: The weights that training started from: ``weights`` with their licence, or ``run``, the folder of the
+            run, and ``sha256``, the digest of its checkpoint.
+    """
+
+    status: Literal["training"] = "training"
+    start: dict[str, str]
+
+
+class FinishedTraining(Provenance, _Begun):
+    """``run.json`` of a finished training.
+
+    Attributes:
+        status: The state of the work.
+        experiment: Name of the experiment.
+        data: The photographs.
+        start: The weights that training started from, as in :class:`StartedTraining`.
+        parameters: Numbers of parameters.
+        epochs: Number of epochs that were trained.
+        kept: The epoch whose weights were kept.
+        training_seconds: Duration of all epochs.
+        devices: The processors that trained the network.
+        precision: Precision of the computation.
+    """
+
+    status: Literal["finished"] = "finished"
+    start: dict[str, str]
+    parameters: ParameterCounts
+    epochs: int
+    kept: KeptEpoch
+    training_seconds: float
+    devices: str
+    precision: str
+
+
+class MemberRecord(_Model):
+    """A member of an ensemble.
+
+    Attributes:
+        name: The member's name.
+        folder: Folder of the member's run, cross-validation or ensemble.
+        cut_points: True where cut points that were fitted on its validation photographs decide its grades.
+        predictions: SHA-256 digests of its tables of predictions, by split.
+    """
+
+    name: str
+    folder: str
+    cut_points: bool
+    predictions: dict[str, str]
+
+
+class EnsembleRecord(Provenance, _Begun):
+    """``run.json`` of an ensemble.
+
+    Attributes:
+        status: The state of the work.
+        experiment: Names of the members, and the method.
+        data: The photographs that the members were trained on.
+        method: How the members are combined.
+        members: The members.
+        predictions: How the predictions of each split were made.
+        skipped: The reason for each split that was left out.
+    """
+
+    status: Literal["finished"] = "finished"
+    method: str
+    members: tuple[MemberRecord, ...]
+    predictions: dict[str, str]
+    skipped: dict[str, str]
+
+
+class FoldRecord(KeptEpoch):
+    """The kept epoch of one fold.
+
+    Attributes:
+        fold: Number of the fold, counted from 0.
+    """
+
+    fold: int
+
+
+class MeanAndDeviation(_Model):
+    """A metric over all folds.
+
+    Attributes:
+        mean: Mean.
+        sd: Standard deviation.
+    """
+
+    mean: float
+    sd: float
+
+
+class StartedFolds(_Model):
+    """``folds.json`` of a cross-validation that isn't finished.
+
+    Attributes:
+        status: The state of the work.
+        experiment: Name of the experiment.
+        folds: Number of folds.
+        seed: Seed of the division into folds.
+    """
+
+    status: Literal["training"] = "training"
+    experiment: str
+    folds: int
+    seed: int
+
+
+class FinishedFolds(_Model):
+    """``folds.json`` of a finished cross-validation.
+
+    Attributes:
+        status: The state of the work.
+        experiment: Name of the experiment.
+        folds: Number of folds.
+        seed: Seed of the division into folds.
+        kept: The kept epoch of each fold.
+        over_folds: Mean and standard deviation of each metric; ``None`` where it is undefined in a fold.
+    """
+
+    status: Literal["finished"] = "finished"
+    experiment: str
+    folds: int
+    seed: int
+    kept: tuple[FoldRecord, ...]
+    over_folds: dict[str, MeanAndDeviation | None]
+
+
+def _kind_of_run(record: object) -> str:
+    if isinstance(record, EnsembleRecord) or (isinstance(record, dict) and "members" in record):
+        return "ensemble"
+    status = record.get("status") if isinstance(record, dict) else getattr(record, "status", None)
+    return "finished" if status == "finished" else "training"
+
+
+RunRecord = StartedTraining | FinishedTraining | EnsembleRecord
+FoldsRecord = StartedFolds | FinishedFolds
+_RunFile = RootModel[
+    Annotated[
+        Annotated[StartedTraining, Tag("training")]
+        | Annotated[FinishedTraining, Tag("finished")]
+        | Annotated[EnsembleRecord, Tag("ensemble")],
+        Discriminator(_kind_of_run),
+    ]
+]
+_FoldsFile = RootModel[Annotated[FoldsRecord, Discriminator("status")]]
+
+
+def read_run_record(file: Path) -> RunRecord:
+    """Reads ``run.json`` of a training or an ensemble.
+
+    Raises:
+        ExperimentError: The file is unreadable, or isn't the record of a run; the message names the file and the keys.
+    """
+    return read_json_model(file, _RunFile, "the record of a run", ExperimentError).root
+
+
+def read_folds_record(file: Path) -> FoldsRecord:
+    """Reads ``folds.json`` of a cross-validation.
+
+    Raises:
+        ExperimentError: The file is unreadable, or isn't the record of a cross-validation; the message names the file
+            and the keys.
+    """
+    return read_json_model(file, _FoldsFile, "the record of a cross-validation", ExperimentError).root
+
+
+def write_record(file: Path, record: RunRecord | FoldsRecord) -> None:
+    """Writes a record as JSON, atomically."""
+    write_json(file, record.model_dump(mode="json"))
