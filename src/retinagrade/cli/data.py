@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
+from retinagrade.cli.data_tables import print_check, print_prepared, print_split
 from retinagrade.cli.engines import AddressOption, EngineChoice, EngineOption
 from retinagrade.errors import UsageError
 from retinagrade.execution.engine import choose_engine
@@ -18,9 +18,6 @@ from retinagrade.messages import counted
 from retinagrade.paths import user_path
 
 if TYPE_CHECKING:
-    from retinagrade.datasets.data_check import DataCheck
-    from retinagrade.datasets.findings import DataFinding
-    from retinagrade.datasets.prepared_set import PreparedSet
     from retinagrade.images.prepare import Contrast
 
 data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check data sets, or draw a synthetic one.")
@@ -28,8 +25,8 @@ data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check data
 LayoutOption = Annotated[
     str | None,
     typer.Option(
-        help="Layout of the data set: idrid, eyepacs, aptos, messidor2, ddr, deepdrid, retinamnist, folders, table or "
-        "dicom. [default: detected]",
+        help="Name of the data set's layout, such as idrid or folders; an unknown name lists all layouts. "
+        "[default: detected]",
         show_default=False,
     ),
 ]
@@ -45,7 +42,6 @@ GradesOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(help="Number of worker processes. [default: one per processor]", show_default=False)
 ]
-_EXAMPLES = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -155,7 +151,7 @@ def check(
     if json:
         print_json(result.to_json())
     else:
-        _print_check(result)
+        print_check(result)
     if out is not None:
         page = result.write(out)
         removed = result.write_cleaned(out) if fix else None
@@ -235,7 +231,7 @@ def prepare(
     if json:
         print_json(prepared.to_json())
     else:
-        _print_prepared(prepared)
+        print_prepared(prepared)
     if prepared.failed:
         raise typer.Exit(ATTENTION)
 
@@ -271,11 +267,7 @@ def split(
     """
     from retinagrade.datasets.split import split as split_set
 
-    counts = split_set(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold).counts()
-    table = Table("split", *(f"grade {grade}" if grade.isdigit() else grade for grade in counts.columns), "all")
-    for name, row in counts.iterrows():
-        table.add_row(str(name), *map(str, row), str(row.sum()))
-    console().print(table)
+    print_split(split_set(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold))
     if by is By.IMAGE:
         console().print(
             "note: --by image separates the eyes of a patient and copies of a photograph, so metrics will be too good",
@@ -322,62 +314,3 @@ def parse_grade_map(text: str | None) -> dict[str, int] | None:
             raise UsageError(f"--grades {part.strip()!r}: write NAME=GRADE with a grade 0 to {N_GRADES - 1}")
         pairs[name] = int(grade)
     return pairs
-
-
-def _print_check(check: DataCheck) -> None:
-    """Prints the contents of the data set, and its findings by kind with examples."""
-    from retinagrade.datasets.findings import FINDING_KINDS
-    from retinagrade.datasets.grade_counts import describe_grade_counts
-
-    if check.manifest is None:
-        console().print("no known layout: only the files themselves are checked", style="yellow")
-    contents = Table("", "", show_header=False, box=None)
-    contents.add_row("files", str(len(check.examined)))
-    if check.manifest is not None:
-        contents.add_row("grades", describe_grade_counts(check.grades()))
-        baseline = check.majority_baseline()
-        accuracy = "unknown without grades" if baseline is None else f"accuracy {baseline:.1%}"
-        contents.add_row("always predicting the most frequent grade", accuracy)
-    contents.add_row("sizes", _first_counts(check.sizes()))
-    contents.add_row("cameras", counted(len(check.cameras()), "different shape") + " of the field of view")
-    console().print(contents)
-    if not check.findings:
-        console().print("nothing needs attention", style="green")
-        return
-    table = Table("findings", "meaning", "examples")
-    for kind, meaning in FINDING_KINDS.items():
-        if findings := check.of_kind(kind):
-            table.add_row(str(len(findings)), meaning, "\n".join(map(_example, findings[:_EXAMPLES])))
-    console().print(table)
-
-
-def _example(finding: DataFinding) -> str:
-    if finding.kind == "orphan":
-        return finding.message
-    return f"{', '.join(map(_short_path, finding.files[:2]))}: {finding.message}"
-
-
-def _short_path(file: str) -> str:
-    first, *rest = file.split("/")
-    return f"{first}/…/{rest[-1]}" if len(rest) > 1 else file
-
-
-def _first_counts(counts: dict[str, int], shown: int = 4) -> str:
-    listed = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:shown])
-    return f"{listed}, …" if len(counts) > shown else listed
-
-
-def _print_prepared(prepared: PreparedSet) -> None:
-    """Prints the numbers of photographs, and lists doubtful crops and unusable photographs."""
-    total = len(prepared) + len(prepared.failed)
-    earlier = f" ({prepared.reused} from before)" if prepared.reused else ""
-    console().print(f"{len(prepared)} of {total} photographs are in {prepared.folder}{earlier}", highlight=False)
-    if prepared.doubtful:
-        ids = ", ".join(outcome.image_id for outcome in prepared.doubtful[:8])
-        crops = counted(len(prepared.doubtful), "doubtful crop")
-        console().print(f"look at {crops}, first in {prepared.contact_sheet}: {ids}", style="yellow")
-    if prepared.failed:
-        table = Table("photograph", "reason", title=f"{len(prepared.failed)} left out")
-        for outcome in prepared.failed:
-            table.add_row(outcome.image_id, outcome.reason)
-        console().print(table)

@@ -76,9 +76,7 @@ def check(
     unpacked = Path(tempfile.mkdtemp(prefix="retinagrade-check-"))
     try:
         manifest = _read_labels(path, layout, grades, unpacked)
-        result = _check_files(
-            path, manifest, poor, poorest, choose_engine(engine, [path]), workers, progress
-        )  # fmt: skip
+        result = _check_files(path, manifest, poor, poorest, choose_engine(engine, [path]), workers, progress)
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise

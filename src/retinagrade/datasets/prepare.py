@@ -79,6 +79,8 @@ def prepare(
         raise UsageError(f"size {size}: prepared photographs need at least {SMALLEST_SIDE} pixels a side")
     folder, settings = user_path(out), PreparationSettings(size, contrast, square)
     if isinstance(source, Manifest):
+        if layout is not None or grades is not None:
+            raise UsageError("a manifest has its grades: leave layout and grades out")
         manifest, root = source, source.root
     else:
         root = user_path(source)

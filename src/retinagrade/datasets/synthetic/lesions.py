@@ -46,9 +46,7 @@ def draw_lesions(
         return drawn
     few = grade == Grade.MILD
     for _ in range(rng.integers(4, 12) if few else rng.integers(12, 35)):
-        draw_blob(
-            rng, canvas("microaneurysms"), random_point(rng, disc), rng.uniform(0.006, 0.011), roughness=0.1
-        )  # fmt: skip
+        draw_blob(rng, canvas("microaneurysms"), random_point(rng, disc), rng.uniform(0.006, 0.011), roughness=0.1)
     if few:
         return drawn
     if grade == Grade.MODERATE:
