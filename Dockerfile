@@ -1,4 +1,4 @@
-# The grading service. It needs nothing that it could write to:
+# The grading service. It needs no writable file system:
 #   docker build --tag retinagrade .
 #   docker run --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 retinagrade
 FROM python:3.13-slim-bookworm AS build

@@ -47,5 +47,5 @@ def test_it_documents_its_training_data_and_metrics() -> None:
     measured = metadata.cross_validation
     assert measured is not None
     assert measured.photographs == metadata.training_data.photographs["train"]
-    assert all(figure.interval is not None for figure in measured.metrics.values())
+    assert all(metric.interval is not None for metric in measured.metrics.values())
     assert None not in (metadata.referable, metadata.vision_threatening, metadata.conformal, metadata.review)

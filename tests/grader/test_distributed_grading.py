@@ -36,7 +36,7 @@ def rows(path: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def expected(damaged_source: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("expected")
-    grade(damaged_source / "photographs", "--model", model, "--out", out / "r.csv", "--saliency", out / "heat")
+    grade(damaged_source / "photographs", "--model", model, "--out", out / "r.csv", "--saliency", out / "saliency")
     return out
 
 
@@ -46,7 +46,7 @@ def without_one(
     workers: int | None,
     crashed: Callable[[WorkItem], WorkResult],
 ) -> Iterator[WorkResult]:
-    """An engine, in this process, whose workers die of one photograph."""
+    """An engine in this process whose workers crash on one photograph."""
     for item in items:
         yield crashed(item) if "00003_right" in repr(item) else work(item)
 
@@ -54,31 +54,31 @@ def without_one(
 def test_a_photograph_that_kills_its_worker_costs_a_row(damaged_source: Path, model: Path) -> None:
     paths = sorted((damaged_source / "photographs").iterdir())[: 2 * BATCH]
     ids = [path.stem for path in paths]
-    seen = {
-        one.grading.image_id: one
-        for one in grade_on_engine(
+    results = {
+        graded.grading.image_id: graded.grading
+        for graded in grade_on_engine(
             map(str, paths), ids, engine=without_one, workers=None, model=model, fast=False, saliency=False
         )
     }
-    assert sorted(seen) == ids
-    assert (seen["00003_right"].grading.error or "").endswith("decoding it killed the process")
+    assert sorted(results) == ids
+    assert (results["00003_right"].error or "").endswith("decoding it killed the process")
     for each in Grader.load(model).grade(paths, ids):
         if each.image_id != "00003_right":
-            given = seen[each.image_id].grading
-            assert given.probabilities == pytest.approx(each.probabilities, abs=1e-4)  # other batches, other sums
-            assert (given.grade, given.error) == (each.grade, each.error)
+            grading = results[each.image_id]
+            assert grading.probabilities == pytest.approx(each.probabilities, abs=1e-4)  # a different batch
+            assert (grading.grade, grading.error) == (each.grade, each.error)
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_ray_gives_the_local_results(damaged_source: Path, model: Path, expected: Path, tmp_path: Path) -> None:
-    said = grade(
-        damaged_source / "photographs", "--model", model, "--out", tmp_path / "r.csv", "--saliency", tmp_path / "heat",
-        "--engine", "ray",
+    printed = grade(
+        damaged_source / "photographs", "--model", model, "--out", tmp_path / "r.csv",
+        "--saliency", tmp_path / "saliency", "--engine", "ray",
     )  # fmt: skip
-    assert "24 photographs" in said
+    assert "24 photographs" in printed
     pd.testing.assert_frame_equal(rows(tmp_path / "r.csv"), rows(expected / "r.csv"), check_exact=True)
-    heat = {path.name: path.read_bytes() for path in (expected / "heat").iterdir()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "heat").iterdir()} == heat
+    overlays = {path.name: path.read_bytes() for path in (expected / "saliency").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "saliency").iterdir()} == overlays
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -87,7 +87,7 @@ def test_an_object_store_gives_the_local_results(
 ) -> None:
     url = f"{bucket}/results{suffix}"
     call = partial(
-        grade, f"{stored_source}/photographs", "--model", model, "--out", url, "--saliency", f"{bucket}/heat"
+        grade, f"{stored_source}/photographs", "--model", model, "--out", url, "--saliency", f"{bucket}/saliency"
     )
     assert "24 photographs" in call()
     assert "24 photographs, 23 taken over" in call()
@@ -96,5 +96,5 @@ def test_an_object_store_gives_the_local_results(
         pd.testing.assert_frame_equal(rows(tmp_path / "r.csv"), rows(expected / "r.csv"), check_exact=True)
     else:
         assert set(pd.read_parquet(tmp_path / "r.parquet")["image_id"]) == set(rows(expected / "r.csv")["image_id"])
-    beside = {name.rpartition("/")[2] for name in s3fs.S3FileSystem().ls(bucket, refresh=True)}
-    assert not any(name.startswith(f"results{suffix}.") for name in beside)  # no journal is left
+    names = {name.rpartition("/")[2] for name in s3fs.S3FileSystem().ls(bucket, refresh=True)}
+    assert not any(name.startswith(f"results{suffix}.") for name in names)  # no journal is left

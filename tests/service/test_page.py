@@ -170,6 +170,8 @@ def test_the_page_fits_and_is_accessible(page: Page, eyes: list[Path], tmp_path:
             upload(page, [*eyes[:2], tmp_path / f"{'long' * 30}.jpg"])
             page.get_by_text("About the model").click()
         assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        articles = "[...document.querySelectorAll('article')].every((each) => each.scrollWidth <= each.clientWidth)"
+        assert page.evaluate(articles)
         result = Axe().run(page)
         assert result.violations_count == 0, result.generate_report()
 

@@ -1,4 +1,4 @@
-"""Grading by one file, with ONNX Runtime and no deep-learning framework."""
+"""Grading with a single file and ONNX Runtime, without a deep-learning framework."""
 
 from retinagrade.grader.results import Grading
 from retinagrade.grader.runtime import Grader
