@@ -1,10 +1,10 @@
-"""How many augmented views of each photograph need be kept of a frozen base? The outcome and the time, over seeds.
+"""Measures how the number of cached augmentations of a frozen backbone affects metrics and time, over seeds.
 
     python benchmarks/features.py PREPARED OUT EXPERIMENT [KEY=VALUE …]
 
-Trains an experiment with a frozen base on a prepared set, once for every number of views and seed; 0 views are a new
-augmentation in every draw and no cache. Settings are changed as with ``--set``. Finished runs in OUT are taken as they
-are, so it may be cut off and called again; times are those of cold caches.
+Trains an experiment with a frozen backbone on a prepared set, once for every number of views and seed; 0 views mean a
+new augmentation in every draw without a cache. KEY=VALUE changes a setting like ``--set``. Finished runs in OUT are
+kept, so that the same command continues after an interruption; times are those of cold caches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def train_all(prepared: Path, out: Path, name: str, overrides: list[str]) -> pd.
     """Trains with every number of views and seed.
 
     Returns:
-        One row a run: ``views``, ``seed``, wall ``minutes``, and the figures of the validation photographs.
+        One row for each run: ``views``, ``seed``, ``minutes``, and the metrics of the validation photographs.
     """
     minutes_file = out / "minutes.csv"
     minutes = dict(pd.read_csv(minutes_file).itertuples(index=False)) if minutes_file.is_file() else {}
@@ -58,9 +58,9 @@ def main() -> None:
     """Measures and prints."""
     prepared, out, name, *overrides = sys.argv[1:]
     table = train_all(Path(prepared), Path(out), name, overrides)
-    figures = ["val_loss", "quadratic_weighted_kappa", "referable_auc", "accuracy", "epochs", "minutes"]
+    metrics = ["val_loss", "quadratic_weighted_kappa", "referable_auc", "accuracy", "epochs", "minutes"]
     print(f"{name} {' '.join(overrides)}: mean and standard deviation over seeds {', '.join(map(str, SEEDS))}")
-    print(table.groupby("views")[figures].agg(["mean", "std"]).round(3).to_string())
+    print(table.groupby("views")[metrics].agg(["mean", "std"]).round(3).to_string())
 
 
 if __name__ == "__main__":

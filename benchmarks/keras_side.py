@@ -1,8 +1,8 @@
 """Keras's side of ``training.py`` and ``grader.py``: the report's networks, built and timed by Keras 3 on TensorFlow.
 
-Runs in a virtual environment of its own, with Keras, TensorFlow and NumPy and nothing of retinagrade: one JSON job on
-standard input, one JSON answer as the last line of standard output. A job's ``network`` and ``training`` are those
-sections of an experiment's YAML.
+It runs in a virtual environment with Keras, TensorFlow and NumPy, without retinagrade: one JSON job on standard input,
+one JSON result as the last line of standard output. A job's ``network`` and ``training`` are those sections of an
+experiment's YAML.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BACKBONES = {
 
 
 def build(network: Job, augmentation: Job | None = None) -> keras.Model:
-    """The network as the report built it: augmentation and input scaling inside, then backbone, pooling and head."""
+    """Builds the network like the report: augmentation and input scaling inside, then backbone, pooling and head."""
     side = network["image_size"]
     photographs = keras.Input((side, side, 3))
     pixels = photographs if augmentation is None else augmenting(augmentation)(photographs)
@@ -49,7 +49,7 @@ def build(network: Job, augmentation: Job | None = None) -> keras.Model:
 
 
 def augmenting(settings: Job) -> keras.Sequential:
-    """Report, figure 3.1."""
+    """Makes the augmentation of the report, figure 3.1."""
     black = {"fill_mode": "constant", "fill_value": 0.0}
     return keras.Sequential(
         [
@@ -62,7 +62,7 @@ def augmenting(settings: Job) -> keras.Sequential:
 
 
 def scratch_features(settings: Job, pixels: Any) -> Any:
-    """Report, chapter 4."""
+    """Makes the convolutional blocks of the report, chapter 4."""
     features = layers.Rescaling(1 / 255)(pixels)
     for filters, pool in zip(settings["filters"], settings["pools"], strict=True):
         features = layers.Conv2D(filters, settings["kernel"], activation="relu")(features)
@@ -71,10 +71,10 @@ def scratch_features(settings: Job, pixels: Any) -> Any:
 
 
 def backbone(network: Job, pixels: Any) -> Any:
-    """A network of ``keras.applications`` with random weights, frozen before the layer that the experiment names.
+    """Makes a network of ``keras.applications`` with random weights, frozen before the layer that the experiment names.
 
-    A frozen one is called with ``training=False``. Of one that is trained, batch-norm of trained layers is in training
-    mode, as it is on our side; frozen layers keep theirs in inference mode by themselves.
+    A frozen network is called with ``training=False``. In other networks, batch-norm of trained layers is in training
+    mode, like on our side, and Keras keeps batch-norm of frozen layers in inference mode.
     """
     make, preprocess = BACKBONES[network["backbone"]]
     side, first = network["image_size"], network["trained_from"]
@@ -91,7 +91,7 @@ def backbone(network: Job, pixels: Any) -> Any:
 
 
 def compiled(model: keras.Model, training: Job) -> keras.Model:
-    """With the report's loss and optimiser; ``jit_compile`` stays at Keras's own choice, ``auto``."""
+    """Compiles a model with the report's loss and optimiser, and Keras's default for ``jit_compile``, ``auto``."""
     rate = training["learning_rate"]
     optimizers: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
         "adam": lambda: keras.optimizers.Adam(rate),
@@ -102,28 +102,28 @@ def compiled(model: keras.Model, training: Job) -> keras.Model:
 
 
 class Steps(keras.callbacks.Callback):  # type: ignore[misc]  # Keras isn't installed beside mypy
-    """Notes when every step begins; between two beginnings lies all that a step costs."""
+    """Records the start of every step; the time between two starts is the duration of a step."""
 
     def __init__(self) -> None:
-        """Nothing has begun."""
+        """Begins without a step."""
         super().__init__()
         self.began: list[float] = []
 
     def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
-        """One step of ``fit``."""
+        """Records a step of ``fit``."""
         self.began.append(time.perf_counter())
 
     def on_predict_batch_begin(self, batch: int, logs: object = None) -> None:
-        """One step of ``predict``."""
+        """Records a step of ``predict``."""
         self.began.append(time.perf_counter())
 
     def typical(self) -> float:
-        """Seconds a step: the median."""
+        """Returns the median duration of a step in seconds."""
         return median(after - before for before, after in zip(self.began, self.began[1:], strict=False))
 
 
 def measure(job: Job) -> Job:
-    """Seconds a step of ``fit`` or ``predict``, fed from memory with one batch over and over."""
+    """Measures a step of ``fit`` or ``predict`` in seconds, with one batch that is repeated from memory."""
     keras.mixed_precision.set_global_policy(job["policy"])
     model = compiled(build(job["network"]), job["training"])
     rng, count, side = np.random.default_rng(0), job["batch"], job["network"]["image_size"]
@@ -145,7 +145,7 @@ def measure(job: Job) -> Job:
 
 
 def whole(job: Job) -> Job:
-    """Seconds that ``fit`` takes for a whole experiment, photographs read from their files every epoch."""
+    """Measures ``fit`` of a whole experiment in seconds, with photographs read from their files in every epoch."""
     files, grades = zip(*job["photographs"], strict=True)
     names, labels = tf.constant(files), tf.constant(np.eye(GRADES, dtype=np.float32)[list(grades)])
     validation_files, validation_grades = zip(*job["validation"], strict=True)
@@ -177,7 +177,7 @@ def whole(job: Job) -> Job:
 
 
 def cropped(name: Any, side: int) -> Any:
-    """A photograph as the report prepares it: decoded in full, cut to what is brighter than 10, then to a square."""
+    """Prepares a photograph like the report: decoding, cropping to pixels brighter than 10, then to a square."""
     photograph = tf.io.decode_jpeg(tf.io.read_file(name), channels=3)
     lit = tf.image.rgb_to_grayscale(photograph)[..., 0] > 10
     rows, columns = (tf.where(tf.reduce_any(lit, axis))[:, 0] for axis in (1, 0))
@@ -189,7 +189,7 @@ def cropped(name: Any, side: int) -> Any:
 
 
 def grade(job: Job) -> Job:
-    """Seconds that reading, preparing and ``predict`` take for files, after a first batch that traces the graph."""
+    """Measures reading, preparing and ``predict`` of files in seconds, after a first batch that traces the graph."""
     model, side = build(job["network"]), job["network"]["image_size"]
 
     def run(files: list[str]) -> float:
@@ -204,7 +204,7 @@ def grade(job: Job) -> Job:
 
 
 def count(job: Job) -> Job:
-    """Total and trainable parameters of networks by name, as ``count_params`` has them."""
+    """Counts total and trainable parameters of networks by ``count_params``."""
     counts = {}
     for name, network in job["networks"].items():
         keras.backend.clear_session()
@@ -215,11 +215,11 @@ def count(job: Job) -> Job:
 
 
 def main() -> None:
-    """Answers one job."""
+    """Runs one job."""
     tasks = {"train": measure, "predict": measure, "whole": whole, "grade": grade, "count": count}
     job = json.load(sys.stdin)
-    answer = tasks[job["task"]](job)
-    print(json.dumps({**answer, "keras": keras.__version__, "tensorflow": tf.__version__}))
+    result = tasks[job["task"]](job)
+    print(json.dumps({**result, "keras": keras.__version__, "tensorflow": tf.__version__}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Our side of ``training.py``: one JSON job on standard input, one JSON answer as the last line of standard output.
+"""Our side of ``training.py``: one JSON job on standard input, one JSON result as the last line of standard output.
 
-Training is what ``retinagrade train`` does: its network, Lightning module and trainer, fed from memory. Prediction is
-what ``predict_network`` does with a batch.
+Training uses the network, the Lightning module and the trainer of ``retinagrade train``, fed from memory. Prediction
+processes a batch like ``predict_network``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WARM_UP = 3
 
 
 def batch_of(count: int, size: int) -> Batch:
-    """A batch as the loader gives it, of noise."""
+    """Makes a batch of noise in the loader's layout."""
     rng = torch.Generator().manual_seed(0)
     photographs = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=rng)
     return {
@@ -46,7 +46,7 @@ def batch_of(count: int, size: int) -> Batch:
 
 
 class Steps(pl.Callback):
-    """Notes when every step begins, and ends the epoch after some seconds."""
+    """Records the start of every step, and ends the epoch after some seconds."""
 
     def __init__(self, seconds: float) -> None:
         """Args: ``seconds`` to measure for after warming up."""
@@ -54,30 +54,30 @@ class Steps(pl.Callback):
         self.seconds = seconds
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
-        """The step that this begins may be the last, and isn't measured."""
+        """Records the start of a step, and stops after the last measured one."""
         self.began.append(time.perf_counter())
         measured = self.began[WARM_UP:]
         trainer.should_stop = len(measured) > 4 and measured[-1] - measured[0] > self.seconds
 
     def typical(self) -> float:
-        """Seconds a step: the median."""
+        """Returns the median duration of a step in seconds."""
         return median(after - before for before, after in pairwise(self.began[WARM_UP:]))
 
 
 def train(job: Job) -> Job:
-    """Seconds a step of the trainer, fed from memory with one batch over and over."""
+    """Measures a step of the trainer in seconds, with one batch that is repeated from memory."""
     experiment, clock = Experiment.model_validate(job["experiment"]), Steps(job["seconds"])
     batches = [batch_of(job["batch"], experiment.network.image_size)] * 100_000
     module = GradingModule(build_network(experiment.network), experiment)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(experiment.training, Path(folder), [clock])
-        trainer.fit(module, DataLoader[Batch](batches, batch_size=None))  # type: ignore[arg-type]  # a list is one
+        trainer.fit(module, DataLoader[Batch](batches, batch_size=None))  # type: ignore[arg-type]  # a list is a dataset
     return {"seconds": clock.typical()}
 
 
 @torch.inference_mode()
 def predict(job: Job) -> Job:
-    """Seconds a batch, from photographs to lists of probabilities."""
+    """Measures a batch in seconds, from photographs to lists of probabilities."""
     experiment = Experiment.model_validate(job["experiment"])
     keep_freed_memory()
     size = experiment.network.image_size
@@ -92,13 +92,13 @@ def predict(job: Job) -> Job:
 
 
 def probabilities(network: Network, batch: Batch) -> list[list[float]]:
-    """What ``predict_network`` makes of a batch."""
+    """Computes the probabilities of a batch like ``predict_network``."""
     rows: list[list[float]] = network.output.probabilities(network(batch["photographs"])).tolist()
     return rows
 
 
 def load(job: Job) -> Job:
-    """Seconds a photograph that the training loader takes in one process: reading, augmenting, batching."""
+    """Measures the training loader in one process, in seconds for a photograph: reading, augmenting, batching."""
     experiment = Experiment.model_validate(job["experiment"])
     loader = training_loader(Manifest.read(Path(job["manifest"])).graded().split("train"), experiment, workers=0)
     seconds = []
@@ -110,11 +110,11 @@ def load(job: Job) -> Job:
 
 
 def main() -> None:
-    """Answers one job."""
+    """Runs one job."""
     job = json.load(sys.stdin)
-    answer = {"train": train, "predict": predict, "load": load}[job["task"]](job)
+    result = {"train": train, "predict": predict, "load": load}[job["task"]](job)
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**answer, "megabytes": megabytes, "torch": torch.__version__}))
+    print(json.dumps({**result, "megabytes": megabytes, "torch": torch.__version__}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What does ``predict --fast`` change in the predictions of trained runs? Probabilities, grades and QWK.
+"""Measures the change of probabilities, grades and QWK of trained runs by ``predict --fast``.
 
     python benchmarks/precision.py PREPARED RUN…
 
-Predicts the validation photographs of the prepared set with and without it.
+It predicts the validation photographs of the prepared set with and without ``--fast``.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""How fast are training and prediction against Keras 3 on TensorFlow? Ratios from one run, on the processor.
+"""Compares the speed of training and prediction with Keras 3 on TensorFlow, on the processor.
 
     python benchmarks/training.py [--folder FOLDER] [--only counts,steps,whole,loader] [--rounds 3] [--batch 32]
 
-Keras gets a virtual environment of its own in FOLDER, made on the first run. Compared:
+The first run makes a virtual environment for Keras in FOLDER. The parts are:
 
-* parameters of the report's 25 networks: Keras's ``count_params`` against the YAML files;
-* a training step and a prediction, photographs a second, of six networks, random weights, fed from memory: ours by the
-  trainer of ``retinagrade train``, and as ``retinagrade predict`` does, with and without ``--fast``; Keras's by
-  ``fit`` and ``predict`` on a ``tf.data`` set that repeats one batch, in float32, its default, and, when asked
-  (``--keras-bfloat16``), with the policy ``mixed_bfloat16`` as well;
+* the numbers of parameters of the report's 25 networks: Keras's ``count_params`` against the YAML files;
+* a training step and a prediction of six networks with random weights, fed from memory, in photographs per second: ours
+  by the trainer of ``retinagrade train`` and by the inference of ``retinagrade predict``, with and without ``--fast``;
+  Keras's by ``fit`` and ``predict`` on a ``tf.data`` set that repeats one batch, in its default float32 and, with
+  ``--keras-bfloat16``, also with the policy ``mixed_bfloat16``;
 * a whole experiment with a frozen backbone: the command ``retinagrade train vgg16-2`` against a program that fits the
   same network to the same files with the report's augmentation;
-* the loader's share: reading, augmenting and batching in one process against a training step of mobilenetv2-2.
+* the loader: reading, augmenting and batching in one process, as a share of a training step of mobilenetv2-2.
 
-Both sides take turns, each time in a fresh process, so that whatever slows the machine down hits both. A process's
-figure is its median step, a side's the best of its processes.
+Both sides take turns, each time in a new process, so that other load on the machine affects both. The time of a process
+is its median step, and the time of a side is its fastest process.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ NETWORKS = {
     "mobilenetv2-7-on-4": ("mobilenetv2-7-on-4", ()),
     "resnet50, whole": ("resnet50-1", ("network.trained_from=all",)),
 }
-"""Measured networks: an experiment and what is set."""
+"""Networks to measure: an experiment, and settings to change."""
 WHOLE = "vgg16-2"
 PHOTOGRAPHS, PER_GRADE, WHOLE_BATCH, EPOCHS = 200, 32, 32, 10
 TRAIN_BAR, PREDICT_BAR, LOWEST_BAR, WHOLE_BAR, LOADER_BAR = 2.5, 3.0, 1.3, 8.0, 0.15
@@ -63,7 +63,7 @@ Job = dict[str, Any]
 
 
 def keras_python(folder: Path) -> Path:
-    """The Python of Keras's virtual environment, which is made where there is none."""
+    """Returns the Python of Keras's virtual environment, after making it where it is missing."""
     python = folder / "venv" / "bin" / "python"
     ready = folder / "venv" / "ready"
     if not ready.is_file():
@@ -75,9 +75,9 @@ def keras_python(folder: Path) -> Path:
 
 
 def ask(python: Path, script: str, job: Job) -> Job:
-    """Has one side do a job in a fresh process; ``wall`` of the answer are the process's seconds from start to end."""
+    """Runs a job of one side in a new process; ``wall`` in the result is the duration of the process in seconds."""
     start = time.perf_counter()
-    environment = {**ENVIRONMENT, **os.environ}  # as the command line sets it; TensorFlow has threads of its own
+    environment = {**ENVIRONMENT, **os.environ}  # like the command line; TensorFlow has threads of its own
     done = subprocess.run(
         [python, HERE / script], input=json.dumps(job), text=True, capture_output=True, env=environment
     )
@@ -88,12 +88,12 @@ def ask(python: Path, script: str, job: Job) -> Job:
 
 
 def experiment(name: str, *overrides: str) -> Job:
-    """An experiment with random weights, as JSON."""
+    """Returns an experiment with random weights, as JSON."""
     return load_experiment(name, ["network.weights=none", *overrides]).model_dump(mode="json")
 
 
 def counts(keras: Path) -> bool:
-    """Whether Keras counts the parameters that our files state; prints both."""
+    """Prints the parameters that our files state and that Keras counts; True where they agree."""
     names = [name for name in experiment_names() if name.startswith(REPORTED)]
     experiments = {name: experiment(name) for name in names}
     networks = {name: values["network"] for name, values in experiments.items()}
@@ -110,7 +110,7 @@ def counts(keras: Path) -> bool:
 
 
 def sides(keras: Path, keras_bfloat16: bool) -> Iterator[tuple[str, Path, str, Job]]:
-    """What is measured of every network: a name, whose Python, which script, what is asked."""
+    """Yields the measurements of every network: name, Python, script and job."""
     ours = Path(sys.executable)
     yield "train ours", ours, "our_side.py", {"task": "train"}
     yield "train keras", keras, "keras_side.py", {"task": "train", "policy": "float32"}
@@ -123,7 +123,7 @@ def sides(keras: Path, keras_bfloat16: bool) -> Iterator[tuple[str, Path, str, J
 
 
 def steps(keras: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Photographs a second of every network and side."""
+    """Measures photographs per second of every network and side."""
     best: dict[str, dict[str, float]] = {name: {} for name in NETWORKS}
     for turn in range(options.rounds):
         for name, (base, overrides) in NETWORKS.items():
@@ -138,17 +138,17 @@ def steps(keras: Path, options: argparse.Namespace) -> dict[str, dict[str, float
     return best
 
 
-def print_steps(figures: dict[str, dict[str, float]], task: str, fastest: str, bar: float) -> bool:
-    """Prints one task's tables and whether our fastest way passes."""
+def print_steps(speeds: dict[str, dict[str, float]], task: str, fastest: str, bar: float) -> bool:
+    """Prints the tables of one task; True where our fastest variant passes."""
     pairs = dict.fromkeys((f"{task} {ours}", f"{task} {theirs}") for theirs in SIDES for ours in (fastest, "ours"))
     passed = True
     for ours, theirs in pairs:
-        if not all(ours in figure and theirs in figure for figure in figures.values()):
+        if not all(ours in speed and theirs in speed for speed in speeds.values()):
             continue
-        ratios = {name: figure[ours] / figure[theirs] for name, figure in figures.items()}
-        print(f"\n{f'photographs a second: {ours} / {theirs}':56}{'ours':>8}{'Keras':>8}{'ratio':>9}")
+        ratios = {name: speed[ours] / speed[theirs] for name, speed in speeds.items()}
+        print(f"\n{f'photographs per second: {ours} / {theirs}':56}{'ours':>8}{'Keras':>8}{'ratio':>9}")
         for name, ratio in ratios.items():
-            print(f"{name:56}{figures[name][ours]:8.1f}{figures[name][theirs]:8.1f}{ratio:7.2f} ×")
+            print(f"{name:56}{speeds[name][ours]:8.1f}{speeds[name][theirs]:8.1f}{ratio:7.2f} ×")
         mean, lowest = geometric_mean(ratios.values()), min(ratios.values())
         print(f"{'geometric mean':72}{mean:7.2f} ×\n{'lowest':72}{lowest:7.2f} ×")
         if (ours, theirs) == (f"{task} {fastest}", f"{task} keras"):
@@ -158,7 +158,7 @@ def print_steps(figures: dict[str, dict[str, float]], task: str, fastest: str, b
 
 
 def make_photographs(folder: Path) -> Path:
-    """A prepared set of made-up photographs of 224 px, split; by the real commands, kept for the next time."""
+    """Makes a prepared and split set of synthetic photographs at 224 px by the commands, or returns an earlier one."""
     prepared = folder / "prepared"
     if not (prepared / "split.json").is_file():
         retinagrade("data", "synthesize", "--out", folder / "source", "--count", PHOTOGRAPHS, "--size", 512)
@@ -168,7 +168,7 @@ def make_photographs(folder: Path) -> Path:
 
 
 def retinagrade(*words: object) -> float:
-    """Runs a command; returns its seconds."""
+    """Runs a command, and returns its duration in seconds."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "retinagrade", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -178,7 +178,7 @@ def retinagrade(*words: object) -> float:
 
 
 def whole_job(prepared: Path, overrides: list[str]) -> Job:
-    """What Keras is given: the files and grades of as many photographs an epoch as we draw, and those of validation."""
+    """Returns the job for Keras: files and grades of an epoch as we draw one, and of the validation photographs."""
     manifest = Manifest.read(prepared / "manifest.csv").graded()
     files = {}
     for split in ("train", "val"):
@@ -191,27 +191,29 @@ def whole_job(prepared: Path, overrides: list[str]) -> Job:
 
 
 def whole_experiment(keras: Path, prepared: Path, rounds: int) -> bool:
-    """Prints how long a whole experiment takes on either side, programs' starts included."""
+    """Prints the duration of a whole experiment on both sides, with the start of the programs."""
     settings = [f"training.balance={PER_GRADE}", f"training.batch_size={WHOLE_BATCH}"]
     settings += [f"training.epochs={EPOCHS}", f"training.patience={EPOCHS}"]
     words = [word for setting in ("network.weights=none", *settings) for word in ("--set", setting)]
     job = whole_job(prepared, settings)
     ours, theirs = [], []
     for _ in range(rounds):
-        shutil.rmtree(cache_folder(prepared, prepared), ignore_errors=True)  # else features of the last round are there
+        shutil.rmtree(cache_folder(prepared, prepared), ignore_errors=True)  # no features from the last round
         with tempfile.TemporaryDirectory() as folder:
             ours.append(retinagrade("train", prepared, WHOLE, "--out", Path(folder) / "run", *words))
         theirs.append(ask(keras, "keras_side.py", job)["wall"])
         print(f"{WHOLE}, {EPOCHS} epochs: retinagrade train {ours[-1]:.1f} s, Keras {theirs[-1]:.1f} s", flush=True)
     ratio = min(theirs) / min(ours)
     drawn = len(job["photographs"])
-    print(f"\nthe whole of {WHOLE}, {EPOCHS} epochs of {drawn} photographs, {len(job['validation'])} to validate on:")
+    print(
+        f"\nthe whole of {WHOLE}, {EPOCHS} epochs of {drawn} photographs, {len(job['validation'])} validation photographs:"
+    )
     print(f"retinagrade train {min(ours):.1f} s, Keras {min(theirs):.1f} s")
     return verdict(f"whole experiment: {ratio:.2f} × is at least {WHOLE_BAR:.0f} ×", ratio >= WHOLE_BAR)
 
 
 def loader_share(prepared: Path, options: argparse.Namespace) -> bool:
-    """Prints what share of a training step of mobilenetv2-2 the loader's work is, a photograph."""
+    """Prints the loader's time for a photograph as a share of a training step of mobilenetv2-2."""
     values = experiment("mobilenetv2-2", f"training.batch_size={options.batch}", f"training.balance={PER_GRADE}")
     read, step = [], []
     for _ in range(options.rounds):
@@ -221,28 +223,31 @@ def loader_share(prepared: Path, options: argparse.Namespace) -> bool:
         step.append(ask(Path(sys.executable), "our_side.py", {**job, "task": "train"})["seconds"] / options.batch)
     share = min(read) / min(step)
     print(
-        f"\nthe loader, one process: {1000 * min(read):.2f} ms a photograph; a training step of mobilenetv2-2:", end=""
+        f"\nthe loader, one process: {1000 * min(read):.2f} ms for a photograph; a training step of mobilenetv2-2:",
+        end="",
     )
     print(f" {1000 * min(step):.2f} ms")
     return verdict(f"input pipeline: {share:.1%} of the step is below {LOADER_BAR:.0%}", share < LOADER_BAR)
 
 
 def verdict(bar: str, passed: bool) -> bool:
-    """Prints whether a bar is passed."""
+    """Prints the result of a comparison with a bar."""
     print(f"{'pass' if passed else 'FAIL'}: {bar}", flush=True)
     return passed
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "retinagrade-benchmarks"
-    parser.add_argument("--folder", type=Path, default=cache, help="Keras's environment and the made-up photographs")
+    parser.add_argument(
+        "--folder", type=Path, default=cache, help="folder of Keras's environment and of the synthetic photographs"
+    )
     parser.add_argument("--only", default="counts,steps,whole,loader", help="parts to run, separated by commas")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of either side")
-    parser.add_argument("--batch", type=int, default=32, help="photographs a step")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of measuring in a process")
-    parser.add_argument("--keras-bfloat16", action="store_true", help="measure Keras's mixed_bfloat16 as well")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
+    parser.add_argument("--batch", type=int, default=32, help="photographs in a step")
+    parser.add_argument("--seconds", type=float, default=6.0, help="seconds of measuring in a process")
+    parser.add_argument("--keras-bfloat16", action="store_true", help="also measure Keras with mixed_bfloat16")
     return parser.parse_args()
 
 
@@ -254,9 +259,9 @@ def main() -> None:
     if "counts" in parts:
         passed &= counts(keras)
     if "steps" in parts:
-        figures = steps(keras, options)
-        passed &= print_steps(figures, "train", "ours", TRAIN_BAR)
-        passed &= print_steps(figures, "predict", "fast", PREDICT_BAR)
+        speeds = steps(keras, options)
+        passed &= print_steps(speeds, "train", "ours", TRAIN_BAR)
+        passed &= print_steps(speeds, "predict", "fast", PREDICT_BAR)
     if "whole" in parts:
         passed &= whole_experiment(keras, make_photographs(options.folder), options.rounds)
     if "loader" in parts:

@@ -75,8 +75,8 @@ def complete_settings(settings: NetworkSettings) -> NetworkSettings:
         _require_same(path, "arguments", arguments, settings.arguments)
         _require_same(path, "scaling", scaling, settings.scaling)
     if scaling is None:
-        scaling, *others = {_scaling_for(name, path) for name in settings.backbones}
-        if others and settings.scaling is None:
+        scaling, *further = {_scaling_for(name, path) for name in settings.backbones}
+        if further and settings.scaling is None:
             raise ExperimentError(
                 f"network.backbone: {', '.join(settings.backbones)} were trained on differently scaled pixels: choose "
                 "other backbones, or set network.scaling"
@@ -93,7 +93,7 @@ def timm_backbone(settings: NetworkSettings) -> nn.Module:
         settings: Settings that :func:`complete_settings` has completed.
 
     Returns:
-        The module, whose output are feature maps; several architectures are joined in a
+        The module from pixels to feature maps; several architectures are joined in a
         :class:`~retinagrade.models.multi_backbone.MultiBackbone`, which returns the maps of stages only.
 
     Raises:

@@ -143,7 +143,7 @@ def suggest_rate(rates: NDArray[np.float64], smoothed: NDArray[np.float64]) -> f
         smoothed: Smoothed losses (N,) there.
 
     Returns:
-        The rate, to two digits; ``None`` where the loss never falls by a twentieth, which is what batches differ by.
+        The rate, to two digits; ``None`` where the loss never falls by a twentieth (batches differ by as much).
     """
     first = len(smoothed) // 5  # rates so low that they move nothing: the loss that training starts with
     if first == 0:

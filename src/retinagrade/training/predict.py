@@ -74,10 +74,10 @@ def predict(
         raise ExperimentError(
             f"{run.folder} is an ensemble: predict {split} with each of its members, and repeat `retinagrade ensemble`"
         )
-    trained_on, given = asdict(run.record().data.preparation), preparation_settings(Path(prepared))
-    if trained_on != given:
+    trained_on, settings = asdict(run.record().data.preparation), preparation_settings(Path(prepared))
+    if trained_on != settings:
         raise ExperimentError(
-            f"{prepared} was prepared with {given}, but {run.folder} was trained on photographs prepared with "
+            f"{prepared} was prepared with {settings}, but {run.folder} was trained on photographs prepared with "
             f"{trained_on}: prepare it again with these settings"
         )
     manifest = _with_split_of(run, Manifest.read(Path(prepared) / "manifest.csv"))

@@ -45,9 +45,9 @@ def choose_experiments(names: Sequence[str]) -> list[str]:
         if set(pattern).isdisjoint("*?["):
             chosen.append(name)
             continue
-        fitting = [known for known in experiment_names() if fnmatchcase(known, pattern)]
+        fitting = [shipped for shipped in experiment_names() if fnmatchcase(shipped, pattern)]
         if not fitting:
-            raise ExperimentError(f"no experiment fits {name!r}: there are {', '.join(experiment_names())}")
+            raise ExperimentError(f"no experiment fits {name!r}: choose among {', '.join(experiment_names())}")
         chosen += fitting
     return list(dict.fromkeys(chosen))
 
