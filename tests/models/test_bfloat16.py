@@ -1,4 +1,4 @@
-"""Detours around slow kernels change nothing but the time."""
+"""Ways around slow kernels change the time only."""
 
 from __future__ import annotations
 

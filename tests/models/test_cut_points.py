@@ -1,4 +1,4 @@
-"""Cut points: the maximum of the likelihood where there is one, and finite probabilities where there is none."""
+"""Cut points: the maximum of the likelihood if it exists, and finite probabilities otherwise."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_no_other_cut_points_are_more_likely(seed: int) -> None:
     assert fitted.photographs == tuple(np.bincount(grades))
 
 
-def test_the_gradient_is_that_of_the_likelihood() -> None:
+def test_the_gradient_is_the_derivative_of_the_likelihood() -> None:
     rng = np.random.default_rng(0)
     scores, grades, weights = rng.normal(0, 1.5, 30), rng.integers(0, 5, 30), rng.random(30)
     theta = np.array([-1.0, 0.7, 1.1, 0.4, 1.3])

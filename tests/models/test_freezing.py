@@ -1,4 +1,4 @@
-"""Freezing by the report's layer names: which modules, what stays still, and what an unknown name says."""
+"""Freezing by the report's layer names: the frozen modules, and the error of an unknown name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_table_names_every_weight_of_a_backbone_once_and_in_order(name: str)
     assert listed == [tensor for tensor, _ in backbone.named_parameters()]
 
 
-def test_keras_s_mobilenet_blocks_are_where_the_table_says() -> None:
+def test_the_table_locates_the_mobilenet_blocks_of_keras() -> None:
     backbone = build_network(settings("mobilenetv2_100", "all")).backbone
     last = backbone.get_submodule(*LAYERS["mobilenetv2_100"]["block_16"])
     assert [tuple(m.weight.shape) for m in last.modules() if isinstance(m, nn.Conv2d)] == [
@@ -45,7 +45,7 @@ def test_keras_s_mobilenet_blocks_are_where_the_table_says() -> None:
         ("efficientnet_b0", "blocks.6"),
     ],
 )
-def test_what_is_frozen_stays_and_the_rest_moves(name: str, layer: str) -> None:
+def test_frozen_layers_stay_and_the_rest_is_trained(name: str, layer: str) -> None:
     network = build_network(settings(name, layer)).train()
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=1.0)
@@ -64,7 +64,7 @@ def test_what_is_frozen_stays_and_the_rest_moves(name: str, layer: str) -> None:
         assert bool(tensors & moved) == (index >= first)
 
 
-def test_an_unknown_layer_lists_those_that_there_are() -> None:
+def test_an_unknown_layer_lists_the_layers() -> None:
     with pytest.raises(ExperimentError, match=r"no layer 'block_17': all, none, or one of Conv1, block_0, .*block_16"):
         build_network(settings("mobilenetv2_100", "block_17"))
 

@@ -1,4 +1,4 @@
-"""A network that is made ready to predict says what it said before."""
+"""An inference copy predicts the same as its network."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_an_activation_stays_where_it_reads_more_than_one_convolution(again: boo
     assert sum(isinstance(module, nn.ReLU | nn.ReLU6) for module in ready.backbone.modules()) == left
 
 
-def test_a_network_that_has_gone_to_nan_still_says_so() -> None:
+def test_a_network_with_nan_weights_predicts_nan() -> None:
     settings = NetworkSettings(backbone="vgg16", weights="none", image_size=SIZE, pooling="gap")
     network = build_network(settings)
     nn.init.constant_(next(network.backbone.parameters()), float("nan"))

@@ -1,4 +1,4 @@
-"""Several backbones: each with its own head, as if it were alone, and the mean of their probabilities."""
+"""Several backbones: each has its own head and loss, and the probabilities are the mean."""
 
 from __future__ import annotations
 
@@ -138,6 +138,6 @@ def test_backbones_share_their_scaling() -> None:
         ({"output": "regression"}, "softmax or ordinal"),
     ],
 )
-def test_what_several_backbones_cannot_do_is_refused(changed: dict[str, object], match: str) -> None:
+def test_invalid_settings_of_several_backbones_are_errors(changed: dict[str, object], match: str) -> None:
     with pytest.raises(ValidationError, match=match):
         NetworkSettings.model_validate({**settings().model_dump(), **changed})

@@ -115,7 +115,7 @@ def test_pytorch_and_keras_glorot_agree_on_spread() -> None:
     assert dense.bias.abs().max().item() == 0
 
 
-def test_unknown_backbone_names_known_ones() -> None:
+def test_an_unknown_backbone_lists_similar_names() -> None:
     with pytest.raises(ExperimentError, match="tf_efficientnet_lite0"):
         build_network(LITE.model_copy(update={"backbone": "tf_efficientnet_light"}))
 
@@ -132,7 +132,7 @@ def test_backbones_without_feature_maps_are_refused() -> None:
         build_network(settings)
 
 
-def test_stages_are_averaged_and_joined_and_what_comes_after_them_is_left_out() -> None:
+def test_stages_are_averaged_and_joined_and_later_layers_are_removed() -> None:
     whole = build_network(LITE).eval()
     network = build_network(LITE.model_copy(update={"stages": (2, 3), "trained_from": "blocks.3"})).eval()
     assert not any(name.startswith(("backbone.blocks.5", "backbone.conv_head")) for name in network.state_dict())

@@ -1,4 +1,4 @@
-"""Outputs: losses against independent implementations, and probabilities that are probabilities whatever comes in."""
+"""Outputs: losses equal independent implementations, and probabilities are valid for any input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def corn_losses(logits: np.ndarray, grades: np.ndarray) -> tuple[list[float], in
     return losses, terms
 
 
-def test_corn_is_that_of_the_paper() -> None:
+def test_corn_equals_the_definition_in_the_paper() -> None:
     logits, grades = batch("ordinal")
     expected, terms = corn_losses(logits.double().numpy(), grades.numpy())
     np.testing.assert_allclose(OrdinalOutput().losses(logits.double(), grades).numpy(), expected, rtol=1e-9)
@@ -186,7 +186,7 @@ def test_weights_multiply_each_photographs_loss(name: OutputName) -> None:
     )
 
 
-def test_label_smoothing_is_that_of_cross_entropy_and_of_softmax_alone() -> None:
+def test_label_smoothing_equals_torch_s_and_is_for_softmax_only() -> None:
     raw, grades = batch("softmax")
     expected = nn.CrossEntropyLoss(label_smoothing=0.2)(raw, grades)
     assert torch.equal(training_loss(SoftmaxOutput(), raw, grades, label_smoothing=0.2), expected)

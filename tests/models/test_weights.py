@@ -1,4 +1,4 @@
-"""Weights from files: what they say of themselves counts, and what doesn't fit is named."""
+"""Weights from files: their metadata is used, and the error names a tensor that doesn't fit."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_missing_and_misshapen_tensors_are_named(source: Network, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
-def test_what_is_no_file_of_weights_says_so(tmp_path: Path, name: str) -> None:
+def test_a_file_that_has_no_weights_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExperimentError, match="neither imagenet, nor none, nor a file"):
         build_network(settings(tmp_path / name))
     (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")

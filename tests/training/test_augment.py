@@ -1,4 +1,4 @@
-"""Augmentation: exactly the report's four layers, as one warp; colours as torchvision changes them."""
+"""Augmentation: the report's four layers as one warp, and the colour changes of torchvision."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_draws_cover_the_reports_ranges() -> None:
     assert np.histogram(angles, bins=8, range=(-np.pi, np.pi))[0].min() > 150
 
 
-def test_what_comes_from_outside_is_black() -> None:
+def test_pixels_from_outside_the_photograph_are_black() -> None:
     white = np.full((65, 65, 3), 255, np.uint8)
     rotated = augment(white, np.random.default_rng(3), AugmentationSettings(rotation=1.0))
     assert rotated.min() == 0
@@ -65,14 +65,14 @@ def test_the_centre_stays_and_one_warp_is_a_similarity(seed: int, size: int) -> 
     np.testing.assert_allclose(product, product[0, 0] * np.eye(2), atol=1e-9)
 
 
-def test_switching_one_part_off_leaves_the_others_as_they_were() -> None:
+def test_switching_one_change_off_keeps_the_rest() -> None:
     for seed in range(20):
         both = random_warp(np.random.default_rng(seed), REPORT, 64)[:, :2]
         unzoomed = random_warp(np.random.default_rng(seed), REPORT.model_copy(update={"zoom": 0.0}), 64)[:, :2]
         np.testing.assert_allclose(both / np.sqrt(np.abs(np.linalg.det(both))), unzoomed, atol=1e-9)
 
 
-def test_opencv_moves_pixels_where_the_matrix_says() -> None:
+def test_opencv_moves_pixels_by_the_matrix() -> None:
     point = np.zeros((64, 64, 3), np.uint8)
     cv2.circle(point, (40, 20), 2, (255, 255, 255), -1)
     rng, again = np.random.default_rng(5), np.random.default_rng(5)
@@ -81,7 +81,7 @@ def test_opencv_moves_pixels_where_the_matrix_says() -> None:
     np.testing.assert_allclose([xs.mean(), ys.mean()], warp @ [40, 20, 1], atol=0.5)
 
 
-def test_colours_are_drawn_after_the_geometry_and_leave_it_as_it_was() -> None:
+def test_colours_are_drawn_after_the_geometry_and_do_not_change_it() -> None:
     jittered = REPORT.model_copy(update={"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1})
     for seed in range(20):
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Averaged weights: what is validated is what is kept, and a killed training goes on to the last digit."""
+"""Averaged weights: validation and checkpoint use the average, and a killed training continues exactly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(prepared, tiny(*AVERAGED), tmp_path_factory.mktemp("runs") / "averaged")
 
 
-def test_the_logged_figures_are_those_of_the_averaged_weights_that_are_kept(run: Run) -> None:
+def test_logged_metrics_are_those_of_the_averaged_weights_in_the_kept_checkpoint(run: Run) -> None:
     best = run.finished_record().kept
     predictions = read_predictions(run.predictions_file("val"))
     grades = predictions["grade"].to_numpy(dtype=int)
@@ -45,7 +45,7 @@ def test_the_logged_figures_are_those_of_the_averaged_weights_that_are_kept(run:
     assert not torch.equal(last["state_dict"][f"network.{name}"], other[f"module.{name}"])
 
 
-def test_averaging_leaves_the_training_itself_as_it_was(run: Run, prepared: Path, tmp_path: Path) -> None:
+def test_averaging_does_not_change_the_training_itself(run: Run, prepared: Path, tmp_path: Path) -> None:
     plain = train(prepared, tiny(*AVERAGED, "training.ema=null"), tmp_path / "plain")
     np.testing.assert_allclose(plain.history()["train_loss"], run.history()["train_loss"], rtol=1e-5)
     assert not np.allclose(plain.history()["val_loss"], run.history()["val_loss"], rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Cross-validation in one command: no patient in two folds, every photograph predicted once, by whom it is new to."""
+"""Cross-validation: no patient in two folds, and each photograph predicted once, by a run that never saw it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from statistics import mean, stdev
 import numpy as np
 import pandas as pd
 import pytest
-from retinagrade.runs.cross_validation import CrossValidation
-from retinagrade.runs.records import MeanAndDeviation
 
 from retinagrade.datasets.split import split
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.records import MeanAndDeviation
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict, predict_network
@@ -57,7 +57,7 @@ def test_no_patient_is_on_two_sides_and_the_validation_parts_cover_all_once(
     assert predictions["grade"].tolist() == grades[predictions["image_id"]].tolist()
 
 
-def test_each_prediction_is_of_the_fold_that_has_not_seen_the_photograph(
+def test_each_photograph_is_predicted_by_the_fold_that_was_not_trained_on_it(
     result: CrossValidation, prepared: Path
 ) -> None:
     predictions = read_predictions(result.predictions_file).set_index("image_id")
@@ -88,7 +88,7 @@ def test_the_record_has_every_fold_and_mean_and_standard_deviation(result: Cross
     assert record.over_folds["val_loss"] == MeanAndDeviation(mean=mean(losses), sd=stdev(losses))
 
 
-def test_a_cut_off_cross_validation_goes_on_and_leaves_finished_folds_alone(
+def test_a_cut_off_cross_validation_continues_and_keeps_finished_folds(
     result: CrossValidation, prepared: Path, tmp_path: Path
 ) -> None:
     cut = CrossValidation(tmp_path / "cut")

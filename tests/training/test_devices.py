@@ -1,4 +1,4 @@
-"""Real trainings in several processes: the same as in one, and an end that is told where one of them dies."""
+"""Real trainings in several processes: the same history as in one, and a clear error where a process dies."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_two_machines_on_this_one_by_torchrun(alone: Run, prepared: Path, tmp_pa
 
 
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGKILL, 2), (signal.SIGINT, 130)])
-def test_a_process_that_is_gone_ends_the_training_and_it_goes_on(
+def test_a_lost_process_ends_the_training_which_can_continue(
     by: signal.Signals, code: int, prepared: Path, tmp_path: Path
 ) -> None:
     long = [*SETTINGS, "training.epochs=8", "training.patience=8", "training.learning_rate=1e-4"]
@@ -127,7 +127,7 @@ def test_a_process_that_is_gone_ends_the_training_and_it_goes_on(
     same(run, Run(tmp_path / "whole"))
 
 
-def test_other_processes_than_were_asked_for_are_told(prepared: Path, tmp_path: Path) -> None:
+def test_a_wrong_number_of_processes_is_an_error(prepared: Path, tmp_path: Path) -> None:
     command = training(prepared, tmp_path / "run", SETTINGS)
     ended = subprocess.run(
         [*PYTHON, "torch.distributed.run", "--nproc-per-node=2", "-m", *command],

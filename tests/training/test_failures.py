@@ -1,4 +1,4 @@
-"""Trouble: memory, disk, NaN and Ctrl-C end in one message that says what to do, and leave a run that goes on."""
+"""Failures: memory, disk, NaN and Ctrl-C end with one message that suggests a remedy, and the run can continue."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def spoil_gradient(module: GradingModule, loss: Tensor) -> Tensor:
         (spoil_gradient, r"epoch 3, step 2: the training loss is nan"),
     ],
 )
-def test_a_training_that_breaks_says_what_to_do_and_goes_on_from_its_last_good_epoch(
+def test_a_training_that_diverges_suggests_settings_and_continues_after_its_last_good_epoch(
     change: Change, message: str, run: Run, prepared: Path, tmp_path: Path
 ) -> None:
     broken = Run(tmp_path / "broken")
@@ -108,7 +108,7 @@ def test_a_rate_that_is_much_too_high_ends_in_advice_and_no_checkpoint(prepared:
     assert not Run(tmp_path / "wild").last_checkpoint.exists()
 
 
-def test_every_kind_of_used_up_memory_is_known_and_nothing_else() -> None:
+def test_errors_of_used_up_memory_are_recognised_and_no_others() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
@@ -146,7 +146,7 @@ def test_the_estimate_of_a_checkpoint_is_its_size(optimizer: str, ema: str, prep
     assert run.last_checkpoint.stat().st_size == pytest.approx(estimate, rel=0.1)
 
 
-def test_a_full_disk_is_told_before_training_with_what_it_needs(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_before_training_with_the_space_needed(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     folder.mkdir()
     with pytest.raises(ExperimentError, match=r"r: checkpoints need 1,000,000,000,000 MB, and [\d,]+ MB are free"):

@@ -1,4 +1,4 @@
-"""Cached features: the same training as without them, on disk within bounds, and never stale."""
+"""Cached features: the same training as without them, within limits on disk, and never outdated."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_features_are_those_of_the_network(network: Network, copied: Path) -> No
     assert len({view for _, view in shown}) > 1
 
 
-def test_what_is_there_is_never_computed_again(network: Network, copied: Path) -> None:
+def test_stored_features_are_never_computed_again(network: Network, copied: Path) -> None:
     training, _ = loaders(network, copied, tiny())
     draws = list(EpochSampler(training.photographs.grades, 6, 0))
     training.compute(draws)
@@ -131,7 +131,7 @@ def test_the_last_predictions_come_from_features_and_are_those_of_the_photograph
     assert again.read_bytes() == run.predictions_file("val").read_bytes()
 
 
-def test_batches_are_filled_with_what_later_epochs_need(network: Network, copied: Path) -> None:
+def test_batches_are_filled_with_features_of_later_epochs(network: Network, copied: Path) -> None:
     training, _ = loaders(network, copied, tiny("training.precision=32"))
     draws = list(EpochSampler(training.photographs.grades, 6, 0))
     training.compute(draws[:3], draws[3:])
@@ -180,7 +180,7 @@ def test_nothing_to_validate_on_has_no_features(copied: Path, tmp_path: Path) ->
     assert not run.predictions_file("val").exists()
 
 
-def test_no_features_for_what_changes(network: Network, prepared: Path, tmp_path: Path) -> None:
+def test_a_backbone_that_is_trained_has_no_stored_features(network: Network, prepared: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     splits = manifest.split("train"), manifest.split("val")
     for experiment in (tiny("network.trained_from=all"), tiny("training.feature_views=0")):

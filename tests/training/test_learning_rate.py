@@ -1,4 +1,4 @@
-"""The learning-rate range test: a sensible suggestion, and nothing that is in the way of the training afterwards."""
+"""The learning-rate range test: a sensible suggestion, and a folder in which training is still possible."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def easy(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_search_leaves_a_curve_and_the_training_as_it_would_have_been(easy: Path, tmp_path: Path) -> None:
+def test_the_search_writes_a_curve_and_does_not_change_the_training(easy: Path, tmp_path: Path) -> None:
     experiment = tiny(
         "training.backbone_learning_rate=1e-4", "training.schedule=one-cycle", "training.accumulate=2",
         "training.epochs=2", "network.dense_dropout=0", "network.feature_dropout=0", "training.precision=32",
@@ -77,7 +77,7 @@ def test_smoothing_keeps_a_constant_and_halves_no_start() -> None:
     assert smooth_losses([1.0, 3.0]).tolist() == pytest.approx([1.0, (0.9 * 1 + 3) / 1.9])
 
 
-def test_a_loss_that_no_rate_lowers_is_told(prepared: Path, tmp_path: Path) -> None:
+def test_a_loss_that_no_rate_lowers_is_an_error(prepared: Path, tmp_path: Path) -> None:
     # Gradients clipped to nothing move plain descent nowhere.
     still = ["network.feature_dropout=0", "network.dense_dropout=0", "training.gradient_clip=1e-12"]
     stuck = tiny("training.optimizer=sgd", *still)

@@ -1,4 +1,4 @@
-"""Loggers: told every epoch once, whatever happened in between; a missing package is named before anything starts."""
+"""Loggers: each epoch is logged once, also after an interruption, and a missing package is an error at the start."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_wandb_has_every_epoch_once_in_one_run(prepared: Path, tmp_path: Path, m
     assert wandb.run is None
 
 
-def test_a_logger_that_fails_for_an_epoch_stops_nothing_and_is_told_later(
+def test_a_logger_that_fails_for_an_epoch_does_not_stop_training_and_logs_it_later(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

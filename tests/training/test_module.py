@@ -1,4 +1,4 @@
-"""Steps of the optimiser: accumulated batches are one large batch."""
+"""Steps of the optimiser: accumulated batches equal one large batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs and the weights of their losses in training: cut points fitted once, the same after any interruption."""
+"""Outputs and loss weights in training: cut points are fitted once, and the same after any interruption."""
 
 from __future__ import annotations
 

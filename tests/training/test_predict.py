@@ -1,4 +1,4 @@
-"""Predictions over flips: the mean of four views, in a table of its own."""
+"""Predictions with test-time augmentation or in half precision, in tables of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many experiments: every shipped one trains through the command line, in order, on after failures, and compared."""
+"""Sweeps: every shipped experiment trains by the command line, in order, also after failures, and is compared."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_experiment_trains_two_steps_through_the_command_line(everything: 
             assert start["run"] == str((out / base).resolve())
 
 
-def test_the_comparison_holds_the_figures_of_each_run(everything: tuple[Path, str]) -> None:
+def test_the_comparison_has_the_metrics_of_each_run(everything: tuple[Path, str]) -> None:
     out, _ = everything
     table = pd.read_csv(out / "comparison.csv").set_index("run")
     assert set(table.index) == set(experiment_names())
@@ -87,7 +87,7 @@ def test_finished_ones_are_skipped_and_a_failure_stops_nothing(prepared: Path, t
     assert "vgg16-4" in (tmp_path / "comparison.html").read_text(encoding="utf-8")
 
 
-def test_those_that_others_start_from_come_first() -> None:
+def test_experiments_come_after_those_that_they_start_from() -> None:
     names = ["mobilenetv2-7-on-4", "vgg16-6", "mobilenetv2-4-adam", "scratch-1", "vgg16-3-adam"]
     order = [experiment.name for experiment in order_experiments([load_experiment(name) for name in names])]
     assert sorted(order) == sorted(names)
@@ -103,7 +103,7 @@ def test_names_patterns_and_all() -> None:
         choose_experiments(["resnet9-*"])
 
 
-def test_runs_of_different_data_are_told_apart(everything: tuple[Path, str], tmp_path: Path) -> None:
+def test_runs_on_different_data_are_marked(everything: tuple[Path, str], tmp_path: Path) -> None:
     out, _ = everything
     for number, name in enumerate(("scratch-1", "scratch-2")):
         (tmp_path / name).symlink_to(out / name) if number else None

@@ -1,4 +1,4 @@
-"""Training end to end on a tiny set: figures, resuming after a kill, and predictions that no loader can change."""
+"""Training end to end on a tiny set: metrics, continuing after a kill, and predictions independent of the loader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from retinagrade.runs.records import KeptEpoch
 from torch.utils.data import DataLoader
 
 from retinagrade.errors import ExperimentError, ManifestError
@@ -19,6 +18,7 @@ from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.settings import UNIT
+from retinagrade.runs.records import KeptEpoch
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.loading import (
@@ -49,7 +49,7 @@ def run_of_any_output(
     return train(prepared, tiny(f"network.output={request.param}"), tmp_path_factory.mktemp("runs") / request.param)
 
 
-def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
+def test_a_run_has_experiment_history_record_curves_and_predictions(run: Run, prepared: Path) -> None:
     trained = run.experiment()
     assert trained.network.scaling == UNIT
     assert trained == tiny("network.scaling={mean: [0, 0, 0], std: [255, 255, 255]}")
@@ -66,7 +66,7 @@ def test_a_run_holds_all_that_the_design_says(run: Run, prepared: Path) -> None:
     assert set(predictions["image_id"]) == set(validation.table["image_id"])
 
 
-def test_the_logged_figures_are_those_of_the_saved_predictions(run_of_any_output: Run) -> None:
+def test_the_logged_metrics_are_those_of_the_saved_predictions(run_of_any_output: Run) -> None:
     run = run_of_any_output
     best = run.finished_record().kept
     predictions = read_predictions(run.predictions_file("val"))
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(run: Run, pre
     assert not np.allclose(other.history()["train_loss"], run.history()["train_loss"])
 
 
-def test_a_finished_run_is_left_as_it_is(run: Run, prepared: Path) -> None:
+def test_a_finished_run_stays_unchanged(run: Run, prepared: Path) -> None:
     before = run.best_checkpoint.stat().st_mtime_ns
     assert train(prepared, tiny(), run.folder) == run
     assert run.best_checkpoint.stat().st_mtime_ns == before
@@ -138,7 +138,7 @@ def test_another_experiment_or_other_data_never_continue_a_run(run: Run, prepare
         train(prepared, tiny(), prepared)
 
 
-def test_the_last_epoch_is_kept_where_the_experiment_says_so(prepared: Path, tmp_path: Path) -> None:
+def test_the_last_epoch_is_kept_where_the_experiment_keeps_the_last(prepared: Path, tmp_path: Path) -> None:
     run = train(prepared, tiny("training.keep=last", "training.patience=1", "training.epochs=6"), tmp_path / "run")
     history = run.history()
     assert len(history) == 6
@@ -166,7 +166,7 @@ def test_an_experiment_that_keeps_its_last_epoch_needs_nothing_to_validate_on(
     assert finished_runs(tmp_path) == []  # nothing to compare it by
 
 
-def test_others_need_photographs_to_validate_on(prepared: Path, tmp_path: Path) -> None:
+def test_other_experiments_need_validation_photographs(prepared: Path, tmp_path: Path) -> None:
     everything = all_to_train_on(prepared)
     with pytest.raises(ManifestError, match="no photograph in split 'val'"):
         train(prepared, tiny(), tmp_path / "best", manifest=everything)

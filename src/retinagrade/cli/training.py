@@ -44,7 +44,7 @@ def list_experiments(json: JsonOption = False) -> None:
 
 @experiments.command("show")
 def show_experiment(
-    name: Annotated[str, typer.Argument(help="Name of an experiment, or a YAML file.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of an experiment, or a YAML file.")],
     yaml: Annotated[
         bool, typer.Option("--yaml", help="Print the experiment as YAML, as a template for your own.")
     ] = False,
@@ -75,11 +75,16 @@ def show_experiment(
 
 
 def train(
-    prepared: Annotated[Path, typer.Argument(help="Folder of a prepared set that has been split.", show_default=False)],
+    prepared: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PREPARED", help="Folder that `retinagrade prepare` has written and `retinagrade split` has split."
+        ),
+    ],
     experiments: Annotated[
         list[str],
         typer.Argument(
-            metavar="EXPERIMENT...",
+            metavar="EXPERIMENT",
             help="Names of experiments (see `retinagrade experiments list`), YAML files, patterns such as 'vgg16-*', "
             "or 'all'.",
             show_default=False,
@@ -106,7 +111,8 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change one setting of the experiments, such as training.epochs=3; repeat it for further settings.",
+            help="Change one setting of the experiments, such as training.epochs=3. Repeat the option for further "
+            "settings; `retinagrade experiments show --yaml NAME` lists them all.",
             show_default=False,
         ),
     ] = None,
@@ -120,9 +126,7 @@ def train(
     ] = None,
     find_rate: Annotated[
         bool,
-        typer.Option(
-            "--find-rate", help="Suggest a learning rate instead of training, from some steps at rising rates."
-        ),
+        typer.Option("--find-rate", help="Suggest a learning rate instead of training, by 100 steps at rising rates."),
     ] = False,
     devices: Annotated[
         int,
@@ -265,11 +269,12 @@ def predict(
     prepared: Annotated[
         Path,
         typer.Argument(
-            help="Folder of a prepared set, prepared with the settings of the training photographs.",
+            metavar="PREPARED",
+            help="Folder that `retinagrade prepare` has written, with the same settings as for the training photographs.",
             show_default=False,
         ),
     ],
-    run: Annotated[Path, typer.Argument(help="Folder of a trained run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")],
     split: Annotated[
         str, typer.Option(help="Split of the photographs to predict, such as val or test; 'all' for every photograph.")
     ] = "test",

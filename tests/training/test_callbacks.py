@@ -1,0 +1,38 @@
+"""Progress of a training: its steps, and each epoch's metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from retinagrade.training.train import train
+from tests.training.tiny_experiments import tiny
+
+Report = tuple[str, int, int | None]
+
+
+def test_progress_has_every_step_and_every_epochs_metrics(prepared: Path, tmp_path: Path) -> None:
+    reports: list[Report] = []
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        reports.append((stage, done, total))
+
+    run = train(prepared, tiny("training.epochs=2"), tmp_path / "run", progress=progress)
+    steps = [(done, total) for stage, done, total in reports if stage == "training"]
+    total = steps[-1][1]
+    assert total is not None
+    assert steps == [(step, total) for step in range(total + 1)]
+    epochs = [stage for stage, _, _ in reports if stage.startswith("epoch ")]
+    history = run.history()
+    assert [line.split(":")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
+    for line, loss in zip(epochs, history["val_loss"], strict=True):
+        assert f"validation loss {loss:.3f}" in line
+    validation = run.finished_record().data.photographs["val"]
+    assert ("predicting photographs", validation, validation) in reports
+
+
+def test_a_training_that_stops_early_ends_its_progress(prepared: Path, tmp_path: Path) -> None:
+    reports: list[Report] = []
+    still = tiny("training.learning_rate=1e-12", "training.patience=1", "training.epochs=30")
+    train(prepared, still, tmp_path / "still", progress=lambda *report: reports.append(report))
+    steps = [(done, total) for stage, done, total in reports if stage == "training"]
+    assert steps[-1][0] == steps[-1][1] == steps[-2][0]
