@@ -270,7 +270,7 @@ def predict(
         Path,
         typer.Argument(
             metavar="PREPARED",
-            help="Folder that `retinagrade prepare` has written, with the same settings as for the training photographs.",
+            help="Folder that `retinagrade prepare` has written, with the settings of the training photographs.",
             show_default=False,
         ),
     ],
