@@ -24,11 +24,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import simplejpeg
+from numpy.typing import NDArray
 
 from retinagrade.images.field_of_view import crop_square, find_field_of_view
 from retinagrade.images.prepare import PreparationSettings, prepare_photograph
@@ -40,11 +42,11 @@ ONE_THREAD = {**os.environ, "OPENCV_FOR_THREADS_NUM": "1"}
 """OpenCV in the program's own process would else use all processors, and one worker be more than one."""
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path) -> NDArray[Any]:
     return np.asarray(cv2.imread(str(path)))
 
 
-def report_recipe(path: Path, size: int) -> np.ndarray:
+def report_recipe(path: Path, size: int) -> NDArray[Any]:
     """Report §2.1, as its code does it."""
     photograph = _read(path)
     grey = cv2.cvtColor(photograph, cv2.COLOR_BGR2GRAY)
@@ -56,7 +58,7 @@ def report_recipe(path: Path, size: int) -> np.ndarray:
     return cv2.resize(box[top : top + side, left : left + side], (size, size))
 
 
-def graham_recipe(path: Path, size: int) -> np.ndarray:
+def graham_recipe(path: Path, size: int) -> NDArray[Any]:
     """B. Graham's published preprocessing script, with a radius of half the size."""
     photograph = _read(path)
     middle = photograph[photograph.shape[0] // 2].sum(1)

@@ -14,9 +14,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from retinagrade.datasets.layouts import read_dataset
@@ -25,7 +27,7 @@ from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import POOR, assess_quality
 from retinagrade.images.read import read_photograph
 
-DEGRADATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+DEGRADATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "blurred, sigma 1 % of the height": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 0.01 * pixels.shape[0]),
     "blurred, sigma 2 % of the height": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 0.02 * pixels.shape[0]),
     "a quarter of the light": lambda pixels: (pixels * 0.25).astype(np.uint8),
@@ -43,7 +45,7 @@ OTHERS = [
 ]
 
 
-def other_pictures() -> Iterator[np.ndarray]:
+def other_pictures() -> Iterator[NDArray[Any]]:
     """Everyday pictures as RGB."""
     from skimage import data
 
@@ -52,7 +54,7 @@ def other_pictures() -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels[..., :3]).astype(np.uint8)
 
 
-def score(pixels: np.ndarray) -> float:
+def score(pixels: NDArray[Any]) -> float:
     """Quality; 0 where no field of view is found."""
     try:
         return assess_quality(pixels, find_field_of_view(pixels)).score

@@ -35,8 +35,8 @@ def test_reads_what_spreadsheets_write(tmp_path: Path) -> None:
         ("image_id,path,grade\na,a.jpg,5\n", "line 2, column 'grade': '5' is not a grade 0 to 4"),
         ("image_id,path,grade\na,a.jpg,1\nb,b.jpg,1.5\n", "line 3, column 'grade': '1.5'"),
         ("image_id,path,grade\na,a.jpg,mild\n", "line 2, column 'grade': 'mild'"),
-        ("image_id,path\na,a.jpg\na,b.jpg\n", "line 3, column 'image_id': 'a' stands already in row 1"),
-        ("image_id,path\na,a.jpg\nb,a.jpg\n", "line 3, column 'path': 'a.jpg' stands already in row 1"),
+        ("image_id,path\na,a.jpg\na,b.jpg\n", "line 3, column 'image_id': 'a' is already in row 1"),
+        ("image_id,path\na,a.jpg\nb,a.jpg\n", "line 3, column 'path': 'a.jpg' is already in row 1"),
         ("image_id,path\n,a.jpg\n", "line 2, column 'image_id': is empty"),
         ("image_id,path\na,\n", "line 2, column 'path': is empty"),
         ("image_id,path\n\na,a.jpg\nb,\n", "line 4, column 'path': is empty"),
@@ -54,6 +54,19 @@ def test_errors_name_file_line_and_column(tmp_path: Path, text: str, said: str) 
         read(tmp_path, text)
     assert said in str(error.value)
     assert str(tmp_path / "manifest.csv") in str(error.value)
+
+
+def test_a_person_sees_counts_and_the_first_rows(tmp_path: Path) -> None:
+    manifest = read(
+        tmp_path, "image_id,path,grade,patient_id,split\n1&2,a.jpg,0,p,train\nb,b.jpg,2,p,val\nc,c.jpg,,q,\n"
+    )
+    shown = repr(manifest)
+    for part in ("3 photographs", "1 none, 0 mild, 1 moderate", "1 train, 1 val", "without a grade: 1", "patients: 2"):
+        assert part in shown
+    html = manifest._repr_html_()
+    assert "1&amp;2" in html
+    assert "laterality" not in html
+    assert "1 moderate" in html
 
 
 def test_many_problems_are_counted(tmp_path: Path) -> None:

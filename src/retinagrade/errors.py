@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class RetinagradeError(Exception):
-    """Base of every error that retinagrade raises on purpose; the command line exits with 2."""
+    """Base class of the errors that retinagrade raises on purpose; the command line exits with 2."""
 
 
 class UsageError(RetinagradeError):
-    """The request itself makes no sense: an unknown name, options that contradict each other."""
+    """The request is invalid: it has an unknown name, or options that contradict each other."""
 
 
 class ManifestError(RetinagradeError):
@@ -21,7 +21,7 @@ class ManifestError(RetinagradeError):
 
 
 class LayoutError(RetinagradeError):
-    """A source folder is not in any known layout, or not wholly in the one that was named."""
+    """A source folder has no known layout, or doesn't match the layout that was named."""
 
 
 class ImageError(RetinagradeError):
@@ -29,23 +29,23 @@ class ImageError(RetinagradeError):
 
 
 class JoinError(RetinagradeError):
-    """Two tables don't describe the same photographs: ids are missing, left over or repeated."""
+    """Two tables don't describe the same photographs: ids are missing, superfluous or repeated."""
 
 
 class ExperimentError(RetinagradeError):
-    """An experiment or run can't be used: an unknown key, a value out of range, another run's folder."""
+    """An experiment or run can't be used: it has an unknown key, a value out of range, or a folder of another run."""
 
 
 class CalibrationError(RetinagradeError):
-    """A file of what was fitted on validation predictions is unreadable, or of a version that is not known."""
+    """A calibration file is unreadable, or has an unknown version."""
 
 
 class GraderFileError(RetinagradeError):
-    """A grader file is unreadable, of a version that is not known, or could not be shown to be right."""
+    """A grader file is unreadable, has an unknown version, or failed its verification."""
 
 
 def describe_validation_error(error: ValidationError) -> str:
-    """What pydantic found wrong in a file, a line a key, indented but for the first."""
+    """Returns the problems that pydantic found in a file: one line for each key, indented except for the first."""
     return "\n  ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}" for problem in error.errors()
     )

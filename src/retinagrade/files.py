@@ -1,4 +1,4 @@
-"""Files that are whole or absent: every result is written to a temporary name and then renamed."""
+"""Reading and writing of files. Results are written under a temporary name and renamed: they are whole or absent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that becomes ``path`` when the block ends without an error.
 
     Args:
-        path: The file to make or replace; its folder is made where it is missing.
+        path: The file to make or replace; a missing folder is made.
 
     Yields:
         A path with the same suffix in the same folder, so that the rename can't cross file systems.
@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results are as readable as any other
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results get the usual permissions
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` to ``path`` atomically as indented JSON; NaN and infinity are refused."""
+    """Writes ``value`` to ``path`` atomically as indented JSON; NaN and infinity are errors."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -79,8 +79,8 @@ def read_json_model(
         The content of the file.
 
     Raises:
-        RetinagradeError: An ``error_type``: the file is unreadable, or a key is missing, unknown or invalid; the message
-            names file and key.
+        RetinagradeError: An ``error_type``: the file is unreadable, or a key is missing, unknown or invalid; the
+            message names file and key.
     """
     from pydantic import ValidationError  # here, because most users of this module need no pydantic
 
@@ -94,11 +94,11 @@ def read_json_model(
 
 
 def is_free_folder(folder: Path, besides: Collection[str] = ()) -> bool:
-    """Whether a result may take a folder: it is absent, or holds at most hidden files, such as a killed run leaves.
+    """Whether a folder is absent, or empty except for hidden files, which killed runs leave.
 
     Args:
         folder: The folder.
-        besides: Names of files that may be there as well.
+        besides: Names of further files that the folder may contain.
     """
     if not folder.exists():
         return True
@@ -106,13 +106,13 @@ def is_free_folder(folder: Path, besides: Collection[str] = ()) -> bool:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Names of files or folders, with as much of their paths as it takes to tell them apart.
+    """Returns the names of files or folders, with as many parent folders as distinguish them.
 
     Args:
-        paths: At least one.
+        paths: At least one file or folder.
 
     Raises:
-        UsageError: One of them is there twice.
+        UsageError: A file or folder occurs twice.
 
     Example:
         >>> short_names([Path("a/runs/first"), Path("b/runs/first")])
@@ -120,15 +120,15 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     """
     parts = [path.resolve().parts for path in paths]
     for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(of[-count:]) for of in parts]
+        names = ["/".join(each[-count:]) for each in parts]
         if len(set(names)) == len(names):
             return names
-    twice = next(path for place, path in enumerate(paths) if parts[place] in parts[:place])
-    raise UsageError(f"{twice} is named twice: name each once")
+    repeated = next(path for row, path in enumerate(paths) if parts[row] in parts[:row])
+    raise UsageError(f"{repeated} occurs twice: name each once")
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 digest of a file's bytes, in hexadecimal."""
+    """Returns the SHA-256 digest of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

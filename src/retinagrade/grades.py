@@ -1,4 +1,4 @@
-"""The five ICDR grades: the one place that says which index is which grade.
+"""The five ICDR grades, and the index of each.
 
 Source: C. P. Wilkinson et al., "Proposed international clinical diabetic retinopathy and diabetic macular
 edema disease severity scales", Ophthalmology 110(9), 2003.
@@ -27,7 +27,7 @@ class Grade(IntEnum):
 
     @property
     def label(self) -> str:
-        """The grade's name in lower case, as tables and pictures print it."""
+        """Name in lower case, for tables and plots."""
         return self.name.lower()
 
 
@@ -57,16 +57,16 @@ _NAMES: Final = {
 
 
 def grade_from_name(name: str) -> Grade | None:
-    """Reads a grade from a folder or class name: ``0`` … ``4``, or an English name in any case.
+    """Returns the grade that a folder or class name means: ``0`` … ``4``, or an English name in any case.
 
-    Words that only say "diabetic retinopathy" or "NPDR" are ignored, as are separators, so the names of the
-    public Kaggle folders (``No_DR Mild Moderate Severe Proliferate_DR``) and of the report's table work.
+    Separators and the words "diabetic retinopathy" and "NPDR" are ignored. So the function knows the folders of public
+    Kaggle sets (``No_DR Mild Moderate Severe Proliferate_DR``) and the names in the report's table.
 
     Args:
         name: A folder or class name.
 
     Returns:
-        The grade, or ``None`` when the name is not known: callers must refuse it, never guess by order.
+        The grade, or ``None`` for an unknown name: callers must refuse it, and never guess by its position.
 
     Example:
         >>> [grade_from_name(n) for n in ("No_DR", "MILD", "3", "Proliferate_DR", "Severe NPDR")]

@@ -1,10 +1,11 @@
-"""The manifest: one table of photographs, keyed by ``image_id``, that every stage reads and none pairs by position."""
+"""The manifest: a table of photographs with a unique ``image_id``, by which all stages join their tables."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -12,25 +13,28 @@ import pandas as pd
 
 from retinagrade.errors import ManifestError
 from retinagrade.files import write_text
-from retinagrade.grades import N_GRADES
+from retinagrade.grades import N_GRADES, Grade
+from retinagrade.messages import counted
 from retinagrade.paths import join_path
 
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")
 MANIFEST_COLUMNS: Final = REQUIRED + OPTIONAL
 _SHOWN = 10
+_FIRST_ROWS: Final = 5
+"""Rows that a notebook shows."""
 _RESERVED = frozenset('<>:"\\|?*')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Manifest:
     """A validated table of photographs.
 
     Attributes:
-        table: One row a photograph. ``image_id`` and ``path`` are always there; ``grade`` (nullable integer 0 to
-            4), ``patient_id``, ``laterality`` (``L`` or ``R``), ``split`` and ``dataset`` may be missing in any
-            row. Further columns are kept as text.
-        root: The folder that relative paths start from.
+        table: One row for each photograph. ``image_id`` and ``path`` are never missing; ``grade`` (nullable integer 0
+            to 4), ``patient_id``, ``laterality`` (``L`` or ``R``), ``split`` and ``dataset`` may be missing in any row.
+            Further columns are kept as text.
+        root: Folder that relative paths start from.
     """
 
     table: pd.DataFrame
@@ -38,17 +42,17 @@ class Manifest:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, root: Path, source: str, first_line: int = 2) -> Manifest:
-        """Validates a table and makes it a manifest.
+        """Validates a table and makes a manifest of it.
 
         Args:
-            table: At least ``image_id`` and ``path``; other columns of :data:`MANIFEST_COLUMNS` are added empty. Cells are
-                text, or numbers in ``grade``; empty text and NaN mean "missing".
-            root: The folder that relative paths start from.
-            source: What error messages call the table, usually its file's path.
-            first_line: The line of the first row in that file.
+            table: Columns ``image_id`` and ``path``, and any others; missing ones of :data:`MANIFEST_COLUMNS` are added
+                without values. Cells are text, or numbers in ``grade``; empty text and NaN are missing values.
+            root: Folder that relative paths start from.
+            source: Name of the table in messages, usually the path of its file.
+            first_line: Line of the first row in that file.
 
         Raises:
-            ManifestError: With every bad cell's line and column, or the missing columns.
+            ManifestError: Columns are missing, or cells are invalid; the message names line and column of each.
         """
         missing = [column for column in REQUIRED if column not in table.columns]
         if missing:
@@ -74,7 +78,7 @@ class Manifest:
         clean["laterality"] = clean["laterality"].str.upper().replace({"LEFT": "L", "RIGHT": "R"})
         problems += _problems(clean)
         if problems:
-            shown = [f"line {first_line + row}, column {column!r}: {what}" for row, column, what in sorted(problems)]
+            shown = [f"line {first_line + row}, column {column!r}: {text}" for row, column, text in sorted(problems)]
             more = [f"… and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
             raise ManifestError("\n  ".join([f"{source} is not a valid manifest:", *shown[:_SHOWN], *more]))
         return cls(clean, root)
@@ -84,7 +88,7 @@ class Manifest:
         """Reads and validates a manifest CSV; relative photograph paths start from the CSV's folder.
 
         Raises:
-            ManifestError: The file can't be read, or a cell is wrong (named by line and column).
+            ManifestError: The file can't be read, or cells are invalid; the message names line and column of each.
         """
         return cls.from_table(read_csv_text(path), path.parent, str(path))
 
@@ -93,47 +97,72 @@ class Manifest:
         write_text(path, self._csv())
 
     def digest(self) -> str:
-        """The SHA-256 digest, in hexadecimal, of the file that :meth:`write` makes."""
+        """Returns the SHA-256 digest, in hexadecimal, of the file that :meth:`write` makes."""
         return hashlib.sha256(self._csv().encode("utf-8")).hexdigest()
 
     def _csv(self) -> str:
         return self.table.to_csv(index=False, lineterminator="\n")
 
     def file(self, path: str) -> Path:
-        """The place of a photograph, from a cell of column ``path``: relative to the root, absolute, or a URL."""
+        """Returns a photograph's path from a cell of column ``path``: relative to the root, absolute, or a URL."""
         return join_path(self.root, path)
 
     def graded(self) -> Manifest:
-        """Only the photographs whose grade is known."""
+        """Returns the photographs with a grade."""
         return Manifest(self.table[self.table["grade"].notna()].reset_index(drop=True), self.root)
 
     def split(self, name: str) -> Manifest:
-        """Only the photographs of one split.
+        """Returns the photographs of one split.
 
         Raises:
-            ManifestError: No photograph is in that split; the message lists the splits there are.
+            ManifestError: No photograph is in that split; the message lists the splits of the manifest.
         """
         chosen = self.table[self.table["split"] == name]
         if chosen.empty:
-            there = sorted(self.table["split"].dropna().unique())
-            hint = f"it has {', '.join(there)}" if there else "run `retinagrade split` first"
+            splits = sorted(self.table["split"].dropna().unique())
+            hint = f"it has {', '.join(splits)}" if splits else "run `retinagrade split` first"
             raise ManifestError(f"the manifest in {self.root} has no photograph in split {name!r}: {hint}")
         return Manifest(chosen.reset_index(drop=True), self.root)
 
     def __len__(self) -> int:
-        """The number of photographs."""
+        """Returns the number of photographs."""
         return len(self.table)
+
+    def __repr__(self) -> str:
+        """Returns counts of photographs, grades, patients and splits, and the root."""
+        return "\n  ".join([f"Manifest of {counted(len(self), 'photograph')} in {self.root}", *self._summary()])
+
+    def _repr_html_(self) -> str:
+        """Returns the counts and the first rows, for notebooks."""
+        lines = "<br>".join(map(escape, repr(self).split("\n")))
+        columns = [column for column in self.table.columns if self.table[column].notna().any()]
+        return f"<p>{lines}</p>{self.table[columns].head(_FIRST_ROWS).to_html(na_rep='')}"
+
+    def _summary(self) -> list[str]:
+        lines = []
+        for column, name in (("grade", "grades"), ("split", "splits"), ("dataset", "data sets")):
+            cells = self.table[column].dropna()
+            if len(cells):
+                counts = [f"{count} {value}" for value, count in cells.value_counts().sort_index().items()]
+                if column == "grade":
+                    counts = [f"{(cells == grade).sum()} {grade.label}" for grade in Grade]
+                lines.append(f"{name}: {', '.join(counts)}")
+        if ungraded := int(self.table["grade"].isna().sum()):
+            lines.append(f"without a grade: {ungraded}")
+        if self.table["patient_id"].notna().any():
+            lines.append(f"patients: {self.table['patient_id'].nunique()}")
+        return lines
 
 
 def read_csv_text(path: Path) -> pd.DataFrame:
     """Reads a CSV with every cell as text, so that no id loses a leading zero and no blank becomes a number.
 
     Args:
-        path: A UTF-8 file with one header line, with or without a byte-order mark; any line ends.
+        path: A file in UTF-8 with one header line, with or without a byte-order mark, with any line ends.
 
     Returns:
-        A table of strings; empty cells are ``""``. Column names are stripped of white space. Blank lines are
-        kept as empty rows, so that row ``i`` is line ``i + 2`` of the file.
+        A table of strings; empty cells are ``""``. White space around column names is removed. Blank lines are kept as
+        empty rows, so that row ``i`` is line ``i + 2`` of the file.
 
     Raises:
         ManifestError: The file is missing, empty, not UTF-8, or lines have more cells than the header.
@@ -144,10 +173,10 @@ def read_csv_text(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such file") from None
     except pd.errors.EmptyDataError:
-        raise ManifestError(f"{path}: the file is empty: a table has a header line and a line a photograph") from None
+        raise ManifestError(f"{path}: the file is empty: a table has a header line and photographs") from None
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
         raise ManifestError(f"{path}: not a readable CSV table: {error}") from error
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes cells without a header for row names
+    if not isinstance(table.index, pd.RangeIndex):  # pandas interprets cells without a header as row names
         raise ManifestError(f"{path}: not a readable CSV table: lines have more cells than the header has columns")
     table.columns = [str(column).strip() for column in table.columns]
     while len(table) and (table.iloc[-1].fillna("") == "").all():
@@ -176,31 +205,32 @@ def _parse_grades(cells: pd.Series) -> tuple[pd.Series, list[tuple[int, str]]]:
 
 
 def _problems(table: pd.DataFrame) -> list[tuple[int, str, str]]:
-    found: list[tuple[int, str, str]] = []
+    """Returns row, column and description of each invalid cell."""
+    problems: list[tuple[int, str, str]] = []
     for column in REQUIRED:
-        found += [(int(row), column, "is empty") for row in table.index[table[column].isna()]]
-        found += _repeated(table[column])
+        problems += [(int(row), column, "is empty") for row in table.index[table[column].isna()]]
+        problems += _repeated(table[column])
     ids = table["image_id"]
     for row, value in ids.dropna().items():
         if not _safe_id(str(value)):
-            found.append((int(str(row)), "image_id", f"{value!r} can't be a file name"))
+            problems.append((int(str(row)), "image_id", f"{value!r} can't be a file name"))
     sides = table["laterality"]
     for row in table.index[sides.notna() & ~sides.isin(["L", "R"])]:
-        found.append((int(row), "laterality", f"{sides[row]!r} is neither L nor R"))
-    return found
+        problems.append((int(row), "laterality", f"{sides[row]!r} is neither L nor R"))
+    return problems
 
 
 def _repeated(cells: pd.Series) -> list[tuple[int, str, str]]:
-    """Cells that stand in an earlier row. One file under two ids could have two grades, or lie in two splits."""
+    """Returns cells that repeat an earlier row. A file with two ids could have two grades, or be in two splits."""
     first = {str(value): int(str(row)) for row, value in reversed(list(cells.dropna().items()))}
     return [
-        (int(row), str(cells.name), f"{cells[row]!r} stands already in row {first[str(cells[row])] + 1}")
+        (int(row), str(cells.name), f"{cells[row]!r} is already in row {first[str(cells[row])] + 1}")
         for row in cells.index[cells.notna() & cells.duplicated()]
     ]
 
 
 def _safe_id(image_id: str) -> bool:
-    """Ids name the prepared files, so they must stay inside the set's folder on every system."""
+    """Whether an id can be a file name within the prepared set's folder, on all systems."""
     parts = PurePosixPath(image_id).parts
     return (
         not image_id.startswith("/")

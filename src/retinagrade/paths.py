@@ -1,8 +1,9 @@
-"""Places of files: local paths, and URLs of object stores, such as ``s3://bucket/folder``, that act like paths.
+"""Paths of files: local paths, and URLs of object stores such as ``s3://bucket/folder``, which act like paths.
 
-A local path stays what it is and pays nothing. A URL becomes a path of universal-pathlib, which has the methods of
-:class:`pathlib.Path` on top of fsspec, and passes for one in annotations; what costs a request a file there, or is not
-atomic, is in this module. Credentials are found by the store's own package, as everywhere: environment, files, roles.
+A local path remains a :class:`pathlib.Path` without any cost. A URL becomes a path of universal-pathlib, which has the
+same methods on top of fsspec; annotations call both ``Path``. This module has the operations that are not atomic in an
+object store, or need a request for each file. The store's own package finds credentials: in the environment, in files
+or by roles.
 """
 
 from __future__ import annotations
@@ -28,27 +29,27 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         path: A path, or a URL with a scheme that fsspec knows.
 
     Raises:
-        UsageError: No such scheme, a package for it is missing, or the store doesn't answer.
-        ModuleNotFoundError: A URL, and the extra ``scale`` isn't installed.
+        UsageError: The scheme is unknown, its package is missing, or the store doesn't answer.
+        ModuleNotFoundError: The path is a URL, and the extra ``scale`` isn't installed.
     """
     text = os.fspath(path) if hasattr(path, "__fspath__") else str(path)
     if _SCHEME not in text:
         return Path(text)
-    import upath  # noqa: F401  # what is missing is said as for any other extra
+    import upath  # noqa: F401  # a missing package is reported like that of other extras
 
     try:
         remote = _remote(to_path(text))
-        remote.fs.invalidate_cache()  # an earlier call's listings
+        remote.fs.invalidate_cache()  # forget listings of earlier calls
         remote.exists()
     except ImportError as error:
         raise UsageError(f"{text}: {error}") from error
-    except Exception as error:  # every store's package raises its own
+    except Exception as error:  # each store's package has its own exceptions
         raise UsageError(f"{text} can't be reached ({error}): check address, credentials and network") from error
     return cast(Path, remote)
 
 
 def to_path(text: str) -> Path:
-    """The place that a table or a program names; nobody asks whether it can be reached."""
+    """Returns the path for a cell of a table or an argument of a program, without a check that it can be reached."""
     if _SCHEME not in text:
         return Path(text)
     from upath import UPath
@@ -57,20 +58,20 @@ def to_path(text: str) -> Path:
 
 
 def join_path(root: Path, path: str) -> Path:
-    """The place of ``path``, which is relative to ``root``, absolute, or a URL."""
+    """Returns the path for ``path``, which is relative to ``root``, absolute, or a URL."""
     return to_path(path) if _SCHEME in path else root / path
 
 
 def is_local(path: Path) -> bool:
-    """Whether a place is in a file system of this machine."""
+    """Whether a path is in a file system of this machine."""
     return hasattr(path, "__fspath__")
 
 
 def read_bytes(path: Path) -> bytes:
-    """Reads a file whole; of a store, by one download.
+    """Reads a whole file; from an object store in one download.
 
     Raises:
-        OSError: Whatever is wrong with it, or with the way to it.
+        OSError: The file is missing or unreadable, or the store can't be reached.
     """
     if is_local(path):
         return path.read_bytes()
@@ -86,12 +87,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def upload_bytes(path: Path, data: bytes) -> None:
-    """Writes a file of an object store, where a file is whole or absent by itself, by one request."""
+    """Writes a file to an object store in one request, which makes it whole or absent."""
     _remote(path).fs.pipe_file(_remote(path).path, data)
 
 
 def list_files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, hidden ones included, in no order; of a store, by listing it as it is now."""
+    """Yields all files below a folder, hidden ones included, in any order; a store is listed anew."""
     if is_local(folder):
         yield from (path for path in folder.rglob("*") if path.is_file())
         return
@@ -103,15 +104,15 @@ def list_files(folder: Path) -> Iterator[Path]:
 
 
 def file_stats(files: Collection[Path]) -> dict[Path, os.stat_result]:
-    """Size and time of those files that are there; of a store, by listing their folders instead of asking for each."""
+    """Returns size and time of the files that exist; a store needs one request for each folder, not for each file."""
     for folder in {file.parent for file in files if not is_local(file)}:
         if folder.is_dir():
-            list(folder.iterdir())  # fsspec answers from the listing then
-    found = {}
+            list(folder.iterdir())  # fsspec then answers from this listing
+    stats = {}
     for file in files:
-        with suppress(OSError, ValueError):  # ValueError: a name that no file can have
-            found[file] = file.stat()
-    return found
+        with suppress(OSError, ValueError):  # ValueError: an impossible file name
+            stats[file] = file.stat()
+    return stats
 
 
 def _remote(path: Path) -> UPath:

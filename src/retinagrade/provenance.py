@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine and time, for the ``run.json`` beside every result."""
+"""Provenance of results: versions, machine, command and time, for the record beside each result."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _PACKAGES = (
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of retinagrade, Python and those libraries that can change a result; nothing is imported."""
-    found = {"retinagrade": __version__, "python": platform.python_version()}
+    """Returns the versions of retinagrade, Python and the libraries that can change a result; imports none of them."""
+    versions = {"retinagrade": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def provenance_record() -> dict[str, Any]:
-    """The part of a ``run.json`` that every command shares: versions, platform, command line and UTC time."""
+    """Returns the part that all records have in common: versions, platform, command line and time (UTC)."""
     return {
         "versions": installed_versions(),
         "platform": platform.platform(),
@@ -45,5 +45,5 @@ def provenance_record() -> dict[str, Any]:
 
 
 def _without_password(argument: str) -> str:
-    """An argument of a command that may be a URL, fit to be shown."""
+    """Hides the password in an argument that is a URL."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", argument)

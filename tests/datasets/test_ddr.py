@@ -42,7 +42,7 @@ def test_the_inner_folder_and_one_split_are_enough(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("007-0033-000.jpg 6", r"train\.txt is not(.|\n)*line 2, column 'grade': '6'"),
-        ("007-0004-000.jpg 1", r"line 2, column 'image_id': 'train-007-0004-000' stands already"),
+        ("007-0004-000.jpg 1", r"line 2, column 'image_id': 'train-007-0004-000' is already"),
         ("007-0033-000.jpg", r"train\.txt, line 2: '007-0033-000\.jpg' is not a photograph's name and its grade"),
     ],
 )

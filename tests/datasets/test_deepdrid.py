@@ -68,7 +68,7 @@ def test_errors_name_duplicates_and_mismatches(tmp_path: Path) -> None:
     write_deepdrid(tmp_path, HALVES)
     whole = (tmp_path / LABELS).read_text()
     (tmp_path / LABELS).write_text(whole + whole.splitlines()[1] + "\n")
-    with pytest.raises(ManifestError, match="line 6, column 'image_id': '4_l1' stands already"):
+    with pytest.raises(ManifestError, match="line 6, column 'image_id': '4_l1' is already"):
         read_deepdrid(tmp_path)
     (tmp_path / LABELS).write_text(whole)
     images = tmp_path / DEEPDRID_FOLDER / "regular-fundus-training" / "Images"

@@ -83,7 +83,7 @@ def test_labels_and_photographs_of_a_part_must_match(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("13_left,5", r"trainLabels\.csv is not(.|\n)*line 4, column 'grade': '5'"),
-        ("10_left,4", r"trainLabels\.csv is not(.|\n)*line 4, column 'image_id': '10_left' stands already"),
+        ("10_left,4", r"trainLabels\.csv is not(.|\n)*line 4, column 'image_id': '10_left' is already"),
         ("13,4", r"trainLabels\.csv, line 4, column 'image': '13' is not PATIENT_left"),
     ],
 )

@@ -44,7 +44,7 @@ def test_names_that_differ_in_case_only_are_ambiguous(tmp_path: Path) -> None:
     (tmp_path / "IMAGES" / "im004831.png").unlink()
     with (tmp_path / "messidor_data.csv").open("a") as stream:
         stream.write("im004831.jpg,1,0,1\n")
-    with pytest.raises(ManifestError, match=r"line 6, column 'path'.*stands already in row"):
+    with pytest.raises(ManifestError, match=r"line 6, column 'path'.*is already in row"):
         read_messidor2(tmp_path)
 
 

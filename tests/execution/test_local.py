@@ -71,8 +71,9 @@ def test_items_that_come_after_a_process_has_died_are_not_lost() -> None:
 
 
 def test_a_process_that_dies_while_it_sends_costs_no_item(tmp_path: Path) -> None:
-    results = []
-    for item, data in map_unordered(partial(die_once_while_sending, mark=tmp_path / "mark"), range(8), 2, refuse):
+    results: list[int] = []
+    work = partial(die_once_while_sending, mark=tmp_path / "mark")
+    for item, data in map_unordered(work, range(8), 2, lambda item: (item, b"")):
         if not results:
             time.sleep(1.5)
         assert len(data) == 20_000_000

@@ -111,7 +111,7 @@ class TestOnRay:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "here").mkdir()
         assert list(RayEngine(folders=(Path("here"),))(where, [1], None, never)) == [f"{tmp_path} 1"]
-        with pytest.raises(UsageError, match=rf"doesn't see {tmp_path}/gone: share the folder"):
+        with pytest.raises(UsageError, match=rf"can't find {tmp_path}/gone: share the folder"):
             list(RayEngine(folders=(Path("gone"),))(square, [1], None, never))
 
     def test_a_worker_of_another_version_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:

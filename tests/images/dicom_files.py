@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, OphthalmicPhotography8BitImageStorage, generate_uid
@@ -44,7 +45,7 @@ def write_dicom(
     return path
 
 
-def lossless_jpeg(pixels: np.ndarray) -> bytes:
+def lossless_jpeg(pixels: NDArray[np.uint8]) -> bytes:
     """A lossless JPEG (ITU T.81 process 14, predictor 1) of uint8 pixels (H, W) or (H, W, 3), without any marker."""
     planes = pixels.reshape(*pixels.shape[:2], -1).astype(int)
     height, width, samples = planes.shape

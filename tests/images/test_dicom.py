@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 import pytest
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
 from pydicom.pixels.decoders.base import JPEGLSNearLosslessDecoder
@@ -31,15 +32,15 @@ SIZE = (60, 90)
 MADE_ELSEWHERE = Path(pydicom.__file__).parent / "data" / "test_files"
 
 
-def ycbcr(pixels: np.ndarray) -> np.ndarray:
+def ycbcr(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).convert("YCbCr"))
 
 
-def grey(pixels: np.ndarray) -> np.ndarray:
+def grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def in_three(plane: np.ndarray) -> np.ndarray:
+def in_three(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(plane[..., None], 3, axis=2)
 
 
@@ -49,11 +50,11 @@ def without_marker(data: bytes) -> bytes:
     return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
 
 
-def rgb_jpeg(pixels: np.ndarray) -> bytes:
+def rgb_jpeg(pixels: NDArray[np.uint8]) -> bytes:
     return jpeg(pixels, subsampling=0, keep_rgb=True)
 
 
-def jpeg2000(pixels: np.ndarray, mct: int = 1) -> bytes:
+def jpeg2000(pixels: NDArray[np.uint8], mct: int = 1) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG2000", irreversible=False, no_jp2=True, mct=mct)
     return stream.getvalue()
@@ -261,7 +262,7 @@ def test_what_is_no_photograph_is_refused(tmp_path: Path) -> None:
     deflated = (MADE_ELSEWHERE / "image_dfl.dcm").read_bytes()
     for data in (deflated, b"\2\0\0\0UL" + deflated[6:], deflated[132:]):
         (tmp_path / "deflated.dcm").write_bytes(data)
-        with pytest.raises(ImageError, match="deflated DICOM file may unfold without limit"):
+        with pytest.raises(ImageError, match="deflated DICOM file may expand without limit"):
             read_photograph(tmp_path / "deflated.dcm")
     with pytest.raises(ImageError, match="no whole pixel data"):
         read_photograph(MADE_ELSEWHERE / "test-SR.dcm")

@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from retinagrade.images.prepare import PreparationSettings, Square, prepare_mask, prepare_photograph
 
 HEIGHT, WIDTH = 720, 1080
 
 
-def spotted(path: Path, cut: int, suffix: str) -> tuple[Path, np.ndarray]:
+def spotted(path: Path, cut: int, suffix: str) -> tuple[Path, NDArray[np.bool_]]:
     """An orange disc, off the middle and cut at top and bottom, with blue spots; and where these are."""
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     cv2.circle(pixels, (500, HEIGHT // 2), 330 + cut, (60, 110, 190), cv2.FILLED)  # BGR
@@ -26,7 +27,7 @@ def spotted(path: Path, cut: int, suffix: str) -> tuple[Path, np.ndarray]:
     return file, spots > 0
 
 
-def centre(region: np.ndarray) -> np.ndarray:
+def centre(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Its middle, row and column."""
     return np.asarray(np.argwhere(region).mean(axis=0))
 

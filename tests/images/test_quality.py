@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.grades import Grade
@@ -15,7 +17,7 @@ from retinagrade.images.quality import Quality, assess_quality
 from retinagrade.images.read import read_photograph
 
 
-def photograph(seed: int, size: int = 600) -> np.ndarray:
+def photograph(seed: int, size: int = 600) -> NDArray[Any]:
     shared = np.random.default_rng((seed, 9))
     camera = Camera(cut=0.0, notch=False, radius=0.48, tint=np.ones(3))
     return draw_photograph(
@@ -23,7 +25,7 @@ def photograph(seed: int, size: int = 600) -> np.ndarray:
     ).pixels
 
 
-def assess(pixels: np.ndarray) -> Quality:
+def assess(pixels: NDArray[Any]) -> Quality:
     return assess_quality(pixels, find_field_of_view(pixels))
 
 

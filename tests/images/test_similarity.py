@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from retinagrade.datasets.copies import CANDIDATE_BITS, COPY_CORRELATION, SAME_EYE_CORRELATION
@@ -17,13 +19,13 @@ from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.similarity import perceptual_hash, thumbnail, thumbnail_correlation
 
 
-def photograph(seed: int, grade: int = 2, is_left: bool = False) -> np.ndarray:
+def photograph(seed: int, grade: int = 2, is_left: bool = False) -> NDArray[Any]:
     shared = np.random.default_rng((seed, 9))
     rng = np.random.default_rng(seed)
     return draw_photograph(rng, Grade(grade), is_left, 500, Complexion.draw(shared), Camera.draw(shared)).pixels
 
 
-def compare(first: np.ndarray, second: np.ndarray) -> tuple[int, float]:
+def compare(first: NDArray[Any], second: NDArray[Any]) -> tuple[int, float]:
     one, other = find_field_of_view(first), find_field_of_view(second)
     differing = perceptual_hash(first, one) ^ perceptual_hash(second, other)
     return int(np.bitwise_count(differing).sum()), thumbnail_correlation(
@@ -31,13 +33,13 @@ def compare(first: np.ndarray, second: np.ndarray) -> tuple[int, float]:
     )
 
 
-def encoded(pixels: np.ndarray, quality: int) -> np.ndarray:
+def encoded(pixels: NDArray[Any], quality: int) -> NDArray[Any]:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
     return np.array(Image.open(stream))
 
 
-TWINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+TWINS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "re-encoded": lambda pixels: encoded(pixels, 40),
     "half as large": lambda pixels: cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
     "larger": lambda pixels: cv2.resize(pixels, None, fx=1.7, fy=1.7, interpolation=cv2.INTER_CUBIC),

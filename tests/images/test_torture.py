@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 from retinagrade.images.read import photograph_size, read_photograph
@@ -31,7 +32,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def outcome(path: Path, min_side: int | None = None) -> np.ndarray | str:
+def outcome(path: Path, min_side: int | None = None) -> NDArray[np.uint8] | str:
     """The pixels, checked to be a photograph, or the message, checked to name the file."""
     with suppress(ImageError):
         width, height = photograph_size(path)

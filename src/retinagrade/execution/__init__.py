@@ -1,1 +1,1 @@
-"""Execution: how work runs in parallel, on this machine or on a Ray cluster, and how far it is."""
+"""Execution of work in parallel, on this machine or on a Ray cluster, with progress and a journal."""

@@ -1,4 +1,4 @@
-"""Engines: where a function is applied to many items. This module chooses one by its name."""
+"""Engines, which apply a function to many items in parallel, and their choice by name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EngineName = Literal["local", "ray"]
 class Engine(Protocol):
     """A way to apply a function to many items: in processes of this machine, or on Ray.
 
-    Every engine gives one result for each item, whatever happens to a worker, and keeps few items under way. It tries
-    the one item that kills its worker once more, and no other item suffers from it.
+    Each engine gives one result for each item, whatever happens to a worker, and takes few items ahead. An item that
+    kills its worker is tried once more, and costs no other item its result.
     """
 
     def __call__(

@@ -1,4 +1,4 @@
-"""Lines that are noted as work goes on, so that what was killed can be continued."""
+"""A journal of finished work, from which an interrupted command continues."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from retinagrade.files import write_bytes, write_text
 from retinagrade.paths import is_local, read_bytes
 
 PART_LINES: Final = 200
-"""Lines in a part: what a kill costs in an object store."""
+"""Lines in a part; in an object store, a kill loses at most as many."""
 
 
 class Journal:
-    """A file of lines that is added to.
+    """A file to which lines are appended.
 
-    In a file system every line is there at once. An object store can't add to a file: there, every :data:`PART_LINES` lines,
-    and the last ones, become a file of their own beside it, ``<name>.000000`` and so on.
+    In a file system, each line is written at once. An object store can't append to a file: there, each
+    :data:`PART_LINES` lines, and the last ones, are a file of their own, ``<name>.000000`` and so on.
 
     Attributes:
-        earlier: The whole lines that earlier calls left, the oldest first; a killed one may have left half a line.
+        earlier: Complete lines of earlier calls, the oldest first. An incomplete line of a killed call is left out.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes it. Args: ``path`` of the file, in a folder that exists."""
+        """Opens or creates the journal. Args: ``path`` of the file, in an existing folder."""
         self._path = path
         self._stream: TextIO | None = None
         self._waiting: list[str] = []
@@ -36,15 +36,15 @@ class Journal:
             self._stream = path.open("a", encoding="utf-8", newline="")
 
     def __enter__(self) -> Self:
-        """The journal itself; leaving the block closes it, whatever happens."""
+        """Returns the journal; the end of the block closes it."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """See :meth:`close`."""
+        """Closes the journal."""
         self.close()
 
     def add(self, line: str) -> None:
-        """Notes a line, which has no end of line in it."""
+        """Appends a line; ``line`` has no line break."""
         if self._stream is not None:
             self._stream.write(f"{line}\n")
             self._stream.flush()
@@ -54,14 +54,14 @@ class Journal:
             self._write_part()
 
     def close(self) -> None:
-        """Sees to it that all lines are there."""
+        """Writes all lines."""
         if self._stream is not None:
             self._stream.close()
         elif self._waiting:
             self._write_part()
 
     def remove(self) -> None:
-        """Deletes the file, or all parts of it."""
+        """Deletes the file, or all its parts."""
         for file in self._files():
             file.unlink()
 
@@ -75,5 +75,5 @@ class Journal:
         if is_local(self._path):
             return [self._path] if self._path.is_file() else []
         folder = self._path.parent
-        beside = folder.iterdir() if folder.is_dir() else ()
-        return sorted(each for each in beside if each.stem == self._path.name and each.suffix[1:].isdigit())
+        siblings = folder.iterdir() if folder.is_dir() else ()
+        return sorted(each for each in siblings if each.stem == self._path.name and each.suffix[1:].isdigit())

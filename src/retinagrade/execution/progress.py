@@ -1,4 +1,4 @@
-"""Progress of long work: the callback that functions report to. This module prints nothing."""
+"""Progress of long work: the callback that receives reports. This module prints nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """A callback that is told how far a piece of work is."""
+    """A callback that receives reports on the progress of work."""
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Receives a report.
@@ -24,7 +24,7 @@ def begin_stage(progress: Progress | None, stage: str, total: int | None = None)
     """Reports the beginning of a stage.
 
     Args:
-        progress: The callback; ``None`` reports to nobody.
+        progress: The callback; with ``None``, nothing is reported.
         stage: The work, as a short noun phrase.
         total: Steps of the stage; ``None`` where it has none to count.
 

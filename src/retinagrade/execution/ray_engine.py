@@ -1,7 +1,7 @@
-"""Ray in the place of processes: the same functions on the same items, on this machine or on a cluster.
+"""The engine that runs work on Ray, on this machine or on a cluster.
 
-Ray tasks of a few items each, with few under way; not Ray Data. There, a file that kills its worker is tried again for
-ever, or, with a limit, takes the items of its block with it and nobody learns which ones (measured with Ray 2.60).
+It uses Ray tasks of a few items each, not Ray Data. Ray Data tries a file that kills its worker again without end, or,
+with a limit, loses all items of its block without naming them (measured with Ray 2.60).
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ from retinagrade.paths import is_local
 from retinagrade.provenance import installed_versions
 
 _AHEAD: Final = 4
-"""Tasks under way, for each processor."""
-_TOGETHER: Final = 8
-"""Items in a task, where there are many: giving out a task takes the time of some small photographs."""
-_CRASHES: Final = 2
-"""Times that an item may kill its worker until it is given up: once could be somebody else's doing."""
-_LOSSES: Final = 5
-"""Nodes that may be lost under an item until it is given up; it may be what kills them."""
-_STORE: Final = 100 << 20
-"""Bytes of the object store of a Ray of one's own: next to nothing goes through it."""
-_RECHECK: Final = 5.0
-"""Seconds after which the cluster's size is asked for again: nodes come and go."""
-_PATIENCE: Final = 10.0
-"""Seconds in which a cluster's address has to answer."""
-_SAME: Final = ("retinagrade", "numpy", "opencv-python-headless", "simplejpeg")
-"""Packages that decide a result's bytes."""
+"""Tasks for each processor that are handed out at a time."""
+_TASK_ITEMS: Final = 8
+"""Items in a task, where there are many: to hand out a task takes as long as some small photographs."""
+_MAX_CRASHES: Final = 2
+"""Workers that an item may kill until it is given up: the first kill may have another cause."""
+_MAX_LOSSES: Final = 5
+"""Nodes that may be lost while they work on an item until it is given up: the item may be the cause."""
+_STORE_BYTES: Final = 100 << 20
+"""Bytes of the object store of a Ray that the engine starts: it holds only small results."""
+_RECHECK_SECONDS: Final = 5.0
+"""Seconds after which the cluster's size is read again: nodes come and go."""
+_ANSWER_SECONDS: Final = 10.0
+"""Seconds within which a cluster's address must answer."""
+_COMPARED_PACKAGES: Final = ("retinagrade", "numpy", "opencv-python-headless", "simplejpeg")
+"""Packages whose versions can change the bytes of a result."""
 
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Where work runs: a :class:`~retinagrade.execution.engine.Engine`.
+    """An :class:`~retinagrade.execution.engine.Engine` on Ray.
 
-    A killed worker's and a lost node's items are given to others. A Ray that is connected already is used and left as
-    it is.
+    Items of killed workers and lost nodes go to other workers. If this process is connected to Ray already, the engine
+    uses this connection and keeps it open.
 
     Attributes:
-        address: ``auto`` or ``HOST:PORT`` from a machine of the cluster, ``ray://HOST:10001`` from outside; ``None``
-            for the one that the environment names (``RAY_ADDRESS``), or else a Ray of one's own on this machine.
-        folders: What every worker must reach: local paths, which must be shared folders with the same names on all
-            machines. URLs may be among them.
+        address: ``auto`` or ``HOST:PORT`` from a machine of the cluster, ``ray://HOST:10001`` from outside. ``None``
+            connects to the address in ``RAY_ADDRESS``, or else starts Ray on this machine.
+        folders: Folders and URLs that all workers must reach. Local folders must be shared, with the same path on all
+            machines.
     """
 
     address: str | None = None
@@ -75,16 +75,16 @@ class RayEngine:
 
         Args:
             work: A picklable function of a module. Its exceptions end the iteration.
-            items: What to work on; a few for each processor are taken ahead, so memory stays bounded.
-            workers: Tasks at once; by default one a processor of the cluster. More than that is for work that waits
-                for a network.
-            crashed: What stands in for the result of an item that killed its worker twice.
+            items: The items. A few for each processor are taken ahead, so memory stays bounded.
+            workers: Number of simultaneous tasks; by default one for each processor of the cluster. More are useful
+                where work waits for a network.
+            crashed: Makes the result of an item that has killed its worker twice.
 
         Yields:
-            One result an item.
+            One result for each item.
 
         Raises:
-            UsageError: No such cluster, or one of its machines has other versions or doesn't see a folder.
+            UsageError: The cluster doesn't answer, or a machine has different versions or can't reach a folder.
         """
         shared = tuple(folder for folder in self.folders if is_local(folder))
         home = Path.cwd() if shared else None
@@ -110,26 +110,26 @@ class _Attempt:
 
 @contextmanager
 def _connected(address: str | None, workers: int | None) -> Iterator[int | None]:
-    """Connects to Ray, or starts one; yields how many items are wanted at once, or ``None`` for all that it can do."""
+    """Connects to Ray or starts it. Yields the number of simultaneous tasks; ``None`` for as many as fit."""
     if ray.is_initialized():
         yield workers
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers of every run
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
-    own: dict[str, Any] = {}
-    if where == "local":
-        own = {"num_cpus": workers or processors(), "object_store_memory": _STORE, "include_dashboard": False}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report each run to its makers
+    target = address or os.environ.get("RAY_ADDRESS") or "local"
+    options: dict[str, Any] = {}
+    if target == "local":
+        options = {"num_cpus": workers or processors(), "object_store_memory": _STORE_BYTES, "include_dashboard": False}
     try:
-        if ":" in where:  # Ray would knock for minutes where nobody answers
-            host, _, port = where.removeprefix("ray://").rpartition(":")
-            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
-        ray.init(where, log_to_driver=False, logging_level=logging.ERROR, **own)
+        if ":" in target:  # Ray would try an address without a cluster for minutes
+            host, _, port = target.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        ray.init(target, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"no Ray at {where} ({error}): start it with `ray start --head`, or leave the address out"
+            f"no Ray at {target} ({error}): start it with `ray start --head`, or leave the address out"
         ) from error
     try:
-        yield None if own else workers
+        yield None if options else workers
     finally:
         ray.shutdown()
 
@@ -140,25 +140,25 @@ def _stream(
     queue = iter(items)
     again: deque[_Attempt] = deque()
     waiting: dict[ray.ObjectRef[Any], _Attempt] = {}
-    task, room, together, asked = None, 0, 1, -_RECHECK
+    task, room, task_items, checked = None, 0, 1, -_RECHECK_SECONDS
     try:
         while True:
-            if time.monotonic() - asked >= _RECHECK:
+            if time.monotonic() - checked >= _RECHECK_SECONDS:
                 cpus = float(ray.cluster_resources().get("CPU", 1.0))  # type: ignore[no-untyped-call]
                 room = at_once or round(_AHEAD * cpus)
                 share = min(1.0, cpus / at_once) if at_once else 1.0
-                # Ray's own retries know no difference between a lost node and a file that kills its worker.
-                task, asked = ray.remote(max_retries=0, num_cpus=share)(_apply), time.monotonic()
-                together = max(1, min(_TOGETHER, len(items) // room)) if isinstance(items, Sized) else 1
+                # Ray's own retries don't distinguish a lost node from a file that kills its worker.
+                task, checked = ray.remote(max_retries=0, num_cpus=share)(_apply), time.monotonic()
+                task_items = max(1, min(_TASK_ITEMS, len(items) // room)) if isinstance(items, Sized) else 1
             assert task is not None
             while len(waiting) < room:
-                attempt = again.popleft() if again else _Attempt(list(islice(queue, together)))
+                attempt = again.popleft() if again else _Attempt(list(islice(queue, task_items)))
                 if not attempt.items:
                     break
                 waiting[task.remote(job, attempt.items)] = attempt
             if not waiting:
                 return
-            ray.wait(list(waiting), num_returns=1, timeout=_RECHECK)
+            ray.wait(list(waiting), num_returns=1, timeout=_RECHECK_SECONDS)
             for ref in ray.wait(list(waiting), num_returns=len(waiting), timeout=0)[0]:
                 attempt = waiting.pop(ref)
                 try:
@@ -170,8 +170,8 @@ def _stream(
                     attempt.losses += 1
                 except RayTaskError as error:
                     raise (error.cause or error) from None
-                if attempt.crashes < _CRASHES and attempt.losses < _LOSSES:
-                    # One by one, so that an item that kills its worker costs nobody else.
+                if attempt.crashes < _MAX_CRASHES and attempt.losses < _MAX_LOSSES:
+                    # One item in each task, so that an item that kills its worker costs no other item.
                     again.extend(_Attempt([item], attempt.crashes, attempt.losses) for item in attempt.items)
                 else:
                     yield from map(crashed, attempt.items)
@@ -181,20 +181,22 @@ def _stream(
 
 
 def _apply(job: _Job, items: list[Any]) -> list[Any]:
-    """What a worker does with a task's items."""
-    _settle(job.home, job.shared, job.versions)
+    """Applies the function to the items of a task, in a worker."""
+    _set_up_worker(job.home, job.shared, job.versions)
     return [job.work(item) for item in items]
 
 
 @lru_cache(maxsize=1)
-def _settle(home: Path | None, shared: tuple[Path, ...], wanted: tuple[tuple[str, str], ...]) -> None:
-    """Makes a worker one of the job's, once: the same versions, the same folders, the same names of files in errors."""
-    if other := dict(_versions().items() - dict(wanted).items()):
-        raise UsageError(f"{socket.gethostname()} has {other}, not {dict(wanted)}: install the same on all machines")
+def _set_up_worker(home: Path | None, shared: tuple[Path, ...], wanted: tuple[tuple[str, str], ...]) -> None:
+    """Prepares a worker for a job, once: compares versions, looks for folders, and changes to the same folder."""
+    if different := dict(_versions().items() - dict(wanted).items()):
+        raise UsageError(
+            f"{socket.gethostname()} has {different}, not {dict(wanted)}: install the same on all machines"
+        )
     for folder in shared:
         if home is not None and not (home / folder).exists():
             raise UsageError(
-                f"{socket.gethostname()} doesn't see {home / folder}: share the folder under this name, or use a URL"
+                f"{socket.gethostname()} can't find {home / folder}: share the folder under this path, or use a URL"
             )
     if home is not None:
         os.chdir(home)
@@ -202,4 +204,4 @@ def _settle(home: Path | None, shared: tuple[Path, ...], wanted: tuple[tuple[str
 
 
 def _versions() -> dict[str, str]:
-    return {name: number for name, number in installed_versions().items() if name in _SAME}
+    return {name: number for name, number in installed_versions().items() if name in _COMPARED_PACKAGES}

@@ -1,1 +1,1 @@
-"""Photographs as arrays: reading, field of view, contrast, quality, likeness. Needs NumPy, OpenCV and the decoders."""
+"""Photographs as arrays: reading, field of view, contrast, quality, similarity. Needs NumPy, OpenCV and decoders."""

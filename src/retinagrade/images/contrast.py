@@ -6,22 +6,23 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 TILES: Final = 5
-"""Tiles a side (report §2.3)."""
+"""Number of tiles along each side (report §2.3)."""
 CLIP_LIMIT: Final = 2.0
-"""OpenCV's clip limit; its default of 40 equalises noise as well."""
+"""Clip limit of OpenCV, whose default of 40 also amplifies noise."""
 
 
-def clahe(photograph: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Equalises lightness tile by tile and leaves colour as it is.
+def clahe(photograph: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Equalises lightness tile by tile, and leaves the hue unchanged.
 
     Source: K. Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV, 1994; tiles from
     the report, §2.3.
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8; any size.
-        inside: True (H, W) in the field of view; everything else becomes black, so that the noise of the camera's
+        inside: True (H, W) in the field of view. All other pixels become black, so that the noise of the camera's
             mask isn't amplified.
 
     Returns:
@@ -36,25 +37,26 @@ def clahe(photograph: np.ndarray, inside: np.ndarray) -> np.ndarray:
 AVERAGE: Final = 1 / 30
 """Standard deviation of the local average, as a share of the field of view's radius (Graham)."""
 GAIN: Final = 4.0
-"""How much the difference to the local average is raised (Graham)."""
+"""Factor of the difference to the local average (Graham)."""
 
 
-def subtract_average(photograph: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Takes the local average off every pixel, which evens illumination and complexions out.
+def subtract_average(photograph: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Subtracts the local average from each pixel, which evens out illumination and complexions.
 
-    Source: B. Graham, "Kaggle diabetic retinopathy detection competition report", University of Warwick, 2015. There
-    the rim is cut away, because the average bleeds over it; here the average is taken of the inside alone.
+    Source: B. Graham, "Kaggle diabetic retinopathy detection competition report", University of Warwick, 2015. Graham
+    cuts the rim away, because its average includes black pixels. Here the average has only pixels inside the field of
+    view.
 
     Args:
         photograph: RGB pixels (S, S, 3), uint8, whose field of view spans its width.
-        inside: True (S, S) in the field of view; everything else becomes black, as a camera's mask is.
+        inside: True (S, S) in the field of view. All other pixels become black, like a camera's mask.
 
     Returns:
         RGB pixels (S, S, 3), uint8; 128 is the local average.
     """
     sigma = AVERAGE * photograph.shape[1] / 2
     weights = inside.astype(np.float32)
-    around = cv2.GaussianBlur(photograph * weights[..., None], (0, 0), sigma)
+    average = cv2.GaussianBlur(photograph * weights[..., None], (0, 0), sigma)
     share = np.maximum(cv2.GaussianBlur(weights, (0, 0), sigma), 1e-6)[..., None]
-    evened = np.clip(GAIN * (photograph - around / share) + 128, 0, 255)
-    return np.where(inside[..., None], evened, 0).astype(np.uint8)
+    difference = np.clip(GAIN * (photograph - average / share) + 128, 0, 255)
+    return np.where(inside[..., None], difference, 0).astype(np.uint8)

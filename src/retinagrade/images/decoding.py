@@ -1,4 +1,4 @@
-"""What every decoder shares: bytes of files, limits of size, and JPEGs, decoded strictly."""
+"""Reading of bytes, limits of size, and strict decoding of JPEG: the parts that all decoders share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Final, Literal
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
-from retinagrade import paths as places
+from retinagrade import paths
 from retinagrade.errors import ImageError
 
 MAX_MEGAPIXELS: Final = float(os.environ.get("RETINAGRADE_MAX_MEGAPIXELS", "200"))
-"""What a photograph may have unless the caller or the environment say otherwise; 4288 × 2848 pixels are 12."""
+"""Default limit of width × height, in millions of pixels. A photograph of 4288 × 2848 pixels has 12."""
 
 _SMALLEST: Final = 16
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
@@ -31,52 +32,52 @@ _LAYOUTS: Final = {"GRAY": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}
 
 @dataclass(frozen=True)
 class InMemory:
-    """A file that was never on a disk; it stands in for a path wherever a photograph is read.
+    """The bytes of a file, which can be read instead of a path wherever a photograph is read.
 
     Attributes:
-        name: What messages call it.
-        data: What it holds.
+        name: Name of the file, for messages.
+        data: Content of the file.
     """
 
     name: str
     data: bytes = field(repr=False)
 
     def __str__(self) -> str:
-        """Its name, as a path says its own."""
+        """Returns the name."""
         return self.name
 
     @property
     def stem(self) -> str:
-        """Its name without folders and suffix."""
+        """Name without folders and suffix."""
         return PurePath(self.name).stem
 
     @property
     def parent(self) -> PurePath:
-        """The folder that its name says."""
+        """Folder in the name."""
         return PurePath(self.name).parent
 
     def read_bytes(self) -> bytes:
-        """All of it."""
+        """Returns the content."""
         return self.data
 
     def open(self, mode: Literal["rb"]) -> io.BytesIO:
-        """A stream of it."""
+        """Opens a stream of the content."""
         return io.BytesIO(self.data)
 
 
 File = Path | InMemory
-"""Where a photograph's bytes are."""
+"""A photograph's file: a path, or bytes in memory."""
 
 
 def read_photograph_bytes(path: File) -> bytes:
-    """Reads a file whole.
+    """Reads a whole file.
 
     Raises:
-        ImageError: Missing, not readable, empty, or a Git LFS pointer in place of the file.
+        ImageError: The file is missing, unreadable, empty, or a Git LFS pointer.
     """
     try:
-        data = path.data if isinstance(path, InMemory) else places.read_bytes(path)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        data = path.data if isinstance(path, InMemory) else paths.read_bytes(path)
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         raise unreadable_error(path, error) from error
     if not data:
         raise ImageError(f"{path}: the file is empty: copy it again from its source")
@@ -86,18 +87,18 @@ def read_photograph_bytes(path: File) -> bytes:
 
 
 def unreadable_error(path: File, error: Exception) -> ImageError:
-    """The error for a file that the system refuses to give."""
+    """Returns the error for a file that the system can't read."""
     reason = getattr(error, "strerror", None) or error
     return ImageError(f"{path}: can't be read ({reason}): check the path and its permissions")
 
 
 @contextmanager
 def as_image_errors(path: File, kind: str) -> Iterator[None]:
-    """Turns whatever a decoder raises for corrupt bytes into an :class:`ImageError`; there is no narrower base.
+    """Turns any exception of a decoder into an :class:`ImageError`; decoders have no common base class for theirs.
 
     Args:
-        path: The file that is decoded, for the message.
-        kind: Its format, for the message.
+        path: The decoded file, for the message.
+        kind: Name of the format, for the message.
     """
     try:
         yield
@@ -109,11 +110,11 @@ def as_image_errors(path: File, kind: str) -> Iterator[None]:
 
 
 def require_size(width: int, height: int, path: File, max_megapixels: float) -> None:
-    """Demands that a picture be neither a stamp nor a bomb. To be called before it is decoded.
+    """Refuses photographs that are too small or too large. Call this before decoding.
 
     Args:
-        width: In pixels, as the file's header says.
-        height: Likewise.
+        width: Width in pixels, from the file's header.
+        height: Height in pixels, from the file's header.
         path: The file, for the message.
         max_megapixels: The limit of width × height, in millions of pixels.
 
@@ -131,20 +132,20 @@ def require_size(width: int, height: int, path: File, max_megapixels: float) -> 
 
 def decode_jpeg(
     data: bytes, path: File, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
-) -> np.ndarray:
-    """Decodes a JPEG, lossy or lossless, and refuses whatever libjpeg only warns of.
+) -> NDArray[np.uint8]:
+    """Decodes a JPEG, lossy or lossless, and treats each warning of libjpeg as an error.
 
     Args:
-        data: The JPEG.
-        path: Its file, for messages.
-        min_side: The shorter side, in pixels, that is enough; ``None`` for all there is.
+        data: Content of the JPEG file.
+        path: The file, for messages.
+        min_side: Shorter side, in pixels, that is needed; ``None`` decodes at full size.
         max_megapixels: The limit of width × height, in millions of pixels.
 
     Returns:
-        RGB pixels (H, W, 3), uint8, as they are stored: the EXIF orientation is not applied.
+        RGB pixels (H, W, 3), uint8, as stored: the EXIF orientation is not applied.
 
     Raises:
-        ImageError: Corrupt in any way, too small or too large.
+        ImageError: The JPEG is corrupt, too small or too large.
     """
     with as_image_errors(path, "JPEG"):
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -165,7 +166,7 @@ def decode_jpeg(
 
 
 def jpeg_size(data: bytes, path: File) -> tuple[int, int]:
-    """Width and height of a JPEG in pixels, from its header.
+    """Reads width and height of a JPEG, in pixels, from its header.
 
     Raises:
         ImageError: The header is corrupt.
@@ -176,20 +177,22 @@ def jpeg_size(data: bytes, path: File) -> tuple[int, int]:
 
 
 def is_lossless(jpeg: bytes) -> bool:
-    """Whether a JPEG is of the lossless process (ITU T.81 B.1.1.3); where its markers make no sense, it might be."""
-    place = 2
-    while place + 3 < len(jpeg) and jpeg[place] == 0xFF:
-        marker = jpeg[place + 1]
+    """Whether a JPEG uses the lossless process (ITU T.81 B.1.1.3). Also true where its markers are corrupt."""
+    position = 2
+    while position + 3 < len(jpeg) and jpeg[position] == 0xFF:
+        marker = jpeg[position + 1]
         if marker in _FRAME_HEADERS:
             return marker == _LOSSLESS
         if marker == 0xFF:  # a fill byte
-            place += 1
+            position += 1
+        elif marker in _WITHOUT_LENGTH:
+            position += 2
         else:
-            place += 2 if marker in _WITHOUT_LENGTH else 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+            position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
     return True
 
 
-def _from_inks(inks: np.ndarray) -> np.ndarray:
-    """RGB of a CMYK JPEG, whose inks stand inverted, as Adobe has them."""
+def _from_inks(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Converts the inks of a CMYK JPEG to RGB. They are stored inverted, by Adobe's convention."""
     size = inks.shape[1], inks.shape[0]
     return np.array(Image.frombytes("CMYK", size, (255 - inks).tobytes()).convert("RGB"))

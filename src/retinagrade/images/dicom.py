@@ -1,4 +1,4 @@
-"""DICOM ophthalmic photographs: their pixels in RGB, and what their header says of the eye. Needs the extra ``dicom``.
+"""DICOM ophthalmic photographs: RGB pixels, and patient and eye from the header. Needs the extra ``dicom``.
 
 Source: DICOM PS3.3 C.7.6.3 (Image Pixel Module) and PS3.5 8 and Annex A (how pixels are encoded).
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
 from retinagrade.errors import ImageError
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from pydicom import FileDataset
 
 HEAD: Final = 132
-"""Bytes from which a file is known to be DICOM."""
+"""Number of bytes at the beginning of a file that identify DICOM."""
 MAKER: Final = "retinagrade"
-"""The manufacturer that our own DICOM files name: a heatmap is no photograph, and must never be graded as one."""
+"""Manufacturer in DICOM files that retinagrade writes. They show saliency maps, which must never be graded."""
 
 _MAGIC: Final = b"DICM"
-_BARE: Final = b"\x02\x00\x00\x00UL"  # the first element of a file that left its preamble out
+_BARE: Final = b"\x02\x00\x00\x00UL"  # the first element of a file without a preamble
 _FACTS: Final = ("PatientID", "ImageLaterality", "Laterality", "StudyInstanceUID", "SOPInstanceUID")
 _LUT: Final = "PaletteColorLookupTable"
 _PIXELS: Final = (
@@ -74,13 +75,13 @@ _NO_TRANSFORM: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 @dataclass(frozen=True)
 class DicomFacts:
-    """What a DICOM header says that a manifest needs.
+    """Patient and eye of a photograph, from its DICOM header.
 
     Attributes:
-        laterality: ``L`` or ``R``; ``None`` where it isn't said, or said to be both.
-        patient_key: A pseudonym of the patient, 16 hexadecimal digits; ``None`` without a patient's id.
-        study_instance_uid: The id of the visit, which photographs of both eyes share; ``None`` where it is missing.
-        sop_instance_uid: The photograph's own id, unique in the world; likewise.
+        laterality: ``L`` or ``R``; ``None`` where the header names no eye, or both.
+        patient_key: Pseudonym of the patient, 16 hexadecimal digits; ``None`` without a patient's id.
+        study_instance_uid: Id of the visit, which photographs of both eyes share; ``None`` where it is missing.
+        sop_instance_uid: Globally unique id of the photograph; ``None`` where it is missing.
     """
 
     laterality: str | None = None
@@ -91,7 +92,7 @@ class DicomFacts:
 
 @dataclass(frozen=True)
 class _Header:
-    """How the pixels are encoded, in the standard's terms."""
+    """Encoding of the pixels, in the terms of the standard."""
 
     syntax: str
     width: int
@@ -106,12 +107,12 @@ class _Header:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether bytes begin as a DICOM file does; the first :data:`HEAD` are enough."""
+    """Whether bytes begin like a DICOM file. The first :data:`HEAD` bytes are enough."""
     return data[128:HEAD] == _MAGIC or data.startswith(_BARE)
 
 
 def holds_dicom(path: File) -> bool:
-    """Whether a file begins as a DICOM file does. Doesn't need pydicom."""
+    """Whether a file begins like a DICOM file. Doesn't need pydicom."""
     try:
         with path.open("rb") as stream:
             return is_dicom(stream.read(HEAD))
@@ -119,21 +120,21 @@ def holds_dicom(path: File) -> bool:
         return False
 
 
-def read_dicom(path: File, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
-    """Decodes the photograph in a DICOM file, or says why it can't be used.
+def read_dicom(path: File, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
+    """Decodes the photograph in a DICOM file.
 
     Args:
         path: A DICOM file of one frame.
-        min_side: The shorter side, in pixels, that is enough. Lossy JPEG frames are then decoded at the smallest of
-            libjpeg's scales that has it; everything else comes as it is.
+        min_side: Shorter side, in pixels, that is needed. Lossy JPEG frames are decoded at the smallest scale of
+            libjpeg that has this size; all other frames at full size.
         max_megapixels: The limit of width × height, in millions of pixels.
 
     Returns:
-        RGB pixels (H, W, 3), uint8. Values of other depths are scaled by their stored bits, never by their content.
+        RGB pixels (H, W, 3), uint8. Values of other depths are scaled by their number of bits, not by their range.
 
     Raises:
-        ImageError: Not readable, not DICOM, truncated, otherwise corrupt, of several frames, or encoded in a way that
-            has no one right conversion. The message names the file and what to do.
+        ImageError: The file is unreadable, not DICOM, truncated or otherwise corrupt, has several frames, or an
+            encoding without a unique conversion to RGB. The message names the file and a remedy.
         ModuleNotFoundError: pydicom isn't installed.
     """
     return decode_dicom(read_photograph_bytes(path), path, min_side, max_megapixels)
@@ -141,11 +142,11 @@ def read_dicom(path: File, min_side: int | None = None, max_megapixels: float = 
 
 def decode_dicom(
     data: bytes, path: File, min_side: int | None = None, max_megapixels: float = MAX_MEGAPIXELS
-) -> np.ndarray:
-    """Decodes the bytes of a DICOM file, as :func:`read_dicom` does; ``path`` is for messages only."""
+) -> NDArray[np.uint8]:
+    """Decodes the bytes of a DICOM file like :func:`read_dicom`; ``path`` is for messages."""
     dataset = _parse(io.BytesIO(data), _PIXELS, path)
     if str(dataset.get("Manufacturer") or "") == MAKER:
-        raise ImageError(f"{path}: a result of {MAKER}, and no photograph: leave it out")
+        raise ImageError(f"{path}: a result of {MAKER}, not a photograph: leave it out")
     if "PixelData" not in dataset:
         raise ImageError(f"{path}: no whole pixel data: it is cut off (copy it again) or no photograph (remove it)")
     with as_image_errors(path, "DICOM"):
@@ -153,18 +154,18 @@ def decode_dicom(
     _require_usable(header, path)
     require_size(header.width, header.height, path, max_megapixels)
     if header.syntax in _LOSSY_JPEG | _LOSSLESS_JPEG and header.stored <= 8:
-        pixels, colours = _decode_frame(dataset, header, path, min_side, max_megapixels)
+        samples, colours = _decode_frame(dataset, header, path, min_side, max_megapixels)
     else:
-        pixels, colours = _decode_with_pydicom(dataset, header, path)
+        samples, colours = _decode_with_pydicom(dataset, header, path)
     with as_image_errors(path, "DICOM"):
-        return np.ascontiguousarray(_to_rgb(pixels, colours, header, dataset))
+        return np.ascontiguousarray(_to_rgb(samples, colours, header, dataset))
 
 
 def dicom_size(data: bytes, path: File) -> tuple[int, int]:
-    """Width and height in pixels, from the header of a DICOM file's bytes.
+    """Reads width and height, in pixels, from the header of a DICOM file's bytes.
 
     Raises:
-        ImageError: Not DICOM, corrupt, or without pixels.
+        ImageError: The bytes are not DICOM, are corrupt, or hold no pixels.
         ModuleNotFoundError: pydicom isn't installed.
     """
     dataset = _parse(io.BytesIO(data), ("Columns", "Rows"), path)
@@ -173,37 +174,37 @@ def dicom_size(data: bytes, path: File) -> tuple[int, int]:
 
 
 def read_dicom_facts(path: File) -> DicomFacts:
-    """Reads which eye of which patient a DICOM file shows, without its pixels.
+    """Reads patient and eye from a DICOM file, without its pixels.
 
-    The patient's id itself never leaves this module, neither in a result nor in a message: hospitals' ids are
-    personal data, and manifests, logs and reports are passed around. The key is the beginning of its SHA-256, and
-    unsalted, so that a patient has one key in all folders and on all machines, which keeps both eyes in one split.
-    Whoever can list the hospital's ids can therefore find the patient again: it is a pseudonym, not anonymous.
+    The patient's id never leaves this module, neither in a result nor in a message: ids of hospitals are personal
+    data, and people pass manifests, logs and reports on. The key is the beginning of the id's SHA-256 digest. It has no
+    salt, so a patient has the same key in all folders and on all machines, which keeps both eyes in one split. A person
+    who has a list of the hospital's ids can therefore identify the patient: the key is a pseudonym, not anonymous.
 
     Args:
         path: A DICOM file.
 
     Raises:
-        ImageError: Not readable, not DICOM, or corrupt.
+        ImageError: The file is unreadable, not DICOM, or corrupt.
         ModuleNotFoundError: pydicom isn't installed.
     """
     dataset = read_elements(path, _FACTS)
     with as_image_errors(path, "DICOM"):
-        said = {tag: str(dataset.get(tag) or "").strip() for tag in _FACTS if tag != "PatientID"}
-    side = (said["ImageLaterality"] or said["Laterality"]).upper()
+        texts = {tag: str(dataset.get(tag) or "").strip() for tag in _FACTS if tag != "PatientID"}
+    side = (texts["ImageLaterality"] or texts["Laterality"]).upper()
     return DicomFacts(
         laterality=side if side in ("L", "R") else None,
         patient_key=_patient_key(dataset),
-        study_instance_uid=said["StudyInstanceUID"] or None,
-        sop_instance_uid=said["SOPInstanceUID"] or None,
+        study_instance_uid=texts["StudyInstanceUID"] or None,
+        sop_instance_uid=texts["SOPInstanceUID"] or None,
     )
 
 
 def read_elements(path: File, tags: Collection[str]) -> FileDataset:
-    """Reads the named elements of a DICOM file, and no others; pixels only where they are named.
+    """Reads only the named elements of a DICOM file; pixels only if they are named.
 
     Raises:
-        ImageError: Not readable, not DICOM, or corrupt.
+        ImageError: The file is unreadable, not DICOM, or corrupt.
         ModuleNotFoundError: pydicom isn't installed.
     """
     try:
@@ -214,7 +215,7 @@ def read_elements(path: File, tags: Collection[str]) -> FileDataset:
 
 
 def _parse(stream: BinaryIO, tags: Collection[str], path: File) -> FileDataset:
-    """Reads only the named elements, so that no patient's name can get into a warning or an error."""
+    """Reads only the named elements, so that no warning or error can quote a patient's name."""
     from pydicom import dcmread
     from pydicom.filereader import read_dataset
 
@@ -225,7 +226,7 @@ def _parse(stream: BinaryIO, tags: Collection[str], path: File) -> FileDataset:
         stream.seek(HEAD if head.endswith(_MAGIC) else 0)
         meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
         if meta.get("TransferSyntaxUID") == _DEFLATED:
-            raise ImageError(f"{path}: a deflated DICOM file may unfold without limit: convert it with `dcmconv +te`")
+            raise ImageError(f"{path}: a deflated DICOM file may expand without limit: convert it with `dcmconv +te`")
         stream.seek(0)
         return dcmread(stream, force=True, specific_tags=list(tags), stop_before_pixels="PixelData" not in tags)
 
@@ -257,22 +258,22 @@ def _require_usable(header: _Header, path: File) -> None:
         (header.signed, f"its pixels are signed: {export}"),
         (header.colours == "PALETTE COLOR" and header.syntax == _BIG_ENDIAN, f"big-endian palette: {export}"),
     )
-    for is_so, problem in problems:
-        if is_so:
+    for occurs, problem in problems:
+        if occurs:
             raise ImageError(f"{path}: {problem}")
 
 
 def _decode_frame(
     dataset: FileDataset, header: _Header, path: File, min_side: int | None, max_megapixels: float
-) -> tuple[np.ndarray, str]:
-    """Decodes a JPEG frame strictly; returns its samples and the colours that they now have."""
+) -> tuple[NDArray[np.integer], str]:
+    """Decodes a JPEG frame strictly. Returns the samples and their photometric interpretation after decoding."""
     from pydicom.encaps import get_frame
 
     with as_image_errors(path, "DICOM"):
         frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
         height, width, colours, _ = simplejpeg.decode_jpeg_header(frame)
         lossless = header.syntax in _LOSSLESS_JPEG and is_lossless(frame)
-        if not lossless and header.colours == "RGB" and not _says_colours(frame):
+        if not lossless and header.colours == "RGB" and not _names_colour_space(frame):
             frame = frame[:2] + _NO_TRANSFORM + frame[2:]
     if (height, width, colours == "Gray") != (header.height, header.width, header.samples == 1):
         raise ImageError(
@@ -285,13 +286,13 @@ def _decode_frame(
     return pixels, header.colours if lossless else "RGB"
 
 
-def _says_colours(jpeg: bytes) -> bool:
-    """Whether a JPEG tells by a JFIF or Adobe marker if it holds RGB; libjpeg takes the rest for YCbCr."""
+def _names_colour_space(jpeg: bytes) -> bool:
+    """Whether a JFIF or Adobe marker of a JPEG names its colour space. Without one, libjpeg assumes YCbCr."""
     return not {"jfif", "adobe_transform"}.isdisjoint(JpegImageFile(io.BytesIO(jpeg)).info)
 
 
-def _decode_with_pydicom(dataset: FileDataset, header: _Header, path: File) -> tuple[np.ndarray, str]:
-    """Decodes raw, run-length or JPEG 2000 pixels; returns samples and the colours that they now have."""
+def _decode_with_pydicom(dataset: FileDataset, header: _Header, path: File) -> tuple[NDArray[np.integer], str]:
+    """Decodes raw, run-length or JPEG 2000 pixels. Returns samples and their photometric interpretation."""
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
@@ -304,49 +305,49 @@ def _decode_with_pydicom(dataset: FileDataset, header: _Header, path: File) -> t
     if missing:
         raise ImageError(f"{path}: no decoder for {name}{missing}: install one, or convert it with `gdcmconv --raw`")
     with as_image_errors(path, f"or unsupported {name}"):
-        pixels, now = decoder.as_array(dataset, index=0, raw=True)
-        return pixels, str(now["photometric_interpretation"])
+        pixels, description = decoder.as_array(dataset, index=0, raw=True)
+        return pixels, str(description["photometric_interpretation"])
 
 
-def _to_rgb(pixels: np.ndarray, colours: str, header: _Header, dataset: FileDataset) -> np.ndarray:
+def _to_rgb(pixels: NDArray[np.integer], colours: str, header: _Header, dataset: FileDataset) -> NDArray[np.uint8]:
     from pydicom.pixels.processing import convert_color_space
 
     if colours == "PALETTE COLOR":
-        return _paint(pixels, dataset)
+        return _apply_palette(pixels, dataset)
     values = _to_bytes(pixels, header.stored)
     if colours == "RGB":
         return values
     if header.samples == 3:
         if colours not in ("YBR_FULL", "YBR_FULL_422"):
             raise ValueError(f"{colours} without JPEG 2000")
-        return convert_color_space(values, "YBR_FULL", "RGB")
+        return np.asarray(convert_color_space(values, "YBR_FULL", "RGB"), np.uint8)
     grey = 255 - values if colours == "MONOCHROME1" else values
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _paint(indices: np.ndarray, dataset: FileDataset) -> np.ndarray:
+def _apply_palette(indices: NDArray[np.integer], dataset: FileDataset) -> NDArray[np.uint8]:
     from pydicom.pixels.processing import apply_color_lut
 
     entries, first, _ = dataset.RedPaletteColorLookupTableDescriptor
-    # Clipped here, because pydicom first casts the indices to the palette's type.
-    places = np.clip(indices.astype(np.int32), first, first + (entries or 1 << 16) - 1)
-    painted = apply_color_lut(places, dataset)[..., :3]
-    if painted.dtype == np.uint8 and not 0 < entries <= 256:
+    # Clip here, because pydicom casts the indices to the palette's type first.
+    clipped = np.clip(indices.astype(np.int32), first, first + (entries or 1 << 16) - 1)
+    colours = apply_color_lut(clipped, dataset)[..., :3]
+    if colours.dtype == np.uint8 and not 0 < entries <= 256:
         raise ValueError(f"a palette of {entries} 8-bit colours")
-    return _to_bytes(painted, 8 * painted.dtype.itemsize)
+    return _to_bytes(colours, 8 * colours.dtype.itemsize)
 
 
-def _to_bytes(values: np.ndarray, bits: int) -> np.ndarray:
-    """Scales values of so many bits to 0 to 255; of more than 8 bits, the high ones are kept."""
+def _to_bytes(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
+    """Scales values of ``bits`` bits to 0 to 255. Keeps the high byte of deeper values."""
     if bits == 8 and values.dtype == np.uint8:
-        return values
+        return values.astype(np.uint8, copy=False)
     levels = np.arange(1 << bits)
     scaled = levels >> (bits - 8) if bits >= 8 else levels * 255 // (levels.size - 1)
     return np.asarray(scaled.astype(np.uint8)[values])
 
 
 def _patient_key(dataset: FileDataset) -> str | None:
-    # Its bytes, because pydicom warns of text that it can't make sense of, and could quote it.
+    # Read bytes, because pydicom warns about text that it can't decode, and may quote it.
     element = dataset.get_item("PatientID")
     identity = bytes(element.value or b"").strip(b" \0") if element is not None else b""
     return hashlib.sha256(identity).hexdigest()[:16] if identity else None

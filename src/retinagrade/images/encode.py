@@ -9,6 +9,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 JPEG_QUALITY: Final = 95
+"""JPEG quality of prepared photographs."""
 
 
 def encode_prepared(square: NDArray[np.uint8]) -> bytes:

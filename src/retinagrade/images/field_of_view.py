@@ -1,33 +1,37 @@
-"""Detect and crop: the field of view of a fundus photograph, and the square around it."""
+"""The field of view of a fundus photograph: detection, and the crop of the square around it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+_Integer = TypeVar("_Integer", np.uint8, np.int64)
+
 SEARCH_SIDE: Final = 256
-"""Longer side, in pixels, that the copy in which the field of view is looked for has about."""
+"""Approximate longer side, in pixels, of the reduced copy in which the field of view is detected."""
 LOW_CONFIDENCE: Final = 0.92
-"""Confidence under which a person should look at the crop."""
+"""Confidence below which a person should look at the crop."""
 _SMALLEST_SHARE: Final = 0.1
-"""A lit region under this share of the frame is a reflex, a label or noise, not a fundus."""
+"""Share of the frame below which a lit region is a reflex, a label or noise, not a fundus."""
 _LEVEL: Final = 0.12
 """Share of the way from background to bright retina above which a pixel counts as lit."""
 _FAINTEST: Final = 6.0
-"""Least difference, in grey levels, between background and retina."""
+"""Smallest difference between background and retina, in grey levels."""
 _DARK: Final = 40
-"""Brightest channel, in grey levels, of what is background whatever its hue."""
+"""Grey level of the brightest channel below which a pixel counts as background, whatever its hue."""
 _BACKGROUND_SHARE: Final = 0.06
-"""Share of the frame's border that must be background for there to be one."""
+"""Share of the frame's border that must have the colour of the background."""
 _DRAWS: Final = np.random.default_rng(0).random((80, 3), dtype=np.float32)
-"""Places on the edge, as shares of its length, of the three points of each trial circle."""
+"""Three points for each trial circle, as positions along the edge from 0 to 1."""
 _VOTERS: Final = 100
-"""Points of the edge that vote for a circle."""
+"""Approximate number of points on the edge that vote for a circle."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Circle:
     radius: float
 
     def scaled(self, factor: float) -> Circle:
-        """The same circle in a photograph that is ``factor`` times as large; pixel centres have whole coordinates."""
+        """Scales the circle to a photograph ``factor`` times as large. Centres of pixels have whole coordinates."""
         return Circle((self.x + 0.5) * factor - 0.5, (self.y + 0.5) * factor - 0.5, self.radius * factor)
 
 
@@ -52,12 +56,12 @@ class FieldOfView:
         y: Top edge.
         width: Width of the rectangle, in pixels.
         height: Height of the rectangle, in pixels.
-        circle: The disc that the camera saw, of which the frame or the camera's mask may have cut parts; ``None``
-            where no edge shows.
-        method: ``background`` where a background was told from the retina, ``full-frame`` where there is none.
-        confidence: 0 to 1. With a background: how well the region is a disc, cut straight or not. Without: the share
-            of pixels that have a retina's hue. Under :data:`LOW_CONFIDENCE`, look at the crop.
-        mask: True (h, w) where a reduced copy of the whole photograph is lit; holes are filled.
+        circle: The camera's disc, parts of which the frame or the camera's mask may cut off; ``None`` where no edge is
+            visible.
+        method: ``background`` where the photograph has a background, ``full-frame`` where it has none.
+        confidence: 0 to 1. With a background: agreement of the region with a disc. Without: share of pixels that have
+            the hue of a retina. A person should look at crops below :data:`LOW_CONFIDENCE`.
+        mask: True (h, w) inside the lit region of a reduced copy of the whole photograph; holes are filled.
     """
 
     x: int
@@ -67,22 +71,34 @@ class FieldOfView:
     circle: Circle | None
     method: Literal["background", "full-frame"]
     confidence: float
-    mask: np.ndarray
+    mask: NDArray[np.bool_]
 
     @property
     def side(self) -> int:
-        """Side of the square around it, in pixels."""
+        """Side of the square around the rectangle, in pixels."""
         return max(self.width, self.height)
 
+    def full_mask(self, photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Enlarges the mask to the size of the photograph.
 
-def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
+        Args:
+            photograph: Pixels (H, W, 3), uint8.
+
+        Returns:
+            Values (H, W), uint8, from 0 (outside) to 255 (inside).
+        """
+        mask = cv2.resize(self.mask.astype(np.uint8) * 255, photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(mask, np.uint8)
+
+
+def find_field_of_view(photograph: NDArray[np.uint8]) -> FieldOfView:
     """Finds the lit disc of a fundus photograph (grey → threshold → bounding rectangle; report §2.1).
 
-    Robust where a fixed threshold is not. The background is the neutral or dark colour that most of the frame's border
-    has, so it may be black, grey, white or noisy. A pixel is lit when it is far enough from that colour, by the
-    photograph's own brightness, so dark photographs work. The largest connected region counts, so hot pixels, sensor
-    noise, date stamps and labels don't widen the rectangle. Without such a background the whole frame is taken. At last
-    a circle is fitted to the region's edge, and says how much to trust it.
+    The method is robust where a fixed threshold is not. The background is the most frequent neutral or dark colour on
+    the frame's border, so it may be black, grey, white or noisy. A pixel is lit when it differs enough from this
+    colour, relative to the photograph's brightness, so dark photographs work. Only the largest connected region counts,
+    so hot pixels, sensor noise, date stamps and labels don't widen the rectangle. Without such a background, the whole
+    frame is the field of view. Finally, a circle is fitted to the region's edge; its agreement gives the confidence.
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8.
@@ -91,11 +107,12 @@ def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
         The field of view.
 
     Raises:
-        ImageError: Nothing is lit, or no lit region is large enough.
+        ImageError: No region is lit, or no lit region is large enough.
     """
     height, width = photograph.shape[:2]
-    factor = max(1, round(max(height, width) / SEARCH_SIDE))  # averaging whole blocks of pixels is fastest
-    small = cv2.medianBlur(_averaged(photograph, factor), 3 if factor > 2 else 5)  # averaging takes noise away as well
+    factor = max(1, round(max(height, width) / SEARCH_SIDE))  # to average whole blocks of pixels is fastest
+    # Averaging removes noise as well, so a smaller median is enough after it.
+    small = np.asarray(cv2.medianBlur(_averaged(photograph, factor), 3 if factor > 2 else 5), np.uint8)
     if _quantile(_brightest(small[::4, ::4]), 0.99) < 2 * _FAINTEST:
         raise ImageError("no field of view: the photograph is black")
     background = _background(small)
@@ -118,8 +135,8 @@ def find_field_of_view(photograph: np.ndarray) -> FieldOfView:
     )
 
 
-def whole_frame(photograph: np.ndarray) -> FieldOfView:
-    """The whole frame as field of view, whatever it shows: nothing is looked for, and nothing is in doubt.
+def whole_frame(photograph: NDArray[np.uint8]) -> FieldOfView:
+    """Returns the whole frame as the field of view, with confidence 1 and without detection.
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8.
@@ -128,14 +145,14 @@ def whole_frame(photograph: np.ndarray) -> FieldOfView:
     return FieldOfView(0, 0, width, height, None, "full-frame", 1.0, np.ones((height, width), bool))
 
 
-def crop_square(photograph: np.ndarray, fov: FieldOfView, square: Literal["pad", "crop"] = "pad") -> np.ndarray:
-    """Cuts a square to the field of view, black where it reaches beyond the photograph.
+def crop_square(photograph: NDArray[Pixel], fov: FieldOfView, square: Literal["pad", "crop"] = "pad") -> NDArray[Pixel]:
+    """Crops the square around the field of view; pixels beyond the photograph are black.
 
     Args:
-        photograph: Pixels (H, W) or (H, W, C), any type.
+        photograph: Pixels (H, W) or (H, W, C).
         fov: Its field of view.
-        square: ``pad`` makes the shorter side longer with black and loses nothing. ``crop`` cuts the longer side down,
-            as the report does: where the camera has cut the disc at top and bottom, that takes retina from the sides.
+        square: ``pad`` adds black along the shorter side and keeps all of the retina. ``crop`` cuts the longer side, as
+            in the report: where the camera has cut the disc at top and bottom, retina at the sides is lost.
 
     Returns:
         Pixels (side, side) or (side, side, C).
@@ -151,8 +168,8 @@ def crop_square(photograph: np.ndarray, fov: FieldOfView, square: Literal["pad",
     return padded
 
 
-def detect_and_crop(photograph: np.ndarray) -> np.ndarray:
-    """Finds the field of view and cuts the square around it (report §2.1).
+def detect_and_crop(photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Finds the field of view and crops the square around it (report §2.1).
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8.
@@ -161,32 +178,32 @@ def detect_and_crop(photograph: np.ndarray) -> np.ndarray:
         RGB pixels (S, S, 3), uint8; S is the longer side of the field of view.
 
     Raises:
-        ImageError: No field of view.
+        ImageError: The photograph has no field of view.
     """
     return crop_square(photograph, find_field_of_view(photograph))
 
 
-def _background(small: np.ndarray) -> np.ndarray | None:
-    """Colour (3,) that the border of the frame has most often, if it is dark or neutral as no retina is."""
+def _background(small: NDArray[np.uint8]) -> NDArray[np.int64] | None:
+    """Returns the most frequent colour (3,) of the frame's border; ``None`` where it could be that of a retina."""
     border = np.concatenate([small[:3].reshape(-1, 3), small[-3:].reshape(-1, 3), small[:, 0], small[:, -1]])
     brightest = _brightest(border).astype(int)
-    plain = brightest < _DARK
+    neutral = brightest < _DARK
     has_colours = _quantile(_chroma(small[::4, ::4]), 0.9) >= 12
-    if has_colours:  # in a grey photograph only darkness tells
-        plain |= _chroma(border) < 10 + 0.08 * brightest
-    if plain.mean() < _BACKGROUND_SHARE:
+    if has_colours:  # grey photographs have only dark backgrounds
+        neutral |= _chroma(border) < 10 + 0.08 * brightest
+    if neutral.mean() < _BACKGROUND_SHARE:
         return None
-    candidates = border[plain].astype(int)
-    commonest = int(np.bincount((candidates // 16) @ (256, 16, 1)).argmax())
-    centre = np.array([commonest // 256, commonest // 16 % 16, commonest % 16]) * 16 + 8
+    candidates = border[neutral].astype(int)
+    most_frequent = int(np.bincount((candidates // 16) @ (256, 16, 1)).argmax())
+    centre = np.array([most_frequent // 256, most_frequent // 16 % 16, most_frequent % 16]) * 16 + 8
     near = _brightest(np.abs(candidates - centre)) < 20
     if near.sum() < _BACKGROUND_SHARE * len(border):
         return None
     return np.array([_quantile(channel, 0.5) for channel in candidates[near].astype(np.uint8).T])
 
 
-def _region(small: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest connected region that is not background, as uint8 (h, w) without holes, and its outline (n, 2)."""
+def _region(small: NDArray[np.uint8], background: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Returns the largest connected region that is not background (h, w), without holes, and its outline (n, 2)."""
     distance = _brightest(cv2.absdiff(small, np.array([*background, 0.0])).astype(np.uint8, copy=False))
     bright = _quantile(distance[::2, ::2], 0.9)
     if bright < _FAINTEST:
@@ -200,14 +217,14 @@ def _region(small: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.n
         cv2.drawContours(region, [outline], -1, 1, cv2.FILLED)
     if outline is None or cv2.countNonZero(region) < _SMALLEST_SHARE * region.size:
         raise ImageError("no field of view: no lit region is large enough to be a fundus")
-    return region, np.asarray(outline)[:, 0]
+    return region, np.asarray(outline, np.int32)[:, 0]
 
 
-def _fit_circle(outline: np.ndarray, shape: tuple[int, ...]) -> Circle | None:
-    """The circle through most of an outline (n, 2), in pixels of the copy; ``None`` where too little edge shows.
+def _fit_circle(outline: NDArray[np.int32], shape: tuple[int, ...]) -> Circle | None:
+    """Fits the circle through most of an outline (n, 2), in pixels of the copy; ``None`` where the edge is too short.
 
-    Random sample consensus with a fixed seed, then least squares on the points that agree; edges along the frame and
-    straight cuts of the camera's mask find no agreement and drop out.
+    The method is random sample consensus with a fixed seed, followed by least squares on the points that agree. Edges
+    along the frame and straight cuts of the camera's mask don't agree with the circle, so they don't count.
 
     Source: M. Fischler and R. Bolles, "Random sample consensus", Communications of the ACM 24(6), 1981.
     """
@@ -224,12 +241,12 @@ def _fit_circle(outline: np.ndarray, shape: tuple[int, ...]) -> Circle | None:
     centres, radii = centres[possible], radii[possible]
     voters = points[:: max(1, len(points) // _VOTERS)]
     best = _on_line(voters[None], centres[:, None], radii[:, None]).sum(axis=1).argmax()
-    agree = _on_line(points, centres[best], radii[best])
-    if agree.sum() < 20:
+    agreeing = _on_line(points, centres[best], radii[best])
+    if agreeing.sum() < 20:
         return None
     # x² + y² = 2ax + 2by + c, linear in a, b and c.
-    middle = points[agree].mean(axis=0, dtype=float)  # near the middle the normal equations are well conditioned
-    x, y = (points[agree] - middle).T
+    middle = points[agreeing].mean(axis=0, dtype=float)  # normal equations are well conditioned around the mean
+    x, y = (points[agreeing] - middle).T
     terms = np.stack([2 * x, 2 * y, np.ones_like(x)])
     try:
         a, b, c = np.linalg.solve(terms @ terms.T, terms @ (x * x + y * y))
@@ -240,31 +257,33 @@ def _fit_circle(outline: np.ndarray, shape: tuple[int, ...]) -> Circle | None:
     return Circle(float(a + middle[0]), float(b + middle[1]), float(np.sqrt(c + a * a + b * b)))
 
 
-def _edges(region: np.ndarray, circle: Circle | None) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom edge of the region in pixels of the copy, those of the circle where they agree.
+def _edges(region: NDArray[np.uint8], circle: Circle | None) -> tuple[float, float, float, float]:
+    """Returns the left, top, right and bottom edge of the region in pixels of the copy; the circle's where they agree.
 
-    A circle is known to a tenth of a pixel. Elsewhere, one pixel more is taken, so that rounding costs no retina.
+    A circle is accurate to a tenth of a pixel. Other edges are moved one pixel outwards, so that no retina is cut off.
     """
     x, y, w, h = cv2.boundingRect(region)
     edges = np.array([x, y, x + w, y + h], float)
     outwards = np.array([-1.0, -1.0, 1.0, 1.0])
     wider = edges + outwards
     if circle is not None:
-        of_circle = np.array([circle.x, circle.y, circle.x, circle.y]) + 0.5 + outwards * (circle.radius + 0.5)
-        wider = np.where(np.abs(of_circle - edges) < 1.5, of_circle, wider)
+        circle_edges = np.array([circle.x, circle.y, circle.x, circle.y]) + 0.5 + outwards * (circle.radius + 0.5)
+        wider = np.where(np.abs(circle_edges - edges) < 1.5, circle_edges, wider)
     left, top, right, bottom = wider.tolist()
     return left, top, right, bottom
 
 
-def _on_line(points: np.ndarray, centre: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Whether points (…, 2) lie within a pixel and a half of a circle's line."""
+def _on_line(
+    points: NDArray[np.float32], centre: NDArray[np.float32], radius: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Returns True (…) for points (…, 2) within a pixel and a half of a circle."""
     x, y = points[..., 0] - centre[..., 0], points[..., 1] - centre[..., 1]
-    on_line: np.ndarray = np.abs(x * x + y * y - radius**2) < 3 * radius
+    on_line: NDArray[np.bool_] = np.abs(x * x + y * y - radius**2) < 3 * radius
     return on_line
 
 
-def _through(triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (n, 2) and radii (n,) of the circles through three points each (n, 3, 2); NaN where they are in line."""
+def _through(triples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns centres (n, 2) and radii (n,) of circles through triples (n, 3, 2) of points; NaN for collinear ones."""
     first, second, third = triples[:, 0], triples[:, 1], triples[:, 2]
     chords = np.stack([second - first, third - first], axis=1)
     squares = (chords**2).sum(axis=2)
@@ -276,8 +295,8 @@ def _through(triples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first + offsets, np.linalg.norm(offsets, axis=1)
 
 
-def _agreement(region: np.ndarray, circle: Circle | None) -> float:
-    """Intersection over union of the region and its circle, both within the region's rectangle."""
+def _agreement(region: NDArray[np.uint8], circle: Circle | None) -> float:
+    """Returns the intersection over union of the region and its circle, both within the region's rectangle."""
     if circle is None:
         return 0.0
     x, y, w, h = cv2.boundingRect(region)
@@ -288,36 +307,37 @@ def _agreement(region: np.ndarray, circle: Circle | None) -> float:
     return cv2.countNonZero(disc & inside) / cv2.countNonZero(disc | inside)
 
 
-def _averaged(photograph: np.ndarray, factor: int) -> np.ndarray:
-    """The photograph reduced by a whole factor; what is left over at right and bottom is less than a pixel."""
+def _averaged(photograph: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Reduces the photograph by a whole factor; at right and bottom, the remainder of less than a pixel is cut off."""
     height, width = photograph.shape[0] // factor, photograph.shape[1] // factor
     whole = photograph[: height * factor, : width * factor]
-    # The four pixels in the middle of each block, which linear interpolation takes, are enough, and the fastest.
+    # Linear interpolation takes the four pixels in the middle of each block, which is enough, and fastest.
     middle = factor >= 4 and factor % 2 == 0
-    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR if middle else cv2.INTER_AREA)
+    interpolation = cv2.INTER_LINEAR if middle else cv2.INTER_AREA
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=interpolation), np.uint8)
 
 
-def _brightest(pixels: np.ndarray) -> np.ndarray:
-    """The largest channel (…) of pixels (…, 3); NumPy's own reduction of so short an axis is ten times slower."""
-    brightest: np.ndarray = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+def _brightest(pixels: NDArray[_Integer]) -> NDArray[_Integer]:
+    """Returns the largest channel (…) of pixels (…, 3). NumPy's reduction of so short an axis is ten times slower."""
+    brightest: NDArray[_Integer] = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
     return brightest
 
 
-def _chroma(pixels: np.ndarray) -> np.ndarray:
-    """Largest less smallest channel (…) of pixels (…, 3)."""
-    darkest: np.ndarray = np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
-    chroma: np.ndarray = _brightest(pixels) - darkest
+def _chroma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the difference (…) between the largest and the smallest channel of pixels (…, 3)."""
+    darkest: NDArray[np.uint8] = np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+    chroma: NDArray[np.uint8] = _brightest(pixels) - darkest
     return chroma
 
 
-def _quantile(values: np.ndarray, share: float) -> int:
-    """The value that a share of numbers, uint8, doesn't exceed, by counting."""
+def _quantile(values: NDArray[np.uint8], share: float) -> int:
+    """Returns a quantile of uint8 values, from their histogram."""
     counts = cv2.calcHist([np.ascontiguousarray(values).reshape(-1, 1)], [0], None, [256], [0, 256])
     return int(np.searchsorted(counts.ravel().cumsum(), share * values.size))
 
 
-def _retinal(small: np.ndarray) -> np.ndarray:
-    """Where pixels have the hue of a retina, from red to yellow: more red than green and no less green than blue."""
+def _retinal(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Returns True (h, w) for the hue of a retina, from red to yellow: red above green, green not below blue."""
     red, green, blue = np.moveaxis(small.astype(np.int16), 2, 0)
-    retinal: np.ndarray = (red > 1.15 * green) & (green >= 0.8 * blue)
+    retinal: NDArray[np.bool_] = (red > 1.15 * green) & (green >= 0.8 * blue)
     return retinal

@@ -1,17 +1,25 @@
-"""What becomes of one photograph: decoded, cropped to its field of view, resized, its contrast raised when asked."""
+"""Preparation of one photograph: decode, crop to the field of view, resize, and enhance contrast on request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 from retinagrade.images.contrast import clahe, subtract_average
 from retinagrade.images.decoding import File
-from retinagrade.images.field_of_view import SEARCH_SIDE, FieldOfView, crop_square, find_field_of_view, whole_frame
+from retinagrade.images.field_of_view import (
+    SEARCH_SIDE,
+    FieldOfView,
+    Pixel,
+    crop_square,
+    find_field_of_view,
+    whole_frame,
+)
 from retinagrade.images.read import read_photograph
 
 Contrast = Literal["none", "clahe", "graham"]
@@ -20,15 +28,15 @@ Square = Literal["pad", "crop", "frame"]
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """How photographs are prepared.
+    """Settings of the preparation.
 
     Attributes:
         size: Side of the square photographs, in pixels.
-        contrast: ``none``; ``clahe``, lightness equalised by tiles (report §2.3); or ``graham``, each pixel less the
-            average around it.
-        square: ``pad`` keeps the whole field of view, ``crop`` cuts its longer side as the report does, ``frame`` looks
-            for none and pads the whole frame: for photographs that were cropped already.
-        recipe: Raised whenever the same settings would give other pixels.
+        contrast: ``none``; ``clahe`` equalises lightness by tiles (report §2.3); ``graham`` subtracts the local average
+            from each pixel.
+        square: ``pad`` keeps the whole field of view; ``crop`` cuts its longer side, as in the report; ``frame`` pads
+            the whole frame and detects no field of view: for photographs that were cropped before.
+        recipe: Version of the preparation. It grows when the same settings give different pixels.
     """
 
     size: int
@@ -37,32 +45,38 @@ class PreparationSettings:
     recipe: int = 1
 
 
-def prepare_photograph(path: File, settings: PreparationSettings) -> tuple[np.ndarray, FieldOfView, tuple[int, int]]:
+def prepare_photograph(
+    path: File, settings: PreparationSettings
+) -> tuple[NDArray[np.uint8], FieldOfView, tuple[int, int]]:
     """Prepares one photograph (report, chapter 2).
 
-    A JPEG is decoded at the smallest scale at which its field of view still has the size that is asked for, and can be
-    found to a pixel or two of the result.
+    A JPEG is decoded at the smallest scale at which its field of view has at least the requested size. At this scale
+    the field of view is found to within a pixel or two of the result.
 
     Args:
         path: The photograph.
-        settings: What to make of it.
+        settings: Size, contrast and crop.
 
     Returns:
-        RGB pixels (size, size, 3), uint8; the field of view and the (height, width) of the decoded photograph that
-        it refers to. Shrinking by more than half averages areas, by less interpolates linearly; enlarging is bicubic.
+        RGB pixels (size, size, 3), uint8; the field of view; and the (height, width) of the decoded photograph, which
+        the field of view refers to. Shrinking to less than half averages areas, other shrinking interpolates linearly,
+        and enlarging is bicubic.
 
     Raises:
-        ImageError: Corrupt, or without a field of view.
+        ImageError: The photograph is corrupt, or has no field of view.
     """
     photograph, fov = open_photograph(path, settings)
     return fit_photograph(photograph, fov, settings), fov, (photograph.shape[0], photograph.shape[1])
 
 
-def open_photograph(path: File, settings: PreparationSettings) -> tuple[np.ndarray, FieldOfView]:
-    """The first half of :func:`prepare_photograph`: RGB pixels (H, W, 3), uint8, at the scale needed, and their FOV.
+def open_photograph(path: File, settings: PreparationSettings) -> tuple[NDArray[np.uint8], FieldOfView]:
+    """Decodes a photograph and finds its field of view: the first half of :func:`prepare_photograph`.
+
+    Returns:
+        RGB pixels (H, W, 3), uint8, at the needed scale, and their field of view.
 
     Raises:
-        ImageError: Corrupt, or without a field of view.
+        ImageError: The photograph is corrupt, or has no field of view.
     """
     photograph = read_photograph(path, max(settings.size, SEARCH_SIDE))
     fov = _find(photograph, path, settings)
@@ -74,8 +88,17 @@ def open_photograph(path: File, settings: PreparationSettings) -> tuple[np.ndarr
     return photograph, fov
 
 
-def fit_photograph(photograph: np.ndarray, fov: FieldOfView, settings: PreparationSettings) -> np.ndarray:
-    """The second half of :func:`prepare_photograph`: RGB pixels (size, size, 3), uint8, of a decoded photograph."""
+def fit_photograph(photograph: NDArray[np.uint8], fov: FieldOfView, settings: PreparationSettings) -> NDArray[np.uint8]:
+    """Crops, resizes and enhances a decoded photograph: the second half of :func:`prepare_photograph`.
+
+    Args:
+        photograph: RGB pixels (H, W, 3), uint8.
+        fov: Its field of view.
+        settings: Size, contrast and crop.
+
+    Returns:
+        RGB pixels (size, size, 3), uint8.
+    """
     square = _fit(photograph, fov, settings)
     shape = photograph.shape[0], photograph.shape[1]
     if settings.contrast != "none":
@@ -84,36 +107,46 @@ def fit_photograph(photograph: np.ndarray, fov: FieldOfView, settings: Preparati
     return square
 
 
-def resize_to_input(photograph: np.ndarray, size: int) -> np.ndarray:
-    """A prepared photograph (P, P, 3), uint8, as a network of input side ``size`` takes it."""
+def resize_to_input(photograph: NDArray[Pixel], size: int) -> NDArray[Pixel]:
+    """Resizes a prepared photograph to the input of a network.
+
+    Args:
+        photograph: Pixels (P, P) or (P, P, C).
+        size: Side of the input, in pixels.
+
+    Returns:
+        Pixels (size, size) or (size, size, C) of the same type.
+    """
     if photograph.shape[:2] == (size, size):
         return photograph
     shrinks = photograph.shape[0] > size
-    return cv2.resize(photograph, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(photograph, (size, size), interpolation=interpolation), photograph.dtype)
 
 
 def prepare_mask(
-    mask: np.ndarray, fov: FieldOfView, shape: tuple[int, int], settings: PreparationSettings
-) -> np.ndarray:
-    """Crops and resizes a mask of a photograph exactly as :func:`prepare_photograph` does the photograph.
+    mask: NDArray[Any], fov: FieldOfView, shape: tuple[int, int], settings: PreparationSettings
+) -> NDArray[np.float32]:
+    """Crops and resizes a mask exactly like :func:`prepare_photograph` crops and resizes its photograph.
 
     Args:
-        mask: True (h, w) where something is; of the whole photograph, at any scale.
-        fov: The photograph's field of view, as :func:`prepare_photograph` found it.
+        mask: True (h, w) in the marked region of the whole photograph; at any scale.
+        fov: The photograph's field of view, from :func:`prepare_photograph`.
         shape: The (height, width) that the field of view refers to, from the same call.
-        settings: What was made of the photograph.
+        settings: Settings of the same call.
 
     Returns:
-        How much of each pixel of the prepared photograph the mask covers (size, size), float32, 0 to 1.
+        Share of each pixel of the prepared photograph that the mask covers, (size, size), float32, 0 to 1.
     """
     shrinks = mask.shape[0] > shape[0]
     covered = cv2.resize(
         mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
-    return np.asarray(np.clip(_fit(covered, fov, settings), 0, 1))  # cubic interpolation overshoots
+    square = _fit(np.asarray(covered, np.float32), fov, settings)
+    return np.clip(square, 0, 1)  # cubic interpolation goes beyond the range
 
 
-def _find(photograph: np.ndarray, path: File, settings: PreparationSettings) -> FieldOfView:
+def _find(photograph: NDArray[np.uint8], path: File, settings: PreparationSettings) -> FieldOfView:
     if settings.square == "frame":
         return whole_frame(photograph)
     try:
@@ -126,19 +159,20 @@ def _side(fov: FieldOfView, settings: PreparationSettings) -> int:
     return min(fov.width, fov.height) if settings.square == "crop" else fov.side
 
 
-def _fit(photograph: np.ndarray, fov: FieldOfView, settings: PreparationSettings) -> np.ndarray:
-    """The square around, or in, the field of view at the size that is asked for."""
+def _fit(photograph: NDArray[Pixel], fov: FieldOfView, settings: PreparationSettings) -> NDArray[Pixel]:
+    """Returns the square around, or within, the field of view at the requested size."""
     size = settings.size
     if settings.square == "crop":
         square = crop_square(photograph, fov, "crop")
-        return cv2.resize(square, (size, size), interpolation=_interpolation(square.shape[0] / size))
-    # Resized into its place, before it is padded: fewer pixels are copied.
+        interpolation = _interpolation(square.shape[0] / size)
+        return np.asarray(cv2.resize(square, (size, size), interpolation=interpolation), photograph.dtype)
+    # Resizing into the padded square copies fewer pixels than padding first.
     box = photograph[fov.y : fov.y + fov.height, fov.x : fov.x + fov.width]
     height, width = (max(1, round(length * size / fov.side)) for length in box.shape[:2])
     top, left = (size - height) // 2, (size - width) // 2
     padded = np.zeros((size, size, *photograph.shape[2:]), photograph.dtype)
-    place = padded[top : top + height, left : left + width]
-    cv2.resize(box, (width, height), place, interpolation=_interpolation(fov.side / size))
+    target = padded[top : top + height, left : left + width]
+    cv2.resize(box, (width, height), target, interpolation=_interpolation(fov.side / size))
     return padded
 
 

@@ -1,4 +1,4 @@
-"""Gradability: is a photograph good enough to be graded, and if not, why? Warns; never drops anything by itself."""
+"""Gradability of a photograph, with reasons. It gives warnings; no photograph is dropped because of it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.images.field_of_view import FieldOfView, crop_square
 
 SIDE: Final = 200
-"""Side, in pixels, of the copy of the field of view that is judged, so that the photograph's size doesn't matter."""
+"""Side, in pixels, of the reduced field of view that is assessed, so that the photograph's size doesn't matter."""
 POOR: Final = 0.5
-"""Score under which a reason counts."""
+"""Score below which a reason counts."""
 _RIM: Final = 15
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How gradable a photograph is.
+    """Gradability of a photograph.
 
     Attributes:
-        score: 0 to 1, the lowest of the single scores.
-        scores: What each reason is worth by itself, 0 (certainly a problem) to 1 (certainly none): ``dark``,
+        score: Lowest of the single scores, 0 to 1.
+        scores: Score of each possible problem, from 0 (certainly present) to 1 (certainly absent): ``dark``,
             ``over-exposed``, ``blurred``, ``field of view cut``, ``not a fundus photograph``.
     """
 
@@ -32,25 +33,23 @@ class Quality:
 
     @property
     def reasons(self) -> list[str]:
-        """Problems that count, the gravest first."""
+        """Problems with a score below :data:`POOR`, the gravest first."""
         return [name for name, score in sorted(self.scores.items(), key=lambda item: item[1]) if score < POOR]
 
 
-def assess_quality(photograph: np.ndarray, fov: FieldOfView) -> Quality:
+def assess_quality(photograph: NDArray[np.uint8], fov: FieldOfView) -> Quality:
     """Scores a photograph by brightness, saturation, sharpness, and the shape and colours of its field of view.
 
-    All measures are taken on a copy of :data:`SIDE` pixels without its rim, and each becomes a score by a logistic
-    curve whose middle lies between what IDRiD's photographs have and what degraded copies of them have
-    (``benchmarks/quality.py``).
+    All measures use a copy of :data:`SIDE` pixels without its rim. A logistic curve turns each measure into a score.
+    Its middle lies between the values of IDRiD's photographs and those of degraded copies (``benchmarks/quality.py``).
 
     Args:
         photograph: RGB pixels (H, W, 3), uint8.
         fov: Its field of view.
     """
     square = _fit(crop_square(photograph, fov))
-    lit = cv2.resize(fov.mask.astype(np.uint8) * 255, photograph.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    inside = (_fit(crop_square(lit, fov)) > 127).astype(np.uint8)
-    # The rim's edge is sharp whatever the retina; without the rest there would be nothing to judge.
+    inside = (_fit(crop_square(fov.full_mask(photograph), fov)) > 127).astype(np.uint8)
+    # The rim is sharp however blurred the retina is. Where no pixel is left without the rim, use all of them.
     inner = cv2.erode(inside, np.ones((_RIM, _RIM), np.uint8), borderValue=0).astype(bool)
     if not inner.any():
         inner = inside.astype(bool)
@@ -70,30 +69,31 @@ def assess_quality(photograph: np.ndarray, fov: FieldOfView) -> Quality:
 
 
 def _shape_and_hue(retinal: float, fov: FieldOfView) -> float:
-    """Where there is a disc, its shape tells as well; without one, all pixels must have a retina's hue."""
+    """Scores the shape of the disc and its hue. Without a disc, all pixels must have the hue of a retina."""
     if fov.method == "full-frame":
         return _rising(retinal, middle=0.95, width=0.01)
     return min(_rising(retinal, middle=0.75, width=0.05), _rising(fov.confidence, middle=0.88, width=0.015))
 
 
 def _texture(detail: float, brightness: float) -> float:
-    """Everyday scenes have several times the contrast of a retina."""
+    """Scores the contrast: everyday scenes have several times the contrast of a retina."""
     return _falling(detail / max(1.0, brightness), middle=0.075, width=0.006)
 
 
-def _fit(square: np.ndarray) -> np.ndarray:
+def _fit(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
     shrinks = square.shape[0] > SIDE
-    return cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=interpolation), np.uint8)
 
 
-def _detail(green: np.ndarray, inner: np.ndarray) -> tuple[float, float]:
-    """Contrast, in grey levels, of structures about one and two pixels wide: blur takes the finer ones first."""
+def _detail(green: NDArray[np.uint8], inner: NDArray[np.bool_]) -> tuple[float, float]:
+    """Returns the contrast of structures about one and two pixels wide, in grey levels."""
     blurred = [cv2.GaussianBlur(green.astype(np.float32), (0, 0), sigma) for sigma in (1, 2, 4)]
     return tuple(float((blurred[i] - blurred[i + 1])[inner].std()) for i in (0, 1))  # type: ignore[return-value]
 
 
 def _visible(fov: FieldOfView, width: int) -> float:
-    """Share of the camera's disc that the photograph shows; 1 where no disc can be made out."""
+    """Returns the share of the camera's disc that the photograph shows; 1 where no disc is found."""
     if fov.circle is None:
         return 1.0
     radius = fov.circle.radius * fov.mask.shape[1] / width

@@ -1,4 +1,4 @@
-"""Reading photographs: really decoded, at the scale that is needed, in RGB."""
+"""Reading of photographs: complete decoding to RGB, at the needed scale."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -45,25 +46,27 @@ _WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 256, 257, 258, 262, 274
 _SHORT: Final = 3
 
 
-def read_photograph(path: File, min_side: int | None = None, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
-    """Decodes a photograph completely, or says why it can't be used.
+def read_photograph(
+    path: File, min_side: int | None = None, *, max_megapixels: float = MAX_MEGAPIXELS
+) -> NDArray[np.uint8]:
+    """Decodes a photograph completely.
 
-    What a file holds counts, not what it is called. Grey is repeated in all three channels, transparency is laid over
-    black, and of 16-bit values the high byte is kept, whatever range the values of one photograph span.
+    The content of a file decides its format, not its name. Grey is repeated in all three channels, transparency is
+    blended with black, and 16-bit values keep their high byte, whatever the range of values in one photograph.
 
     Args:
         path: A JPEG, PNG, TIFF, WebP, BMP or (with the extra ``dicom``) DICOM file of one picture.
-        min_side: The shorter side, in pixels, that is enough. JPEGs are then decoded at the smallest of libjpeg's
-            scales that has it; other formats, and photographs that are smaller, come as they are.
-        max_megapixels: The limit of width × height, in millions of pixels, held before anything is decoded.
+        min_side: Shorter side, in pixels, that is needed. JPEGs are decoded at the smallest scale of libjpeg that has
+            this size; other formats and smaller photographs at full size.
+        max_megapixels: Limit of width × height, in millions of pixels. It is checked before decoding.
 
     Returns:
-        RGB pixels (H, W, 3), uint8, 0 to 255, turned upright as the EXIF orientation says.
+        RGB pixels (H, W, 3), uint8, 0 to 255, turned upright by the EXIF orientation.
 
     Raises:
-        ImageError: Missing, empty, not a photograph, truncated, otherwise corrupt, too large, of several pages, or in
-            a colour mode that has no one right conversion. The message names the file and what to do.
-        ModuleNotFoundError: A DICOM file, and pydicom isn't installed.
+        ImageError: The file is missing, empty, not a photograph, truncated or otherwise corrupt, too large, has several
+            pages, or a colour mode without a unique conversion to RGB. The message names the file and a remedy.
+        ModuleNotFoundError: The file is DICOM, and pydicom isn't installed.
     """
     data = read_photograph_bytes(path)
     if is_dicom(data):
@@ -75,11 +78,11 @@ def read_photograph(path: File, min_side: int | None = None, *, max_megapixels: 
 
 
 def photograph_size(path: File) -> tuple[int, int]:
-    """Width and height of a photograph in pixels, as its header says: nothing is decoded, and nothing turned upright.
+    """Reads width and height, in pixels, from a photograph's header, before it is turned upright. Decodes no pixels.
 
     Raises:
-        ImageError: Missing, empty, not a photograph, or with a corrupt header.
-        ModuleNotFoundError: A DICOM file, and pydicom isn't installed.
+        ImageError: The file is missing, empty, not a photograph, or has a corrupt header.
+        ModuleNotFoundError: The file is DICOM, and pydicom isn't installed.
     """
     data = read_photograph_bytes(path)
     if is_dicom(data):
@@ -88,20 +91,20 @@ def photograph_size(path: File) -> tuple[int, int]:
         return jpeg_size(data, path)
     opener = _opener(data, path)
     with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
-        if isinstance(image, TiffImageFile):  # whose size Pillow gives upright
+        if isinstance(image, TiffImageFile):  # Pillow gives the size of the upright picture
             return int(image.tag_v2[_WIDTH]), int(image.tag_v2[_HEIGHT])
         return image.size
 
 
 def _opener(data: bytes, path: File) -> type[ImageFile.ImageFile]:
-    # Image.open would warn of, or refuse, sizes by a limit of its own that only a global variable changes.
+    # Image.open has its own limit of size, which only a global variable changes.
     for magic, opener in _FORMATS.items():
         if data.startswith(magic):
             return opener
     raise ImageError(f"{path}: not a photograph in any known format: remove it, or export it as PNG")
 
 
-def _decode_other(data: bytes, path: File, max_megapixels: float) -> np.ndarray:
+def _decode_other(data: bytes, path: File, max_megapixels: float) -> NDArray[np.uint8]:
     opener = _opener(data, path)
     with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
         require_size(*image.size, path, max_megapixels)
@@ -112,7 +115,7 @@ def _decode_other(data: bytes, path: File, max_megapixels: float) -> np.ndarray:
         return _upright(pixels, _orientation(image))
 
 
-def _from_plain(image: Image.Image, path: File) -> np.ndarray:
+def _from_plain(image: Image.Image, path: File) -> NDArray[np.uint8]:
     if image.mode not in _PLAIN:
         raise ImageError(f"{path}: its colours are {image.mode}: export it as 8-bit RGB")
     if image.has_transparency_data:
@@ -121,8 +124,8 @@ def _from_plain(image: Image.Image, path: File) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _from_deep(image: Image.Image, path: File) -> np.ndarray:
-    """RGB of grey values deeper than 8 bits. Pillow gives 16-bit colours as their high bytes by itself."""
+def _from_deep(image: Image.Image, path: File) -> NDArray[np.uint8]:
+    """Converts grey values deeper than 8 bits to RGB. Pillow itself reduces 16-bit colours to their high bytes."""
     bits = _bits(image)
     values = np.asarray(image)
     if bits is None or values.min() < 0 or values.max() >= 1 << bits:
@@ -134,7 +137,7 @@ def _from_deep(image: Image.Image, path: File) -> np.ndarray:
 
 
 def _bits(image: Image.Image) -> int | None:
-    """Bits of a deep grey value as the file stores it, or ``None`` where they aren't an unsigned integer."""
+    """Returns the bits of a stored grey value; ``None`` where values aren't unsigned integers."""
     if isinstance(image, TiffImageFile):
         return int(image.tag_v2[_BITS][0]) if image.mode.startswith("I;16") else None
     return None if image.mode.startswith("F") else 16
@@ -146,34 +149,34 @@ def _jpeg_orientation(data: bytes) -> int:
         return 1
     try:
         return _orientation(JpegImageFile(io.BytesIO(data)))
-    except Exception:  # whatever is wrong with its header, the JPEG has been decoded strictly
+    except Exception:  # the header is corrupt, but the JPEG has been decoded strictly
         return 1
 
 
 def _names_orientation(data: bytes, start: int) -> bool:
-    """Whether the first EXIF directory has an orientation that isn't 1; Pillow takes twenty times as long to say so."""
+    """Whether the first EXIF directory has an orientation other than 1. Pillow takes twenty times as long."""
     order = "<" if data[start : start + 2] == b"II" else ">"
     try:
         directory = start + struct.unpack_from(f"{order}I", data, start + 4)[0]
         (count,) = struct.unpack_from(f"{order}H", data, directory)
-        for place in range(directory + 2, directory + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", data, place)
+        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, entry)
             if tag == _ORIENTATION:
-                return bool(kind != _SHORT or struct.unpack_from(f"{order}H", data, place + 8)[0] != 1)
+                return bool(kind != _SHORT or struct.unpack_from(f"{order}H", data, entry + 8)[0] != 1)
     except struct.error:
-        return True  # broken: let Pillow make of it what it can
+        return True  # corrupt: Pillow may still find an orientation
     return False
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where it is absent, or the EXIF block is unreadable."""
+    """Reads the EXIF orientation, 1 to 8; 1 where it is absent, or the EXIF block is unreadable."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow raises almost anything here, and many cameras write broken blocks
+    except Exception:  # Pillow raises many types here, and many cameras write corrupt blocks
         return 1
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

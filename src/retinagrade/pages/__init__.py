@@ -1,1 +1,1 @@
-"""HTML pages: the one look that all reports share."""
+"""HTML pages: the template that all reports have in common."""

@@ -1,4 +1,4 @@
-"""HTML pages: one look, self-contained, and never without what the software is not."""
+"""Self-contained HTML pages from templates. Each page states that the software is not a medical device."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def render_page(template: str, **context: Any) -> str:
     """Renders a template that extends ``pages/page.html.j2``.
 
     Args:
-        template: Its path in the package.
-        context: What it shows; ``made_with`` is added.
+        template: Path of the template in the package.
+        context: Values for the template; ``made_with``, the provenance, is added.
 
     Returns:
-        HTML without a reference to any other file or server.
+        HTML that refers to no other file or server.
     """
     environment = Environment(
         loader=PackageLoader("retinagrade", "."),
@@ -33,7 +33,12 @@ def render_page(template: str, **context: Any) -> str:
 
 
 def format_metric(value: float | None) -> str:
-    """A figure with three digits, or a dash where it is undefined (``None`` or NaN)."""
+    """Formats a metric with three digits after the point, or as a dash where it is undefined (``None`` or NaN).
+
+    Example:
+        >>> format_metric(0.8125), format_metric(None)
+        ('0.812', '–')
+    """
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
