@@ -51,7 +51,7 @@ def without_one(
         yield crashed(item) if "00003_right" in repr(item) else work(item)
 
 
-def test_a_photograph_that_kills_its_worker_costs_a_row(damaged_source: Path, model: Path) -> None:
+def test_a_photograph_that_kills_its_worker_gets_a_row_with_an_error(damaged_source: Path, model: Path) -> None:
     paths = sorted((damaged_source / "photographs").iterdir())[: 2 * BATCH]
     ids = [path.stem for path in paths]
     results = {

@@ -20,7 +20,7 @@ from tests.images.damaged_files import NAMES, no_photographs
 from tests.images.encoded_files import encoded, gradient, jpeg
 
 
-def test_both_eyes_in_every_format(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
+def test_photographs_and_studies_are_written_in_every_format(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
     call = ("grade", f"{eyes}/*_left.jpg", eyes, "--model", grader_file)
     printed = run(
         *call,
@@ -71,7 +71,7 @@ def test_a_manifest_defines_the_studies(eyes: Path, grader_file: Path, tmp_path:
     assert studies[1]["undecided"] == ["left eye ungradable (could not be read)", "no photograph of the right eye"]
 
 
-def test_dicom_in_and_out(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
+def test_dicom_photographs_get_dicom_results(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
     from retinagrade.images.read import read_photograph
 
     for place, path in enumerate(sorted(eyes.iterdir())[:2]):

@@ -104,7 +104,7 @@ def _expand(inputs: Sequence[str], excluded: Collection[Path]) -> Iterator[Photo
         if folder.is_dir():
             files = [PhotographFile(_default_id(path, folder), str(path)) for path in _list_folder(folder, excluded)]
         else:
-            paths = [each] if folder.exists() else sorted(glob(each, recursive=True))  # noqa: PTH207  # absolute, too
+            paths = [each] if folder.exists() else sorted(glob(each, recursive=True))  # noqa: PTH207  # Path.glob refuses absolute patterns
             files = [PhotographFile(_default_id(to_path(path)), path) for path in paths]
         if not files:
             raise UsageError(f"{each}: no photographs: name files, folders or patterns")

@@ -138,7 +138,7 @@ def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> 
         import pyarrow.parquet as pq
 
         stream = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist([one.to_json() for one in results], _schema(kind)), stream)
+        pq.write_table(pa.Table.from_pylist([result.to_json() for result in results], _schema(kind)), stream)
         write_bytes(path, stream.getvalue())
     elif path.suffix == ".csv":
         header = COLUMNS if kind is Grading else [field.name for field in fields(kind)]

@@ -13,7 +13,6 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from retinagrade.images.encode import encode_prepared
 from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
@@ -21,8 +20,9 @@ from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata
 from retinagrade.grader.results import Grading, make_grading, model_name
 from retinagrade.grader.sessions import Session, onnx_runtime, openvino
 from retinagrade.images.decoding import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_photograph_bytes
+from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
-from retinagrade.images.prepare import PreparationSettings, resize_to_input, fit_photograph, open_photograph
+from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
 from retinagrade.images.quality import Quality, assess_quality
 from retinagrade.paths import is_local, to_path
 

@@ -35,8 +35,8 @@ def serve(
         host: Address to listen on.
         port: Port to listen on; 0 chooses a free one, which the log names.
         max_requests: Largest number of requests in progress; more get status 503.
-        max_megabytes: Largest size of a request; a larger one gets status 413.
-        max_megapixels: Largest size of a photograph; a larger one gets status 413.
+        max_megabytes: Largest size of a request, in millions of bytes; a larger one gets status 413.
+        max_megapixels: Largest size of a photograph, in millions of pixels; a larger one gets status 413.
         token: Bearer token that clients must present; ``None`` accepts every client.
 
     Raises:
