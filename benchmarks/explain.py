@@ -1,9 +1,10 @@
-"""What do maps of heat cost, beside one plain forward pass of the same network on the same photographs?
+"""Measures the time of saliency maps, in forward passes of the same network on the same photographs.
 
     python benchmarks/explain.py [THREADS]
 
-Untrained networks of every family, batches of 8 photographs, one thread by default; the median of rounds in which both
-are timed one after the other. The forward pass is without gradients, in evaluation mode and float32.
+Networks of every family without training, batches of 8 photographs, one thread by default. Each ratio is the median of
+rounds in which both are timed one after the other. The forward pass is in evaluation mode and float32, without
+gradients.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ ROUNDS = 5
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long something takes, once."""
+    """Returns the duration of one call, in seconds."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures and prints the ratios."""
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
-    print("all five grades, by a forward pass:", *METHODS, "gradcam + referable")
+    print("time of the maps of all five grades, in forward passes:", *METHODS, "gradcam + referable")
     for name in NAMES:
         settings = load_experiment(name).network.model_copy(update={"weights": "none"})
         network = build_network(settings).eval()
@@ -50,11 +51,11 @@ def main() -> None:
         plain = []
         ratios: list[list[float]] = [[] for _ in works]
         for _ in range(ROUNDS):
-            for place, work in enumerate(works):
+            for number, work in enumerate(works):
                 plain.append(seconds(forward))
-                ratios[place].append(seconds(work) / plain[-1])
+                ratios[number].append(seconds(work) / plain[-1])
         cells = "".join(f"{statistics.median(row):8.2f}" for row in ratios)
-        print(f"{name:22}{1000 * statistics.median(plain) / BATCH:6.0f} ms a photograph{cells}", flush=True)
+        print(f"{name:22}{1000 * statistics.median(plain) / BATCH:6.0f} ms per photograph{cells}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
-from retinagrade.errors import UsageError
+from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
 
-METHODS = ("gradcam", "hirescam", "layercam", "integrated-gradients")
+_METHODS: Final = ("gradcam", "hirescam", "layercam", "integrated-gradients")
 
 
 def register(app: typer.Typer) -> None:
@@ -19,52 +18,55 @@ def register(app: typer.Typer) -> None:
 
 
 def lesions(
-    runs: Annotated[list[Path], typer.Argument(help="Trained runs; of an ensemble or folds, each network's.")],
-    masks: Annotated[Path, typer.Option(help="IDRiD with its 'A. Segmentation', or a made-up data set.")],
-    out: Annotated[Path, typer.Option(help="Folder for lesions.html, lesions.json, tables and pictures.")],
+    masks: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a data set with lesion masks: IDRiD with its folder 'A. Segmentation', or a synthetic data "
+            "set of `data synthesize`."
+        ),
+    ],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…",
+            help="Folders of trained runs, ensembles or cross-validations. Every network of an ensemble or a "
+            "cross-validation is measured.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for lesions.html, lesions.json, tables and figures.")],
     method: Annotated[
-        list[str] | None, typer.Option(help=f"How to explain; repeatable. [default: {', '.join(METHODS)}]")
+        list[str] | None,
+        typer.Option(
+            help="Method of the saliency maps; give the option several times for several methods. One of gradcam, "
+            f"gradcam++, hirescam, layercam, integrated-gradients, occlusion. [default: {', '.join(_METHODS)}]"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of random heat, and of the order of shuffled weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random maps and of the shuffled weights.")] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Compare heat maps with lesion masks; exit 1 if some don't depend on what was learnt, or are empty."""
-    from retinagrade.datasets.masks import read_masked_photographs
-    from retinagrade.evaluation.report.tables import rich_table
-    from retinagrade.execution.progress_bar import progress_bar
-    from retinagrade.explain import saliency as maps
-    from retinagrade.explain.lesions import report as lesion_report
-    from retinagrade.explain.lesions.masked_inputs import find_copies_in_run
-    from retinagrade.explain.lesions.measure import join_measurements, measure_agreement
-    from retinagrade.files import short_names
-    from retinagrade.runs.cross_validation import trained_runs
+    """Compare saliency maps with lesion masks.
 
-    methods = list(dict.fromkeys(method or METHODS))
-    if unknown := [name for name in methods if name not in maps.METHODS]:
-        raise UsageError(f"no method {unknown[0]!r} of explaining: {', '.join(maps.METHODS)}")
-    found = trained_runs(runs)
-    trained = dict(zip(short_names([run.folder for run in found]), found, strict=True))
-    masked = read_masked_photographs(masks)
-    with progress_bar("explaining", len(trained) * (len(methods) + 1)) as step:
-        measured = join_measurements(
-            [
-                measure_agreement(run, masked, methods, name=name, seed=seed, on_done=step)
-                for name, run in trained.items()
-            ]
+    For each network and method, the share of saliency in lesions is compared with the share of area, with random maps,
+    with maps of other photographs, and with maps of the network with shuffled weights. Exit code 1: some maps do not
+    depend on what the network has learnt, or are 0 everywhere.
+    """
+    from retinagrade.evaluation.report.tables import rich_table
+    from retinagrade.explain.lesions.measure import measure_lesion_agreement
+    from retinagrade.explain.lesions.report import CAUTION, agreement_tables, copies_lines
+
+    with terminal_progress() as progress:
+        comparison = measure_lesion_agreement(
+            masks, runs, out, methods=method or _METHODS, seed=seed, progress=progress
         )
-    comparison = lesion_report.summarise_agreement(
-        measured, {name: find_copies_in_run(run, masked) for name, run in trained.items()}
-    )
-    page = lesion_report.write_lesions(out, measured, comparison, [*runs, masks])
     if json:
         print_json(comparison.to_json())
     else:
-        for table in lesion_report.agreement_tables(comparison):
+        for table in agreement_tables(comparison):
             console().print(rich_table(table))
-        for line in (*lesion_report.training_copies_lines(comparison), lesion_report.CAUTION):
-            console().print(line, highlight=False)
-        for message in comparison.messages:
-            console().print(f"attention: {message}", style="bold red", highlight=False)
-        console().print(f"wrote {page}", highlight=False)
-    if comparison.messages:
+        for line in (*copies_lines(comparison), CAUTION):
+            console().print(line, markup=False, highlight=False)
+        for warning in comparison.warnings:
+            console().print(f"attention: {warning}", style="bold red", markup=False, highlight=False)
+        console().print(f"wrote {out / 'lesions.html'}", markup=False, highlight=False)
+    if comparison.warnings:
         raise typer.Exit(ATTENTION)

@@ -1,4 +1,4 @@
-"""Deletion and insertion on a network whose answer is known: it counts the dark pixels of one place."""
+"""Deletion and insertion for a network with a known result: it counts the dark pixels of one spot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from retinagrade.explain.lesions.perturbation import STEPS, hottest_first, perturb_photograph, perturbation_areas
+from retinagrade.explain.lesions.perturbation import STEPS, order_by_saliency, perturb_photograph, perturbation_areas
 from retinagrade.models.network import Network
 from retinagrade.models.settings import Scaling
 
@@ -15,7 +15,7 @@ SPOT = np.s_[14:18, 14:18]
 
 
 class _Spot(nn.Module):
-    """Raises the score of moderate retinopathy by how dark the spot is."""
+    """Gives moderate retinopathy a higher score the more pixels of the spot are dark."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         dark = (pixels[:, :, *SPOT] < 60).float().mean((1, 2, 3))
@@ -29,7 +29,7 @@ def network() -> Network:
 
 
 def photograph() -> tuple[Tensor, np.ndarray]:
-    """An even retina with one dark spot, and where it is."""
+    """An even retina with one dark spot, and the mask of the spot."""
     pixels = np.full((3, SIDE, SIDE), 120, np.uint8)
     pixels[:, *SPOT] = 40
     spot = np.zeros((SIDE, SIDE), bool)
@@ -37,23 +37,23 @@ def photograph() -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(pixels), spot
 
 
-def test_curves_go_from_the_photograph_to_none_of_its_detail_and_back() -> None:
+def test_deletion_removes_all_detail_and_insertion_restores_it() -> None:
     pixels, spot = photograph()
     retina = np.ones((SIDE, SIDE), bool)
     retina[0] = False
-    deleted, inserted = perturb_photograph(pixels, hottest_first(spot.astype(float), retina))
+    deleted, inserted = perturb_photograph(pixels, order_by_saliency(spot.astype(float), retina))
     assert deleted.shape == inserted.shape == (STEPS + 1, 3, SIDE, SIDE)
     torch.testing.assert_close(deleted[0], pixels.float())
     torch.testing.assert_close(inserted[-1], pixels.float())
     torch.testing.assert_close(deleted[-1], inserted[0])
     assert (deleted[-1][:, 1:] != pixels[:, 1:]).any()
-    torch.testing.assert_close(deleted[-1][:, 0], pixels[:, 0].float())  # what is no retina stays
+    torch.testing.assert_close(deleted[-1][:, 0], pixels[:, 0].float())  # pixels outside the retina stay
     changed = (deleted[1] != pixels).any(0).numpy()
-    assert changed[SPOT].all()  # the hottest pixels go first
+    assert changed[SPOT].all()  # the most salient pixels are removed first
     assert changed.sum() <= round(retina.sum() / STEPS)
 
 
-def test_a_map_of_the_right_spot_is_better_than_any_other() -> None:
+def test_a_map_of_the_spot_is_better_than_its_opposite_and_random_maps() -> None:
     pixels, spot = photograph()
     retina = np.ones((SIDE, SIDE), bool)
     right = perturbation_areas(network(), pixels, spot.astype(float), retina)
@@ -65,10 +65,10 @@ def test_a_map_of_the_right_spot_is_better_than_any_other() -> None:
     assert 0.8 < right.insertion <= 1
 
 
-def test_equally_hot_pixels_come_in_random_order() -> None:
+def test_equally_salient_pixels_are_in_random_order() -> None:
     retina = np.ones((SIDE, SIDE), bool)
     even = np.ones((SIDE, SIDE))
-    first = hottest_first(even, retina)
+    first = order_by_saliency(even, retina)
     assert sorted(first) == list(range(SIDE**2))
     assert not (np.diff(first) > 0).all()
-    np.testing.assert_array_equal(first, hottest_first(even, retina))
+    np.testing.assert_array_equal(first, order_by_saliency(even, retina))

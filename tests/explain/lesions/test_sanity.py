@@ -1,4 +1,4 @@
-"""A map that ignores the weights is found out; one that reads them passes."""
+"""Maps that ignore the weights fail the sanity check, and maps that depend on them pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RETINA = np.ones((SIDE, SIDE), bool)
 
 
 def network() -> Network:
-    """A network whose grades depend on different filters."""
+    """A network with grades that depend on different filters."""
     torch.manual_seed(3)
     backbone = nn.Sequential(
         nn.Conv2d(3, 12, 5, padding=2), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 8, 3, padding=1)
@@ -35,7 +35,7 @@ def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def edges(network: Network, pixels: Tensor) -> np.ndarray:
-    """A method that shows edges, whatever the network."""
+    """A method that shows edges and ignores the network."""
     down, right = np.gradient(pixels.float().mean(1).numpy(), axis=(1, 2))
     return np.asarray(np.hypot(down, right))
 
@@ -44,37 +44,37 @@ def gradients(network: Network, pixels: Tensor) -> np.ndarray:
     return saliency_maps(network, pixels, "hirescam", ("referable",))[:, 0].numpy()
 
 
-def test_a_method_that_ignores_the_weights_is_found_out() -> None:
+def test_a_method_that_ignores_the_weights_fails() -> None:
     trained, pixels = network(), photographs()
     assert is_unchanged(correlations(edges(trained, pixels), edges(shuffle_weights(trained), pixels)))
 
 
-def test_a_method_that_reads_the_weights_passes() -> None:
+def test_a_method_that_depends_on_the_weights_passes() -> None:
     trained, pixels = network(), photographs()
     assert not is_unchanged(correlations(gradients(trained, pixels), gradients(shuffle_weights(trained), pixels)))
     assert is_unchanged(correlations(gradients(trained, pixels), gradients(trained, pixels)))
 
 
-def test_shuffling_keeps_the_values_of_every_tensor_and_the_network_as_it_is() -> None:
+def test_shuffling_keeps_the_values_of_every_tensor_and_does_not_change_the_network() -> None:
     trained = network()
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
-    forgetful = shuffle_weights(trained, seed=1)
-    for name, tensor in forgetful.state_dict().items():
+    shuffled = shuffle_weights(trained, seed=1)
+    for name, tensor in shuffled.state_dict().items():
         torch.testing.assert_close(trained.state_dict()[name], before[name], rtol=0, atol=0)
         assert torch.equal(tensor.flatten().sort().values, before[name].flatten().sort().values)
-    assert not torch.equal(forgetful.state_dict()["backbone.0.weight"], before["backbone.0.weight"])
-    assert torch.equal(forgetful.mean, trained.mean)
+    assert not torch.equal(shuffled.state_dict()["backbone.0.weight"], before["backbone.0.weight"])
+    assert torch.equal(shuffled.mean, trained.mean)
     again = shuffle_weights(trained, seed=1).state_dict()
-    assert all(torch.equal(tensor, again[name]) for name, tensor in forgetful.state_dict().items())
+    assert all(torch.equal(tensor, again[name]) for name, tensor in shuffled.state_dict().items())
 
 
-def test_rank_correlation_is_of_the_retina_alone() -> None:
+def test_rank_correlation_ignores_pixels_outside_the_retina() -> None:
     rng = np.random.default_rng(0)
-    heat = rng.random((SIDE, SIDE))
+    saliency = rng.random((SIDE, SIDE))
     retina = np.zeros((SIDE, SIDE), bool)
     retina[4:, 4:] = True
-    other = heat**3
+    other = saliency**3
     other[:4] = rng.random((4, SIDE))
-    assert rank_correlation(heat, other, retina) == pytest.approx(1)
-    assert rank_correlation(heat, -heat, retina) == pytest.approx(-1)
-    assert np.isnan(rank_correlation(heat, np.zeros_like(heat), retina))
+    assert rank_correlation(saliency, other, retina) == pytest.approx(1)
+    assert rank_correlation(saliency, -saliency, retina) == pytest.approx(-1)
+    assert np.isnan(rank_correlation(saliency, np.zeros_like(saliency), retina))

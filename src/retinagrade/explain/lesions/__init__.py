@@ -1,1 +1,1 @@
-"""Agreement of saliency maps with lesions that people outlined."""
+"""Comparison of saliency maps with the outlines of lesions that people drew."""

@@ -1,4 +1,4 @@
-"""Photographs with masks as a run sees them: in the frame of its network's input, to the pixel."""
+"""Photographs with masks, prepared for the network of a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.examine import ExaminedFile, examine_file
@@ -23,71 +24,72 @@ from retinagrade.images.read import photograph_size, read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 
-COVERED: Final = 0.1
-"""Share of a pixel of the network's input that a mask must cover: by half, a sixth of IDRiD's microaneurysms would be
-lost at 224 px."""
+MASK_COVERAGE: Final = 0.1
+"""Share of a pixel of the network's input that a mask must cover. With a half, a sixth of IDRiD's microaneurysms would
+be lost at 224 px."""
 _ROOT: Final = Path("/")
 
 
 @dataclass(frozen=True)
 class MaskedInput:
-    """A photograph and its masks in the frame of a network's input.
+    """A photograph and its masks at the network's input size.
 
     Attributes:
-        image_id: Its id.
-        pixels: RGB (S, S, 3), uint8.
+        image_id: Id of the photograph.
+        pixels: RGB pixels (S, S, 3).
         retina: True (S, S) in the field of view.
-        masks: True (S, S) where a lesion is, or the optic disc, by kind.
+        masks: True (S, S) on the lesions of a kind or the optic disc, by kind.
     """
 
     image_id: str
-    pixels: np.ndarray
-    retina: np.ndarray
-    masks: dict[str, np.ndarray]
+    pixels: NDArray[np.uint8]
+    retina: NDArray[np.bool_]
+    masks: dict[str, NDArray[np.bool_]]
 
 
 def prepare_masked(masked: MaskedPhotograph, settings: PreparationSettings, size: int) -> MaskedInput:
-    """Prepares a photograph as the photographs of a run were, JPEG and all, and its masks in the same way.
+    """Prepares a photograph like the photographs of a run, including the JPEG encoding, and its masks in the same way.
 
     Args:
         masked: The photograph and its masks.
-        settings: How the run's photographs were prepared.
-        size: The network's input size.
+        settings: Preparation settings of the run.
+        size: Input size of the network.
 
     Raises:
-        ImageError: A file that can't be used, or a mask that is not of that photograph.
+        ImageError: A file can't be read, or a mask does not belong to the photograph.
     """
-    square, fov, shape = prepare_photograph(masked.photograph, settings)
+    square, field_of_view, shape = prepare_photograph(masked.photograph, settings)
     stored = simplejpeg.decode_jpeg(encode_prepared(square))
 
-    def fitted(mask: np.ndarray, share: float) -> np.ndarray:
-        return np.asarray(resize_to_input(prepare_mask(mask, fov, shape, settings), size) >= share)
+    def prepared(mask: NDArray[np.bool_], coverage: float) -> NDArray[np.bool_]:
+        return np.asarray(resize_to_input(prepare_mask(mask, field_of_view, shape, settings), size) >= coverage)
 
-    retina = fitted(fov.mask, 0.5)
-    masks = {kind: fitted(_read_mask(path, masked.photograph), COVERED) for kind, path in masked.masks.items()}
+    retina = prepared(field_of_view.mask, 0.5)
+    masks = {kind: prepared(_read_mask(path, masked.photograph), MASK_COVERAGE) for kind, path in masked.masks.items()}
     return MaskedInput(masked.image_id, resize_to_input(stored, size), retina, masks)
 
 
-def _read_mask(path: Path, photograph: Path) -> np.ndarray:
+def _read_mask(path: Path, photograph: Path) -> NDArray[np.bool_]:
     mask = np.asarray(read_photograph(path).any(axis=2))
     width, height = photograph_size(photograph)
     if abs(mask.shape[1] / mask.shape[0] - width / height) > 0.01:
         raise ImageError(
-            f"{path}: {mask.shape[1]} × {mask.shape[0]} px is no mask of {photograph} ({width} × {height} px)"
+            f"{path}: a mask of {mask.shape[1]} × {mask.shape[0]} px can't belong to {photograph} ({width} × {height} "
+            "px)"
         )
     return mask
 
 
 def find_copies_in_run(run: Run, masked: Sequence[MaskedPhotograph]) -> dict[str, str] | None:
-    """Which photographs a run has in its prepared set, and in what split, re-encoded or resized as they may be.
+    """Finds copies of photographs in the prepared set of a run, including re-encoded and resized copies.
 
     Args:
         run: The run.
         masked: The photographs.
 
     Returns:
-        The split by ``image_id`` of those that are there (``train`` where one is in several); ``None`` where the
-        prepared set is gone.
+        Splits of the copies by ``image_id`` (``train`` if copies are in several splits); ``None`` if the prepared set
+        is gone.
     """
     prepared, manifest = run.prepared, run.split_file
     if not manifest.is_file() or not (prepared / PREPARED_PHOTOGRAPHS).is_dir():
@@ -95,20 +97,22 @@ def find_copies_in_run(run: Run, masked: Sequence[MaskedPhotograph]) -> dict[str
     table = Manifest.read(manifest).table
     splits = {str((prepared / path).resolve()): str(split) for path, split in table[["path", "split"]].to_numpy()}
     with TemporaryDirectory() as scratch:
-        # Prepared as the run's are, so that both are compared in one frame.
+        # The photographs are prepared like the run's, so that both have the same frame.
         folder, settings = Path(scratch).resolve(), run.preparation()
         for one in masked:
             prepare_file((one.image_id, one.image_id, one.photograph), settings, folder)
         ids = {str(prepared_path(folder, one.image_id)): one.image_id for one in masked}
-        pairs = find_pairs([*map(_examined, splits), *(examine_file(path, _ROOT) for path in ids)], _ROOT)
-    found: dict[str, str] = {}
+        pairs = find_pairs([*map(_examine, splits), *(examine_file(path, _ROOT) for path in ids)], _ROOT)
+    copies: dict[str, str] = {}
     for pair in pairs:
-        for theirs, ours in ((pair.first, pair.second), (pair.second, pair.first)):
-            if pair.kind != "same-eye" and theirs in splits and ours in ids and found.get(ids[ours]) != "train":
-                found[ids[ours]] = splits[theirs]
-    return found
+        for in_run, masked_path in ((pair.first, pair.second), (pair.second, pair.first)):
+            if pair.kind == "same-eye" or in_run not in splits or masked_path not in ids:
+                continue
+            if copies.get(ids[masked_path]) != "train":
+                copies[ids[masked_path]] = splits[in_run]
+    return copies
 
 
 @cache
-def _examined(path: str) -> ExaminedFile:
-    return examine_file(path, _ROOT)  # runs of one prepared set share it
+def _examine(path: str) -> ExaminedFile:
+    return examine_file(path, _ROOT)  # cached, because runs may share a prepared set

@@ -1,4 +1,4 @@
-"""Deletion and insertion: what becomes of a probability when the hottest pixels go first, or come first.
+"""Deletion and insertion: the change of a probability while the most salient pixels are removed or restored first.
 
 Source: V. Petsiuk, A. Das and K. Saenko, "RISE: randomized input sampling for explanation of black-box models",
 BMVC 2018.
@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from retinagrade.explain.attribution import without_detail
@@ -18,63 +19,63 @@ from retinagrade.grades import REFERABLE
 from retinagrade.models.network import Network
 
 STEPS: Final = 10
-"""Steps in which all of the retina goes, or comes."""
+"""Steps in which the detail of the whole retina is removed or restored."""
 
 
 @dataclass(frozen=True)
 class PerturbationAreas:
-    """Areas under the two curves, 0 to 1: means of the probability over the share of the retina that is changed.
+    """Areas under the two curves, 0 to 1: means of the probability over the share of changed pixels.
 
     Attributes:
-        deletion: The hottest pixels lose their detail first: low where the map has found what the probability needs.
-        insertion: They get it back first: high where it has.
+        deletion: The most salient pixels lose their detail first. Low if the probability depends on these pixels.
+        insertion: The most salient pixels regain their detail first. High if the probability depends on these pixels.
     """
 
     deletion: float
     insertion: float
 
 
-def hottest_first(heat: np.ndarray, retina: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Places of the retina's pixels, the hottest first; equally hot ones in random order.
+def order_by_saliency(saliency: NDArray[np.floating], retina: NDArray[np.bool_], seed: int = 0) -> NDArray[np.int64]:
+    """Orders the retina's pixels by saliency, the most salient first; equal ones are in random order.
 
     Args:
-        heat: Heat (H, W), float.
+        saliency: Saliency map (H, W).
         retina: True (H, W) on the retina.
-        seed: Of that order.
+        seed: Seed of the random order.
 
     Returns:
-        Indices (P,) of the flattened frame, int64.
+        Indices (P,) of the flattened map.
 
     Example:
-        >>> hottest_first(np.array([[0.0, 3.0], [1.0, 9.0]]), np.array([[True, True], [True, False]])).tolist()
+        >>> order_by_saliency(np.array([[0.0, 3.0], [1.0, 9.0]]), np.array([[True, True], [True, False]])).tolist()
         [1, 2, 0]
     """
-    places = np.random.default_rng(seed).permutation(np.flatnonzero(retina))
-    order: np.ndarray = places[np.argsort(-heat.ravel()[places], kind="stable")]
+    indices = np.random.default_rng(seed).permutation(np.flatnonzero(retina))
+    order: NDArray[np.int64] = indices[np.argsort(-saliency.ravel()[indices], kind="stable")]
     return order
 
 
-def perturb_photograph(photograph: Tensor, order: np.ndarray) -> tuple[Tensor, Tensor]:
-    """The photographs of both curves, from none of the retina changed to all of it.
+def perturb_photograph(photograph: Tensor, order: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Makes the photographs of both curves, from the unchanged retina to the completely changed one.
 
-    What is deleted shows :func:`~retinagrade.explain.attribution.without_detail`: the colours and illumination of the place
-    without lesions and vessels. Black or grey holes would be found by any network, and look like bleeding.
+    Removed pixels show :func:`~retinagrade.explain.attribution.without_detail`: the local colours and illumination
+    without lesions and vessels. Black or grey holes would be unlike any photograph, and look like bleeding.
 
     Args:
         photograph: RGB pixels (3, S, S), uint8.
-        order: Places of the retina's pixels, in which they are changed.
+        order: Indices of the retina's pixels, in the order of their change.
 
     Returns:
         Two batches (STEPS + 1, 3, S, S), float32: deletion and insertion.
     """
     full = photograph.float().flatten(1)
     plain = without_detail(photograph[None])[0].flatten(1)
-    places = torch.from_numpy(order)
+    indices = torch.from_numpy(order)
     empty = full.clone()
-    empty[:, places] = plain[:, places]
+    empty[:, indices] = plain[:, indices]
     deleted, inserted = full.repeat(STEPS + 1, 1, 1), empty.repeat(STEPS + 1, 1, 1)
     for step in range(1, STEPS + 1):
-        first = places[: round(len(places) * step / STEPS)]
+        first = indices[: round(len(indices) * step / STEPS)]
         deleted[step][:, first] = empty[:, first]
         inserted[step][:, first] = full[:, first]
     shape = (STEPS + 1, *photograph.shape)
@@ -82,19 +83,18 @@ def perturb_photograph(photograph: Tensor, order: np.ndarray) -> tuple[Tensor, T
 
 
 @torch.inference_mode()
-def perturbation_areas(network: Network, photograph: Tensor, heat: np.ndarray, retina: np.ndarray) -> PerturbationAreas:
-    """Areas under the curves of the probability of referable retinopathy.
+def perturbation_areas(
+    network: Network, photograph: Tensor, saliency: NDArray[np.floating], retina: NDArray[np.bool_]
+) -> PerturbationAreas:
+    """Computes the areas under both curves of the probability of referable retinopathy, by the trapezoidal rule.
 
     Args:
         network: A network in evaluation mode.
         photograph: RGB pixels (3, S, S), uint8.
-        heat: Heat (S, S), float.
+        saliency: Saliency map (S, S).
         retina: True (S, S) on the retina.
-
-    Returns:
-        Areas by the trapezoidal rule.
     """
-    batch = torch.cat(perturb_photograph(photograph, hottest_first(heat, retina)))
+    batch = torch.cat(perturb_photograph(photograph, order_by_saliency(saliency, retina)))
     raw = network(batch.contiguous(memory_format=torch.channels_last))
     curves = network.output.probabilities(raw)[:, REFERABLE:].sum(1).view(2, STEPS + 1)
     deletion, insertion = (torch.trapezoid(curves, dx=1 / STEPS, dim=1)).tolist()
