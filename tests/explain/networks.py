@@ -1,4 +1,4 @@
-"""One small network of every family, untrained: what they see means nothing, but all formulas hold."""
+"""One small network of every family, without training: their outputs mean nothing, but all formulas must hold."""
 
 from __future__ import annotations
 

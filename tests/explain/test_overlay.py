@@ -59,7 +59,7 @@ def test_photographs_of_any_size_are_drawn_on(height: int, width: int) -> None:
     projected = project_map(saliency, SquarePlacement(-0.1, 0.2, 1.1), height, width)
     drawn = draw_overlay(photograph, projected, 1.0)
     assert drawn.shape == photograph.shape
-    assert add_colour_scale(drawn, 1.0, "what it shows").shape[1] == width
+    assert add_colour_scale(drawn, 1.0, "a caption").shape[1] == width
     assert projected.min() >= 0
 
 

@@ -1,4 +1,4 @@
-"""Scores: what is explained is a rising function of what is predicted, and has a slope everywhere."""
+"""Scores rise with the predicted probability and have a slope everywhere."""
 
 from __future__ import annotations
 

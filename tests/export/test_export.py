@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.errors import ExperimentError, GraderFileError
+from retinagrade.errors import ExperimentError, GraderFileError, UsageError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.fitting.calibration import fit_calibration, load_calibration, save_calibration
 from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
@@ -50,7 +51,7 @@ def file(trained: Run) -> Path:
     return trained.folder / "plain.onnx"
 
 
-def inputs(prepared: Path, table: pd.DataFrame, size: int) -> np.ndarray:
+def inputs(prepared: Path, table: pd.DataFrame, size: int) -> NDArray[np.uint8]:
     """Photographs of a table at the input size of a network."""
     files = [prepared / "photographs" / f"{name}.jpg" for name in table["image_id"]]
     return np.stack([resize_to_input(read_photograph(file), size) for file in files])
@@ -166,6 +167,11 @@ def test_folds_of_a_different_experiment_or_different_photographs_are_refused(
         finally:
             folds.write_record(record)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_suffixes_are_refused(trained: Run, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.onnx"):
+        export(trained, tmp_path / "g.pt")
 
 
 def test_statements_with_unknown_keys_are_refused(tmp_path: Path) -> None:

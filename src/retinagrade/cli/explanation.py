@@ -20,14 +20,15 @@ def explain(
     photographs: Annotated[
         str,
         typer.Argument(
+            metavar="PHOTOGRAPHS",
             help="A photograph, a folder of photographs, a pattern in quotes such as '*.jpg', or image_ids of the "
-            "runs' prepared set, separated by commas."
+            "runs' prepared set, separated by commas.",
         ),
     ],
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN…",
+            metavar="RUN",
             help="Folders of trained runs, ensembles or cross-validations. The page shows every network of an ensemble "
             "or a cross-validation.",
         ),

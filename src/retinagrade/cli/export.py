@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import console, terminal_progress
-from retinagrade.errors import UsageError
 
 
 class WeightPrecision(StrEnum):
@@ -26,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained run or an ensemble, calibrated or not.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run or an ensemble.")],
     out: Annotated[
         Path, typer.Option(help="The grader file to write, .onnx. A model card (.md) is written beside it.")
     ],
@@ -60,11 +59,9 @@ def export(
     """Export a run as one grader file.
 
     A grader file is an ONNX file that `grade` and `serve` use without PyTorch. It holds the network, the preparation
-    of photographs, the metrics, and the calibration and thresholds if `calibrate` was run before. It is only written if
-    it gives the same results as the network on up to 16 photographs of the prepared set.
+    of photographs, the metrics, and the calibration and thresholds if `calibrate` was run before. A file is only
+    written if its graph agrees with the network on up to 16 photographs of the prepared set.
     """
-    if out.suffix != ".onnx":
-        raise UsageError(f"--out {out}: the name must end in .onnx")
     from retinagrade.export.card import change_lines
     from retinagrade.export.export import export as export_run
 

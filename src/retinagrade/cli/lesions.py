@@ -21,14 +21,15 @@ def lesions(
     masks: Annotated[
         Path,
         typer.Argument(
+            metavar="MASKS",
             help="Folder of a data set with lesion masks: IDRiD with its folder 'A. Segmentation', or a synthetic data "
-            "set of `data synthesize`."
+            "set of `data synthesize`.",
         ),
     ],
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN…",
+            metavar="RUN",
             help="Folders of trained runs, ensembles or cross-validations. Every network of an ensemble or a "
             "cross-validation is measured.",
         ),

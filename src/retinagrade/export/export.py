@@ -14,6 +14,7 @@ import onnx
 import pandas as pd
 from numpy.typing import NDArray
 
+from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.export.card import model_card
 from retinagrade.export.exportable import Exportable, read_exportable
@@ -109,12 +110,15 @@ def export(
         progress: Receives reports of progress; ``None`` for none.
 
     Raises:
+        UsageError: ``out`` does not end in ``.onnx``.
         GraderFileError: The file would not agree with the network, or the networks or the calibration can't be in one
             file. No file is written then.
         ExperimentError: The run can't be read, or the cross-validation does not belong to it.
         ManifestError: The prepared set is missing or was changed.
     """
     run, out = run if isinstance(run, Run) else Run(Path(run)), Path(out)
+    if out.suffix != ".onnx":
+        raise UsageError(f"{out}: the name of a grader file must end in .onnx")
     if folds is not None and not isinstance(folds, CrossValidation):
         folds = CrossValidation(Path(folds))
     if not isinstance(statements, AuthorStatements):

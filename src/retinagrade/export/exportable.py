@@ -75,7 +75,7 @@ class NamedNetwork:
 
 @dataclass(frozen=True)
 class Exportable:
-    """Everything that is needed to export a run.
+    """The parts of a run that become a grader file.
 
     Attributes:
         run: The run or ensemble.
@@ -111,7 +111,7 @@ class Exportable:
 
 
 def read_exportable(run: Run, *, tta: bool = False, folds: CrossValidation | None = None) -> Exportable:
-    """Reads what is needed to export a run.
+    """Reads the parts of a run that become a grader file.
 
     Args:
         run: A trained run or an ensemble.

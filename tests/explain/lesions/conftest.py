@@ -8,7 +8,7 @@ import pytest
 
 from retinagrade.runs.run import Run
 from retinagrade.training.train import train
-from tests.training.test_train import tiny
+from tests.training.tiny_experiments import tiny
 
 
 @pytest.fixture(scope="package")

@@ -7,20 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from retinagrade.explain.lesions.agreement import NEIGHBOURHOOD, dilate_region, enlarge_map, region_agreement
 
 SIDE = 20
 
 
-def disc(side: int = SIDE) -> np.ndarray:
+def disc(side: int = SIDE) -> NDArray[np.bool_]:
     """A round retina that touches the frame."""
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
-    retina: np.ndarray = np.hypot(x, y) <= side / 2
+    retina: NDArray[np.bool_] = np.hypot(x, y) <= side / 2
     return retina
 
 
-def square(top: int, left: int, size: int, side: int = SIDE) -> np.ndarray:
+def square(top: int, left: int, size: int, side: int = SIDE) -> NDArray[np.bool_]:
     """A square region."""
     region = np.zeros((side, side), bool)
     region[top : top + size, left : left + size] = True
@@ -88,7 +89,7 @@ def test_the_neighbourhood_is_a_share_of_the_diameter_of_the_retina() -> None:
     factor=st.floats(0.1, 1000),
 )
 def test_shares_are_between_0_and_1_and_independent_of_scale(
-    saliency: np.ndarray, lesion: np.ndarray, factor: float
+    saliency: NDArray[np.float64], lesion: NDArray[np.bool_], factor: float
 ) -> None:
     retina = disc(8)
     found, scaled = region_agreement(saliency, lesion, retina), region_agreement(saliency * factor, lesion, retina)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retinagrade.explain.lesions.perturbation import STEPS, order_by_saliency, perturb_photograph, perturbation_areas
@@ -28,7 +29,7 @@ def network() -> Network:
     return Network(_Spot(), nn.Flatten(), nn.Identity(), Scaling(mean=(0, 0, 0), std=(1, 1, 1))).eval()
 
 
-def photograph() -> tuple[Tensor, np.ndarray]:
+def photograph() -> tuple[Tensor, NDArray[np.bool_]]:
     """An even retina with one dark spot, and the mask of the spot."""
     pixels = np.full((3, SIDE, SIDE), 120, np.uint8)
     pixels[:, *SPOT] = 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from retinagrade.explain.lesions.sanity import is_unchanged, rank_correlation, shuffle_weights
@@ -30,17 +31,17 @@ def photographs(count: int = 6) -> Tensor:
     return torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def correlations(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.array([rank_correlation(one, other, RETINA) for one, other in zip(first, second, strict=True)])
 
 
-def edges(network: Network, pixels: Tensor) -> np.ndarray:
+def edges(network: Network, pixels: Tensor) -> NDArray[np.floating]:
     """A method that shows edges and ignores the network."""
     down, right = np.gradient(pixels.float().mean(1).numpy(), axis=(1, 2))
     return np.asarray(np.hypot(down, right))
 
 
-def gradients(network: Network, pixels: Tensor) -> np.ndarray:
+def gradients(network: Network, pixels: Tensor) -> NDArray[np.floating]:
     return saliency_maps(network, pixels, "hirescam", ("referable",))[:, 0].numpy()
 
 

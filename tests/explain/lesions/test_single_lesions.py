@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split
@@ -29,8 +30,8 @@ SETTINGS = ["network.image_size=192", "training.epochs=10", "training.learning_r
 
 
 def one_haemorrhage(
-    rng: np.random.Generator, grade: int, side: int, disc: np.ndarray, _fovea: np.ndarray
-) -> dict[str, np.ndarray]:
+    rng: np.random.Generator, grade: int, side: int, disc: NDArray[np.float64], _fovea: NDArray[np.float64]
+) -> dict[str, NDArray[np.uint8]]:
     """Draws a single lesion in referable photographs, and none in the rest."""
     if grade < REFERABLE:
         return {}
@@ -68,7 +69,7 @@ def test_the_most_salient_point_is_near_the_only_lesion(tmp_path: Path, monkeypa
         assert lesion is not None
         placement = square_placement(fields[image_id], "pad")
         projected = project_map(saliency[row], placement, *lesion.shape)
-        # The neighbourhood is what lies within one value of the map, the least that it can tell apart.
+        # The neighbourhood has the width of one value of the map, its smallest distinguishable distance.
         side = placement.side * lesion.shape[1]
         near = cv2.distanceTransform((lesion == 0).astype(np.uint8), cv2.DIST_L2, 5) <= side / saliency.shape[-1]
         hits.append(bool(near.flat[projected.argmax()]))
