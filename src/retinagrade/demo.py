@@ -18,7 +18,7 @@ from retinagrade.evaluation.subgroups import default_subgroup_columns
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.files import file_digests, write_text
 from retinagrade.manifest import Manifest
-from retinagrade.runs.run_predictions import read_run_predictions
+from retinagrade.runs.predictions import Predictions
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 
@@ -80,7 +80,7 @@ def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> 
         announce(f"training {name} ({', '.join(overrides)})")
         run = train(prepared, load_experiment(name, overrides), out / "runs" / name)
         predictions_file = predict(prepared, run, split="test").file
-        known = read_run_predictions(predictions_file)
+        known = Predictions.read(predictions_file)
         context = EvaluationContext(
             name,
             f"Held-out made-up patients; {len(manifest.split('train'))} photographs of others for training.",

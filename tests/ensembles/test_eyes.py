@@ -10,8 +10,9 @@ import pytest
 
 from retinagrade.ensembles.combination import combine_members, fit_combination
 from retinagrade.ensembles.eyes import both_eyes_scores, has_both_eyes, has_quality, this_eye
-from retinagrade.ensembles.scores import MemberScores, out_of_fold_probabilities
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.errors import JoinError
+from retinagrade.evaluation.fitting.out_of_fold import out_of_fold
 from retinagrade.evaluation.metrics import Undefined, log_loss
 from retinagrade.grades import PROBABILITY_COLUMNS
 from tests.evaluation.tables import predictions
@@ -51,7 +52,7 @@ def test_quality_is_a_further_score() -> None:
     assert both_eyes_scores(found, quality=True)[:, :, 5].tolist() == [[0.9, 0.4], [0.4, 0.9]]
     with pytest.raises(JoinError, match="no column 'quality'"):
         both_eyes_scores(found.drop(columns="quality"), quality=True)
-    with pytest.raises(JoinError, match="something else than numbers"):
+    with pytest.raises(JoinError, match="other values than numbers"):
         both_eyes_scores(found.assign(quality="good"), quality=True)
 
 
@@ -71,9 +72,7 @@ def test_two_eyes_know_more_than_one_and_one_eye_stays_what_it_is() -> None:
     _, scores = studies(300)
     two = has_both_eyes(scores.probabilities)
     assert 0 < (~two).sum() < 100
-    combined = out_of_fold_probabilities(
-        scores, lambda seen, others: combine_members(fit_combination("eyes", seen), others)
-    )
+    combined = out_of_fold(scores, lambda seen, others: combine_members(fit_combination("eyes", seen), others))
     assert np.array_equal(combined[~two], this_eye(scores.probabilities)[~two])
     alone = this_eye(scores.probabilities)[two]
     assert log_loss(scores.grades[two], combined[two]) < log_loss(scores.grades[two], alone) - 0.1

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from retinagrade.ensembles.scores import MemberScores, out_of_fold_probabilities
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.ensembles.stacking import SecondStage, apply_second_stage, fit_logistic, fit_network
+from retinagrade.evaluation.fitting.out_of_fold import out_of_fold
 from retinagrade.evaluation.metrics import Undefined, log_loss
 from tests.ensembles.simulated import some_scores
 
@@ -53,7 +54,7 @@ def test_second_stages_learn_whom_to_believe(fit: object) -> None:
     good = some_scores(150, 1, skill=3)
     rolled, noise = np.roll(good.probabilities, 1, axis=2), some_scores(150, 1, seed=1, skill=0).probabilities
     scores = MemberScores(good.grades, np.concatenate([noise, rolled], axis=1), good.patients)
-    fitted = out_of_fold_probabilities(scores, lambda seen, others: apply_second_stage(fit(seen), others))  # type: ignore[operator]
+    fitted = out_of_fold(scores, lambda seen, others: apply_second_stage(fit(seen), others))  # type: ignore[operator]
     assert (fitted.argmax(axis=1) == scores.grades).mean() > 0.7
     assert (scores.probabilities.mean(axis=1).argmax(axis=1) == scores.grades).mean() < 0.3
     assert log_loss(scores.grades, fitted) < 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import retinagrade
-from retinagrade.ensembles.combination import Method, combine_members, fit_combination, load_combination
+from retinagrade.ensembles.combination import EnsembleMethodName, combine_members, fit_combination, load_combination
 from retinagrade.ensembles.ensemble import ensemble
 from retinagrade.ensembles.scores import MemberScores
 from retinagrade.errors import GraderFileError
@@ -28,7 +28,7 @@ from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 from tests.training.tiny_experiments import tiny
 
-SINGLE_PHOTOGRAPH_METHODS = [method for method in get_args(Method) if method != "eyes"]
+SINGLE_PHOTOGRAPH_METHODS = [method for method in get_args(EnsembleMethodName) if method != "eyes"]
 
 
 def simulated(seed: int, members: int = 3, photographs: int = 60) -> MemberScores:
@@ -40,7 +40,7 @@ def simulated(seed: int, members: int = 3, photographs: int = 60) -> MemberScore
 
 
 @pytest.mark.parametrize("method", SINGLE_PHOTOGRAPH_METHODS)
-def test_a_graph_combines_members_like_the_ensemble(method: Method) -> None:
+def test_a_graph_combines_members_like_the_ensemble(method: EnsembleMethodName) -> None:
     combination = fit_combination(method, simulated(0), np.array([1, 2, 1, 3, 2.0]))
     probabilities = simulated(1).probabilities.astype(np.float32)
     expected = combine_members(combination, probabilities.astype(np.float64))
@@ -90,9 +90,9 @@ def members(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ru
     ],
 )
 def test_a_file_gives_the_predictions_of_the_ensemble(
-    members: list[Run], prepared: Path, tmp_path: Path, method: Method, flips: bool
+    members: list[Run], prepared: Path, tmp_path: Path, method: EnsembleMethodName, flips: bool
 ) -> None:
-    run = ensemble([member.folder for member in members], method, tmp_path / "both").run
+    run = ensemble(members, tmp_path / "both", method=method, resamples=20).run
     metadata = export(run, tmp_path / "both.onnx", tta=flips).metadata
     assert [one.name for one in metadata.members] == ["of-32", "of-48"]
     assert metadata.image_size == metadata.preparation.size == 64
@@ -110,16 +110,16 @@ def test_a_file_gives_the_predictions_of_the_ensemble(
 
 
 def test_networks_of_nested_ensembles_are_listed(members: list[Run], tmp_path: Path) -> None:
-    first = ensemble([member.folder for member in members], "mean", tmp_path / "first").run
-    whole = ensemble([first.folder, members[0].folder], "mean", tmp_path / "whole").run
+    first = ensemble(members, tmp_path / "first", resamples=20).run
+    whole = ensemble([first, members[0]], tmp_path / "whole", resamples=20).run
     found = [(one.name, one.saliency_weight, one.network.image_size) for one in list_networks(read_networks(whole))]
     assert found == [("first/of-32", 0.25, 32), ("first/of-48", 0.25, 48), ("of-48", 0.5, 48)]
 
 
 def test_ensembles_of_eyes_and_changed_members_are_refused(members: list[Run], tmp_path: Path) -> None:
     with pytest.raises(GraderFileError, match="two eyes of a patient"):
-        export(ensemble([members[0].folder], "eyes", tmp_path / "eyes").run, tmp_path / "g.onnx")
-    run = ensemble([member.folder for member in members], "mean", tmp_path / "both").run
+        export(ensemble(members[:1], tmp_path / "eyes", method="eyes", resamples=20).run, tmp_path / "g.onnx")
+    run = ensemble(members, tmp_path / "both", resamples=20).run
     file = members[0].predictions_file("val")
     before = file.read_text()
     file.write_text(before + "\n")

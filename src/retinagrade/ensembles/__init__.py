@@ -1,1 +1,1 @@
-"""Ensembles: saved predictions of several networks, or of both eyes, combined into one run."""
+"""Ensembles: runs that combine the saved predictions of several networks, or of both eyes of a patient."""

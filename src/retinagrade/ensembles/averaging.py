@@ -1,4 +1,4 @@
-"""Averages of the members' probabilities, and the weights that members count by."""
+"""Averages of the members' probabilities, and the weights of the members."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from retinagrade.ensembles.scores import MemberScores
 from retinagrade.evaluation.fitting.probability_calibration import PROBABILITY_FLOOR
 from retinagrade.evaluation.metrics import confusion_matrix, log_loss, quadratic_weighted_kappa
 
-DIGITS: Final = 12
-"""Digits of an average. The last bits of a sum depend on the order of the members, and must not choose between two
+AVERAGE_DIGITS: Final = 12
+"""Digits of an average. The last bits of a sum depend on the order of the members, and must not decide between two
 grades that are equally probable."""
 SMALLEST_STEP: Final = 1 / 64
-"""How finely weights are sought: a finer change moves the grades of few photographs, by their noise."""
+"""Smallest change of a weight in the search: a finer one changes the grades of few photographs, by their noise."""
 
 
-def weighted_mean(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted arithmetic mean.
+def weighted_mean(probabilities: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Computes the weighted arithmetic mean.
 
     Args:
         probabilities: Scores (N, M, 5) of M members.
-        weights: Their weights (M,), not negative, of sum 1.
+        weights: Weights of the members (M,), not negative, of sum 1.
 
     Returns:
-        Probabilities (N, 5), float64, of sum 1.
+        Probabilities (N, 5) of sum 1.
 
     Example:
         >>> weighted_mean(np.array([[[1, 0, 0, 0, 0], [0, 0.5, 0.5, 0, 0]]]), np.array([0.25, 0.75]))
@@ -36,15 +37,15 @@ def weighted_mean(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _rounded(np.einsum("nmk,m->nk", probabilities, weights))
 
 
-def geometric_mean(probabilities: np.ndarray) -> np.ndarray:
-    """The geometric mean, divided by its sum: a grade that one member rules out is all but ruled out.
+def geometric_mean(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Computes the geometric mean, divided by its sum: a grade that one member rules out becomes very improbable.
 
     Args:
         probabilities: Scores (N, M, 5) of M members; a probability of 0 counts as
             :data:`~retinagrade.evaluation.fitting.probability_calibration.PROBABILITY_FLOOR`.
 
     Returns:
-        Probabilities (N, 5), float64, of sum 1.
+        Probabilities (N, 5) of sum 1.
 
     Example:
         >>> geometric_mean(np.array([[[0.8, 0.2, 0, 0, 0], [0.2, 0.8, 0, 0, 0]]])).round(6)
@@ -54,34 +55,34 @@ def geometric_mean(probabilities: np.ndarray) -> np.ndarray:
     return _rounded(softmax(logs, axis=1))
 
 
-def accuracies(scores: MemberScores) -> np.ndarray:
-    """The share of photographs to which each member gives the right grade (M,)."""
-    right: np.ndarray = (scores.probabilities.argmax(axis=2) == scores.grades[:, None]).mean(axis=0)
+def accuracies(scores: MemberScores) -> NDArray[np.float64]:
+    """Computes the share of photographs with the right grade by each member (M,)."""
+    right: NDArray[np.float64] = (scores.probabilities.argmax(axis=2) == scores.grades[:, None]).mean(axis=0)
     return right
 
 
-def accuracy_weights(scores: MemberScores) -> np.ndarray:
-    """Weights in proportion to accuracy: w_m = acc_m / Σ acc (the report's).
+def accuracy_weights(scores: MemberScores) -> NDArray[np.float64]:
+    """Computes weights in proportion to accuracy: w_m = acc_m / Σ acc, as in the report.
 
     Args:
         scores: Validation photographs, at least one.
 
     Returns:
-        Weights (M,) of sum 1; equal ones where no member gives any right grade.
+        Weights (M,) of sum 1; equal weights if no member has any right grade.
     """
     return _shares(accuracies(scores))
 
 
-def recall_weights(scores: MemberScores, class_weights: np.ndarray) -> np.ndarray:
-    """Weights in proportion to recalls, in which rare grades count for more: w_m = Σ_i c_i · recall_{m,i}.
+def recall_weights(scores: MemberScores, class_weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Computes weights in proportion to recalls, with more weight on rare grades: w_m = Σ_i c_i · recall_{m,i}.
 
     Args:
-        scores: Validation photographs, at least one. A grade that none of them has counts for nothing.
-        class_weights: What the recall of each grade counts for (5,): the report's N / (5 n_i) of the training
-            photographs, as :func:`~retinagrade.datasets.balance.inverse_frequency_weights` gives them.
+        scores: Validation photographs, at least one. A grade that none of them has is left out.
+        class_weights: Weights of the recalls of each grade (5,): as in the report, N / (5 n_i) of the training
+            photographs (:func:`~retinagrade.datasets.balance.inverse_frequency_weights`).
 
     Returns:
-        Weights (M,) of sum 1; equal ones where no member gives any right grade.
+        Weights (M,) of sum 1; equal weights if no member has any right grade.
     """
     members = scores.probabilities.shape[1]
     weights = np.zeros(members)
@@ -90,13 +91,13 @@ def recall_weights(scores: MemberScores, class_weights: np.ndarray) -> np.ndarra
     return _shares(weights)
 
 
-def kappa_weights(scores: MemberScores) -> np.ndarray:
-    """Weights whose mean has the highest quadratic weighted kappa that a search finds.
+def kappa_weights(scores: MemberScores) -> NDArray[np.float64]:
+    """Searches for the weights whose mean has the highest quadratic weighted kappa.
 
-    Kappa moves in steps, one whenever a photograph changes its grade, so there is no gradient. The search is Hooke's
-    and Jeeves's: from equal weights, and from each member alone, every weight is moved up and down by half of all, then
-    a quarter, down to :data:`SMALLEST_STEP`, as long as kappa rises. Of weights with one kappa those nearest to equal
-    ones are taken, and then those of the lower log loss: what the photographs don't ask for is not done.
+    Kappa has no gradient: it jumps whenever a photograph changes its grade. The pattern search of Hooke and Jeeves
+    starts from equal weights, and from each member alone. It moves each weight up and down by a half, then by a
+    quarter, down to :data:`SMALLEST_STEP`, as long as kappa rises. Among weights with the same kappa, it prefers those
+    nearest to equal weights, and then those with the lower log loss.
 
     Source: R. Hooke, T. A. Jeeves, "Direct search solution of numerical and statistical problems", Journal of the ACM
     8(2), 1961.
@@ -105,29 +106,32 @@ def kappa_weights(scores: MemberScores) -> np.ndarray:
         scores: Validation photographs.
 
     Returns:
-        Weights (M,), not negative, of sum 1; equal ones where all photographs have one grade.
+        Weights (M,), not negative, of sum 1; equal weights if all photographs have one grade.
     """
     members = scores.probabilities.shape[1]
     equal = np.full(members, 1 / members)
     if len(np.unique(scores.grades)) < 2:
         return equal
 
-    def worth(weights: np.ndarray) -> tuple[float, ...]:
+    def rank(weights: NDArray[np.float64]) -> tuple[float, ...]:
         mean = weighted_mean(scores.probabilities, weights)
         kappa = quadratic_weighted_kappa(confusion_matrix(scores.grades, mean.argmax(axis=1)))
         distance = float(((weights - equal) ** 2).sum())
-        return round(kappa, DIGITS), -round(distance, DIGITS), -round(log_loss(scores.grades, mean), DIGITS)
+        loss = log_loss(scores.grades, mean)
+        return round(kappa, AVERAGE_DIGITS), -round(distance, AVERAGE_DIGITS), -round(loss, AVERAGE_DIGITS)
 
-    found = [_climbed(start, worth) for start in (equal, *np.eye(members))]
-    return max(found, key=worth)
+    optima = [_climb(start, rank) for start in (equal, *np.eye(members))]
+    return max(optima, key=rank)
 
 
-def _climbed(weights: np.ndarray, worth: Callable[[np.ndarray], tuple[float, ...]]) -> np.ndarray:
-    """The weights at which no step is worth more in the first place."""
-    step, best = 0.5, worth(weights)
+def _climb(
+    weights: NDArray[np.float64], rank: Callable[[NDArray[np.float64]], tuple[float, ...]]
+) -> NDArray[np.float64]:
+    """Returns weights from which no step raises kappa, the first part of their rank."""
+    step, best = 0.5, rank(weights)
     while step >= SMALLEST_STEP:
-        tried = [(worth(moved), moved) for moved in _moved(weights, step)]
-        value, moved = max(tried, key=lambda one: one[0])
+        neighbours = [(rank(moved), moved) for moved in _neighbours(weights, step)]
+        value, moved = max(neighbours, key=lambda neighbour: neighbour[0])
         if value[0] > best[0]:
             weights, best = moved, value
         else:
@@ -135,8 +139,8 @@ def _climbed(weights: np.ndarray, worth: Callable[[np.ndarray], tuple[float, ...
     return weights
 
 
-def _moved(weights: np.ndarray, step: float) -> Iterator[np.ndarray]:
-    """Weights of sum 1 with each one moved up, and down as far as 0."""
+def _neighbours(weights: NDArray[np.float64], step: float) -> Iterator[NDArray[np.float64]]:
+    """Yields weights of sum 1 with each weight moved up, and down as far as 0."""
     for member in np.eye(len(weights)):
         for change in (step, -step):
             moved = np.maximum(weights + change * member, 0)
@@ -144,14 +148,14 @@ def _moved(weights: np.ndarray, step: float) -> Iterator[np.ndarray]:
                 yield moved / moved.sum()
 
 
-def _rounded(mean: np.ndarray) -> np.ndarray:
-    rounded = np.round(mean, DIGITS)
-    divided: np.ndarray = rounded / rounded.sum(axis=1, keepdims=True)
+def _rounded(mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    rounded = np.round(mean, AVERAGE_DIGITS)
+    divided: NDArray[np.float64] = rounded / rounded.sum(axis=1, keepdims=True)
     return divided
 
 
-def _shares(weights: np.ndarray) -> np.ndarray:
+def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     if not weights.any():
         return np.full(len(weights), 1 / len(weights))
-    shares: np.ndarray = weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
     return shares

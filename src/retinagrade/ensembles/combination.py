@@ -1,13 +1,13 @@
-"""How members are combined: fitted on validation photographs, kept in plain numbers, applied unchanged to others."""
+"""Combinations of members: fitted on validation photographs, stored as plain numbers, applied to other photographs."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from retinagrade.ensembles.averaging import (
     accuracies,
@@ -21,24 +21,27 @@ from retinagrade.ensembles.eyes import has_both_eyes, this_eye
 from retinagrade.ensembles.scores import MemberScores
 from retinagrade.ensembles.stacking import SecondStage, apply_second_stage, fit_logistic, fit_network
 from retinagrade.ensembles.voting import majority_vote
-from retinagrade.errors import ExperimentError, describe_validation_error
+from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.files import write_json
+from retinagrade.files import read_json_model, write_json
 
-Method = Literal["majority", "accuracy", "recall", "stacking", "logistic", "mean", "geometric", "qwk", "eyes"]
-METHODS: Final[tuple[Method, ...]] = get_args(Method)
-_Settings = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+EnsembleMethodName = Literal[
+    "majority", "accuracy", "recall", "stacking", "logistic", "mean", "geometric", "qwk", "eyes"
+]
+ENSEMBLE_METHODS: Final[tuple[EnsembleMethodName, ...]] = get_args(EnsembleMethodName)
+"""Names of the methods."""
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class MajorityVote(BaseModel):
-    """One vote a member; of those that are tied, the one that the most accurate member gave.
+    """One vote for each member; the most accurate member decides a tie.
 
     Attributes:
-        method: Its name.
-        accuracies: Of the members, on validation photographs.
+        method: Name of the method.
+        accuracies: Accuracies of the members on the validation photographs.
     """
 
-    model_config = _Settings
+    model_config = _STRICT
 
     method: Literal["majority"] = "majority"
     accuracies: tuple[float, ...]
@@ -48,12 +51,12 @@ class WeightedMean(BaseModel):
     """The weighted mean of the members' probabilities.
 
     Attributes:
-        method: How the weights were found.
-        weights: Of the members; their sum is 1.
-        class_weights: What the recalls of grades 0 to 4 counted for, where weights are made of recalls.
+        method: Method that computed the weights.
+        weights: Weights of the members; their sum is 1.
+        class_weights: Weights of the recalls of grades 0 to 4, for the method ``recall``.
     """
 
-    model_config = _Settings
+    model_config = _STRICT
 
     method: Literal["mean", "accuracy", "recall", "qwk"]
     weights: tuple[float, ...]
@@ -64,10 +67,10 @@ class GeometricMean(BaseModel):
     """The geometric mean of the members' probabilities, divided by its sum.
 
     Attributes:
-        method: Its name.
+        method: Name of the method.
     """
 
-    model_config = _Settings
+    model_config = _STRICT
 
     method: Literal["geometric"] = "geometric"
 
@@ -76,15 +79,15 @@ Combination = Annotated[MajorityVote | WeightedMean | GeometricMean | SecondStag
 
 
 class FittedMember(BaseModel):
-    """A member, and the validation predictions of it that a combination was fitted on.
+    """A member, and its validation predictions that a combination was fitted on.
 
     Attributes:
-        name: What the member is called.
-        folder: Where it was.
-        sha256: The digest of its validation predictions.
+        name: Name of the member.
+        folder: Folder of the member at that time.
+        sha256: SHA-256 digest of its validation predictions.
     """
 
-    model_config = _Settings
+    model_config = _STRICT
 
     name: str
     folder: str
@@ -95,14 +98,14 @@ class FittedCombination(BaseModel):
     """A combination of named members.
 
     Attributes:
-        schema_version: Of this file.
-        members: The members, in the order that the numbers of the combination have.
-        combination: How they are combined.
-        quality: Whether the quality of both eyes' photographs counts, too.
-        image_ids: The photographs that it was fitted on, which it must not be judged on.
+        schema_version: Version of the file format.
+        members: The members, in the order of the combination's numbers.
+        combination: The combination.
+        quality: Whether the image quality of both eyes' photographs is a further score.
+        image_ids: The photographs that it was fitted on; an evaluation on them is too good.
     """
 
-    model_config = _Settings
+    model_config = _STRICT
 
     schema_version: Literal[1] = 1
     members: tuple[FittedMember, ...] = Field(min_length=1)
@@ -111,16 +114,19 @@ class FittedCombination(BaseModel):
     image_ids: tuple[str, ...]
 
 
-def fit_combination(method: Method, scores: MemberScores, class_weights: np.ndarray | None = None) -> Combination:
+def fit_combination(
+    method: EnsembleMethodName, scores: MemberScores, class_weights: NDArray[np.float64] | None = None
+) -> Combination:
     """Fits a combination.
 
     Args:
-        method: Which.
-        scores: Validation photographs; for ``eyes`` as :func:`~retinagrade.ensembles.eyes.both_eyes_scores` gives them.
-        class_weights: For ``recall`` what the recall of each grade counts for (5,).
+        method: The method.
+        scores: Validation photographs; for ``eyes``, with the scores of
+            :func:`~retinagrade.ensembles.eyes.both_eyes_scores`.
+        class_weights: Weights of the recalls of each grade (5,), for the method ``recall``.
 
     Raises:
-        Undefined: The photographs don't allow it: too few patients, or one grade alone.
+        Undefined: The photographs are of too few patients, or of one grade.
     """
     members = scores.probabilities.shape[1]
     match method:
@@ -145,22 +151,22 @@ def fit_combination(method: Method, scores: MemberScores, class_weights: np.ndar
         case "stacking":
             return fit_network(scores)
         case "eyes":
-            known = has_both_eyes(scores.probabilities)
-            if not known.any():
+            both = has_both_eyes(scores.probabilities)
+            if not both.any():
                 raise Undefined("no patient is known to have photographs of both eyes")
-            return fit_logistic(scores.rows(known), method)
+            return fit_logistic(scores.rows(both), method)
 
 
-def combine_members(combination: Combination, probabilities: np.ndarray) -> np.ndarray:
+def combine_members(combination: Combination, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Applies a combination.
 
     Args:
-        combination: Fitted on as many members.
-        probabilities: Scores (N, M, 5); for ``eyes`` as :func:`~retinagrade.ensembles.eyes.both_eyes_scores` gives them: where
-            the other eye isn't known, this eye's probabilities stay what they are.
+        combination: A combination of M members.
+        probabilities: Scores (N, M, 5); for ``eyes``, those of :func:`~retinagrade.ensembles.eyes.both_eyes_scores`.
+            Without the other eye, the probabilities of this eye stay unchanged.
 
     Returns:
-        Probabilities (N, 5), float64, of sum 1.
+        Probabilities (N, 5) of sum 1.
     """
     if isinstance(combination, MajorityVote):
         return majority_vote(probabilities, np.array(combination.accuracies))
@@ -170,9 +176,25 @@ def combine_members(combination: Combination, probabilities: np.ndarray) -> np.n
         return geometric_mean(probabilities)
     if combination.method != "eyes":
         return apply_second_stage(combination, probabilities)
-    combined, known = this_eye(probabilities).copy(), has_both_eyes(probabilities)
-    combined[known] = apply_second_stage(combination, probabilities[known])
+    combined, both = this_eye(probabilities).copy(), has_both_eyes(probabilities)
+    combined[both] = apply_second_stage(combination, probabilities[both])
     return combined
+
+
+def describe_combination(fitted: FittedCombination) -> str:
+    """Describes a combination in one line: the method, and the members with their weights or accuracies."""
+    combination, names = fitted.combination, [member.name for member in fitted.members]
+
+    def listed(numbers: tuple[float, ...]) -> str:
+        return ", ".join(f"{name} {number:.3f}" for name, number in zip(names, numbers, strict=True))
+
+    if isinstance(combination, MajorityVote):
+        return f"majority: validation accuracy decides a tie: {listed(combination.accuracies)}"
+    if not isinstance(combination, WeightedMean):
+        return f"{combination.method}: {', '.join(names)}"
+    weights = combination.class_weights
+    recalls = "" if weights is None else f" (weights of recalls {' '.join(f'{weight:.5f}' for weight in weights)})"
+    return f"{combination.method}: weights {listed(combination.weights)}{recalls}"
 
 
 def save_combination(fitted: FittedCombination, path: Path) -> None:
@@ -184,13 +206,6 @@ def load_combination(path: Path) -> FittedCombination:
     """Reads a file that :func:`save_combination` wrote.
 
     Raises:
-        ExperimentError: Unreadable, or a key is missing, unknown or wrong; the message names file and key.
+        ExperimentError: The file is unreadable, or a key is missing, unknown or wrong; the message names file and key.
     """
-    try:
-        return FittedCombination.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ExperimentError(f"{path}: not a readable ensemble: {error}") from error
-    except ValidationError as error:
-        raise ExperimentError(
-            f"{path} is not an ensemble that this version reads:\n  {describe_validation_error(error)}"
-        ) from None
+    return read_json_model(path, FittedCombination, "an ensemble", ExperimentError)

@@ -1,4 +1,4 @@
-"""What each member adds: the ensemble, each member alone, and the ensemble without it, on the same photographs."""
+"""The contribution of each member: the ensemble, each member alone, and the ensemble without it, compared."""
 
 from __future__ import annotations
 
@@ -9,61 +9,65 @@ import pandas as pd
 
 from retinagrade.evaluation.comparison import NetworkComparison
 from retinagrade.evaluation.paired import Difference
-from retinagrade.evaluation.report.tables import TextTable, interval_text, with_interval
+from retinagrade.evaluation.report.tables import TextTable, interval_text, metric_text
 
-FIGURES: Final = ("quadratic_weighted_kappa", "referable_auc")
-"""What members are judged by."""
+CONTRIBUTION_METRICS: Final = ("quadratic_weighted_kappa", "referable_auc")
+"""Metrics that show the contribution of a member."""
 
 
-def contributions_table(compared: NetworkComparison, title: str) -> TextTable:
-    """Figures with intervals, and differences from the ensemble.
+def contributions_table(comparison: NetworkComparison, title: str) -> TextTable:
+    """Returns the metrics with intervals, and the differences from the ensemble.
 
     Args:
-        compared: The ensemble first, with findings or without.
-        title: What the photographs are.
+        comparison: The comparison of one split, with the ensemble first.
+        title: Title of the table.
     """
     rows = []
-    for network, of in compared.evaluations.items():
+    for network, evaluation in comparison.evaluations.items():
         row = [network]
-        for name in FIGURES:
-            row.append(with_interval(of.metrics[name], of.intervals.get(name)))
-            row.append("" if network == compared.first else _difference(compared.differences[network][name]))
+        for name in CONTRIBUTION_METRICS:
+            row.append(metric_text(evaluation, name))
+            first = network == comparison.first
+            row.append("" if first else _difference_text(comparison.differences[network][name]))
         rows.append(row)
     head = ["", "QWK", "difference", "referable AUC", "difference"]
     note = (
-        "95 % intervals; differences are from all members, on the same resamples of patients. A member adds something "
-        "where the ensemble without it is worse, and the interval doesn't reach 0."
+        "With 95 % intervals. Differences are from the ensemble of all members, on the same resamples of patients. A "
+        "member contributes if the ensemble without it is worse and the interval excludes 0."
     )
     return TextTable(title, head, rows, note)
 
 
-def contributions_csv(compared: Mapping[str, NetworkComparison]) -> str:
-    """The same of all splits, as CSV with all digits.
+def contributions_frame(comparisons: Mapping[str, NetworkComparison]) -> pd.DataFrame:
+    """Returns the contributions of all splits.
 
     Args:
-        compared: By split.
+        comparisons: The comparisons by split, each with the ensemble first.
+
+    Returns:
+        One row for each split and network: ``split``, ``network``, ``photographs``, and each metric with its difference
+        from the ensemble, the interval's ends, and the p value.
     """
     rows = []
-    for split, networks in compared.items():
-        for network, of in networks.evaluations.items():
-            row: dict[str, object] = {"split": split, "network": network, "photographs": of.photographs}
-            for name in FIGURES:
-                difference = networks.differences.get(network, {}).get(name)
-                row[name] = of.metrics[name]
-                row |= _ends(name, difference)
+    for split, comparison in comparisons.items():
+        for network, evaluation in comparison.evaluations.items():
+            row: dict[str, object] = {"split": split, "network": network, "photographs": evaluation.photographs}
+            for name in CONTRIBUTION_METRICS:
+                row[name] = evaluation.metrics[name]
+                row |= _difference_columns(name, comparison.differences.get(network, {}).get(name))
             rows.append(row)
-    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    return pd.DataFrame(rows)
 
 
-def _difference(difference: Difference) -> str:
+def _difference_text(difference: Difference) -> str:
     if difference.difference is None:
         return f"– ({difference.reason})"
     ends = interval_text(difference.interval)
     return f"{difference.difference:+.3f} ({ends or difference.reason})"
 
 
-def _ends(name: str, difference: Difference | None) -> dict[str, object]:
-    """Difference, ends of its interval and p value, in columns of a figure's name."""
+def _difference_columns(name: str, difference: Difference | None) -> dict[str, object]:
+    """Returns a difference with its interval and p value, in columns that begin with the metric's name."""
     interval = None if difference is None else difference.interval
     return {
         f"{name}_difference": None if difference is None else difference.difference,

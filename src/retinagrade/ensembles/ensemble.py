@@ -1,25 +1,29 @@
-"""An ensemble: a run that was combined from the saved predictions of others. No network is run again."""
+"""An ensemble: a run that combines the saved predictions of other runs. No network runs again."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from retinagrade import provenance
 from retinagrade.ensembles.combination import (
+    Combination,
+    EnsembleMethodName,
     FittedCombination,
     FittedMember,
-    Method,
     combine_members,
+    describe_combination,
     fit_combination,
     load_combination,
     save_combination,
 )
+from retinagrade.ensembles.contributions import contributions_frame, contributions_table
 from retinagrade.ensembles.eyes import both_eyes_scores, has_quality
 from retinagrade.ensembles.members import (
     EnsembleMember,
@@ -29,189 +33,296 @@ from retinagrade.ensembles.members import (
     manifest_of,
     read_members,
 )
-from retinagrade.ensembles.scores import MemberScores, out_of_fold_probabilities
+from retinagrade.ensembles.scores import MemberScores
 from retinagrade.errors import ExperimentError, UsageError
+from retinagrade.evaluation.comparison import NetworkComparison, compare_predictions
+from retinagrade.evaluation.fitting.out_of_fold import out_of_fold
+from retinagrade.evaluation.intervals import RESAMPLES
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import write_predictions
-from retinagrade.files import is_free_folder, sha256
+from retinagrade.evaluation.report.tables import TextTable, metric_text, tables_html
+from retinagrade.files import is_free_folder, sha256, write_text
 from retinagrade.messages import first_few
+from retinagrade.provenance import provenance_record
+from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import EnsembleRecord, MemberRecord
 from retinagrade.runs.run import Run
 
-ALL: Final = "all members"
-"""The ensemble, among the networks that it is compared with."""
-HOW: Final = {
-    "val": "out of fold: each fifth of the photographs by what was fitted on the other four, patients kept together",
-    "others": "by what was fitted on all validation photographs, which is in ensemble.json",
-}
+ALL_MEMBERS: Final = "all members"
+"""Name of the ensemble among the networks that it is compared with."""
+VALIDATION_METHOD: Final = (
+    "out of fold: each fifth of the photographs by a fit on the other four, with each patient in one fifth"
+)
+FURTHER_METHOD: Final = "by the fit on all validation photographs, which ensemble.json holds"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ensemble:
-    """An ensemble, and what its members are worth to it.
+    """An ensemble, and the contributions of its members.
 
     Attributes:
-        run: Its folder.
-        fitted: How its members are combined.
-        networks: By split, tables of predictions: of the ensemble (:data:`ALL`), of each member alone, and of the
-            ensemble without each, fitted anew; of the validation photographs all of them out of fold.
-        skipped: Splits that all members have predicted and that were left out, with the reason.
+        run: The run that holds it.
+        fitted: The combination of its members.
+        networks: Tables of predictions by split and network: of the ensemble (:data:`ALL_MEMBERS`), of each member
+            alone, and of the ensemble without each member, fitted anew; for the validation photographs, out of fold.
+        skipped: The reason for each split that all members have predicted and that was left out.
+        comparisons: The comparison of the networks, for each split with grades.
     """
 
     run: Run
     fitted: FittedCombination
     networks: dict[str, dict[str, pd.DataFrame]]
     skipped: dict[str, str]
+    comparisons: dict[str, NetworkComparison]
+
+    @property
+    def contributions(self) -> pd.DataFrame:
+        """The contributions of the members, as in ``members.csv``: one row for each split and network."""
+        return contributions_frame(self.comparisons)
+
+    def tables(self) -> list[TextTable]:
+        """Returns the tables of contributions, one for each split with grades."""
+        tables = []
+        for split, comparison in self.comparisons.items():
+            fit = "out of fold" if split == "val" else "fitted on the validation photographs"
+            photographs = comparison.evaluations[comparison.first].photographs
+            tables.append(contributions_table(comparison, f"{split}: {photographs} photographs, {fit}"))
+        return tables
+
+    def __repr__(self) -> str:
+        """Returns the combination, and each network's quadratic weighted kappa by split."""
+        lines = [f"Ensemble in {self.run.folder}", f"  {describe_combination(self.fitted)}"]
+        for split, comparison in self.comparisons.items():
+            for network, evaluation in comparison.evaluations.items():
+                lines.append(f"  {split}, {network}: QWK {metric_text(evaluation, 'quadratic_weighted_kappa')}")
+        return "\n".join([*lines, *(f"  {split} was left out: {reason}" for split, reason in self.skipped.items())])
+
+    def _repr_html_(self) -> str:
+        """Returns the tables of contributions, for notebooks."""
+        return tables_html(self.tables())
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the record, the combination without the coefficients of a second stage, and the comparisons."""
+        return {
+            "run": self.run.ensemble_record().model_dump(mode="json"),
+            "combination": self.fitted.combination.model_dump(mode="json", exclude={"layers"}),
+            "members": {split: comparison.to_json() for split, comparison in self.comparisons.items()},
+        }
 
 
-def ensemble(folders: Sequence[Path], method: Method, out: Path) -> Ensemble:
-    """Combines runs, as a run: ``predictions/``, ``ensemble.json`` (how, in plain numbers) and ``run.json``.
+def ensemble(
+    runs: Sequence[str | os.PathLike[str] | Run | CrossValidation],
+    out: str | os.PathLike[str],
+    *,
+    method: EnsembleMethodName = "mean",
+    resamples: int = RESAMPLES,
+) -> Ensemble:
+    """Combines runs into a new run, an ensemble.
 
-    Everything is fitted on the members' predictions of the split ``val``, and applied to every other split that all of
-    them have predicted, but for those that hold validation photographs. Its own predictions of ``val`` are out of fold.
-    The same call again predicts further splits by what was fitted.
+    The combination is fitted on the members' predictions of the split ``val``, and applied to every further split that
+    all of them have predicted, unless it holds validation photographs. The ensemble's own predictions of ``val`` are
+    out of fold. The same call again predicts further splits with the earlier fit.
 
     Args:
-        folders: Runs, cross-validations and ensembles that were trained on one split; two or more, for ``eyes`` one.
-        method: How to combine them.
-        out: The ensemble's folder.
+        runs: Runs, cross-validations and ensembles, or their folders, trained on one split: two or more; for ``eyes``,
+            one.
+        out: Folder of the ensemble: ``predictions/``, ``ensemble.json`` (the combination), ``run.json``, and the
+            contributions of the members in ``members.csv`` and ``members/SPLIT/comparison.html``.
+        method: How to combine the members.
+        resamples: Number of resamples of patients for the intervals of the contributions.
 
     Returns:
         The ensemble.
 
     Raises:
         ExperimentError: The members can't be combined, or ``out`` holds something else.
-        JoinError: They haven't predicted the same photographs, or some of these have no grade.
-        UsageError: Too few members, or too many.
+        JoinError: The members have predicted different photographs, or some of these have no grade.
+        UsageError: There are too few members, or too many.
     """
-    if method == "eyes" and len(folders) != 1:
-        raise UsageError("--method eyes is for one run: combine several by another method first, and then its eyes")
-    if method != "eyes" and len(folders) < 2:
-        raise UsageError(f"--method {method} wants two runs or more")
+    folders = [run.folder if isinstance(run, Run | CrossValidation) else Path(run) for run in runs]
+    _require_members(method, len(folders))
     members = read_members(folders)
-    sources = tuple(
-        FittedMember(
-            name=member.name, folder=str(member.folder.resolve()), sha256=sha256(member.predictions_file("val"))
-        )
-        for member in members
-    )
-    run = Run(out)
-    before = _begin(run, method, sources)
+    run = Run(Path(out))
+    earlier = _begin(run, method, _sources(members))
     validation = join_members(members, "val")
-    quality = method == "eyes" and has_quality(validation.table)
-    scores = validation.scores(_inputs(method, validation, quality))
-    weights = class_weights(members, validation) if method == "recall" else None
+    splits = sorted(set.intersection(*(member.splits for member in members)) - {"val"})
     try:
-        fitted = before or FittedCombination(
-            members=sources,
-            combination=fit_combination(method, scores, weights),
-            quality=quality,
-            image_ids=tuple(validation.table["image_id"]),
-        )
-        subsets = _subsets(members, scores)
-        networks = {"val": _networks(validation, members, _validated(method, scores, weights, subsets))}
-        others = sorted(set.intersection(*(member.splits for member in members)) - {"val"})
-        without = {name: fit_combination(method, part, weights) for name, (part, _) in subsets.items() if others}
+        fit = _fit(method, members, validation, earlier, without=bool(splits))
     except Undefined as reason:
         raise ExperimentError(f"--method {method}: {reason}") from None
+    networks = {"val": _networks(validation, members, fit.validated)}
     skipped = {}
-    for split in others:
+    for split in splits:
         joined = join_members(members, split)
         try:
-            combined = {ALL: predict_ensemble(fitted, joined)}
+            networks[split] = _networks(joined, members, fit.predict(joined))
         except UsageError as reason:
             skipped[split] = str(reason)
-            continue
-        for name, combination in without.items():
-            combined[name] = combine_members(combination, joined.probabilities[:, subsets[name][1]])
-        networks[split] = _networks(joined, members, combined)
-    save_combination(fitted, run.ensemble_file)  # first: where this is cut off, the same call goes on
+    save_combination(fit.fitted, run.ensemble_file)  # first, so that the same call continues after an interruption
     for split, tables in networks.items():
-        write_predictions(tables[ALL], run.predictions_file(split))
-    run.write_record(_record(run, members, fitted, [*networks], skipped))
-    return Ensemble(run, fitted, networks, skipped)
+        write_predictions(tables[ALL_MEMBERS], run.predictions_file(split))
+    record = _record(run, members, fit.fitted, [*networks], skipped)
+    run.write_record(record)
+    comparisons = {
+        split: _compare(tables, record, split, resamples)
+        for split, tables in networks.items()
+        if tables[ALL_MEMBERS]["grade"].notna().any()
+    }
+    made = Ensemble(run, fit.fitted, networks, skipped, comparisons)
+    for split, comparison in comparisons.items():
+        comparison.write(run.folder / "members" / split)
+    write_text(run.folder / "members.csv", made.contributions.to_csv(index=False, lineterminator="\n"))
+    return made
 
 
-def predict_ensemble(fitted: FittedCombination, joined: JoinedPredictions) -> np.ndarray:
+def predict_ensemble(fitted: FittedCombination, joined: JoinedPredictions) -> NDArray[np.float64]:
     """Applies an ensemble to photographs that it was not fitted on.
 
     Args:
-        fitted: The ensemble.
-        joined: What its members say of other photographs.
+        fitted: The combination of the members.
+        joined: The members' predictions of other photographs.
 
     Returns:
         Probabilities (N, 5).
 
     Raises:
-        UsageError: It was fitted on some of them.
+        UsageError: The combination was fitted on some of the photographs.
     """
-    seen = joined.table["image_id"].isin(fitted.image_ids)
-    if seen.any():
+    fitted_on = joined.table["image_id"].isin(fitted.image_ids)
+    if fitted_on.any():
         raise UsageError(
-            f"{seen.sum()} of the photographs were fitted on ({first_few(joined.table['image_id'][seen])}): "
-            "an ensemble is judged on others"
+            f"the ensemble was fitted on {fitted_on.sum()} of the photographs "
+            f"({first_few(joined.table['image_id'][fitted_on])}): evaluate it on other photographs"
         )
     return combine_members(fitted.combination, _inputs(fitted.combination.method, joined, fitted.quality))
 
 
-def _begin(run: Run, method: Method, sources: tuple[FittedMember, ...]) -> FittedCombination | None:
-    """Recognises the folder, and what was fitted before."""
+@dataclass(frozen=True)
+class _Fit:
+    """Fits on the validation photographs.
+
+    Attributes:
+        fitted: The ensemble.
+        validated: Out-of-fold probabilities (N, 5) of the ensemble and of the ensembles without a member, by name.
+        without: The combination and the columns of the members, for each ensemble without a member.
+    """
+
+    fitted: FittedCombination
+    validated: dict[str, NDArray[np.float64]]
+    without: dict[str, tuple[Combination, NDArray[np.int64]]]
+
+    def predict(self, joined: JoinedPredictions) -> dict[str, NDArray[np.float64]]:
+        """Predicts other photographs with the ensemble and with the ensembles without a member."""
+        predicted = {ALL_MEMBERS: predict_ensemble(self.fitted, joined)}
+        for name, (combination, columns) in self.without.items():
+            predicted[name] = combine_members(combination, joined.probabilities[:, columns])
+        return predicted
+
+
+def _fit(
+    method: EnsembleMethodName,
+    members: Sequence[EnsembleMember],
+    validation: JoinedPredictions,
+    earlier: FittedCombination | None,
+    without: bool,
+) -> _Fit:
+    """Fits the ensemble, and the ensembles without a member.
+
+    Args:
+        method: The method.
+        members: The members.
+        validation: Their predictions of the validation photographs.
+        earlier: The combination that was fitted by an earlier call.
+        without: Whether further splits need the ensembles without a member.
+    """
+    quality = method == "eyes" and has_quality(validation.table)
+    scores = validation.scores(_inputs(method, validation, quality))
+    weights = class_weights(members, validation) if method == "recall" else None
+    subsets = _subsets(members)
+    fitted = earlier or FittedCombination(
+        members=_sources(members),
+        combination=fit_combination(method, scores, weights),
+        quality=quality,
+        image_ids=tuple(validation.table["image_id"]),
+    )
+
+    def fit_and_combine(others: MemberScores, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        return combine_members(fit_combination(method, others, weights), probabilities)
+
+    parts = {ALL_MEMBERS: scores, **{name: scores.members(columns) for name, columns in subsets.items()}}
+    return _Fit(
+        fitted,
+        {name: out_of_fold(part, fit_and_combine) for name, part in parts.items()},
+        {
+            name: (fit_combination(method, parts[name], weights), columns)
+            for name, columns in subsets.items()
+            if without
+        },
+    )
+
+
+def _require_members(method: EnsembleMethodName, count: int) -> None:
+    if method == "eyes" and count != 1:
+        raise UsageError("--method eyes needs one run: combine several by another method first, and then its eyes")
+    if method != "eyes" and count < 2:
+        raise UsageError(f"--method {method} needs two runs or more")
+
+
+def _sources(members: Sequence[EnsembleMember]) -> tuple[FittedMember, ...]:
+    return tuple(
+        FittedMember(
+            name=member.name, folder=str(member.folder.resolve()), sha256=sha256(member.predictions_file("val"))
+        )
+        for member in members
+    )
+
+
+def _begin(run: Run, method: EnsembleMethodName, sources: tuple[FittedMember, ...]) -> FittedCombination | None:
+    """Recognises the folder, and returns the combination that an earlier call has fitted."""
     if not run.is_ensemble:
         if not is_free_folder(run.folder):
             raise ExperimentError(f"{run.folder} is not empty and no ensemble: choose another --out")
         return None
     fitted = load_combination(run.ensemble_file)
-    known = [(source.name, source.sha256) for source in fitted.members]
-    if fitted.combination.method != method or known != [(source.name, source.sha256) for source in sources]:
+    before = [(source.name, source.sha256) for source in fitted.members]
+    if fitted.combination.method != method or before != [(source.name, source.sha256) for source in sources]:
         raise ExperimentError(
-            f"{run.folder} holds an ensemble of {', '.join(name for name, _ in known)} by {fitted.combination.method}, "
-            "or their validation predictions are others now: choose another --out, or delete that folder"
+            f"{run.folder} holds an ensemble of {', '.join(name for name, _ in before)} by "
+            f"{fitted.combination.method}, or their validation predictions have changed: choose another --out, or delete that folder"
         )
     return fitted
 
 
-def _inputs(method: Method, joined: JoinedPredictions, quality: bool) -> np.ndarray:
-    """Scores of the members, or of both eyes."""
+def _inputs(method: EnsembleMethodName, joined: JoinedPredictions, quality: bool) -> NDArray[np.float64]:
+    """Returns the scores of the members, or of both eyes."""
     if method != "eyes":
         return joined.probabilities
     return both_eyes_scores(joined.with_probabilities(joined.probabilities[:, 0]), quality)
 
 
-def _subsets(members: Sequence[EnsembleMember], scores: MemberScores) -> dict[str, tuple[MemberScores, np.ndarray]]:
-    """Scores, and numbers, of all members but one; by its name. Of two, that would be the other one alone."""
+def _subsets(members: Sequence[EnsembleMember]) -> dict[str, NDArray[np.int64]]:
+    """Returns the indices of all members but one, for each member; none for two members, as one would remain alone."""
     if len(members) < 3:
         return {}
-    others = {f"without {member.name}": np.delete(np.arange(len(members)), left) for left, member in enumerate(members)}
-    return {
-        name: (MemberScores(scores.grades, scores.probabilities[:, kept], scores.patients), kept)
-        for name, kept in others.items()
-    }
-
-
-def _validated(
-    method: Method,
-    scores: MemberScores,
-    weights: np.ndarray | None,
-    subsets: dict[str, tuple[MemberScores, np.ndarray]],
-) -> dict[str, np.ndarray]:
-    """Out-of-fold probabilities of the ensemble, and of the ones without a member."""
-
-    def fit_and_combine(seen: MemberScores, others: np.ndarray) -> np.ndarray:
-        return combine_members(fit_combination(method, seen, weights), others)
-
-    parts = {ALL: scores, **{name: part for name, (part, _) in subsets.items()}}
-    return {name: out_of_fold_probabilities(part, fit_and_combine) for name, part in parts.items()}
+    everyone = np.arange(len(members))
+    return {f"without {member.name}": np.delete(everyone, index) for index, member in enumerate(members)}
 
 
 def _networks(
-    joined: JoinedPredictions, members: Sequence[EnsembleMember], combined: dict[str, np.ndarray]
+    joined: JoinedPredictions, members: Sequence[EnsembleMember], combined: dict[str, NDArray[np.float64]]
 ) -> dict[str, pd.DataFrame]:
-    """Tables of the ensemble, of the members alone, and of the ensembles without each."""
-    alone = {f"{member.name} alone": joined.probabilities[:, place] for place, member in enumerate(members)}
+    """Returns tables of predictions of the ensemble, of each member alone, and of the ensembles without a member."""
+    alone = {f"{member.name} alone": joined.probabilities[:, index] for index, member in enumerate(members)}
     return {
         name: joined.with_probabilities(probabilities)
-        for name, probabilities in {ALL: combined[ALL], **alone, **combined}.items()
+        for name, probabilities in {ALL_MEMBERS: combined[ALL_MEMBERS], **alone, **combined}.items()
     }
+
+
+def _compare(tables: dict[str, pd.DataFrame], record: EnsembleRecord, split: str, resamples: int) -> NetworkComparison:
+    files = {f"{member.folder}/predictions/{split}.csv": member.predictions[split] for member in record.members}
+    findings: dict[str, list[Any]] = {name: [] for name in tables}
+    return compare_predictions(tables, findings=findings, sources=files, resamples=resamples)
 
 
 def _record(
@@ -240,7 +351,7 @@ def _record(
             )
             for member in members
         ),
-        predictions={split: HOW["val" if split == "val" else "others"] for split in splits},
+        predictions={split: VALIDATION_METHOD if split == "val" else FURTHER_METHOD for split in splits},
         skipped=skipped,
-        **provenance.provenance_record(),
+        **provenance_record(),
     )

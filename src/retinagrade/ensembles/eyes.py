@@ -1,76 +1,78 @@
-"""Both eyes of a study: what a network says of the other eye says something of this one.
+"""Both eyes of a study: the scores of the other eye are informative about the grade of this eye.
 
-The best systems of the EyePACS competition (Kaggle, 2015) decided on both eyes of a patient at once: retinopathy is a
-disease of the patient, and the two eyes' grades are mostly the same or neighbours.
+The best systems of the EyePACS competition (Kaggle, 2015) graded both eyes of a patient together: retinopathy affects
+both eyes, and their grades are mostly equal or adjacent.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from retinagrade.errors import JoinError
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 
-QUALITY = "quality"
-"""Column of a number that says how good a photograph is; used where the table has it."""
+QUALITY_COLUMN: Final = "quality"
+"""Column with the image quality of a photograph, as a number; used if the table has it."""
 
 
-def both_eyes_scores(table: pd.DataFrame, quality: bool = False) -> np.ndarray:
-    """Scores of each photograph beside those of the other eye.
+def both_eyes_scores(table: pd.DataFrame, quality: bool = False) -> NDArray[np.float64]:
+    """Joins the scores of each photograph with those of the patient's other eye.
 
     Args:
         table: Columns ``image_id``, ``p0`` … ``p4``, ``patient_id``, ``laterality`` (``L`` or ``R``) and, where known,
-            ``dataset``, in which alone a patient's id means something.
-        quality: Add a sixth score: column :data:`QUALITY`.
+            ``dataset``: ids of patients are unique within a data set only.
+        quality: Whether to add a sixth score: column :data:`QUALITY_COLUMN`.
 
     Returns:
-        Scores (N, 2, 5), or (N, 2, 6), float64: this eye's, and the mean over the photographs of the patient's other
-        eye in the table. NaN where there is none, or either eye isn't known.
+        Scores (N, 2, 5), or (N, 2, 6): those of this eye, and the mean over the photographs of the patient's other eye
+        in the table. NaN if there is none, or if patient or eye are unknown.
 
     Raises:
-        JoinError: There is no column of quality, or it holds something else than numbers.
+        JoinError: The column of quality is missing, or holds other values than numbers.
 
     Example:
         >>> pair = pd.DataFrame({"patient_id": ["a", "a"], "laterality": ["L", "R"], **dict.fromkeys("01234", 0.0)})
         >>> pair.columns = ["patient_id", "laterality", *PROBABILITY_COLUMNS]
-        >>> both_eyes(pair.assign(p0=[0.9, 0.2]))[:, :, 0].tolist()
+        >>> both_eyes_scores(pair.assign(p0=[0.9, 0.2]))[:, :, 0].tolist()
         [[0.9, 0.2], [0.2, 0.9]]
     """
     scores = table[list(PROBABILITY_COLUMNS)].astype(float)
     if quality:
-        if QUALITY not in table:
-            raise JoinError(f"these photographs have no column {QUALITY!r}, which the two eyes were fitted with")
+        if QUALITY_COLUMN not in table:
+            raise JoinError(f"these photographs have no column {QUALITY_COLUMN!r}, which the ensemble was fitted with")
         try:
-            scores[QUALITY] = pd.to_numeric(table[QUALITY]).astype(float)
+            scores[QUALITY_COLUMN] = pd.to_numeric(table[QUALITY_COLUMN]).astype(float)
         except (ValueError, TypeError) as error:
-            raise JoinError(f"column {QUALITY!r} holds something else than numbers: {error}") from error
-    whose = _eyes(table)
-    known = whose["side"].isin(["L", "R"]) & (whose["patient"] != "")
-    means = scores[known].groupby([of[known] for _, of in whose.items()]).mean()
-    whose["side"] = whose["side"].map({"L": "R", "R": "L"})
-    others = means.reindex(pd.MultiIndex.from_frame(whose.where(known, "nobody's"))).to_numpy()
-    return np.stack([scores.to_numpy(), others], axis=1)
+            raise JoinError(f"column {QUALITY_COLUMN!r} holds other values than numbers: {error}") from error
+    eyes = _eyes(table)
+    known = eyes["side"].isin(["L", "R"]) & (eyes["patient"] != "")
+    means = scores[known].groupby([column[known] for _, column in eyes.items()]).mean()
+    eyes["side"] = eyes["side"].map({"L": "R", "R": "L"})
+    other_eyes = means.reindex(pd.MultiIndex.from_frame(eyes.where(known, "unknown"))).to_numpy()
+    return np.stack([scores.to_numpy(), other_eyes], axis=1)
 
 
 def has_quality(table: pd.DataFrame) -> bool:
     """Whether the quality of all photographs is known."""
-    return QUALITY in table and bool(table[QUALITY].notna().all())
+    return QUALITY_COLUMN in table and bool(table[QUALITY_COLUMN].notna().all())
 
 
-def has_both_eyes(scores: np.ndarray) -> np.ndarray:
-    """Which photographs (N,), bool, have all scores of both eyes, of scores as :func:`both_eyes_scores` gives them."""
-    known: np.ndarray = ~np.isnan(scores).any(axis=(1, 2))
-    return known
+def has_both_eyes(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Returns whether each photograph (N,) has all scores of both eyes, given :func:`both_eyes_scores`."""
+    return ~np.asarray(np.isnan(scores).any(axis=(1, 2)))
 
 
-def this_eye(scores: np.ndarray) -> np.ndarray:
-    """The probabilities (N, 5) of the photographs themselves."""
+def this_eye(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the probabilities (N, 5) of the photographs themselves, given :func:`both_eyes_scores`."""
     return scores[:, 0, :N_GRADES]
 
 
 def _eyes(table: pd.DataFrame) -> pd.DataFrame:
-    """Data set, patient and side, as text, of each photograph; empty where unknown."""
+    """Returns data set, patient and side of each photograph as text, empty if unknown."""
     unknown = pd.Series("", table.index)
     columns = {"dataset": "dataset", "patient": "patient_id", "side": "laterality"}
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Stacking: a second model that has learnt, on validation photographs, what to make of the members' scores.
+"""Stacking: a second model, trained on validation photographs, that grades by the members' scores.
 
 Source: D. H. Wolpert, "Stacked generalization", Neural Networks 5(2), 1992.
 """
@@ -9,6 +9,7 @@ import warnings
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
@@ -20,16 +21,16 @@ from retinagrade.evaluation.fitting.out_of_fold import patient_folds
 from retinagrade.evaluation.metrics import Undefined, log_loss
 from retinagrade.grades import N_GRADES
 
-LEAST: Final = 1e-3
-"""What a smaller probability counts as where logarithms are learnt from: one certain mistake must not outweigh all."""
-PENALTY: Final = 0.1
-"""scikit-learn's ``C`` of the logistic regression. Of 0.01, 0.1, 1 and 10 it had the lowest cross-validated log loss on
-three sets of networks of IDRiD (80 photographs); with more photographs it matters less."""
-HIDDEN: Final = (512, 128)
-"""Units of the network's hidden layers: the report's."""
-BATCH: Final = 32
-EPOCHS: Final = 200
-PATIENCE: Final = 10
+SCORE_FLOOR: Final = 1e-3
+"""Smallest probability before its logarithm is taken: one confident mistake must not outweigh everything else."""
+_REGULARISATION: Final = 0.1
+"""scikit-learn's ``C`` of the logistic regression. Among 0.01, 0.1, 1 and 10, it had the lowest cross-validated log
+loss on three sets of networks of IDRiD (80 photographs); with more photographs it matters less."""
+_HIDDEN_UNITS: Final = (512, 128)
+"""Units of the network's hidden layers, as in the report."""
+_BATCH_SIZE: Final = 32
+_MAX_EPOCHS: Final = 200
+_STOPPING_PATIENCE: Final = 10
 """Epochs without a lower loss after which the network's training stops."""
 
 
@@ -37,8 +38,8 @@ class DenseLayer(BaseModel):
     """A dense layer.
 
     Attributes:
-        coefficients: A row for every input, in it a number for every output.
-        intercepts: A number for every output.
+        coefficients: One row for each input, with a number for each output.
+        intercepts: One number for each output.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -48,13 +49,13 @@ class DenseLayer(BaseModel):
 
 
 class SecondStage(BaseModel):
-    """Dense layers from the scores of all members, one after the other, to probabilities.
+    """A sequence of dense layers from the scores of all members to probabilities.
 
     Attributes:
-        method: What was fitted: a logistic regression (one layer), or a network.
-        inputs: Whether the layers are given probabilities, or their logarithms.
+        method: The fitted model: a logistic regression (one layer), or a network.
+        inputs: Inputs of the first layer: probabilities, or their logarithms.
         layers: The layers, with ReLU between them and softmax at the end.
-        grades: Which grades the last layer's outputs are of; one that was never seen has the probability 0.
+        grades: Grades of the last layer's outputs; a grade that was missing from the fit has the probability 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,19 +71,19 @@ def fit_logistic(scores: MemberScores, method: Literal["logistic", "eyes"] = "lo
 
     Args:
         scores: Validation photographs.
-        method: What it is to be called.
+        method: Name to store.
 
     Raises:
         Undefined: All photographs have one grade.
     """
     present = np.unique(scores.grades)
     if len(present) < 2:
-        raise Undefined("fewer than two grades are present, so that there is nothing to learn")
-    fitted = LogisticRegression(C=PENALTY, max_iter=5000).fit(
+        raise Undefined("fewer than two grades are present, so there is nothing to learn")
+    fitted = LogisticRegression(C=_REGULARISATION, max_iter=5000).fit(
         _inputs(scores.probabilities, "logarithms"), scores.grades
     )
     coefficients, intercepts = fitted.coef_.T, fitted.intercept_
-    if len(present) == 2:  # scikit-learn keeps only the second one's
+    if len(present) == 2:  # scikit-learn keeps only the second grade's
         coefficients, intercepts = (np.concatenate([0 * part, part], axis=-1) for part in (coefficients, intercepts))
     return _second_stage(method, "logarithms", [coefficients], [intercepts], present)
 
@@ -90,8 +91,8 @@ def fit_logistic(scores: MemberScores, method: Literal["logistic", "eyes"] = "lo
 def fit_network(scores: MemberScores) -> SecondStage:
     """Fits the report's network: all members' probabilities to dense 512, dense 128 and 5 outputs, with early stopping.
 
-    A fifth of the photographs, with all of their patients, is not learnt from: training stops when their loss has not
-    been lower for :data:`PATIENCE` epochs, and the weights of the lowest are kept. Adam, batches of 32, seed 0.
+    A fifth of the photographs, with all photographs of their patients, is held out: training stops after ten epochs
+    without a lower loss on them, and keeps the weights with the lowest loss. Adam, batches of 32, seed 0.
 
     Args:
         scores: Validation photographs.
@@ -99,35 +100,35 @@ def fit_network(scores: MemberScores) -> SecondStage:
     Raises:
         Undefined: All photographs are of one patient.
     """
-    learnt, watched = patient_folds(scores.patients)[0]
+    training, held_out = patient_folds(scores.patients)[0]
     inputs = _inputs(scores.probabilities, "probabilities")
-    network = MLPClassifier(HIDDEN, batch_size=min(BATCH, len(learnt)), random_state=0)
-    lowest, since = np.inf, 0
-    kept: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for _ in range(EPOCHS):
+    network = MLPClassifier(_HIDDEN_UNITS, batch_size=min(_BATCH_SIZE, len(training)), random_state=0)
+    lowest, epochs_since = np.inf, 0
+    kept: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
+    for _ in range(_MAX_EPOCHS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            network.partial_fit(inputs[learnt], scores.grades[learnt], classes=np.arange(N_GRADES))
-        loss = log_loss(scores.grades[watched], network.predict_proba(inputs[watched]))
+            network.partial_fit(inputs[training], scores.grades[training], classes=np.arange(N_GRADES))
+        loss = log_loss(scores.grades[held_out], network.predict_proba(inputs[held_out]))
         if loss < lowest:
-            lowest, since = loss, 0
+            lowest, epochs_since = loss, 0
             kept = [part.copy() for part in network.coefs_], [part.copy() for part in network.intercepts_]
         else:
-            since += 1
-        if since == PATIENCE:
+            epochs_since += 1
+        if epochs_since == _STOPPING_PATIENCE:
             break
     return _second_stage("stacking", "probabilities", *kept, np.arange(N_GRADES))
 
 
-def apply_second_stage(fitted: SecondStage, probabilities: np.ndarray) -> np.ndarray:
-    """What was fitted, applied.
+def apply_second_stage(fitted: SecondStage, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Applies a second stage to the members' scores.
 
     Args:
-        fitted: Of as many members.
-        probabilities: Scores (N, M, 5), or (N, 2, 6) where it was fitted on such.
+        fitted: A second stage for M members.
+        probabilities: Scores (N, M, 5); or (N, 2, 6) if the second stage was fitted on these.
 
     Returns:
-        Probabilities (N, 5), float64, of sum 1.
+        Probabilities (N, 5) of sum 1.
     """
     values = _inputs(probabilities, fitted.inputs)
     for number, layer in enumerate(fitted.layers):
@@ -138,10 +139,10 @@ def apply_second_stage(fitted: SecondStage, probabilities: np.ndarray) -> np.nda
     return combined
 
 
-def _inputs(probabilities: np.ndarray, kind: Literal["probabilities", "logarithms"]) -> np.ndarray:
-    """All scores of a photograph in a row; a sixth one (quality) is no probability, and left as it is."""
+def _inputs(probabilities: NDArray[np.float64], kind: Literal["probabilities", "logarithms"]) -> NDArray[np.float64]:
+    """Returns all scores of a photograph in one row; a sixth score (quality) is no probability and stays unchanged."""
     if kind == "logarithms":
-        logs = np.log(np.maximum(probabilities[..., :N_GRADES], LEAST))
+        logs = np.log(np.maximum(probabilities[..., :N_GRADES], SCORE_FLOOR))
         probabilities = np.concatenate([logs, probabilities[..., N_GRADES:]], axis=-1)
     return probabilities.reshape(len(probabilities), -1)
 
@@ -149,9 +150,9 @@ def _inputs(probabilities: np.ndarray, kind: Literal["probabilities", "logarithm
 def _second_stage(
     method: Literal["logistic", "stacking", "eyes"],
     inputs: Literal["probabilities", "logarithms"],
-    coefficients: list[np.ndarray],
-    intercepts: list[np.ndarray],
-    grades: np.ndarray,
+    coefficients: list[NDArray[np.float64]],
+    intercepts: list[NDArray[np.float64]],
+    grades: NDArray[np.int64],
 ) -> SecondStage:
     layers = [
         {"coefficients": weights.tolist(), "intercepts": biases.tolist()}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinagrade.ensembles.combination import Combination, MajorityVote, WeightedMean
-from retinagrade.ensembles.stacking import LEAST, SecondStage
+from retinagrade.ensembles.stacking import SCORE_FLOOR, SecondStage
 from retinagrade.evaluation.fitting.probability_calibration import PROBABILITY_FLOOR as LEAST_PROBABILITY
 from retinagrade.grades import N_GRADES
 
@@ -89,7 +89,7 @@ def _vote(probabilities: Tensor, accuracies: Tensor) -> Tensor:
 def _second_stage(fitted: SecondStage, probabilities: Tensor) -> Tensor:
     values = probabilities.flatten(1)
     if fitted.inputs == "logarithms":
-        values = values.clamp(min=LEAST).log()
+        values = values.clamp(min=SCORE_FLOOR).log()
     for number, layer in enumerate(fitted.layers):
         values = values.relu() if number else values
         values = values @ torch.tensor(layer.coefficients) + torch.tensor(layer.intercepts)

@@ -32,8 +32,9 @@ from retinagrade.grades import Grade
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import installed_versions
 from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.photographs import add_manifest_columns
+from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
-from retinagrade.runs.run_predictions import add_manifest_columns, read_run_predictions
 
 METRICS: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
 INTENDED_USE: Final = (
@@ -186,7 +187,7 @@ def _measure_split(run: Run, split: str) -> MeasuredMetrics | None:
     file = run.predictions_file(split)
     if not file.is_file():
         return None
-    table = read_run_predictions(file).table
+    table = Predictions.read(file).table
     return _measure(table) if table["grade"].notna().any() else None
 
 

@@ -23,8 +23,8 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import Output
+from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
-from retinagrade.runs.run_predictions import RunPredictions, read_run_predictions
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.devices import keep_freed_memory, loader_workers, weights_dtype
 from retinagrade.training.loading import Batch, evaluation_loader, fill_batch
@@ -46,7 +46,7 @@ def predict(
     fast: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> RunPredictions:
+) -> Predictions:
     """Predicts one split of a prepared set with a run's network, and writes the table.
 
     Args:
@@ -86,7 +86,7 @@ def predict(
     network = load_network(run)
     table = predict_network(network, run.experiment(), chosen, workers=workers, tta=tta, fast=fast, progress=progress)
     write_predictions(table, file)
-    return read_run_predictions(file)
+    return Predictions.read(file)
 
 
 def _with_split_of(run: Run, manifest: Manifest) -> Manifest:

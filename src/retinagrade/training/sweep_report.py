@@ -14,8 +14,8 @@ from retinagrade.evaluation.report.plots import comparison_plot, figure_png
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.pages.page import render_page
 from retinagrade.provenance import provenance_record
+from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
-from retinagrade.runs.run_predictions import read_run_predictions
 
 METRICS: Final = (
     "quadratic_weighted_kappa",
@@ -55,7 +55,7 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         record = run.finished_record()
-        predictions = read_run_predictions(run.predictions_file("val"))
+        predictions = Predictions.read(run.predictions_file("val"))
         evaluation = evaluate_predictions(predictions.table, findings=predictions.findings, resamples=0)
         rows.append(
             {

@@ -21,7 +21,7 @@ from retinagrade.experiments.experiment import Experiment, override_settings
 from retinagrade.files import write_json, write_text
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
-from retinagrade.runs.run_predictions import read_run_predictions
+from retinagrade.runs.predictions import Predictions
 from retinagrade.training.tuning.plots import history_plot, importance_plot, parallel_plot
 from retinagrade.training.tuning.search import SearchPlan, trial_run
 
@@ -159,7 +159,7 @@ def write_tuning_report(study: optuna.Study, plan: SearchPlan, folder: Path) -> 
 
 def _predictions(folder: Path, trial: FrozenTrial) -> pd.DataFrame:
     """A trial's validation predictions, with the patients that intervals go by."""
-    return read_run_predictions(trial_run(folder, trial).predictions_file("val")).table
+    return Predictions.read(trial_run(folder, trial).predictions_file("val")).table
 
 
 def _row(folder: Path, trial: FrozenTrial) -> dict[str, Any]:

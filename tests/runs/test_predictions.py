@@ -1,4 +1,4 @@
-"""What is known of predictions that lie in a run's folder."""
+"""What is read of predictions that lie in a run's folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from retinagrade.evaluation.predictions import graded_predictions, read_predicti
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
+from retinagrade.runs.predictions import Predictions, find_run
 from retinagrade.runs.run import Run
-from retinagrade.runs.run_predictions import add_quality, find_run, read_run_predictions
 from tests.evaluation.tables import predictions
 from tests.runs.trainings import finished_training
 
@@ -42,45 +42,45 @@ def calibrated(run: Run) -> Run:
 
 def codes(run: Run, split: str, calibration: Path | None = None) -> set[str]:
     return {
-        finding.code for finding in read_run_predictions(run.predictions_file(split), calibration=calibration).findings
+        finding.code for finding in Predictions.read(run.predictions_file(split), calibration=calibration).findings
     }
 
 
 def test_patients_and_eyes_come_from_the_prepared_set(run: Run) -> None:
-    known = read_run_predictions(run.predictions_file("test"))
-    assert known.run == find_run(run.predictions_file("test"))
-    assert known.manifest is not None
-    assert known.table["patient_id"].nunique() == len(known.table) / 2
-    assert {"laterality", "dataset", "source_size"} <= set(known.table)
+    read = Predictions.read(run.predictions_file("test"))
+    assert read.run == find_run(run.predictions_file("test"))
+    assert read.manifest is not None
+    assert read.table["patient_id"].nunique() == len(read.table) / 2
+    assert {"laterality", "dataset", "source_size"} <= set(read.table)
     assert not codes(run, "test") & {"leaked-photographs", "leaked-patients", "fitted-on-evaluated"}
     assert "leaked-photographs" in codes(run, "train")
 
 
 def test_quality_is_seen_in_the_photographs(run: Run, tmp_path: Path) -> None:
-    known = add_quality(read_run_predictions(run.predictions_file("test")))
-    assert set(known.table["quality"]) <= {"gradable", "doubtful"}
-    assert (known.table["quality"] == "gradable").mean() > 0.5
+    read = Predictions.read(run.predictions_file("test")).with_quality()
+    assert set(read.table["quality"]) <= {"gradable", "doubtful"}
+    assert (read.table["quality"] == "gradable").mean() > 0.5
     alone = run.predictions_file("val").rename(tmp_path / "alone.csv")
-    with pytest.raises(UsageError, match="not there to look at"):
-        add_quality(read_run_predictions(alone))
+    with pytest.raises(UsageError, match="photographs are missing"):
+        Predictions.read(alone).with_quality()
 
 
 def test_a_table_elsewhere_is_just_a_table(run: Run, tmp_path: Path) -> None:
-    known = read_run_predictions(run.predictions_file("test").rename(tmp_path / "alone.csv"))
-    assert known.run is None
-    assert known.manifest is None
-    assert "patient_id" not in known.table
+    read = Predictions.read(run.predictions_file("test").rename(tmp_path / "alone.csv"))
+    assert read.run is None
+    assert read.manifest is None
+    assert "patient_id" not in read.table
 
 
 def test_a_runs_calibration_is_applied_to_others_only(run: Run) -> None:
-    assert read_run_predictions(run.predictions_file("test")).fitted is None
+    assert Predictions.read(run.predictions_file("test")).calibration is None
     calibrated(run)
-    known = read_run_predictions(run.predictions_file("test"))
-    assert known.fitted is not None
-    assert run.calibration_file in [path.resolve() for path in known.sources]
-    assert read_run_predictions(run.predictions_file("val")).fitted is None
+    read = Predictions.read(run.predictions_file("test"))
+    assert read.calibration is not None
+    assert run.calibration_file in [path.resolve() for path in read.sources]
+    assert Predictions.read(run.predictions_file("val")).calibration is None
     assert (
-        read_run_predictions(run.predictions_file("test-tta")).fitted is None
+        Predictions.read(run.predictions_file("test-tta")).calibration is None
     )  # other probabilities than what it was fitted on
     assert "fitted-on-evaluated" not in codes(run, "val")
 
@@ -93,13 +93,13 @@ def test_asked_for_on_what_it_was_fitted_on_it_is_a_finding(run: Run) -> None:
 def test_a_broken_calibration_is_named(run: Run) -> None:
     run.calibration_file.write_text("{}")
     with pytest.raises(CalibrationError, match=r"calibration\.json"):
-        read_run_predictions(run.predictions_file("test"))
+        Predictions.read(run.predictions_file("test"))
 
 
 def test_without_the_prepared_set_figures_can_still_be_had(run: Run, tmp_path: Path) -> None:
     record = run.finished_record()
     data = record.data.model_copy(update={"prepared": str(tmp_path / "gone")})
     run.write_record(record.model_copy(update={"data": data}))
-    known = read_run_predictions(run.predictions_file("test"))
-    assert known.manifest is None
-    assert isinstance(known.table, pd.DataFrame)
+    read = Predictions.read(run.predictions_file("test"))
+    assert read.manifest is None
+    assert isinstance(read.table, pd.DataFrame)

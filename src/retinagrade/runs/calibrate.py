@@ -1,0 +1,89 @@
+"""Calibrates a run: temperature, thresholds and prediction sets, fitted on its validation predictions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from retinagrade.errors import UsageError
+from retinagrade.evaluation.fitting.calibration import Calibration, fit_calibration, save_calibration
+from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
+from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
+from retinagrade.evaluation.predictions import graded_predictions, read_predictions
+from retinagrade.runs.predictions import Predictions
+from retinagrade.runs.run import Run
+
+
+def calibrate(
+    predictions: str | os.PathLike[str] | Run | Predictions,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    rule: OperatingPointRule = "sensitivity",
+    target: float | None = None,
+    coverage: float = 0.9,
+    method: CalibrationMethodName = "temperature",
+) -> Calibration:
+    """Fits a calibration on validation predictions: temperature, thresholds, and sets of grades.
+
+    Args:
+        predictions: A run or its folder, or a table of validation predictions with ``image_id``, ``p0`` … ``p4`` and
+            ``grade``.
+        out: The file to write; by default ``calibration.json`` of a run, and no file for a table.
+        rule: Rule that chooses the thresholds of referable and vision-threatening retinopathy: the stated
+            ``sensitivity`` or ``specificity``, or ``fda``, the requirements of the first trial for the FDA.
+        target: Sensitivity or specificity of the rule, above 0 and up to 1; 0.9 by default.
+        coverage: Share of the photographs, between 0 and 1, whose right grade the prediction sets should hold.
+        method: Calibration of the probabilities, on which all other parts are fitted.
+
+    Returns:
+        The calibration; its ``warnings`` name parts that can't be relied on.
+
+    Raises:
+        UsageError: A share is out of range, the run has no validation predictions, or the table holds another split.
+        ManifestError: The table is unreadable, or not valid.
+        JoinError: No photograph has a grade.
+    """
+    if rule == "fda" and target is not None:
+        raise UsageError("the rule fda has its own requirements: leave the target out")
+    if target is not None and not 0 < target <= 1:
+        raise UsageError(f"target {target:g}: write a share above 0 and up to 1, such as 0.9")
+    if not 0 < coverage < 1:
+        raise UsageError(f"coverage {coverage:g}: write a share between 0 and 1, such as 0.9")
+    source = _source(predictions)
+    graded = graded_predictions(read_predictions(source))
+    calibration = fit_calibration(graded, source, rule=rule, target=target, coverage=coverage, method=method)
+    if (file := calibration_file(predictions) if out is None else Path(out)) is not None:
+        save_calibration(calibration, file)
+    return calibration
+
+
+def calibration_file(predictions: str | os.PathLike[str] | Run | Predictions) -> Path | None:
+    """Returns the file that :func:`calibrate` writes by default: that of a run; ``None`` for a table."""
+    run = _run(predictions)
+    return None if run is None else run.calibration_file
+
+
+def _run(predictions: str | os.PathLike[str] | Run | Predictions) -> Run | None:
+    if isinstance(predictions, Run):
+        return predictions
+    if isinstance(predictions, Predictions) or not Path(predictions).is_dir():
+        return None
+    return Run(Path(predictions))
+
+
+def _source(predictions: str | os.PathLike[str] | Run | Predictions) -> Path:
+    """Returns the table of validation predictions."""
+    if (run := _run(predictions)) is not None:
+        file = run.predictions_file("val")
+        if not file.is_file():
+            raise UsageError(f"{run.folder} has no validation predictions: there is no {file}")
+        return file
+    assert not isinstance(predictions, Run)
+    table = predictions.file if isinstance(predictions, Predictions) else Path(predictions)
+    split = table.stem.partition("-")[0]
+    if table.resolve().parent.name == "predictions" and split in ("train", "test"):
+        raise UsageError(
+            f"{table}: a calibration is fitted on validation predictions; fitted on the {split} split, it could not be "
+            "evaluated on it any more"
+        )
+    return table

@@ -1,0 +1,81 @@
+"""Compares networks by their predictions of the same photographs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from retinagrade.errors import UsageError
+from retinagrade.evaluation.comparison import NetworkComparison, compare_predictions
+from retinagrade.evaluation.intervals import RESAMPLES
+from retinagrade.files import file_digests, short_names
+from retinagrade.runs.predictions import Predictions
+from retinagrade.runs.run import Run
+
+Network = str | os.PathLike[str] | pd.DataFrame | Run | Predictions
+"""A network to compare: a run or its folder, a table of predictions, or predictions that were read before."""
+
+
+def compare(
+    networks: Sequence[Network] | Mapping[str, Network],
+    *,
+    split: str = "val",
+    grades: str | os.PathLike[str] | pd.DataFrame | None = None,
+    resamples: int = RESAMPLES,
+) -> NetworkComparison:
+    """Compares networks on the same photographs, the first one with each of the others.
+
+    Args:
+        networks: Two or more runs, folders of runs, tables of predictions (CSV files or DataFrames), or predictions; by
+            name, or in a list. In a list, DataFrames have no names of their own and are numbered.
+        split: The split whose predictions are compared, for runs: ``predictions/SPLIT.csv``.
+        grades: A CSV file or a DataFrame with ``image_id`` and ``grade`` of the photographs, for all networks.
+        resamples: Number of resamples of patients, the same for all networks.
+
+    Returns:
+        The metrics of each network, and the differences with intervals. ``write(folder)`` writes the report.
+
+    Raises:
+        UsageError: There are fewer than two networks, a network is named twice, or has no predictions of the split.
+        ManifestError: A table is unreadable, or not valid.
+        JoinError: The networks have predicted different photographs, or these have different grades.
+    """
+    if len(networks) < 2:
+        raise UsageError("a comparison needs two or more runs or tables of predictions")
+    parts = networks.values() if isinstance(networks, Mapping) else networks
+    tables = [_read(network, split, grades) for network in parts]
+    names = list(networks) if isinstance(networks, Mapping) else _names(tables)
+    predictions = dict(zip(names, tables, strict=True))
+    return compare_predictions(
+        {name: part.table for name, part in predictions.items()},
+        findings={name: part.findings for name, part in predictions.items()},
+        sources=file_digests([*dict.fromkeys(path for part in tables for path in part.sources)]),
+        resamples=resamples,
+    )
+
+
+def _read(network: Network, split: str, grades: str | os.PathLike[str] | pd.DataFrame | None) -> Predictions:
+    if isinstance(network, Predictions):
+        return network
+    if isinstance(network, pd.DataFrame):
+        return Predictions.read(network, grades=grades)
+    path = network.folder if isinstance(network, Run) else Path(network)
+    file = Run(path).predictions_file(split) if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"{path} has no predictions {file}: make them with `retinagrade predict`, or choose a --split")
+    return Predictions.read(file, grades=grades)
+
+
+def _names(predictions: Sequence[Predictions]) -> list[str]:
+    """Returns the names of the runs, or else of the files, with as much of their paths as distinguishes them."""
+    paths = []
+    for number, part in enumerate(predictions, start=1):
+        if part.run is not None:
+            paths.append(part.run.folder)
+        else:
+            file = part.source_file
+            paths.append(Path(f"table {number}") if file is None else file.with_suffix(""))
+    return short_names(paths)

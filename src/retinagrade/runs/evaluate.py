@@ -1,0 +1,89 @@
+"""Evaluates predictions with everything that their run adds: patients, calibration, history and example photographs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pandas as pd
+
+from retinagrade.errors import UsageError
+from retinagrade.evaluation.evaluate import Evaluation, evaluate_predictions
+from retinagrade.evaluation.examples import example_photographs
+from retinagrade.evaluation.fitting.calibration import Calibration
+from retinagrade.evaluation.intervals import RESAMPLES
+from retinagrade.evaluation.results import EvaluationContext
+from retinagrade.evaluation.subgroups import default_subgroup_columns
+from retinagrade.execution.progress import Progress
+from retinagrade.files import file_digests
+from retinagrade.runs.predictions import Predictions
+
+
+def evaluate(
+    predictions: str | os.PathLike[str] | pd.DataFrame | Predictions,
+    *,
+    grades: str | os.PathLike[str] | pd.DataFrame | None = None,
+    calibration: str | os.PathLike[str] | Calibration | None = None,
+    by: Sequence[str] = (),
+    prevalence: float | None = None,
+    resamples: int = RESAMPLES,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measures predictions, and checks whether the metrics can be trusted.
+
+    Args:
+        predictions: A CSV file or a DataFrame with ``image_id``, ``p0`` … ``p4`` and, where known, ``grade``; or
+            predictions that were read before.
+        grades: A CSV file or a DataFrame with ``image_id`` and ``grade`` of the same photographs; with ``patient_id``,
+            intervals are by patient.
+        calibration: A calibration that was fitted on other photographs, or its file. By default, that of the run.
+        by: Columns whose values define subgroups, besides the usual ones; ``quality`` is assessed from the photographs
+            where the table has no such column.
+        prevalence: Share of diseased photographs, between 0 and 1, at which predictive values are computed as well.
+        resamples: Number of resamples of patients for the intervals; 0 for no intervals.
+        progress: Receives the progress of assessing image quality.
+
+    Returns:
+        All metrics with their intervals, subgroups and findings. ``write(folder)`` writes the report.
+
+    Raises:
+        ManifestError: A table is unreadable, or not valid.
+        JoinError: The tables don't have the same photographs, or no photograph has a grade.
+        CalibrationError: The calibration is unreadable.
+        UsageError: An argument is out of range, or a column of ``by`` is missing.
+    """
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise UsageError(f"prevalence {prevalence:g}: write a share between 0 and 1, such as 0.1")
+    if not isinstance(predictions, Predictions):
+        predictions = Predictions.read(predictions, grades=grades, calibration=calibration)
+    elif grades is not None or calibration is not None:
+        raise UsageError("give grades and calibration to Predictions.read, or evaluate the file")
+    if "quality" in by and "quality" not in predictions.table:
+        predictions = predictions.with_quality(progress)
+    return evaluate_predictions(
+        predictions.table,
+        findings=predictions.findings,
+        calibration=predictions.calibration,
+        by=[*dict.fromkeys([*default_subgroup_columns(predictions.table), *by])],
+        prevalence=prevalence,
+        resamples=resamples,
+        context=_context(predictions),
+    )
+
+
+def _context(predictions: Predictions) -> EvaluationContext:
+    """Returns the description of the predictions for the report."""
+    run, sources = predictions.run, file_digests(predictions.sources)
+    if run is None:
+        file = predictions.source_file
+        description = "" if file is None else f"Predictions in {file}."
+        return EvaluationContext(predictions.name, description, sources=sources)
+    record = run.record()
+    return EvaluationContext(
+        record.experiment,
+        f"Run {run.folder}, photographs of {record.data.prepared}, split {predictions.file.stem}.",
+        None if run.is_ensemble else run.history(),
+        "" if run.is_ensemble else run.experiment().network.loss,
+        [] if predictions.manifest is None else example_photographs(predictions.table, predictions.manifest),
+        sources,
+    )

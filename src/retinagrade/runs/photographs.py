@@ -1,0 +1,60 @@
+"""The photographs of a run: its prepared set, and the split that it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.integrity.leaks import changed_split_finding
+from retinagrade.files import sha256
+from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
+
+_FILE_COLUMNS: Final = ("path", "grade", "split", "sha256")
+"""Columns of a manifest that describe neither patients nor cameras."""
+
+
+@dataclass(frozen=True)
+class RunPhotographs:
+    """The photographs of a run, as far as their files still exist.
+
+    Attributes:
+        manifest: The prepared set; ``None`` where it is gone.
+        trained_on: The photographs with the split that the run was trained on; ``None`` where the split is gone or has
+            changed.
+        finding: The finding that the split has changed since training; ``None`` otherwise.
+    """
+
+    manifest: Manifest | None = None
+    trained_on: Manifest | None = None
+    finding: Finding | None = None
+
+
+def read_run_photographs(run: Run) -> RunPhotographs:
+    """Reads the photographs of a run.
+
+    Raises:
+        ExperimentError: The run's record is broken.
+        ManifestError: A manifest is broken.
+    """
+    file, split_file = run.prepared / "manifest.csv", run.split_file
+    manifest = Manifest.read(file) if file.is_file() else None
+    if not split_file.is_file():
+        return RunPhotographs(manifest)
+    if sha256(split_file) != run.record().data.manifest_sha256:
+        return RunPhotographs(manifest, finding=changed_split_finding(str(run.folder), str(split_file)))
+    return RunPhotographs(manifest, Manifest.read(split_file))
+
+
+def add_manifest_columns(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """Adds a manifest's columns on patients and cameras to a table of predictions.
+
+    Args:
+        table: Predictions, with ``image_id``; columns that it has already stay unchanged.
+        manifest: The photographs.
+    """
+    added = [column for column in manifest.table if column not in {*_FILE_COLUMNS, *table.columns}]
+    return table.merge(manifest.table[["image_id", *added]], on="image_id", how="left", validate="1:1")

@@ -1,0 +1,245 @@
+"""Predictions with their origin: the run that made them, its photographs, and the findings of the integrity checks."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from retinagrade.errors import ImageError, ManifestError, UsageError
+from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
+from retinagrade.evaluation.integrity.checks import check_predictions
+from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.predictions import join_grades, read_grades, read_prediction_rows, tidy_predictions
+from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.images.field_of_view import find_field_of_view
+from retinagrade.images.quality import assess_quality
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.messages import counted
+from retinagrade.runs.photographs import RunPhotographs, add_manifest_columns, read_run_photographs
+from retinagrade.runs.run import Run
+
+_SHOWN_ROWS = 10
+
+
+@dataclass(frozen=True, repr=False)
+class Predictions:
+    """A table of predictions with its origin.
+
+    Attributes:
+        table: One row for each photograph: ``image_id``, ``p0`` … ``p4``, ``grade`` (nullable), and the further columns
+            of the file, of the table of grades, and of the run's manifest.
+        findings: Findings of the integrity checks.
+        source_file: The file; ``None`` for a DataFrame.
+        run: The run whose folder holds the file; ``None`` elsewhere.
+        manifest: The run's prepared set; ``None`` where there is none.
+        calibration: The calibration to apply, which was fitted on other photographs; ``None`` without one.
+        sources: The files that the table was made from.
+    """
+
+    table: pd.DataFrame
+    findings: list[Finding]
+    source_file: Path | None = None
+    run: Run | None = None
+    manifest: Manifest | None = None
+    calibration: Calibration | None = None
+    sources: tuple[Path, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        predictions: str | os.PathLike[str] | pd.DataFrame,
+        *,
+        grades: str | os.PathLike[str] | pd.DataFrame | None = None,
+        calibration: str | os.PathLike[str] | Calibration | None = None,
+    ) -> Predictions:
+        """Reads predictions, finds their run and checks their integrity.
+
+        Args:
+            predictions: A CSV file or a DataFrame with ``image_id``, ``p0`` … ``p4`` and, where known, ``grade``.
+            grades: A CSV file or a DataFrame with ``image_id`` and ``grade`` of the same photographs.
+            calibration: A calibration, or its file. By default, the calibration of the run, unless it was fitted on
+                some of these photographs or on predictions that were made in another way.
+
+        Returns:
+            The predictions. Missing files of the run leave its attributes ``None``.
+
+        Raises:
+            ManifestError: A table is unreadable, or not valid.
+            JoinError: Predictions and grades don't have the same photographs.
+            CalibrationError: The calibration is unreadable.
+        """
+        file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
+        rows = _rows(predictions)
+        table = tidy_predictions(rows)
+        if grades is not None:
+            table = join_grades(table, _grades(grades))
+        run = None if file is None else find_run(file)
+        photographs = RunPhotographs() if run is None else read_run_photographs(run)
+        if photographs.manifest is not None:
+            table = add_manifest_columns(table, photographs.manifest)
+        fitted, fitted_file = _calibration(file, table, run, calibration)
+        findings = check_predictions(
+            table,
+            rows=rows,
+            trained_on=photographs.trained_on,
+            fitted_on=_fitted_on(file, run, photographs.trained_on, fitted),
+        )
+        files = (source for source in (predictions, grades) if not isinstance(source, pd.DataFrame | None))
+        return cls(
+            table,
+            findings + ([] if photographs.finding is None else [photographs.finding]),
+            file,
+            run,
+            photographs.manifest,
+            fitted,
+            (*map(Path, files), *([] if fitted_file is None else [fitted_file])),
+        )
+
+    @property
+    def file(self) -> Path:
+        """The file of the predictions.
+
+        Raises:
+            UsageError: They come from a DataFrame.
+        """
+        if self.source_file is None:
+            raise UsageError("these predictions come from a DataFrame and have no file: write them to a CSV file first")
+        return self.source_file
+
+    @property
+    def name(self) -> str:
+        """A short name: of the run, else of the file."""
+        if self.run is not None:
+            return self.run.folder.resolve().name
+        return "predictions" if self.source_file is None else self.source_file.stem
+
+    @property
+    def evaluation_folder(self) -> Path | None:
+        """The folder in the run for the evaluation of these predictions; ``None`` without a run."""
+        if self.run is None:
+            return None
+        return self.run.folder / "evaluation" / self.file.stem
+
+    def __repr__(self) -> str:
+        """Returns the numbers of photographs, the origin and the findings."""
+        graded = int(self.table["grade"].notna().sum())
+        origin = "" if self.source_file is None else f" in {self.source_file}"
+        lines = [f"Predictions of {counted(len(self.table), 'photograph')}{origin}, {graded} with a grade"]
+        return "\n".join([*lines, *(f"  finding: {finding.message}" for finding in self.findings)])
+
+    def _repr_html_(self) -> str:
+        """Returns the first rows for a notebook."""
+        return self.table.head(_SHOWN_ROWS).to_html(index=False)
+
+    def with_quality(self, progress: Progress | None = None) -> Predictions:
+        """Adds a column ``quality``: ``gradable`` or ``doubtful``, from the photographs in the prepared set.
+
+        Args:
+            progress: Receives the number of photographs assessed.
+
+        Raises:
+            UsageError: The photographs are missing.
+        """
+        if self.manifest is None:
+            raise UsageError(
+                f"subgroups by quality: {self.source_file or 'the table'} has no column quality, and its photographs "
+                "are missing: use predictions in a run's folder whose prepared set still exists"
+            )
+        paths = dict(zip(self.manifest.table["image_id"], self.manifest.table["path"], strict=True))
+        step = begin_stage(progress, "assessing image quality", len(self.table))
+        qualities = []
+        for image_id in self.table["image_id"]:
+            qualities.append(_quality(self.manifest.file(paths[image_id])) if image_id in paths else None)
+            step()
+        column = pd.Series(qualities, index=self.table.index, dtype="string")
+        return replace(self, table=self.table.assign(quality=column))
+
+
+def find_run(file: Path) -> Run | None:
+    """Returns the run whose folder ``predictions`` holds a file; ``None`` for a file elsewhere."""
+    folder = file.resolve().parent
+    run = Run(folder.parent)
+    in_run = folder.name == "predictions" and (run.experiment_file.is_file() or run.is_ensemble)
+    return run if in_run else None
+
+
+def has_cut_points(run: Run) -> bool:
+    """Whether cut points that were fitted on validation photographs decide the grades of a run, or of a member."""
+    if run.is_ensemble:
+        return any(member.cut_points for member in run.ensemble_record().members)
+    return run.output_file.is_file()
+
+
+def _rows(predictions: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(predictions, pd.DataFrame):
+        return read_prediction_rows(Path(predictions))
+    with _csv_file(predictions, "DataFrame of predictions") as file:
+        return read_prediction_rows(file)
+
+
+def _grades(grades: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(grades, pd.DataFrame):
+        return read_grades(Path(grades))
+    with _csv_file(grades, "DataFrame of grades") as file:
+        return read_grades(file)
+
+
+@contextmanager
+def _csv_file(table: pd.DataFrame, name: str) -> Iterator[Path]:
+    """Writes a DataFrame to a temporary CSV file, so that it has the checks and the outcomes of a file."""
+    with tempfile.TemporaryDirectory(prefix="retinagrade-") as folder:
+        file = Path(folder) / "table.csv"
+        table.to_csv(file, index=False)
+        try:
+            yield file
+        except ManifestError as error:
+            raise ManifestError(str(error).replace(str(file), name)) from None
+
+
+def _calibration(
+    file: Path | None, table: pd.DataFrame, run: Run | None, chosen: str | os.PathLike[str] | Calibration | None
+) -> tuple[Calibration | None, Path | None]:
+    """Returns the calibration to apply, and its file."""
+    if isinstance(chosen, Calibration):
+        return chosen, None
+    if chosen is not None:
+        return load_calibration(Path(chosen)), Path(chosen)
+    if file is None or run is None or not run.calibration_file.is_file():
+        return None, None
+    fitted = load_calibration(run.calibration_file)
+    # Flips and half precision change probabilities: `test-tta` needs a calibration that was fitted on `val-tta`.
+    same_variant = file.stem.partition("-")[2] == Path(fitted.source.file).stem.partition("-")[2]
+    if not same_variant or table["image_id"].isin(fitted.source.image_ids).any():
+        return None, None
+    return fitted, run.calibration_file
+
+
+def _fitted_on(
+    file: Path | None, run: Run | None, trained_on: Manifest | None, calibration: Calibration | None
+) -> dict[str, pd.DataFrame]:
+    """Returns the photographs that parts of the grading were fitted on after training, by the names of the parts."""
+    fitted_on: dict[str, pd.DataFrame] = {}
+    if run is not None and trained_on is not None:
+        validation = trained_on.graded()
+        if has_cut_points(run):
+            fitted_on["The cut points between grades"] = validation.split("val").table
+        if run.is_ensemble and file is not None and file.stem != "val":  # an ensemble predicts `val` out of fold
+            fitted_on["The weights of the ensemble"] = validation.split("val").table
+    if calibration is not None:
+        fitted_on["Thresholds and calibration"] = pd.DataFrame({"image_id": list(calibration.source.image_ids)})
+    return fitted_on
+
+
+def _quality(path: Path) -> str | None:
+    try:
+        photograph = read_photograph(path)
+    except ImageError:
+        return None
+    return "doubtful" if assess_quality(photograph, find_field_of_view(photograph)).reasons else "gradable"
