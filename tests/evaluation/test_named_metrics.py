@@ -106,7 +106,7 @@ def test_no_photographs_have_no_figures() -> None:
 def test_reasons_name_what_is_missing() -> None:
     photographs = some_photographs(30, 0, grades=[0, 1])
     undefined = compute_metrics(photographs).undefined
-    assert undefined["referable_sensitivity"] == "no photograph has it"
+    assert undefined["referable_sensitivity"] == "no photograph has the disease"
     assert undefined["referable_auc"] == "no photograph is referable"
     assert undefined["vision_threatening_average_precision"] == "no photograph is vision-threatening"
     assert undefined["grade_3_recall"] == "no photograph has grade 3"

@@ -104,7 +104,7 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
     assert "vision-threatening: no photograph has grade 3 or worse" in said
     assert "conformal sets hold all grades" in said
     wrong = fit_calibration(photographs(np.arange(5), np.eye(5)[[4, 3, 1, 1, 0]]), source, rule="fda")
-    assert "no temperature fits, the best one is at the end of the search range (20)" in "\n".join(wrong.warnings)
+    assert "no temperature fits; the best one is at the end of the search range (20)" in "\n".join(wrong.warnings)
     assert "highest specificity" in "\n".join(wrong.warnings)
     alike = fit_calibration(
         photographs(np.arange(5).repeat(4), np.tile([0.24, 0.19, 0.19, 0.19, 0.19], (20, 1))), source
