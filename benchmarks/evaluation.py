@@ -24,9 +24,9 @@ import pandas as pd
 import sklearn.metrics as reference
 
 from retinagrade.evaluation.fitting.calibration import fit_calibration, save_calibration
-from retinagrade.evaluation.intervals import RESAMPLES, patient_weights, resampled_metrics
 from retinagrade.evaluation.named_metrics import METRIC_NAMES, TASKS
 from retinagrade.evaluation.predictions import GradedPredictions
+from retinagrade.evaluation.resampling import RESAMPLES, patient_weights, resampled_metrics
 from retinagrade.grades import PROBABILITY_COLUMNS
 
 PATIENTS = 26_788

@@ -35,7 +35,7 @@ def test_delongs_test_is_left_out_where_patients_have_several_photographs() -> N
 
 
 def test_only_the_same_photographs_compare() -> None:
-    with pytest.raises(JoinError, match="not given the same photographs"):
+    with pytest.raises(JoinError, match="different photographs"):
         compare_predictions({"a": WEAK, "b": GOOD.head(100)}, resamples=20)
 
 

@@ -16,13 +16,12 @@ from retinagrade.evaluation.intervals import (
     Intervals,
     decision_intervals,
     metric_intervals,
-    patient_weights,
     percentile_interval,
-    resampled_metrics,
 )
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.named_metrics import METRIC_NAMES, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
+from retinagrade.evaluation.resampling import patient_weights, resampled_metrics
 from retinagrade.grades import REFERABLE
 from tests.evaluation.photographs import some_photographs
 

@@ -130,10 +130,10 @@ def test_rows_are_joined_by_id_and_patients_of_either_table_count() -> None:
 
 def test_other_photographs_or_grades_are_refused() -> None:
     first = some_photographs(20, 0)
-    with pytest.raises(JoinError, match=r"1 only to the first, 0 only to the second: i00019\)"):
+    with pytest.raises(JoinError, match=r"1 only of the first, 0 only of the second: i00019\)"):
         paired_differences(first, first.rows(np.arange(19)))
     other = replace(first, grades=np.where(np.arange(20) == 3, (first.grades + 1) % 5, first.grades))
-    with pytest.raises(JoinError, match=r"1 photographs have two grades \(i00003\)"):
+    with pytest.raises(JoinError, match=r"1 photograph with two grades \(i00003\)"):
         paired_differences(first, other)
 
 

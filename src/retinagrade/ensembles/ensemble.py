@@ -37,10 +37,10 @@ from retinagrade.ensembles.scores import MemberScores
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.comparison import NetworkComparison, compare_predictions
 from retinagrade.evaluation.fitting.out_of_fold import out_of_fold
-from retinagrade.evaluation.intervals import RESAMPLES
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.evaluation.report.tables import TextTable, metric_text, tables_html
+from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.files import is_free_folder, sha256, write_text
 from retinagrade.messages import first_few
 from retinagrade.provenance import provenance_record

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from retinagrade.evaluation.evaluate import Evaluation, evaluate_predictions
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.intervals import RESAMPLES
 from retinagrade.evaluation.metrics import Undefined, disease_scores
 from retinagrade.evaluation.named_metrics import TASKS
 from retinagrade.evaluation.paired import (
@@ -27,6 +26,7 @@ from retinagrade.evaluation.paired import (
 from retinagrade.evaluation.predictions import GradedPredictions, graded_predictions
 from retinagrade.evaluation.report.plots import differences_plot, figure_png, figure_svg
 from retinagrade.evaluation.report.tables import METRIC_LABELS, TextTable, interval_text, metric_text, tables_html
+from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.pages.page import format_metric, render_page
@@ -181,7 +181,7 @@ def _metrics_table(comparison: NetworkComparison) -> TextTable:
         f"{first.photographs} photographs, with 95 % intervals",
         ("", *(METRIC_LABELS[name].strip() for name in shown)),
         rows,
-        f"Always predicting the most frequent grade has an accuracy of {format_metric(first.metrics['majority_baseline'])}.",
+        f"The most frequent grade alone has an accuracy of {format_metric(first.metrics['majority_baseline'])}.",
     )
 
 
@@ -200,8 +200,8 @@ def _differences_table(comparison: NetworkComparison) -> TextTable:
                 )
             )
     note = (
-        "All networks use the same resamples of patients. Among many comparisons, some are significant by chance; decide "
-        "before the comparison which difference matters."
+        "All networks use the same resamples of patients. Among many comparisons, some are significant by chance; "
+        "decide before the comparison which difference matters."
     )
     head = ("", "difference", "95 % interval", "p", "p, DeLong")
     return TextTable(f"Differences from {comparison.first}", head, rows, note)

@@ -1,4 +1,4 @@
-"""Curves behind the pictures: ROC, precision and recall, and how often predictions of a confidence are right."""
+"""Curves behind the pictures: ROC curve, precision and recall, and reliability."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from retinagrade.evaluation.metrics import CALIBRATION_BINS, calibration_terms, disease_scores
@@ -13,84 +14,79 @@ from retinagrade.evaluation.named_metrics import TASKS
 from retinagrade.evaluation.predictions import GradedPredictions
 
 TASK_NAMES: Final = {"referable": "referable (grade ≥ 2)", "vision_threatening": "vision-threatening (grade ≥ 3)"}
-
-_DRAWN: Final = 2000
-"""Points of a curve that a picture can show; more only make its file larger."""
+"""Names of the screening tasks for people."""
+_DRAWN_POINTS: Final = 2000
+"""Number of points of a drawn curve; more points only increase the size of the file."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve.
+    """A curve.
 
     Attributes:
         x: Ascending (K,).
         y: (K,).
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
 
     def thinned(self) -> Curve:
-        """At most :data:`_DRAWN` of its points, first and last among them."""
-        if len(self.x) <= _DRAWN:
+        """Returns the curve with at most 2000 of its points, the first and the last among them."""
+        if len(self.x) <= _DRAWN_POINTS:
             return self
-        kept = np.unique(np.linspace(0, len(self.x) - 1, _DRAWN).astype(int))
+        kept = np.unique(np.linspace(0, len(self.x) - 1, _DRAWN_POINTS).astype(int))
         return Curve(self.x[kept], self.y[kept])
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often predictions of a confidence are right, in bins of equal width.
+    """Share of right grades by confidence, in B bins of equal width.
 
     Attributes:
         confidence: Mean largest probability of each bin (B,); NaN where a bin is empty.
         accuracy: Share of right grades in each bin (B,), likewise.
-        photographs: How many fall into each bin (B,).
+        photographs: Number of photographs in each bin (B,).
     """
 
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    photographs: np.ndarray
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    photographs: NDArray[np.int64]
 
 
-def roc(photographs: GradedPredictions, task: str) -> Curve:
-    """The ROC curve of a task: false-positive rates against true-positive rates.
+def roc(predictions: GradedPredictions, task: str) -> Curve:
+    """Computes the ROC curve of a screening task: true-positive rate (y) against false-positive rate (x).
 
     Raises:
         Undefined: All photographs have the disease, or none has.
     """
-    false_positive, true_positive, _ = roc_curve(*_disease(photographs, task))
+    false_positive, true_positive, _ = roc_curve(*_disease_scores(predictions, task))
     return Curve(false_positive, true_positive)
 
 
-def precision_recall(photographs: GradedPredictions, task: str) -> Curve:
-    """Recall (sensitivity) against precision (positive predictive value) of a task.
+def precision_recall(predictions: GradedPredictions, task: str) -> Curve:
+    """Computes precision (positive predictive value, y) against recall (sensitivity, x) of a screening task.
 
     Raises:
         Undefined: All photographs have the disease, or none has.
     """
-    precision, recall, _ = precision_recall_curve(*_disease(photographs, task))
+    precision, recall, _ = precision_recall_curve(*_disease_scores(predictions, task))
     return Curve(recall[::-1], precision[::-1])
 
 
-def reliability(photographs: GradedPredictions) -> Reliability:
-    """Confidence against accuracy, in the bins of the expected calibration error.
+def reliability(predictions: GradedPredictions) -> Reliability:
+    """Computes accuracy by confidence, in the bins of the expected calibration error.
 
     Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    Args:
-        photographs: Graded photographs.
-
-    Returns:
-        One entry a bin.
     """
-    confidence = photographs.probabilities.max(axis=1)
-    excess, place = calibration_terms(photographs.grades, photographs.probabilities)
-    counts = np.bincount(place, minlength=CALIBRATION_BINS)
+    confidence = predictions.probabilities.max(axis=1)
+    excess, bins = calibration_terms(predictions.grades, predictions.probabilities)
+    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
     with np.errstate(invalid="ignore"):
-        sure = np.bincount(place, confidence, CALIBRATION_BINS) / counts
-        return Reliability(sure, sure - np.bincount(place, excess, CALIBRATION_BINS) / counts, counts)
+        mean_confidence = np.bincount(bins, confidence, CALIBRATION_BINS) / counts
+        accuracy = mean_confidence - np.bincount(bins, excess, CALIBRATION_BINS) / counts
+        return Reliability(mean_confidence, accuracy, counts)
 
 
-def _disease(photographs: GradedPredictions, task: str) -> tuple[np.ndarray, np.ndarray]:
-    return disease_scores(photographs.grades, photographs.probabilities, TASKS[task])
+def _disease_scores(predictions: GradedPredictions, task: str) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    return disease_scores(predictions.grades, predictions.probabilities, TASKS[task])

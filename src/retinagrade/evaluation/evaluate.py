@@ -16,20 +16,10 @@ from retinagrade.errors import JoinError, UsageError
 from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
 from retinagrade.evaluation.fitting.applied_calibration import apply_calibration
 from retinagrade.evaluation.fitting.calibration import Calibration
-from retinagrade.evaluation.integrity.checks import (
-    Independence,
-    check_confusion_matrix,
-    check_predictions,
-    independence_test,
-)
+from retinagrade.evaluation.integrity.checks import check_confusion_matrix, check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.intervals import (
-    REFERENCE_METRICS,
-    RESAMPLES,
-    Interval,
-    decision_intervals,
-    metric_intervals,
-)
+from retinagrade.evaluation.integrity.independence import Independence, independence_test
+from retinagrade.evaluation.intervals import REFERENCE_METRICS, Interval, decision_intervals, metric_intervals
 from retinagrade.evaluation.metrics import (
     Undefined,
     confusion_matrix,
@@ -42,6 +32,7 @@ from retinagrade.evaluation.predictions import GradedPredictions, graded_predict
 from retinagrade.evaluation.report.page import write_evaluation
 from retinagrade.evaluation.report.pictures import evaluation_pictures
 from retinagrade.evaluation.report.tables import evaluation_tables, main_metrics_text, tables_html
+from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext, EvaluationResults
 from retinagrade.evaluation.subgroups import evaluate_subgroups
 from retinagrade.files import file_digests

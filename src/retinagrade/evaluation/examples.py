@@ -1,4 +1,4 @@
-"""Example photographs for the report: the gravest mistakes, the least certain grades, and a right one of every grade."""
+"""Example photographs for the report: the gravest mistakes, the least certain grades, and right grades."""
 
 from __future__ import annotations
 

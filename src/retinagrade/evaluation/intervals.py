@@ -1,16 +1,9 @@
-"""Intervals by the bootstrap: how far figures would move with other patients of the same kind.
+"""95 % intervals: how far metrics would vary with other patients of the same kind.
 
-A resample draws as many patients as there are, with replacement, and takes all photographs of each as often as it was
-drawn: eyes of one patient are alike, and resampling photographs would make intervals too narrow. Resample *i* of a seed
-depends on nothing but the seed, *i* and the number of patients, so all figures, and two networks on the same
-photographs, can be seen on the same resamples.
+They are percentiles over resamples of patients (:mod:`~retinagrade.evaluation.resampling`), or exact intervals for
+shares with few photographs on one side.
 
-No photograph is ever repeated in memory. A resample is a weight for every patient; sums over photographs (cells of the
-confusion matrix, bins, losses) are one sparse matrix of sums by patient times the weights, and areas under curves need
-each score sorted only once.
-
-Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile intervals); C. A. Field,
-A. H. Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical Society B 69(3), 2007.
+Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile intervals).
 """
 
 from __future__ import annotations
@@ -18,28 +11,34 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
+from numpy.typing import NDArray
 from scipy.stats import beta
-from threadpoolctl import threadpool_limits
 
 from retinagrade.evaluation import metrics
-from retinagrade.evaluation.metrics import CALIBRATION_BINS, Undefined
-from retinagrade.evaluation.named_metrics import DECISION_METRICS, MATRIX_METRICS, METRIC_NAMES, TASKS, compute_metrics
+from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.named_metrics import DECISION_METRICS, METRIC_NAMES, TASKS, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
-from retinagrade.grades import N_GRADES, Grade
+from retinagrade.evaluation.resampling import (
+    RESAMPLES,
+    number_patients,
+    over_resamples,
+    resampled_metrics,
+    sums_by_patient,
+)
+from retinagrade.grades import Grade
 
-RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
+"""Level of all intervals."""
 UNDEFINED_ALLOWED: Final = 0.05
-"""Share of resamples in which a figure may be undefined; beyond, an interval would be one of the lucky resamples."""
+"""Largest share of resamples in which a metric may be undefined; beyond, an interval would describe only the others."""
 EXACT_BELOW: Final = 5
-"""Photographs on the smaller side of a share below which its interval is exact: the bootstrap can't draw more mistakes
-than it was given, and of none it makes a certainty."""
+"""A share has an exact interval if it has fewer photographs on its smaller side than this number. The bootstrap can't
+draw more mistakes than the photographs have, and without any mistake it gives an interval without width."""
 REFERENCE_METRICS: Final = ("majority_baseline", "chance_accuracy")
-"""What figures are seen beside; no figures of the predictions, and without intervals."""
+"""Baselines to compare metrics with; they don't measure the predictions, and have no intervals."""
 _TAILS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
@@ -50,8 +49,8 @@ class Interval:
     Attributes:
         low: Its lower end.
         high: Its upper end.
-        undefined: Share of the resamples in which the figure is undefined; they are left out.
-        method: ``bootstrap`` (percentiles), or ``exact`` (Clopper and Pearson's of a share, counting patients).
+        undefined: Share of the resamples in which the metric is undefined; they are left out.
+        method: ``bootstrap`` (percentiles), or ``exact`` (Clopper and Pearson's interval of a share of the patients).
     """
 
     low: float
@@ -62,11 +61,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Intervals by the names of their figures.
+    """Intervals by the names of the metrics.
 
     Attributes:
-        values: ``None`` where there is none.
-        undefined: Why, by the names of those.
+        values: The intervals; ``None`` where there is none.
+        undefined: Reasons why an interval is ``None``, by name.
     """
 
     values: dict[str, Interval | None]
@@ -74,172 +73,102 @@ class Intervals:
 
 
 def metric_intervals(
-    photographs: GradedPredictions, names: Collection[str] = METRIC_NAMES, *, resamples: int = RESAMPLES, seed: int = 0
+    predictions: GradedPredictions, names: Collection[str] = METRIC_NAMES, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Intervals:
-    """95 % intervals of the figures of graded photographs.
+    """Computes 95 % intervals of metrics.
 
-    They are percentiles of the figure over resamples of patients. A share (accuracy, sensitivity, the recall of a
-    grade, …) with fewer than :data:`EXACT_BELOW` photographs on its smaller side gets Clopper and Pearson's exact interval
-    instead, with its patients for a sample size: as if eyes of one patient were always judged alike, so rather too wide
-    than too narrow. All of 30 patients found is 88 to 100 %, not 100 to 100 %. A resample has fewer different
-    photographs and therefore a larger calibration error, so that interval lies high, and may lie above the figure.
+    They are percentiles over resamples of patients. A share (accuracy, sensitivity, the recall of a grade, …) with
+    fewer than :data:`EXACT_BELOW` photographs on its smaller side has Clopper and Pearson's exact interval instead. Its
+    sample size is the number of patients, as if the eyes of a patient always had the same result: the interval is too
+    wide rather than too narrow. If all of 30 patients are found, it is 88 to 100 %, not 100 to 100 %. A resample has
+    fewer different photographs and therefore a larger calibration error, so the interval of the calibration error lies
+    high, and may lie above the metric.
 
-    Source of the exact one: C. J. Clopper, E. S. Pearson, Biometrika 26(4), 1934.
+    Source of the exact interval: C. J. Clopper, E. S. Pearson, Biometrika 26(4), 1934.
 
     Args:
-        photographs: The graded photographs; for a subgroup, those of the subgroup.
-        names: Which of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`; the fewer, the faster.
-        resamples: How many; 0 for no intervals.
-        seed: Of the resamples.
+        predictions: The graded photographs; for a subgroup, its photographs.
+        names: Some of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`; fewer names take less time.
+        resamples: Number of resamples; 0 for no intervals.
+        seed: Seed of the resamples.
 
     Returns:
-        No interval, with the reason, for a figure that is undefined, or is in more than :data:`UNDEFINED_ALLOWED` of
-        the resamples, for one that is the same in all (as QWK is where every grade is right), and for fewer than two
-        patients.
+        The intervals. There is no interval, but a reason, for a metric that is undefined, or undefined in more than
+        :data:`UNDEFINED_ALLOWED` of the resamples, or the same in all (like QWK if every grade is right), and for fewer
+        than two patients.
     """
     if not resamples:
-        return _none(names)
-    found = compute_metrics(photographs)
-    shares = _shares(photographs)
-    drawn = resampled_metrics(photographs, names, resamples=resamples, seed=seed)
+        return _without_resamples(names)
+    named = compute_metrics(predictions)
+    shares = _share_photographs(predictions)
+    resampled = resampled_metrics(predictions, names, resamples=resamples, seed=seed)
     return _intervals(
-        {name: found.values[name] for name in drawn},
-        found.undefined,
-        drawn,
-        {name: shares[name] for name in drawn if name in shares},
-        photographs.patients,
+        {name: named.values[name] for name in resampled},
+        named.undefined,
+        resampled,
+        {name: shares[name] for name in resampled if name in shares},
+        predictions.patients,
     )
 
 
 def decision_intervals(
-    truths: np.ndarray,
-    decisions: np.ndarray,
-    patients: np.ndarray,
+    truths: NDArray[np.bool_],
+    decisions: NDArray[np.bool_],
+    patients: NDArray[np.int64],
     *,
     prevalence: float | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Intervals:
-    """95 % intervals of what a decision, such as a threshold makes, is worth; method and errors as :func:`metric_intervals`.
+    """Computes 95 % intervals of the metrics of a decision, with the method of :func:`metric_intervals`.
 
     Args:
-        truths: Whether a photograph has the finding (N,), bool.
-        decisions: Whether it was said to have it (N,), bool.
-        patients: Whose photograph it is (N,), int.
-        prevalence: Also give the predictive values where this share has the finding.
-        resamples: How many.
-        seed: Of the resamples; those of a seed are the same as in :func:`metric_intervals` of the same patients.
+        truths: True for photographs with the disease (N,).
+        decisions: True for positive photographs (N,).
+        patients: The patient of each photograph (N,).
+        prevalence: Prevalence at which predictive values are computed as well.
+        resamples: Number of resamples; 0 for no intervals.
+        seed: Seed of the resamples; the same seed and patients give the resamples of :func:`metric_intervals`.
 
     Returns:
         Intervals of ``sensitivity``, ``specificity``, ``ppv`` and ``npv``; with a prevalence also of
         ``ppv_at_prevalence`` and ``npv_at_prevalence``.
     """
-    ways: dict[str, tuple[Callable[[np.ndarray], float], Callable[[np.ndarray], np.ndarray]]] = {
+    formulas: dict[str, tuple[Callable[[NDArray[Any]], float], Callable[[NDArray[Any]], NDArray[np.float64]]]] = {
         name: (metric, metric.stacked) for name, metric in DECISION_METRICS.items()
     }
     if prevalence is not None:
         for metric in (metrics.ppv_at_prevalence, metrics.npv_at_prevalence):
-            ways[metric.__name__] = (
+            formulas[metric.__name__] = (
                 partial(metric, prevalence=prevalence),
                 partial(metric.stacked, prevalence=prevalence),
             )
     if not resamples:
-        return _none(ways)
+        return _without_resamples(formulas)
     values: dict[str, float | None] = {}
     undefined: dict[str, str] = {}
     table = metrics.two_by_two_table(truths, decisions)
-    for name, (single, _) in ways.items():
+    for name, (single, _) in formulas.items():
         try:
             values[name] = single(table)
         except Undefined as reason:
             values[name], undefined[name] = None, str(reason)
     cells = np.asarray(truths, dtype=np.int64) * 2 + np.asarray(decisions, dtype=np.int64)
-    whose, count = _numbered(patients)
-    sums = _sums(whose, count, [(cells, np.ones(len(cells)), 4)])
-    tables = _over_resamples(lambda weights: sums @ weights, count, resamples, seed).reshape(-1, 2, 2)
-    drawn = {name: stacked(tables) for name, (_, stacked) in ways.items()}
-    return _intervals(values, undefined, drawn, _decision_shares(truths, decisions), patients)
+    numbers, count = number_patients(patients)
+    sums = sums_by_patient(numbers, count, [(cells, np.ones(len(cells)), 4)])
+    tables = over_resamples(lambda weights: sums @ weights, count, resamples, seed).reshape(-1, 2, 2)
+    resampled = {name: stacked(tables) for name, (_, stacked) in formulas.items()}
+    return _intervals(values, undefined, resampled, _decision_shares(truths, decisions), patients)
 
 
-def patient_weights(patients: int, resample: int, seed: int = 0) -> np.ndarray:
-    """How often each patient was drawn into a resample.
-
-    Args:
-        patients: How many there are.
-        resample: Which resample, from 0.
-        seed: Of the resamples.
-
-    Returns:
-        Whole numbers (P,), float64, that sum to P.
-
-    Example:
-        >>> patient_weights(4, resample=0)
-        array([0., 1., 2., 1.])
-    """
-    drawn = np.random.default_rng([seed, resample]).integers(0, patients, patients, dtype=np.int32)
-    return np.bincount(drawn, minlength=patients).astype(np.float64)
-
-
-def resampled_metrics(
-    photographs: GradedPredictions, names: Collection[str] = METRIC_NAMES, *, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Figures of resamples of patients: what :func:`~retinagrade.evaluation.named_metrics.compute_metrics` gives of each.
+def percentile_interval(values: NDArray[np.float64]) -> Interval:
+    """Returns the percentile interval of a metric of resamples.
 
     Args:
-        photographs: The graded photographs.
-        names: Which of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
-        resamples: How many.
-        seed: Of the resamples.
-
-    Returns:
-        By name, float64 (R,); NaN where undefined.
-    """
-    grades, probabilities = photographs.grades, photographs.probabilities
-    whose, count = _numbered(photographs.patients)
-    excess, bins = metrics.calibration_terms(grades, probabilities)
-    nothing = np.zeros(len(grades), dtype=np.int64)
-    sums = _sums(
-        whose,
-        count,
-        [
-            (grades * N_GRADES + photographs.predicted, np.ones(len(grades)), N_GRADES**2),
-            (bins, excess, CALIBRATION_BINS),
-            (nothing, metrics.brier_terms(grades, probabilities), 1),
-            (nothing, metrics.log_loss_terms(grades, probabilities), 1),
-        ],
-    )
-    areas = _areas(photographs, whose, names)
-    drawn = _over_resamples(
-        lambda weights: np.append(sums @ weights, [area(weights) for area in areas.values()]), count, resamples, seed
-    )
-    ends = np.cumsum([N_GRADES**2, CALIBRATION_BINS, 1, 1])
-    cells, gaps, squares, losses, found = np.split(drawn, ends, axis=1)
-    matrices = cells.reshape(-1, N_GRADES, N_GRADES)
-    by_area = dict(zip(areas, found.T, strict=True))
-    of_photographs = {
-        "brier": squares[:, 0],
-        "log_loss": losses[:, 0],
-        "expected_calibration_error": np.abs(gaps).sum(axis=1),
-    }
-    with np.errstate(invalid="ignore"):  # a set may be empty
-        values = by_area | {name: total / cells.sum(axis=1) for name, total in of_photographs.items()}
-    if "macro_auc" in names:
-        values["macro_auc"] = _mean_of_defined(np.array([by_area[area] for area in _GRADE_AREAS]))
-    return {
-        name: MATRIX_METRICS[name].stacked(matrices) if name in MATRIX_METRICS else values[name]
-        for name in METRIC_NAMES
-        if name in names
-    }
-
-
-def percentile_interval(values: np.ndarray) -> Interval:
-    """The percentile interval of a figure of resamples.
-
-    Args:
-        values: The figure of each resample (R,); NaN where undefined.
+        values: The metric of each resample (R,); NaN where undefined.
 
     Raises:
-        Undefined: Too often undefined (:data:`UNDEFINED_ALLOWED`), or always the same.
+        Undefined: The metric is undefined too often (:data:`UNDEFINED_ALLOWED`), or always the same.
     """
     missing = np.isnan(values)
     undefined = float(missing.mean())
@@ -247,71 +176,18 @@ def percentile_interval(values: np.ndarray) -> Interval:
         raise Undefined(f"undefined in {undefined:.0%} of the resamples: too few photographs of a kind for an interval")
     low, high = map(float, np.quantile(values[~missing], _TAILS))
     if low == high:
-        raise Undefined(f"it is {low:.3g} in nearly all resamples, which doesn't say how far off it may be")
+        raise Undefined(f"it is {low:.3g} in nearly all resamples, so they don't show its uncertainty")
     return Interval(low, high, undefined)
-
-
-_GRADE_AREAS: Final = tuple(f"grade_{grade.value}_auc" for grade in Grade)
-
-
-class _Ranking:
-    """Photographs sorted by a score, once, for areas under curves of any weights of their patients."""
-
-    def __init__(self, truths: np.ndarray, scores: np.ndarray, whose: np.ndarray) -> None:
-        order = np.argsort(-scores, kind="stable")
-        positives, negatives = order[truths[order]], order[~truths[order]]
-        ladder, theirs = -scores[positives], -scores[negatives]
-        self._positives, self._negatives = whose[positives], whose[negatives]
-        # Of each negative, the positives with a larger score, and with a larger or the same one.
-        self._above, self._through = np.searchsorted(ladder, theirs, "left"), np.searchsorted(ladder, theirs, "right")
-        self._ties = bool((self._above < self._through).any())
-        self._down_to = np.searchsorted(ladder, ladder, "right")
-
-    def auc(self, weights: np.ndarray) -> float:
-        """Share of the pairs of a positive and a negative that are in order, half of those with equal scores."""
-        positives, negatives = weights.take(self._positives), weights.take(self._negatives)
-        found = np.concatenate([[0.0], positives.cumsum()])
-        before = found.take(self._above)
-        if self._ties:
-            before = (before + found.take(self._through)) / 2
-        total = positives.sum() * negatives.sum()
-        return float(negatives @ before / total) if total else np.nan
-
-    def average_precision(self, weights: np.ndarray) -> float:
-        """Mean over the positives of the precision at their score; undefined, as the AUC is, without negatives."""
-        positives, negatives = weights.take(self._positives), weights.take(self._negatives)
-        if not positives.any() or not negatives.any():
-            return np.nan
-        found = positives.cumsum().take(self._down_to - 1)
-        alarms = np.bincount(self._above, negatives, len(positives) + 1)[:-1].cumsum()
-        # The positives at the top may weigh nothing; they then add nothing either.
-        return float(positives @ (found / np.maximum(found + alarms, 1)) / positives.sum())
-
-
-def _areas(
-    photographs: GradedPredictions, whose: np.ndarray, names: Collection[str]
-) -> dict[str, Callable[[np.ndarray], float]]:
-    """Areas under curves as functions of the patients' weights, of the named figures only."""
-    grades, probabilities = photographs.grades, photographs.probabilities
-    areas: dict[str, Callable[[np.ndarray], float]] = {}
-    if "macro_auc" in names:
-        for name, grade in zip(_GRADE_AREAS, Grade, strict=True):
-            areas[name] = _Ranking(grades == grade, probabilities[:, grade], whose).auc
-    for task, grade in TASKS.items():
-        ranking = _Ranking(grades >= grade, metrics.probability_from_grade(probabilities, grade), whose)
-        ways = {f"{task}_auc": ranking.auc, f"{task}_average_precision": ranking.average_precision}
-        areas.update({name: area for name, area in ways.items() if name in names})
-    return areas
 
 
 def _intervals(
     values: dict[str, float | None],
     undefined: dict[str, str],
-    drawn: dict[str, np.ndarray],
-    shares: dict[str, np.ndarray],
-    patients: np.ndarray,
+    resampled: dict[str, NDArray[np.float64]],
+    shares: dict[str, NDArray[np.bool_]],
+    patients: NDArray[np.int64],
 ) -> Intervals:
-    found: dict[str, Interval | None] = {}
+    intervals: dict[str, Interval | None] = {}
     reasons: dict[str, str] = {}
     for name, value in values.items():
         try:
@@ -320,27 +196,27 @@ def _intervals(
             if len(np.unique(patients)) < 2:
                 raise Undefined("there is only one patient")
             if name in REFERENCE_METRICS:
-                raise Undefined("a reference that figures are seen beside, not a figure of the predictions")
-            exact = _exact(value, patients[shares[name]]) if name in shares else None
-            found[name] = exact or _around(value, percentile_interval(drawn[name]))
+                raise Undefined("a baseline to compare metrics with; it doesn't measure the predictions")
+            exact = _exact_interval(value, patients[shares[name]]) if name in shares else None
+            intervals[name] = exact or _checked(value, percentile_interval(resampled[name]))
         except Undefined as reason:
-            found[name], reasons[name] = None, str(reason)
-    return Intervals(found, reasons)
+            intervals[name], reasons[name] = None, str(reason)
+    return Intervals(intervals, reasons)
 
 
-def _around(value: float, interval: Interval) -> Interval:
-    """The interval, if it holds its figure: noise makes some larger by itself, and resamples have more of it."""
+def _checked(value: float, interval: Interval) -> Interval:
+    """Returns the interval if it holds its metric; resamples have more noise, which increases some metrics."""
     if not interval.low <= value <= interval.high:
-        raise Undefined("resampling moves it to one side, so that it lies outside of its resamples' middle 95 %")
+        raise Undefined("resampling moves it to one side, so that it lies outside of the middle 95 % of its resamples")
     return interval
 
 
-def _none(names: Collection[str]) -> Intervals:
-    return Intervals(dict.fromkeys(names), dict.fromkeys(names, "no resamples were asked for"))
+def _without_resamples(names: Collection[str]) -> Intervals:
+    return Intervals(dict.fromkeys(names), dict.fromkeys(names, "the evaluation uses no resamples"))
 
 
-def _exact(share: float, patients: np.ndarray) -> Interval | None:
-    """Clopper and Pearson's interval of a share of photographs of these patients (M,), where few are on one side."""
+def _exact_interval(share: float, patients: NDArray[np.int64]) -> Interval | None:
+    """Returns Clopper and Pearson's interval of a share of photographs of patients (M,), if few are on one side."""
     if min(share, 1 - share) * len(patients) > EXACT_BELOW - 0.5:
         return None
     size = len(np.unique(patients))
@@ -349,48 +225,18 @@ def _exact(share: float, patients: np.ndarray) -> Interval | None:
     return Interval(float(low) if right else 0.0, float(high) if wrong else 1.0, method="exact")
 
 
-def _shares(photographs: GradedPredictions) -> dict[str, np.ndarray]:
-    """Of which photographs (N,) a share is one, by its name."""
-    grades, given = photographs.grades, photographs.predicted
+def _share_photographs(predictions: GradedPredictions) -> dict[str, NDArray[np.bool_]]:
+    """Returns the photographs (N,) in the denominator of each share, by the name of the metric."""
+    grades, predicted = predictions.grades, predictions.predicted
     shares = dict.fromkeys(("accuracy", "weighted_recall", "off_by_two_or_more"), np.ones(len(grades), dtype=bool))
-    for task, worse in TASKS.items():
-        of = _decision_shares(grades >= worse, given >= worse)
-        shares.update({f"{task}_{name}": those for name, those in of.items()})
-    for grade in Grade:
-        of = {"precision": given == grade, "recall": grades == grade, "specificity": grades != grade}
-        shares.update({f"grade_{grade.value}_{name}": those for name, those in of.items()})
+    for task, grade in TASKS.items():
+        by_decision = _decision_shares(grades >= grade, predicted >= grade)
+        shares.update({f"{task}_{name}": photographs for name, photographs in by_decision.items()})
+    for single in Grade:
+        by_grade = {"precision": predicted == single, "recall": grades == single, "specificity": grades != single}
+        shares.update({f"grade_{single.value}_{name}": photographs for name, photographs in by_grade.items()})
     return shares
 
 
-def _decision_shares(truths: np.ndarray, decisions: np.ndarray) -> dict[str, np.ndarray]:
+def _decision_shares(truths: NDArray[np.bool_], decisions: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
     return {"sensitivity": truths, "specificity": ~truths, "ppv": decisions, "npv": ~decisions}
-
-
-def _numbered(patients: np.ndarray) -> tuple[np.ndarray, int]:
-    """Patients (N,) counted from 0 without gaps, as a subgroup's are not, and how many there are."""
-    names, whose = np.unique(patients, return_inverse=True)
-    return whose, len(names)
-
-
-def _sums(whose: np.ndarray, patients: int, terms: list[tuple[np.ndarray, np.ndarray, int]]) -> csr_array:
-    """Sums by patient (S, P) of terms of photographs: each has a row (N,), a value (N,), and a number of rows."""
-    starts = np.cumsum([0, *(rows for _, _, rows in terms)])
-    rows = np.concatenate([start + row for start, (row, _, _) in zip(starts, terms, strict=False)])
-    values = np.concatenate([value for _, value, _ in terms])
-    return csr_array((values, (rows, np.tile(whose, len(terms)))), shape=(int(starts[-1]), patients))
-
-
-def _over_resamples(
-    statistics: Callable[[np.ndarray], np.ndarray], patients: int, resamples: int, seed: int
-) -> np.ndarray:
-    """Statistics (R, S) of the patients' weights in each resample."""
-    # NumPy's own threads double the processor time of these small products, and gain nothing by the clock.
-    with threadpool_limits(1):
-        return np.array([statistics(patient_weights(patients, resample, seed)) for resample in range(resamples)])
-
-
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis (K, R) of what is not NaN; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))

@@ -1,4 +1,4 @@
-"""All figures of graded photographs, by name: the one list that tables, intervals and comparisons go by."""
+"""All metrics of graded photographs by name: the one list behind tables, intervals and comparisons."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.evaluation import metrics
 from retinagrade.evaluation.metrics import MatrixMetric, Undefined
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import REFERABLE, VISION_THREATENING, Grade
 
+ProbabilityMetric = Callable[[NDArray[Any], NDArray[np.float64]], float]
+
 TASKS: Final = {"referable": REFERABLE, "vision_threatening": VISION_THREATENING}
-"""What is looked for, and the grade from which on it is there."""
+"""Screening tasks, with the mildest grade that counts as disease."""
 DECISION_METRICS: Final[dict[str, MatrixMetric[[]]]] = {
     "sensitivity": metrics.sensitivity,
     "specificity": metrics.specificity,
     "ppv": metrics.ppv,
     "npv": metrics.npv,
 }
-"""Metrics of a decision, of its two-by-two table, by name."""
+"""Metrics of a decision, from its two-by-two table, by name."""
 GRADE_METRICS: Final[dict[str, MatrixMetric[[int]]]] = {
     "precision": metrics.precision,
     "recall": metrics.recall,
     "f1": metrics.f1,
     "specificity": metrics.grade_specificity,
 }
-"""Metrics of a single grade, of the confusion matrix and the grade, by name."""
+"""Metrics of a single grade, from the confusion matrix and the grade, by name."""
 
 
 @dataclass(frozen=True)
 class NamedMetrics:
-    """Figures by name.
+    """Metrics by name.
 
     Attributes:
-        values: In the order of :data:`METRIC_NAMES`; ``None`` where undefined.
-        undefined: Why, by the names of those that are.
+        values: Values in the order of :data:`METRIC_NAMES`; ``None`` where a metric is undefined.
+        undefined: Reasons why a value is ``None``, by name.
     """
 
     values: dict[str, float | None]
@@ -47,22 +50,28 @@ class NamedMetrics:
 
 @dataclass(frozen=True)
 class NamedMatrixMetric:
-    """A figure of the confusion matrix alone: a metric of a view of it."""
+    """A metric of the confusion matrix, with its arguments.
+
+    Attributes:
+        metric: The metric.
+        arguments: Its arguments after the matrix.
+        view: Prepares the matrix, for example as a two-by-two table.
+    """
 
     metric: MatrixMetric[Any]
     arguments: tuple[int, ...] = ()
-    view: Callable[[np.ndarray], np.ndarray] = np.asarray
+    view: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
 
-    def __call__(self, matrix: np.ndarray) -> float:
-        """The figure of counts (5, 5); raises ``Undefined``."""
+    def __call__(self, matrix: NDArray[Any]) -> float:
+        """Computes the metric of counts (5, 5), or raises ``Undefined``."""
         return self.metric(self.view(matrix), *self.arguments)
 
-    def stacked(self, matrices: np.ndarray) -> np.ndarray:
-        """The figure of every one of (…, 5, 5); NaN where undefined."""
+    def stacked(self, matrices: NDArray[Any]) -> NDArray[np.float64]:
+        """Computes the metric of every matrix in (…, 5, 5); NaN where undefined."""
         return self.metric.stacked(self.view(matrices), *self.arguments)
 
 
-_OF_ALL_GRADES = (
+_ALL_GRADES: Final = (
     metrics.accuracy,
     metrics.majority_baseline,
     metrics.chance_accuracy,
@@ -80,7 +89,7 @@ _OF_ALL_GRADES = (
     metrics.weighted_f1,
 )
 MATRIX_METRICS: Final[dict[str, NamedMatrixMetric]] = {
-    **{metric.__name__: NamedMatrixMetric(metric) for metric in _OF_ALL_GRADES},
+    **{metric.__name__: NamedMatrixMetric(metric) for metric in _ALL_GRADES},
     **{
         f"{task}_{name}": NamedMatrixMetric(metric, view=partial(metrics.two_by_two_tables_from, grade=grade))
         for task, grade in TASKS.items()
@@ -92,8 +101,8 @@ MATRIX_METRICS: Final[dict[str, NamedMatrixMetric]] = {
         for name, metric in GRADE_METRICS.items()
     },
 }
-"""Figures of the grades that were given: of the confusion matrix alone."""
-PROBABILITY_METRICS: Final[dict[str, Callable[[np.ndarray, np.ndarray], float]]] = {
+"""Metrics of the predicted grades, which need only the confusion matrix, by name."""
+PROBABILITY_METRICS: Final[dict[str, ProbabilityMetric]] = {
     "macro_auc": metrics.macro_auc,
     "referable_auc": metrics.referable_auc,
     "referable_average_precision": metrics.referable_average_precision,
@@ -103,75 +112,74 @@ PROBABILITY_METRICS: Final[dict[str, Callable[[np.ndarray, np.ndarray], float]]]
     "log_loss": metrics.log_loss,
     "expected_calibration_error": metrics.expected_calibration_error,
 }
-"""Figures of grades (N,) and probabilities (N, 5)."""
+"""Metrics of grades (N,) and probabilities (N, 5), by name."""
 METRIC_NAMES: Final = (*MATRIX_METRICS, *PROBABILITY_METRICS)
-"""Every figure."""
+"""Names of all metrics."""
 LOWER_IS_BETTER: Final = frozenset(
     {"mean_absolute_grade_error", "off_by_two_or_more", "brier", "log_loss", "expected_calibration_error"}
 )
-"""Figures of what is wrong."""
+"""Names of the metrics that measure errors."""
 
 
-def compute_metric(photographs: GradedPredictions, name: str) -> float:
-    """One figure of graded photographs.
+def compute_metric(predictions: GradedPredictions, name: str) -> float:
+    """Computes one metric of graded photographs.
 
     Args:
-        photographs: At least one.
-        name: Of :data:`METRIC_NAMES`.
+        predictions: At least one photograph.
+        name: One of :data:`METRIC_NAMES`.
 
     Raises:
-        Undefined: With the reason.
+        Undefined: The metric is undefined, with the reason.
     """
-    return _ways(photographs)[name]()
+    return _computations(predictions)[name]()
 
 
-def compute_matrix_metrics(matrix: np.ndarray) -> NamedMetrics:
-    """The figures that a confusion matrix alone gives.
+def compute_matrix_metrics(matrix: NDArray[Any]) -> NamedMetrics:
+    """Computes the metrics that need only a confusion matrix.
 
     Args:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column).
 
     Returns:
-        All of :data:`MATRIX_METRICS`. A photograph counts as referable where it was given grade 2 or worse, and as
-        vision-threatening from grade 3 on.
+        All of :data:`MATRIX_METRICS`. A photograph is positive for referable retinopathy if its predicted grade is 2 or
+        worse, and for vision-threatening retinopathy if it is 3 or worse.
 
     Example:
-        >>> matrix_figures(np.diag([5, 0, 3, 0, 0])).values["referable_sensitivity"]
+        >>> compute_matrix_metrics(np.diag([5, 0, 3, 0, 0])).values["referable_sensitivity"]
         1.0
     """
-    return _figures({name: partial(figure, matrix) for name, figure in MATRIX_METRICS.items()})
+    return _compute({name: partial(metric, matrix) for name, metric in MATRIX_METRICS.items()})
 
 
-def compute_metrics(photographs: GradedPredictions) -> NamedMetrics:
-    """All figures of graded photographs; the grade that was given is the most probable one.
+def compute_metrics(predictions: GradedPredictions) -> NamedMetrics:
+    """Computes all metrics of graded photographs; the predicted grade is the most probable one.
 
     Args:
-        photographs: Any number, none included (everything is undefined then).
+        predictions: Any number of photographs; without photographs, all metrics are undefined.
 
     Returns:
         All of :data:`METRIC_NAMES`.
     """
-    return _figures(_ways(photographs))
+    return _compute(_computations(predictions))
 
 
-def _ways(photographs: GradedPredictions) -> dict[str, Callable[[], float]]:
-    """How each figure of graded photographs is made."""
-    matrix = metrics.confusion_matrix(photographs.grades, photographs.predicted)
+def _computations(predictions: GradedPredictions) -> dict[str, Callable[[], float]]:
+    matrix = metrics.confusion_matrix(predictions.grades, predictions.predicted)
     return {
-        **{name: partial(figure, matrix) for name, figure in MATRIX_METRICS.items()},
+        **{name: partial(metric, matrix) for name, metric in MATRIX_METRICS.items()},
         **{
-            name: partial(figure, photographs.grades, photographs.probabilities)
-            for name, figure in PROBABILITY_METRICS.items()
+            name: partial(metric, predictions.grades, predictions.probabilities)
+            for name, metric in PROBABILITY_METRICS.items()
         },
     }
 
 
-def _figures(ways: dict[str, Callable[[], float]]) -> NamedMetrics:
+def _compute(computations: dict[str, Callable[[], float]]) -> NamedMetrics:
     values: dict[str, float | None] = {}
     undefined: dict[str, str] = {}
-    for name, figure in ways.items():
+    for name, compute in computations.items():
         try:
-            values[name] = figure()
+            values[name] = compute()
         except Undefined as reason:
             values[name], undefined[name] = None, str(reason)
     return NamedMetrics(values, undefined)

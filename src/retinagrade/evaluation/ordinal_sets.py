@@ -1,57 +1,60 @@
-"""Sets of neighbouring grades, grown from the most probable one; apart from their fitting, to be applied without it."""
+"""Sets of neighbouring grades that grow from the most probable grade; this module needs no libraries for fitting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retinagrade.grades import N_GRADES
 
 
-def ordinal_scores(probabilities: np.ndarray) -> np.ndarray:
-    """How much probability is inside before a set, grown from the most probable grade, takes each grade in.
+def ordinal_scores(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Computes the probability inside a growing set just before it includes each grade.
+
+    The set starts with the most probable grade and takes in the more probable neighbour at each step.
 
     Args:
         probabilities: Probabilities (N, 5).
 
     Returns:
-        Scores (N, 5), 0 to 1; 0 for the most probable grade (the milder one of two equals). Of two neighbours that are
-        equal, the worse grade comes first.
+        Scores (N, 5), 0 to 1; 0 for the most probable grade (the milder one of two equals). If two neighbours are
+        equally probable, the worse grade comes first.
 
     Example:
         >>> ordinal_scores(np.array([[0.0, 0.25, 0.5, 0.125, 0.125]]))
         array([[1.   , 0.5  , 0.   , 0.75 , 0.875]])
     """
     rows = np.arange(len(probabilities))
-    low = high = probabilities.argmax(axis=1) + 1  # in a table with an impossible grade on either side
+    low = high = probabilities.argmax(axis=1) + 1  # columns of a table with an impossible grade on either side
     padded = np.pad(probabilities, ((0, 0), (1, 1)), constant_values=-1.0)
     inside = padded[rows, low]
     scores = np.zeros_like(padded)
     for _ in range(N_GRADES - 1):
         worse = padded[rows, high + 1] >= padded[rows, low - 1]
-        taken = np.where(worse, high + 1, low - 1)
-        scores[rows, taken] = inside
-        inside = inside + padded[rows, taken]
-        low, high = np.where(worse, low, taken), np.where(worse, taken, high)
+        added = np.where(worse, high + 1, low - 1)
+        scores[rows, added] = inside
+        inside = inside + padded[rows, added]
+        low, high = np.where(worse, low, added), np.where(worse, added, high)
     return scores[:, 1:-1]
 
 
-def grow_sets(probabilities: np.ndarray, limits: Sequence[float | None]) -> np.ndarray:
-    """The sets of grades whose scores are at most their limits.
+def grow_sets(probabilities: NDArray[np.floating], limits: Sequence[float | None]) -> NDArray[np.bool_]:
+    """Returns the sets of grades whose scores are at most their limits.
 
-    Where limits differ between grades, a set could have a hole, which is filled.
+    If the limits of the grades differ, a set could have a hole; holes are filled.
 
     Args:
         probabilities: Probabilities (N, 5).
-        limits: Of grades 0 to 4; ``None`` for no limit.
+        limits: Limits of grades 0 to 4; ``None`` means no limit.
 
     Returns:
-        Whether each grade is in each set (N, 5), bool; at least one is, and no hole is between two that are.
+        True for the grades in each set (N, 5); every set has at least one grade and no hole.
     """
     highest = np.array([np.inf if limit is None else limit for limit in limits])
     inside = ordinal_scores(probabilities) <= highest
-    begun = np.logical_or.accumulate(inside, axis=1)
-    to_come = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
-    filled: np.ndarray = begun & to_come
+    started = np.logical_or.accumulate(inside, axis=1)
+    unfinished = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
+    filled: NDArray[np.bool_] = started & unfinished
     return filled

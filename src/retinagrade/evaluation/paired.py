@@ -1,23 +1,26 @@
-"""Two networks on the same photographs: is one better, or is it chance?
+"""Differences between two networks on the same photographs: better, or chance?
 
-What two networks get wrong is mostly the same photographs, so a difference is far better known than either figure:
-overlapping intervals of the two say little, the interval of their difference says it.
+Two networks mostly fail on the same photographs, so their difference is known much better than either metric.
+Overlapping intervals of the two metrics say little; the interval of the difference answers the question.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
 from retinagrade.errors import JoinError
-from retinagrade.evaluation.intervals import LEVEL, RESAMPLES, Interval, percentile_interval, resampled_metrics
+from retinagrade.evaluation.intervals import LEVEL, Interval, percentile_interval
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.named_metrics import compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
+from retinagrade.evaluation.resampling import RESAMPLES, resampled_metrics
+from retinagrade.messages import counted, first_few
 
 COMPARED_METRICS: Final = (
     "quadratic_weighted_kappa",
@@ -26,20 +29,20 @@ COMPARED_METRICS: Final = (
     "vision_threatening_auc",
     "macro_auc",
 )
-"""The figures that are compared where nobody asks for others."""
+"""Metrics that are compared by default."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of two networks.
+    """A metric of two networks.
 
     Attributes:
-        first: The first network's; ``None`` where undefined.
-        second: The second one's.
-        difference: First less second.
+        first: The metric of the first network; ``None`` where undefined.
+        second: The metric of the second network; ``None`` where undefined.
+        difference: First minus second.
         interval: 95 % interval of the difference; ``None`` with a reason.
-        p_value: Two-sided: how often chance alone would make such a difference where there is none.
-        reason: Why something is ``None``.
+        p_value: Two-sided p value of the hypothesis that there is no difference.
+        reason: Reason why an attribute is ``None``.
     """
 
     first: float | None
@@ -52,16 +55,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class DeLongTest:
-    """DeLong's test of a difference of two areas under ROC curves.
+    """Result of DeLong's test of the difference between two areas under ROC curves.
 
     Attributes:
         first: The first area.
-        second: The second one.
-        difference: First less second.
-        low: Lower end of the difference's 95 % interval.
-        high: Its upper end.
-        z: Difference in standard errors.
-        p_value: Two-sided, by the normal distribution.
+        second: The second area.
+        difference: First minus second.
+        low: Lower end of the 95 % interval of the difference.
+        high: Upper end of this interval.
+        z: Difference divided by its standard error.
+        p_value: Two-sided p value, by the normal distribution.
     """
 
     first: float
@@ -81,72 +84,73 @@ def paired_differences(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Difference]:
-    """Differences of figures of two networks, by the bootstrap: both are seen on the same resamples of patients.
+    """Computes differences between the metrics of two networks, by the bootstrap on the same resamples of patients.
 
-    The p value is the interval's other side: twice the share of the resamples whose difference is on the other side of
-    0 or at 0, counting the difference itself as one of them, so never below 2 / (resamples + 1).
+    The p value is twice the share of the resamples whose difference is 0 or has the opposite sign. The observed
+    difference counts as one of the resamples, so the p value is never below 2 / (resamples + 1).
 
     Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13 and 15.
 
     Args:
-        first: Photographs as the first network saw them.
-        second: The same photographs as the second one did, in any order.
-        names: Which of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
-        resamples: How many.
-        seed: Of the resamples.
+        first: Predictions of the first network.
+        second: Predictions of the second network for the same photographs, in any order.
+        names: Some of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
 
     Returns:
-        By name.
+        The differences by the names of the metrics.
 
     Raises:
-        JoinError: They are not the same photographs, or have other grades.
+        JoinError: The photographs differ, or a photograph has different grades.
     """
-    first, second = _same_photographs(first, second)
-    ours, theirs = compute_metrics(first), compute_metrics(second)
-    drawn = [resampled_metrics(part, names, resamples=resamples, seed=seed) for part in (first, second)]
+    first, second = _align(first, second)
+    metrics = [compute_metrics(part) for part in (first, second)]
+    reasons = metrics[0].undefined | metrics[1].undefined
+    resampled = [resampled_metrics(part, names, resamples=resamples, seed=seed) for part in (first, second)]
     differences = {}
     for name in names:
-        one, other = ours.values[name], theirs.values[name]
+        one, other = (part.values[name] for part in metrics)
         if one is None or other is None:
-            differences[name] = Difference(one, other, reason=(ours.undefined | theirs.undefined)[name])
+            differences[name] = Difference(one, other, reason=reasons[name])
             continue
-        resampled = drawn[0][name] - drawn[1][name]
+        values = resampled[0][name] - resampled[1][name]
         try:
             if len(np.unique(first.patients)) < 2:
                 raise Undefined("there is only one patient")
-            difference = Difference(one, other, one - other, percentile_interval(resampled), _p_value(resampled))
+            difference = Difference(one, other, one - other, percentile_interval(values), _p_value(values))
         except Undefined as reason:
             difference = Difference(one, other, one - other, reason=str(reason))
         differences[name] = difference
     return differences
 
 
-def delong_test(truths: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLongTest:
-    """DeLong's test that two scores of the same photographs have the same area under the ROC curve.
+def delong_test(truths: NDArray[np.bool_], first: NDArray[np.floating], second: NDArray[np.floating]) -> DeLongTest:
+    """Tests whether two scores of the same photographs have the same area under the ROC curve, after DeLong.
 
-    It takes photographs for independent. Where patients have several, as both eyes, it makes too much of them: there
-    :func:`paired_differences` is the one to believe.
+    The test assumes independent photographs. If patients have several, such as both eyes, it overstates the evidence;
+    trust :func:`paired_differences` there.
 
-    Sources: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44(3), 1988; computed from ranks as by X. Sun,
+    Sources: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44(3), 1988; computed from ranks after X. Sun,
     W. Xu, "Fast implementation of DeLong's algorithm", IEEE Signal Processing Letters 21(11), 2014.
 
     Args:
-        truths: Whether a photograph has the finding (N,), bool.
-        first: The first network's scores (N,), larger where the finding is likelier.
-        second: The second one's, of the same photographs.
+        truths: True for photographs with the disease (N,).
+        first: Scores of the first network (N,); a larger score means that the disease is more likely.
+        second: Scores of the second network for the same photographs (N,).
 
     Returns:
-        Areas, their difference, its interval and p value. The p value of two scores of one order is 1.
+        The areas, their difference, its interval and its p value. The p value of two scores with the same order is 1.
 
     Raises:
-        Undefined: Fewer than two photographs with the finding or without it, or areas that differ and can't vary.
+        Undefined: Fewer than two photographs have the disease or are without it, or the areas differ but can't vary.
     """
     positives, negatives = int(truths.sum()), int((~truths).sum())
     if min(positives, negatives) < 2:
-        raise Undefined("DeLong's test needs two photographs with the finding and two without it")
+        raise Undefined("DeLong's test needs two photographs with the disease and two without it")
     scores = np.stack([first, second])
     ranks = rankdata(scores, axis=1)
-    # Of each positive, the share of negatives below it; of each negative, the share of positives above it.
+    # For each positive, the share of negatives below it; for each negative, the share of positives above it.
     above = (ranks[:, truths] - rankdata(scores[:, truths], axis=1)) / negatives
     below = 1 - (ranks[:, ~truths] - rankdata(scores[:, ~truths], axis=1)) / positives
     areas = above.mean(axis=1)
@@ -156,7 +160,7 @@ def delong_test(truths: np.ndarray, first: np.ndarray, second: np.ndarray) -> De
     if np.array_equal(above[0], above[1]) and np.array_equal(below[0], below[1]):
         return DeLongTest(float(areas[0]), float(areas[1]), 0.0, 0.0, 0.0, 0.0, 1.0)
     if variance <= 0:
-        raise Undefined("the difference of the areas doesn't vary with the photographs, so nothing can be said of it")
+        raise Undefined("the difference between the areas doesn't vary with the photographs, so it can't be tested")
     error = variance**0.5
     margin = float(norm.ppf((1 + LEVEL) / 2)) * error
     return DeLongTest(
@@ -170,28 +174,26 @@ def delong_test(truths: np.ndarray, first: np.ndarray, second: np.ndarray) -> De
     )
 
 
-def _p_value(differences: np.ndarray) -> float:
+def _p_value(differences: NDArray[Any]) -> float:
     defined = differences[~np.isnan(differences)]
     tail = min((defined <= 0).sum(), (defined >= 0).sum())
     return float(min(1.0, 2 * (tail + 1) / (len(defined) + 1)))
 
 
-def _same_photographs(
-    first: GradedPredictions, second: GradedPredictions
-) -> tuple[GradedPredictions, GradedPredictions]:
-    """Both in the order of ``image_id``, with the patients of the one that knows more of them to be the same."""
+def _align(first: GradedPredictions, second: GradedPredictions) -> tuple[GradedPredictions, GradedPredictions]:
+    """Sorts both by ``image_id``, and gives both the patients of the one that knows of more shared patients."""
     first, second = (part.rows(np.argsort(part.image_ids, kind="stable")) for part in (first, second))
     if not np.array_equal(first.image_ids, second.image_ids):
         only = [np.setdiff1d(a.image_ids, b.image_ids) for a, b in ((first, second), (second, first))]
         raise JoinError(
-            f"the two networks were not given the same photographs ({len(only[0])} only to the first, {len(only[1])} "
-            f"only to the second: {', '.join(np.concatenate(only)[:5])}): predict the same split with both"
+            f"the two networks have predictions of different photographs ({len(only[0])} only of the first, "
+            f"{len(only[1])} only of the second: {first_few(np.concatenate(only))}): predict the same split with both"
         )
     differing = first.image_ids[first.grades != second.grades]
     if len(differing):
         raise JoinError(
-            f"{len(differing)} photographs have two grades ({', '.join(differing[:5])}): give both networks' "
-            "predictions the same table of grades"
+            f"{counted(len(differing), 'photograph')} with two grades ({first_few(differing)}): join both networks' "
+            "predictions with the same table of grades"
         )
-    patients = min((first.patients, second.patients), key=lambda whose: len(np.unique(whose)))
+    patients = min((first.patients, second.patients), key=lambda numbers: len(np.unique(numbers)))
     return replace(first, patients=patients), replace(second, patients=patients)

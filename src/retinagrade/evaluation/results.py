@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from retinagrade.evaluation.examples import Example
 from retinagrade.evaluation.fitting.applied_calibration import AppliedCalibration, metric_to_json
-from retinagrade.evaluation.integrity.checks import Independence
 from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.integrity.independence import Independence
 from retinagrade.evaluation.intervals import LEVEL, Interval
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.subgroups import Subgroup
@@ -100,7 +100,7 @@ class EvaluationResults:
         return self.metrics["quadratic_weighted_kappa"]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the content of ``metrics.json``; an undefined metric is ``null`` and has a reason in ``undefined``."""
+        """Returns the content of ``metrics.json``; an undefined metric is ``null``, with a reason in ``undefined``."""
         return {
             "schema_version": METRICS_SCHEMA_VERSION,
             "photographs": self.photographs,

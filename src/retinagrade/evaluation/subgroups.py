@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.fitting.applied_calibration import metric_to_json
-from retinagrade.evaluation.intervals import RESAMPLES, Interval, metric_intervals
+from retinagrade.evaluation.intervals import Interval, metric_intervals
 from retinagrade.evaluation.named_metrics import compute_metrics
 from retinagrade.evaluation.predictions import graded_predictions
+from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.grades import REFERABLE
 
 SUBGROUP_METRICS: Final = (

@@ -10,7 +10,7 @@ import pandas as pd
 
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.comparison import NetworkComparison, compare_predictions
-from retinagrade.evaluation.intervals import RESAMPLES
+from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.files import file_digests, short_names
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run

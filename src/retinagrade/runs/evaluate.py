@@ -11,7 +11,7 @@ from retinagrade.errors import UsageError
 from retinagrade.evaluation.evaluate import Evaluation, evaluate_predictions
 from retinagrade.evaluation.examples import example_photographs
 from retinagrade.evaluation.fitting.calibration import Calibration
-from retinagrade.evaluation.intervals import RESAMPLES
+from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.evaluation.subgroups import default_subgroup_columns
 from retinagrade.execution.progress import Progress

@@ -62,7 +62,7 @@ def test_every_misorder_is_named_for_what_it_is(looks: str, count: int) -> None:
     table = good(count)
     found = find_realignment(give(table, MISORDERS[looks](table)))
     assert found is not None
-    assert found.looks == looks
+    assert found.appearance == looks
     assert found.before < 0.4
     assert found.after > 0.9
     assert find_realignment(table) is None
@@ -76,7 +76,7 @@ def test_any_shift_is_found_with_its_direction(count: int, shift: int, up: bool,
     if found is None:  # a faultless grade may stand as well before as after it
         assert count < 60
         return
-    if shift < count / 2 and found.looks.startswith("look shifted"):
+    if shift < count / 2 and found.appearance.startswith("look shifted"):
         number = "one row" if shift == 1 else f"{shift} rows"
         assert found == Realignment(
             f"look shifted by {number}", f"if every prediction moves {'up' if up else 'down'} {number}",
@@ -91,7 +91,7 @@ def test_a_shift_in_an_order_that_the_file_has_lost() -> None:
     lines = np.argsort(order(table["filename"].tolist())) + 2
     found = find_realignment(moved.assign(line=lines))
     assert found is not None
-    assert found.looks == "look shifted by one place in the numeric order of image_id (2 before 10)"
+    assert found.appearance == "look shifted by one place in the numeric order of image_id (2 before 10)"
 
 
 def test_the_order_of_the_table_of_grades_is_tried() -> None:
@@ -99,7 +99,7 @@ def test_the_order_of_the_table_of_grades_is_tried() -> None:
     shuffled = np.random.default_rng(5).permutation(300)
     found = find_realignment(give(table, shuffled).assign(grades_line=np.argsort(shuffled) + 2))
     assert found is not None
-    assert found.looks == "seem to be made in the order of the table of grades but listed in the order of the rows"
+    assert found.appearance == "seem to be made in the order of the table of grades but listed in the order of the rows"
 
 
 def test_photographs_without_a_grade_keep_their_place() -> None:
@@ -108,7 +108,7 @@ def test_photographs_without_a_grade_keep_their_place() -> None:
     moved.loc[::3, "grade"] = pd.NA
     found = find_realignment(moved)
     assert found is not None
-    assert found.looks == "look shifted by one row"
+    assert found.appearance == "look shifted by one row"
 
 
 def test_two_eyes_side_by_side_agree_by_half_and_are_still_found_shifted() -> None:
@@ -117,7 +117,7 @@ def test_two_eyes_side_by_side_agree_by_half_and_are_still_found_shifted() -> No
     found = find_realignment(give(table, (np.arange(600) - 1) % 600))
     assert found is not None
     assert found.before > 0.3  # not independent at all
-    assert found.looks == "look shifted by one row"
+    assert found.appearance == "look shifted by one row"
 
 
 @given(

@@ -15,19 +15,15 @@ from retinagrade.evaluation.evaluate import (
     evaluate_confusion_matrix,
     evaluate_predictions,
 )
-from retinagrade.evaluation.integrity.checks import (
-    check_confusion_matrix,
-    check_predictions,
-    check_rows,
-    independence_test,
-)
+from retinagrade.evaluation.integrity.checks import check_confusion_matrix, check_predictions, check_rows
+from retinagrade.evaluation.integrity.independence import independence_test
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix
 from retinagrade.evaluation.predictions import read_prediction_rows, tidy_predictions
 from retinagrade.manifest import Manifest
 from tests.evaluation.tables import predictions, some_grades
 
 REPORT = Path(__file__).parents[3] / "docs" / "report"
-FIGURES = pd.read_csv(REPORT / "figures.csv").set_index("model")
+REPORT_METRICS = pd.read_csv(REPORT / "metrics.csv").set_index("model")
 
 
 def codes(evaluation: Evaluation) -> list[str]:
@@ -36,16 +32,16 @@ def codes(evaluation: Evaluation) -> list[str]:
 
 def test_there_are_twelve_matrices_of_the_reports_test_set() -> None:
     matrices = [read_confusion_matrix(path) for path in sorted((REPORT / "matrices").glob("*.csv"))]
-    assert len(matrices) == len(FIGURES) == 12
+    assert len(matrices) == len(REPORT_METRICS) == 12
     for matrix in matrices:
         assert matrix.sum(axis=1).tolist() == [39533, 3762, 7861, 1214, 1206]
 
 
-@pytest.mark.parametrize("model", FIGURES.index)
+@pytest.mark.parametrize("model", REPORT_METRICS.index)
 def test_every_matrix_of_the_report_is_flagged(model: str) -> None:
     evaluation = evaluate_confusion_matrix(read_confusion_matrix(REPORT / "matrices" / f"{model}.csv"))
     assert codes(evaluation)[0] == "no-information"
-    expected = FIGURES.loc[model]
+    expected = REPORT_METRICS.loc[model]
     for name in ("accuracy", "chance_accuracy"):
         assert evaluation.metrics[name] == pytest.approx(expected[name], abs=6e-5)
     assert evaluation.quadratic_weighted_kappa == pytest.approx(expected["quadratic_weighted_kappa"], abs=6e-4)
@@ -53,7 +49,7 @@ def test_every_matrix_of_the_report_is_flagged(model: str) -> None:
     assert test is not None
     frequent = evaluation.confusion_matrix[
         :, evaluation.confusion_matrix.sum(axis=0) >= 20
-    ]  # as docs/report/README.md says of figures.csv
+    ]  # as docs/report/README.md says of metrics.csv
     assert chi2_contingency(frequent, correction=False).pvalue == pytest.approx(expected["p_value"], abs=0.006)
     if test.method == "chi-squared":
         assert test.p_value == pytest.approx(expected["p_value"], abs=0.006)
@@ -90,7 +86,7 @@ def test_shuffled_predictions_of_a_good_network_are_found(seed: int) -> None:
     shuffled = table.assign(grade=table["grade"].to_numpy()[order])
     evaluation = evaluate_predictions(shuffled)
     assert codes(evaluation) == ["no-information", "misaligned"]
-    assert "is sure of" in evaluation.findings[1].message
+    assert "mean confidence" in evaluation.findings[1].message
     assert "probably shuffled" in evaluation.findings[1].message
     assert "the most frequent grade alone 0.7" in evaluation.findings[0].message
 
@@ -181,8 +177,8 @@ def test_sums_and_repeated_rows_are_named_with_the_worst(tmp_path: Path) -> None
     assert (sums.code, repeated.code) == ("sums", "repeated")
     assert "2 of 6 rows" in sums.message
     assert "line 4 is furthest off with 2.000" in sums.message
-    assert "In the table more than once: 2 photographs (a, c)" in repeated.message
-    assert "contradict each other: of 1 photograph (c); the first row of each is kept" in repeated.message
+    assert "several rows for 2 photographs (a, c)" in repeated.message
+    assert "contradict each other for 1 photograph (c); the metrics use the first row" in repeated.message
     assert check_rows(tidy_predictions(rows)) == []
     assert check_rows(rows_of(tmp_path, "a,.334,.333,.333,0,0,0", "b,.2,.2,.2,.2,.195,1")) == []
 

@@ -35,14 +35,16 @@ def codes(findings: list[Finding]) -> list[str]:
 def test_photographs_that_were_trained_on(manifest: Manifest) -> None:
     (finding,) = check_leaks(pd.DataFrame({"image_id": ["a", "b", "e"]}), manifest)
     assert finding.code == "leaked-photographs"
-    assert "Trained on: 2 of these 3 photographs (a, b)" in finding.message
+    assert "trained on 2 of these 3 photographs (a, b)" in finding.message
 
 
 def test_copies_and_other_eyes_of_what_was_trained_on_are_known_by_the_manifest(manifest: Manifest) -> None:
     copies, patients = check_leaks(pd.DataFrame({"image_id": ["c", "d", "e", "f"]}), manifest)
     assert (copies.code, patients.code) == ("leaked-copies", "leaked-patients")
-    assert "Copies, to the byte, of photographs that were trained on: 1 of these 4 photographs (d)" in copies.message
-    assert "trained on: 1 (1), with 1 of these 4 photographs" in patients.message  # patient 2 of set y is another one
+    assert "trained on exact copies of 1 of these 4 photographs (d)" in copies.message
+    assert (
+        "other photographs of 1 patient (1). Affected here: 1 of these 4 photographs" in patients.message
+    )  # patient 2 of set y is another one
 
 
 def test_held_out_patients_are_clean(manifest: Manifest) -> None:

@@ -65,7 +65,7 @@ def test_findings_and_undefined_figures_are_shown() -> None:
     matrix[:, 0] = [50, 5, 9, 3, 2]
     page = render_report("t", [evaluate_confusion_matrix(matrix)])
     assert "Don&#39;t trust" in page or "Don't trust" in page
-    assert "Every photograph was given grade 0" in page
+    assert "Every photograph has the predicted grade 0" in page
     assert "needs probabilities" in page
 
 

@@ -1,1 +1,1 @@
-"""Fitting: what is chosen on validation photographs, and applied unchanged to others."""
+"""Fitting: calibration and thresholds, chosen on validation photographs and applied unchanged to other photographs."""

@@ -14,10 +14,11 @@ from retinagrade.evaluation.fitting.conformal import Conformal, prediction_sets
 from retinagrade.evaluation.fitting.grade_cuts import apply_grade_cuts
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint, apply_operating_point
 from retinagrade.evaluation.fitting.selective_prediction import ReviewThreshold, needs_review
-from retinagrade.evaluation.intervals import RESAMPLES, Interval, decision_intervals, metric_intervals
+from retinagrade.evaluation.intervals import Interval, decision_intervals, metric_intervals
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.named_metrics import DECISION_METRICS, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
+from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.grades import N_GRADES
 
 CALIBRATION_METRICS: Final = ("log_loss", "brier", "expected_calibration_error")
@@ -89,8 +90,8 @@ class AppliedCalibration:
         metrics: The :data:`CALIBRATION_METRICS` of the calibrated probabilities.
         intervals: Their 95 % intervals.
         operating_points: Operating points.
-        grade_cuts_kappa: Quadratic weighted kappa of the grades by the grade cuts; ``None`` without cuts, or where it is
-            undefined.
+        grade_cuts_kappa: Quadratic weighted kappa of the grades by the grade cuts; ``None`` without cuts, or where it
+            is undefined.
         prediction_sets: Conformal prediction sets.
         review_thresholds: Review thresholds.
     """

@@ -245,7 +245,8 @@ def load_calibration(path: Path) -> Calibration:
     """Reads a file that :func:`save_calibration` wrote.
 
     Raises:
-        CalibrationError: The file is unreadable, or a key is missing, unknown or invalid; the message names file and key.
+        CalibrationError: The file is unreadable, or a key is missing, unknown or invalid; the message names the file
+            and the key.
     """
     remedy = "Fit it again with `retinagrade calibrate`"
     return read_json_model(path, Calibration, "a calibration", CalibrationError, remedy)

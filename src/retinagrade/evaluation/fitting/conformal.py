@@ -1,11 +1,11 @@
-"""Conformal prediction: grades from … to …, which hold the right one in a stated share of photographs.
+"""Conformal prediction: sets of neighbouring grades that hold the right grade for a stated share of photographs.
 
-The sets are grown as by C. Lu et al., "Improving trustworthiness of AI disease severity rating in medical imaging with
+The sets grow as in C. Lu et al., "Improving trustworthiness of AI disease severity rating in medical imaging with
 ordinal conformal prediction sets", MICCAI 2022: from the most probable grade to the more probable of its neighbours,
-until enough probability is inside. So they are never empty and have no holes; "none or severe" tells a doctor nothing.
+until enough probability is inside. They are never empty and have no holes; "none or severe" would not help a doctor.
 
-The share holds on average over photographs, and over draws of the validation set, where new photographs come from the
-same source. It is a little optimistic where the same photographs also chose the epoch or the temperature.
+The coverage holds on average over photographs and over draws of the validation set, if new photographs come from the
+same source. It is a little too optimistic if the same photographs also chose the epoch or the temperature.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
 from retinagrade.evaluation.ordinal_sets import grow_sets, ordinal_scores
@@ -20,77 +21,69 @@ from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
 
 DEFAULT_COVERAGE: Final = 0.9
-Limits = tuple[
-    NonNegativeFloat | None,
-    NonNegativeFloat | None,
-    NonNegativeFloat | None,
-    NonNegativeFloat | None,
-    NonNegativeFloat | None,
-]
-Counts = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
+"""Default share of photographs whose right grade should be in the set."""
+Limit = NonNegativeFloat | None
 
 
 class Conformal(BaseModel):
-    """A grade is in the set where its score (``ordinal_scores``) is at most its limit.
+    """Limits of conformal sets: a grade is in the set if its score (``ordinal_scores``) is at most its limit.
 
     Attributes:
-        coverage: The share of photographs whose right grade is to be in the set.
-        limits: Limits of grades 0 to 4: all the same, or each fitted on its own grade's photographs so that the
-            coverage is that of every grade. ``None``: always in the set, because of too few photographs.
-        photographs: How many photographs of every grade they were fitted on.
+        coverage: Share of photographs whose right grade should be in the set.
+        limits: Limits of grades 0 to 4: all the same, or each fitted on the photographs of its own grade, so that the
+            coverage holds for every grade. ``None`` means that the grade is always in the set, because there were too
+            few photographs.
+        photographs: Number of photographs of each grade in the fit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     coverage: float = Field(gt=0, lt=1)
-    limits: Limits
-    photographs: Counts
+    limits: tuple[Limit, Limit, Limit, Limit, Limit]
+    photographs: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
 
 
-def prediction_sets(conformal: Conformal, probabilities: np.ndarray) -> np.ndarray:
-    """The sets of grades.
+def prediction_sets(conformal: Conformal, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Returns the sets of grades (N, 5), as :func:`~retinagrade.evaluation.ordinal_sets.grow_sets` does.
 
     Args:
-        conformal: The limits.
-        probabilities: Probabilities (N, 5), calibrated as those that they were fitted on.
-
-    Returns:
-        What :func:`~retinagrade.evaluation.ordinal_sets.grow_sets` gives.
+        conformal: The fitted limits.
+        probabilities: Probabilities (N, 5), calibrated in the same way as for the fit.
     """
     return grow_sets(probabilities, conformal.limits)
 
 
 def fit_conformal(
-    graded: GradedPredictions, coverage: float = DEFAULT_COVERAGE, *, by_grade: bool = False
+    predictions: GradedPredictions, coverage: float = DEFAULT_COVERAGE, *, by_grade: bool = False
 ) -> Conformal:
     """Fits the limits.
 
     Args:
-        graded: Validation photographs. About ``1 / (1 - coverage)`` are needed, of every grade with ``by_grade``; a
-            limit that fewer are there for is ``None``.
-        coverage: The share of photographs whose right grade is to be in the set, above 0 and below 1.
-        by_grade: Reach it for the photographs of each grade. Otherwise it is reached over all, which frequent grades
-            can do at the cost of rare ones.
+        predictions: Validation photographs. The fit needs about ``1 / (1 - coverage)`` photographs, of every grade with
+            ``by_grade``; with fewer photographs, a limit is ``None``.
+        coverage: Share of photographs whose right grade should be in the set, above 0 and below 1.
+        by_grade: True for this coverage of the photographs of each grade. Otherwise it is the coverage of all
+            photographs, and frequent grades may reach it at the cost of rare ones.
     """
-    scores = ordinal_scores(graded.probabilities)[np.arange(len(graded)), graded.grades]
-    groups = [scores[graded.grades == grade] for grade in range(N_GRADES)]
+    scores = ordinal_scores(predictions.probabilities)[np.arange(len(predictions)), predictions.grades]
+    groups = [scores[predictions.grades == grade] for grade in range(N_GRADES)]
     limits = [_limit(group, coverage) for group in groups] if by_grade else [_limit(scores, coverage)] * N_GRADES
     return Conformal.model_validate(
         {"coverage": coverage, "limits": limits, "photographs": [len(group) for group in groups]}
     )
 
 
-def _limit(scores: np.ndarray, coverage: float) -> float | None:
-    """The largest score that is still in a set, or ``None`` where there is no largest one.
+def _limit(scores: NDArray[np.float64], coverage: float) -> float | None:
+    """Returns the largest score that is in a set, or ``None`` if all scores are.
 
-    crepes says which scores are. What it says only changes at the scores that it was fitted on, so the largest of
-    these is all that has to be kept.
+    The library crepes decides which scores are in a set. Its decisions change only at the scores of the fit, so the
+    largest of these in a set is the limit.
     """
-    from crepes import ConformalClassifier  # here, because whoever only applies limits does without it
+    from crepes import ConformalClassifier  # here, because the use of fitted limits doesn't need it
 
     if not len(scores):
         return None
-    tried = np.append(np.unique(scores), np.inf)
-    inside = ConformalClassifier().fit(scores).predict_set(tried, confidence=coverage, smoothing=False)
-    limit = tried[inside.astype(bool)][-1]
+    candidates = np.append(np.unique(scores), np.inf)
+    inside = ConformalClassifier().fit(scores).predict_set(candidates, confidence=coverage, smoothing=False)
+    limit = candidates[inside.astype(bool)][-1]
     return None if np.isinf(limit) else float(limit)

@@ -1,7 +1,8 @@
-"""Grade cuts: turn the expected grade into a grade so that quadratic weighted kappa is highest.
+"""Grade cuts: turn the expected grade into a grade, for the highest quadratic weighted kappa.
 
-The most probable grade maximises accuracy; kappa punishes a miss by its square, and so prefers the middle of what is
-possible. Not to be confused with ``models/cut_points.py``, which makes probabilities of a regression's output.
+The most probable grade maximises the accuracy. Kappa punishes a mistake by the square of its size, and so prefers the
+middle of the possible grades. The cut points of ``models/cut_points.py`` are different: they turn the output of a
+regression into probabilities.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from itertools import pairwise
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from retinagrade.evaluation.fitting.operating_points import threshold_between
@@ -20,16 +22,16 @@ from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
 
 _ENDS: Final = (-0.5, N_GRADES - 0.5)
-"""Cuts below or above all photographs lie halfway to these: where the outer grades end if all are equally wide."""
+"""A cut below or above all photographs lies halfway to the ends of the scale, if all grades are equally wide."""
 
 
 class GradeCuts(BaseModel):
-    """A photograph's grade is the number of cuts that its expected grade reaches.
+    """Cuts of the expected grade: the grade of a photograph is the number of cuts that its expected grade reaches.
 
     Attributes:
-        cuts: Expected grades at which grades 1, 2, 3 and 4 begin; never decreasing.
-        quadratic_weighted_kappa: Of the photographs that they were fitted on.
-        cross_validated: Quadratic weighted kappa where each fifth is graded by cuts fitted on the other four; ``None``
+        cuts: Expected grades at which grades 1, 2, 3 and 4 start; never decreasing.
+        quadratic_weighted_kappa: Quadratic weighted kappa on the photographs of the fit.
+        cross_validated: Quadratic weighted kappa if cuts that are fitted on four fifths grade the other fifth; ``None``
             where undefined.
         of_most_probable: Quadratic weighted kappa of the most probable grade; ``None`` where undefined.
     """
@@ -44,12 +46,12 @@ class GradeCuts(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if any(low > high for low, high in pairwise(self.cuts)):
-            raise ValueError(f"cuts must not decrease, and are {self.cuts}")
+            raise ValueError(f"cuts must not decrease: {self.cuts}")
         return self
 
 
-def expected_grade(probabilities: np.ndarray) -> np.ndarray:
-    """The mean grade that probabilities stand for.
+def expected_grade(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Computes the mean grade under the probabilities.
 
     Args:
         probabilities: Probabilities (N, 5).
@@ -61,66 +63,67 @@ def expected_grade(probabilities: np.ndarray) -> np.ndarray:
         >>> expected_grade(np.array([[0.5, 0, 0.25, 0, 0.25]]))
         array([1.5])
     """
-    expected: np.ndarray = probabilities @ np.arange(N_GRADES, dtype=np.float64)
+    expected: NDArray[np.float64] = probabilities @ np.arange(N_GRADES, dtype=np.float64)
     return expected
 
 
-def apply_grade_cuts(cuts: GradeCuts, probabilities: np.ndarray) -> np.ndarray:
-    """Grades by cuts.
+def apply_grade_cuts(cuts: GradeCuts, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Returns the grades by the cuts.
 
     Args:
-        cuts: The cuts.
-        probabilities: Probabilities (N, 5), calibrated as those that they were fitted on.
+        cuts: The fitted cuts.
+        probabilities: Probabilities (N, 5), calibrated in the same way as for the fit.
 
     Returns:
-        Grades (N,), int64, 0 to 4.
+        Grades (N,), 0 to 4.
     """
     return np.searchsorted(cuts.cuts, expected_grade(probabilities), side="right").astype(np.int64)
 
 
-def fit_grade_cuts(graded: GradedPredictions) -> GradeCuts:
-    """Finds the cuts of the highest quadratic weighted kappa; no others are better on these photographs.
+def fit_grade_cuts(predictions: GradedPredictions) -> GradeCuts:
+    """Finds the cuts with the highest quadratic weighted kappa on these photographs.
 
-    Kappa is 1 less the quotient of two sums over photographs, disagreement and disagreement by chance. So for a guess
-    of the quotient, dynamic programming finds the cuts that beat it most; their quotient is the next guess, until none
-    is beaten (W. Dinkelbach, "On nonlinear fractional programming", Management Science 13(7), 1967).
+    Kappa is 1 less the quotient of two sums over photographs: disagreement, and disagreement by chance. For a guess of
+    the quotient, dynamic programming finds the cuts that beat the guess most; their quotient is the next guess, until
+    no cuts beat it (W. Dinkelbach, "On nonlinear fractional programming", Management Science 13(7), 1967).
 
     Args:
-        graded: Validation photographs.
+        predictions: Validation photographs.
 
     Returns:
-        Cuts in the middle between neighbouring photographs. Where a grade is never worth giving, its cuts share a gap.
+        Cuts in the middle between neighbouring photographs. If predicting a grade never pays, its two cuts are equal or
+        in the same gap between photographs.
 
     Raises:
-        Undefined: Photographs of fewer than two grades, or no cuts are better than chance.
+        Undefined: Fewer than two grades are present, or no cuts are better than chance.
     """
-    cuts, kappa = _best_cuts(graded)
+    cuts, kappa = _best_cuts(predictions)
     return GradeCuts.model_validate(
         {
             "cuts": cuts,
             "quadratic_weighted_kappa": kappa,
-            "cross_validated": _or_none(lambda: _kappa(graded, out_of_fold(graded, _fit_and_cut))),
-            "of_most_probable": _or_none(lambda: _kappa(graded, graded.predicted)),
+            "cross_validated": _or_none(lambda: _kappa(predictions, out_of_fold(predictions, _fit_and_cut))),
+            "of_most_probable": _or_none(lambda: _kappa(predictions, predictions.predicted)),
         }
     )
 
 
-def _best_cuts(graded: GradedPredictions) -> tuple[list[float], float]:
-    """The four cuts, and the kappa that they give."""
-    known = graded.grades.astype(np.float64)
-    if len(graded) == 0 or (known == known[0]).all():
+def _best_cuts(predictions: GradedPredictions) -> tuple[list[float], float]:
+    """Returns the four cuts, and their kappa."""
+    grades = predictions.grades.astype(np.float64)
+    if len(predictions) == 0 or (grades == grades[0]).all():
         raise Undefined("fewer than two grades are present")
-    scores, place = np.unique(expected_grade(graded.probabilities), return_inverse=True)
-    given = np.arange(N_GRADES, dtype=np.float64)
-    observed = _sums((given - known[:, None]) ** 2, place)
-    by_chance = _sums((known**2)[:, None] + given**2 - 2 * known.mean() * given, place)
+    scores, score_index = np.unique(expected_grade(predictions.probabilities), return_inverse=True)
+    candidates = np.arange(N_GRADES, dtype=np.float64)
+    observed = _sums((candidates - grades[:, None]) ** 2, score_index)
+    by_chance = _sums((grades**2)[:, None] + candidates**2 - 2 * grades.mean() * candidates, score_index)
     quotient, splits = 1.0, None  # 1 is chance
     while True:
-        tried = _best_splits(observed - quotient * by_chance)
-        better = _total(observed, tried) / _total(by_chance, tried)
-        if better >= quotient - 1e-12:
+        next_splits = _best_splits(observed - quotient * by_chance)
+        next_quotient = _total(observed, next_splits) / _total(by_chance, next_splits)
+        if next_quotient >= quotient - 1e-12:
             break
-        quotient, splits = better, tried
+        quotient, splits = next_quotient, next_splits
     if splits is None:
         raise Undefined("no cuts of the expected grade are better than chance")
     edges = np.concatenate([_ENDS[:1], scores, _ENDS[1:]])
@@ -130,12 +133,12 @@ def _best_cuts(graded: GradedPredictions) -> tuple[list[float], float]:
     return cuts, 1 - quotient
 
 
-def _fit_and_cut(graded: GradedPredictions, probabilities: np.ndarray) -> np.ndarray:
-    return np.searchsorted(_best_cuts(graded)[0], expected_grade(probabilities), side="right")
+def _fit_and_cut(predictions: GradedPredictions, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.searchsorted(_best_cuts(predictions)[0], expected_grade(probabilities), side="right")
 
 
-def _kappa(graded: GradedPredictions, given: np.ndarray) -> float:
-    return quadratic_weighted_kappa(confusion_matrix(graded.grades, given))
+def _kappa(predictions: GradedPredictions, predicted: NDArray[np.int64]) -> float:
+    return quadratic_weighted_kappa(confusion_matrix(predictions.grades, predicted))
 
 
 def _or_none(kappa: Callable[[], float]) -> float | None:
@@ -145,20 +148,20 @@ def _or_none(kappa: Callable[[], float]) -> float | None:
         return None
 
 
-def _sums(costs: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Costs (N, 5) of giving each photograph each grade, as sums (M + 1, 5) of the first 0 … M different scores."""
-    by_score = np.stack([np.bincount(place, column) for column in costs.T], axis=1)
+def _sums(costs: NDArray[np.float64], score_index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sums the costs (N, 5) of predicting each grade over the first 0 … M different scores: (M + 1, 5)."""
+    by_score = np.stack([np.bincount(score_index, column) for column in costs.T], axis=1)
     return np.concatenate([np.zeros((1, N_GRADES)), by_score.cumsum(axis=0)])
 
 
-def _best_splits(sums: np.ndarray) -> np.ndarray:
-    """The splits (4,) of M scores, 0 to M and in order, of the lowest total; grade k starts at split k - 1."""
+def _best_splits(sums: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Returns the splits (4,) of M scores with the lowest total, 0 to M and in order; grade k starts at split k - 1."""
     positions = np.arange(len(sums))
     total, starts = sums[:, 0], []
     for grade in range(1, N_GRADES):
-        begun = total - sums[:, grade]
-        lowest = np.minimum.accumulate(begun)
-        is_new = np.concatenate([[True], begun[1:] < lowest[:-1]])
+        start_costs = total - sums[:, grade]
+        lowest = np.minimum.accumulate(start_costs)
+        is_new = np.concatenate([[True], start_costs[1:] < lowest[:-1]])
         starts.append(np.maximum.accumulate(np.where(is_new, positions, 0)))
         total = lowest + sums[:, grade]
     splits, end = [], len(sums) - 1
@@ -168,7 +171,7 @@ def _best_splits(sums: np.ndarray) -> np.ndarray:
     return np.array(splits[::-1])
 
 
-def _total(sums: np.ndarray, splits: np.ndarray) -> float:
+def _total(sums: NDArray[np.float64], splits: NDArray[np.int64]) -> float:
     edges = np.concatenate([[0], splits, [len(sums) - 1]])
     grades = np.arange(N_GRADES)
     return float((sums[edges[1:], grades] - sums[edges[:-1], grades]).sum())

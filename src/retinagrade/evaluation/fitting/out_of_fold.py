@@ -46,7 +46,8 @@ def out_of_fold(
 
     Args:
         photographs: Photographs with their patients and probabilities.
-        fit_and_apply: Fits on its first argument, and returns results (M, …) for the probabilities (M, …) in its second.
+        fit_and_apply: Fits on its first argument, and returns results (M, …) for the probabilities (M, …) in its
+            second argument.
 
     Returns:
         Results (N, …), in the order of the photographs.

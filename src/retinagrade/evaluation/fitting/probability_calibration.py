@@ -1,7 +1,7 @@
-"""Calibration: makes a probability of 0.8 mean that eight in ten such photographs have the grade.
+"""Calibration of probabilities: of the photographs with a probability of 0.8, eight in ten should have the grade.
 
-Fitted on validation photographs. One number (temperature) can hardly be fitted to their noise; isotonic curves can, and
-need some thousand photographs.
+It is fitted on validation photographs. A single number (the temperature) hardly adapts to their noise. Isotonic curves
+do, and need some thousand photographs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
@@ -24,16 +25,18 @@ from retinagrade.grades import N_GRADES
 CalibrationMethodName = Literal["temperature", "isotonic", "none"]
 
 PROBABILITY_FLOOR: Final = 1e-12
-"""What a probability of 0 counts as: tables are rounded, and a logarithm of 0 would outweigh all other photographs."""
+"""Lower limit of probabilities: tables are rounded, and the logarithm of 0 would outweigh all other photographs."""
 TEMPERATURE_RANGE: Final = (0.05, 20.0)
-"""Where the temperature is sought. Predictions that are all right would drive it to 0, and those that have nothing to
-do with the grades to infinity."""
+"""Search range of the temperature. Without a range, it would become 0 for predictions that are all right, and infinite
+for predictions that are independent of the grades."""
 
 _Settings = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Temperature(BaseModel):
-    """``p_k`` becomes proportional to ``p_k ** (1 / temperature)``: above 1 less sure, below 1 more.
+    """Temperature scaling: ``p_k`` becomes proportional to ``p_k ** (1 / temperature)``.
+
+    A temperature above 1 makes predictions less certain, below 1 more certain.
 
     Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
@@ -44,11 +47,11 @@ class Temperature(BaseModel):
 
 
 class MonotoneCurve(BaseModel):
-    """A curve through knots, straight between them and level beyond them.
+    """A curve through knots, straight between them and constant beyond them.
 
     Attributes:
         raw: Probabilities as predicted, increasing.
-        calibrated: What becomes of them, never decreasing.
+        calibrated: The calibrated probabilities, never decreasing.
     """
 
     model_config = _Settings
@@ -72,7 +75,7 @@ class Isotonic(BaseModel):
 
     Attributes:
         curves: The curves of grades 0 to 4.
-        photographs: How many they were fitted on.
+        photographs: Number of photographs in the fit.
     """
 
     model_config = _Settings
@@ -82,7 +85,7 @@ class Isotonic(BaseModel):
 
 
 class CalibrationMetrics(BaseModel):
-    """How well probabilities fit the grades; lower is better.
+    """Metrics of calibrated probabilities; lower is better.
 
     Attributes:
         log_loss: :func:`~retinagrade.evaluation.metrics.log_loss`.
@@ -95,121 +98,124 @@ class CalibrationMetrics(BaseModel):
     calibration_error: NonNegativeFloat
 
 
-def fit_temperature(graded: GradedPredictions) -> Temperature:
+def fit_temperature(predictions: GradedPredictions) -> Temperature:
     """Fits a temperature by maximum likelihood.
 
     Args:
-        graded: Validation photographs, at least one.
+        predictions: At least one validation photograph.
 
     Returns:
-        The temperature, within :data:`TEMPERATURE_RANGE`; 1 where no other is better.
+        The temperature, within :data:`TEMPERATURE_RANGE`; 1 if no other temperature is better.
     """
-    logits, rows = _logits(graded.probabilities), np.arange(len(graded))
+    logits, rows = _logits(predictions.probabilities), np.arange(len(predictions))
 
     def loss(temperature: float) -> float:
-        return -float(log_softmax(logits / temperature, axis=1)[rows, graded.grades].mean())
+        return -float(log_softmax(logits / temperature, axis=1)[rows, predictions.grades].mean())
 
-    # The loss is convex in 1 / temperature, so it has one minimum. Where it is level, the first of these is taken.
-    found = minimize_scalar(
+    # The loss is convex in 1 / temperature, so it has one minimum. Among equal losses, min() takes the first one.
+    minimum = minimize_scalar(
         lambda inverse: loss(1 / inverse),
         bounds=(1 / TEMPERATURE_RANGE[1], 1 / TEMPERATURE_RANGE[0]),
         method="bounded",
         options={"xatol": 1e-7},
     )
-    return Temperature(temperature=min((1.0, *TEMPERATURE_RANGE, float(1 / found.x)), key=loss))
+    return Temperature(temperature=min((1.0, *TEMPERATURE_RANGE, float(1 / minimum.x)), key=loss))
 
 
-def fit_isotonic(graded: GradedPredictions) -> Isotonic:
-    """Fits a monotone curve to the probability of each grade, against all others.
+def fit_isotonic(predictions: GradedPredictions) -> Isotonic:
+    """Fits a monotone curve to the probability of each grade, one grade against the rest.
 
-    Curves of "this grade or worse", whose differences are the grades' probabilities, were tried: cross-validated, they
-    had a higher log loss, also of referable retinopathy alone, because a difference of two step functions is noisy.
+    Curves of "this grade or worse", with differences as probabilities of the grades, had a higher cross-validated log
+    loss, also for referable retinopathy alone, because the difference of two step functions is noisy.
 
     Source: B. Zadrozny and C. Elkan, "Transforming classifier scores into accurate multiclass probability estimates",
     KDD 2002.
 
     Args:
-        graded: Validation photographs, at least one. Grades may be absent.
+        predictions: At least one validation photograph. Grades may be absent.
     """
     curves = []
     for grade in range(N_GRADES):
         fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
-            graded.probabilities[:, grade], graded.grades == grade
+            predictions.probabilities[:, grade], predictions.grades == grade
         )
         curves.append({"raw": fitted.X_thresholds_.tolist(), "calibrated": fitted.y_thresholds_.tolist()})
-    return Isotonic.model_validate({"curves": curves, "photographs": len(graded)})
+    return Isotonic.model_validate({"curves": curves, "photographs": len(predictions)})
 
 
-def calibrate_probabilities(calibration: Temperature | Isotonic | None, probabilities: np.ndarray) -> np.ndarray:
-    """Applies a calibration.
+def calibrate_probabilities(
+    calibration: Temperature | Isotonic | None, probabilities: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Calibrates probabilities.
 
-    Isotonic curves are mixed as if one photograph more had been seen, of each grade in equal parts: else they would say
-    "never" and "always" after ten photographs, and nothing at all where all five say "never".
+    Isotonic curves count as if the fit had one more photograph with equal shares of all grades. Otherwise they would
+    give probabilities of 0 and 1 after ten photographs, and an undefined result if all five curves give 0.
 
     Args:
         calibration: The calibration; ``None`` only divides by the sum.
         probabilities: Probabilities (N, 5) as predicted.
 
     Returns:
-        Probabilities (N, 5), float64, of sum 1.
+        Probabilities (N, 5) with the sum 1.
 
     Example:
-        >>> calibrate(Temperature(temperature=2), np.array([[0.64, 0.36, 0, 0, 0]])).round(3)[0, :2].tolist()
+        >>> calibrated = calibrate_probabilities(Temperature(temperature=2), np.array([[0.64, 0.36, 0, 0, 0]]))
+        >>> calibrated.round(3)[0, :2].tolist()
         [0.571, 0.429]
     """
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     if calibration is None:
         return probabilities
     if isinstance(calibration, Temperature):
-        scaled: np.ndarray = softmax(_logits(probabilities) / calibration.temperature, axis=1)
+        scaled: NDArray[np.float64] = softmax(_logits(probabilities) / calibration.temperature, axis=1)
         return scaled
     by_grade = zip(probabilities.T, calibration.curves, strict=True)
     counts = np.stack([np.interp(p, curve.raw, curve.calibrated) for p, curve in by_grade], axis=1)
     counts = counts * calibration.photographs + 1 / N_GRADES
-    mixed: np.ndarray = counts / counts.sum(axis=1, keepdims=True)
+    mixed: NDArray[np.float64] = counts / counts.sum(axis=1, keepdims=True)
     return mixed
 
 
 def fit_probability_calibration(
-    graded: GradedPredictions, method: CalibrationMethodName
+    predictions: GradedPredictions, method: CalibrationMethodName
 ) -> Temperature | Isotonic | None:
-    """Fits the calibration of that name on photographs; that of ``none`` is ``None``."""
+    """Fits the calibration with this name; ``None`` for ``none``."""
     if method == "temperature":
-        return fit_temperature(graded)
-    return fit_isotonic(graded) if method == "isotonic" else None
+        return fit_temperature(predictions)
+    return fit_isotonic(predictions) if method == "isotonic" else None
 
 
-def cross_validate_calibration(graded: GradedPredictions, method: CalibrationMethodName) -> CalibrationMetrics:
-    """How good a method is on photographs that it has not seen.
+def cross_validate_calibration(predictions: GradedPredictions, method: CalibrationMethodName) -> CalibrationMetrics:
+    """Measures a calibration method on photographs that are not in the fit.
 
-    On the photographs that it was fitted on, isotonic calibration is always the best, which proves nothing.
+    On the photographs of the fit, isotonic calibration is always the best, which proves nothing.
 
     Args:
-        graded: Validation photographs.
-        method: What to fit.
+        predictions: Validation photographs.
+        method: The method to fit.
 
     Raises:
         Undefined: All photographs are of one patient.
     """
 
-    def apply(part: GradedPredictions, probabilities: np.ndarray) -> np.ndarray:
+    def apply(part: GradedPredictions, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         return calibrate_probabilities(fit_probability_calibration(part, method), probabilities)
 
-    return calibration_metrics(replace(graded, probabilities=out_of_fold(graded, apply)))
+    return calibration_metrics(replace(predictions, probabilities=out_of_fold(predictions, apply)))
 
 
-def calibration_metrics(graded: GradedPredictions) -> CalibrationMetrics:
-    """Log loss and expected calibration error.
+def calibration_metrics(predictions: GradedPredictions) -> CalibrationMetrics:
+    """Computes log loss and expected calibration error.
 
     Args:
-        graded: Photographs, at least one.
+        predictions: At least one photograph.
     """
     return CalibrationMetrics(
-        log_loss=max(0.0, log_loss(graded.grades, graded.probabilities)),
-        calibration_error=expected_calibration_error(graded.grades, graded.probabilities),
+        log_loss=max(0.0, log_loss(predictions.grades, predictions.probabilities)),
+        calibration_error=expected_calibration_error(predictions.grades, predictions.probabilities),
     )
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    logits: np.ndarray = np.log(np.maximum(probabilities, PROBABILITY_FLOOR))
+def _logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    logits: NDArray[np.float64] = np.log(np.maximum(probabilities, PROBABILITY_FLOOR))
     return logits

@@ -1,14 +1,15 @@
-"""Alignment: whether predictions stand beside the wrong photographs, and which simple order puts them right."""
+"""Alignment: do predictions stand beside the wrong photographs, and does a simple order correct them?"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import hypergeom, rankdata
 
 from retinagrade.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
@@ -16,32 +17,33 @@ from retinagrade.evaluation.predictions import GRADES_LINE_COLUMN, LINE_COLUMN, 
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 
 REALIGNMENT_GAIN: Final = 0.2
-"""QWK that another pairing must win over the one that stands, before this one is called wrong."""
+"""Increase in QWK that another pairing must reach before the present pairing counts as wrong."""
 REALIGNMENT_ALPHA: Final = 0.001
-"""Probability that predictions which know nothing are given an order by chance, over all pairings that are tried."""
+"""Probability that the search finds an order for predictions without information by chance, over all tried pairings."""
 SELF_SORTED: Final = 0.5
-"""Rank correlation, within grades, of probabilities with their place from which they count as sorted by themselves."""
-_MOST_ORDERS = 12
-_LOOKED_AT = 8
+"""Rank correlation of probabilities with their position, within grades, at which a file counts as sorted by its own
+probabilities."""
+_MOST_ORDERS: Final = 12
+_MOST_TESTS: Final = 8
 _FOLDERS: Final = {
     "0 to 4": (0, 1, 2, 3, 4),
     "in alphabetical order (Mild, Moderate, No_DR, Proliferate_DR, Severe)": (2, 0, 1, 4, 3),
 }
-"""Where each grade's folder comes."""
+"""Position of each grade's folder."""
 
 
 @dataclass(frozen=True)
 class Realignment:
-    """Another pairing of predictions and photographs, under which they agree.
+    """Another pairing of predictions and photographs, in which they agree.
 
     Attributes:
-        looks: What the predictions do, such as ``look shifted by one row``.
-        remedy: The condition under which they agree, such as ``if every prediction moves up one row``.
-        before: QWK as paired.
+        appearance: Description of the present pairing, such as ``look shifted by one row``.
+        remedy: Condition for the other pairing, such as ``if every prediction moves up one row``.
+        before: QWK of the present pairing.
         after: QWK of the other pairing.
     """
 
-    looks: str
+    appearance: str
     remedy: str
     before: float
     after: float
@@ -49,17 +51,17 @@ class Realignment:
 
 @dataclass(frozen=True)
 class _Order:
-    """An order of the photographs: its name, and their numbers (N,) in it."""
+    """An order of the photographs: its name, and the numbers (N,) of the photographs in this order."""
 
     name: str
-    places: np.ndarray
+    numbers: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class _Pairing:
-    """Photograph ``made.places[k]`` takes the prediction beside ``listed.places[k + shift]``, or ``[shift - k]``.
+    """Photograph ``made.numbers[k]`` gets the prediction beside ``listed.numbers[k + shift]``, or ``[shift - k]``.
 
-    Places are counted around the end. The score is the covariance of expected grade and grade, times N.
+    Positions wrap around at the end. The score is the covariance of expected grade and grade, times N.
     """
 
     score: float
@@ -68,30 +70,32 @@ class _Pairing:
     shift: int
     backwards: bool
 
-    def sources(self) -> np.ndarray:
-        """The number (N,) of the photograph beside which each photograph's prediction stands."""
-        steps = np.arange(len(self.made.places))
+    def sources(self) -> NDArray[Any]:
+        """Returns the number (N,) of the photograph beside which each photograph's prediction stands."""
+        steps = np.arange(len(self.made.numbers))
         around = (self.shift - steps if self.backwards else steps + self.shift) % len(steps)
         sources = np.empty_like(steps)
-        sources[self.made.places] = self.listed.places[around]
+        sources[self.made.numbers] = self.listed.numbers[around]
         return sources
 
 
 def find_realignment(table: pd.DataFrame) -> Realignment | None:
-    """Looks for a simple order in which predictions agree with the grades far better than as they are paired.
+    """Looks for a simple order in which predictions agree with the grades far better than in the present pairing.
 
-    Tried are: the order of the rows, of the table of grades, and of ``image_id`` and every further column of unique
-    names (alphabetical, the same without regard to capitals, numeric, and folders by grade and names in them, as
-    Keras's ``flow_from_directory`` and torchvision's ``ImageFolder`` go); within each, every shift and the reverse; and
-    predictions made in one of them but listed in another.
+    The search tries the order of the rows, of the table of grades, and of ``image_id`` and every further column of
+    unique names: alphabetical, alphabetical without regard to capitals, numeric, and by folders of grades and names in
+    them (like Keras's ``flow_from_directory`` and torchvision's ``ImageFolder``). It tries every shift and the reverse
+    of each order, and predictions that were made in one order but listed in another.
 
-    Another pairing is only returned if it wins :data:`REALIGNMENT_GAIN` in QWK, if chance can't explain it (Fisher's exact test of
-    "grade c or worse", for the best c, times the number of all pairings that were tried), and if it isn't the
-    predictions that were sorted: a file in the order of its probabilities fits every order of grades.
+    A pairing counts only if it increases QWK by :data:`REALIGNMENT_GAIN`, if chance can't explain it (Fisher's exact
+    test of "grade c or worse", for the best c, times the number of tried pairings), and if the file isn't sorted by its
+    own probabilities, because such a file fits every order of grades.
 
     Args:
-        table: Columns ``image_id`` (unique), ``p0`` … ``p4``, ``grade`` (nullable); where known :data:`LINE`,
-            :data:`GRADES_LINE` and further columns of text. At least two grades are known.
+        table: Columns ``image_id`` (unique), ``p0`` … ``p4``, ``grade`` (nullable); where known
+            :data:`~retinagrade.evaluation.predictions.LINE_COLUMN`,
+            :data:`~retinagrade.evaluation.predictions.GRADES_LINE_COLUMN` and further columns of text. At least two
+            photographs have grades.
 
     Returns:
         The best such pairing, or ``None``.
@@ -107,7 +111,7 @@ def find_realignment(table: pd.DataFrame) -> Realignment | None:
     orders = _orders(table)
     pairings = sorted(_pairings(orders, grades, probabilities @ np.arange(N_GRADES)), key=lambda one: -one.score)
     tried = 2 * len(orders) * len(table) + len(pairings)
-    for pairing in pairings[:_LOOKED_AT]:
+    for pairing in pairings[:_MOST_TESTS]:
         sources = pairing.sources()
         after = _matrix(grades, predicted[sources])
         better = quadratic_weighted_kappa(after)
@@ -118,25 +122,25 @@ def find_realignment(table: pd.DataFrame) -> Realignment | None:
             or _self_sorted(grades, probabilities, pairing)
         ):
             continue
-        return Realignment(*_words(pairing), kappa, better)
+        return Realignment(*_describe(pairing), kappa, better)
     return None
 
 
-def _matrix(grades: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(grades)
-    return confusion_matrix(grades[known], predicted[known])
+def _matrix(grades: NDArray[Any], predicted: NDArray[Any]) -> NDArray[Any]:
+    graded = ~np.isnan(grades)
+    return confusion_matrix(grades[graded], predicted[graded])
 
 
 def _orders(table: pd.DataFrame) -> list[_Order]:
-    """The orders that photographs may have been read in; of equal ones the first."""
-    found: dict[bytes, _Order] = {}
-    for name, places in _named_orders(table):
-        if len(found) < _MOST_ORDERS:
-            found.setdefault(places.tobytes(), _Order(name, places))
-    return list(found.values())
+    """Returns the orders in which the photographs may have been read; the first of several equal ones."""
+    orders: dict[bytes, _Order] = {}
+    for name, numbers in _named_orders(table):
+        if len(orders) < _MOST_ORDERS:
+            orders.setdefault(numbers.tobytes(), _Order(name, numbers))
+    return list(orders.values())
 
 
-def _named_orders(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+def _named_orders(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[Any]]]:
     if LINE_COLUMN in table:
         yield "the order of the rows", np.argsort(table[LINE_COLUMN].to_numpy(), kind="stable")
     if GRADES_LINE_COLUMN in table:
@@ -146,10 +150,10 @@ def _named_orders(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     for column, texts in names.items():
         yield f"the alphabetical order of {column}", alphabetical[column]
         yield f"the numeric order of {column} (2 before 10)", _sorted([_padded(text) for text in texts])
-    for column, places in alphabetical.items():
+    for column, numbers in alphabetical.items():
         for folders, order in _FOLDERS.items():
             rank = table["grade"].map(dict(enumerate(order))).fillna(N_GRADES).to_numpy(dtype=int)
-            by_folder = places[np.argsort(rank[places], kind="stable")]
+            by_folder = numbers[np.argsort(rank[numbers], kind="stable")]
             yield f"the order of folders {folders}, by {column} in each", by_folder
     for column, texts in names.items():
         yield f"the alphabetical order of {column} without regard to capitals", _sorted([t.casefold() for t in texts])
@@ -163,7 +167,7 @@ def _name_columns(table: pd.DataFrame) -> list[str]:
     return ["image_id", *(column for column in texts if table[column].notna().all() and table[column].is_unique)]
 
 
-def _sorted(texts: Sequence[str]) -> np.ndarray:
+def _sorted(texts: Sequence[str]) -> NDArray[Any]:
     return np.array(sorted(range(len(texts)), key=texts.__getitem__))
 
 
@@ -171,15 +175,15 @@ def _padded(text: str) -> str:
     return re.sub(r"\d+", lambda digits: digits.group().zfill(20), text)
 
 
-def _pairings(orders: Sequence[_Order], grades: np.ndarray, expected: np.ndarray) -> Iterator[_Pairing]:
-    """The best shift of each order, there and back, and every order against every other."""
-    known = ~np.isnan(grades)
-    centred = np.where(known, grades - grades[known].mean(), 0.0)
+def _pairings(orders: Sequence[_Order], grades: NDArray[Any], expected: NDArray[Any]) -> Iterator[_Pairing]:
+    """Returns the best shift of each order, forwards and backwards, and each order with each other order."""
+    graded = ~np.isnan(grades)
+    centred = np.where(graded, grades - grades[graded].mean(), 0.0)
     expected = expected - expected.mean()
     count = len(grades)
     for order in orders:
-        # The cross-correlation theorem: the scores of all N shifts cost one transform.
-        one, other = np.fft.rfft(centred[order.places]), np.fft.rfft(expected[order.places])
+        # By the cross-correlation theorem, one transform computes the scores of all N shifts.
+        one, other = np.fft.rfft(centred[order.numbers]), np.fft.rfft(expected[order.numbers])
         for backwards in (False, True):
             scores = np.fft.irfft((one if backwards else one.conj()) * other, count)
             shift = int(scores.argmax())
@@ -187,13 +191,13 @@ def _pairings(orders: Sequence[_Order], grades: np.ndarray, expected: np.ndarray
     for made in orders:
         for listed in orders:
             if made is not listed:
-                wanted, given = centred[made.places], expected[listed.places]
-                yield _Pairing(float(wanted @ given), made, listed, 0, False)
-                yield _Pairing(float(wanted @ given[::-1]), made, listed, count - 1, True)
+                made_grades, listed_scores = centred[made.numbers], expected[listed.numbers]
+                yield _Pairing(float(made_grades @ listed_scores), made, listed, 0, False)
+                yield _Pairing(float(made_grades @ listed_scores[::-1]), made, listed, count - 1, True)
 
 
-def _exact_p_value(matrix: np.ndarray) -> float:
-    """Fisher's exact test, one-sided, of "grade c or worse" and "given c or worse": the smallest p over c, times 4."""
+def _exact_p_value(matrix: NDArray[Any]) -> float:
+    """Fisher's exact test, one-sided, of "grade c or worse" and its prediction: the smallest p over c, times 4."""
     total = int(matrix.sum())
     p_values = [
         hypergeom.sf(matrix[c:, c:].sum() - 1, total, matrix[c:].sum(), matrix[:, c:].sum()) for c in range(1, N_GRADES)
@@ -201,42 +205,43 @@ def _exact_p_value(matrix: np.ndarray) -> float:
     return float(min(p_values)) * len(p_values)
 
 
-def _self_sorted(grades: np.ndarray, probabilities: np.ndarray, pairing: _Pairing) -> bool:
-    """Whether the order that predictions are listed in is one of their own.
+def _self_sorted(grades: NDArray[Any], probabilities: NDArray[Any], pairing: _Pairing) -> bool:
+    """Returns whether the predictions are listed in the order of their own probabilities.
 
-    It is where a probability, the expected or the predicted grade only rises or only falls, and where they follow it
-    within the photographs of one grade: what a network says of these depends on no order of grades.
+    They are if a probability, the expected grade or the predicted grade only rises or only falls, or if they correlate
+    with their position among the photographs of one grade, where no order of grades can explain a correlation.
     """
     sources = pairing.sources()
-    place = np.empty(len(grades))
-    place[pairing.listed.places] = np.arange(len(grades))
+    position = np.empty(len(grades))
+    position[pairing.listed.numbers] = np.arange(len(grades))
     expected, predicted = probabilities @ np.arange(N_GRADES), probabilities.argmax(axis=1)
-    given = np.column_stack([probabilities, expected])
-    steps = np.diff(np.column_stack([given, predicted])[pairing.listed.places], axis=0)
+    scores = np.column_stack([probabilities, expected])
+    steps = np.diff(np.column_stack([scores, predicted])[pairing.listed.numbers], axis=0)
     if (((steps >= 0).all(axis=0) | (steps <= 0).all(axis=0)) & (steps != 0).any(axis=0)).any():
         return True
-    place, given = place[sources], given[sources]
-    total, weight = np.zeros(given.shape[1]), 0
+    position, scores = position[sources], scores[sources]
+    total, weight = np.zeros(scores.shape[1]), 0
     for grade in range(N_GRADES):
         chosen = grades == grade
         if chosen.sum() < 3:
             continue
-        ranks, places = rankdata(given[chosen], axis=0), rankdata(place[chosen])
-        ranks, places = ranks - ranks.mean(axis=0), places - places.mean()
-        scale = np.sqrt((ranks**2).sum(axis=0) * (places**2).sum())
-        total += chosen.sum() * np.divide(places @ ranks, scale, out=np.zeros(len(scale)), where=scale > 0)
+        score_ranks, position_ranks = rankdata(scores[chosen], axis=0), rankdata(position[chosen])
+        score_ranks, position_ranks = score_ranks - score_ranks.mean(axis=0), position_ranks - position_ranks.mean()
+        scale = np.sqrt((score_ranks**2).sum(axis=0) * (position_ranks**2).sum())
+        correlation = np.divide(position_ranks @ score_ranks, scale, out=np.zeros(len(scale)), where=scale > 0)
+        total += chosen.sum() * correlation
         weight += int(chosen.sum())
     return bool(weight and np.abs(total / weight).max() > SELF_SORTED)
 
 
-def _words(pairing: _Pairing) -> tuple[str, str]:
-    """What the predictions look like, and the condition under which they agree."""
-    made, listed, count = pairing.made, pairing.listed, len(pairing.made.places)
+def _describe(pairing: _Pairing) -> tuple[str, str]:
+    """Returns the appearance of the present pairing, and the condition for the other one."""
+    made, listed, count = pairing.made, pairing.listed, len(pairing.made.numbers)
     if made is not listed:
         backwards = ", backwards," if pairing.backwards else ""
         return (
             f"seem to be made in {made.name}{backwards} but listed in {listed.name}",
-            "if each goes to the photograph that it was made for",
+            "if each prediction goes to its own photograph",
         )
     rows = made.name == "the order of the rows"
     where = "" if rows else f" in {made.name}"

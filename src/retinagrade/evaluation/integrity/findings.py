@@ -1,4 +1,4 @@
-"""What a check found, in words for the person who reads the figures."""
+"""Findings of the integrity checks, written for the person who reads the metrics."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a person must look at before believing the figures.
+    """A reason not to trust the metrics before a person has looked at it.
 
     Attributes:
-        code: A short name for programs.
-        message: What is wrong and what to do, in plain words.
+        code: A short name, for programs.
+        message: The problem and its remedy, for people.
     """
 
     code: str

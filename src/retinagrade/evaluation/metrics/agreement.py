@@ -66,7 +66,7 @@ def linear_weighted_kappa(matrix: NDArray[Any]) -> NDArray[np.float64]:
 
 @matrix_metric(_NO_DISAGREEMENT)
 def unweighted_kappa(matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Computes Cohen's kappa with the same weight for every wrong grade; papers on retinopathy report the quadratic one.
+    """Computes Cohen's kappa with the same weight for every wrong grade; papers on retinopathy rarely report it.
 
     Source: J. Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20(1),
     1960. Range and errors: as :func:`quadratic_weighted_kappa`.

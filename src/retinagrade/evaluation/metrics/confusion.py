@@ -1,8 +1,8 @@
 """Confusion matrices and two-by-two tables, and metrics as formulas on them.
 
 A confusion matrix has a row for every grade and a column for every predicted grade. A metric without a value raises
-:class:`Undefined` with the reason; no undefined metric silently becomes 0. A :class:`MatrixMetric` also computes a stack of
-matrices at once (:meth:`MatrixMetric.stacked`), for resampling.
+:class:`Undefined` with the reason; no undefined metric silently becomes 0. A :class:`MatrixMetric` also computes a
+stack of matrices at once (:meth:`MatrixMetric.stacked`), for resampling.
 """
 
 from __future__ import annotations
@@ -126,5 +126,5 @@ def hits(matrices: NDArray[Any]) -> NDArray[Any]:
 
 
 def average_over_grades(values: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns the weighted mean over the last axis; values of weight 0 don't count, and other NaN values make it NaN."""
+    """Returns the weighted mean over the last axis; NaN where a value with a weight above 0 is NaN."""
     return np.asarray(np.where(weights > 0, values * weights, 0.0).sum(axis=-1) / weights.sum(axis=-1))

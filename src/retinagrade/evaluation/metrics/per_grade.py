@@ -68,7 +68,7 @@ def macro_precision(matrix: NDArray[Any]) -> NDArray[np.float64]:
 
 @matrix_metric()
 def macro_recall(matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Computes the mean :func:`recall` of the grades that are present, which is also the :func:`balanced_accuracy`."""
+    """Computes the mean :func:`recall` of the grades that are present; it equals the :func:`balanced_accuracy`."""
     return balanced_accuracy.stacked(matrix)
 
 
@@ -90,7 +90,7 @@ def weighted_precision(matrix: NDArray[Any]) -> NDArray[np.float64]:
 
 @matrix_metric()
 def weighted_recall(matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Computes the mean :func:`recall` weighted by the photographs of each grade, which is also the :func:`accuracy`."""
+    """Computes the mean :func:`recall`, weighted by the photographs of each grade; it equals the :func:`accuracy`."""
     return accuracy.stacked(matrix)
 
 

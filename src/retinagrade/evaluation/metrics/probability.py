@@ -13,7 +13,7 @@ from retinagrade.grades import N_GRADES
 CALIBRATION_BINS: Final = 15
 """Number of equally wide bins of the largest probability, for :func:`expected_calibration_error`."""
 SMALLEST_PROBABILITY: Final = float(np.finfo(np.float64).eps)
-"""Lower limit of probabilities in :func:`log_loss`, as in scikit-learn: without it, one certain mistake costs infinity."""
+"""Lower limit of probabilities in :func:`log_loss`, as in scikit-learn: one certain mistake must not cost infinity."""
 
 
 def brier(grades: NDArray[Any], probabilities: NDArray[np.float64]) -> float:

@@ -16,7 +16,8 @@ def macro_auc(grades: NDArray[Any], probabilities: NDArray[np.float64]) -> float
     """Computes the mean, over the grades that are present, of the AUC of each grade against all other grades.
 
     If all five grades are present, this is MedMNIST's AUC for RetinaMNIST, to the digit: its ``getAUC`` treats "ordinal
-    regression" like any task of several classes, one against the rest. If a grade is absent, MedMNIST's AUC is undefined.
+    regression" like any task of several classes, one against the rest. MedMNIST's AUC is undefined if a grade is
+    absent.
 
     Source: J. Yang et al., "MedMNIST v2", Scientific Data 10, 2023; ``medmnist/evaluator.py``.
 

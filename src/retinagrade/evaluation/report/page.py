@@ -191,8 +191,8 @@ def _screening_part(results: EvaluationResults, pictures: dict[str, Picture]) ->
     applied = results.applied_calibration
     if applied is None:
         text = (
-            "No thresholds were given; “retinagrade calibrate” chooses them on validation predictions. The marked point "
-            "uses the most probable grade."
+            "No thresholds were given; “retinagrade calibrate” chooses them on validation predictions. The marked "
+            "point uses the most probable grade."
         )
     else:
         source = applied.calibration.source
@@ -211,8 +211,8 @@ def _certainty_part(results: EvaluationResults, pictures: dict[str, Picture]) ->
         tables += [review_table(applied)] if applied.review_thresholds else []
     return ReportPart(
         "Certainty",
-        "A probability of 0.8 should be right for eight of ten photographs. If it is, a person can review the uncertain "
-        "photographs.",
+        "A probability of 0.8 should be right for eight of ten photographs. If it is, a person can review the "
+        "uncertain photographs.",
         [pictures["reliability"], pictures["risk_coverage"]],
         tables,
     )

@@ -50,7 +50,8 @@ def evaluation_pictures(results: EvaluationResults) -> dict[str, Picture]:
     """Returns the pictures of an evaluation by name; a bare confusion matrix has only the first two.
 
     The names are ``confusion_matrix``, ``grades``, ``roc``, ``precision_recall``, ``reliability``, ``risk_coverage``
-    and ``training_curves``. The curves need photographs with and without the disease, and the training curves a history.
+    and ``training_curves``. The ROC curves need photographs with and without the
+    disease, and the training curves need a history.
     """
     pictures = [_confusion_matrix(results), _grades(results)]
     if results.predictions is not None:
@@ -78,8 +79,8 @@ def _grades(results: EvaluationResults) -> Picture:
     }
     return Picture(
         "grades",
-        "Sensitivity is the share of a grade's photographs that have this predicted grade. Precision is the share of the "
-        "photographs with this predicted grade that really have the grade.",
+        "Sensitivity is the share of a grade's photographs that have this predicted grade. Precision is the share of "
+        "the photographs with this predicted grade that really have the grade.",
         partial(plots.grades_plot, shares, results.support),
     )
 

@@ -1,4 +1,4 @@
-"""Pictures of results, as Matplotlib figures without a display or global state."""
+"""Plots of results, as Matplotlib figures that need no display and no global state."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from retinagrade.evaluation.curves import TASK_NAMES, Curve, Reliability
 from retinagrade.evaluation.paired import Difference
 from retinagrade.grades import Grade
 
-# Okabe and Ito's colours, which people with any colour vision tell apart; styles and markers differ as well.
+# Okabe and Ito's colours, which people with any colour vision can distinguish; styles and markers differ as well.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 _LABELS: Final = [f"{grade.value} {grade.label}" for grade in Grade]
 
 
-def confusion_matrix_plot(matrix: np.ndarray) -> Figure:
-    """The confusion matrix: counts, coloured by the share of their row, so that rare grades are seen.
+def confusion_matrix_plot(matrix: NDArray[np.int64]) -> Figure:
+    """Draws the confusion matrix: counts, coloured by their share of the row, so that rare grades are visible.
 
     Args:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column).
@@ -46,13 +47,13 @@ def confusion_matrix_plot(matrix: np.ndarray) -> Figure:
 
 @dataclass(frozen=True)
 class MarkedPoint:
-    """A point that is marked beside a ROC curve.
+    """A marked point in the plot of a ROC curve.
 
     Attributes:
-        name: What it is.
+        name: Its label.
         sensitivity: 0 to 1.
         specificity: 0 to 1.
-        ours: Whether it is of the predictions that are shown, and not published of others.
+        ours: True for the evaluated predictions, False for a published system.
     """
 
     name: str
@@ -69,8 +70,8 @@ PUBLISHED: Final = {
     ),
     "vision_threatening": (MarkedPoint("EyeArt (Ipp 2021)", 0.97, 0.90),),
 }
-"""Operating points of published systems, each on its own patients and with its own reference standard, so only for
-orientation. M. D. Abràmoff et al., npj Digital Medicine 1:39, 2018 (pivotal trial; more than mild retinopathy or
+"""Operating points of published systems, each on its own patients and with its own reference standard: for orientation
+only. M. D. Abràmoff et al., npj Digital Medicine 1:39, 2018 (pivotal trial; more than mild retinopathy or
 macular oedema). E. Ipp et al., JAMA Network Open 4(11):e2134254, 2021 (likewise, and vision-threatening). V. Gulshan et
 al., JAMA 316(22):2402, 2016 (EyePACS-1, the operating point of high sensitivity)."""
 
@@ -78,12 +79,12 @@ al., JAMA 316(22):2402, 2016 (EyePACS-1, the operating point of high sensitivity
 def roc_plot(
     curves: Mapping[str, Curve], areas: Mapping[str, str], points: Mapping[str, Sequence[MarkedPoint]]
 ) -> Figure:
-    """ROC curves of the tasks of screening, side by side, with operating points and published ones.
+    """Draws the ROC curves of the screening tasks, side by side, with operating points and published systems.
 
     Args:
-        curves: False-positive against true-positive rates by task, at least one.
-        areas: The area under each curve, as it is to be printed.
-        points: Operating points by task, besides :data:`PUBLISHED`.
+        curves: True-positive rate (y) against false-positive rate (x) by task, at least one.
+        areas: The area under each curve, as text.
+        points: Operating points by task, in addition to :data:`PUBLISHED`.
     """
     figure, panels = _panels(curves)
     for (task, curve), axes in zip(curves.items(), panels, strict=True):
@@ -110,11 +111,11 @@ def roc_plot(
 
 
 def precision_recall_plot(curves: Mapping[str, Curve], prevalence: Mapping[str, float]) -> Figure:
-    """Precision against recall of the tasks of screening, side by side.
+    """Draws precision against recall of the screening tasks, side by side.
 
     Args:
-        curves: Recall against precision by task, at least one.
-        prevalence: Share of photographs with the disease by task: the precision of guessing.
+        curves: Precision (y) against recall (x) by task, at least one.
+        prevalence: Share of photographs with the disease by task, which is the precision of guessing.
     """
     figure, panels = _panels(curves)
     for (task, curve), axes in zip(curves.items(), panels, strict=True):
@@ -135,18 +136,18 @@ def precision_recall_plot(curves: Mapping[str, Curve], prevalence: Mapping[str, 
 
 
 def reliability_plot(bins: Mapping[str, Reliability]) -> Figure:
-    """The reliability diagram: how often predictions of a confidence are right.
+    """Draws the reliability diagram: the share of right grades by confidence.
 
     Args:
-        bins: What to show by name, such as before and after calibration; the first in front.
+        bins: Reliability by name, such as before and after calibration; the lower panel shows the first.
     """
     figure = Figure(figsize=(4.6, 5.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
-    upper.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="as sure as right")
+    upper.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="confidence = accuracy")
     styles = zip(bins.items(), (_BLUE, _ORANGE), ("o-", "s--"), strict=False)
     for (name, reliability), colour, style in styles:
         upper.plot(reliability.confidence, reliability.accuracy, style, color=colour, markersize=5, label=name)
-    upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    upper.set(ylabel="share of right grades", xlim=(0, 1), ylim=(0, 1.02))
     upper.legend(loc="upper left", frameon=False, fontsize=8)
     counts = next(iter(bins.values())).photographs
     edges = np.linspace(0, 1, len(counts) + 1)
@@ -156,20 +157,23 @@ def reliability_plot(bins: Mapping[str, Reliability]) -> Figure:
 
 
 def risk_coverage_plot(curves: Mapping[str, Curve], kept: float | None = None) -> Figure:
-    """What is left to go wrong where the least certain photographs go to a human.
+    """Draws the error rates that remain if a person reviews the least certain photographs.
 
     Args:
-        curves: Share of photographs kept (coverage) against the share of these that is wrong, by kind of mistake.
-        kept: The share that a referral rule keeps, where there is one.
+        curves: Share of mistakes (y) among the share of photographs without review (x, coverage), by kind of mistake.
+        kept: Share of photographs without review at a review threshold; ``None`` without a threshold.
     """
     figure, axes = _figure(4.8, 4.0)
     for (name, curve), colour, style in zip(curves.items(), (_BLUE, _ORANGE), ("-", "--"), strict=False):
         drawn = curve.thinned()
         axes.plot(drawn.x, drawn.y, style, color=colour, linewidth=2, label=name)
     if kept is not None:
-        axes.axvline(kept, color="black", linestyle=":", label=f"referral rule keeps {kept:.0%}")
+        axes.axvline(kept, color="black", linestyle=":", label=f"review threshold keeps {kept:.0%}")
     axes.set(
-        xlabel="share graded by the network, the surest first", ylabel="share of these", xlim=(0, 1), ylim=(0, None)
+        xlabel="share without review, the most certain first",
+        ylabel="share of mistakes among these",
+        xlim=(0, 1),
+        ylim=(0, None),
     )
     axes.grid(alpha=0.2)
     axes.legend(frameon=False, fontsize=8)
@@ -177,22 +181,22 @@ def risk_coverage_plot(curves: Mapping[str, Curve], kept: float | None = None) -
 
 
 def grades_plot(shares: Mapping[str, Sequence[tuple[float, float, float] | None]], support: Sequence[int]) -> Figure:
-    """Bars by grade, with intervals.
+    """Draws bars by grade, with intervals.
 
     Args:
-        shares: By name, for every grade a share 0 to 1 with the ends of its interval; ``None`` where undefined.
-        support: Photographs of every grade.
+        shares: For each name, and each grade, a share 0 to 1 with the ends of its interval; ``None`` where undefined.
+        support: Number of photographs of each grade.
     """
     figure, axes = _figure(6.4, 3.8)
     width = 0.8 / len(shares)
-    for place, ((name, values), colour) in enumerate(
+    for position, ((name, values), colour) in enumerate(
         zip(shares.items(), (_BLUE, _ORANGE, _GREEN, _GREY), strict=False)
     ):
         for grade, value in enumerate(values):
             if value is None:
                 continue
             share, low, high = value
-            x = grade + (place - (len(shares) - 1) / 2) * width
+            x = grade + (position - (len(shares) - 1) / 2) * width
             axes.bar(x, share, width * 0.92, color=colour, label=name)
             axes.plot([x, x], [low, high], color="black", linewidth=1)
     handles, labels = axes.get_legend_handles_labels()
@@ -206,12 +210,12 @@ def grades_plot(shares: Mapping[str, Sequence[tuple[float, float, float] | None]
 
 
 def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figure:
-    """Losses and validation figures by epoch; the epoch that was kept is marked.
+    """Draws losses and validation metrics by epoch, and marks the kept epoch.
 
     Args:
         history: A run's ``history.csv``: columns ``epoch``, ``train_loss``, ``val_loss``, ``val_accuracy``,
-            ``val_qwk``, and ``kept``, true for one of them.
-        loss: Which loss it is.
+            ``val_qwk``, and ``kept``, true for one epoch.
+        loss: Name of the loss.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -233,19 +237,19 @@ def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figur
 
 
 def comparison_plot(table: pd.DataFrame) -> Figure:
-    """Quadratic weighted kappa, referable AUC and accuracy of many runs, the first at the top.
+    """Draws quadratic weighted kappa, referable AUC and accuracy of several runs, the first at the top.
 
     Args:
-        table: One row a run: columns ``run``, ``quadratic_weighted_kappa``, ``referable_auc``, ``accuracy``,
-            ``majority_baseline``; undefined figures are missing.
+        table: One row for each run: columns ``run``, ``quadratic_weighted_kappa``, ``referable_auc``, ``accuracy``,
+            ``majority_baseline``; undefined metrics are missing.
     """
     figure, axes = _figure(8, 1.2 + 0.26 * len(table))
-    places = range(len(table))
-    axes.barh(places, table["quadratic_weighted_kappa"], color=_BLUE, height=0.65, label="QWK")
-    axes.plot(table["referable_auc"], places, "o", color=_ORANGE, label="referable AUC")
-    axes.plot(table["accuracy"], places, "|", color="black", markersize=11, markeredgewidth=2, label="accuracy")
+    positions = range(len(table))
+    axes.barh(positions, table["quadratic_weighted_kappa"], color=_BLUE, height=0.65, label="QWK")
+    axes.plot(table["referable_auc"], positions, "o", color=_ORANGE, label="referable AUC")
+    axes.plot(table["accuracy"], positions, "|", color="black", markersize=11, markeredgewidth=2, label="accuracy")
     axes.axvline(float(table["majority_baseline"].max()), color=_GREY, linestyle=":", label="most frequent grade")
-    axes.set_yticks(places, table["run"].tolist())
+    axes.set_yticks(positions, table["run"].tolist())
     axes.set(xlim=(min(0.0, float(table["quadratic_weighted_kappa"].min())), 1), ylim=(len(table) - 0.4, -0.6))
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
@@ -254,25 +258,25 @@ def comparison_plot(table: pd.DataFrame) -> Figure:
 
 
 def differences_plot(first: str, differences: Mapping[str, Mapping[str, Difference]]) -> Figure:
-    """Differences of networks from the first, with intervals, by figure.
+    """Draws differences of networks from the first network, with intervals.
 
     Args:
-        first: The name of the network that the others are compared with.
-        differences: By the other networks' names, and by figure.
+        first: Name of the network that the others are compared with.
+        differences: Differences by the names of network and metric.
     """
     names = list(next(iter(differences.values())))
     figure = Figure(figsize=(2.4 * len(names) + 1.5, 1.3 + 0.3 * len(differences)), layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for name, axes in zip(names, panels, strict=True):
         axes.axvline(0, color=_GREY, linestyle=":")
-        for place, row in enumerate(differences.values()):
+        for position, row in enumerate(differences.values()):
             difference = row[name]
             if difference.difference is None:
                 continue
             if difference.interval is not None:
                 ends = [difference.interval.low, difference.interval.high]
-                axes.plot(ends, [place, place], color=_BLUE, linewidth=2)
-            axes.plot(difference.difference, place, "o", color=_BLUE)
+                axes.plot(ends, [position, position], color=_BLUE, linewidth=2)
+            axes.plot(difference.difference, position, "o", color=_BLUE)
         axes.set_title(
             name.replace("_", " ").replace("quadratic weighted kappa", "QWK").replace("auc", "AUC"), fontsize=9
         )
@@ -285,7 +289,7 @@ def differences_plot(first: str, differences: Mapping[str, Mapping[str, Differen
 
 
 def figure_svg(figure: Figure) -> bytes:
-    """A figure as SVG, the same bytes each time."""
+    """Returns a figure as SVG, always the same bytes for the same figure."""
     stream = io.BytesIO()
     with rc_context({"svg.hashsalt": "retinagrade"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
@@ -293,7 +297,7 @@ def figure_svg(figure: Figure) -> bytes:
 
 
 def figure_png(figure: Figure) -> bytes:
-    """A figure as PNG, at 120 dots an inch."""
+    """Returns a figure as PNG, at 120 dots per inch."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
     return stream.getvalue()

@@ -129,7 +129,7 @@ def confusion_table(results: EvaluationResults) -> TextTable:
 
 
 def operating_points_table(applied: AppliedCalibration) -> TextTable:
-    """Returns the operating points: metrics on the evaluated photographs, beside those on the validation photographs."""
+    """Returns the operating points with their metrics on the evaluated and on the validation photographs."""
     names = list(applied.operating_points[0].metrics) if applied.operating_points else []
     rows = [
         (
@@ -206,8 +206,8 @@ def subgroups_table(results: EvaluationResults) -> TextTable:
         for subgroup in results.subgroups
     ]
     note = (
-        f"⚠ few: fewer than {SMALL_SUBGROUP} referable or fewer than {SMALL_SUBGROUP} non-referable photographs; too few "
-        "for conclusions."
+        f"⚠ few: fewer than {SMALL_SUBGROUP} referable or fewer than {SMALL_SUBGROUP} non-referable photographs, "
+        "too few for conclusions."
     )
     small = any(subgroup.small for subgroup in results.subgroups)
     head = ("", "photographs", *(METRIC_LABELS[name].strip() for name in SUBGROUP_METRICS))

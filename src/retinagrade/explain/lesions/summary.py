@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retinagrade.evaluation.intervals import RESAMPLES, Interval, patient_weights, percentile_interval
+from retinagrade.evaluation.intervals import Interval, percentile_interval
 from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.resampling import RESAMPLES, patient_weights
 from retinagrade.explain.lesions.agreement import NEIGHBOURHOOD
 from retinagrade.explain.lesions.measurements import ALL, OWN, RANDOM, LesionMeasurements
 from retinagrade.explain.lesions.sanity import UNCHANGED_CORRELATION, is_unchanged
