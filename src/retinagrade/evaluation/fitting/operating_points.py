@@ -102,7 +102,6 @@ def fit_operating_point(
 
     Example:
         >>> import numpy as np
-    from numpy.typing import NDArray
         >>> p = np.array([[0.9, 0, 0.1, 0, 0], [0.7, 0, 0.3, 0, 0], [0.4, 0, 0.6, 0, 0], [0.2, 0, 0.8, 0, 0]])
         >>> photographs = GradedPredictions(np.array(list("abcd")), np.array([0, 2, 1, 3]), p, np.arange(4))
         >>> point = fit_operating_point(photographs, from_grade=2)
