@@ -37,7 +37,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
     leaks = ("leaked-photographs", "leaked-copies", "leaked-patients", "split-changed")
     assert not {finding["code"] for finding in answer["findings"]} & set(leaks)
     run("predict", prepared, folder, "--split", "train")
-    assert "Trained on:" in run("evaluate", folder / "predictions" / "train.csv", code=1)
+    assert "The network was trained on" in run("evaluate", folder / "predictions" / "train.csv", code=1)
     (folder / "output.json").write_text("{}")  # as a regression has it
     assert "The cut points between grades were fitted on" in run("evaluate", folder / "predictions" / "val.csv", code=1)
     run("split", prepared, "--val", 0.2, "--test", 0.2, "--seed", 9)

@@ -51,7 +51,7 @@ def test_every_misorder_of_a_file_is_named_and_the_good_one_passes(tmp_path: Pat
         printed = run("evaluate", file, "--out", tmp_path / "out", code=1)
         assert said in printed
         page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-        assert "believe these figures yet" in page
+        assert "trust these metrics yet" in page
         assert said in page
 
 
@@ -82,7 +82,7 @@ def test_perfect_constant_and_absent_grades_have_clear_outcomes(tmp_path: Path) 
     answer = json.loads(run("evaluate", tmp_path / "p.csv", "--json"))
     assert answer["metrics"]["quadratic_weighted_kappa"] == {"value": 1, "interval": None}
     table.assign(p0=1, p1=0, p2=0, p3=0, p4=0).to_csv(tmp_path / "p.csv", index=False)
-    assert "Every photograph was given grade 0" in run("evaluate", tmp_path / "p.csv", code=1)
+    assert "Every photograph has the predicted grade 0" in run("evaluate", tmp_path / "p.csv", code=1)
 
 
 def test_wrong_sums_and_repeated_rows_are_findings_beside_the_metrics(tmp_path: Path) -> None:
