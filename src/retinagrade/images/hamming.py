@@ -1,4 +1,4 @@
-"""Pairs of hashes that differ in few bits, found without comparing every hash with every other where that is cheaper.
+"""Search for pairs of hashes that differ in few bits: with an index where it helps, else by comparing all pairs.
 
 Source: M. Norouzi, A. Punjani and D. Fleet, "Fast exact search in Hamming space with multi-index hashing", IEEE
 Transactions on Pattern Analysis and Machine Intelligence 36(6), 2014.
@@ -7,11 +7,11 @@ Transactions on Pattern Analysis and Machine Intelligence 36(6), 2014.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from math import comb
 from typing import Final
 
@@ -59,7 +59,7 @@ def hamming_pairs(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64
     are so alike that most pairs would be candidates, or there are few hashes, all are compared with all, on all
     processors. A sample decides between the two ways.
 
-    Memory grows with the number of hashes and with the number of pairs that are found, and no further. A cluster of k
+    Memory grows only with the number of hashes and of pairs in the result. A cluster of k
     nearly identical hashes has k²/2 pairs, which no index can avoid.
 
     Args:
@@ -70,10 +70,23 @@ def hamming_pairs(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64
         Rows of ``hashes``, (P, 2) int64: the smaller row of each pair first, in ascending order.
     """
     columns = _informative_bits(hashes)
-    words = _pack(hashes, columns, np.dtype(np.uint64))
     bands = _choose_bands(hashes, columns, distance)
-    found = _search_bands(hashes, words, bands, distance) if bands else _compare_all(words, distance)
-    pairs = np.concatenate([np.zeros((0, 2), np.int64), *found])
+    if not bands:
+        return compare_all_pairs(hashes, distance)
+    words = _pack(hashes, columns, np.dtype(np.uint64))
+    return _in_order(_search_bands(hashes, words, bands, distance))
+
+
+def compare_all_pairs(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
+    """Compares all hashes with all others, on all processors; arguments and result as for :func:`hamming_pairs`."""
+    words = _pack(hashes, _informative_bits(hashes), np.dtype(np.uint64))
+    with ThreadPoolExecutor(_threads()) as pool:
+        blocks = pool.map(partial(_compare_rows, words, distance), range(0, words.shape[1], _ROWS))
+        return _in_order(chain.from_iterable(blocks))
+
+
+def _in_order(blocks: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *blocks])
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
@@ -206,15 +219,9 @@ def _close(
     return left
 
 
-def _compare_all(words: NDArray[np.unsignedinteger], distance: int) -> Iterator[NDArray[np.int64]]:
-    with ThreadPoolExecutor(_threads()) as pool:
-        for found in pool.map(partial(_compare_rows, words, distance), range(0, words.shape[1], _ROWS)):
-            yield from found
-
-
 def _compare_rows(words: NDArray[np.unsignedinteger], distance: int, start: int) -> list[NDArray[np.int64]]:
     """Compares some rows with themselves and all later ones."""
-    found = []
+    blocks = []
     for column in range(start, words.shape[1], _COLUMNS):
         rows, columns = words[:2, start : start + _ROWS, None], words[:2, None, column : column + _COLUMNS]
         differing = np.bitwise_count(rows[0] ^ columns[0])
@@ -225,8 +232,8 @@ def _compare_rows(words: NDArray[np.unsignedinteger], distance: int, start: int)
         ahead = second > first
         first, second = first[ahead], second[ahead]
         close = _close(words, first, second, distance)
-        found.append(np.stack([first[close], second[close]], axis=1))
-    return found
+        blocks.append(np.stack([first[close], second[close]], axis=1))
+    return blocks
 
 
 def _threads() -> int:
