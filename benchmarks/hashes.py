@@ -2,11 +2,11 @@
 
     python benchmarks/hashes.py [COUNT]
 
-``random`` hashes have independent bits. ``retinal`` hashes have bits that depend on their neighbours, and none outside a
-disc, like hashes of photographs. In both sets, a tenth of the hashes are copies with up to 12 different bits, and one
+``random`` hashes have independent bits. ``retinal`` hashes have bits that depend on their neighbours, and none outside
+a disc, like hashes of photographs. In both sets, a tenth of the hashes are copies with up to 12 different bits, and one
 cluster has 1000 nearly identical hashes. At each distance, the search and the comparison of all pairs take turns on
 the first 60,000 hashes; then the search takes all of them (a million by default), beside the time that the comparison
-of all pairs would need for as many.
+of all pairs would need for them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def retinal_hashes(count: int, rng: np.random.Generator) -> NDArray[np.uint64]:
         pictures = [cv2.GaussianBlur(noise[..., part : part + 4], (0, 0), 1.0) for part in range(0, noise.shape[2], 4)]
         picture = np.dstack(pictures) + common[..., None]
         bits = (picture > 0) & inside[..., None]
-        rows_of_bits = bits.reshape(-1, noise.shape[2]).T
+        rows_of_bits = np.ascontiguousarray(bits.reshape(-1, noise.shape[2]).T)
         hashes[start : start + noise.shape[2]] = np.packbits(rows_of_bits, axis=1).view(np.uint64)
     return hashes
 
@@ -88,10 +88,8 @@ def main() -> None:
 def report(name: str, count: int, distance: int, pairs: int, search: float, all_pairs: float) -> None:
     """Prints one row."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{name:8}{count:9}{distance:9}{pairs:11}{search:11.1f}{all_pairs:14.1f}{all_pairs / search:8.1f}{memory:12.0f}",
-        flush=True,
-    )
+    times = f"{search:11.1f}{all_pairs:14.1f}{all_pairs / search:8.1f}"
+    print(f"{name:8}{count:9}{distance:9}{pairs:11}{times}{memory:12.0f}", flush=True)
 
 
 if __name__ == "__main__":

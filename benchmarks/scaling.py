@@ -1,10 +1,11 @@
-"""How long do many photographs take, what do they cost, and what is in the way? The tables of ``docs/scaling.md``.
+"""Time, cost and bottleneck of work on many photographs: the tables of ``docs/scaling.md``.
 
     python benchmarks/scaling.py [RATES.json]
 
-Costs of every stage on one core are measured (``rates.py``); everything in :data:`ASSUMED`, and every :class:`Storage`,
-is not. Photographs are followed through the process that gives them out, the network to and from the storage, and the
-workers' cores, each of which does one thing after the other; the busiest of these is the bottleneck.
+The costs of each stage on one core are measured (``rates.py``); the values in :data:`ASSUMED` and of each
+:class:`Storage` are assumptions. A simulation follows photographs through the process that hands them out, the network
+to and from the storage, and the cores of the workers. Each of them does one thing at a time; the busiest one is the
+bottleneck.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ ASSUMED: Final = {
     "thousand reads": 0.0004,
     "thousand writes": 0.005,
 }
-FOLLOWED: Final = 5_000
-"""Photographs that are followed; rates are theirs."""
+SIMULATED: Final = 5_000
+"""Number of simulated photographs."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Where photographs lie.
+    """A storage of photographs.
 
     Attributes:
-        name: What it is.
+        name: Description.
         latency: Seconds until a request is answered.
-        requests: Requests for a photograph to come and its result to go.
-        bandwidth: Bytes a second, all workers together.
+        requests: Requests to read a photograph and write its result.
+        bandwidth: Bytes a second of all workers together.
     """
 
     name: str
@@ -55,59 +56,59 @@ FAST: Final = Storage("an object store, 100 Gbit/s", 0.03, 3, 12.5e9)
 
 @dataclass(frozen=True)
 class Stage:
-    """What is done to a photograph.
+    """A command that works on each photograph.
 
     Attributes:
         name: The command.
         core: Seconds of a worker's core.
-        given: Seconds of the one process that gives work out and keeps the records.
+        dispatch: Seconds of the one process that hands out work and keeps the records.
         out: Bytes of the result.
     """
 
     name: str
     core: float
-    given: float
+    dispatch: float
     out: float
 
 
 def simulate(stage: Stage, storage: Storage, cores: int, calls: int = 1) -> tuple[float, str]:
-    """Follows photographs through all that they need.
+    """Simulates the work on photographs.
 
     Args:
-        stage: What is done.
-        storage: Where the photographs are.
-        cores: Cores of all workers. Photographs under way are so many more (``--workers``) that cores needn't wait for
-            answers of the storage.
-        calls: Commands side by side, each on a part of the photographs.
+        stage: The command.
+        storage: Storage of the photographs and results.
+        cores: Cores of all workers. There are so many more photographs at a time (``--workers``) that no core waits for
+            the storage.
+        calls: Simultaneous commands, each on a part of the photographs.
 
     Returns:
-        Photographs a second, and what was busy the largest share of the time.
+        Photographs a second, and the name of the busiest resource.
     """
-    giver = network = 0.0
+    dispatcher = network = 0.0
     answer = storage.latency * storage.requests
     moving = (ASSUMED["photograph"] + stage.out) / storage.bandwidth
     slots, free = [0.0] * (cores * math.ceil(1 + (answer + moving) / stage.core)), [0.0] * cores
     ends: list[float] = []
-    for _ in range(FOLLOWED):
-        giver += stage.given / calls
-        start = max(giver, heapq.heappop(slots))
+    for _ in range(SIMULATED):
+        dispatcher += stage.dispatch / calls
+        start = max(dispatcher, heapq.heappop(slots))
         network = max(network, start + answer) + moving
         end = max(network, heapq.heappop(free)) + stage.core
         heapq.heappush(free, end)
         heapq.heappush(slots, end)
         ends.append(end)
     ends.sort()
-    rate = (FOLLOWED - FOLLOWED // 2) / (ends[-1] - ends[FOLLOWED // 2 - 1])
+    rate = (SIMULATED - SIMULATED // 2) / (ends[-1] - ends[SIMULATED // 2 - 1])
     busy = {
         "cores": rate * stage.core / cores,
         "network": rate * moving,
-        "giving out": rate * stage.given / calls,
+        "handing out": rate * stage.dispatch / calls,
     }
     return rate, max(busy, key=lambda name: round(busy[name], 2))
 
 
 def stages(rates: dict[str, Any]) -> list[Stage]:
-    """The commands that Ray runs, from what was measured."""
+    """Returns the commands that Ray runs, with their measured costs."""
     seconds, sizes = rates["seconds"], rates["bytes"]
     return [
         Stage("prepare", seconds["prepare"], seconds["task"] + seconds["record"], sizes["prepared"]),
@@ -117,20 +118,20 @@ def stages(rates: dict[str, Any]) -> list[Stage]:
 
 
 def throughput(stage: Stage) -> list[str]:
-    """A Markdown table: photographs a second against workers and storage."""
-    places = (DISK, FOLDER, STORE, FAST)
-    lines = ["| cores | " + " | ".join(place.name for place in places) + " |", "|---" * (len(places) + 1) + "|"]
+    """Returns a Markdown table: photographs a second by cores and storage."""
+    storages = (DISK, FOLDER, STORE, FAST)
+    lines = ["| cores | " + " | ".join(storage.name for storage in storages) + " |", "|---" * (len(storages) + 1) + "|"]
     for cores in (1, 2, 8, 32, 128, 512):
         cells = []
-        for place in places:
-            rate, limit = simulate(stage, place, cores)
+        for storage in storages:
+            rate, limit = simulate(stage, storage, cores)
             cells.append(f"{significant(rate)} ({limit})")
         lines.append(f"| {cores} | " + " | ".join(cells) + " |")
     return lines
 
 
 def plans(every: list[Stage], pair: float) -> list[str]:
-    """A Markdown table: time and money for three numbers of photographs."""
+    """Returns a Markdown table: time and money for three numbers of photographs."""
     lines = ["| photographs | command | cores | calls | hours | dollars | bottleneck |", "|---" * 7 + "|"]
     cases = (
         (88_702, DISK, 2, 1),
@@ -158,7 +159,7 @@ def plans(every: list[Stage], pair: float) -> list[str]:
 
 
 def significant(value: float) -> str:
-    """Two digits that count, thousands apart."""
+    """Formats a number with two significant digits and separated thousands."""
     return f"{float(f'{value:.2g}'):,.10g}"
 
 
@@ -166,7 +167,7 @@ def main() -> None:
     """Prints the tables."""
     rates = json.loads((Path(sys.argv[1]) if len(sys.argv) > 1 else RATES).read_text())
     every = stages(rates)
-    print(f"Measured on {rates['about']['date']}:\n")
+    print(f"Measured on {rates['metadata']['date']}:\n")
     print("| | seconds of one core | a second |", "|---|---|---|", sep="\n")
     for name, seconds in rates["seconds"].items():
         print(f"| {name} | {seconds:.2g} | {significant(1 / seconds)} |")

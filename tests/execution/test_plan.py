@@ -1,4 +1,4 @@
-"""The model of many machines: its corners can be computed by hand, and the page shows what it prints."""
+"""The model of many machines agrees with computations by hand, and the page shows its output."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def scaling() -> ModuleType:
     return module
 
 
-def test_one_thing_in_the_way_decides_the_rate(scaling: ModuleType) -> None:
-    stage = scaling.Stage("prepare", core=0.01, given=0.001, out=0.0)
+def test_the_busiest_resource_decides_the_rate(scaling: ModuleType) -> None:
+    stage = scaling.Stage("prepare", core=0.01, dispatch=0.001, out=0.0)
     wide, narrow = (scaling.Storage("", latency=0.05, requests=2, bandwidth=band) for band in (1e12, 50e6))
     assert scaling.simulate(stage, wide, 4) == (pytest.approx(400, rel=0.01), "cores")
-    assert scaling.simulate(stage, wide, 64) == (pytest.approx(1000, rel=0.01), "giving out")
-    assert scaling.simulate(stage, wide, 64, calls=2) == (pytest.approx(2000, rel=0.01), "giving out")
+    assert scaling.simulate(stage, wide, 64) == (pytest.approx(1000, rel=0.01), "handing out")
+    assert scaling.simulate(stage, wide, 64, calls=2) == (pytest.approx(2000, rel=0.01), "handing out")
     assert scaling.simulate(stage, narrow, 64) == (pytest.approx(50, rel=0.01), "network")
 
 
-def test_the_page_shows_what_is_printed(scaling: ModuleType) -> None:
+def test_the_page_shows_the_printed_tables(scaling: ModuleType) -> None:
     rates = json.loads(scaling.RATES.read_text())
     stages = scaling.stages(rates)
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
