@@ -33,11 +33,11 @@ default-grader: .venv/installed
 	sed -E -e '/^train-IDRiD_118,/d' -e 's/^(train-IDRiD_(013|397),[^,]*,[^,]*),,/\1,one-eye,/' \
 		$(WORK)/check/manifest.csv > $(WORK)/check/chosen.csv
 	$(BIN)/retinagrade prepare $(WORK)/check/chosen.csv --out $(WORK)/prepared --size 448
-	$(BIN)/retinagrade train default-grader --data $(WORK)/prepared --out $(WORK)/folds --folds 5
+	$(BIN)/retinagrade train $(WORK)/prepared default-grader --out $(WORK)/folds --folds 5
 	$(BIN)/retinagrade evaluate $(WORK)/folds/predictions/val.csv --grades $(WORK)/prepared/manifest.csv \
 		--out $(WORK)/evaluation || test $$? -eq 1
 	$(BIN)/retinagrade calibrate $(WORK)/folds
-	$(BIN)/retinagrade train default-grader --data $(WORK)/prepared --out $(WORK)/run
+	$(BIN)/retinagrade train $(WORK)/prepared default-grader --out $(WORK)/run
 	$(BIN)/retinagrade export $(WORK)/run --folds $(WORK)/folds --statements docs/default-grader.yaml --precision float16 \
 		--out src/retinagrade/grader/default.onnx
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.optimize import approx_fprime, minimize
 from scipy.stats import norm
@@ -24,11 +25,13 @@ from retinagrade.models.outputs import RegressionOutput
 photographs = st.lists(st.tuples(st.floats(-20, 20), st.integers(0, 4)), min_size=1, max_size=40)
 
 
-def probabilities(cut_points: CutPoints, predicted: np.ndarray) -> np.ndarray:
+def probabilities(cut_points: CutPoints, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
     return RegressionOutput(cut_points).probabilities(torch.tensor(predicted)[:, None]).numpy()
 
 
-def plain_loss(cuts: np.ndarray, sigma: float, predicted: np.ndarray, grades: np.ndarray) -> float:
+def plain_loss(
+    cuts: NDArray[np.float64], sigma: float, predicted: NDArray[np.float64], grades: NDArray[np.int64]
+) -> float:
     """-log likelihood as a textbook has it."""
     if sigma <= 0 or (np.diff(cuts) <= 0).any():
         return np.inf

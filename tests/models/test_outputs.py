@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -45,7 +46,7 @@ def batch(name: OutputName, count: int = 40) -> tuple[Tensor, Tensor]:
     return raw, torch.arange(count) % 5
 
 
-def corn_losses(logits: np.ndarray, grades: np.ndarray) -> tuple[list[float], int]:
+def corn_losses(logits: NDArray[np.float64], grades: NDArray[np.int64]) -> tuple[list[float], int]:
     """CORN photograph by photograph, as the paper's text has it: each photograph's sum, and the number of all terms."""
     losses, terms = [], 0
     for row, grade in zip(logits.tolist(), grades.tolist(), strict=True):
@@ -100,7 +101,7 @@ def test_regression_ranks_photographs_far_from_a_cut() -> None:
 
 @settings(deadline=None)
 @given(names, seven)
-def test_probabilities_are_probabilities_and_ranks_agree(name: OutputName, values: np.ndarray) -> None:
+def test_probabilities_are_probabilities_and_ranks_agree(name: OutputName, values: NDArray[np.float64]) -> None:
     output = make_output(name)
     p = output.probabilities(torch.tensor(values[:, : output.units]))
     assert p.dtype == torch.float64
@@ -113,7 +114,7 @@ def test_probabilities_are_probabilities_and_ranks_agree(name: OutputName, value
 
 @settings(deadline=None)
 @given(seven)
-def test_ordinal_probabilities_are_cumulative_products(values: np.ndarray) -> None:
+def test_ordinal_probabilities_are_cumulative_products(values: NDArray[np.float64]) -> None:
     logits = torch.tensor(values[:, :4]).double() / 1e3
     worse = OrdinalOutput().probabilities(logits).flip(1).cumsum(1).flip(1)[:, 1:]
     np.testing.assert_allclose(worse.numpy(), np.cumprod(1 / (1 + np.exp(-logits.numpy())), axis=1), atol=1e-12)

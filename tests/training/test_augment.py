@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torchvision.transforms import functional
 
 from retinagrade.experiments.experiment import AugmentationSettings
@@ -17,7 +18,7 @@ REPORT = AugmentationSettings(flip_vertical=True, flip_horizontal=True, zoom=0.1
 PICTURE = np.random.default_rng(0).integers(1, 256, (33, 33, 3), dtype=np.uint8)
 
 
-def draws(settings: AugmentationSettings, count: int = 2000) -> np.ndarray:
+def draws(settings: AugmentationSettings, count: int = 2000) -> NDArray[np.float64]:
     rng = np.random.default_rng(1)
     return np.stack([random_warp(rng, settings, 64)[:, :2] for _ in range(count)])
 

@@ -37,6 +37,8 @@ def test_the_search_writes_a_curve_and_does_not_change_the_training(easy: Path, 
     )  # fmt: skip
     found = find_learning_rate(easy, experiment, tmp_path / "run")
     assert 1e-4 < found.suggestion < 1e-1
+    assert f"{found.suggestion:g}" in repr(found)
+    assert found.figure().axes[0].get_xlabel() == "learning rate"
     table = pd.read_csv(tmp_path / "run" / "learning_rate.csv")
     assert table.columns.tolist() == ["learning_rate", "loss", "smoothed_loss"]
     assert table["learning_rate"].iloc[0] == pytest.approx(LOWEST)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from retinagrade.datasets.balance import inverse_frequency_weights
 from retinagrade.errors import ExperimentError
@@ -39,7 +40,7 @@ def validation(prepared: Path) -> Manifest:
     return Manifest.read(prepared / "manifest.csv").split("val")
 
 
-def scores(run: Run, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:
+def scores(run: Run, manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """What a regression says of photographs, and their grades."""
     known = dict(zip(manifest.table["image_id"], manifest.table["grade"], strict=True))
     said = [

@@ -83,6 +83,10 @@ def test_finished_ones_are_skipped_and_a_failure_stops_nothing(prepared: Path, t
     result = sweep(prepared, names, tmp_path, settings=TINY)
     assert [run.folder.name for run in result.runs] == ["scratch-2"]
     assert set(result.failures) == {"vgg16-4", "scratch-1"}
+    assert result.page == tmp_path / "comparison.html"
+    assert result.table["run"].tolist() == ["scratch-2"]
+    assert "1 run finished, 2 failed" in repr(result)
+    assert "scratch-2" in result._repr_html_()
     assert Run(tmp_path / "scratch-2").best_checkpoint.stat().st_mtime_ns == before
     assert "vgg16-4" in (tmp_path / "comparison.html").read_text(encoding="utf-8")
 

@@ -127,7 +127,7 @@ def find_learning_rate(
 
 
 def smooth_losses(losses: Sequence[float]) -> NDArray[np.float64]:
-    """The exponential moving average of losses (N,), without the pull of its start; float64 (N,)."""
+    """Computes the exponential moving average of losses (N,), corrected for its start; float64 (N,)."""
     averages, average = [], 0.0
     for step, loss in enumerate(losses, 1):
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
@@ -136,7 +136,7 @@ def smooth_losses(losses: Sequence[float]) -> NDArray[np.float64]:
 
 
 def suggest_rate(rates: NDArray[np.float64], smoothed: NDArray[np.float64]) -> float | None:
-    """The rate to train with: a tenth of the one with the lowest loss, beyond which training breaks.
+    """Suggests a rate to train with: a tenth of the rate with the lowest loss, beyond which training diverges.
 
     Args:
         rates: Ascending rates (N,).
