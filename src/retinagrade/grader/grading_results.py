@@ -122,14 +122,15 @@ class GradingResults(Sequence[Grading]):
         return [grading_row(each) for each in self]
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Returns :meth:`to_rows` as a table.
+        """Returns :meth:`to_rows` as a table; ungraded photographs have ``<NA>`` in ``predicted_grade``.
 
         Raises:
             ModuleNotFoundError: pandas isn't installed.
         """
         import pandas as pd
 
-        return pd.DataFrame(self.to_rows(), columns=list(COLUMNS))
+        frame = pd.DataFrame(self.to_rows(), columns=list(COLUMNS))
+        return frame.astype({"predicted_grade": "Int64"})
 
     def __repr__(self) -> str:
         """Returns the counts and a short table."""
@@ -137,7 +138,7 @@ class GradingResults(Sequence[Grading]):
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         more = [f"… and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
-        return "\n".join([f"GradingResults: {self.summary}", *lines, *more])
+        return "\n".join([f"GradingResults with {self.summary}", *lines, *more])
 
     def _repr_html_(self) -> str:
         """Returns the counts and a short table, for notebooks."""
