@@ -1,8 +1,8 @@
-"""How fast are photographs prepared? Ratios from one run, each figure the best of several rounds.
+"""Speed of the preparation compared with other recipes, measured by turns in one run; the best of several rounds.
 
     python benchmarks/prepare.py FOLDER [SIZE]
 
-FOLDER holds photographs at full size, best those of one camera. Compared, side by side and in one process each:
+FOLDER holds photographs at full size, preferably of one camera. The compared recipes, in one process each, are:
 
 * ``prepare_photograph``: reduced decoding, field of view, crop, resize;
 * the report's recipe: full decoding, fixed threshold, bounding rectangle, square, resize, with OpenCV;
@@ -10,7 +10,7 @@ FOLDER holds photographs at full size, best those of one camera. Compared, side 
 * B. Graham's recipe of 2015: full decoding, radius from the middle row, resize, local average subtracted;
 * ``retinalysis-fundusprep``, where it is installed.
 
-Then the whole ``prepare`` with one worker and with two, and the memory that a worker takes at most.
+Then follow the command ``prepare`` with one worker and with two, and the peak memory of a worker.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from retinagrade.images.read import read_photograph
 ROUNDS = 6
 COPIES = 100
 ONE_THREAD = {**os.environ, "OPENCV_FOR_THREADS_NUM": "1"}
-"""OpenCV in the program's own process would else use all processors, and one worker be more than one."""
+"""Environment in which OpenCV uses one thread; by default it uses all processors."""
 
 
 def _read(path: Path) -> NDArray[Any]:
@@ -47,7 +47,7 @@ def _read(path: Path) -> NDArray[Any]:
 
 
 def report_recipe(path: Path, size: int) -> NDArray[Any]:
-    """Report §2.1, as its code does it."""
+    """Prepares a photograph like the code of report §2.1."""
     photograph = _read(path)
     grey = cv2.cvtColor(photograph, cv2.COLOR_BGR2GRAY)
     _, lit = cv2.threshold(grey, 10, 255, cv2.THRESH_BINARY)
@@ -59,7 +59,7 @@ def report_recipe(path: Path, size: int) -> NDArray[Any]:
 
 
 def graham_recipe(path: Path, size: int) -> NDArray[Any]:
-    """B. Graham's published preprocessing script, with a radius of half the size."""
+    """Prepares a photograph like B. Graham's published script, with a radius of half the size."""
     photograph = _read(path)
     middle = photograph[photograph.shape[0] // 2].sum(1)
     radius = (middle > middle.mean() / 10).sum() / 2
@@ -73,7 +73,7 @@ def graham_recipe(path: Path, size: int) -> NDArray[Any]:
 
 
 def fundusprep_recipe() -> Callable[[Path, int], object] | None:
-    """The same job done by retinalysis-fundusprep, or nothing where it isn't installed."""
+    """Returns the recipe of retinalysis-fundusprep; ``None`` where it isn't installed."""
     if importlib.util.find_spec("rtnls_fundusprep") is None:
         return None
     from rtnls_fundusprep.mask_extraction import get_cfi_bounds
@@ -86,7 +86,7 @@ def fundusprep_recipe() -> Callable[[Path, int], object] | None:
 
 
 def side_by_side(recipes: dict[str, Callable[[Path], object]], paths: list[Path]) -> dict[str, float]:
-    """Milliseconds a photograph of every recipe, by turns, so that whatever slows the machine down slows all."""
+    """Returns milliseconds a photograph by recipe. Recipes take turns, so other work on the machine slows all."""
     best = dict.fromkeys(recipes, float("inf"))
     for _ in range(ROUNDS):
         for name, recipe in recipes.items():
@@ -98,21 +98,21 @@ def side_by_side(recipes: dict[str, Callable[[Path], object]], paths: list[Path]
 
 
 def fidelity(paths: list[Path], size: int) -> tuple[float, float]:
-    """Largest mean difference of pixels, in grey levels, and of the crop's edges, in widths, from full decoding."""
+    """Returns the largest differences from full decoding: mean of pixels, in grey levels, and edges, in widths."""
     pixels, edges = [], []
     for path in paths:
         square, fov, (_, width) = prepare_photograph(path, PreparationSettings(size))
         whole = read_photograph(path)
-        found = find_field_of_view(whole)
-        expected = cv2.resize(crop_square(whole, found), (size, size), interpolation=cv2.INTER_AREA)
+        whole_fov = find_field_of_view(whole)
+        expected = cv2.resize(crop_square(whole, whole_fov), (size, size), interpolation=cv2.INTER_AREA)
         pixels.append(float(np.abs(square.astype(int) - expected.astype(int)).mean()))
         for edge in ("x", "y", "width", "height"):
-            edges.append(abs(getattr(fov, edge) / width - getattr(found, edge) / whole.shape[1]))
+            edges.append(abs(getattr(fov, edge) / width - getattr(whole_fov, edge) / whole.shape[1]))
     return max(pixels), max(edges)
 
 
 def whole_sets(paths: list[Path], size: int, copies: int) -> dict[int, float]:
-    """Seconds that the command takes for many photographs, by workers."""
+    """Returns the seconds of the command for many photographs, by number of workers."""
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.csv"
@@ -128,6 +128,7 @@ def whole_sets(paths: list[Path], size: int, copies: int) -> dict[int, float]:
                 "retinagrade",
                 "prepare",
                 source,
+                "--out",
                 out,
                 "--size",
                 size,
@@ -145,16 +146,16 @@ WORKER = """
 import sys
 from pathlib import Path
 from retinagrade.datasets.prepare_file import prepare_file
-from retinagrade.images.prepare import Settings
+from retinagrade.images.prepare import PreparationSettings
 for index, path in enumerate(sys.argv[3:]):
-    prepare_file((str(index), path, Path(path)), Settings(int(sys.argv[2])), Path(sys.argv[1]))
+    prepare_file((str(index), path, Path(path)), PreparationSettings(int(sys.argv[2])), Path(sys.argv[1]))
 status = Path("/proc/self/status").read_text()
 print(int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024)
 """
 
 
 def worker_megabytes(paths: list[Path], size: int) -> float:
-    """Most memory of a process that does what a worker does with all photographs, one after the other (Linux)."""
+    """Returns the peak memory of a process that prepares all photographs like a worker (Linux)."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-c", WORKER, out, str(size), *map(str, paths)]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -191,7 +192,7 @@ def main() -> None:
     print(f"prepare, {COPIES * len(paths)} photographs: one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s", end="")
     print(f" ({seconds[1] / seconds[2]:.2f} ×)")
     once, often = worker_megabytes(paths[:4], size), worker_megabytes(paths * 5, size)
-    print(f"most memory of a worker: {once:.0f} MB after 4 photographs, {often:.0f} MB after {5 * len(paths)}")
+    print(f"peak memory of a worker: {once:.0f} MB after 4 photographs, {often:.0f} MB after {5 * len(paths)}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Does quality separate real photographs from degraded copies and from other pictures?
+"""Separation by quality: photographs from degraded copies and from other pictures.
 
     python benchmarks/quality.py IDRID_FOLDER
 
-Prints the share of photographs that are flagged as they are, and the area under the ROC curve for each degradation: 1
-where every degraded copy scores below every photograph. Other pictures are those that scikit-image brings along
+Prints the share of original photographs that are flagged, and the area under the ROC curve for each degradation: 1
+where all degraded copies score below all photographs. Other pictures are the examples of scikit-image
 (pip install scikit-image).
 """
 
@@ -46,7 +46,7 @@ OTHERS = [
 
 
 def other_pictures() -> Iterator[NDArray[Any]]:
-    """Everyday pictures as RGB."""
+    """Yields everyday pictures, RGB (H, W, 3), uint8."""
     from skimage import data
 
     for name in OTHERS:
@@ -55,7 +55,7 @@ def other_pictures() -> Iterator[NDArray[Any]]:
 
 
 def score(pixels: NDArray[Any]) -> float:
-    """Quality; 0 where no field of view is found."""
+    """Returns the quality score; 0 without a field of view."""
     try:
         return assess_quality(pixels, find_field_of_view(pixels)).score
     except ImageError:
@@ -73,7 +73,7 @@ def main() -> None:
             degraded[name].append(score(degrade(pixels)))
     degraded["no fundus at all"] = [score(pixels) for pixels in other_pictures()]
     flagged = np.mean(np.array(clean) < POOR)
-    print(f"{len(clean)} photographs as they are: {flagged:.1%} flagged")
+    print(f"{len(clean)} original photographs: {flagged:.1%} flagged")
     degraded["all of them"] = list(chain.from_iterable(degraded.values()))
     for name, scores in degraded.items():
         auc = roc_auc_score([0] * len(clean) + [1] * len(scores), [-value for value in [*clean, *scores]])

@@ -174,9 +174,9 @@ def main() -> None:
     print("\n`prepare`, photographs a second:\n", *throughput(every[0]), sep="\n")
     print("", *plans(every, rates["seconds"]["pair"]), sep="\n")
     gigabytes = {"photographs": ASSUMED["photograph"], "prepared": rates["bytes"]["prepared"]}
-    for what, each in gigabytes.items():
+    for name, each in gigabytes.items():
         monthly = each * 1e6 / 1e9 * ASSUMED["gigabyte-month"]
-        print(f"\nA million {what}: {significant(each * 1e6 / 1e9)} GB, {significant(monthly)} dollars a month.")
+        print(f"\nA million {name}: {significant(each * 1e6 / 1e9)} GB, {significant(monthly)} dollars a month.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Programs that tests need and pip can't install: missing at home they skip a test, in CI they fail it."""
+"""Programs that tests need and pip can't install. Without one, a test is skipped, but fails in CI."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 
 def require_program(name: str, package: str) -> str:
-    """The path of a program, or the end of the test.
+    """Returns the path of a program, or ends the test.
 
     Args:
-        name: The program.
-        package: Debian's package of it.
+        name: Name of the program.
+        package: Debian package that contains it.
     """
     path = shutil.which(name)
     if path is not None:

@@ -1,4 +1,4 @@
-"""Fixtures: a Ray cluster and an S3-compatible object store on this machine, each started once, and photographs in it."""
+"""Fixtures: Ray and an S3-compatible object store on this machine, each started once, and photographs in the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def worker_environment() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="session")
 def ray_cluster(worker_environment: pytest.MonkeyPatch, bucket: str) -> Iterator[None]:
-    """Starts Ray with two processors, which every engine then uses. Its workers know the address of the object store."""
+    """Starts Ray with two processors, which every engine then uses. Its workers know the object store's address."""
     import ray
 
     root = str(Path(__file__).parents[1])

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each message names the file, what is wrong and what to do."""
+"""Errors that a user can act on: each message names the file, the problem and a remedy."""
 
 from __future__ import annotations
 

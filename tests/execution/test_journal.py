@@ -1,4 +1,4 @@
-"""Journals: what was noted is there after a kill, in file systems and in object stores."""
+"""A journal keeps its lines after a kill, in file systems and in object stores."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class TestOnRay:
         results = RayEngine()(square, items(), None, never)
         for _ in range(20):
             next(results)
-        assert taken <= 20 + 2 * 2 * engine._AHEAD  # what is under way, and what has come back with the last results
+        assert taken <= 20 + 2 * 2 * engine._AHEAD  # items at work, and items of the last results
         results.close()  # type: ignore[attr-defined]
 
     def test_workers_run_in_the_same_folder_and_must_see_shared_folders(

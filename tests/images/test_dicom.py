@@ -1,4 +1,4 @@
-"""DICOM photographs come in the right colours, however they are encoded, and never tell who the patient is."""
+"""DICOM photographs have the right colours in every encoding, and no message or result identifies the patient."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def in_three(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def without_marker(data: bytes) -> bytes:
-    """A JPEG without its first segment, which is where JFIF or Adobe say what its colours are."""
+    """Removes the first segment of a JPEG, in which JFIF or Adobe name the colour space."""
     assert data[2:4] in (b"\xff\xe0", b"\xff\xee")
     return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
 
@@ -131,7 +131,7 @@ def test_jpeg_2000_and_run_lengths_are_exact(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Expected explicit VR")
 @pytest.mark.parametrize("name", sorted(path.name for path in MADE_ELSEWHERE.glob("SC_rgb_[djg]*.dcm")))
-def test_files_made_by_dcmtk_and_gdcm_show_the_same_bars(name: str) -> None:
+def test_files_of_dcmtk_and_gdcm_show_the_same_bars(name: str) -> None:
     if "jls" in name and not JPEGLSNearLosslessDecoder.is_available:
         pytest.skip("JPEG-LS needs a plugin of pydicom that retinagrade doesn't ask for")
     pixels = read_dicom(MADE_ELSEWHERE / name)
@@ -147,7 +147,7 @@ def test_depths_are_scaled_by_the_bits_stored_and_not_by_the_content(tmp_path: P
     shown = gradient(*SIZE) // 3  # a dark photograph stays dark
     levels = shown if colours == "RGB" else grey(shown)
     deep = (levels.astype(np.uint16) << (stored - 8)) + (1 << (stored - 8)) - 1
-    deep |= 0xFFFF << stored & 0xFFFF  # what stands above the stored bits means nothing
+    deep |= 0xFFFF << stored & 0xFFFF  # bits above the stored ones have no meaning
     path = write_dicom(tmp_path / "a.dcm", deep.tobytes(), SIZE, colours, BitsAllocated=16, BitsStored=stored)
     expected = levels if colours == "RGB" else in_three(255 - levels if colours == "MONOCHROME1" else levels)
     assert np.array_equal(read_dicom(path), expected)
@@ -219,13 +219,13 @@ def test_a_jpeg_frame_is_decoded_no_larger_than_asked(tmp_path: Path) -> None:
         ({"syntax": uid.MPEG2MPML}, "no decoder for MPEG2"),
     ],
 )
-def test_what_has_no_one_right_conversion_is_refused(tmp_path: Path, elements: dict[str, Any], said: str) -> None:
+def test_encodings_without_a_unique_conversion_are_refused(tmp_path: Path, elements: dict[str, Any], said: str) -> None:
     path = write_dicom(tmp_path / "odd.dcm", gradient(*SIZE).tobytes(), SIZE, **elements)
     with pytest.raises(ImageError, match=rf"odd\.dcm: .*{said}"):
         read_photograph(path)
 
 
-def test_a_jpeg_that_is_not_what_the_header_says_is_refused(tmp_path: Path) -> None:
+def test_a_jpeg_that_contradicts_the_header_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "odd.dcm"
     with pytest.raises(ImageError, match="promises 60 × 90 pixels of 3 samples, its JPEG has 90 × 60"):
         read_dicom(write_dicom(path, jpeg(gradient(*SIZE)), (90, 60), "YBR_FULL", uid.JPEGBaseline8Bit))
@@ -251,7 +251,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, syntax: uid.UID) -> None
             read_photograph(cut)
 
 
-def test_what_is_no_photograph_is_refused(tmp_path: Path) -> None:
+def test_files_without_a_photograph_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_bytes(b"no DICOM at all" * 40)
     with pytest.raises(ImageError, match=r"a\.dcm: not a DICOM file"):
         read_dicom(tmp_path / "a.dcm")
@@ -300,7 +300,7 @@ def test_laterality(tmp_path: Path, image: str | None, body: str | None, side: s
     assert read_dicom_facts(path).laterality == side
 
 
-def test_the_patient_is_a_key_and_nobody_learns_the_id(
+def test_the_patient_has_a_key_and_the_id_stays_secret(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ids = ("SECRET-7", "SECRET-7 ", "SECRET-8", "SECRET-é", "SECRET\\7", "SECRET-" * 30, "")
@@ -336,7 +336,7 @@ def test_the_patient_is_a_key_and_nobody_learns_the_id(
 
 
 @pytest.mark.parametrize("reads", [read_dicom_facts, read_dicom])
-def test_an_id_that_is_no_text_is_never_decoded(
+def test_an_id_that_is_not_text_is_never_decoded(
     tmp_path: Path, reads: Callable[[Path], object], recwarn: pytest.WarningsRecorder
 ) -> None:
     path = write_dicom(tmp_path / "a.dcm", gradient(*SIZE).tobytes(), SIZE, SpecificCharacterSet="ISO_IR 192")
@@ -346,7 +346,7 @@ def test_an_id_that_is_no_text_is_never_decoded(
     assert not recwarn.list
 
 
-def test_facts_of_a_file_that_says_nothing(tmp_path: Path) -> None:
+def test_facts_of_a_file_without_elements(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", gradient(*SIZE).tobytes(), SIZE)
     dataset = pydicom.dcmread(path)
     for name in ("PatientID", "SOPInstanceUID"):
@@ -355,7 +355,7 @@ def test_facts_of_a_file_that_says_nothing(tmp_path: Path) -> None:
     assert read_dicom_facts(path) == DicomFacts()
 
 
-def test_the_base_install_does_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_install_works_without_pydicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_dicom(tmp_path / "a.dcm", gradient(*SIZE).tobytes(), SIZE)
     code = "import sys, retinagrade.images.read; sys.exit('pydicom' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

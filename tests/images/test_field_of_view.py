@@ -89,7 +89,7 @@ def test_no_field_of_view_is_an_error(photograph: NDArray[Any]) -> None:
         detect_and_crop(photograph)
 
 
-def test_the_square_pads_where_the_sensor_cut_and_takes_nothing_away() -> None:
+def test_the_square_is_padded_where_the_sensor_cut_and_loses_nothing() -> None:
     photograph = disc(400, 900, 450, 200, 260)  # cut at top and bottom
     fov = find_field_of_view(photograph)
     square = crop_square(photograph, fov)
@@ -99,7 +99,7 @@ def test_the_square_pads_where_the_sensor_cut_and_takes_nothing_away() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_made_up_photographs_fill_their_crop(seed: int) -> None:
+def test_synthetic_photographs_fill_their_crop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     camera = Camera.draw(rng)
     pixels = draw_photograph(rng, Grade(seed % 5), bool(seed % 2), 300, Complexion.draw(rng), camera).pixels
@@ -160,7 +160,7 @@ def test_flat_edges_of_a_camera_mask_keep_the_circle() -> None:
     assert fov.confidence > 0.95
 
 
-def test_a_crop_of_retina_has_no_circle_and_is_believed_by_its_hue() -> None:
+def test_a_crop_of_retina_has_no_circle_and_confidence_by_its_hue() -> None:
     rng = np.random.default_rng(0)
     camera = Camera(cut=0.0, notch=False, radius=0.49, tint=np.ones(3))
     pixels = draw_photograph(rng, Grade.MILD, False, 600, Complexion.draw(rng), camera).pixels
@@ -171,7 +171,7 @@ def test_a_crop_of_retina_has_no_circle_and_is_believed_by_its_hue() -> None:
     assert blue.confidence < LOW_CONFIDENCE
 
 
-def test_what_is_no_disc_has_low_confidence() -> None:
+def test_other_shapes_have_low_confidence() -> None:
     square = np.zeros((400, 600, 3), np.uint8)
     square[50:350, 100:500] = (150, 80, 40)
     assert find_field_of_view(square).confidence < LOW_CONFIDENCE

@@ -1,4 +1,4 @@
-"""Masks go where their photographs go: cropped and resized in the same way, to the pixel."""
+"""Masks are cropped and resized exactly like their photographs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spotted(path: Path, cut: int, suffix: str) -> tuple[Path, NDArray[np.bool_]]
 
 
 def centre(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Its middle, row and column."""
+    """Returns the mean row and column of a region."""
     return np.asarray(np.argwhere(region).mean(axis=0))
 
 
@@ -36,7 +36,7 @@ def centre(region: NDArray[np.bool_]) -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     ("size", "cut", "suffix"), [(224, 0, ".png"), (224, 60, ".jpg"), (512, 60, ".png"), (900, 0, ".png")]
 )
-def test_a_mask_lands_on_the_pixels_that_it_is_of(
+def test_a_mask_covers_the_pixels_that_it_marks(
     tmp_path: Path, square: Square, size: int, cut: int, suffix: str
 ) -> None:
     file, spots = spotted(tmp_path / "spotted", cut, suffix)
@@ -46,16 +46,16 @@ def test_a_mask_lands_on_the_pixels_that_it_is_of(
     assert covered.shape == (size, size)
     assert covered.dtype == np.float32
     assert 0 <= covered.min() <= covered.max() <= 1
-    seen = pixels[..., 2].astype(float) - pixels[..., 0] > 40  # blue
-    assert seen.any()
+    blue = pixels[..., 2].astype(float) - pixels[..., 0] > 40
+    assert blue.any()
     expected = covered > 0.5
     # The same pixels but for single ones on outlines, which thresholds and JPEG decide.
-    outline = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    assert not (expected ^ seen)[~outline].any()
-    np.testing.assert_allclose(centre(expected), centre(seen), atol=0.3)
+    outline = cv2.morphologyEx(blue.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    assert not (expected ^ blue)[~outline].any()
+    np.testing.assert_allclose(centre(expected), centre(blue), atol=0.3)
 
 
-def test_a_mask_of_another_scale_lands_there_as_well(tmp_path: Path) -> None:
+def test_a_mask_at_another_scale_covers_the_same_pixels(tmp_path: Path) -> None:
     file, spots = spotted(tmp_path / "spotted", 60, ".png")
     settings = PreparationSettings(224)
     _, fov, shape = prepare_photograph(file, settings)

@@ -1,4 +1,4 @@
-"""Quality says what is wrong, only when it is, and the same of a photograph at any size."""
+"""Quality names the problems of a photograph, and only those, at any size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_good_photographs_pass(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_is_wrong_is_named(seed: int) -> None:
+def test_problems_are_named(seed: int) -> None:
     good = photograph(seed)
     assert "dark" in assess((good * 0.12).astype(np.uint8)).reasons
     assert "over-exposed" in assess(np.clip(good * 6.0, 0, 255).astype(np.uint8)).reasons
@@ -48,7 +48,7 @@ def test_what_is_wrong_is_named(seed: int) -> None:
     assert "not a fundus photograph" in assess(noise).reasons
 
 
-def test_worse_is_never_better() -> None:
+def test_scores_fall_as_problems_grow() -> None:
     good = photograph(1)
     blurred = [assess(cv2.GaussianBlur(good, (0, 0), sigma)).scores["blurred"] for sigma in (1, 3, 5, 8, 12)]
     assert blurred == sorted(blurred, reverse=True)

@@ -1,4 +1,4 @@
-"""Every file is really decoded, and colours, orientation and scale come out right."""
+"""Files are decoded completely, with the right colours, orientation and scale."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def test_formats_come_as_rgb(tmp_path: Path, suffix: str) -> None:
     assert near(read_photograph(tmp_path / f"a.{suffix}"), pixels)
 
 
-def test_what_a_file_is_counts_not_what_it_is_called(tmp_path: Path) -> None:
+def test_the_content_decides_the_format_not_the_name(tmp_path: Path) -> None:
     Image.fromarray(gradient(60, 90)).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
     assert near(read_photograph(tmp_path / "a.jpg"), gradient(60, 90))
 
 
-def test_what_is_in_memory_alone_is_read_as_from_a_file(tmp_path: Path) -> None:
+def test_a_file_in_memory_is_read_like_a_file_on_disk(tmp_path: Path) -> None:
     for kind in ("JPEG", "PNG"):
         path = tmp_path / "folder" / f"a.{kind.lower()}"
         path.parent.mkdir(exist_ok=True)
@@ -98,7 +98,7 @@ def test_deep_photographs_are_turned_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [b"no block at all", b"II*\0\x08\0\0\0\1\0\x12\1\2\0\4\0\0\0top\0\0\0\0\0"])
-def test_an_unreadable_exif_block_says_nothing(tmp_path: Path, block: bytes) -> None:
+def test_an_unreadable_exif_block_is_ignored(tmp_path: Path, block: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(gradient(60, 90), exif=b"Exif\0\0" + block))
     assert near(read_photograph(tmp_path / "a.jpg"), gradient(60, 90))
 
@@ -205,7 +205,7 @@ def test_the_environment_sets_the_limit(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF"])
-def test_the_limit_is_ours_and_not_pillows(tmp_path: Path, kind: str) -> None:
+def test_the_limit_of_pillow_does_not_apply(tmp_path: Path, kind: str) -> None:
     (tmp_path / "large.jpg").write_bytes(giant(kind, 12000, 16000))  # Pillow warns above 89 and refuses above 179
     with pytest.raises(ImageError, match="corrupt"):
         read_photograph(tmp_path / "large.jpg", 100)
@@ -233,7 +233,7 @@ def test_a_lossless_jpeg_is_never_scaled(tmp_path: Path) -> None:
             assert np.array_equal(read_photograph(tmp_path / "a.jpg", 20), expected)
 
 
-def test_what_only_looks_lossless_is_scaled(tmp_path: Path) -> None:
+def test_a_jpeg_that_only_looks_lossless_is_scaled(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(gradient(400, 600), comment=b"\xff\xc3 within a comment"))
     assert read_photograph(tmp_path / "a.jpg", 100).shape == (100, 150, 3)
 
@@ -294,7 +294,7 @@ def test_a_jpeg_with_bytes_after_its_end_is_fine(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "not a photograph|corrupt"),
     ],
 )
-def test_what_is_no_photograph_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_without_a_photograph_are_named(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "bad.jpg").write_bytes(content)
     with pytest.raises(ImageError, match=said) as error:
         read_photograph(tmp_path / "bad.jpg")

@@ -1,4 +1,4 @@
-"""Copies are found whatever was done to the file; other photographs, also of the same eye later, are none."""
+"""Copies are recognised after changes of the file; different photographs of the same eye are not copies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def encoded(pixels: NDArray[Any], quality: int) -> NDArray[Any]:
     return np.array(Image.open(stream))
 
 
-TWINS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+CHANGES: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "re-encoded": lambda pixels: encoded(pixels, 40),
     "half as large": lambda pixels: cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
     "larger": lambda pixels: cv2.resize(pixels, None, fx=1.7, fy=1.7, interpolation=cv2.INTER_CUBIC),
@@ -49,24 +49,24 @@ TWINS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("what", TWINS)
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("seed", range(4))
-def test_twins_are_copies(what: str, seed: int) -> None:
+def test_changed_photographs_are_copies(change: str, seed: int) -> None:
     original = photograph(seed)
-    distance, alike = compare(original, TWINS[what](original))
+    distance, alike = compare(original, CHANGES[change](original))
     assert distance <= CANDIDATE_BITS
     assert alike >= COPY_CORRELATION
 
 
-def test_other_photographs_are_not_alike() -> None:
+def test_different_photographs_are_not_similar() -> None:
     photographs = [photograph(seed, grade=seed % 5, is_left=bool(seed % 2)) for seed in range(12)]
     for index, first in enumerate(photographs):
         for second in photographs[index + 1 :]:
             assert compare(first, second)[1] < SAME_EYE_CORRELATION
 
 
-def test_the_same_eye_a_moment_later_is_no_copy() -> None:
-    """The camera moved a little and turned, the flash was another: what a second shot or visit looks like."""
+def test_a_second_shot_of_the_same_eye_is_no_copy() -> None:
+    """The camera has moved a little and turned, and the flash differs, as in a second shot or visit."""
     original = photograph(3)
     turn = cv2.getRotationMatrix2D((375, 250), 2.5, 1.0)
     turn[:, 2] += (9, -6)

@@ -1,4 +1,4 @@
-"""Whatever a file holds and however it is called: it gives pixels, or an ImageError that names it. Nothing else."""
+"""Any file, with any content and name, gives pixels or an ImageError that names it, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Pillow and pydicom may warn of what they then refuse."""
+    """Hides warnings of Pillow and pydicom about files that they then refuse."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -63,7 +63,7 @@ def test_good_files_are_read_under_any_name(tmp_path: Path, whole: dict[str, byt
         assert isinstance(outcome(tmp_path / called), str)
 
 
-def test_what_is_no_photograph_never_is(tmp_path: Path) -> None:
+def test_other_content_is_never_a_photograph(tmp_path: Path) -> None:
     for name, content in no_photographs().items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
         assert isinstance(outcome(tmp_path / f"{name}.jpg"), str), name
@@ -88,7 +88,7 @@ def test_truncated_files_never_pass_for_whole_ones(tmp_path: Path, whole: dict[s
         for share in np.linspace(0.01, 0.995, 25):
             path.write_bytes(data[: int(len(data) * share)])
             result = outcome(path)
-            # What ends in tables that aren't pixels (TIFF), or in a tail nobody needs, may lose it.
+            # A file may lose its end where that holds no pixels, such as tables (TIFF) or padding.
             assert isinstance(result, str) or np.array_equal(result, good), (name, share)
 
 
