@@ -1,12 +1,12 @@
-"""How fast are the intervals of all figures, beside a plain loop over scikit-learn on the same resamples?
+"""Compares the speed of all intervals with a plain loop over scikit-learn on the same resamples.
 
     python benchmarks/evaluation.py
 
-Made-up predictions of 53,576 photographs of 26,788 patients, as many as EyePACS's test set has. The loop repeats the
-rows of each resample in memory and asks scikit-learn for every figure that it has. 2,000 of its resamples take many
-minutes, so it is timed on a few, in turns with ours, and scaled. Figures of the same resamples are compared. Ratios are
-of processor time, one thread each. Last comes the command `retinagrade evaluate` as a whole: 2,000 resamples of all
-figures, thresholds and calibration applied, both eyes as subgroups, the page and its pictures.
+The data are made-up predictions of 53,576 photographs of 26,788 patients, the size of EyePACS's test set. The loop
+repeats the rows of each resample in memory and asks scikit-learn for every metric that it has. 2,000 of its resamples
+take many minutes, so the benchmark times a few, in turns with ours, and scales the time. It also compares the metrics of
+the same resamples. Ratios are ratios of processor time, with one thread each. The last measurement is the whole command
+`retinagrade evaluate`: 2,000 resamples of all metrics, a calibration, both eyes as subgroups, the page and its pictures.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def made_up_photographs(patients: int = PATIENTS, seed: int = 0) -> GradedPredic
 
 
 def by_scikit_learn(photographs: GradedPredictions) -> dict[str, float]:
-    """The figures that scikit-learn has a function for."""
+    """Computes the metrics that scikit-learn has a function for."""
     grades, given, probabilities = photographs.grades, photographs.predicted, photographs.probabilities
     found = {
         "accuracy": reference.accuracy_score(grades, given),
@@ -93,7 +93,7 @@ def repeated(photographs: GradedPredictions, resample: int) -> GradedPredictions
 
 
 def loop_beside_ours(photographs: GradedPredictions) -> None:
-    """Times both in turns, compares their figures and prints the ratio."""
+    """Times both in turns, compares their metrics and prints the ratio."""
     names = sorted(by_scikit_learn(photographs))
     ours, loop, furthest = [], [], 0.0
     for resample in range(LOOPED):
@@ -106,14 +106,14 @@ def loop_beside_ours(photographs: GradedPredictions) -> None:
         furthest = max(furthest, *(abs(values[name][resample] - others[name]) for name in names))
     ratio = min(loop) / min(ours)
     print(
-        f"{len(names)} of {len(METRIC_NAMES)} figures, processor time of a resample, best of {LOOPED} rounds in turns:"
+        f"{len(names)} of {len(METRIC_NAMES)} metrics, processor time of a resample, best of {LOOPED} rounds in turns:"
     )
     print(
         f"  a loop over scikit-learn {min(loop) * 1e3:6.1f} ms, so {min(loop) * RESAMPLES / 60:.0f} min for {RESAMPLES}"
     )
     print(f"  ours                     {min(ours) * 1e3:6.1f} ms")
     print(f"  {ratio:.0f} times as fast, bar {TIMES_FASTER}: {'pass' if ratio >= TIMES_FASTER else 'FAIL'}")
-    print(f"  figures differ by {furthest:.0e} at most, bar 1e-12: {'pass' if furthest < 1e-12 else 'FAIL'}")
+    print(f"  metrics differ by {furthest:.0e} at most, bar 1e-12: {'pass' if furthest < 1e-12 else 'FAIL'}")
 
 
 def the_command(folder: Path) -> tuple[float, float, float]:

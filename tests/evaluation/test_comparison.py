@@ -26,6 +26,11 @@ def test_a_better_network_is_told_from_a_weak_one() -> None:
     assert difference.interval.low > 0
     assert networks.evaluations["good"].metrics == evaluate_predictions(GOOD, resamples=0).metrics
     assert networks.delong["good"]["referable"].p_value < 0.001
+    shown = repr(networks)
+    assert f"difference {difference.difference:+.3f}" in shown
+    assert len(shown.splitlines()) == 3 + len(networks.findings)
+    assert "Differences from weak" in networks._repr_html_()
+    assert networks.plot().axes
 
 
 def test_delongs_test_is_left_out_where_patients_have_several_photographs() -> None:

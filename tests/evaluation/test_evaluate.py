@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import validate
 from sklearn.metrics import classification_report
 
-from retinagrade.errors import JoinError, ManifestError
+from retinagrade.errors import JoinError, ManifestError, UsageError
 from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
 from retinagrade.evaluation.evaluate import evaluate_confusion_matrix, evaluate_predictions
 from retinagrade.evaluation.fitting.calibration import fit_calibration
@@ -135,6 +136,43 @@ def test_a_grade_that_is_never_given_has_no_precision_and_no_hidden_zero() -> No
     assert "never given" in evaluation.undefined["macro_precision"]
     assert evaluation.metrics["macro_recall"] == pytest.approx(0.8)
     assert "probabilities" in evaluation.undefined["referable_auc"]
+
+
+def test_an_evaluation_shows_its_main_metrics_and_draws_its_pictures() -> None:
+    evaluation = evaluate_predictions(predictions(some_grades(90), skill=3), resamples=50)
+    shown = repr(evaluation)
+    assert "90 graded photographs" in shown
+    assert f"quadratic weighted kappa: {evaluation.quadratic_weighted_kappa:.3f} (" in shown
+    assert len(shown.splitlines()) < 10
+    assert "quadratic weighted kappa" in evaluation._repr_html_()
+    assert evaluation.plots == (
+        "confusion_matrix", "grades", "roc", "precision_recall", "reliability", "risk_coverage"
+    )  # fmt: skip
+    assert all(evaluation.plot(name).axes for name in evaluation.plots)
+    with pytest.raises(UsageError, match="it has confusion_matrix"):
+        evaluation.plot("lift")
+
+
+def test_findings_are_in_the_text_and_the_table_of_a_notebook() -> None:
+    evaluation = evaluate_confusion_matrix(np.diag([9, 0, 0, 0, 0]))
+    (finding,) = evaluation.findings
+    assert finding.message in repr(evaluation)
+    assert finding.message in html.unescape(evaluation._repr_html_())
+    assert evaluation.plots == ("confusion_matrix", "grades")
+
+
+def test_a_file_and_an_array_of_a_confusion_matrix_give_the_same_metrics(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("\n".join(ROWS))
+    from_file = evaluate_confusion_matrix(str(tmp_path / "m.csv"))
+    assert from_file.metrics == evaluate_confusion_matrix(MATRIX.tolist()).metrics
+    assert from_file.context.name == "m"
+    assert list(from_file.context.sources) == [str(tmp_path / "m.csv")]
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((5, 5)), np.ones((4, 4)), -np.eye(5), np.eye(5) / 2, [["a"] * 5] * 5])
+def test_an_array_that_is_no_confusion_matrix_is_refused(matrix: object) -> None:
+    with pytest.raises(UsageError, match="5 × 5 counts"):
+        evaluate_confusion_matrix(matrix)  # type: ignore[arg-type]
 
 
 MATRIX = np.arange(25).reshape(5, 5)

@@ -1,4 +1,4 @@
-"""Intervals: of the same figures, by patients, reproducible, honest where the bootstrap can say nothing."""
+"""Intervals: of the same metrics, by patients, reproducible, honest where the bootstrap can say nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def repeated(photographs: GradedPredictions, resample: int, seed: int) -> Graded
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sets(st.integers(0, 4), min_size=1))
-def test_figures_of_resamples_are_those_of_repeated_rows(seed: int, size: int, present: set[int]) -> None:
+def test_metrics_of_resamples_are_those_of_repeated_rows(seed: int, size: int, present: set[int]) -> None:
     photographs = some_photographs(size, seed, grades=sorted(present))
     fast = resampled_metrics(photographs, resamples=3, seed=seed)
     assert tuple(fast) == METRIC_NAMES
@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_however_many_resamples() -> None:
         assert np.array_equal(values, longer[name][:60], equal_nan=True), name
 
 
-def test_every_figure_has_an_interval_around_it() -> None:
+def test_every_metric_has_an_interval_around_it() -> None:
     photographs = some_photographs(800, 0)
     found, values = metric_intervals(photographs, resamples=300), compute_metrics(photographs).values
     assert tuple(found.values) == METRIC_NAMES
@@ -81,7 +81,7 @@ def test_every_figure_has_an_interval_around_it() -> None:
     assert set(REFERENCE_METRICS) <= set(found.undefined)
 
 
-def test_some_figures_alone_are_the_same_as_among_all() -> None:
+def test_some_metrics_alone_are_the_same_as_among_all() -> None:
     photographs = some_photographs(200, 0)
     some = metric_intervals(photographs, ["referable_auc", "accuracy"], resamples=50)
     every = metric_intervals(photographs, resamples=50)
@@ -176,7 +176,7 @@ def test_undefined_resamples_are_left_out_up_to_a_share() -> None:
         percentile_interval(values)
 
 
-def test_decisions_have_the_intervals_of_the_same_figures() -> None:
+def test_decisions_have_the_intervals_of_the_same_metrics() -> None:
     photographs = some_photographs(500, 0)
     truths, decisions = photographs.grades >= REFERABLE, photographs.predicted >= REFERABLE
     found = decision_intervals(truths, decisions, photographs.patients, prevalence=0.1, resamples=80, seed=3)

@@ -1,4 +1,4 @@
-"""Every figure has a name, agrees with scikit-learn, and is null with a reason where it is undefined."""
+"""Every metric has a name, agrees with scikit-learn, and is null with a reason where it is undefined."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.evaluation.photographs import some_photographs
 
 
 def expected(photographs: GradedPredictions) -> dict[str, float]:
-    """The figures by scikit-learn, NaN where it has none or makes one up."""
+    """The metrics by scikit-learn, NaN where it has none or makes one up."""
     grades, given_, probabilities = photographs.grades, photographs.predicted, photographs.probabilities
     present = np.unique(grades)
     labels = list(range(5))
@@ -63,7 +63,7 @@ def expected(photographs: GradedPredictions) -> dict[str, float]:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sets(st.integers(0, 4), min_size=1))
-def test_figures_are_scikit_learns(seed: int, size: int, present: set[int]) -> None:
+def test_metrics_are_scikit_learns(seed: int, size: int, present: set[int]) -> None:
     photographs = some_photographs(size, seed, grades=sorted(present))
     found = compute_metrics(photographs)
     with warnings.catch_warnings():
@@ -78,7 +78,7 @@ def test_figures_are_scikit_learns(seed: int, size: int, present: set[int]) -> N
     assert all(found.undefined.values())
 
 
-def test_a_matrix_gives_the_same_figures_without_those_of_probabilities() -> None:
+def test_a_matrix_gives_the_same_metrics_without_those_of_probabilities() -> None:
     photographs = some_photographs(200, 0)
     of_matrix = compute_matrix_metrics(confusion_matrix(photographs.grades, photographs.predicted))
     found = compute_metrics(photographs)
@@ -95,7 +95,7 @@ def test_a_stack_of_matrices_gives_what_each_gives() -> None:
         assert np.allclose(figure.stacked(matrices), expected_, rtol=0, atol=1e-15, equal_nan=True), name
 
 
-def test_no_photographs_have_no_figures() -> None:
+def test_no_photographs_have_no_metrics() -> None:
     nothing = some_photographs(3, 0).rows(np.zeros(3, dtype=bool))
     found = compute_metrics(nothing)
     assert set(found.values.values()) == {None}

@@ -82,7 +82,7 @@ def worse(photographs: GradedPredictions, seed: int, share: float) -> GradedPred
     return replace(photographs, probabilities=np.where(guessed[:, None], guesses, photographs.probabilities))
 
 
-def test_differences_are_of_the_figures_and_change_sign_with_the_networks() -> None:
+def test_differences_are_of_the_metrics_and_change_sign_with_the_networks() -> None:
     first = some_photographs(400, 0, skill=2)
     second = worse(first, 0, 0.3)
     forth, back = paired_differences(first, second, resamples=200), paired_differences(second, first, resamples=200)
@@ -100,7 +100,7 @@ def test_differences_are_of_the_figures_and_change_sign_with_the_networks() -> N
         assert (one.interval.low, one.interval.high) == pytest.approx((-other.interval.high, -other.interval.low))
 
 
-def test_a_difference_is_better_known_than_either_figure() -> None:
+def test_a_difference_is_better_known_than_either_metric() -> None:
     first = some_photographs(400, 0, skill=2)
     difference = paired_differences(first, worse(first, 0, 0.02), resamples=200)["accuracy"].interval
     apart = paired_differences(first, worse(first, 0, 0.98), resamples=200)["accuracy"].interval

@@ -114,7 +114,7 @@ def evaluate_predictions(
         prevalence: Share of diseased photographs at which predictive values are computed as well.
         resamples: Number of resamples for the intervals; 0 for no intervals.
         seed: Seed of the resamples.
-        context: Description of what was evaluated, for the report.
+        context: Description of the evaluated predictions, for the report.
 
     Returns:
         All metrics. Photographs without a grade are counted and left out.

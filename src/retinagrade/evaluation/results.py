@@ -1,4 +1,4 @@
-"""Results of an evaluation: metrics, intervals, findings and subgroups, and a description of what was evaluated."""
+"""Results of an evaluation: metrics, intervals, findings and subgroups, and their context."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRICS_SCHEMA_VERSION: Final = 2
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """Describes what was evaluated, for the report.
+    """Describes the evaluated predictions, for the report.
 
     Attributes:
         name: Heading of the report, such as the name of the experiment.
@@ -61,7 +61,7 @@ class EvaluationResults:
         subgroups: Metrics of subgroups.
         resamples: Number of resamples behind the intervals.
         seed: Seed of the resamples.
-        context: Description of what was evaluated.
+        context: Description of the evaluated predictions.
     """
 
     confusion_matrix: NDArray[np.int64]

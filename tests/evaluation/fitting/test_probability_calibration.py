@@ -128,7 +128,7 @@ def test_cross_validation_keeps_patients_together_and_sees_nothing_twice() -> No
         cross_validate_calibration(photographs(np.array([0, 1]), np.eye(5)[:2], np.zeros(2, int)), "temperature")
 
 
-def test_the_figures_are_scikit_learns_and_torchmetrics() -> None:
+def test_the_metrics_are_scikit_learns_and_torchmetrics() -> None:
     graded = simulated(500, seed=8)
     figures = calibration_metrics(graded)
     assert figures.log_loss == pytest.approx(log_loss(graded.grades, graded.probabilities, labels=range(5)))

@@ -60,7 +60,7 @@ def test_the_page_is_self_contained_and_says_what_it_is_not() -> None:
     assert "Don't trust" not in page
 
 
-def test_findings_and_undefined_figures_are_shown() -> None:
+def test_findings_and_undefined_metrics_are_shown() -> None:
     matrix = np.zeros((5, 5), int)
     matrix[:, 0] = [50, 5, 9, 3, 2]
     page = render_report("t", [evaluate_confusion_matrix(matrix)])
@@ -91,7 +91,7 @@ def test_examples_are_the_gravest_mistakes_then_a_right_one_of_each_grade(prepar
     assert page.count('alt="fundus photograph') == 12
 
 
-def test_figures_do_not_wait_for_pictures_that_are_gone(prepared: Path, tmp_path: Path) -> None:
+def test_metrics_do_not_wait_for_pictures_that_are_gone(prepared: Path, tmp_path: Path) -> None:
     manifest = Manifest.read(prepared / "manifest.csv")
     table = predictions(manifest.table["grade"].to_numpy(dtype=int), skill=8)
     table["image_id"] = manifest.table["image_id"]

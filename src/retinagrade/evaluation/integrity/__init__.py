@@ -1,1 +1,1 @@
-"""Integrity: reasons not to believe figures."""
+"""Integrity: reasons not to trust metrics."""
