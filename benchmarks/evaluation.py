@@ -4,9 +4,10 @@
 
 The data are made-up predictions of 53,576 photographs of 26,788 patients, the size of EyePACS's test set. The loop
 repeats the rows of each resample in memory and asks scikit-learn for every metric that it has. 2,000 of its resamples
-take many minutes, so the benchmark times a few, in turns with ours, and scales the time. It also compares the metrics of
-the same resamples. Ratios are ratios of processor time, with one thread each. The last measurement is the whole command
-`retinagrade evaluate`: 2,000 resamples of all metrics, a calibration, both eyes as subgroups, the page and its pictures.
+take many minutes, so the benchmark times a few, in turns with ours, and scales the time. It also compares the metrics
+of the same resamples. Ratios are ratios of processor time, with one thread each. The last measurement is the whole
+command `retinagrade evaluate`: 2,000 resamples of all metrics, a calibration, both eyes as subgroups, the page and its
+pictures.
 """
 
 from __future__ import annotations
