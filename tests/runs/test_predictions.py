@@ -41,9 +41,7 @@ def calibrated(run: Run) -> Run:
 
 
 def codes(run: Run, split: str, calibration: Path | None = None) -> set[str]:
-    return {
-        finding.code for finding in Predictions.read(run.predictions_file(split), calibration=calibration).findings
-    }
+    return {finding.code for finding in Predictions.read(run.predictions_file(split), calibration=calibration).findings}
 
 
 def test_patients_and_eyes_come_from_the_prepared_set(run: Run) -> None:

@@ -288,7 +288,8 @@ def _begin(run: Run, method: EnsembleMethodName, sources: tuple[FittedMember, ..
     if fitted.combination.method != method or before != [(source.name, source.sha256) for source in sources]:
         raise ExperimentError(
             f"{run.folder} holds an ensemble of {', '.join(name for name, _ in before)} by "
-            f"{fitted.combination.method}, or their validation predictions have changed: choose another --out, or delete that folder"
+            f"{fitted.combination.method}, or their validation predictions have changed: choose another --out, or "
+            "delete that folder"
         )
     return fitted
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+
+import pandas as pd
 
 from retinagrade.errors import ExperimentError
 from retinagrade.runs.records import FinishedFolds, FoldsRecord, read_folds_record, write_record
 from retinagrade.runs.run import Run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossValidation:
     """The folder of a cross-validation: ``fold-0`` …, ``folds.json``, ``predictions/val.csv``."""
 
@@ -43,6 +46,37 @@ class CrossValidation:
             ExperimentError: The record is missing or broken.
         """
         return [self.fold(number) for number in range(self.record().folds)]
+
+    def metrics(self) -> pd.DataFrame:
+        """Returns the kept epoch of each fold.
+
+        Returns:
+            Columns ``fold``, ``epoch``, ``val_loss``, ``val_accuracy`` and ``val_qwk``.
+
+        Raises:
+            ExperimentError: The cross-validation is not finished.
+        """
+        columns = ["fold", "epoch", "val_loss", "val_accuracy", "val_qwk"]
+        return pd.DataFrame([dict(fold) for fold in self.finished_record().kept], columns=columns)
+
+    def __repr__(self) -> str:
+        """Returns the folder, the experiment, the status, and mean and standard deviation of each metric."""
+        try:
+            record = self.record()
+        except ExperimentError:
+            return f"CrossValidation({str(self.folder)!r}): not started"
+        text = f"CrossValidation({str(self.folder)!r}): {record.experiment}, {record.folds} folds, {record.status}"
+        if isinstance(record, FinishedFolds):
+            for name, over in record.over_folds.items():
+                text += f"\n  {name} " + ("undefined" if over is None else f"{over.mean:.3f} ± {over.sd:.3f}")
+        return text
+
+    def _repr_html_(self) -> str:
+        """Returns the metrics of the folds for a notebook."""
+        try:
+            return self.metrics().to_html(index=False)
+        except ExperimentError:
+            return f"<pre>{escape(repr(self))}</pre>"
 
     def record(self) -> FoldsRecord:
         """Reads ``folds.json``.

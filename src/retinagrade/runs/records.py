@@ -83,6 +83,11 @@ class KeptEpoch(_Model):
     val_accuracy: float | None
     val_qwk: float | None
 
+    def describe(self) -> str:
+        """Returns the validation metrics in words."""
+        names = {"validation loss": self.val_loss, "accuracy": self.val_accuracy, "QWK": self.val_qwk}
+        return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in names.items())
+
 
 class _Begun(_Model):
     status: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
@@ -20,11 +21,14 @@ from retinagrade.runs.records import (
     write_record,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png")
 """Files that a search for the learning rate leaves in a run's folder before the run begins."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """The folder of one training, by convention ``runs/<name>``, or of an ensemble of trained networks."""
 
@@ -173,6 +177,35 @@ class Run:
                 f"{PreparationSettings.recipe}: use the version of retinagrade that trained it"
             )
         return settings
+
+    def __repr__(self) -> str:
+        """Returns the folder, the experiment, the status and the metrics of the kept epoch."""
+        try:
+            record = self.record()
+        except ExperimentError:
+            return f"Run({str(self.folder)!r}): not started"
+        text = f"Run({str(self.folder)!r}): {record.experiment}, {record.status}"
+        if isinstance(record, FinishedTraining):
+            text += f", {record.epochs} epochs; kept epoch {record.kept.epoch + 1} with {record.kept.describe()}"
+        return text
+
+    def _repr_html_(self) -> str:
+        """Returns the history of a training for a notebook."""
+        return (
+            self.history().to_html(index=False) if self.history_file.is_file() else f"<pre>{escape(repr(self))}</pre>"
+        )
+
+    def plot(self) -> Figure:
+        """Draws the training curves as a Matplotlib figure.
+
+        Raises:
+            ExperimentError: The folder is not a run, or its training has no finished epoch.
+        """
+        from retinagrade.evaluation.report.plots import training_curves  # Matplotlib takes long to import
+
+        if not self.history_file.is_file():
+            raise ExperimentError(f"{self.folder} has no training history, {self.history_file.name}")
+        return training_curves(self.history(), self.experiment().network.loss)
 
     def history(self) -> pd.DataFrame:
         """Reads the training history.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import load_experiment, override_settings
-from retinagrade.training.tuning.search_space import Choices, Range, SearchSpace, read_space
+from retinagrade.training.tuning.search_space import Choices, Range, SearchSpace, load_space
 
 EXPERIMENT = load_experiment("scratch-2")
 
@@ -31,8 +31,8 @@ def test_drawn_numbers_are_in_the_range_and_come_back_from_the_experiment(
     assert low <= rate <= low * factor
     dimension = searched.root["training.learning_rate"]
     assert isinstance(dimension, Range)
-    assert dimension.known_as(rate) == rate
-    assert -1e-9 <= dimension.place(rate) <= 1 + 1e-9
+    assert dimension.find(rate) == rate
+    assert -1e-9 <= dimension.relative_position(rate) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_drawn_numbers_are_in_the_range_and_come_back_from_the_experiment(
     ],
 )
 def test_what_an_experiment_has_is_found_in_the_space_or_not(dimension: object, value: object, known: object) -> None:
-    assert space(network__dense=dimension).root["network.dense"].known_as(value) == known
+    assert space(network__dense=dimension).root["network.dense"].find(value) == known
 
 
 def test_whole_numbers_and_choices_reach_the_experiment() -> None:
@@ -68,13 +68,13 @@ def test_whole_numbers_and_choices_reach_the_experiment() -> None:
     assert len({experiment.training.batch_size for experiment in seen}) > 5
 
 
-def test_the_first_trial_is_the_experiment_as_it_is() -> None:
+def test_the_first_trial_is_the_unchanged_experiment() -> None:
     rate = EXPERIMENT.training.learning_rate
     searched = space(training__learning_rate={"low": rate, "high": 0.1}, network__dense={"choices": [[8], [16]]})
     changed = override_settings(EXPERIMENT, ["network.dense=[16]"])
-    assert searched.as_it_is(changed) == {"training.learning_rate": rate, "network.dense": "[16]"}
+    assert searched.unchanged(changed) == {"training.learning_rate": rate, "network.dense": "[16]"}
     with pytest.raises(ExperimentError, match=r"scratch-2 has network\.dense=.* so widen the space"):
-        searched.as_it_is(EXPERIMENT)
+        searched.unchanged(EXPERIMENT)
 
 
 @pytest.mark.parametrize(
@@ -86,31 +86,31 @@ def test_the_first_trial_is_the_experiment_as_it_is() -> None:
 )
 def test_ends_that_are_no_settings_are_named_before_anything_is_trained(dimension: object, complaint: str) -> None:
     with pytest.raises(ExperimentError, match=f"(?s){complaint}"):
-        space(network__feature_dropout=dimension).as_it_is(EXPERIMENT)
+        space(network__feature_dropout=dimension).unchanged(EXPERIMENT)
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("training.learning_rate: {low: 1, hihg: 2}", r"training\.learning_rate\.range\.hihg: Extra"),
-        ("training.learning_rate: {low: 2, high: 1}", "low is the smaller one"),
+        ("training.learning_rate: {low: 2, high: 1}", "low must be smaller"),
         ("training.learning_rate: {low: 0.0, high: 1.0, log: true}", "log is for numbers above 0"),
         ("training.epochs: {low: 1, high: 4, step: 0.5}", r"write 1\.0 for low"),
         ("training.epochs: {choices: [3]}", "at least 2"),
         ("name: {choices: [a, b]}", "should match pattern"),
         ("{}", "at least 1"),
         ("- a", "valid dictionary"),
-        ("a: [", "not a readable search space"),
+        ("a: [", "can't be read as a search space"),
     ],
 )
 def test_wrong_files_are_told_by_key(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "space.yaml").write_text(text)
     with pytest.raises(ExperimentError, match=rf"space\.yaml(.|\n)*{complaint}"):
-        read_space(tmp_path / "space.yaml")
-    with pytest.raises(ExperimentError, match="not a readable search space"):
-        read_space(tmp_path / "nowhere.yaml")
+        load_space(tmp_path / "space.yaml")
+    with pytest.raises(ExperimentError, match="can't be read as a search space"):
+        load_space(tmp_path / "nowhere.yaml")
 
 
 def test_a_readable_file(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("network.output: {choices: [softmax, ordinal]}")
-    assert read_space(tmp_path / "space.yaml").root == {"network.output": Choices(choices=("softmax", "ordinal"))}
+    assert load_space(tmp_path / "space.yaml").root == {"network.output": Choices(choices=("softmax", "ordinal"))}

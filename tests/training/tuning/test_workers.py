@@ -1,4 +1,4 @@
-"""Several real workers on one study, one of them killed, with a file and with a PostgreSQL server for a storage."""
+"""Several real workers on one search, one of them killed, with a file and with a PostgreSQL server as storage."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 from retinagrade.runs.run import Run
-from tests.training.tuning.test_tune import SETTINGS
+from tests.training.tiny_experiments import TINY
 
 pytestmark = pytest.mark.slow
 
+SETTINGS = [*TINY, "training.epochs=2", "training.logger=none"]
 SPACE = "training.learning_rate: {low: 1.0e-4, high: 1.0e-1, log: true}\nnetwork.dense: {choices: [[16], [4]]}\n"
 
 
@@ -57,8 +58,17 @@ def postgresql() -> Iterator[str]:
 
 def worker(out: Path, prepared: Path, storage: str | None) -> subprocess.Popen[str]:
     (out.parent / "space.yaml").write_text(SPACE)
-    command = [sys.executable, "-m", "retinagrade", "tune", "scratch-2", "--space", str(out.parent / "space.yaml")]
-    command += ["--data", str(prepared), "--out", str(out), "--trials", "6", "--metric", "log_loss"]
+    command = [
+        sys.executable,
+        "-m",
+        "retinagrade",
+        "tune",
+        str(prepared),
+        "scratch-2",
+        "--space",
+        str(out.parent / "space.yaml"),
+    ]
+    command += ["--out", str(out), "--trials", "6", "--metric", "log_loss"]
     command += [word for setting in [*SETTINGS, "training.epochs=15"] for word in ("--set", setting)]
     command += [] if storage is None else ["--storage", storage]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -67,7 +77,7 @@ def worker(out: Path, prepared: Path, storage: str | None) -> subprocess.Popen[s
 @pytest.mark.parametrize("kept_in", ["file", "postgresql"])
 def test_two_workers_and_a_kill(kept_in: str, prepared: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     storage = request.getfixturevalue("postgresql") if kept_in == "postgresql" else None
-    out = tmp_path / "study"
+    out = tmp_path / "search"
     victim = worker(out, prepared, storage)
     deadline = time.monotonic() + 120
     while not Run(out / "trial-001").last_checkpoint.is_file() and time.monotonic() < deadline:
@@ -78,12 +88,12 @@ def test_two_workers_and_a_kill(kept_in: str, prepared: Path, tmp_path: Path, re
     two = [worker(out, prepared, storage) for _ in range(2)]
     said = [process.communicate(timeout=300) for process in two]
     assert [process.returncode for process in two] == [0, 0], said
-    printed = [out for out, _ in said]
-    assert sum("trial-001 goes on" in text for text in printed) == 1
-    assert all("begins" in text for text in printed), "one of them did nothing"
+    printed, reported = zip(*said, strict=True)
+    assert sum("trial-001 continues" in text for text in reported) == 1
+    assert all("begins" in text for text in reported), "one of them did nothing"
     table = pd.read_csv(out / "trials.csv")
     assert table["trial"].tolist() == list(range(6))
-    assert set(table["state"]) <= {"finished", "cut short"}
+    assert set(table["state"]) <= {"finished", "stopped early"}
     history = Run(out / "trial-001").history()
     assert history["epoch"].tolist() == list(range(len(history)))
     assert any("wrote" in text for text in printed)
@@ -93,7 +103,7 @@ def test_two_workers_and_a_kill(kept_in: str, prepared: Path, tmp_path: Path, re
 
 def test_a_server_that_is_not_there_or_refuses_is_told(postgresql: str, prepared: Path, tmp_path: Path) -> None:
     for url in (postgresql.replace("se%3A", "wrong"), "postgresql://a:b@127.0.0.1:1/c"):
-        process = worker(tmp_path / "study", prepared, url)
+        process = worker(tmp_path / "search", prepared, url)
         _, said = process.communicate(timeout=120)
         assert process.returncode == 2
         assert "--storage can't be used" in said

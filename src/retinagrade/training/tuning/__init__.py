@@ -1,1 +1,1 @@
-"""Tuning: many short runs of one experiment with other settings, and the best of them as an experiment."""
+"""Tuning: a search for better settings of an experiment, with many short runs as trials."""

@@ -1,4 +1,4 @@
-"""Pictures of a study. Optuna's own are experimental, cut the names of settings, and draw the worst trials in white."""
+"""Pictures of a search. Optuna's own pictures are experimental and cut the names of settings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#8a8f98"
 _COLOURS: Final = colormaps["viridis"]
 
 
-def history_plot(trials: pd.DataFrame, metric: str, lower_is_better: bool) -> Figure:
-    """What became of every trial, and the best so far.
+def trials_plot(trials: pd.DataFrame, metric: str, lower_is_better: bool) -> Figure:
+    """Draws the value of each trial, and the best value so far.
 
     Args:
-        trials: One row a trial: columns ``trial``, and ``value``, missing where it didn't finish.
-        metric: What the value is called.
-        lower_is_better: Which way is up.
+        trials: One row for each trial: columns ``trial``, and ``value``, missing where the trial didn't finish.
+        metric: Name of the value.
+        lower_is_better: True for a loss.
     """
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -32,10 +32,11 @@ def history_plot(trials: pd.DataFrame, metric: str, lower_is_better: bool) -> Fi
     best = finished["value"].cummin() if lower_is_better else finished["value"].cummax()
     axes.step(finished["trial"], best, where="post", color=_ORANGE, linewidth=2, label="best so far")
     axes.plot(finished["trial"], finished["value"], "o", color=_BLUE, label="finished")
-    axes.axhline(finished["value"].iloc[0], color=_GREY, linestyle=":", label="experiment as it was")
-    others = trials.loc[trials["value"].isna(), "trial"]
-    bottom = np.full(len(others), finished["value"].min())
-    axes.plot(others, bottom, "x", color="black", label="cut short or failed") if len(others) else None
+    axes.axhline(finished["value"].iloc[0], color=_GREY, linestyle=":", label="unchanged experiment")
+    unfinished = trials.loc[trials["value"].isna(), "trial"]
+    if len(unfinished):
+        bottom = np.full(len(unfinished), finished["value"].min())
+        axes.plot(unfinished, bottom, "x", color="black", label="stopped early or failed")
     axes.set(xlabel="trial", ylabel=metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.2)
@@ -44,10 +45,10 @@ def history_plot(trials: pd.DataFrame, metric: str, lower_is_better: bool) -> Fi
 
 
 def importance_plot(importances: Mapping[str, float]) -> Figure:
-    """Shares of the differences between trials that go with each setting, the largest at the top.
+    """Draws the share of each setting in the differences between trials, with the largest at the top.
 
     Args:
-        importances: 0 to 1, by setting.
+        importances: Shares from 0 to 1, by setting.
     """
     figure = Figure(figsize=(6.4, 1.2 + 0.35 * len(importances)), layout="constrained")
     axes = figure.subplots()
@@ -60,12 +61,12 @@ def importance_plot(importances: Mapping[str, float]) -> Figure:
 
 
 def parallel_plot(trials: pd.DataFrame, space: SearchSpace, metric: str) -> Figure:
-    """Every finished trial as a line through its settings to its value; the darker, the lower.
+    """Draws each finished trial as a line through its settings to its value; lower values are darker.
 
     Args:
-        trials: One row a trial: a column a setting, and ``value``, missing where it didn't finish.
-        space: The settings.
-        metric: What the value is called.
+        trials: One row for each trial: a column for each setting, and ``value``, missing where the trial didn't finish.
+        space: The search space.
+        metric: Name of the value.
     """
     names: Sequence[str] = list(space.root)
     finished = trials.dropna(subset="value").sort_values("value")
@@ -75,14 +76,14 @@ def parallel_plot(trials: pd.DataFrame, space: SearchSpace, metric: str) -> Figu
     colour = Normalize(values.min(), values.max())
     spread = np.ptp(values) or 1.0
     for (_, trial), value in zip(finished.iterrows(), values, strict=True):
-        places = [space.root[name].place(trial[name]) for name in names]
-        heights = [*places, (value - values.min()) / spread]
+        settings = [space.root[name].relative_position(trial[name]) for name in names]
+        heights = [*settings, (value - values.min()) / spread]
         axes.plot(range(len(heights)), heights, "o-", markersize=3, color=_COLOURS(colour(value)), linewidth=1.5)
-    for place, name in enumerate(names):
-        axes.axvline(place, color="black", linewidth=0.6)
+    for column, name in enumerate(names):
+        axes.axvline(column, color="black", linewidth=0.6)
         for text in space.root[name].ends:
-            height = space.root[name].place(text)
-            axes.annotate(text, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=8, va="center")
+            height = space.root[name].relative_position(text)
+            axes.annotate(text, (column, height), xytext=(4, 0), textcoords="offset points", fontsize=8, va="center")
     axes.axvline(len(names), color="black", linewidth=0.6)
     for end, height in ((values.min(), 0.0), (values.max(), 1.0)):
         axes.annotate(f"{end:.3f}", (len(names), height), xytext=(4, 0), textcoords="offset points", fontsize=8)

@@ -1,4 +1,4 @@
-"""A study: what is tuned and how, the storage that its workers share, and which of them trains which trial."""
+"""A search: its plan, the storage that its workers share, and the division of the trials among them."""
 
 from __future__ import annotations
 
@@ -28,36 +28,37 @@ from retinagrade.files import is_free_folder, write_json
 from retinagrade.runs.run import Run
 from retinagrade.training.tuning.search_space import SearchSpace
 
-Pruning = Literal["median", "hyperband", "none"]
+PruningName = Literal["median", "hyperband", "none"]
 _JOURNAL: Final = "journal.log"
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What is tuned, and how; with another plan it is another study.
+    """The plan of a search; a search with another plan needs another folder.
 
     Attributes:
-        experiment: What is tuned: the first trial.
-        space: Its settings that are searched.
-        metric: The figure of the validation photographs to be best, of :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
-        pruning: How trials that promise little are cut short: by the median of the others at the same epoch, or by
-            Hyperband's halvings.
-        seed: Of what is tried: of one worker, the same trials again.
+        experiment: The experiment to tune, which is the first trial.
+        space: The settings to search.
+        metric: Metric of the validation photographs to optimise, one of
+            :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
+        pruning: Rule that stops unpromising trials early: ``median`` if they are worse than the median of the others at
+            the same epoch, or ``hyperband``.
+        seed: Seed of the sampler; one worker draws the same trials again.
     """
 
     experiment: Experiment
     space: SearchSpace
     metric: str = "quadratic_weighted_kappa"
-    pruning: Pruning = "median"
+    pruning: PruningName = "median"
     seed: int = 0
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether the metric is of what is wrong."""
+        """Whether the metric is a loss or an error."""
         return self.metric in LOWER_IS_BETTER
 
     def to_json(self) -> dict[str, Any]:
-        """The same for ``study.json``."""
+        """Returns the plan as stored in ``search.json``."""
         return {
             "experiment": self.experiment.model_dump(mode="json"),
             "space": self.space.model_dump(mode="json"),
@@ -68,38 +69,38 @@ class SearchPlan:
 
 
 def trial_run(folder: Path, trial: optuna.Trial | FrozenTrial) -> Run:
-    """The run of a trial, in the study's folder."""
+    """Returns the run of a trial, in the folder of the search."""
     return Run(folder / f"trial-{trial.number:03}")
 
 
 def open_search(plan: SearchPlan, folder: Path, manifest_sha256: str, storage: str | None = None) -> optuna.Study:
-    """Begins a study, or joins the one that is there.
+    """Begins a search, or joins an existing one.
 
     Args:
-        plan: What is tuned, and how.
-        folder: The study's folder.
-        manifest_sha256: Digest of the manifest that its trials are trained on.
-        storage: Where trials are kept: a URL of SQLite, PostgreSQL or another database; by default a file in the
-            folder. It may hold a password, and is written nowhere.
+        plan: The plan.
+        folder: The folder of the search.
+        manifest_sha256: Digest of the manifest that the trials are trained on.
+        storage: Storage of the trials: the URL of a SQLite, PostgreSQL or other database; by default a file in the
+            folder. It may hold a password and is not written to any file.
 
     Returns:
         Optuna's study.
 
     Raises:
-        ExperimentError: The folder holds something else or a study of another plan; or the storage doesn't know the
-            study, or knows another one of its name.
+        ExperimentError: The folder holds something else, or a search with another plan; or the storage lacks the
+            search, or has another one with its name.
         UsageError: The storage can't be reached.
     """
-    first = plan.space.as_it_is(plan.experiment)
+    first = plan.space.unchanged(plan.experiment)
     record = {**plan.to_json(), "manifest_sha256": manifest_sha256}
-    file = folder / "study.json"
+    file = folder / "search.json"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with _lock(folder, "study"):
+    with _lock(folder, "search"):
         if not file.is_file() and not is_free_folder(folder, besides=(_JOURNAL,)):
-            raise ExperimentError(f"{folder} is not empty and not a study: choose another --out")
+            raise ExperimentError(f"{folder} is not empty and not a search: choose another --out")
         name = _name_of(file, record)
-        with _told_of(storage, folder, name):
-            opened = _opened(storage, folder)
+        with _storage_errors(folder, name):
+            opened = _open_storage(storage, folder)
             pruner = _pruner(plan.pruning, plan.experiment.training.epochs)
             if file.is_file():
                 return optuna.load_study(study_name=name, storage=opened, pruner=pruner)
@@ -108,7 +109,7 @@ def open_search(plan: SearchPlan, folder: Path, manifest_sha256: str, storage: s
                 storage=opened,
                 pruner=pruner,
                 direction="minimize" if plan.lower_is_better else "maximize",
-                load_if_exists=storage is None,  # of a process that was killed right here
+                load_if_exists=storage is None,  # a process that was killed here may have left it
             )
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(first)
@@ -119,27 +120,27 @@ def open_search(plan: SearchPlan, folder: Path, manifest_sha256: str, storage: s
 def worker_trials(
     study: optuna.Study, plan: SearchPlan, folder: Path, trials: int
 ) -> Generator[optuna.Trial, None, None]:
-    """The trials that this worker is to train: first what a worker that is gone has left, then new ones.
+    """Yields the trials that this worker trains: first those that a dead worker has left, then new ones.
 
-    A trial is its worker's for as long as that holds the trial's lock, which the system takes from a process that dies.
-    So a kill is noticed at once, whatever the storage, and the same trial goes on.
+    A worker holds a lock while it trains a trial. The operating system releases the lock of a process that dies, so
+    that another worker continues the trial at once, with any storage.
 
     Args:
-        study: The study.
-        plan: Its plan.
-        folder: Its folder, which all workers share.
-        trials: Trials that the study is to have, of all workers together.
+        study: Optuna's study.
+        plan: The plan of the search.
+        folder: The folder of the search, which all workers share.
+        trials: Number of trials of the search, of all workers together.
 
     Yields:
-        A trial that is this worker's until the next one is asked for.
+        A trial, which belongs to this worker until it asks for the next one.
     """
     while True:
-        with _lock(folder, "study"):
-            turn = _left_behind(study, folder) or _new(study, folder, trials)
-        if turn is None:
+        with _lock(folder, "search"):
+            assigned = _abandoned_trial(study, folder) or _new_trial(study, folder, trials)
+        if assigned is None:
             return
-        trial, lock = turn
-        # What is drawn depends on the trial alone, not on who trains it, nor on how often it was cut off.
+        trial, lock = assigned
+        # The settings depend on the trial's number alone, not on its worker or on interruptions.
         seed = int(np.random.SeedSequence((plan.seed, trial.number)).generate_state(1)[0])
         study.sampler = TPESampler(seed=seed, constant_liar=True, multivariate=False)
         try:
@@ -148,8 +149,8 @@ def worker_trials(
             lock.release()
 
 
-def _left_behind(study: optuna.Study, folder: Path) -> tuple[optuna.Trial, BaseFileLock] | None:
-    """A trial that nobody trains any more; it goes on with the settings that it has."""
+def _abandoned_trial(study: optuna.Study, folder: Path) -> tuple[optuna.Trial, BaseFileLock] | None:
+    """Returns a trial whose worker has died; it keeps its settings."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         lock = _lock(folder, trial_run(folder, trial).folder.name)
         try:
@@ -160,7 +161,7 @@ def _left_behind(study: optuna.Study, folder: Path) -> tuple[optuna.Trial, BaseF
     return None
 
 
-def _new(study: optuna.Study, folder: Path, trials: int) -> tuple[optuna.Trial, BaseFileLock] | None:
+def _new_trial(study: optuna.Study, folder: Path, trials: int) -> tuple[optuna.Trial, BaseFileLock] | None:
     begun = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
     if len(begun) >= trials:
         return None
@@ -177,38 +178,38 @@ def _lock(folder: Path, name: str) -> BaseFileLock:
 
 
 def _name_of(file: Path, record: dict[str, Any]) -> str:
-    """The name that a study has in its storage, which studies of other folders may share.
+    """Returns the name of a search in its storage, which may hold searches of other folders as well.
 
     Raises:
-        ExperimentError: It is a study of another plan, or its record is broken.
+        ExperimentError: The search has another plan, or its record is broken.
     """
     folder = file.parent
-    if not file.is_file():  # drawn at random, the name would give a repeated study other brackets of Hyperband
+    if not file.is_file():  # a random name would change the brackets of Hyperband when a search is repeated
         return f"{folder.name}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
     try:
         earlier = json.loads(file.read_text(encoding="utf-8"))
         name = str(earlier["name"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{file}: not a readable record of a study: {error}") from error
+        raise ExperimentError(f"{file} can't be read as the record of a search: {error}") from error
     if changed := [key for key in record if earlier.get(key) != record[key]]:
         raise ExperimentError(
-            f"{folder} holds a study with another {', '.join(changed)}: choose another --out, or delete that folder"
+            f"{folder} holds a search with another {', '.join(changed)}: choose another --out, or delete that folder"
         )
     return name
 
 
 @contextmanager
-def _told_of(storage: str | None, folder: Path, name: str) -> Iterator[None]:
-    """Turns what a storage fails with into what a person can act on."""
+def _storage_errors(folder: Path, name: str) -> Iterator[None]:
+    """Turns errors of a storage into messages that tell the user how to proceed."""
     try:
         yield
     except KeyError:
         raise ExperimentError(
-            f"the storage knows nothing of the study in {folder}: give the --storage that it was begun with"
+            f"the storage has no trials of the search in {folder}: name the --storage that it began with"
         ) from None
     except optuna.exceptions.DuplicatedStudyError:
         raise ExperimentError(
-            f"the storage has a study {name} of a folder {folder} that is gone: choose another --out, or "
+            f"the storage has trials {name} of a folder {folder} that was deleted: choose another --out, or "
             f"`optuna delete-study --study-name {name} --storage URL`"
         ) from None
     except ImportError as error:
@@ -218,13 +219,13 @@ def _told_of(storage: str | None, folder: Path, name: str) -> Iterator[None]:
         ) from error
     except ArgumentError:
         raise UsageError(
-            "--storage is a URL such as postgresql://user:password@host/database or sqlite:///file.db"
+            "--storage needs a URL such as postgresql://user:password@host/database or sqlite:///file.db"
         ) from None
     except SQLAlchemyError as error:
         raise UsageError(f"--storage can't be used: {str(error).splitlines()[0]}") from error
 
 
-def _opened(storage: str | None, folder: Path) -> BaseStorage:
+def _open_storage(storage: str | None, folder: Path) -> BaseStorage:
     if storage is None:
         return JournalStorage(JournalFileBackend(str(folder / _JOURNAL)))
     url = make_url(storage)
@@ -233,7 +234,7 @@ def _opened(storage: str | None, folder: Path) -> BaseStorage:
     return RDBStorage(url.render_as_string(hide_password=False))
 
 
-def _pruner(pruning: Pruning, epochs: int) -> BasePruner:
+def _pruner(pruning: PruningName, epochs: int) -> BasePruner:
     match pruning:
         case "median":
             return MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3)

@@ -1,9 +1,11 @@
-"""What is searched: settings of an experiment, each with its range or its choices, read from YAML."""
+"""The search space: settings of an experiment, each with a range or with choices, read from YAML."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -31,13 +33,13 @@ class _Dimension(BaseModel):
 
 
 class Range(_Dimension):
-    """A range of numbers: of whole ones where both ends are written as such.
+    """A range of numbers: of integers if both ends are integers.
 
     Attributes:
         low: The lowest value.
         high: The highest value.
-        log: Drawn evenly by orders of magnitude, as learning rates are.
-        step: Distance of neighbouring values, counted from ``low``.
+        log: Whether values are drawn on a logarithmic scale, which suits learning rates.
+        step: Distance of adjacent values, counted from ``low``.
     """
 
     low: int | float
@@ -48,66 +50,66 @@ class Range(_Dimension):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.low >= self.high:
-            raise ValueError(f"low is {self.low}, and high is {self.high}: low is the smaller one")
+            raise ValueError(f"low is {self.low}, and high is {self.high}: low must be smaller")
         if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log is for numbers above 0, and without a step")
+            raise ValueError("log needs numbers above 0, and no step")
         if self.whole and isinstance(self.step, float):
-            raise ValueError(f"whole numbers in steps of {self.step}: write {float(self.low)} for low")
+            raise ValueError(f"integers can't have steps of {self.step}: write {float(self.low)} for low")
         return self
 
     @property
     def whole(self) -> bool:
-        """Whether it holds whole numbers only."""
+        """Whether the range holds integers only."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """Its ends, as ``--set`` would take them."""
+        """Both ends, as ``--set`` takes them."""
         return str(self.low), str(self.high)
 
-    def known_as(self, value: object) -> int | float | None:
-        """A value of an experiment as one of this range; ``None`` where it is not in it."""
+    def find(self, value: object) -> int | float | None:
+        """Returns a value of an experiment if the range holds it, else ``None``."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return None
         steps = (value - self.low) / (self.step or (1 if self.whole else value - self.low or 1))
         return value if abs(steps - round(steps)) < 1e-9 else None
 
-    def place(self, value: int | float | str) -> float:
-        """Where a value lies in the range, 0 to 1; by orders of magnitude where they are drawn by these."""
-        low, high, here = (math.log(end) if self.log else end for end in (self.low, self.high, float(value)))
-        return (here - low) / (high - low)
+    def relative_position(self, value: int | float | str) -> float:
+        """Returns the position of a value in the range, from 0 to 1, on the scale of the range."""
+        low, high, position = (math.log(end) if self.log else end for end in (self.low, self.high, float(value)))
+        return (position - low) / (high - low)
 
     def suggest(self, trial: Trial, name: str) -> str:
-        """The value that a trial tries, as ``--set`` would take it."""
+        """Draws a value for a trial, as ``--set`` takes it."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             return str(trial.suggest_int(name, self.low, self.high, step=int(self.step or 1), log=self.log))
         return repr(trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log))
 
 
 class Choices(_Dimension):
-    """Values of any kind, in no order.
+    """Values of any kind, without an order.
 
     Attributes:
-        choices: At least two.
+        choices: Two or more values.
     """
 
     choices: tuple[Any, ...] = Field(min_length=2)
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """All of them, as ``--set`` would take them; storages know no lists."""
+        """All choices, as ``--set`` takes them; the storages accept no lists."""
         return tuple(choice if isinstance(choice, str) else json.dumps(choice) for choice in self.choices)
 
-    def known_as(self, value: object) -> str | None:
-        """A value of an experiment as one of these choices; ``None`` where it is none of them."""
+    def find(self, value: object) -> str | None:
+        """Returns the choice that equals a value of an experiment; ``None`` where there is none."""
         return next((text for text, choice in zip(self.ends, self.choices, strict=True) if choice == value), None)
 
-    def place(self, value: str) -> float:
-        """Where a choice lies among all, 0 to 1, in the order of the file."""
+    def relative_position(self, value: str) -> float:
+        """Returns the position of a choice, from 0 to 1, in the order of the file."""
         return self.ends.index(value) / (len(self.ends) - 1)
 
     def suggest(self, trial: Trial, name: str) -> str:
-        """The value that a trial tries, as ``--set`` would take it."""
+        """Draws a value for a trial, as ``--set`` takes it."""
         return trial.suggest_categorical(name, self.ends)
 
 
@@ -124,18 +126,18 @@ Dimension = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("c
 
 
 class SearchSpace(RootModel[Annotated[dict[Setting, Dimension], Field(min_length=1)]]):
-    """Settings of an experiment that are searched, each with what it may be."""
+    """The settings of an experiment to search, each with a range or with choices."""
 
     model_config = ConfigDict(frozen=True)
 
-    def as_it_is(self, experiment: Experiment) -> dict[str, int | float | str]:
-        """What an experiment has for these settings: the first trial.
+    def unchanged(self, experiment: Experiment) -> dict[str, int | float | str]:
+        """Returns an experiment's own values of these settings, for the first trial.
 
         Raises:
-            ExperimentError: It is not in the space, or an end of the space is no valid setting of it.
+            ExperimentError: The space doesn't hold one of them, or an end of the space is not valid in the experiment.
         """
         values = experiment.model_dump(mode="json")
-        known = {}
+        own = {}
         for name, dimension in self.root.items():
             for text in dimension.ends:
                 try:
@@ -143,34 +145,40 @@ class SearchSpace(RootModel[Annotated[dict[Setting, Dimension], Field(min_length
                 except ExperimentError as error:
                     raise ExperimentError(f"the search space has {name}={text}: {error}") from None
             value = reduce(lambda section, key: section[key], name.split("."), values)
-            if (found := dimension.known_as(value)) is None:
+            if (choice := dimension.find(value)) is None:
                 raise ExperimentError(
-                    f"{experiment.name} has {name}={json.dumps(value)}, and the search space leaves that out: the "
-                    "first trial is the experiment as it is, so widen the space, or set another value with --set"
+                    f"{experiment.name} has {name}={json.dumps(value)}, which the search space leaves "
+                    "out: the first trial is the unchanged experiment, so widen the space, or set a value with --set"
                 )
-            known[name] = found
-        return known
+            own[name] = choice
+        return own
 
     def suggest(self, trial: Trial) -> list[str]:
-        """The settings that a trial tries, as ``--set`` would take them."""
+        """Draws the settings of a trial, as ``--set`` takes them."""
         return [f"{name}={dimension.suggest(trial, name)}" for name, dimension in self.root.items()]
 
 
-def read_space(path: Path) -> SearchSpace:
-    """Reads a search space.
+def load_space(space: str | os.PathLike[str] | Mapping[str, Any] | SearchSpace) -> SearchSpace:
+    """Returns a search space.
 
     Args:
-        path: A YAML file: settings such as ``training.learning_rate``, each with ``low`` and ``high`` (and
-            ``log: true`` or ``step``), or with ``choices``.
+        space: A search space, its content, or a YAML file: settings such as ``training.learning_rate``, each with
+            ``low`` and ``high`` (and ``log: true`` or ``step``), or with ``choices``.
 
     Raises:
-        ExperimentError: It can't be read, or holds something else; each wrong key is named.
+        ExperimentError: The file is unreadable, or the content isn't valid; the message names each wrong key.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExperimentError(f"{path}: not a readable search space: {error}") from error
+    if isinstance(space, SearchSpace):
+        return space
+    name, values = ("the search space", space) if isinstance(space, Mapping) else (str(space), _read_yaml(Path(space)))
     try:
         return SearchSpace.model_validate(values)
     except ValidationError as error:
-        raise ExperimentError(f"{path} is not a search space:\n  {describe_validation_error(error)}") from None
+        raise ExperimentError(f"{name} is not a search space:\n  {describe_validation_error(error)}") from None
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ExperimentError(f"{path} can't be read as a search space: {error}") from error

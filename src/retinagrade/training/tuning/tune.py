@@ -1,66 +1,88 @@
-"""Tuning an experiment: trials, as many as asked for, by as many workers as give the command."""
+"""Tunes an experiment: trains trials, shared among all processes that make the same call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import TrialState
 
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.intervals import REFERENCE_METRICS
 from retinagrade.evaluation.named_metrics import METRIC_NAMES
+from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
+from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
-from retinagrade.training.tuning.report import TuningResult, write_tuning_report
-from retinagrade.training.tuning.search import SearchPlan, open_search, trial_run, worker_trials
+from retinagrade.runs.run import Run
+from retinagrade.training.tuning.report import write_tuning_report
+from retinagrade.training.tuning.result import TuningResult
+from retinagrade.training.tuning.search import PruningName, SearchPlan, open_search, trial_run, worker_trials
+from retinagrade.training.tuning.search_space import SearchSpace, load_space
 from retinagrade.training.tuning.trial import run_trial
 
 
 def tune(
-    plan: SearchPlan,
-    prepared: Path,
-    out: Path,
-    trials: int,
+    prepared: str | os.PathLike[str],
+    experiment: str | os.PathLike[str] | Experiment,
+    out: str | os.PathLike[str],
+    *,
+    space: str | os.PathLike[str] | Mapping[str, Any] | SearchSpace,
+    trials: int = 20,
+    metric: str = "quadratic_weighted_kappa",
+    pruning: PruningName = "median",
     storage: str | None = None,
-    start: Path | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    seed: int = 0,
+    start: str | os.PathLike[str] | Run | None = None,
+    settings: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> TuningResult | None:
-    """Trains an experiment again and again with settings from a search space, and keeps the best.
+    """Trains an experiment many times with settings from a search space, and keeps the best ones.
 
-    Settings are drawn by a tree-structured Parzen estimator from the trials so far. The same call again goes on where
-    it was cut off; in another process it helps, and more ``trials`` extend the study. With one worker, the same plan
-    gives the same trials.
+    A tree-structured Parzen estimator draws the settings from the results of earlier trials. The same call again
+    continues after an interruption; in another process it shares the work; with more ``trials`` it extends the search.
+    In one process, the same arguments give the same trials.
 
     Args:
-        plan: What is tuned, and how.
-        prepared: A prepared set with splits ``train`` and ``val``; nothing else of it is used.
-        out: The study's folder, which all workers share: ``trial-000`` … are runs, and the report is there.
-        trials: How many the study is to have; the first is the experiment as it is.
-        storage: As for :func:`~retinagrade.training.tuning.search.open_search`.
-        start: As for :func:`~retinagrade.training.train.train`, of all trials.
-        announce: Told, in a line, what begins and what came of it.
+        prepared: Folder of a prepared set with splits ``train`` and ``val``; no other split is used.
+        experiment: The experiment: its name, a YAML file, or an object.
+        out: Folder of the search, shared by all processes: ``trial-000`` … are runs, and ``report.html`` the report.
+        space: The settings to search: a YAML file, or its content, such as
+            ``{"training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}``.
+        trials: Number of trials of the search, of all processes together; the first is the unchanged experiment.
+        metric: Metric of the validation photographs to optimise, one of
+            :data:`~retinagrade.evaluation.named_metrics.METRIC_NAMES`.
+        pruning: Rule that stops unpromising trials early.
+        storage: Storage of the trials, as for :func:`~retinagrade.training.tuning.search.open_search`.
+        seed: Seed of the sampler.
+        start: The run that all trials start from, as for :func:`~retinagrade.training.train.train`.
+        settings: Settings to change in all trials, as ``section.key=value``.
+        progress: Receives the beginning and the outcome of each trial, and the progress of its training.
 
     Returns:
-        What was found; ``None`` where other workers are still at it, the last of which will say.
+        The result; ``None`` while other processes still train trials: the last of them writes the report.
 
     Raises:
-        UsageError: An unknown metric, or a storage that can't be used.
-        ExperimentError: As for :func:`~retinagrade.training.tuning.search.open_search`; or the experiment as it is can't be
-            trained.
-        ManifestError: The prepared set can't be read.
+        UsageError: The metric is unknown, or the storage can't be used.
+        ExperimentError: The experiment, a setting or the search space isn't valid; the folder holds something else; or
+            the unchanged experiment can't be trained.
+        ManifestError: The prepared set is unreadable.
     """
-    if plan.metric not in METRIC_NAMES or plan.metric in REFERENCE_METRICS:
-        raise UsageError(
-            f"no metric {plan.metric!r}: one of {', '.join(n for n in METRIC_NAMES if n not in REFERENCE_METRICS)}"
-        )
+    if metric not in METRIC_NAMES or metric in REFERENCE_METRICS:
+        names = ", ".join(name for name in METRIC_NAMES if name not in REFERENCE_METRICS)
+        raise UsageError(f"no metric {metric!r}: choose one of {names}")
+    prepared, folder = Path(prepared), Path(out)
+    plan = SearchPlan(load_experiment(experiment, settings), load_space(space), metric, pruning, seed)
     manifest_file = prepared / "manifest.csv"
-    Manifest.read(manifest_file)  # before a study is begun, or there is an error that says what is wrong
-    study = open_search(plan, out, sha256(manifest_file), storage)
-    for trial in worker_trials(study, plan, out, trials):
-        name = trial_run(out, trial).folder.name
-        announce(f"{name} begins" if not trial.params else f"{name} goes on")
-        announce(f"{name}: {run_trial(trial, plan, prepared, out, start)}")
+    Manifest.read(manifest_file)  # raises an error about a broken set before the search begins
+    study = open_search(plan, folder, sha256(manifest_file), storage)
+    for trial in worker_trials(study, plan, folder, trials):
+        name = trial_run(folder, trial).folder.name
+        begin_stage(progress, f"{name} continues" if trial.params else f"{name} begins")
+        outcome = run_trial(trial, plan, prepared, folder, start, prefix_stages(progress, name))
+        begin_stage(progress, f"{name}: {outcome}")
     if study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         return None
-    return write_tuning_report(study, plan, out)
+    return write_tuning_report(study, plan, folder)
