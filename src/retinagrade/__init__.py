@@ -1,25 +1,180 @@
 """Honest grading of diabetic retinopathy from colour fundus photographs.
 
-Research software, not a medical device. Start with ``retinagrade --help`` or ``docs/design.md``.
+Every command of the command line is one function of this package. A typical way from a folder to a grader file:
+
+    import retinagrade
+
+    prepared = retinagrade.prepare("IDRiD", "prepared", size=512)
+    retinagrade.split("prepared", val=0.2)
+    run = retinagrade.train("prepared", "efficientnet-lite0", "runs/first")
+    evaluation = retinagrade.evaluate(run.predictions_file("val"))
+    retinagrade.calibrate(run.folder)
+    retinagrade.export(run, "first.onnx")
+    results = retinagrade.grade("photographs", model="first.onnx")
+
+A name is loaded when it is first used, so ``import retinagrade`` loads no framework. Research software, not a medical
+device.
 """
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from retinagrade.grader import Grader, Grading
+    from retinagrade.datasets.check import check
+    from retinagrade.datasets.data_check import DataCheck
+    from retinagrade.datasets.prepare import prepare
+    from retinagrade.datasets.prepared_set import PreparedSet
+    from retinagrade.datasets.split import split
+    from retinagrade.datasets.synthetic.patients import synthesize
+    from retinagrade.demo import run_demo
+    from retinagrade.ensembles.ensemble import Ensemble, ensemble
+    from retinagrade.errors import RetinagradeError
+    from retinagrade.evaluation.comparison import NetworkComparison
+    from retinagrade.evaluation.evaluate import Evaluation, evaluate_confusion_matrix
+    from retinagrade.evaluation.fitting.calibration import Calibration
+    from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
+    from retinagrade.explain.explain import Explanation, explain
+    from retinagrade.explain.lesions.measure import measure_lesion_agreement
+    from retinagrade.explain.lesions.summary import LesionComparison
+    from retinagrade.export.export import export
+    from retinagrade.grader.grade import grade
+    from retinagrade.grader.grading_results import GradingResults
+    from retinagrade.grader.results import Grading
+    from retinagrade.grader.runtime import Grader
+    from retinagrade.grader.studies import StudyGrading
+    from retinagrade.grades import Grade
+    from retinagrade.manifest import Manifest
+    from retinagrade.runs.calibrate import calibrate
+    from retinagrade.runs.compare import compare
+    from retinagrade.runs.cross_validation import CrossValidation
+    from retinagrade.runs.evaluate import evaluate
+    from retinagrade.runs.predictions import Predictions
+    from retinagrade.runs.run import Run
+    from retinagrade.service.server import serve
+    from retinagrade.training.cross_validate import cross_validate
+    from retinagrade.training.learning_rate import RateSearch, find_learning_rate
+    from retinagrade.training.predict import predict
+    from retinagrade.training.sweep import Sweep, sweep
+    from retinagrade.training.train import train
+    from retinagrade.training.tuning.report import TuningResult
+    from retinagrade.training.tuning.tune import tune
 
-__all__ = ["Grader", "Grading", "__version__"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-# ONNX Runtime else sends usage to its makers, and keeps an identifier of the machine on its disk; it reads this when it
-# is first imported.
+_MODULES: Final = {
+    "Calibration": "evaluation.fitting.calibration",
+    "CrossValidation": "runs.cross_validation",
+    "DataCheck": "datasets.data_check",
+    "Ensemble": "ensembles.ensemble",
+    "Evaluation": "evaluation.evaluate",
+    "Experiment": "experiments.experiment",
+    "Explanation": "explain.explain",
+    "Grade": "grades",
+    "Grader": "grader.runtime",
+    "Grading": "grader.results",
+    "GradingResults": "grader.grading_results",
+    "LesionComparison": "explain.lesions.summary",
+    "Manifest": "manifest",
+    "NetworkComparison": "evaluation.comparison",
+    "Predictions": "runs.predictions",
+    "PreparedSet": "datasets.prepared_set",
+    "RateSearch": "training.learning_rate",
+    "RetinagradeError": "errors",
+    "Run": "runs.run",
+    "StudyGrading": "grader.studies",
+    "Sweep": "training.sweep",
+    "TuningResult": "training.tuning.report",
+    "calibrate": "runs.calibrate",
+    "check": "datasets.check",
+    "compare": "runs.compare",
+    "cross_validate": "training.cross_validate",
+    "ensemble": "ensembles.ensemble",
+    "evaluate": "runs.evaluate",
+    "evaluate_confusion_matrix": "evaluation.evaluate",
+    "experiment_names": "experiments.experiment",
+    "explain": "explain.explain",
+    "export": "export.export",
+    "find_learning_rate": "training.learning_rate",
+    "grade": "grader.grade",
+    "load_experiment": "experiments.experiment",
+    "measure_lesion_agreement": "explain.lesions.measure",
+    "predict": "training.predict",
+    "prepare": "datasets.prepare",
+    "run_demo": "demo",
+    "serve": "service.server",
+    "split": "datasets.split",
+    "sweep": "training.sweep",
+    "synthesize": "datasets.synthetic.patients",
+    "train": "training.train",
+    "tune": "training.tuning.tune",
+}
+"""The module of every public name, below this package."""
+
+__all__ = [
+    "Calibration",
+    "CrossValidation",
+    "DataCheck",
+    "Ensemble",
+    "Evaluation",
+    "Experiment",
+    "Explanation",
+    "Grade",
+    "Grader",
+    "Grading",
+    "GradingResults",
+    "LesionComparison",
+    "Manifest",
+    "NetworkComparison",
+    "Predictions",
+    "PreparedSet",
+    "RateSearch",
+    "RetinagradeError",
+    "Run",
+    "StudyGrading",
+    "Sweep",
+    "TuningResult",
+    "__version__",
+    "calibrate",
+    "check",
+    "compare",
+    "cross_validate",
+    "ensemble",
+    "evaluate",
+    "evaluate_confusion_matrix",
+    "experiment_names",
+    "explain",
+    "export",
+    "find_learning_rate",
+    "grade",
+    "load_experiment",
+    "measure_lesion_agreement",
+    "predict",
+    "prepare",
+    "run_demo",
+    "serve",
+    "split",
+    "sweep",
+    "synthesize",
+    "train",
+    "tune",
+]
+
+# ONNX Runtime reads this variable when it is first imported. Without it, ONNX Runtime reports usage to its makers and
+# keeps an identifier of the machine on disk.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> object:
-    """The grader, which is loaded when it is asked for: no other command needs its runtime."""
-    if name in ("Grader", "Grading"):
-        return getattr(import_module("retinagrade.grader"), name)
-    raise AttributeError(f"module 'retinagrade' has no attribute {name!r}")
+    """Loads a public name when it is first used."""
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module 'retinagrade' has no attribute {name!r}")
+    value = getattr(import_module(f"retinagrade.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, loaded or not."""
+    return sorted(__all__)

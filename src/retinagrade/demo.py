@@ -1,8 +1,8 @@
-"""The demo: the whole way on photographs made on the spot, judged on held-out patients."""
+"""The demo: from made-up photographs to two networks, evaluated on held-out patients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,15 +10,10 @@ from typing import Final
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.evaluation.evaluate import evaluate_predictions
-from retinagrade.evaluation.examples import example_photographs
 from retinagrade.evaluation.report.page import render_report
-from retinagrade.evaluation.results import EvaluationContext
-from retinagrade.evaluation.subgroups import default_subgroup_columns
-from retinagrade.experiments.experiment import load_experiment
-from retinagrade.files import file_digests, write_text
-from retinagrade.manifest import Manifest
-from retinagrade.runs.predictions import Predictions
+from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.files import write_text
+from retinagrade.runs.evaluate import evaluate
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 
@@ -36,17 +31,17 @@ NETWORKS: Final = {
         "training.learning_rate=1e-3",
     ],
 }
-"""Experiments that the demo trains, with what makes them fit into minutes on two processors."""
+"""Experiments of the demo, with the settings that let them finish in minutes on two processors."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made.
+    """The results of the demo.
 
     Attributes:
-        report: The page to look at.
+        report: The page with matrices, curves and photographs.
         qwk: Quadratic weighted kappa on held-out patients, by experiment; ``None`` where it is undefined.
-        needs_attention: Whether an integrity check fired on any network.
+        needs_attention: Whether an integrity check found something in the predictions of a network.
     """
 
     report: Path
@@ -54,48 +49,36 @@ class DemoResult:
     needs_attention: bool
 
 
-def run_demo(out: Path, announce: Callable[[str], None] = lambda line: None) -> DemoResult:
-    """Makes photographs up, prepares and splits them, trains two networks, and judges both on held-out patients.
+def run_demo(out: str | os.PathLike[str], *, progress: Progress | None = None) -> DemoResult:
+    """Makes photographs, prepares and splits them, trains two networks, and evaluates both on held-out patients.
 
     The same call again continues a demo that was cut off.
 
     Args:
-        out: The folder to make.
-        announce: Told, in a line, what happens next.
+        out: The folder to write.
+        progress: Receives the progress of every step.
 
     Returns:
-        The report and its main figures.
+        The report and its main metrics.
     """
-    source, prepared = out / "source", out / "prepared"
+    folder = Path(out)
+    source, prepared = folder / "source", folder / "prepared"
     if not (source / "labels.csv").is_file():
-        announce(f"drawing {COUNT} made-up fundus photographs of {COUNT // 2} patients")
-        synthesize(source, COUNT, size=2 * SIZE, seed=SEED)
-    announce("preparing them: decode, find the field of view, crop, resize")
-    prepare(source, prepared, size=SIZE)
+        synthesize(source, COUNT, size=2 * SIZE, seed=SEED, progress=progress)
+    prepare(source, prepared, size=SIZE, progress=progress)
     if not (prepared / "split.json").is_file():
         split(prepared, val=0.15, test=0.25, seed=SEED)
-    manifest = Manifest.read(prepared / "manifest.csv")
     evaluations = []
-    for name, overrides in NETWORKS.items():
-        announce(f"training {name} ({', '.join(overrides)})")
-        run = train(prepared, load_experiment(name, overrides), out / "runs" / name)
-        predictions_file = predict(prepared, run, split="test").file
-        known = Predictions.read(predictions_file)
-        context = EvaluationContext(
-            name,
-            f"Held-out made-up patients; {len(manifest.split('train'))} photographs of others for training.",
-            run.history(),
-            examples=example_photographs(known.table, manifest),
-            sources=file_digests(known.sources),
-        )
-        columns = default_subgroup_columns(known.table)
-        evaluation = evaluate_predictions(known.table, findings=known.findings, by=columns, context=context)
+    for name, settings in NETWORKS.items():
+        begin_stage(progress, f"training {name} ({', '.join(settings)})")
+        run = train(prepared, name, folder / "runs" / name, settings=settings, progress=progress)
+        evaluation = evaluate(predict(prepared, run, split="test", progress=progress))
         evaluation.write(run.folder / "evaluation" / "test")
         evaluations.append(evaluation)
-    report = out / "report.html"
+    report = folder / "report.html"
     write_text(report, render_report("retinagrade demo: made-up photographs", evaluations))
     return DemoResult(
         report,
-        {one.context.name: one.quadratic_weighted_kappa for one in evaluations},
-        any(one.findings for one in evaluations),
+        {evaluation.context.name: evaluation.quadratic_weighted_kappa for evaluation in evaluations},
+        any(evaluation.findings for evaluation in evaluations),
     )

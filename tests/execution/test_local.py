@@ -146,11 +146,22 @@ def test_no_items_and_processors() -> None:
     assert 1 <= processors() <= (os.cpu_count() or 1)
 
 
-def test_a_script_in_which_no_process_can_start_is_told_what_to_do(tmp_path: Path) -> None:
+def test_a_script_needs_no_guard_for_functions_of_a_module(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from retinagrade.execution.local import map_unordered\nlist(map_unordered(abs, range(9), 2, abs))\n"
+        "from retinagrade.execution.local import map_unordered\nprint(sum(map_unordered(abs, range(9), 2, abs)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "36\n"
+
+
+def test_a_script_with_a_function_of_its_own_and_no_guard_is_told_what_to_do(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from retinagrade.execution.local import map_unordered\n"
+        "def half(number): return number / 2\n"
+        "list(map_unordered(half, range(9), 2, half))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert done.stderr.rstrip().endswith("needs `if __name__ == '__main__':`")
+    assert "__main__" in done.stderr.splitlines()[-1]

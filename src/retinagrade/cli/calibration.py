@@ -30,11 +30,6 @@ class CalibrationMethod(StrEnum):
     NONE = "none"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
-    app.command("calibrate")(calibrate)
-
-
 def calibrate(
     predictions: Annotated[
         Path,

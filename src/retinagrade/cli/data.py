@@ -11,6 +11,7 @@ import typer
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
 from retinagrade.cli.data_tables import print_check, print_prepared, print_split
 from retinagrade.cli.engines import AddressOption, EngineChoice, EngineOption
+from retinagrade.cli.groups import GroupedCommands
 from retinagrade.errors import UsageError
 from retinagrade.execution.engine import choose_engine
 from retinagrade.grades import N_GRADES
@@ -20,7 +21,9 @@ from retinagrade.paths import user_path
 if TYPE_CHECKING:
     from retinagrade.images.prepare import Contrast
 
-data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check data sets, or draw a synthetic one.")
+data = typer.Typer(
+    cls=GroupedCommands, no_args_is_help=True, rich_markup_mode=None, help="Check data sets, or draw a synthetic one."
+)
 
 LayoutOption = Annotated[
     str | None,
@@ -42,13 +45,6 @@ GradesOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(help="Number of worker processes. [default: one per processor]", show_default=False)
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    app.add_typer(data, name="data")
-    app.command("prepare")(prepare)
-    app.command("split")(split)
 
 
 class SquareBy(StrEnum):

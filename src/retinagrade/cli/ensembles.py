@@ -25,11 +25,6 @@ class EnsembleMethod(StrEnum):
     EYES = "eyes"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
-    app.command("ensemble")(ensemble)
-
-
 def ensemble(
     runs: Annotated[
         list[Path],

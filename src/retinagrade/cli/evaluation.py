@@ -10,13 +10,6 @@ import typer
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
 from retinagrade.errors import UsageError
 
-
-def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
-    app.command("evaluate")(evaluate)
-    app.command("compare")(compare)
-
-
 Resamples = Annotated[
     int, typer.Option(min=200, help="Number of bootstrap resamples of patients, from which the intervals are computed.")
 ]

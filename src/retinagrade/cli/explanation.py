@@ -11,11 +11,6 @@ from retinagrade.cli.console import ATTENTION, console, terminal_progress
 from retinagrade.messages import counted
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's command."""
-    app.command("explain")(explain)
-
-
 def explain(
     photographs: Annotated[
         str,

@@ -19,11 +19,6 @@ class WeightPrecision(StrEnum):
     INT8 = "int8"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's command."""
-    app.command("export")(export)
-
-
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run or an ensemble.")],
     out: Annotated[

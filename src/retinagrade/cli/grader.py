@@ -86,11 +86,6 @@ _Workers = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's command."""
-    app.command("grade")(grade)
-
-
 def grade(
     photographs: _Photographs = None,
     listed: _List = None,

@@ -12,11 +12,6 @@ from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, 
 _METHODS: Final = ("gradcam", "hirescam", "layercam", "integrated-gradients")
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
-    app.command("lesions")(lesions)
-
-
 def lesions(
     masks: Annotated[
         Path,

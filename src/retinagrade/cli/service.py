@@ -10,11 +10,6 @@ import typer
 from retinagrade.cli.grader import ModelOption
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's command."""
-    app.command("serve")(serve)
-
-
 def serve(
     model: ModelOption = "default",
     host: Annotated[

@@ -11,21 +11,18 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json, terminal_progress
+from retinagrade.cli.groups import GroupedCommands
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
     from retinagrade.training.distributed import Devices
 
 experiments = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="List and show the experiments that come with retinagrade."
+    cls=GroupedCommands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List and show the experiments that come with retinagrade.",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
-    app.add_typer(experiments, name="experiments")
-    app.command("train")(train)
-    app.command("predict")(predict)
 
 
 @experiments.command("list")

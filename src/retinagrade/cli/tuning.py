@@ -19,11 +19,6 @@ class Pruning(StrEnum):
     NONE = "none"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this module's commands."""
-    app.command("tune")(tune)
-
-
 def tune(
     prepared: Annotated[
         Path, typer.Argument(help="Folder of a prepared set with splits train and val; no other split is used.")

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any, Final
 
 import cv2
@@ -129,7 +132,8 @@ class _Worker:
         self.items: deque[Any] = deque()
         self.is_ready = False
         self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        self._process.start()
+        with _without_main_module(work):
+            self._process.start()
         theirs.close()
 
     def take(self, returned: deque[Any], queue: Iterator[Any]) -> None:
@@ -151,6 +155,26 @@ class _Worker:
         """Lets the process finish the item that it is working on, and end."""
         self.connection.close()
         self._process.join()
+
+
+@contextmanager
+def _without_main_module(work: Callable[..., Any]) -> Iterator[None]:
+    """Hides the main module while a process starts, so that the process doesn't run the user's script a second time.
+
+    A script therefore needs no ``if __name__ == "__main__":``, unless ``work`` is a function of the script itself.
+    """
+    function = work
+    while isinstance(function, partial):
+        function = function.func
+    if getattr(function, "__module__", None) == "__main__":
+        yield
+        return
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
