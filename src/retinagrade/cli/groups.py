@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
-import typer
 from typer.core import TyperGroup
 
 _SHORT_HELP: Final = 100
@@ -15,7 +14,7 @@ _SHORT_HELP: Final = 100
 class GroupedCommands(TyperGroup):
     """A group whose help lists its commands under their headings, in plain text."""
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes the commands under the heading of their help panel, in the order of registration."""
         panels: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for name in self.list_commands(ctx):
