@@ -15,12 +15,12 @@ from retinagrade.files import file_digests, short_names
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
 
-Network = str | os.PathLike[str] | pd.DataFrame | Run | Predictions
+ComparedNetwork = str | os.PathLike[str] | pd.DataFrame | Run | Predictions
 """A network to compare: a run or its folder, a table of predictions, or predictions that were read before."""
 
 
 def compare(
-    networks: Sequence[Network] | Mapping[str, Network],
+    networks: Sequence[ComparedNetwork] | Mapping[str, ComparedNetwork],
     *,
     split: str = "val",
     grades: str | os.PathLike[str] | pd.DataFrame | None = None,
@@ -57,7 +57,7 @@ def compare(
     )
 
 
-def _read(network: Network, split: str, grades: str | os.PathLike[str] | pd.DataFrame | None) -> Predictions:
+def _read(network: ComparedNetwork, split: str, grades: str | os.PathLike[str] | pd.DataFrame | None) -> Predictions:
     if isinstance(network, Predictions):
         return network
     if isinstance(network, pd.DataFrame):
