@@ -7,6 +7,7 @@ import re
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from retinagrade import __version__
@@ -39,9 +40,15 @@ def provenance_record() -> dict[str, Any]:
     return {
         "versions": installed_versions(),
         "platform": platform.platform(),
-        "command": ["retinagrade", *map(_without_password, sys.argv[1:])],
+        "command": [_program(), *map(_without_password, sys.argv[1:])],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _program() -> str:
+    """Returns the name of the running program: ``retinagrade`` for its command line, else the file of a script."""
+    name = Path(sys.argv[0]).name
+    return "retinagrade" if name in ("", "__main__.py") else name
 
 
 def _without_password(argument: str) -> str:

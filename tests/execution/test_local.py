@@ -135,10 +135,9 @@ def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)  # returns when the last process has closed its output
     assert process.returncode != 0
-    assert errors.count("Traceback") == 1
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert "KeyboardInterrupt" in errors
 
 
 def test_no_items_and_processors() -> None:

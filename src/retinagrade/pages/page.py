@@ -16,7 +16,7 @@ def render_page(template: str, **context: Any) -> str:
 
     Args:
         template: Path of the template in the package.
-        context: Values for the template; ``made_with``, the provenance, is added.
+        context: Values for the template; ``provenance``, the provenance, is added.
 
     Returns:
         HTML that refers to no other file or server.
@@ -29,7 +29,7 @@ def render_page(template: str, **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(metric=format_metric, data_url=_data_url)
-    return environment.get_template(template).render(**{"made_with": provenance_record(), **context})
+    return environment.get_template(template).render(**{"provenance": provenance_record(), **context})
 
 
 def format_metric(value: float | None) -> str:
