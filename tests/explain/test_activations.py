@@ -18,15 +18,15 @@ from tests.explain.networks import FAMILIES, network, photographs
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_convolution_and_pooling_layer_of_every_family_has_maps(family: str) -> None:
     explained = network(**FAMILIES[family])
-    found = layer_maps(explained, photographs(1))
-    names = [layer.name for layer in found]
+    layers = layer_maps(explained, photographs(1))
+    names = [layer.name for layer in layers]
     convolutions = [name for name, module in explained.backbone.named_modules() if isinstance(module, nn.Conv2d)]
     left_out = set(convolutions) - set(names)
     assert all(".se." in name for name in left_out) or family == "inceptionv3"  # of one pixel in 96 px
     assert len(set(names)) == len(names)
     pools = {"scratch": 2, "vgg16": 5, "resnet50": 1, "inceptionv3": 13}.get(family, 0)
-    assert sum(layer.kind == "pooling" for layer in found) <= pools
-    assert (sum(layer.kind == "pooling" for layer in found) > 0) == (pools > 0)
+    assert sum(layer.kind == "pooling" for layer in layers) <= pools
+    assert (sum(layer.kind == "pooling" for layer in layers) > 0) == (pools > 0)
 
 
 def test_maps_equal_captum_and_are_ordered_by_activity() -> None:

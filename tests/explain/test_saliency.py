@@ -135,10 +135,10 @@ def test_pixels_without_influence_have_no_saliency(method: str) -> None:
     explained = region_network()
     saliency = saliency_maps(explained, photographs(), method, TARGETS)
     reach = {"integrated-gradients": 0, "occlusion": SIDE // 8}[method]
-    seen = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-    seen[40 - reach : 48 + reach, 56 - reach : 64 + reach] = True
-    assert saliency[..., ~seen].max() == 0
-    assert saliency[..., seen].amax((0, 2)).min() > 0
+    used = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    used[40 - reach : 48 + reach, 56 - reach : 64 + reach] = True
+    assert saliency[..., ~used].max() == 0
+    assert saliency[..., used].amax((0, 2)).min() > 0
 
 
 def test_occlusion_is_the_mean_decrease_over_the_windows_of_a_pixel() -> None:

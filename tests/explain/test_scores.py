@@ -25,10 +25,10 @@ def test_log_probabilities_are_logarithms_of_probabilities(name: OutputName, hea
 def test_scores_are_log_odds_and_logits_of_softmax(name: OutputName) -> None:
     output = make_output(name)
     raw = torch.randn(50, output.units, generator=torch.Generator().manual_seed(0))
-    found, probabilities = scores(output, raw, TARGETS), output.probabilities(raw)
-    torch.testing.assert_close(found[:, 5], probabilities[:, 2:].sum(1).logit(), rtol=1e-6, atol=1e-9)
+    values, probabilities = scores(output, raw, TARGETS), output.probabilities(raw)
+    torch.testing.assert_close(values[:, 5], probabilities[:, 2:].sum(1).logit(), rtol=1e-6, atol=1e-9)
     expected = raw.double() if name == "softmax" else probabilities.logit()
-    torch.testing.assert_close(found[:, :5], expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(values[:, :5], expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", get_args(OutputName))

@@ -44,16 +44,16 @@ def test_a_graph_combines_members_like_the_ensemble(method: EnsembleMethodName) 
     combination = fit_combination(method, simulated(0), np.array([1, 2, 1, 3, 2.0]))
     probabilities = simulated(1).probabilities.astype(np.float32)
     expected = combine_members(combination, probabilities.astype(np.float64))
-    found = combination_rule(combination)(torch.from_numpy(probabilities))
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    combined = combination_rule(combination)(torch.from_numpy(probabilities))
+    np.testing.assert_allclose(combined, expected, atol=2e-6)
 
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=5, max_size=5), min_size=1, max_size=9), st.integers(0, 9))
 def test_tied_votes_are_broken_like_in_the_ensemble(votes: list[list[int]], seed: int) -> None:
     votes_of_members = np.eye(5)[np.array(votes)]
     combination = fit_combination("majority", simulated(seed, members=5))
-    found = combination_rule(combination)(torch.from_numpy(votes_of_members).float())
-    np.testing.assert_allclose(found, combine_members(combination, votes_of_members), atol=1e-6)
+    combined = combination_rule(combination)(torch.from_numpy(votes_of_members).float())
+    np.testing.assert_allclose(combined, combine_members(combination, votes_of_members), atol=1e-6)
 
 
 def test_the_saliency_of_a_member_with_large_values_counts_no_more() -> None:
@@ -71,14 +71,14 @@ def test_the_saliency_of_a_member_with_large_values_counts_no_more() -> None:
 def members(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """Two networks with different input sizes; one is exactly half the size of the prepared photographs."""
     folder = tmp_path_factory.mktemp("members")
-    found = []
+    runs = []
     for size in (48, 32):
         overrides = (f"network.image_size={size}", "training.epochs=1", "network.scratch.pools=[2,2]")
         run = train(prepared, tiny(*overrides), folder / f"of-{size}")
         for flips in (False, True):
             predict(prepared, run, split="test", tta=flips)
-        found.append(run)
-    return found
+        runs.append(run)
+    return runs
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_file_gives_the_predictions_of_the_ensemble(
 def test_networks_of_nested_ensembles_are_listed(members: list[Run], tmp_path: Path) -> None:
     first = ensemble(members, tmp_path / "first", resamples=20).run
     whole = ensemble([first, members[0]], tmp_path / "whole", resamples=20).run
-    found = [(one.name, one.saliency_weight, one.network.image_size) for one in list_networks(read_networks(whole))]
-    assert found == [("first/of-32", 0.25, 32), ("first/of-48", 0.25, 48), ("of-48", 0.5, 48)]
+    networks = [(one.name, one.saliency_weight, one.network.image_size) for one in list_networks(read_networks(whole))]
+    assert networks == [("first/of-32", 0.25, 32), ("first/of-48", 0.25, 48), ("of-48", 0.5, 48)]
 
 
 def test_ensembles_of_eyes_and_changed_members_are_refused(members: list[Run], tmp_path: Path) -> None:

@@ -64,13 +64,13 @@ def test_photographs_are_graded_like_predict_grades_the_prepared_set(trained: Ru
     record = json.loads((prepared / "prepare.json").read_text())
     paths = {one["image_id"]: source / one["source"] for one in record["photographs"]}
     grader = retinagrade.Grader.load(file)
-    found = grader.grade(paths.values(), list(paths))
-    assert [one.image_id for one in found] == list(paths)
+    gradings = grader.grade(paths.values(), list(paths))
+    assert [one.image_id for one in gradings] == list(paths)
     expected = table.loc[list(paths), list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
-    np.testing.assert_allclose([one.probabilities or () for one in found], expected, atol=1e-5)
-    assert all(one.grade == p.argmax() for one, p in zip(found, expected, strict=True) if one.gradable)
-    assert all(one.needs_review for one in found if not one.gradable)
-    assert all(one.referable is None for one in found)  # not calibrated
+    np.testing.assert_allclose([one.probabilities or () for one in gradings], expected, atol=1e-5)
+    assert all(one.grade == p.argmax() for one, p in zip(gradings, expected, strict=True) if one.gradable)
+    assert all(one.needs_review for one in gradings if not one.gradable)
+    assert all(one.referable is None for one in gradings)  # not calibrated
     array = np.array(Image.open(next(iter(paths.values()))).convert("RGB"))
     np.testing.assert_allclose(grader.grade([array])[0].probabilities or (), expected[0], atol=1e-5)
 
@@ -208,12 +208,12 @@ def test_float16_records_the_change_of_metrics(
     assert half.metadata == metadata
     validation = read_predictions(trained.predictions_file("val"))
     assert metadata.change_from_float32.photographs == len(validation)
-    found = half.network(inputs(prepared, validation, metadata.image_size))[0]
+    probabilities = half.network(inputs(prepared, validation, metadata.image_size))[0]
     exact = validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
-    assert 1e-7 < np.abs(found - exact).max() < 0.01
-    changed = (found.argmax(1) != exact.argmax(1)).mean()
+    assert 1e-7 < np.abs(probabilities - exact).max() < 0.01
+    changed = (probabilities.argmax(1) != exact.argmax(1)).mean()
     assert metadata.change_from_float32.metrics["share_of_changed_grades"].value == pytest.approx(changed)
-    right = [(each.argmax(1) == validation["grade"]).mean() for each in (found, exact)]
+    right = [(each.argmax(1) == validation["grade"]).mean() for each in (probabilities, exact)]
     assert metadata.change_from_float32.metrics["accuracy"].value == pytest.approx(right[0] - right[1])
     assert "minus those of the same file in float32" in (tmp_path / "half.md").read_text()
 
@@ -223,11 +223,13 @@ def test_tta_equals_tta_of_predict(trained: Run, prepared: Path, tmp_path: Path)
     metadata = export(trained, tmp_path / "tta.onnx", tta=True).metadata
     assert metadata.tta
     assert metadata.version.endswith("-tta")
-    found = retinagrade.Grader.load(tmp_path / "tta.onnx").network(inputs(prepared, table, metadata.image_size))[0]
+    probabilities = retinagrade.Grader.load(tmp_path / "tta.onnx").network(
+        inputs(prepared, table, metadata.image_size)
+    )[0]
     expected = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     plain = read_predictions(trained.predictions_file("val"))[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
-    assert np.abs(found - plain).max() > 1e-4
+    assert np.abs(probabilities - plain).max() > 1e-4
 
 
 @pytest.mark.parametrize(

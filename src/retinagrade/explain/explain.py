@@ -75,7 +75,8 @@ def explain(
         photographs: A file, a folder, a pattern such as ``photographs/*.jpg``, or ids of the runs' prepared set
             separated by commas; or a sequence of these. Files are prepared like the run's training photographs and
             drawn at their own resolution. Photographs of the prepared set are drawn as they were prepared.
-        runs: Trained runs, ensembles or cross-validations, or their folders. Of the latter two, every network is shown.
+        runs: Trained runs, ensembles or cross-validations, or their folders. Every network of an ensemble or a
+            cross-validation is shown.
         out: A folder for ``explanation.html``, ``explanation.json``, with several runs ``networks.png``, and for each
             photograph, run and target an overlay (``.jpg``), and the saliency map at the photograph's resolution
             (``.png``, 16 bits) and as the method computes it for the network's input (``.npy``, float32). For

@@ -46,7 +46,7 @@ class PhotographExplanation:
 
     Attributes:
         network: Name of the network's run.
-        photograph: The photograph as it was given to the network.
+        photograph: The photograph, prepared for the network.
         probabilities: Probabilities of the grades (5,).
         saliency: Saliency maps (T, h, w) of :data:`~retinagrade.explain.scores.TARGETS`.
     """

@@ -26,7 +26,7 @@ from retinagrade.runs.run import Run
 
 @dataclass(frozen=True)
 class PreparedInput:
-    """A photograph as it is given to the network of a run.
+    """A photograph that was prepared for the network of a run.
 
     Attributes:
         file: The file on which saliency maps are drawn.

@@ -63,8 +63,8 @@ def probabilities_and_slopes(output: Output, raw: Tensor) -> tuple[Tensor, Tenso
     else:
         probabilities, slopes = _logarithmic(output, raw)
     # The summed probability of all other grades; 1 - p would round to 0 where p is close to 1.
-    others = probabilities @ (1 - torch.eye(N_GRADES))
-    return probabilities, slopes / others.clamp(min=_LEAST)[:, :, None]
+    complement = probabilities @ (1 - torch.eye(N_GRADES))
+    return probabilities, slopes / complement.clamp(min=_LEAST)[:, :, None]
 
 
 def _logarithmic(output: SoftmaxOutput | OrdinalOutput, raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,8 +96,8 @@ def _regression(raw: Tensor, cut_points: CutPoints) -> tuple[Tensor, Tensor]:
     log_high = _log_cdf(high)
     logarithms = log_high + (1 - (_log_cdf(low) - log_high).exp()).clamp(min=_LEAST).log()
     # Logarithms up to the end: where p is close to 1, the slope and 1 - p both round to 0.
-    others = (logarithms[:, None] - _FAR * torch.eye(N_GRADES)).logsumexp(2)
-    by_lower, by_upper = ((-e.square() / 2 - _LOG_SQRT_TAU - logarithms - others).exp() for e in (lower, upper))
+    log_complement = (logarithms[:, None] - _FAR * torch.eye(N_GRADES)).logsumexp(2)
+    by_lower, by_upper = ((-e.square() / 2 - _LOG_SQRT_TAU - logarithms - log_complement).exp() for e in (lower, upper))
     return logarithms.exp(), ((by_lower - by_upper) / cut_points.sigma)[:, :, None]
 
 

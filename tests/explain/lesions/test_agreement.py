@@ -30,17 +30,17 @@ def square(top: int, left: int, size: int, side: int = SIDE) -> NDArray[np.bool_
 
 def test_uniform_saliency_on_the_retina_has_no_preference() -> None:
     retina, lesion = disc(), square(5, 6, 4)
-    found = region_agreement(retina.astype(np.float32), lesion, retina)
-    assert found.area == 16 / retina.sum()
-    assert found.ratio == pytest.approx(1)
-    assert found.hit == pytest.approx(found.area)  # all pixels are equally salient
+    agreement = region_agreement(retina.astype(np.float32), lesion, retina)
+    assert agreement.area == 16 / retina.sum()
+    assert agreement.ratio == pytest.approx(1)
+    assert agreement.hit == pytest.approx(agreement.area)  # all pixels are equally salient
 
 
 def test_saliency_only_in_lesions_has_a_share_of_1() -> None:
     retina, lesion = disc(), square(5, 6, 4)
-    found = region_agreement(lesion * 3.0, lesion, retina)
-    assert (found.saliency, found.hit) == (1, 1)
-    assert found.ratio == pytest.approx(retina.sum() / 16)
+    agreement = region_agreement(lesion * 3.0, lesion, retina)
+    assert (agreement.saliency, agreement.hit) == (1, 1)
+    assert agreement.ratio == pytest.approx(retina.sum() / 16)
 
 
 def test_saliency_outside_the_retina_is_outside_lesions_and_adds_no_area() -> None:
@@ -56,9 +56,9 @@ def test_the_most_salient_point_decides_the_hit() -> None:
     retina, lesion = disc(), square(5, 6, 4)
     saliency = np.where(lesion, 1.0, 0.01)
     saliency[15, 10] = 1.5
-    found = region_agreement(saliency, lesion, retina)
-    assert found.hit == 0
-    assert found.ratio > 5
+    agreement = region_agreement(saliency, lesion, retina)
+    assert agreement.hit == 0
+    assert agreement.ratio > 5
 
 
 def test_saliency_on_the_optic_disc_is_not_in_a_lesion() -> None:
@@ -69,8 +69,8 @@ def test_saliency_on_the_optic_disc_is_not_in_a_lesion() -> None:
 
 
 def test_a_map_of_zeros_has_no_metrics() -> None:
-    found = region_agreement(np.zeros((SIDE, SIDE)), square(5, 6, 4), disc())
-    assert np.isnan([found.saliency, found.hit, found.ratio]).all()
+    agreement = region_agreement(np.zeros((SIDE, SIDE)), square(5, 6, 4), disc())
+    assert np.isnan([agreement.saliency, agreement.hit, agreement.ratio]).all()
 
 
 def test_the_neighbourhood_is_a_share_of_the_diameter_of_the_retina() -> None:
@@ -92,19 +92,19 @@ def test_shares_are_between_0_and_1_and_independent_of_scale(
     saliency: NDArray[np.float64], lesion: NDArray[np.bool_], factor: float
 ) -> None:
     retina = disc(8)
-    found, scaled = region_agreement(saliency, lesion, retina), region_agreement(saliency * factor, lesion, retina)
+    agreement, scaled = region_agreement(saliency, lesion, retina), region_agreement(saliency * factor, lesion, retina)
     if not saliency.any():
-        assert np.isnan(found.saliency)
+        assert np.isnan(agreement.saliency)
         return
-    assert 0 <= found.area <= 1
-    assert 0 <= found.saliency <= 1 + 1e-12
-    assert 0 <= found.hit <= 1
-    assert scaled.saliency == pytest.approx(found.saliency)
+    assert 0 <= agreement.area <= 1
+    assert 0 <= agreement.saliency <= 1 + 1e-12
+    assert 0 <= agreement.hit <= 1
+    assert scaled.saliency == pytest.approx(agreement.saliency)
     rest = region_agreement(saliency, ~lesion, retina)
     outside = saliency[~retina].sum() / saliency.sum()
-    assert found.saliency + rest.saliency + outside == pytest.approx(1)
+    assert agreement.saliency + rest.saliency + outside == pytest.approx(1)
     around = region_agreement(saliency, dilate_region(lesion & retina, retina), retina)
-    assert around.saliency >= found.saliency - 1e-12
+    assert around.saliency >= agreement.saliency - 1e-12
 
 
 def test_coarse_maps_lie_over_the_whole_frame() -> None:

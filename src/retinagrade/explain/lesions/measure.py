@@ -34,8 +34,8 @@ def measure_lesion_agreement(
 
     Args:
         masks: IDRiD with its folder ``A. Segmentation``, or a synthetic data set.
-        runs: Trained runs, ensembles or cross-validations, or their folders. Of the latter two, every network is
-            measured.
+        runs: Trained runs, ensembles or cross-validations, or their folders. Every network of an ensemble or a
+            cross-validation is measured.
         out: A folder for ``lesions.html``, ``lesions.json``, ``regions.csv``, ``maps.csv`` and figures.
         methods: Methods of :data:`~retinagrade.explain.saliency.METHODS`; random maps are added as a baseline.
         seed: Seed of random maps and shuffled weights.
