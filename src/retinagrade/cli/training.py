@@ -71,75 +71,84 @@ def show_experiment(
         printed.print(f"{section}: {', '.join(f'{key} {value}' for key, value in settings.items())}", highlight=False)
 
 
+_Prepared = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PREPARED", help="Folder that `retinagrade prepare` has written and `retinagrade split` has split."
+    ),
+]
+_Experiments = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="Names of experiments (see `retinagrade experiments list`), YAML files, patterns such as 'vgg16-*', or "
+        "'all'.",
+    ),
+]
+_RunFolder = Annotated[
+    Path,
+    typer.Option(
+        help="Folder of the run; for several experiments, the folder of their runs. The same command again continues a "
+        "run that was cut off.",
+        show_default=False,
+    ),
+]
+_Start = Annotated[
+    Path | None,
+    typer.Option(
+        help="Run whose network a fine-tuning experiment starts from. [default: the run beside OUT with the name of "
+        "that experiment]",
+        show_default=False,
+    ),
+]
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting of the experiments, such as training.epochs=3. Repeat the option for further "
+        "settings; `retinagrade experiments show --yaml NAME` lists them all.",
+        show_default=False,
+    ),
+]
+_Folds = Annotated[
+    int | None,
+    typer.Option(
+        help="Cross-validate with this number of folds: train the experiment once for each, in OUT/fold-0 and so on.",
+        show_default=False,
+    ),
+]
+_FindRate = Annotated[
+    bool,
+    typer.Option("--find-rate", help="Suggest a learning rate instead of training, by 100 steps at rising rates."),
+]
+_DeviceCount = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Number of GPUs in each machine that train one experiment together; on a machine without GPUs, the number "
+        "of processes.",
+    ),
+]
+_NodeCount = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Number of machines that train one experiment together; torchrun or srun starts this command on each.",
+    ),
+]
+
+
 def train(
-    prepared: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PREPARED", help="Folder that `retinagrade prepare` has written and `retinagrade split` has split."
-        ),
-    ],
-    experiments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="EXPERIMENT",
-            help="Names of experiments (see `retinagrade experiments list`), YAML files, patterns such as 'vgg16-*', "
-            "or 'all'.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of the run; for several experiments, the folder of their runs. The same command again "
-            "continues a run that was cut off.",
-            show_default=False,
-        ),
-    ],
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run whose network a fine-tuning experiment starts from. [default: the run beside OUT with the name "
-            "of that experiment]",
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change one setting of the experiments, such as training.epochs=3. Repeat the option for further "
-            "settings; `retinagrade experiments show --yaml NAME` lists them all.",
-            show_default=False,
-        ),
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            help="Cross-validate with this number of folds: train the experiment once for each, in OUT/fold-0, "
-            "OUT/fold-1, …",
-            show_default=False,
-        ),
-    ] = None,
-    find_rate: Annotated[
-        bool,
-        typer.Option("--find-rate", help="Suggest a learning rate instead of training, by 100 steps at rising rates."),
-    ] = False,
-    devices: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Number of GPUs in each machine that train one experiment together; on a machine without GPUs, the "
-            "number of processes.",
-        ),
-    ] = 1,
-    nodes: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Number of machines that train one experiment together; torchrun or srun starts this command on each.",
-        ),
-    ] = 1,
+    prepared: _Prepared,
+    experiments: _Experiments,
+    out: _RunFolder,
+    start: _Start = None,
+    settings: _Settings = None,
+    folds: _Folds = None,
+    find_rate: _FindRate = False,
+    devices: _DeviceCount = 1,
+    nodes: _NodeCount = 1,
 ) -> None:
     """Train experiments and predict the validation photographs.
 
