@@ -132,7 +132,7 @@ def test_backbones_share_their_scaling() -> None:
     [
         ({"backbone": ["lcnet_050", "lcnet_050"]}, "list each once"),
         ({"backbone": ["lcnet_050"]}, "at least 2"),
-        ({"backbone": ["lcnet_050", "scratch"]}, "are timm architectures"),
+        ({"backbone": ["lcnet_050", "scratch"]}, "must be timm architectures"),
         ({"stages": None}, "need 'stages'"),
         ({"trained_from": "blocks.3"}, "all or none"),
         ({"output": "regression"}, "softmax or ordinal"),
