@@ -26,8 +26,8 @@ def test_a_runs_folder_is_calibrated_in_place(tmp_path: Path) -> None:
     assert answer["referable"]["specificity"] >= 0.8
     assert answer["warnings"] == []
     table.rename(table.with_name("test.csv"))
-    assert "thresholds are fitted on validation predictions" in run("calibrate", table.with_name("test.csv"), code=2)
-    assert "no run with validation predictions" in run("calibrate", tmp_path / "run", code=2)
+    assert "fitted on validation predictions" in run("calibrate", table.with_name("test.csv"), code=2)
+    assert "has no validation predictions" in run("calibrate", tmp_path / "run", code=2)
 
 
 def test_any_table_is_calibrated_and_written_where_it_is_told_to(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path: Path) -> None:
     table = predictions(some_grades(20), skill=2)
     table.drop(columns="grade").to_csv(tmp_path / "p.csv", index=False)
     assert "no photograph has a grade" in run("calibrate", tmp_path / "p.csv", code=2)
-    assert "leave --target out" in run("calibrate", tmp_path / "p.csv", "--rule", "fda", "--target", 0.9, code=2)
-    assert "--target 90" in run("calibrate", tmp_path / "p.csv", "--target", 90, code=2)
-    assert "--coverage 1" in run("calibrate", tmp_path / "p.csv", "--coverage", 1, code=2)
+    assert "leave the target out" in run("calibrate", tmp_path / "p.csv", "--rule", "fda", "--target", 0.9, code=2)
+    assert "target 90" in run("calibrate", tmp_path / "p.csv", "--target", 90, code=2)
+    assert "coverage 1" in run("calibrate", tmp_path / "p.csv", "--coverage", 1, code=2)
     assert "no such file" in run("calibrate", tmp_path / "absent.csv", code=2)
