@@ -193,20 +193,9 @@ def fit_calibration(
             fit_probability_calibration(normalised, method), predictions.probabilities
         ),
     )
-    conformal = fit_conformal(calibrated, coverage)
-    by_grade = fit_conformal(calibrated, coverage, by_grade=True)
-    if conformal.limits[0] is None:
-        undefined["conformal"] = _too_few(len(predictions), coverage)
-    for grade, (limit, count) in enumerate(zip(by_grade.limits, by_grade.photographs, strict=True)):
-        if limit is None:
-            undefined[f"conformal_by_grade, grade {grade}"] = _too_few(count, coverage)
+    conformal, by_grade = _fit_sets(calibrated, coverage, undefined)
     return Calibration(
-        source=CalibrationSource(
-            file=str(source),
-            sha256=sha256(source),
-            photographs=len(predictions),
-            image_ids=tuple(sorted(map(str, predictions.image_ids))),
-        ),
+        source=_describe_source(predictions, source),
         method=method,
         temperature=fit_temperature(normalised),
         isotonic=fit_isotonic(normalised),
@@ -250,6 +239,27 @@ def load_calibration(path: Path) -> Calibration:
     """
     remedy = "Fit it again with `retinagrade calibrate`"
     return read_json_model(path, Calibration, "a calibration", CalibrationError, remedy)
+
+
+def _describe_source(predictions: GradedPredictions, source: Path) -> CalibrationSource:
+    return CalibrationSource(
+        file=str(source),
+        sha256=sha256(source),
+        photographs=len(predictions),
+        image_ids=tuple(sorted(map(str, predictions.image_ids))),
+    )
+
+
+def _fit_sets(calibrated: GradedPredictions, coverage: float, undefined: dict[str, str]) -> tuple[Conformal, Conformal]:
+    """Fits the limits for all photographs and by grade, and adds the reasons for missing limits to ``undefined``."""
+    conformal = fit_conformal(calibrated, coverage)
+    by_grade = fit_conformal(calibrated, coverage, by_grade=True)
+    if conformal.limits[0] is None:
+        undefined["conformal"] = _too_few(len(calibrated), coverage)
+    for grade, (limit, count) in enumerate(zip(by_grade.limits, by_grade.photographs, strict=True)):
+        if limit is None:
+            undefined[f"conformal_by_grade, grade {grade}"] = _too_few(count, coverage)
+    return conformal, by_grade
 
 
 def _too_few(count: int, coverage: float) -> str:
