@@ -18,8 +18,8 @@ from functools import partial
 import torch
 
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.explain.saliency import saliency_maps
-from retinagrade.explain.scores import TARGETS
+from retinagrade.explanations.saliency import saliency_maps
+from retinagrade.explanations.scores import TARGETS
 from retinagrade.models.network import build_network
 
 NAMES = ("scratch-3", "vgg16-1", "mobilenetv2-7-on-4", "resnet50-3", "inceptionv3-3", "efficientnet-lite0")

@@ -43,6 +43,6 @@ print(evaluation)  # metrics with intervals, and findings: reasons not to believ
 evaluation.write(out / "evaluation")  # report.html and metrics.json
 
 # %% Export one file, and grade photographs with it: no deep-learning framework needed
-exported = retinagrade.export(run, out / "grader.onnx")
+exported = retinagrade.exporting(run, out / "grader.onnx")
 results = retinagrade.grade([source / "photographs"], model=out / "grader.onnx", out=out / "results.csv")
 print(results)

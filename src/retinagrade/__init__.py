@@ -9,7 +9,7 @@ Every command of the command line is one function of this package. A typical way
     run = retinagrade.train("prepared", "efficientnet-lite0", "runs/first")
     evaluation = retinagrade.evaluate(run.predictions_file("val"))
     retinagrade.calibrate(run.folder)
-    retinagrade.export(run, "first.onnx")
+    retinagrade.exporting(run, "first.onnx")
     results = retinagrade.grade("photographs", model="first.onnx")
 
 A name is loaded when it is first used, so ``import retinagrade`` loads no framework. Research software, not a medical
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from retinagrade.evaluation.evaluate import Evaluation, evaluate_confusion_matrix
     from retinagrade.evaluation.fitting.calibration import Calibration
     from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
-    from retinagrade.explain.explain import Explanation, explain
-    from retinagrade.explain.lesions.measure import measure_lesion_agreement
-    from retinagrade.explain.lesions.summary import LesionComparison
-    from retinagrade.export.export import export
+    from retinagrade.explanations.explain import Explanation, explain
+    from retinagrade.explanations.lesions.measure import measure_lesion_agreement
+    from retinagrade.explanations.lesions.summary import LesionComparison
+    from retinagrade.exporting.export import export
     from retinagrade.grader.grade import grade
     from retinagrade.grader.grading_results import GradingResults
     from retinagrade.grader.results import Grading
@@ -69,12 +69,12 @@ _MODULES: Final = {
     "Ensemble": "ensembles.ensemble",
     "Evaluation": "evaluation.evaluate",
     "Experiment": "experiments.experiment",
-    "Explanation": "explain.explain",
+    "Explanation": "explanations.explain",
     "Grade": "grades",
     "Grader": "grader.runtime",
     "Grading": "grader.results",
     "GradingResults": "grader.grading_results",
-    "LesionComparison": "explain.lesions.summary",
+    "LesionComparison": "explanations.lesions.summary",
     "Manifest": "manifest",
     "NetworkComparison": "evaluation.comparison",
     "Predictions": "runs.predictions",
@@ -93,12 +93,12 @@ _MODULES: Final = {
     "evaluate": "runs.evaluate",
     "evaluate_confusion_matrix": "evaluation.evaluate",
     "experiment_names": "experiments.experiment",
-    "explain": "explain.explain",
-    "export": "export.export",
+    "explain": "explanations.explain",
+    "export": "exporting.export",
     "find_learning_rate": "training.learning_rate",
     "grade": "grader.grade",
     "load_experiment": "experiments.experiment",
-    "measure_lesion_agreement": "explain.lesions.measure",
+    "measure_lesion_agreement": "explanations.lesions.measure",
     "predict": "training.predict",
     "prepare": "datasets.prepare",
     "run_demo": "demo",

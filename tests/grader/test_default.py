@@ -9,7 +9,7 @@ import pytest
 
 import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.export.card import model_card
+from retinagrade.exporting.card import model_card
 from retinagrade.grader.metadata import BUNDLED
 from tests.cli.command_line import run as command
 

@@ -10,10 +10,10 @@ import onnx
 import pytest
 
 from retinagrade.errors import UsageError
-from retinagrade.export.graph import NetworkGraph
-from retinagrade.export.onnx_file import to_onnx
+from retinagrade.exporting.graph import NetworkGraph
+from retinagrade.exporting.onnx_file import to_onnx
 from retinagrade.grader.sessions import onnx_runtime, openvino
-from tests.explain.networks import FAMILIES, network, photographs
+from tests.explanations.networks import FAMILIES, network, photographs
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def explain(
     own resolution, photographs of the prepared set as they were prepared. Exit code 1: some photographs could not be
     used.
     """
-    from retinagrade.explain.explain import explain as explain_photographs
+    from retinagrade.explanations.explain import explain as explain_photographs
 
     with terminal_progress() as progress:
         explanation = explain_photographs(photographs, runs, out, method=method, layer=layer, progress=progress)

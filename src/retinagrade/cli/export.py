@@ -57,8 +57,8 @@ def export(
     of photographs, the metrics, and the calibration and thresholds if `calibrate` was run before. A file is only
     written if its graph agrees with the network on up to 16 photographs of the prepared set.
     """
-    from retinagrade.export.card import change_lines
-    from retinagrade.export.export import export as export_run
+    from retinagrade.exporting.card import change_lines
+    from retinagrade.exporting.export import export as export_run
 
     with terminal_progress() as progress:
         exported = export_run(

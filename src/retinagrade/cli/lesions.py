@@ -47,8 +47,8 @@ def lesions(
     depend on what the network has learnt, or are 0 everywhere.
     """
     from retinagrade.evaluation.report.tables import rich_table
-    from retinagrade.explain.lesions.measure import measure_lesion_agreement
-    from retinagrade.explain.lesions.report import CAUTION, agreement_tables, copies_lines
+    from retinagrade.explanations.lesions.measure import measure_lesion_agreement
+    from retinagrade.explanations.lesions.report import CAUTION, agreement_tables, copies_lines
 
     with terminal_progress() as progress:
         comparison = measure_lesion_agreement(

@@ -1,0 +1,104 @@
+"""Explanation of photographs by one run or several, as one page and as files."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import pandas as pd
+
+from retinagrade.errors import UsageError
+from retinagrade.execution.progress import Progress
+from retinagrade.explanations.activation_page import write_activations
+from retinagrade.explanations.explanations import explain_photographs
+from retinagrade.explanations.inputs import list_photographs, prepare_inputs
+from retinagrade.explanations.runs import RunOrFolder, name_runs
+from retinagrade.explanations.saliency_page import write_saliency
+from retinagrade.messages import counted
+
+ACTIVATIONS: Final = "activations"
+"""The method that shows the activations of a network's layers."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A page of explanations that was written.
+
+    Attributes:
+        page: The page.
+        method: The method.
+        runs: Names of the runs on the page.
+        photographs: Names of the photographs on the page.
+        failures: Reasons why photographs could not be used, by photograph.
+    """
+
+    page: Path
+    method: str
+    runs: list[str]
+    photographs: list[str]
+    failures: dict[str, str]
+
+    def __repr__(self) -> str:
+        """Names the page, the method and the number of photographs."""
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return (
+            f"Explanation({str(self.page)!r}: {self.method} of {counted(len(self.photographs), 'photograph')} by "
+            f"{counted(len(self.runs), 'run')}{failed})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Shows a link to the page and the failed photographs in a notebook."""
+        link = f'<p><a href="{html.escape(str(self.page))}">{html.escape(repr(self))}</a></p>'
+        if not self.failures:
+            return link
+        table: str = pd.DataFrame(self.failures.items(), columns=["photograph", "reason"]).to_html(index=False)
+        return link + table
+
+
+def explain(
+    photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    runs: RunOrFolder | Sequence[RunOrFolder],
+    out: str | os.PathLike[str],
+    *,
+    method: str = "gradcam",
+    layer: str | None = None,
+    progress: Progress | None = None,
+) -> Explanation:
+    """Explains the grades of photographs by saliency maps, or by the activations of the networks' layers.
+
+    Args:
+        photographs: A file, a folder, a pattern such as ``photographs/*.jpg``, or ids of the runs' prepared set
+            separated by commas; or a sequence of these. Files are prepared like the run's training photographs and
+            drawn at their own resolution. Photographs of the prepared set are drawn as they were prepared.
+        runs: Trained runs, ensembles or cross-validations, or their folders. Every network of an ensemble or a
+            cross-validation is shown.
+        out: A folder for ``explanation.html``, ``explanation.json``, with several runs ``networks.png``, and for each
+            photograph, run and target an overlay (``.jpg``), and the saliency map at the photograph's resolution
+            (``.png``, 16 bits) and as the method computes it for the network's input (``.npy``, float32). For
+            activations, a folder for ``activations.html`` and a picture of each layer.
+        method: One of :data:`~retinagrade.explanations.saliency.METHODS`, or :data:`ACTIVATIONS`.
+        layer: The layer of a class activation map; only for a single run. By default, the last one.
+        progress: Receives reports of progress; ``None`` for none.
+
+    Raises:
+        ImageError: No photograph could be used.
+        UsageError: The method is unknown, a layer was given for several runs or for activations, or a folder or
+            pattern has no photographs.
+        ExperimentError: The layer does not exist, or a run can't be read.
+    """
+    out, named = Path(out), name_runs(runs)
+    if method == ACTIVATIONS and layer is not None:
+        raise UsageError(f"the method {ACTIVATIONS} shows all layers: leave out the layer")
+    with TemporaryDirectory() as scratch:
+        inputs, failures = prepare_inputs(list_photographs(photographs), named, Path(scratch))
+        if method == ACTIVATIONS:
+            page = write_activations(out, inputs, named, failures, progress)
+        else:
+            explanations = explain_photographs(inputs, named, method, layer, progress)
+            page = write_saliency(out, explanations, method, layer, failures, progress)
+    return Explanation(page, method, list(named), list(inputs), failures)

@@ -1,0 +1,190 @@
+"""Photographs to explain: files, which are prepared in place, or photographs of a run's prepared set by their ids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from retinagrade.datasets.file_listing import photographs_in
+from retinagrade.datasets.prepare_file import prepare_file, prepared_path
+from retinagrade.errors import ImageError, UsageError
+from retinagrade.explanations.overlay import WHOLE, SquarePlacement, square_placement
+from retinagrade.grades import Grade
+from retinagrade.images.prepare import resize_to_input
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
+
+
+@dataclass(frozen=True)
+class PreparedInput:
+    """A photograph that was prepared for the network of a run.
+
+    Attributes:
+        file: The file on which saliency maps are drawn.
+        prepared: The prepared square, from which the network's input is made.
+        placement: Position of that square in the photograph of ``file``.
+        grade: Grade of the photograph, if the run's manifest has it.
+        split: Split of the photograph, if the run's manifest has it.
+    """
+
+    file: Path
+    prepared: Path
+    placement: SquarePlacement
+    grade: Grade | None = None
+    split: str | None = None
+
+    def input(self, size: int) -> Tensor:
+        """Returns the network's input (1, 3, size, size), RGB, uint8, as in prediction."""
+        pixels = resize_to_input(read_photograph(self.prepared), size)
+        return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+
+
+class RunInputs:
+    """Prepares photographs as the training photographs of a run were prepared."""
+
+    def __init__(self, run: Run, scratch: Path) -> None:
+        """Reads the record of a run.
+
+        Args:
+            run: A trained run.
+            scratch: A folder for files that are prepared in place.
+
+        Raises:
+            ExperimentError: The run's preparation recipe does not exist in this version.
+        """
+        self.settings, self.prepared, self._scratch = run.preparation(), run.prepared, scratch
+        manifest = run.split_file
+        # Files can be explained even if the run's prepared set is gone.
+        self._manifest = Manifest.read(manifest).table.set_index("image_id") if manifest.is_file() else pd.DataFrame()
+
+    def prepare(self, name: str, photograph: str) -> PreparedInput:
+        """Prepares one photograph.
+
+        Args:
+            name: A unique name for it.
+            photograph: A file, or the ``image_id`` of a photograph of the prepared set.
+
+        Raises:
+            ImageError: It is neither, or can't be read.
+        """
+        if Path(photograph).is_file():
+            return self._prepare_file(name, Path(photograph))
+        if photograph not in self._manifest.index:
+            raise ImageError(f"{photograph}: neither a file nor an image_id of {self.prepared}")
+        row = self._manifest.loc[photograph]
+        path = self.prepared / str(row["path"])
+        read_photograph(path)  # a missing or broken file fails here, before any photograph is explained
+        grade, split = row["grade"], row["split"]
+        return PreparedInput(
+            path,
+            path,
+            WHOLE,
+            None if pd.isna(grade) else Grade(int(str(grade))),
+            None if pd.isna(split) else str(split),
+        )
+
+    def _prepare_file(self, name: str, path: Path) -> PreparedInput:
+        outcome = prepare_file((name, str(path), path), self.settings, self._scratch)
+        if outcome.field_of_view is None:
+            raise ImageError(outcome.reason or f"{path}: can't be read")
+        placement = square_placement(outcome.field_of_view, self.settings.square)
+        return PreparedInput(path, prepared_path(self._scratch, name), placement, *self._look_up(outcome.sha256))
+
+    def _look_up(self, sha256: str | None) -> tuple[Grade | None, str | None]:
+        """Grade and split of the run's photographs with the same bytes; ``train`` if one of several is in ``train``."""
+        if "sha256" not in self._manifest:
+            return None, None
+        same = self._manifest[self._manifest["sha256"] == sha256]
+        grades, splits = same["grade"].dropna().unique(), same["split"].dropna().unique()
+        return (
+            Grade(int(grades[0])) if len(grades) == 1 else None,
+            None if len(splits) == 0 else "train" if "train" in splits else str(splits[0]),
+        )
+
+
+def list_photographs(photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Lists photographs: files by their paths, photographs of a prepared set by their ids.
+
+    Args:
+        photographs: A file, a folder of photographs, a pattern such as ``photographs/*.jpg``, or ids separated by
+            commas; or a sequence of these.
+
+    Raises:
+        UsageError: A folder or pattern has no photographs.
+    """
+    several = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+    return [each for one in several for each in _expand(os.fspath(one))]
+
+
+def _expand(photographs: str) -> Iterator[str]:
+    path = Path(photographs)
+    if path.is_file():
+        yield photographs
+    elif path.is_dir():
+        files = sorted(map(str, photographs_in(path)))
+        if not files:
+            raise UsageError(f"{path}: a folder without photographs")
+        yield from files
+    elif any(character in photographs for character in "*?["):
+        files = sorted(glob(photographs, recursive=True))  # noqa: PTH207  # absolute patterns, too
+        if not files:
+            raise UsageError(f"{photographs}: no file matches this pattern")
+        yield from files
+    else:
+        yield from filter(None, (each.strip() for each in photographs.split(",")))
+
+
+def prepare_inputs(
+    photographs: Sequence[str], runs: Mapping[str, Run], scratch: Path
+) -> tuple[dict[str, dict[str, PreparedInput]], dict[str, str]]:
+    """Prepares photographs for several runs.
+
+    Args:
+        photographs: Files, or ids of the runs' prepared sets.
+        runs: Trained runs by name; each has its own preparation.
+        scratch: An empty folder, needed as long as the result is used.
+
+    Returns:
+        Inputs by name of the photograph and of the run, and the reasons by photograph that a run can't use.
+
+    Raises:
+        ImageError: No photograph can be used.
+    """
+    preparers = {name: RunInputs(run, scratch / str(number)) for number, (name, run) in enumerate(runs.items())}
+    inputs: dict[str, dict[str, PreparedInput]] = {}
+    failures: dict[str, str] = {}
+    for name, photograph in unique_names(photographs).items():
+        try:
+            inputs[name] = {run: preparer.prepare(name, photograph) for run, preparer in preparers.items()}
+        except ImageError as error:
+            failures[photograph] = str(error)
+    if not inputs:
+        reason = next(iter(failures.values()), "none was named")
+        raise ImageError(f"no photograph could be used; the first: {reason}")
+    return inputs, failures
+
+
+def unique_names(photographs: Sequence[str]) -> dict[str, str]:
+    """Gives photographs unique names: an id is its own name, a file has its stem, with a number if needed.
+
+    Args:
+        photographs: Files and ids; repeated ones are named once.
+    """
+    names: dict[str, str] = {}
+    for photograph in dict.fromkeys(photographs):
+        name = stem = Path(photograph).stem if Path(photograph).is_file() else photograph
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{stem}-{number}"
+        names[name] = photograph
+    return names

@@ -1,0 +1,222 @@
+"""The metadata of a grader file, collected from the records of a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final
+
+import pandas as pd
+
+from retinagrade.errors import ExperimentError
+from retinagrade.evaluation.evaluate import evaluate_predictions
+from retinagrade.evaluation.fitting.calibration import Calibration
+from retinagrade.evaluation.fitting.operating_points import OperatingPoint
+from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, list_networks
+from retinagrade.files import sha256
+from retinagrade.grader.metadata import (
+    AuthorStatements,
+    MeasuredMetrics,
+    MemberMetadata,
+    Metadata,
+    MetricValue,
+    Precision,
+    PredictionSetsMetadata,
+    ReviewRule,
+    Threshold,
+    TrainingDataMetadata,
+    Verification,
+)
+from retinagrade.grades import Grade
+from retinagrade.manifest import Manifest
+from retinagrade.provenance import installed_versions
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.photographs import add_manifest_columns
+from retinagrade.runs.predictions import Predictions
+from retinagrade.runs.run import Run
+
+METRICS: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
+INTENDED_USE: Final = (
+    "Research on grading diabetic retinopathy (ICDR scale, 0 to 4) from colour fundus photographs. Not a medical "
+    "device: not for diagnosis or treatment."
+)
+LIMITATIONS: Final = (
+    "The grader reflects the cameras, the patients and the grading habits of its training photographs. Expect lower "
+    "metrics on other photographs, and measure them before use.",
+    "It grades diabetic retinopathy only. It does not detect other diseases, nor macular oedema.",
+    "A saliency map shows which parts of a photograph a score depends on. It does not show why, nor whether it should.",
+)
+VALIDATED: Final = (
+    "Metrics on the validation photographs are optimistic: the epoch, the temperature and all thresholds were chosen "
+    "on these photographs."
+)
+CROSS_VALIDATED: Final = (
+    "The cross-validated metrics describe networks that were trained in the same way on parts of the same photographs. "
+    "They do not describe this file, which was trained on all of them. The temperature and all thresholds were fitted "
+    "on the predictions of those networks."
+)
+
+
+def collect_metadata(
+    exportable: Exportable,
+    precision: Precision,
+    statements: AuthorStatements,
+    verification: Verification,
+    change_from_float32: MeasuredMetrics | None,
+) -> Metadata:
+    """Collects the metadata of a grader file.
+
+    Args:
+        exportable: The exported run.
+        precision: Number format of the stored weights.
+        statements: Statements of the author.
+        verification: Agreement of the file with the network.
+        change_from_float32: Differences of metrics from the file in float32; ``None`` for float32.
+
+    Raises:
+        ExperimentError: The cross-validation does not belong to the run.
+    """
+    run, folds = exportable.run, exportable.folds
+    suffix = "-tta" * exportable.tta
+    origin = VALIDATED if folds is None else CROSS_VALIDATED
+    return Metadata(
+        **_describe_networks(exportable),
+        **_describe_decisions(exportable.calibration),
+        version=_version(exportable, precision),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        grades=tuple(grade.label for grade in Grade),
+        image_size=exportable.image_size,
+        preparation=exportable.preparation,
+        tta=exportable.tta,
+        precision=precision,
+        temperature=exportable.temperature,
+        training_data=_describe_training_data(exportable, statements),
+        validation=_measure_split(run, f"val{suffix}"),
+        cross_validation=None if folds is None else _measure_folds(run, folds, exportable.manifest),
+        test=_measure_split(run, f"test{suffix}"),
+        change_from_float32=change_from_float32,
+        verification=verification,
+        versions={"training": _training_versions(run), "export": _export_versions()},
+        intended_use=INTENDED_USE,
+        limitations=(*statements.limitations, origin, *LIMITATIONS),
+        licence=statements.licence,
+    )
+
+
+def _describe_networks(exportable: Exportable) -> dict[str, Any]:
+    run, networks = exportable.run, exportable.networks
+    if not isinstance(networks, EnsembleNetworks):
+        experiment = run.experiment()
+        return {
+            "name": experiment.name,
+            "output": experiment.network.output,
+            "members": (),
+            "initial_weights": run.training_record().start,
+        }
+    members = list(list_networks(networks))
+    return {
+        "name": run.folder.resolve().name,
+        "output": f"{networks.combination.method} of {len(networks.members)} members",
+        "members": tuple(
+            MemberMetadata(
+                name=member.name,
+                version=sha256(member.network.run.best_checkpoint)[:12],
+                saliency_weight=member.saliency_weight,
+            )
+            for member in members
+        ),
+        "initial_weights": {member.name: member.network.run.training_record().start for member in members},
+    }
+
+
+def _version(exportable: Exportable, precision: Precision) -> str:
+    run = exportable.run
+    digest = sha256(run.ensemble_file if run.is_ensemble else run.best_checkpoint)[:12]
+    return "-".join([digest, *["tta"] * exportable.tta, *([] if precision == "float32" else [precision])])
+
+
+def _describe_training_data(exportable: Exportable, statements: AuthorStatements) -> TrainingDataMetadata:
+    data = exportable.run.record().data
+    return TrainingDataMetadata(
+        datasets=tuple(sorted(exportable.manifest.table["dataset"].dropna().astype(str).unique())),
+        photographs=data.photographs,
+        source=statements.data_source,
+        manifest_sha256=data.manifest_sha256,
+    )
+
+
+def _training_versions(run: Run) -> dict[str, str]:
+    record = run.ensemble_record() if run.is_ensemble else run.finished_record()
+    return record.versions
+
+
+def _export_versions() -> dict[str, str]:
+    return {**installed_versions(), **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")}}
+
+
+def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
+    """Thresholds, prediction sets and the rule of review, or the reasons why they are undefined."""
+    names = ("referable", "vision_threatening", "conformal", "review")
+    if calibration is None:
+        undefined = dict.fromkeys(names, "the run was not calibrated before the export")
+        return {**dict.fromkeys(names), "undefined": undefined}
+    undefined = dict(calibration.undefined)
+    review = calibration.review_share
+    if review is None:
+        undefined["review"] = undefined.get("review_share", "no rule was fitted")
+    return {
+        "referable": _threshold(calibration.referable),
+        "vision_threatening": _threshold(calibration.vision_threatening),
+        "conformal": PredictionSetsMetadata(
+            coverage=calibration.conformal.coverage, limits=calibration.conformal.limits
+        ),
+        "review": review and ReviewRule(confidence=review.confidence, target=review.target, reviewed=review.reviewed),
+        "undefined": {name: reason for name, reason in undefined.items() if name in names},
+    }
+
+
+def _threshold(point: OperatingPoint | None) -> Threshold | None:
+    if point is None:
+        return None
+    return Threshold.model_validate(point.model_dump(include=set(Threshold.model_fields)))
+
+
+def _measure_split(run: Run, split: str) -> MeasuredMetrics | None:
+    """Metrics of the run's predictions of a split; ``None`` if there are no graded ones."""
+    file = run.predictions_file(split)
+    if not file.is_file():
+        return None
+    table = Predictions.read(file).table
+    return _measure(table) if table["grade"].notna().any() else None
+
+
+def _measure_folds(run: Run, folds: CrossValidation, manifest: Manifest) -> MeasuredMetrics:
+    """Metrics of all photographs, each predicted by the fold that was not trained on it.
+
+    Raises:
+        ExperimentError: The cross-validation is unfinished, or of a different experiment or different photographs.
+    """
+    predictions = read_predictions(folds.predictions_file) if folds.record().status == "finished" else None
+    trained_on = set(manifest.graded().split("train").table["image_id"])
+    if (
+        predictions is None
+        or run.experiment() != folds.fold(0).experiment()
+        or set(predictions["image_id"]) != trained_on
+    ):
+        raise ExperimentError(
+            f"{folds.folder} is not a finished cross-validation of the experiment and photographs of {run.folder}: "
+            "train both with the same experiment and settings, and the run on all photographs"
+        )
+    return _measure(add_manifest_columns(predictions, manifest))
+
+
+def _measure(table: pd.DataFrame) -> MeasuredMetrics:
+    evaluation = evaluate_predictions(table, findings=[])
+    metrics = {}
+    for name in METRICS:
+        interval = evaluation.intervals.get(name)
+        metrics[name] = MetricValue(
+            value=evaluation.metrics[name], interval=None if interval is None else (interval.low, interval.high)
+        )
+    return MeasuredMetrics(photographs=evaluation.photographs, metrics=metrics)

@@ -1,0 +1,62 @@
+"""ONNX files: graphs of PyTorch converted to ONNX, and grader files written."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from retinagrade.exporting.verification import Outputs
+from retinagrade.grader.metadata import KEY, Metadata
+from retinagrade.grader.sessions import onnx_runtime
+
+
+def to_onnx(graph: nn.Module, example: NDArray[np.uint8]) -> onnx.ModelProto:
+    """Converts a graph to ONNX, for batches of any size.
+
+    Args:
+        graph: A module from photographs (N, S, S, 3), uint8, to probabilities and saliency maps, in evaluation mode.
+        example: Photographs (N, S, S, 3); at least one.
+    """
+    # With a batch of one, the exporter would make the batch size a constant.
+    batch = torch.from_numpy(np.concatenate([example, example])[:2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # onnxscript warns about operators that the graph doesn't use
+        program = torch.onnx.export(
+            graph,
+            (batch,),
+            input_names=["photographs"],
+            output_names=["probabilities", "saliency"],
+            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    # The exporter's notes on each node are larger than the node itself and contain folders of this machine.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    return model
+
+
+def open_model(model: onnx.ModelProto, file: Path) -> Callable[[NDArray[np.uint8]], Outputs]:
+    """Writes a model without metadata and opens it in ONNX Runtime.
+
+    Returns:
+        A function from photographs (N, S, S, 3) to the outputs of the file.
+    """
+    onnx.save(model, file)
+    return onnx_runtime(file).network
+
+
+def write_grader(model: onnx.ModelProto, metadata: Metadata, file: Path) -> None:
+    """Writes a grader file."""
+    onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
+    onnx.save(model, file)
