@@ -1,7 +1,8 @@
 """From a folder of photographs to a grader file, by the Python interface alone.
 
-A script in cells (``# %%``), which editors and Jupyter run one by one. ``python docs/first_grader.py [FOLDER]`` runs all of
-them and writes to FOLDER (by default ``first-grader``). The photographs are made up; replace ``source`` by your own folder.
+A script in cells (``# %%``), which editors and Jupyter run one by one. ``python docs/first_grader.py [FOLDER]`` runs
+all of them and writes to FOLDER (by default ``first-grader``). The photographs are made up; replace ``source`` by your
+own folder.
 """
 
 # %% A data set: 80 made-up photographs of 40 patients, with labels and lesion masks
@@ -43,6 +44,6 @@ print(evaluation)  # metrics with intervals, and findings: reasons not to believ
 evaluation.write(out / "evaluation")  # report.html and metrics.json
 
 # %% Export one file, and grade photographs with it: no deep-learning framework needed
-exported = retinagrade.exporting(run, out / "grader.onnx")
+retinagrade.export(run, out / "grader.onnx")
 results = retinagrade.grade([source / "photographs"], model=out / "grader.onnx", out=out / "results.csv")
 print(results)

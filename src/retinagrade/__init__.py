@@ -9,7 +9,7 @@ Every command of the command line is one function of this package. A typical way
     run = retinagrade.train("prepared", "efficientnet-lite0", "runs/first")
     evaluation = retinagrade.evaluate(run.predictions_file("val"))
     retinagrade.calibrate(run.folder)
-    retinagrade.exporting(run, "first.onnx")
+    retinagrade.export(run, "first.onnx")
     results = retinagrade.grade("photographs", model="first.onnx")
 
 A name is loaded when it is first used, so ``import retinagrade`` loads no framework. Research software, not a medical
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from retinagrade.training.predict import predict
     from retinagrade.training.sweep import Sweep, sweep
     from retinagrade.training.train import train
-    from retinagrade.training.tuning.report import TuningResult
+    from retinagrade.training.tuning.result import TuningResult
     from retinagrade.training.tuning.tune import tune
 
 __version__ = "0.2.0"
@@ -84,7 +84,7 @@ _MODULES: Final = {
     "Run": "runs.run",
     "StudyGrading": "grader.studies",
     "Sweep": "training.sweep",
-    "TuningResult": "training.tuning.report",
+    "TuningResult": "training.tuning.result",
     "calibrate": "runs.calibrate",
     "check": "datasets.check",
     "compare": "runs.compare",
