@@ -79,6 +79,6 @@ class _PlainLines:
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         if not total:
             if done == 0:
-                self._output.print(stage, highlight=False)
+                self._output.print(stage, highlight=False, soft_wrap=True)
         elif done and (done == total or done * _LINES // total > (done - 1) * _LINES // total):
-            self._output.print(f"{stage}: {done} of {total}", highlight=False)
+            self._output.print(f"{stage}: {done} of {total}", highlight=False, soft_wrap=True)
