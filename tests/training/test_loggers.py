@@ -95,7 +95,7 @@ def test_a_logger_that_fails_for_an_epoch_does_not_stop_training_and_logs_it_lat
         whole(logger, metrics, step)
 
     monkeypatch.setattr(TensorBoardLogger, "log_metrics", log_metrics)
-    with pytest.warns(UserWarning, match="tensorboard could not be told .*no server"):
+    with pytest.warns(UserWarning, match="tensorboard could not log .*no server"):
         run = train(prepared, tiny(), tmp_path / "run")
     logged = EventAccumulator(str(run.folder / "logs")).Reload()
     assert [event.step for event in logged.Scalars("val_loss")] == [0, 1, 2, 3]
