@@ -48,7 +48,7 @@ def write_activations(
             sections.append({"name": name, "network": run_name, "input": photograph, "layers": layers})
             step()
     page = render_page(
-        "explain/activations.html.j2",
+        "explanations/activations.html.j2",
         title=f"Activations of {' and '.join(runs)}",
         sections=sections,
         failures=failures,

@@ -58,7 +58,7 @@ def write_saliency(
     write_json(out / "explanation.json", {**record, **provenance_record()})
     count = len(explanations)
     page = render_page(
-        "explain/explanation.html.j2",
+        "explanations/explanation.html.j2",
         title=f"Explanations of {count} photographs" if count > 1 else f"Explanation of {next(iter(explanations))}",
         method=method,
         layer=layer,

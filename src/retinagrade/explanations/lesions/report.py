@@ -180,7 +180,7 @@ def write_lesions(
         write_bytes(folder / f"{name}.png", figure_png(figure))
         write_bytes(folder / f"{name}.svg", figure_svg(figure))
     page = render_page(
-        "explain/lesions/report.html.j2",
+        "explanations/lesions/report.html.j2",
         title=f"Saliency maps and lesions in {counted(comparison.photographs, 'photograph')}",
         caution=CAUTION,
         warnings=comparison.warnings,
