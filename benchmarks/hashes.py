@@ -25,7 +25,7 @@ from retinagrade.images.hamming import compare_all_pairs, hamming_pairs
 from retinagrade.images.similarity import HASH_SIDE
 
 FEW: Final = 60_000
-DISTANCES: Final = (12, 20, CANDIDATE_BITS)
+DISTANCES: Final = (12, CANDIDATE_BITS, 28)
 RETINAL_DISTANCES: Final = (12, 20)
 """At a distance of 28, a million hashes of photographs have more than a hundred million pairs."""
 

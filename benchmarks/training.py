@@ -206,7 +206,8 @@ def whole_experiment(keras: Path, prepared: Path, rounds: int) -> bool:
     ratio = min(theirs) / min(ours)
     drawn = len(job["photographs"])
     print(
-        f"\nthe whole of {WHOLE}, {EPOCHS} epochs of {drawn} photographs, {len(job['validation'])} validation photographs:"
+        f"\nthe whole of {WHOLE}, {EPOCHS} epochs of {drawn} photographs, "
+        f"{len(job['validation'])} validation photographs:"
     )
     print(f"retinagrade train {min(ours):.1f} s, Keras {min(theirs):.1f} s")
     return verdict(f"whole experiment: {ratio:.2f} × is at least {WHOLE_BAR:.0f} ×", ratio >= WHOLE_BAR)

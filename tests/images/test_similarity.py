@@ -11,12 +11,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.metrics.pairwise import cosine_similarity
 
-from retinagrade.datasets.copies import CANDIDATE_BITS, COPY_CORRELATION, SAME_EYE_CORRELATION
+from retinagrade.datasets.copies import CANDIDATE_BITS, CANDIDATE_CORRELATION, COPY_CORRELATION, SAME_EYE_CORRELATION
 from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
 from retinagrade.grades import Grade
 from retinagrade.images.field_of_view import find_field_of_view
-from retinagrade.images.similarity import perceptual_hash, thumbnail, thumbnail_correlation
+from retinagrade.images.similarity import (
+    descriptor,
+    descriptor_correlations,
+    perceptual_hash,
+    thumbnail,
+    thumbnail_correlation,
+)
 
 
 def photograph(seed: int, grade: int = 2, is_left: bool = False) -> NDArray[Any]:
@@ -56,6 +63,27 @@ def test_changed_photographs_are_copies(change: str, seed: int) -> None:
     distance, alike = compare(original, CHANGES[change](original))
     assert distance <= CANDIDATE_BITS
     assert alike >= COPY_CORRELATION
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_descriptors_of_copies_stay_similar_and_those_of_different_eyes_do_not(change: str) -> None:
+    pixels = [photograph(seed) for seed in range(4)]
+    descriptors = np.stack(
+        [descriptor(one, find_field_of_view(one)) for one in [*pixels, *(CHANGES[change](one) for one in pixels)]]
+    )
+    copies = np.array([(number, number + 4) for number in range(4)])
+    different = np.array([(0, 1), (1, 2), (2, 3), (0, 7), (3, 4)])
+    assert (descriptor_correlations(descriptors, copies) >= CANDIDATE_CORRELATION).all()
+    assert (descriptor_correlations(descriptors, different) < CANDIDATE_CORRELATION).all()
+
+
+def test_descriptor_correlations_are_cosines_and_an_empty_descriptor_has_none() -> None:
+    rng = np.random.default_rng(0)
+    descriptors = rng.integers(-127, 128, (50, 1024)).astype(np.int8)
+    descriptors[7] = 0
+    pairs = rng.integers(0, 50, (40_000, 2))
+    cosines = cosine_similarity(descriptors.astype(np.float64))[pairs[:, 0], pairs[:, 1]]
+    np.testing.assert_allclose(descriptor_correlations(descriptors, pairs), cosines, atol=1e-5)
 
 
 def test_different_photographs_are_not_similar() -> None:

@@ -15,7 +15,7 @@ from retinagrade.images.decoding import InMemory
 from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.quality import SIDE, assess_quality
 from retinagrade.images.read import photograph_size, read_photograph
-from retinagrade.images.similarity import perceptual_hash
+from retinagrade.images.similarity import descriptor, perceptual_hash
 from retinagrade.paths import join_path, read_bytes
 
 _DECODED_SIDE: Final = max(SEARCH_SIDE, SIDE)
@@ -40,6 +40,7 @@ class ExaminedFile:
         quality: Gradability, 0 to 1.
         quality_problems: Reasons against gradability.
         perceptual_hash: Hash (4,) of 256 bits, uint64, that similar photographs almost share.
+        descriptor: Structures of the photograph (1024,), int8; see :func:`~retinagrade.images.similarity.descriptor`.
     """
 
     file: str
@@ -55,6 +56,7 @@ class ExaminedFile:
     quality: float | None = None
     quality_problems: tuple[str, ...] = ()
     perceptual_hash: NDArray[np.uint64] | None = None
+    descriptor: NDArray[np.int8] | None = None
 
 
 def examine_file(file: str, root: Path) -> ExaminedFile:
@@ -92,4 +94,5 @@ def examine_file(file: str, root: Path) -> ExaminedFile:
         quality=quality.score,
         quality_problems=tuple(quality.reasons),
         perceptual_hash=perceptual_hash(photograph, fov),
+        descriptor=descriptor(photograph, fov),
     )

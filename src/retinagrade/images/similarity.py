@@ -12,6 +12,8 @@ from retinagrade.images.field_of_view import FieldOfView, crop_square
 
 HASH_SIDE: Final = 16
 _THUMBNAIL_SIDE: Final = 96
+_DESCRIPTOR_SIDE: Final = 32
+_PAIRS_AT_A_TIME: Final = 1 << 14
 
 
 def perceptual_hash(photograph: NDArray[np.uint8], fov: FieldOfView) -> NDArray[np.uint64]:
@@ -29,6 +31,42 @@ def perceptual_hash(photograph: NDArray[np.uint8], fov: FieldOfView) -> NDArray[
     """
     reduced = cv2.resize(thumbnail(photograph, fov), (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
     return np.packbits(reduced > 0).view(np.uint64)
+
+
+def descriptor(photograph: NDArray[np.uint8], fov: FieldOfView) -> NDArray[np.int8]:
+    """Describes the structures of a photograph in a kilobyte, so that a million descriptors fit into memory.
+
+    Args:
+        photograph: RGB pixels (H, W, 3), uint8.
+        fov: Its field of view.
+
+    Returns:
+        The thumbnail at 32 × 32 pixels, flat (1024,), int8, scaled to -127 to 127.
+    """
+    side = (_DESCRIPTOR_SIDE, _DESCRIPTOR_SIDE)
+    reduced = cv2.resize(thumbnail(photograph, fov), side, interpolation=cv2.INTER_AREA)
+    largest = float(np.abs(reduced).max())
+    return np.round(reduced * (127 / largest if largest else 0)).astype(np.int8).reshape(-1)
+
+
+def descriptor_correlations(descriptors: NDArray[np.int8], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Computes the correlation of the descriptors of each pair.
+
+    Args:
+        descriptors: Descriptors (N, 1024), int8.
+        pairs: Rows of ``descriptors``, (P, 2), int64.
+
+    Returns:
+        Correlations about zero (P,), float32, -1 to 1; 0 where a descriptor is empty.
+    """
+    norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors, dtype=np.float32))
+    result = np.zeros(len(pairs), np.float32)
+    for start in range(0, len(pairs), _PAIRS_AT_A_TIME):
+        first, second = pairs[start : start + _PAIRS_AT_A_TIME].T
+        products = np.einsum("pd,pd->p", descriptors[first], descriptors[second], dtype=np.float32)
+        scale = norms[first] * norms[second]
+        np.divide(products, scale, out=result[start : start + len(scale)], where=scale > 0)
+    return result
 
 
 def thumbnail(photograph: NDArray[np.uint8], fov: FieldOfView) -> NDArray[np.float32]:
