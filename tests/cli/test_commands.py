@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import typer
+from typer.core import TyperCommand, TyperGroup
 
+from retinagrade.cli import app
+from retinagrade.datasets.layouts import LAYOUTS
 from tests.cli.command_line import TINY, run
 from tests.datasets.public_trees import retinamnist_arrays, write_retinamnist
 
@@ -70,21 +75,35 @@ def test_info_names_experiments_and_versions() -> None:
     assert "not a medical device" in run("info")
 
 
-def test_help_of_every_command_is_there_and_loads_nothing_heavy() -> None:
-    for command in (
-        "",
-        "data synthesize",
-        "prepare",
-        "split",
-        "train",
-        "predict",
-        "evaluate",
-        "calibrate",
-        "ensemble",
-        "demo",
-        "info",
-    ):
-        assert "Usage" in run(*command.split(), "--help")
+def _commands(group: TyperGroup, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _commands(command, (*names, name))
+        else:
+            assert isinstance(command, TyperCommand)
+            yield (*names, name), command
+
+
+def test_help_explains_every_argument_and_option_in_words() -> None:
+    root = typer.main.get_command(app)
+    assert isinstance(root, TyperGroup)
+    commands = dict(_commands(root))
+    assert {("data", "check"), ("experiments", "show"), ("train",), ("serve",)} < commands.keys()
+    for names, command in commands.items():
+        text = command.get_help(command.context_class(command, info_name=names[-1]))
+        assert len(command.get_short_help_str(limit=100)) <= 60, names
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), (names, parameter.name)
+        for sign in ("{", "x>=", "<=x", "<int>", "<float>", "<str>", "<path>", "<Path>", " range>", "<list["):
+            assert sign not in text.replace("{low:", "").replace("{choices:", ""), (names, sign)
+
+
+def test_help_names_every_layout() -> None:
+    printed = run("prepare", "--help")
+    assert not [layout for layout in LAYOUTS if layout not in printed]
+
+
+def test_help_loads_nothing_heavy() -> None:
     imported = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "retinagrade", "--help"], capture_output=True, text=True, check=True
     ).stderr

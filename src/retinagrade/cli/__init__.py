@@ -32,7 +32,7 @@ from retinagrade.cli import (
     training,
     tuning,
 )
-from retinagrade.cli.groups import GroupedCommands
+from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import RetinagradeError
 
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}
@@ -61,7 +61,17 @@ def retinagrade(
 ) -> None:
     """Grade diabetic retinopathy honestly, from colour fundus photographs.
 
-    Exit codes: 0 done; 1 done, but a person should look at something; 2 not done.
+    `retinagrade grade eye.jpg` works at once, with the bundled grader. To train a network of your own, give these
+    commands in this order: prepare, split, train, evaluate, calibrate, export, grade.
+
+    A prepared set is a folder of cropped photographs with their table, manifest.csv. An experiment is the settings of
+    one training. A run is the folder of one training. Predictions are five probabilities for each photograph. A grader
+    file is one ONNX file that grades photographs. The grades are 0 none, 1 mild, 2 moderate, 3 severe and
+    4 proliferative; a grade is referable from 2 on, and vision-threatening from 3 on.
+
+    Every command prints its result on standard output, and progress and errors on standard error. Exit codes: 0 done;
+    1 done, but a person should look at something; 2 not done; 130 stopped by Ctrl-C.
+
     Research software, not a medical device.
     """
 
@@ -84,7 +94,7 @@ def _add_commands() -> None:
         "About": (demo.demo, info.info),
     }.items():
         for function in functions:
-            app.command(function.__name__, rich_help_panel=heading)(function)
+            app.command(function.__name__, cls=PlainCommand, rich_help_panel=heading)(function)
 
 
 _add_commands()

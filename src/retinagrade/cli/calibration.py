@@ -35,39 +35,60 @@ def calibrate(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="Folder of a run, or a CSV file of validation predictions with columns image_id, p0 … p4 and grade.",
+            help="Folder of a run, an ensemble or a cross-validation, or a CSV file of validation predictions with the "
+            "columns image_id, p0 … p4 and grade.",
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The file to write. [default: calibration.json in the folder of the run; nothing for a CSV file]"
+            metavar="FILE",
+            help="JSON file to write. [default: calibration.json of the run; for a CSV file, the command only prints]",
+            show_default=False,
         ),
     ] = None,
     rule: Annotated[
         Rule,
         typer.Option(
-            help="Rule that chooses the thresholds for referable and vision-threatening retinopathy: a sensitivity, a "
-            "specificity, or `fda`, the requirements of the first trial for the FDA (sensitivity above 85 %, "
+            help="Rule that chooses the thresholds for referable and vision-threatening retinopathy: sensitivity and "
+            "specificity reach --target; fda reaches the bar of IDx-DR's trial for the FDA (sensitivity above 85 %, "
             "specificity above 82.5 %)."
         ),
     ] = Rule.SENSITIVITY,
     target: Annotated[
-        float | None, typer.Option(help="The sensitivity or specificity to reach, from 0 to 1. [default: 0.9]")
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Sensitivity or specificity to reach, above 0 and up to 1. Not together with --rule fda. [default: "
+            "0.9]",
+            show_default=False,
+        ),
     ] = None,
     coverage: Annotated[
         float,
-        typer.Option(help="Share of the photographs, from 0 to 1, whose prediction set should hold the right grade."),
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the photographs, between 0 and 1, whose prediction set should hold the right grade. A "
+            "prediction set is a range of neighbouring grades, such as mild to moderate.",
+        ),
     ] = 0.9,
     method: Annotated[
         CalibrationMethod,
-        typer.Option(help="Calibration of the probabilities, on which thresholds and prediction sets are fitted."),
+        typer.Option(
+            help="Calibration of the probabilities: temperature divides the logits by one number; isotonic fits rising "
+            "steps; none leaves the probabilities unchanged. The command fits thresholds and prediction sets after it."
+        ),
     ] = CalibrationMethod.TEMPERATURE,
     json: JsonOption = False,
 ) -> None:
     """Fit temperature, thresholds and prediction sets.
 
-    They are fitted on validation predictions. The exit code is 1 if some of them can't be fitted or relied on.
+    The command fits everything on validation predictions. `evaluate` measures the file on other photographs, and
+    `export` puts it into the grader file. A temperature makes probabilities honest. A threshold turns a probability
+    into a decision, such as referable or not.
+
+    Exit code 0: done; 1: something can't be fitted or relied on, and a line that begins with "attention" names it; 2:
+    nothing could be fitted.
     """
     from retinagrade.evaluation.fitting.calibration import calibration_to_json
     from retinagrade.runs.calibrate import calibrate as calibrate_run

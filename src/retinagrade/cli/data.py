@@ -10,8 +10,8 @@ import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
 from retinagrade.cli.data_tables import print_check, print_prepared, print_split
-from retinagrade.cli.engines import AddressOption, EngineChoice, EngineOption
-from retinagrade.cli.groups import GroupedCommands
+from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption, WorkersOption
+from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
 from retinagrade.execution.engine import choose_engine
 from retinagrade.grades import N_GRADES
@@ -28,22 +28,20 @@ data = typer.Typer(
 LayoutOption = Annotated[
     str | None,
     typer.Option(
-        help="Name of the data set's layout, such as idrid or folders; an unknown name lists all layouts. "
-        "[default: detected]",
+        metavar="NAME",
+        help="Layout of the data set, its folders and label files: idrid, eyepacs, aptos, messidor2, ddr, deepdrid, "
+        "retinamnist, folders, table or dicom. [default: detected from the files]",
         show_default=False,
     ),
 ]
 GradesOption = Annotated[
     str | None,
     typer.Option(
-        help="For a data set with a folder for each grade: folder names and their grades, such as 'healthy=0,early=1'. "
-        "[default: grades are read from names such as No_DR, Mild or 3]",
+        help="Grades of the folders, for a data set with a folder for each grade, such as 'healthy=0,early=1'. "
+        "[default: grades come from names such as No_DR, Mild or 3]",
         metavar="NAME=GRADE,…",
         show_default=False,
     ),
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(help="Number of worker processes. [default: one per processor]", show_default=False)
 ]
 
 
@@ -62,19 +60,31 @@ class By(StrEnum):
     IMAGE = "image"
 
 
-@data.command("synthesize")
+@data.command("synthesize", cls=PlainCommand)
 def synthesize(
-    out: Annotated[Path, typer.Option(help="Folder to write: photographs, lesion masks and labels.csv.")],
-    count: Annotated[int, typer.Option(help="Number of photographs; every patient has two.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to write: photographs, masks (of their lesions), and labels.csv, their table.",
+        ),
+    ],
+    count: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Number of photographs. Every patient has two, one of each eye.")
+    ],
     size: Annotated[
-        int, typer.Option(help="Height of a photograph, in pixels; the width is 1.5 times the height.")
+        int,
+        typer.Option(metavar="PIXELS", help="Height of a photograph, in pixels. The width is 1.5 times the height."),
     ] = 512,
-    seed: Annotated[int, typer.Option(help="Seed of all draws: one seed always draws the same photographs.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Seed of all draws: one seed always draws the same photographs.")
+    ] = 0,
     workers: WorkersOption = None,
 ) -> None:
     """Draw synthetic fundus photographs of all grades.
 
-    The photographs have vessels and the lesions of their grade. Their labels and lesion masks are written as well.
+    The photographs have vessels and the lesions of their grade. The folder is a data set for `prepare` and `data
+    check`, and holds the lesion masks for `lesions`. Made-up photographs say nothing about real eyes.
     """
     from retinagrade.datasets.grade_counts import count_grades, describe_grade_counts
     from retinagrade.datasets.synthetic.patients import synthesize as draw
@@ -85,21 +95,23 @@ def synthesize(
     console().print(f"{counted(len(manifest), 'photograph')} in {out}: {grades}", highlight=False)
 
 
-@data.command("check")
+@data.command("check", cls=PlainCommand)
 def check(
     source: Annotated[
         Path,
         typer.Argument(
             parser=user_path,
             metavar="SOURCE",
-            help="Data set: a folder of photographs, a table of photographs (CSV or Parquet with the columns image_id "
-            "and path), or the URL of either.",
+            help="Data set: its folder as downloaded, a table of photographs (CSV or Parquet with the columns image_id "
+            "and path), or the URL of one of these.",
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for check.html, check.json, findings.csv and files.csv. [default: no files are written]",
+            metavar="FOLDER",
+            help="Folder to write: check.html for people, check.json for programs, and the tables findings.csv and "
+            "files.csv. [default: the command only prints the findings]",
             show_default=False,
         ),
     ] = None,
@@ -107,14 +119,17 @@ def check(
         bool,
         typer.Option(
             "--fix",
-            help="Also write manifest.csv to --out, without unusable photographs, surplus copies, conflicts and leaks; "
-            "left_out.csv lists these and the reasons. No photograph is changed.",
+            help="Also write manifest.csv, a table without unusable photographs, surplus copies, conflicts and leaks, "
+            "and left_out.csv, which lists these with the reasons. `prepare` takes manifest.csv as its SOURCE. Needs "
+            "--out.",
         ),
     ] = False,
     quality: Annotated[
         str,
         typer.Option(
-            help="Report photographs below this quality (0 to 1), or the worst share of the photographs, such as 5%."
+            metavar="QUALITY",
+            help="Report photographs below this quality, from 0 (certainly not gradable) to 1 (certainly gradable). A "
+            "value with %, such as 5%, reports that share of the photographs, the worst.",
         ),
     ] = "0.5",
     layout: LayoutOption = None,
@@ -126,8 +141,11 @@ def check(
 ) -> None:
     """Find corrupt, copied, conflicting and leaking photographs.
 
-    Every photograph is decoded, measured, and compared with all photographs and its label. The exit code is 0 if
-    nothing needs attention, 1 if anything does, and 2 if the data set can't be read.
+    The command decodes every photograph, and compares it with all others and with its label. It changes no photograph.
+    A copy shows the same picture as another file. A conflict is two copies with different grades. A leak is a
+    photograph, patient or copy that stands on both sides of a split.
+
+    Exit code 0: nothing needs attention; 1: something does; 2: the data set can't be read.
     """
     from retinagrade.datasets.check import check as check_dataset
 
@@ -153,8 +171,9 @@ def check(
         removed = result.write_cleaned(out) if fix else None
         if not json:
             if removed is not None:
-                excluded = counted(len(removed), "photograph")
-                console().print(f"wrote {out}/manifest.csv without {excluded}; {out}/left_out.csv lists the reasons")
+                reasons = f"without {counted(len(removed), 'photograph')}; {out / 'left_out.csv'} lists the reasons"
+                contents = reasons if len(removed) else "with all photographs"
+                console().print(f"wrote {out / 'manifest.csv'} {contents}", markup=False, highlight=False)
             console().print(f"wrote {page}", highlight=False)
     if result.findings:
         raise typer.Exit(ATTENTION)
@@ -174,25 +193,40 @@ def prepare(
         Path,
         typer.Option(
             parser=user_path,
-            metavar="PREPARED",
-            help="Folder of the prepared set, or its URL. The same command again continues an interrupted one.",
+            metavar="FOLDER",
+            help="Folder of the prepared set, or its URL. The same command continues after an interruption. Other "
+            "settings need another folder.",
         ),
     ],
-    size: Annotated[int, typer.Option(help="Side of the square photographs, in pixels.")] = 512,
+    size: Annotated[
+        int,
+        typer.Option(
+            metavar="PIXELS",
+            help="Side of the square photographs, in pixels. Networks take them smaller: most experiments at 224.",
+        ),
+    ] = 512,
     clahe: Annotated[
-        bool, typer.Option("--clahe", help="Equalise the contrast of small tiles (CLAHE). [default: colours unchanged]")
+        bool,
+        typer.Option(
+            "--clahe",
+            help="Equalise the contrast of small tiles (CLAHE). Not together with --graham. [default: colours "
+            "unchanged]",
+        ),
     ] = False,
     graham: Annotated[
         bool,
         typer.Option(
-            "--graham", help="Subtract the local average colour, as B. Graham did. [default: colours unchanged]"
+            "--graham",
+            help="Subtract the local average colour, as B. Graham did. Not together with --clahe. [default: colours "
+            "unchanged]",
         ),
     ] = False,
     square: Annotated[
         SquareBy,
         typer.Option(
-            help="Square around the field of view: pad keeps the whole retina, crop cuts its longer side, frame takes "
-            "the whole picture, for photographs that were cropped before."
+            help="Way to a square: pad adds black margins around the field of view and keeps the whole retina; crop "
+            "cuts the longer side of the field of view; frame pads the whole picture, for photographs that somebody "
+            "has cropped before."
         ),
     ] = SquareBy.PAD,
     layout: LayoutOption = None,
@@ -204,7 +238,11 @@ def prepare(
 ) -> None:
     """Crop, check and resize all photographs of a data set.
 
-    The exit code is 0 if all photographs could be used, 1 if some could not, and 2 if the data set can't be prepared.
+    The result is a prepared set: a folder of square photographs with their table, manifest.csv. The command finds the
+    field of view (the lit disc of a fundus photograph), crops to it and resizes. It never changes the data set, and
+    names every photograph that it can't use. `split` comes next, unless the data set has a split of its own.
+
+    Exit code 0: all photographs are prepared; 1: some are unusable; 2: the data set can't be prepared.
     """
     from retinagrade.datasets.prepare import prepare as prepare_dataset
 
@@ -234,32 +272,49 @@ def prepare(
 
 def split(
     prepared: Annotated[
-        Path, typer.Argument(metavar="PREPARED", help="Folder of a prepared set, as `retinagrade prepare` writes it.")
+        Path, typer.Argument(metavar="PREPARED", help="Folder of a prepared set, which `retinagrade prepare` makes.")
     ],
-    val: Annotated[float, typer.Option(help="Share of the photographs of each grade for validation, 0 to 1.")] = 0.1,
+    val: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Share of the photographs of each grade for validation, between 0 and 1."),
+    ] = 0.1,
     test: Annotated[
-        float, typer.Option(help="Share for testing, 0 to 1; for data sets without an official test set.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Share for testing, between 0 and 1. Only for data sets without an official test set."
+        ),
     ] = 0.0,
     by: Annotated[
         By,
         typer.Option(
-            help="patient keeps the photographs of a patient, and copies of a photograph, in one split; image splits "
-            "single photographs, as the report does."
+            help="Unit that stays in one split: patient keeps the photographs of a patient together, and copies of a "
+            "photograph; image divides single photographs, as the university report does, which makes metrics too good."
         ),
     ] = By.PATIENT,
-    seed: Annotated[int, typer.Option(help="Seed of the draw: one seed always makes the same split.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Seed of the draw: one seed always makes the same split.")
+    ] = 0,
     folds: Annotated[
         int | None,
         typer.Option(
-            help="Number of folds for cross-validation, which replace --val. [default: no folds]", show_default=False
+            metavar="NUMBER",
+            help="Number of folds, at least 2: equal parts, one of which is for validation in place of --val. `train "
+            "--folds` makes the same folds by itself. [default: no folds]",
+            show_default=False,
         ),
     ] = None,
-    fold: Annotated[int, typer.Option(help="Fold for validation, counted from 0; needs --folds.")] = 0,
+    fold: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Fold for validation, counted from 0. Needs --folds.")
+    ] = 0,
 ) -> None:
     """Divide a prepared set for training, validation and test.
 
-    Every split has the same shares of grades. The split is written to manifest.csv of the set, and replaces an earlier
-    split. An official test set stays the test set.
+    A network learns from the training photographs. The validation photographs choose its best epoch and fit its
+    calibration. Only the test photographs measure it without flattery. Every split has the same shares of grades, and
+    an official test set stays the test set.
+
+    The command prints the numbers of photographs. It writes the split to manifest.csv of the prepared set, and its
+    settings to split.json. It replaces an earlier split, and runs of the earlier split must be trained again.
     """
     from retinagrade.datasets.split import split as split_set
 

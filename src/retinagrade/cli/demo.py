@@ -17,12 +17,17 @@ On your own data (IDRiD's folder, folders named by grade, or a manifest):
   retinagrade evaluate runs/first/predictions/val.csv"""
 
 
-def demo(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo")) -> None:
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder to write: report.html, photographs, prepared set and runs.")
+    ] = Path("demo"),
+) -> None:
     """Try the whole way on made-up photographs, in minutes.
 
-    Makes 300 photographs of 150 patients, prepares and splits them, trains two networks, and evaluates both on patients
-    that neither has seen. The same command continues a demo that was cut off. Exit code 1: an integrity check found
-    something.
+    The command draws 300 photographs of 150 patients, prepares and splits them, trains two networks, and evaluates both
+    on patients that neither has seen. The same command continues after an interruption.
+
+    Exit code 0: no integrity check has a finding; 1: a check has one; 2: the demo was not possible.
     """
     from retinagrade.demo import run_demo
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import JsonOption, console, print_json
+from retinagrade.cli.options import ResamplesOption
 
 
 class EnsembleMethod(StrEnum):
@@ -29,32 +30,35 @@ def ensemble(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
-            help="Folders of two or more runs, cross-validations or ensembles that were trained on the same split; one "
-            "folder for the method `eyes`.",
+            metavar="RUN",
+            help="Two or more folders of runs, ensembles or cross-validations of the same split; one folder for "
+            "--method eyes.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the ensemble, which is a run: evaluate and export it like one.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="Folder of the ensemble. It is a run: `evaluate` and `export` take it like one."
+        ),
+    ],
     method: Annotated[
         EnsembleMethod,
         typer.Option(
-            help="majority: one vote for each member. mean, geometric: the arithmetic or geometric mean of the "
-            "probabilities. accuracy, recall, qwk: means weighted by validation accuracy, by recalls with more weight "
-            "on rare grades, or for the highest quadratic weighted kappa (QWK). logistic, stacking: a logistic "
-            "regression, or the report's network, on all probabilities. eyes: for one run, a logistic regression on "
-            "the probabilities of both eyes of a patient."
+            help="Way to combine the predictions. majority: each member has one vote. mean, geometric: arithmetic or "
+            "geometric mean of the probabilities. accuracy, recall, qwk: means, weighted by validation accuracy, by "
+            "recalls with more weight on rare grades, or for the highest quadratic weighted kappa (QWK). logistic, "
+            "stacking: a logistic regression, or the university report's network, on all probabilities. eyes: for one "
+            "run, a logistic regression on the probabilities of both eyes of a patient."
         ),
     ] = EnsembleMethod.MEAN,
-    resamples: Annotated[
-        int,
-        typer.Option(min=200, help="Number of bootstrap resamples of patients, from which the intervals are computed."),
-    ] = 2000,
+    resamples: ResamplesOption = 2000,
     json: JsonOption = False,
 ) -> None:
     """Combine the predictions of several runs.
 
-    The ensemble is fitted on the saved validation predictions, and predicts every further split that all runs have
-    predicted. Tables and pages show the contribution of each run.
+    Each run is a member of the ensemble. The command fits the ensemble on the saved validation predictions, and
+    combines every further split that all members have predicted (see `predict`). Tables and pages show the contribution
+    of each member.
     """
     from retinagrade.ensembles.ensemble import ensemble as combine_runs
 

@@ -8,63 +8,76 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
+from retinagrade.cli.options import GradesTableOption, ResamplesOption
 from retinagrade.errors import UsageError
-
-Resamples = Annotated[
-    int, typer.Option(min=200, help="Number of bootstrap resamples of patients, from which the intervals are computed.")
-]
 
 
 def evaluate(
     predictions: Annotated[
         Path | None,
-        typer.Argument(help="A CSV file with columns image_id, p0 … p4 and, where known, grade."),
-    ] = None,
-    grades: Annotated[
-        Path | None,
-        typer.Option(
-            help="A CSV file with columns image_id and grade of the same photographs, if PREDICTIONS has no grades. "
-            "With a column patient_id, the intervals are by patient."
+        typer.Argument(
+            metavar="PREDICTIONS",
+            help="CSV file with the columns image_id, p0 … p4 and, where known, grade, such as "
+            "RUN/predictions/val.csv. Leave it out with --confusion-matrix.",
         ),
     ] = None,
+    grades: GradesTableOption = None,
     confusion_matrix: Annotated[
         Path | None,
         typer.Option(
-            help="A CSV file with 5 × 5 counts, to evaluate instead of PREDICTIONS: a row for each grade, a column for "
-            "each predicted grade."
+            metavar="FILE",
+            help="CSV file with 5 × 5 counts, to evaluate instead of PREDICTIONS: a row for each grade, a column for "
+            "each predicted grade. Only --out and --json go with it.",
+            show_default=False,
         ),
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="A file that `retinagrade calibrate` fitted on other photographs. [default: calibration.json of the "
-            "run whose folder holds PREDICTIONS, if there is one]"
+            metavar="FILE",
+            help="File that `retinagrade calibrate` fitted, to apply and measure. [default: calibration.json of the "
+            "run whose folder holds PREDICTIONS, if there is one]",
+            show_default=False,
         ),
     ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
-            help="A column whose values define subgroups to evaluate, such as source_size: a column of the tables or "
-            "of the run's manifest, or `quality`, which is assessed from the run's photographs. May be repeated."
+            metavar="COLUMN",
+            help="Column whose values define subgroups, such as source_size: a column of the tables or of the run's "
+            "manifest, or 'quality', which the command assesses from the run's photographs. Repeat the option for "
+            "further columns. The command always takes dataset and laterality, if they are there.",
+            show_default=False,
         ),
     ] = None,
     prevalence: Annotated[
         float | None,
-        typer.Option(help="Share of diseased photographs, such as 0.1, at which to compute predictive values as well."),
+        typer.Option(
+            metavar="SHARE",
+            help="Share of diseased photographs, such as 0.1, at which to compute predictive values as well. [default: "
+            "only at the share in the photographs]",
+            show_default=False,
+        ),
     ] = None,
-    resamples: Resamples = 2000,
+    resamples: ResamplesOption = 2000,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for report.html, metrics.json and the pictures. [default: RUN/evaluation/SPLIT for "
-            "predictions in a run's folder; otherwise nothing is written]"
+            metavar="FOLDER",
+            help="Folder to write: report.html for people, metrics.json for programs, and pictures. [default: "
+            "RUN/evaluation/SPLIT for predictions in a run's folder; otherwise the command only prints]",
+            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure predictions and check that they can be trusted.
 
-    The exit code is 1 if an integrity check has a finding, such as photographs that the network was trained on.
+    The command prints metrics with 95 % intervals, and a confusion matrix. Integrity checks find predictions that have
+    nothing to do with the grades, photographs that the network was trained on, and other reasons not to believe the
+    metrics. Each finding is a line that begins with "attention".
+
+    Exit code 0: no check has a finding; 1: a check has one; 2: the evaluation was not possible.
     """
     if (predictions is None) == (confusion_matrix is None):
         raise UsageError("evaluate needs a table of predictions, or --confusion-matrix FILE.csv, and not both")
@@ -102,29 +115,36 @@ def compare(
     networks: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
-            help="Folders of runs, or CSV files of predictions; the first is compared with the others.",
+            metavar="RUN",
+            help="Two or more folders of runs, ensembles or cross-validations, or CSV files of predictions. The "
+            "command compares the first with each of the others.",
         ),
     ],
     split: Annotated[
-        str, typer.Option(help="The split whose predictions are compared, for folders: RUN/predictions/SPLIT.csv.")
-    ] = "val",
-    grades: Annotated[
-        Path | None,
+        str,
         typer.Option(
-            help="A CSV file with columns image_id and grade of the photographs, if the predictions have none."
+            metavar="SPLIT", help="Split of the predictions, for folders: the command reads RUN/predictions/SPLIT.csv."
         ),
-    ] = None,
-    resamples: Resamples = 2000,
+    ] = "val",
+    grades: GradesTableOption = None,
+    resamples: ResamplesOption = 2000,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for comparison.html, comparison.json and a picture. [default: nothing is written]"),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to write: comparison.html for people, comparison.json for programs, and a picture. [default: "
+            "the command only prints]",
+            show_default=False,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Compare networks on the same photographs.
 
-    Differences have 95 % intervals. The exit code is 1 if an integrity check has a finding.
+    The command resamples the same patients for all networks, and prints the differences of their metrics with 95 %
+    intervals. A difference whose interval holds 0 may be chance.
+
+    Exit code 0: no integrity check has a finding; 1: a check has one; 2: the comparison was not possible.
     """
     from retinagrade.evaluation.comparison import comparison_tables
     from retinagrade.evaluation.report.tables import rich_table

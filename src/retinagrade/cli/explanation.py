@@ -16,39 +16,51 @@ def explain(
         str,
         typer.Argument(
             metavar="PHOTOGRAPHS",
-            help="A photograph, a folder of photographs, a pattern in quotes such as '*.jpg', or image_ids of the "
-            "runs' prepared set, separated by commas.",
+            help="A photograph, a folder of photographs, a quoted pattern such as '*.jpg', or image_ids of the runs' "
+            "prepared set, separated by commas.",
         ),
     ],
     runs: Annotated[
         list[Path],
         typer.Argument(
             metavar="RUN",
-            help="Folders of trained runs, ensembles or cross-validations. The page shows every network of an ensemble "
-            "or a cross-validation.",
+            help="One or several folders of runs, ensembles or cross-validations. The page shows every network of an "
+            "ensemble or a cross-validation.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the page, the saliency overlays and the saliency maps.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to write: explanation.html for people, explanation.json for programs, saliency overlays "
+            "(.jpg) and saliency maps (.png and .npy); with --method activations, activations.html and pictures of the "
+            "layers.",
+        ),
+    ],
     method: Annotated[
         str,
         typer.Option(
-            help="gradcam, gradcam++, hirescam, layercam, integrated-gradients or occlusion: a saliency map of each "
-            "grade. activations: feature maps of all convolution and pooling layers."
+            metavar="METHOD",
+            help="gradcam, gradcam++, hirescam, layercam, integrated-gradients and occlusion draw a saliency map of "
+            "each grade. activations draws the feature maps of all convolution and pooling layers.",
         ),
     ] = "gradcam",
     layer: Annotated[
         str | None,
         typer.Option(
-            help="Layer of a class activation map (gradcam, gradcam++, hirescam, layercam), as `experiments show` "
-            "names it; only for a single run. [default: the last one]"
+            metavar="LAYER",
+            help="Layer of gradcam, gradcam++, hirescam or layercam, as `experiments show` names it. Only for a single "
+            "run. [default: the last one with feature maps]",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
     """Show which parts of photographs a score depends on.
 
-    A saliency map shows where a network's score is sensitive; it is no evidence of reasoning. Files are drawn at their
-    own resolution, photographs of the prepared set as they were prepared. Exit code 1: some photographs could not be
-    used.
+    A saliency map shows where a network's score is sensitive; it is no evidence of reasoning. The command draws files
+    at their own resolution, and photographs of the prepared set as `prepare` wrote them.
+
+    Exit code 0: all photographs are drawn; 1: some are unusable; 2: no photograph is drawn.
     """
     from retinagrade.explanations.explain import explain as explain_photographs
 

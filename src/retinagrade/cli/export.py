@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import console, terminal_progress
+from retinagrade.cli.options import TtaOption
 
 
 class WeightPrecision(StrEnum):
@@ -20,42 +21,51 @@ class WeightPrecision(StrEnum):
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run or an ensemble.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder of a trained run or an ensemble. Its prepared set must still exist."
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option(help="The grader file to write, .onnx. A model card (.md) is written beside it.")
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Grader file to write; its name ends with .onnx. The model card has the same name with .md, and "
+            "describes training data, metrics and limits.",
+        ),
     ],
     precision: Annotated[
         WeightPrecision,
         typer.Option(
-            help="Number format of the stored weights. float16 halves the file. int8 reduces it to a third or less and "
-            "changes more grades. The change of the metrics is measured and written into the file."
+            help="Number format of the stored weights. float16 halves the file. int8 reduces it to a third or less, "
+            "and changes more grades. The command measures the change of the metrics and writes it into the file."
         ),
     ] = WeightPrecision.FLOAT32,
-    tta: Annotated[
-        bool,
-        typer.Option(
-            "--tta", help="Average over four mirrored views, as `predict --tta` does. Grading takes 4 × as long."
-        ),
-    ] = False,
+    tta: TtaOption = False,
     folds: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a calibrated cross-validation (`train --folds`) of the same experiment, for a run that was "
-            "trained on all photographs: the file takes its calibration and its metrics from there."
+            metavar="FOLDER",
+            help="Calibrated cross-validation (`train --folds`) of the same experiment, for a run that was trained on "
+            "all photographs. The file takes its calibration and its metrics from there.",
+            show_default=False,
         ),
     ] = None,
     statements: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file with the author's statements for the model card: licence, data_source, limitations."
+            metavar="FILE",
+            help="YAML file with the author's statements for the model card: licence, data_source, limitations.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
     """Export a run as one grader file.
 
     A grader file is an ONNX file that `grade` and `serve` use without PyTorch. It holds the network, the preparation
-    of photographs, the metrics, and the calibration and thresholds if `calibrate` was run before. A file is only
-    written if its graph agrees with the network on up to 16 photographs of the prepared set.
+    of photographs, the metrics, and the calibration of the run: give `calibrate` before. The command compares the file
+    with the network on up to 16 photographs of the prepared set, and writes nothing unless they agree.
     """
     from retinagrade.exporting.card import change_lines
     from retinagrade.exporting.export import export as export_run

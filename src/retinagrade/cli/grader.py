@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
-from retinagrade.cli.engines import AddressOption, EngineChoice, EngineOption
+from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption
 
 if TYPE_CHECKING:
     from retinagrade.grader.grading_results import GradingResults
@@ -18,14 +18,16 @@ ModelOption = Annotated[
     str,
     typer.Option(
         metavar="FILE",
-        help="Grader file, which `retinagrade export` makes; 'default' is the one that comes with the package.",
+        help="Grader file, which `retinagrade export` makes. 'default' is the bundled one.",
     ),
 ]
 _Photographs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PHOTOGRAPH",
-        help="Photographs, folders with photographs, their URLs, or quoted patterns such as '*.jpg'.",
+        help="Photographs, folders with photographs, their URLs, or quoted patterns such as '*.jpg'. [default: the "
+        "photographs of --list]",
+        show_default=False,
     ),
 ]
 _List = Annotated[
@@ -34,53 +36,57 @@ _List = Annotated[
         "--list",
         metavar="FILE",
         help="List of photographs: a text file with one path per line, or a .csv file with a column path and, where "
-        "known, image_id, patient_id and laterality (L or R). Relative paths start from its folder.",
+        "known, image_id, patient_id and laterality (L or R). Relative paths start from its folder. PHOTOGRAPH adds to "
+        "it.",
     ),
 ]
 _Out = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Table of results, one row per photograph: a .csv, .jsonl or .parquet file. Each row is written "
-        "immediately; the same command continues after an interruption and tries failed photographs again.",
+        help="Table of results to write, one row per photograph: a .csv, .jsonl or .parquet file. The same command "
+        "continues after an interruption, and tries failed photographs again. [default: the command only prints]",
     ),
 ]
 _Studies = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Table with one row per study, both eyes of a patient combined: a .csv, .jsonl or .parquet file. Studies "
-        "come from DICOM headers, from file names such as 7_left.jpg, or from --list.",
+        help="Table to write with one row per study, both eyes of a patient together: a .csv, .jsonl or .parquet file. "
+        "Studies come from DICOM headers, from file names such as 7_left.jpg, or from --list.",
     ),
 ]
 _Saliency = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR",
-        help="Folder for saliency overlays, JPEG files that show which regions the score of the predicted grade "
-        "depends on.",
+        metavar="FOLDER",
+        help="Folder to write: saliency overlays, JPEG files that show the regions that the score of the predicted "
+        "grade depends on.",
     ),
 ]
 _Dicom = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR",
-        help="Folder for results in DICOM, if the photographs are DICOM: a Structured Report for each study, and "
-        "saliency overlays.",
+        metavar="FOLDER",
+        help="Folder to write: results in DICOM for photographs in DICOM, a Structured Report for each study and "
+        "saliency overlays. Needs pip install 'retinagrade[dicom]'.",
     ),
 ]
 _Fast = Annotated[
     bool,
     typer.Option(
-        "--fast", help="Compute in half precision (bfloat16): faster, but may change some grades. Needs OpenVINO."
+        "--fast",
+        help="Compute in half precision (bfloat16): faster, but some grades may change. Needs pip install "
+        "'retinagrade[openvino]'.",
     ),
 ]
 _Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Number of worker processes; without Ray, number of threads that decode photographs. "
-        "[default: one per processor]",
+        metavar="NUMBER",
+        help="Number of threads that decode photographs; with --engine ray, number of worker processes. [default: one "
+        "per processor]",
         show_default=False,
     ),
 ]
@@ -102,8 +108,11 @@ def grade(
 ) -> None:
     """Grade photographs of the fundus.
 
-    Prints the grade of every photograph, or, with --out, only photographs and studies that need attention. Exit code 0:
-    all photographs are graded; 1: some are unreadable or ungradable; 2: grading was not possible.
+    The command prints the grade of every photograph; with --out, it prints only the photographs and studies that need
+    attention. It crops the photographs itself: they need no `prepare`. A photograph that isn't gradable gets no grade,
+    but "needs review by a person".
+
+    Exit code 0: all photographs are graded; 1: some are unreadable or not gradable; 2: grading was not possible.
     """
     from retinagrade.grader.grade import grade as grade_photographs
 

@@ -10,7 +10,10 @@ from retinagrade.cli.console import JsonOption, console, print_json
 
 
 def info(json: JsonOption = False) -> None:
-    """Show versions, devices and experiments."""
+    """Show versions, devices and experiments.
+
+    Put this output into a report of a bug.
+    """
     from retinagrade.experiments.experiment import experiment_names
     from retinagrade.provenance import installed_versions
 

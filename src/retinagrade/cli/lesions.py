@@ -17,34 +17,46 @@ def lesions(
         Path,
         typer.Argument(
             metavar="MASKS",
-            help="Folder of a data set with lesion masks: IDRiD with its folder 'A. Segmentation', or a synthetic data "
-            "set of `data synthesize`.",
+            help="Folder of a data set with lesion masks: IDRiD with its folder 'A. Segmentation', or a data set of "
+            "`data synthesize`.",
         ),
     ],
     runs: Annotated[
         list[Path],
         typer.Argument(
             metavar="RUN",
-            help="Folders of trained runs, ensembles or cross-validations. Every network of an ensemble or a "
-            "cross-validation is measured.",
+            help="One or several folders of runs, ensembles or cross-validations. The command measures every network "
+            "of an ensemble or a cross-validation.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for lesions.html, lesions.json, tables and figures.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to write: lesions.html for people, lesions.json for programs, tables and figures.",
+        ),
+    ],
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="Method of the saliency maps; give the option several times for several methods. One of gradcam, "
-            f"gradcam++, hirescam, layercam, integrated-gradients, occlusion. [default: {', '.join(_METHODS)}]"
+            metavar="METHOD",
+            help="Method of the saliency maps: gradcam, gradcam++, hirescam, layercam, integrated-gradients or "
+            f"occlusion. Repeat the option for further methods. [default: {', '.join(_METHODS)}]",
+            show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random maps and of the shuffled weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Seed of the random maps and of the shuffled weights.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Compare saliency maps with lesion masks.
 
-    For each network and method, the share of saliency in lesions is compared with the share of area, with random maps,
-    with maps of other photographs, and with maps of the network with shuffled weights. Exit code 1: some maps do not
-    depend on what the network has learnt, or are 0 everywhere.
+    For each network and method, the command compares the share of saliency in lesions with their share of the area,
+    with random maps, with maps of other photographs, and with maps of the network with shuffled weights.
+
+    Exit code 0: done; 1: some maps don't depend on the weights of the network, or are 0 everywhere; 2: no map was
+    measured.
     """
     from retinagrade.evaluation.report.tables import rich_table
     from retinagrade.explanations.lesions.measure import measure_lesion_agreement

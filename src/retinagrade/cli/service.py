@@ -15,29 +15,48 @@ def serve(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on. The default serves this machine only; 0.0.0.0 serves other machines, which "
-            "should reach it through a proxy with TLS."
+            metavar="ADDRESS",
+            help="Address to listen on. 127.0.0.1 serves this machine only. 0.0.0.0 serves other machines, which "
+            "should come through a proxy with TLS.",
         ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one, which the log names.")
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="NUMBER", help="Port to listen on. 0 chooses a free one, which the log names."
+        ),
     ] = 8000,
     max_requests: Annotated[
-        int, typer.Option(min=1, help="Largest number of requests in progress; more get status 503.")
+        int,
+        typer.Option(
+            min=1, metavar="NUMBER", help="Largest number of requests in progress. A further one gets status 503."
+        ),
     ] = 256,
     max_megabytes: Annotated[
-        float, typer.Option(min=0.001, help="Largest size of a request in megabytes; a larger one gets status 413.")
+        float,
+        typer.Option(
+            min=0.001,
+            metavar="SIZE",
+            help="Largest size of a request, in megabytes. A larger one gets status 413.",
+        ),
     ] = 64,
     max_megapixels: Annotated[
         float,
-        typer.Option(min=0.001, help="Largest size of a photograph in megapixels; a larger one gets status 413."),
+        typer.Option(
+            min=0.001,
+            metavar="SIZE",
+            help="Largest size of a photograph, in megapixels. A larger one gets status 413.",
+        ),
     ] = 50,
 ) -> None:
     """Grade photographs over HTTP and on a web page.
 
-    The page is at the root of the service, http://127.0.0.1:8000 by default. The service runs until Ctrl-C or SIGTERM
-    and then finishes the requests in progress. If the environment variable RETINAGRADE_TOKEN is set, clients must
-    present its value as a bearer token. Exit code 2: the service could not start.
+    The page is at the root of the service, http://127.0.0.1:8000 by default. Programs send photographs to /v1/grade.
+    The service runs until Ctrl-C or SIGTERM, and then finishes the requests in progress. If the environment variable
+    RETINAGRADE_TOKEN is set, clients must send its value as a bearer token. The service stores no photograph. It needs
+    pip install 'retinagrade[serve]'.
+
+    Exit code 2: the service could not start.
     """
     from retinagrade.service.server import serve as serve_grader
 

@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json, terminal_progress
-from retinagrade.cli.groups import GroupedCommands
+from retinagrade.cli.options import FastOption, SettingsOption, TtaOption
+from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +26,13 @@ experiments = typer.Typer(
 )
 
 
-@experiments.command("list")
+@experiments.command("list", cls=PlainCommand)
 def list_experiments(json: JsonOption = False) -> None:
-    """List names and descriptions of all experiments."""
+    """List names and descriptions of all experiments.
+
+    An experiment is the settings of one training. Most repeat one of the university report; the others are
+    retinagrade's own. `efficientnet-lite0` is a good first one.
+    """
     from retinagrade.experiments.experiment import experiment_names, load_experiment
 
     shipped = [load_experiment(name) for name in experiment_names()]
@@ -39,16 +44,26 @@ def list_experiments(json: JsonOption = False) -> None:
         console().print(f"{experiment.name:{width}}{experiment.description} ({experiment.source})", highlight=False)
 
 
-@experiments.command("show")
+@experiments.command("show", cls=PlainCommand)
 def show_experiment(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of an experiment, or a YAML file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="Name of an experiment (see `retinagrade experiments list`), or a YAML file."
+        ),
+    ],
     yaml: Annotated[
-        bool, typer.Option("--yaml", help="Print the experiment as YAML, as a template for your own.")
+        bool,
+        typer.Option(
+            "--yaml",
+            help="Print the experiment as YAML with all settings. Save and change it: `train` takes the file as its "
+            "EXPERIMENT.",
+        ),
     ] = False,
 ) -> None:
     """Show the network and the settings of an experiment.
 
-    The network is shown layer by layer, with output shapes and numbers of parameters.
+    The command prints the network layer by layer, with output shapes and numbers of parameters.
     """
     from retinagrade.experiments.experiment import load_experiment
 
@@ -74,67 +89,67 @@ def show_experiment(
 _Prepared = Annotated[
     Path,
     typer.Argument(
-        metavar="PREPARED", help="Folder that `retinagrade prepare` has written and `retinagrade split` has split."
+        metavar="PREPARED", help="Folder of a prepared set with a split: `retinagrade prepare` and `split` make it."
     ),
 ]
 _Experiments = Annotated[
     list[str],
     typer.Argument(
         metavar="EXPERIMENT",
-        help="Names of experiments (see `retinagrade experiments list`), YAML files, patterns such as 'vgg16-*', or "
-        "'all'.",
+        help="One or several names of experiments (see `retinagrade experiments list`), YAML files, or quoted patterns "
+        "such as 'vgg16-*'; or 'all'.",
     ),
 ]
 _RunFolder = Annotated[
     Path,
     typer.Option(
-        help="Folder of the run; for several experiments, the folder of their runs. The same command again continues a "
-        "run that was cut off.",
+        metavar="FOLDER",
+        help="Folder of the run; for several experiments, the folder of their runs. The same command continues after "
+        "an interruption. Another experiment needs another folder.",
         show_default=False,
     ),
 ]
 _Start = Annotated[
     Path | None,
     typer.Option(
-        help="Run whose network a fine-tuning experiment starts from. [default: the run beside OUT with the name of "
-        "that experiment]",
-        show_default=False,
-    ),
-]
-_Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change one setting of the experiments, such as training.epochs=3. Repeat the option for further "
-        "settings; `retinagrade experiments show --yaml NAME` lists them all.",
+        metavar="RUN",
+        help="Run whose network a fine-tuning experiment starts from. Only for one experiment. [default: the run "
+        "beside --out with the name of the experiment that this one starts from]",
         show_default=False,
     ),
 ]
 _Folds = Annotated[
     int | None,
     typer.Option(
-        help="Cross-validate with this number of folds: train the experiment once for each, in OUT/fold-0 and so on.",
+        metavar="NUMBER",
+        help="Cross-validate with this number of folds: train the experiment once for each, in the runs fold-0, "
+        "fold-1 … of --out. Only for one experiment. [default: no cross-validation]",
         show_default=False,
     ),
 ]
 _FindRate = Annotated[
     bool,
-    typer.Option("--find-rate", help="Suggest a learning rate instead of training, by 100 steps at rising rates."),
+    typer.Option(
+        "--find-rate",
+        help="Suggest a learning rate instead of training, by 100 steps at rising rates. The command draws the losses "
+        "in learning_rate.png of --out. Only for one experiment.",
+    ),
 ]
 _DeviceCount = Annotated[
     int,
     typer.Option(
         min=1,
+        metavar="NUMBER",
         help="Number of GPUs in each machine that train one experiment together; on a machine without GPUs, the number "
-        "of processes.",
+        "of processes. One device needs no option: training takes the GPU if there is one.",
     ),
 ]
 _NodeCount = Annotated[
     int,
     typer.Option(
         min=1,
-        help="Number of machines that train one experiment together; torchrun or srun starts this command on each.",
+        metavar="NUMBER",
+        help="Number of machines that train one experiment together. torchrun or srun starts this command on each.",
     ),
 ]
 
@@ -144,7 +159,7 @@ def train(
     experiments: _Experiments,
     out: _RunFolder,
     start: _Start = None,
-    settings: _Settings = None,
+    settings: SettingsOption = None,
     folds: _Folds = None,
     find_rate: _FindRate = False,
     devices: _DeviceCount = 1,
@@ -152,8 +167,11 @@ def train(
 ) -> None:
     """Train experiments and predict the validation photographs.
 
-    The weights of the epoch with the lowest validation loss are kept. Several experiments are compared in
-    OUT/comparison.html; one that fails doesn't stop the others. Exit code 1: an experiment of several failed.
+    A run is the folder of one training. The command keeps the weights of the epoch with the lowest validation loss,
+    and writes the predictions of the validation photographs to predictions/val.csv of the run, for `evaluate`. It
+    compares several experiments in comparison.html; one that fails doesn't stop the others.
+
+    Exit code 0: all experiments are trained; 1: some of several failed; 2: the training was not possible.
     """
     from retinagrade.training.distributed import Devices
     from retinagrade.training.sweep import choose_experiments
@@ -276,38 +294,37 @@ def predict(
         Path,
         typer.Argument(
             metavar="PREPARED",
-            help="Folder that `retinagrade prepare` has written, with the settings of the training photographs.",
+            help="Folder of a prepared set. It needs the settings of the training photographs, such as --size.",
             show_default=False,
         ),
     ],
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of a trained run, or of one fold of a cross-validation."),
+    ],
     split: Annotated[
-        str, typer.Option(help="Split of the photographs to predict, such as val or test; 'all' for every photograph.")
+        str,
+        typer.Option(
+            metavar="SPLIT",
+            help="Split of the photographs to predict: train, val or test; 'all' takes every photograph.",
+        ),
     ] = "test",
     out: Annotated[
         Path | None,
-        typer.Option(help="Table to write. [default: RUN/predictions/SPLIT.csv]", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="CSV file to write. [default: RUN/predictions/SPLIT.csv; with --tta SPLIT-tta.csv, with --fast "
+            "SPLIT-fast.csv, with both SPLIT-tta-fast.csv]",
+            show_default=False,
+        ),
     ] = None,
-    tta: Annotated[
-        bool,
-        typer.Option(
-            "--tta",
-            help="Average over four mirrored views of each photograph, which takes four times as long; the default "
-            "table is SPLIT-tta.csv.",
-        ),
-    ] = False,
-    fast: Annotated[
-        bool,
-        typer.Option(
-            "--fast",
-            help="Compute in half precision (bfloat16): faster, but may change some grades.",
-        ),
-    ] = False,
+    tta: TtaOption = False,
+    fast: FastOption = False,
 ) -> None:
     """Grade prepared photographs with a trained network.
 
-    Writes a table with the probabilities of the five grades, one row for each photograph. With --fast, the default
-    table is SPLIT-fast.csv.
+    The command writes a table with the probabilities p0 … p4 of the five grades, one row for each photograph. `grade`
+    takes photographs that nobody has prepared.
     """
     from retinagrade.training.predict import predict as predict_split
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, console, terminal_progress
+from retinagrade.cli.options import SettingsOption
 
 
 class Pruning(StrEnum):
@@ -21,53 +22,84 @@ class Pruning(StrEnum):
 
 def tune(
     prepared: Annotated[
-        Path, typer.Argument(help="Folder of a prepared set with splits train and val; no other split is used.")
+        Path,
+        typer.Argument(
+            metavar="PREPARED",
+            help="Folder of a prepared set with a split. The command uses only the splits train and val.",
+        ),
     ],
-    experiment: Annotated[str, typer.Argument(help="Name of an experiment, or a YAML file.")],
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT", help="Name of an experiment (see `retinagrade experiments list`), or a YAML file."
+        ),
+    ],
     space: Annotated[
         Path,
         typer.Option(
-            help="A YAML file with the settings to search, such as training.learning_rate, each with low and high (and "
-            "log: true, or step), or with choices."
+            metavar="FILE",
+            help="YAML file with the settings to search, one a line: a range, such as training.learning_rate: {low: "
+            "1.0e-4, high: 3.0e-2, log: true}, or choices, such as network.output: {choices: [softmax, ordinal]}.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the search: a run for each trial, winner.yaml and report.html.")],
-    trials: Annotated[int, typer.Option(min=1, help="Number of trials; the first is the unchanged experiment.")] = 20,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the search: a run for each trial (trial-000 …), trials.csv, winner.yaml and report.html.",
+        ),
+    ],
+    trials: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="Number of trials. The first is the unchanged experiment. A larger number extends a finished search.",
+        ),
+    ] = 20,
     metric: Annotated[
-        str, typer.Option(help="Metric of the validation photographs to optimise, named as in metrics.json.")
+        str,
+        typer.Option(
+            metavar="METRIC",
+            help="Metric of the validation photographs to optimise. Its name is one of metrics.json, which `evaluate` "
+            "writes.",
+        ),
     ] = "quadratic_weighted_kappa",
     pruning: Annotated[
         Pruning,
         typer.Option(
-            help="Rule that stops unpromising trials early: `median` if they are worse than the median of the others "
-            "at the same epoch, `hyperband`, or `none`."
+            help="Rule that stops unpromising trials early: median stops those that are worse than the median of the "
+            "others at the same epoch; hyperband keeps the best third as epochs go on; none stops none."
         ),
     ] = Pruning.MEDIAN,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler that draws the settings.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="Seed of the draws: one seed always makes the same trials.")
+    ] = 0,
     storage: Annotated[
         str | None,
         typer.Option(
-            help="URL of a database for the trials, such as postgresql://user:password@host/database or "
-            "sqlite:///file.db, which workers on several machines can share. [default: a file in OUT]"
+            metavar="URL",
+            help="Database for the trials, such as postgresql://user:password@host/database or sqlite:///file.db. "
+            "Workers on several machines can share it. [default: a file in --out]",
         ),
     ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the run that the trials start from, for an experiment that fine-tunes another. "
-            "[default: the run beside OUT that is named like that experiment]"
+            metavar="RUN",
+            help="Run whose network a fine-tuning experiment starts from. [default: the run beside --out with the name "
+            "of the experiment that this one starts from]",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Setting to change in all trials, as section.key=value. May be repeated."),
-    ] = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Search for better settings of an experiment.
 
     Every trial is a run. The best settings become an experiment, winner.yaml, and report.html compares it with the
-    unchanged experiment. The same command continues after an interruption, and in another shell it shares the trials.
-    The exit code is 1 if a trial has failed.
+    unchanged experiment. `train` takes winner.yaml as its EXPERIMENT. The same command continues after an interruption,
+    and in another shell it shares the trials. The command needs pip install 'retinagrade[tune]'.
+
+    Exit code 0: all trials are done; 1: some failed; 2: the search was not possible.
     """
     from retinagrade.training.tuning.tune import tune as tune_experiment
 
