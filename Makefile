@@ -1,4 +1,4 @@
-# Two commands on a fresh machine do everything: `make demo` and `make test`.
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
 
-# One thread a process: several that share a processor's cores wait for each other most of the time.
+# One thread per process: if several threads share the cores, they wait for each other most of the time.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
@@ -21,12 +21,13 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-# The page of the report's confusion matrices, docs/report/matrices.md.
+# Writes the page about the report's confusion matrices, docs/report/matrices.md.
 report-matrices: .venv/installed
 	$(BIN)/python docs/report/page.py
 
-# The bundled grader from IDRiD: `make default-grader SOURCE=IDRID`. Continues where it was cut off; docs/default-grader.md.
-# 118 is in the official test half, too; 013 and 397 are of one eye. `data check` and `evaluate` exit 1 on what they find.
+# Makes the bundled grader from IDRiD: `make default-grader SOURCE=IDRID`. The same command continues where it was cut off. See
+# docs/default-grader.md. Photograph 118 is also in the official test half; 013 and 397 show one eye. `data check` and
+# `evaluate` exit with 1 if they find something.
 WORK ?= default-grader
 default-grader: .venv/installed
 	$(BIN)/retinagrade data check "$(SOURCE)" --fix --out $(WORK)/check || test $$? -eq 1

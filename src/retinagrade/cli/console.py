@@ -1,4 +1,4 @@
-"""What commands print: text for people on standard output, or one JSON document for programs."""
+"""Output of commands: text for people on standard output, or one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LINES: Final = 10
 """Plain lines for each stage."""
 
 INTERRUPTED = 130
-"""Exit code of what Ctrl-C has stopped."""
+"""Exit code of a command that Ctrl-C has stopped."""
 
 
 def console() -> Console:
-    """Standard output; lines are not folded where nobody watches."""
+    """Returns a console for standard output; without a terminal, it doesn't fold lines."""
     output = Console()
     return output if output.is_terminal else Console(width=120, soft_wrap=True)
 

@@ -115,7 +115,7 @@ def split_manifest(manifest: Manifest, settings: SplitSettings) -> Manifest:
     their own. The result depends on ids, not on the order of rows.
 
     Args:
-        manifest: The photographs. Of a prepared set, the columns ``sha256`` and ``official_split`` are used as well.
+        manifest: The photographs. For a prepared set, the columns ``sha256`` and ``official_split`` are used as well.
         settings: The shares or folds.
 
     Returns:

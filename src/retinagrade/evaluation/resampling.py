@@ -150,7 +150,7 @@ class _Ranking:
         self._positives, self._negatives = patients[positives], patients[negatives]
         descending = -scores[positives]
         negative_scores = -scores[negatives]
-        # Of each negative: the number of positives above it, and the number of positives above it or equal to it.
+        # For each negative: the number of positives above it, and the number of positives above it or equal to it.
         self._above = np.searchsorted(descending, negative_scores, "left")
         self._through = np.searchsorted(descending, negative_scores, "right")
         self._ties = bool((self._above < self._through).any())

@@ -33,9 +33,9 @@ class NetworkGraph(nn.Module):
         The saliency map of a grade is Grad-CAM (R. R. Selvaraju et al., ICCV 2017) of its score
         (:func:`~retinagrade.explanations.scores.scores`), equal to the map of
         :func:`~retinagrade.explanations.saliency.saliency_maps`. The gradient of a score with respect to the features
-        is a product of the head's weights, some of which ReLUs set to 0. Grad-CAM only needs the mean of a gradient over
-        a feature map, and this mean does not depend on how average pooling or max-pooling distributes the gradient over
-        the map's pixels.
+        is a product of the head's weights, some of which ReLUs set to 0. Grad-CAM only needs the mean of a gradient
+        over a feature map. This mean does not depend on how average pooling or max-pooling distributes the gradient
+        over the pixels of the map.
 
         Args:
             photographs: RGB pixels (N, S, S, 3), uint8.
