@@ -47,5 +47,7 @@ class GraderFileError(RetinagradeError):
 def describe_validation_error(error: ValidationError) -> str:
     """Returns the problems that pydantic found in a file: one line for each key, indented except for the first."""
     return "\n  ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}" for problem in error.errors()
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: "
+        f"{'unknown key' if problem['type'] == 'extra_forbidden' else problem['msg']}"
+        for problem in error.errors()
     )

@@ -171,7 +171,10 @@ def read_csv_text(path: Path) -> pd.DataFrame:
         with path.open("rb") as stream:
             table = pd.read_csv(stream, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except FileNotFoundError:
-        raise ManifestError(f"{path}: no such file") from None
+        remedy = "`retinagrade prepare` writes it" if path.name == "manifest.csv" else "check its name and folder"
+        raise ManifestError(f"{path}: no such file: {remedy}") from None
+    except IsADirectoryError:
+        raise ManifestError(f"{path} is a folder: name a CSV file in it") from None
     except pd.errors.EmptyDataError:
         raise ManifestError(f"{path}: the file is empty: a table has a header line and photographs") from None
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:

@@ -77,6 +77,17 @@ def test_check_explains_wrong_usage(tmp_path: Path) -> None:
     assert "no known layout" in run("data", "check", tmp_path / "plain", "--quality", 0)
 
 
+def test_a_file_in_the_place_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    printed = run("data", "synthesize", "--out", tmp_path / "file" / "folder", "--count", 2, "--size", 64, code=2)
+    assert str(tmp_path / "file") in printed
+    assert "choose another path" in printed
+
+
+def test_split_refuses_a_fold_without_folds(tmp_path: Path) -> None:
+    assert "--folds" in run("split", tmp_path, "--fold", 1, code=2)
+
+
 def test_split_makes_folds(tmp_path: Path) -> None:
     run("data", "synthesize", "--out", tmp_path / "source", "--count", 40, "--size", 64)
     run("prepare", tmp_path / "source", "--out", tmp_path / "set", "--size", 64, "--graham", "--square", "crop")

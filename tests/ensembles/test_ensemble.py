@@ -263,7 +263,7 @@ def test_a_broken_file_is_named(runs: list[Path], tmp_path: Path) -> None:
     made = ensemble(runs, tmp_path / "mean", resamples=20)
     text = made.run.ensemble_file.read_text().replace('"weights"', '"wheights"')
     made.run.ensemble_file.write_text(text)
-    with pytest.raises(ExperimentError, match=r"ensemble\.json is not an ensemble(?s:.*)wheights: Extra inputs"):
+    with pytest.raises(ExperimentError, match=r"ensemble\.json is not an ensemble(?s:.*)wheights: unknown key"):
         load_combination(made.run.ensemble_file)
     made.run.ensemble_file.write_text("{")
     with pytest.raises(ExperimentError, match=r"ensemble\.json: can't be read as an ensemble"):

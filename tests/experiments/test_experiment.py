@@ -72,7 +72,7 @@ def test_the_precision_is_a_word_or_a_number() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.epoch=3", r"training\.epoch: Extra inputs"),
+        ("training.epoch=3", r"training\.epoch: unknown key"),
         ("training.epochs=-1", r"training\.epochs: .*greater than 0"),
         ("training.optimizer=lion", r"training\.optimizer: .*'adam'"),
         ("augmentation.zoom=2", r"augmentation\.zoom: .*less than 1"),

@@ -108,6 +108,11 @@ def main() -> None:
         app()
     except RetinagradeError as error:
         _fail(str(error))
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        if error.filename is None:
+            raise
+        path = error.filename2 or error.filename
+        _fail(f"{path} can't be used ({error.strerror}): choose another path, or change this one")
     except ModuleNotFoundError as error:
         module = (error.name or "").split(".")[0]
         extra = extra_of(module)

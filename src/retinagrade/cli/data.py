@@ -77,7 +77,8 @@ def synthesize(
         typer.Option(metavar="PIXELS", help="Height of a photograph, in pixels. The width is 1.5 times the height."),
     ] = 512,
     seed: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Seed of all draws: one seed always draws the same photographs.")
+        int,
+        typer.Option(min=0, metavar="NUMBER", help="Seed of all draws: one seed always draws the same photographs."),
     ] = 0,
     workers: WorkersOption = None,
 ) -> None:
@@ -292,20 +293,27 @@ def split(
         ),
     ] = By.PATIENT,
     seed: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Seed of the draw: one seed always makes the same split.")
+        int, typer.Option(min=0, metavar="NUMBER", help="Seed of the draw: one seed always makes the same split.")
     ] = 0,
     folds: Annotated[
         int | None,
         typer.Option(
+            min=2,
             metavar="NUMBER",
-            help="Number of folds, at least 2: equal parts, one of which is for validation in place of --val. `train "
+            help="Number of folds: equal parts, one of which is for validation in place of --val. `train "
             "--folds` makes the same folds by itself. [default: no folds]",
             show_default=False,
         ),
     ] = None,
     fold: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Fold for validation, counted from 0. Needs --folds.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="NUMBER",
+            help="Fold for validation, counted from 0. Needs --folds. [default: 0]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Divide a prepared set for training, validation and test.
 
@@ -318,7 +326,9 @@ def split(
     """
     from retinagrade.datasets.split import split as split_set
 
-    print_split(split_set(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold))
+    if fold is not None and folds is None:
+        raise UsageError("--fold chooses one of several folds: give their number with --folds")
+    print_split(split_set(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold or 0))
     if by is By.IMAGE:
         console().print(
             "note: --by image separates the eyes of a patient and copies of a photograph, so metrics will be too good",

@@ -46,7 +46,7 @@ def lesions(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Seed of the random maps and of the shuffled weights.")
+        int, typer.Option(min=0, metavar="NUMBER", help="Seed of the random maps and of the shuffled weights.")
     ] = 0,
     json: JsonOption = False,
 ) -> None:

@@ -121,6 +121,7 @@ _Start = Annotated[
 _Folds = Annotated[
     int | None,
     typer.Option(
+        min=2,
         metavar="NUMBER",
         help="Cross-validate with this number of folds: train the experiment once for each, in the runs fold-0, "
         "fold-1 … of --out. Only for one experiment. [default: no cross-validation]",

@@ -200,6 +200,10 @@ def _read_yaml(name: str) -> str:
         )
     try:
         return Path(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ExperimentError(
+            f"{name}: no such file: `retinagrade experiments show --yaml EXPERIMENT` prints one to copy"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{name}: not a readable experiment: {error}") from error
 
