@@ -100,7 +100,7 @@ def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path: Path) -> None:
     assert "--confusion-matrix" in run("evaluate", code=2)
     assert "prevalence 10" in run("evaluate", tmp_path / "p.csv", "--prevalence", 10, code=2)
     assert "two or more runs" in run("compare", tmp_path / "p.csv", code=2)
-    assert "named twice" in run("compare", tmp_path / "p.csv", tmp_path / "p.csv", code=2)
+    assert "twice" in run("compare", tmp_path / "p.csv", tmp_path / "p.csv", code=2)
     (tmp_path / "empty").mkdir()
     assert "has no predictions" in run("compare", tmp_path / "p.csv", tmp_path / "empty", code=2)
 

@@ -133,7 +133,7 @@ def test_a_grade_that_is_never_given_has_no_precision_and_no_hidden_zero() -> No
     of_grade_1 = {name: evaluation.metrics[f"grade_1_{name}"] for name in ("precision", "recall", "f1")}
     assert of_grade_1 == {"precision": None, "recall": 0.0, "f1": 0.0}
     assert evaluation.metrics["macro_precision"] is None
-    assert "never given" in evaluation.undefined["macro_precision"]
+    assert "never predicted" in evaluation.undefined["macro_precision"]
     assert evaluation.metrics["macro_recall"] == pytest.approx(0.8)
     assert "probabilities" in evaluation.undefined["referable_auc"]
 

@@ -78,7 +78,7 @@ def test_the_parts_are_those_of_the_command_split(result: CrossValidation, prepa
     expected = split(tmp_path / "set", test=0.2, seed=0, folds=FOLDS, fold=1).manifest.table
     ours = Manifest.read(result.fold(1).manifest_file).table
     assert ours["split"].tolist() == expected["split"].tolist()
-    assert ours["fold"].astype("Int64").tolist() == expected["fold"].tolist()
+    pd.testing.assert_series_equal(ours["fold"].astype("Int64"), expected["fold"].astype("Int64"))
 
 
 def test_the_record_has_every_fold_and_mean_and_standard_deviation(result: CrossValidation) -> None:
