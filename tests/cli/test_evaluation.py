@@ -103,6 +103,7 @@ def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path: Path) -> None:
     assert "twice" in run("compare", tmp_path / "p.csv", tmp_path / "p.csv", code=2)
     (tmp_path / "empty").mkdir()
     assert "has no predictions" in run("compare", tmp_path / "p.csv", tmp_path / "empty", code=2)
+    assert "nowhere does not exist" in run("compare", tmp_path / "p.csv", tmp_path / "nowhere", code=2)
 
 
 def test_networks_are_compared_and_written(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_photographs_that_were_cropped_before_keep_their_frame(tmp_path: Path, h
 
 def test_different_settings_and_occupied_folders_are_refused(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "set", size=64, workers=1)
-    with pytest.raises(UsageError, match="was prepared with"):
+    with pytest.raises(UsageError, match="was prepared with size 64:"):
         prepare(source, tmp_path / "set", size=96)
     with pytest.raises(UsageError, match="not empty and not a prepared set"):
         prepare(source, source, size=64)

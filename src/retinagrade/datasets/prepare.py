@@ -133,10 +133,9 @@ def _open_folder(out: Path, settings: PreparationSettings) -> PreparationRecord:
     """Creates the folder of a prepared set or opens an earlier one, and returns its record."""
     if (out / PREPARATION_RECORD).is_file():
         earlier = PreparationRecord.read(out)
-        if earlier.settings != settings:
-            raise UsageError(
-                f"{out} was prepared with {asdict(earlier.settings)}: choose another folder, or delete that one"
-            )
+        now = asdict(settings)
+        if changed := [f"{name} {value}" for name, value in asdict(earlier.settings).items() if value != now[name]]:
+            raise UsageError(f"{out} was prepared with {', '.join(changed)}: choose another folder, or delete that one")
         return earlier
     if not is_free_folder(out):
         raise UsageError(f"{out} is not empty and not a prepared set: choose another folder")

@@ -63,6 +63,8 @@ def _read(network: ComparedNetwork, split: str, grades: str | os.PathLike[str] |
     if isinstance(network, pd.DataFrame):
         return Predictions.read(network, grades=grades)
     path = network.folder if isinstance(network, Run) else Path(network)
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: give the folder of a run, or a predictions table")
     file = Run(path).predictions_file(split) if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"{path} has no predictions {file}: make them with `retinagrade predict`, or choose a --split")
