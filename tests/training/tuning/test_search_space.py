@@ -92,7 +92,7 @@ def test_ends_that_are_no_settings_are_named_before_anything_is_trained(dimensio
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("training.learning_rate: {low: 1, hihg: 2}", r"training\.learning_rate\.range\.hihg: Extra"),
+        ("training.learning_rate: {low: 1, hihg: 2}", r"training\.learning_rate\.range\.hihg: unknown key"),
         ("training.learning_rate: {low: 2, high: 1}", "low must be smaller"),
         ("training.learning_rate: {low: 0.0, high: 1.0, log: true}", "log needs numbers above 0"),
         ("training.epochs: {low: 1, high: 4, step: 0.5}", r"write 1\.0 for low"),
