@@ -23,7 +23,8 @@ CANDIDATE_BITS: Final = 20
 photographs of one eye in at most 16, and 2 of 108,811 pairs of different eyes in at most 20."""
 CANDIDATE_CORRELATION: Final = 0.85
 """Smallest correlation of the descriptors of candidates; only these photographs are read again. In IDRiD, copies and
-photographs of one eye have at least 0.94, and the wrong candidates within 28 bits at most 0.81."""
+photographs of one eye have at least 0.949, and different eyes within 20 bits at most 0.703
+(``benchmarks/copies.py``)."""
 COPY_CORRELATION: Final = 0.96
 """Smallest correlation of copies, which were encoded again or resized. In IDRiD copies have 0.97 to 1."""
 SAME_EYE_CORRELATION: Final = 0.85
