@@ -47,7 +47,7 @@ def fit_run(
     """Trains the epochs that a run has left, and writes its history, checkpoints and logs.
 
     Args:
-        run: The run, as :func:`~retinagrade.training.begin.begin_run` began it.
+        run: The run, as :func:`~retinagrade.training.start.begin_run` began it.
         experiment: The experiment, as :func:`~retinagrade.training.start.complete_experiment` returns it.
         data: The photographs to train and validate on.
         start: The run whose network the training starts from.

@@ -12,14 +12,13 @@ from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
-from retinagrade.training.begin import begin_run
 from retinagrade.training.data import read_training_data
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.distributed import ONE_DEVICE, Devices, disconnect
 from retinagrade.training.finish import finish_run
 from retinagrade.training.fit import fit_run
 from retinagrade.training.loggers import require_logger
-from retinagrade.training.start import complete_experiment, find_start_run
+from retinagrade.training.start import begin_run, complete_experiment, find_start_run
 
 
 def train(
