@@ -39,7 +39,7 @@ default-grader: .venv/installed
 		--out $(WORK)/evaluation || test $$? -eq 1
 	$(BIN)/retinagrade calibrate $(WORK)/folds
 	$(BIN)/retinagrade train $(WORK)/prepared default-grader --out $(WORK)/run
-	$(BIN)/retinagrade export $(WORK)/run --folds $(WORK)/folds --statements docs/default-grader.yaml --precision float16 \
+	$(BIN)/retinagrade export $(WORK)/run --cross-validation $(WORK)/folds --statements docs/default-grader.yaml --precision float16 \
 		--out src/retinagrade/grader/default.onnx
 
 clean:

@@ -106,7 +106,7 @@ def test_grades_of_folder_names_can_be_given(tmp_path: Path) -> None:
     assert "its name is no known grade" in run(
         "prepare", tmp_path / "source", "--out", tmp_path / "p", "--layout", "folders", code=2
     )
-    run("prepare", tmp_path / "source", "--out", tmp_path / "p", "--grades", "healthy=0, BAD=4")
-    assert "--grades 'bad=9'" in run(
-        "prepare", tmp_path / "source", "--out", tmp_path / "q", "--grades", "healthy=0,bad=9", code=2
+    run("prepare", tmp_path / "source", "--out", tmp_path / "p", "--grade-names", "healthy=0, BAD=4")
+    assert "--grade-names 'bad=9'" in run(
+        "prepare", tmp_path / "source", "--out", tmp_path / "q", "--grade-names", "healthy=0,bad=9", code=2
     )

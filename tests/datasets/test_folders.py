@@ -19,7 +19,7 @@ def test_grades_come_from_names_and_never_from_their_order(tmp_path: Path, names
 
 def test_an_unknown_folder_name_needs_a_given_grade(tmp_path: Path) -> None:
     write_folders(tmp_path, ["healthy_eyes", "Mild"])
-    with pytest.raises(LayoutError, match=r"healthy_eyes holds 2 photographs, but .*--grades"):
+    with pytest.raises(LayoutError, match=r"healthy_eyes holds 2 photographs, but .*--grade-names"):
         read_folders(tmp_path)
     table = read_folders(tmp_path, {"Healthy_Eyes": 0, "mild": 3}).table
     assert sorted(table["grade"]) == [0, 0, 3, 3]

@@ -37,7 +37,7 @@ def test_the_report_s_split() -> None:
     counts = [25808, 2443, 5292, 873, 708]
     whole = manifest(pd.DataFrame({"grade": np.repeat(np.arange(5), counts)}))
     for by in ("image", "patient"):
-        result = count_grades_by_split(split_manifest(whole, SplitSettings(val=0.1, by=by)).table)
+        result = count_grades_by_split(split_manifest(whole, SplitSettings(val=0.1, group_by=by)).table)
         assert [result["val"][str(grade)] for grade in range(5)] == [2580, 244, 529, 87, 70]
         assert sum(result["train"].values()) == sum(counts) - 3510
 
@@ -123,7 +123,7 @@ def test_seeds_differ_and_a_split_by_image_separates_eyes() -> None:
         split_manifest(manifest(rows), SplitSettings(val=0.3, seed=seed)).table["split"].tolist() for seed in (0, 1)
     )
     assert first != second
-    by_image = split_manifest(manifest(rows), SplitSettings(val=0.3, by="image")).table
+    by_image = split_manifest(manifest(rows), SplitSettings(val=0.3, group_by="image")).table
     assert (by_image.groupby("patient_id")["split"].nunique() == 2).any()
 
 
@@ -150,7 +150,7 @@ def test_a_second_test_set_or_too_few_photographs_are_refused() -> None:
 
 def test_a_split_is_written_with_its_record(prepared: Path) -> None:
     record = json.loads((prepared / "split.json").read_text())
-    assert record["settings"] == {"val": 0.2, "test": 0.2, "by": "patient", "seed": 0, "folds": None, "fold": 0}
+    assert record["settings"] == {"val": 0.2, "test": 0.2, "group_by": "patient", "seed": 0, "folds": None, "fold": 0}
     table = Manifest.read(prepared / "manifest.csv").table
     assert (table.groupby("patient_id")["split"].nunique() == 1).all()
     assert sum(record["counts"]["train"].values()) == (table["split"] == "train").sum()

@@ -126,7 +126,9 @@ def test_a_run_on_all_photographs_takes_calibration_and_metrics_from_its_folds(
     statements = tmp_path / "statements.yaml"
     statements.write_text("licence: Apache-2.0\ndata_source: Made up, CC0.\nlimitations: [Nobody has these eyes.]\n")
     out = tmp_path / "all.onnx"
-    printed = command("export", on_everything.folder, "--folds", folds.folder, "--statements", statements, "--out", out)
+    printed = command(
+        "export", on_everything.folder, "--cross-validation", folds.folder, "--statements", statements, "--out", out
+    )
     assert "with the network" in printed
     metadata, fitted = retinagrade.Grader.load(out).metadata, load_calibration(Run(folds.folder).calibration_file)
     assert metadata.temperature == fitted.temperature.temperature
@@ -163,7 +165,7 @@ def test_folds_of_a_different_experiment_or_different_photographs_are_refused(
             folds.write_record(record.model_copy(update={"status": "training"}))
         try:
             with pytest.raises(ExperimentError, match="not a finished cross-validation"):
-                export(run, tmp_path / "g.onnx", folds=folds)
+                export(run, tmp_path / "g.onnx", cross_validation=folds)
         finally:
             folds.write_record(record)
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ def test_progress_has_every_step_and_every_epochs_metrics(prepared: Path, tmp_pa
         reports.append((stage, done, total))
 
     run = train(prepared, tiny("training.epochs=2"), tmp_path / "run", progress=progress)
-    steps = [(done, total) for stage, done, total in reports if stage == "training"]
+    steps = [(done, total) for stage, done, total in reports if stage == "training batches"]
     total = steps[-1][1]
     assert total is not None
     assert steps == [(step, total) for step in range(total + 1)]
@@ -34,5 +34,5 @@ def test_a_training_that_stops_early_ends_its_progress(prepared: Path, tmp_path:
     reports: list[Report] = []
     still = tiny("training.learning_rate=1e-12", "training.patience=1", "training.epochs=30")
     train(prepared, still, tmp_path / "still", progress=lambda *report: reports.append(report))
-    steps = [(done, total) for stage, done, total in reports if stage == "training"]
+    steps = [(done, total) for stage, done, total in reports if stage == "training batches"]
     assert steps[-1][0] == steps[-1][1] == steps[-2][0]

@@ -34,7 +34,7 @@ LayoutOption = Annotated[
         show_default=False,
     ),
 ]
-GradesOption = Annotated[
+GradeNamesOption = Annotated[
     str | None,
     typer.Option(
         help="Grades of the folders, for a data set with a folder for each grade, such as 'healthy=0,early=1'. "
@@ -53,7 +53,7 @@ class SquareBy(StrEnum):
     FRAME = "frame"
 
 
-class By(StrEnum):
+class GroupBy(StrEnum):
     """Units that a split never separates."""
 
     PATIENT = "patient"
@@ -134,7 +134,7 @@ def check(
         ),
     ] = "0.5",
     layout: LayoutOption = None,
-    grades: GradesOption = None,
+    grade_names: GradeNamesOption = None,
     workers: WorkersOption = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
@@ -157,7 +157,7 @@ def check(
         result = check_dataset(
             source,
             layout=layout,
-            grades=parse_grade_map(grades),
+            grade_names=parse_grade_map(grade_names),
             workers=workers,
             engine=choose_engine(engine.value, [source], address),
             progress=progress,
@@ -231,7 +231,7 @@ def prepare(
         ),
     ] = SquareBy.PAD,
     layout: LayoutOption = None,
-    grades: GradesOption = None,
+    grade_names: GradeNamesOption = None,
     workers: WorkersOption = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
@@ -258,7 +258,7 @@ def prepare(
             contrast=contrast,
             square=square.value,
             layout=layout,
-            grades=parse_grade_map(grades),
+            grade_names=parse_grade_map(grade_names),
             workers=workers,
             engine=choose_engine(engine.value, [source, out], address),
             progress=progress,
@@ -285,13 +285,13 @@ def split(
             metavar="SHARE", help="Share for testing, between 0 and 1. Only for data sets without an official test set."
         ),
     ] = 0.0,
-    by: Annotated[
-        By,
+    group_by: Annotated[
+        GroupBy,
         typer.Option(
             help="Unit that stays in one split: patient keeps the photographs of a patient together, and copies of a "
             "photograph; image divides single photographs, as the university report does, which makes metrics too good."
         ),
-    ] = By.PATIENT,
+    ] = GroupBy.PATIENT,
     seed: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Seed of the draw: one seed always makes the same split.")
     ] = 0,
@@ -328,10 +328,13 @@ def split(
 
     if fold is not None and folds is None:
         raise UsageError("--fold chooses one of several folds: give their number with --folds")
-    print_split(split_set(prepared, val=val, test=test, by=by.value, seed=seed, folds=folds, fold=fold or 0))
-    if by is By.IMAGE:
+    print_split(
+        split_set(prepared, val=val, test=test, group_by=group_by.value, seed=seed, folds=folds, fold=fold or 0)
+    )
+    if group_by is GroupBy.IMAGE:
         console().print(
-            "note: --by image separates the eyes of a patient and copies of a photograph, so metrics will be too good",
+            "note: --group-by image separates the eyes of a patient, and copies of a photograph: metrics will be too "
+            "good",
             style="yellow",
         )
 
@@ -372,6 +375,6 @@ def parse_grade_map(text: str | None) -> dict[str, int] | None:
     for part in text.split(","):
         name, equals, grade = (word.strip() for word in part.partition("="))
         if not (name and equals and grade in {str(index) for index in range(N_GRADES)}):
-            raise UsageError(f"--grades {part.strip()!r}: write NAME=GRADE with a grade 0 to {N_GRADES - 1}")
+            raise UsageError(f"--grade-names {part.strip()!r}: write NAME=GRADE with a grade 0 to {N_GRADES - 1}")
         pairs[name] = int(grade)
     return pairs

@@ -43,7 +43,7 @@ def export(
         ),
     ] = WeightPrecision.FLOAT32,
     tta: TtaOption = False,
-    folds: Annotated[
+    cross_validation: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
@@ -72,7 +72,13 @@ def export(
 
     with terminal_progress() as progress:
         exported = export_run(
-            run, out, precision=precision.value, tta=tta, folds=folds, statements=statements, progress=progress
+            run,
+            out,
+            precision=precision.value,
+            tta=tta,
+            cross_validation=cross_validation,
+            statements=statements,
+            progress=progress,
         )
     metadata, verification = exported.metadata, exported.metadata.verification
     printed = console()

@@ -42,7 +42,7 @@ def check(
     source: str | os.PathLike[str],
     *,
     layout: str | None = None,
-    grades: Mapping[str, int] | None = None,
+    grade_names: Mapping[str, int] | None = None,
     poor: float = POOR,
     poorest: float | None = None,
     workers: int | None = None,
@@ -58,7 +58,7 @@ def check(
             photographs in a folder and below it are checked; for a table, its photographs and the files beside them. A
             folder in no known layout is checked without labels.
         layout: The layout of the source; ``None`` detects it.
-        grades: For a source with a folder for each grade: folder names and their grades.
+        grade_names: For a source with a folder for each grade: folder names and their grades.
         poor: Quality, 0 to 1, below which a photograph is a finding.
         poorest: Share of the usable photographs, 0 to 1, that are findings of poor quality; it replaces ``poor``.
         workers: Number of worker processes; ``None`` takes one per processor.
@@ -75,7 +75,7 @@ def check(
     path = user_path(source)
     unpacked = Path(tempfile.mkdtemp(prefix="retinagrade-check-"))
     try:
-        manifest = _read_labels(path, layout, grades, unpacked)
+        manifest = _read_labels(path, layout, grade_names, unpacked)
         result = _check_files(path, manifest, poor, poorest, choose_engine(engine, [path]), workers, progress)
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
@@ -85,12 +85,14 @@ def check(
     return result
 
 
-def _read_labels(source: Path, layout: str | None, grades: Mapping[str, int] | None, unpacked: Path) -> Manifest | None:
+def _read_labels(
+    source: Path, layout: str | None, grade_names: Mapping[str, int] | None, unpacked: Path
+) -> Manifest | None:
     """Reads the labels, complete or not; ``None`` for a folder in no known layout."""
     try:
-        return read_dataset(source, layout, grades, unpack=unpacked, complete=False)
+        return read_dataset(source, layout, grade_names, unpack=unpacked, complete=False)
     except LayoutError:
-        if layout is not None or grades is not None or not source.is_dir():
+        if layout is not None or grade_names is not None or not source.is_dir():
             raise
         return None
 

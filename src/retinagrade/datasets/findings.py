@@ -12,6 +12,7 @@ import pandas as pd
 
 from retinagrade.datasets.copies import CopyPair, group_pairs
 from retinagrade.datasets.examine import ExaminedFile
+from retinagrade.datasets.masks import is_mask
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.messages import counted
 
@@ -62,10 +63,10 @@ def missing_files(absent: Iterable[str], labelled: LabelRows) -> list[DataFindin
 
 
 def unlabelled_files(files: Iterable[str], labelled: LabelRows) -> list[DataFinding]:
-    """Finds folders with files that have no label."""
+    """Finds folders with files that have no label; masks of lesions need none."""
     folders: dict[str, list[str]] = defaultdict(list)
     for file in files:
-        if file not in labelled:
+        if file not in labelled and not is_mask(file):
             folders[file.rpartition("/")[0] or "."].append(file)
     return [
         DataFinding("orphan", tuple(inside), f"{counted(len(inside), 'file')} in {folder!r} without a label")

@@ -40,12 +40,13 @@ def is_folders(source: Path) -> bool:
     return len(grades) >= 2
 
 
-def read_folders(source: Path, grades: Mapping[str, int] | None = None) -> Manifest:
+def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> Manifest:
     """Reads photographs whose grade is their folder's name. The order of names never decides a grade.
 
     Args:
         source: The folder above the grades, or above split folders (``train``, ``val``, ``test``) of grades.
-        grades: Folder names, in any case, and their grades 0 to 4; ``None`` reads the usual names, such as ``Mild``.
+        grade_names: Folder names, in any case, and their grades 0 to 4; ``None`` reads the usual names, such as
+            ``Mild``.
 
     Returns:
         A manifest. Ids are file names without suffix where these are unique in the whole tree, else relative
@@ -54,9 +55,9 @@ def read_folders(source: Path, grades: Mapping[str, int] | None = None) -> Manif
 
     Raises:
         LayoutError: A folder of photographs names no grade, two folders have one grade without an explanation in
-            ``grades``, or photographs differ in their suffix only.
+            ``grade_names``, or photographs differ in their suffix only.
     """
-    mapping = None if grades is None else {name.lower(): grade for name, grade in grades.items()}
+    mapping = None if grade_names is None else {name.lower(): grade for name, grade in grade_names.items()}
     rows = []
     folders: dict[tuple[str | None, int], Path] = {}
     for split, folder in _grade_folders(source):
@@ -68,11 +69,11 @@ def read_folders(source: Path, grades: Mapping[str, int] | None = None) -> Manif
             known = _GRADE_NAMES if mapping is None else ", ".join(map(repr, mapping))
             raise LayoutError(
                 f"{folder} holds {counted(len(files), 'photograph')}, but its name is no known grade ({known}): rename "
-                f"it, or name the grade of every folder with --grades '{folder.name}=GRADE,…'"
+                f"it, or name the grade of every folder with --grade-names '{folder.name}=GRADE,…'"
             )
         other = folders.setdefault((split, int(grade)), folder)
         if other != folder and mapping is None:
-            raise LayoutError(f"{other} and {folder} both mean grade {int(grade)}: merge them, or use --grades")
+            raise LayoutError(f"{other} and {folder} both mean grade {int(grade)}: merge them, or use --grade-names")
         rows += [{"file": file, "grade": int(grade), "split": split} for file in files]
     if not rows:
         raise LayoutError(

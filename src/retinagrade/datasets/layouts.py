@@ -43,7 +43,7 @@ LAYOUTS: Final = {
 def read_dataset(
     source: Path,
     layout: str | None = None,
-    grades: Mapping[str, int] | None = None,
+    grade_names: Mapping[str, int] | None = None,
     unpack: Path | None = None,
     complete: bool = True,
 ) -> Manifest:
@@ -52,7 +52,7 @@ def read_dataset(
     Args:
         source: The data set's folder, or a file: a table of photographs, or RetinaMNIST's archive.
         layout: A key of :data:`LAYOUTS`; ``None`` detects the layout.
-        grades: For the layout ``folders``: folder names and their grades.
+        grade_names: For the layout ``folders``: folder names and their grades.
         unpack: For the layout ``retinamnist``: the folder for its photographs.
         complete: True if labels and photographs must match one to one; otherwise photographs without a file stay in
             the manifest, and files without a label are ignored.
@@ -64,10 +64,10 @@ def read_dataset(
     """
     if not source.exists():
         raise LayoutError(f"{source}: no such file or folder")
-    reader = _choose(source, layout if grades is None else layout or FOLDERS.layout)
+    reader = _choose(source, layout if grade_names is None else layout or FOLDERS.layout)
     if reader is FOLDERS:
-        return read_folders(source, grades)
-    if grades is not None:
+        return read_folders(source, grade_names)
+    if grade_names is not None:
         raise UsageError(f"grades of folder names have no meaning for the layout {reader.layout!r}: leave them out")
     if reader is RETINAMNIST and unpack is not None:
         return read_retinamnist(source, unpack)
@@ -92,7 +92,7 @@ def _detect(source: Path) -> Reader:
         expected = "\n".join(f"  {reader.layout}: {reader.expected}" for reader in LAYOUTS.values())
         raise LayoutError(
             f"{source} is in no known layout. Looked for:\n{expected}\n"
-            "Name the layout with --layout, or the grade of each folder with --grades"
+            "Name the layout with --layout, or the grade of each folder with --grade-names"
         )
     if len(fitting) > 1:
         choices = " or ".join(f"--layout {reader.layout}" for reader in fitting)

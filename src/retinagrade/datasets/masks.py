@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from retinagrade.datasets.file_listing import photographs_in
@@ -42,6 +42,17 @@ class MaskedPhotograph:
     image_id: str
     photograph: Path
     masks: dict[str, Path]
+
+
+def is_mask(file: str) -> bool:
+    """True for a lesion mask of a known layout, by its path from the folder of the data set.
+
+    Example:
+        >>> is_mask("masks/microaneurysms/00001_left.png"), is_mask("photographs/00001_left.jpg")
+        (True, False)
+    """
+    folders = PurePosixPath(file).parts[:-1]
+    return _MASKS in folders or (len(folders) == 2 and folders[0] == "masks" and folders[1] in (*LESIONS, OPTIC_DISC))
 
 
 def read_masked_photographs(source: Path) -> list[MaskedPhotograph]:

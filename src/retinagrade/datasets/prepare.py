@@ -39,7 +39,7 @@ def prepare(
     contrast: Contrast = "none",
     square: Square = "pad",
     layout: str | None = None,
-    grades: Mapping[str, int] | None = None,
+    grade_names: Mapping[str, int] | None = None,
     workers: int | None = None,
     engine: EngineName | Engine = "local",
     progress: Progress | None = None,
@@ -61,7 +61,7 @@ def prepare(
         square: ``pad`` the field of view to a square, ``crop`` it to a square as the report does, or take the whole
             ``frame``, for photographs that were cropped before.
         layout: The layout of the source; ``None`` detects it.
-        grades: For a source with a folder for each grade: folder names and their grades.
+        grade_names: For a source with a folder for each grade: folder names and their grades.
         workers: Number of worker processes; ``None`` takes one per processor.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
         progress: Callback for progress.
@@ -79,12 +79,12 @@ def prepare(
         raise UsageError(f"size {size}: prepared photographs need at least {SMALLEST_SIDE} pixels a side")
     folder, settings = user_path(out), PreparationSettings(size, contrast, square)
     if isinstance(source, Manifest):
-        if layout is not None or grades is not None:
-            raise UsageError("a manifest has its grades: leave layout and grades out")
+        if layout is not None or grade_names is not None:
+            raise UsageError("a manifest has its grades: leave layout and grade_names out")
         manifest, root = source, source.root
     else:
         root = user_path(source)
-        manifest = read_dataset(root, layout, grades, unpack=folder / _UNPACKED)
+        manifest = read_dataset(root, layout, grade_names, unpack=folder / _UNPACKED)
     outcomes, prepared = _prepare_photographs(
         manifest, folder, settings, choose_engine(engine, [root, folder]), workers, progress
     )

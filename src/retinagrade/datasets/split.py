@@ -31,7 +31,7 @@ class SplitSettings:
     Attributes:
         val: Share of the photographs of each grade for validation.
         test: Share for testing, where the data set has no official test set.
-        by: ``patient`` keeps the photographs of a patient together, where patients are known, and byte-identical
+        group_by: ``patient`` keeps the photographs of a patient together, where patients are known, and byte-identical
             copies. ``image`` splits every photograph by itself, as the report does; metrics are then too good wherever
             a patient has two eyes in the set or a photograph has copies.
         seed: Seed of the draw.
@@ -42,7 +42,7 @@ class SplitSettings:
 
     val: float = 0.1
     test: float = 0.0
-    by: Literal["patient", "image"] = "patient"
+    group_by: Literal["patient", "image"] = "patient"
     seed: int = 0
     folds: int | None = None
     fold: int = 0
@@ -63,7 +63,7 @@ def split(
     *,
     val: float = 0.1,
     test: float = 0.0,
-    by: Literal["patient", "image"] = "patient",
+    group_by: Literal["patient", "image"] = "patient",
     seed: int = 0,
     folds: int | None = None,
     fold: int = 0,
@@ -76,7 +76,8 @@ def split(
         prepared: The prepared set.
         val: Share of the photographs of each grade for validation.
         test: Share for testing, where the data set has no official test set.
-        by: ``patient`` keeps patients and copies together; ``image`` splits single photographs, as the report does.
+        group_by: ``patient`` keeps patients and copies together; ``image`` splits single photographs, as the report
+            does.
         seed: Seed of the draw.
         folds: Number of folds of a cross-validation, which replace the share ``val``.
         fold: The fold for validation, counted from 0.
@@ -89,7 +90,7 @@ def split(
         UsageError: Shares are out of range, a test share is given beside an official test set, or no photograph is
             left for validation.
     """
-    settings = SplitSettings(val, test, by, seed, folds, fold)
+    settings = SplitSettings(val, test, group_by, seed, folds, fold)
     source = PreparedSet(prepared)
     path = source.folder / PREPARED_MANIFEST
     manifest = split_manifest(source.manifest, settings)
@@ -128,7 +129,7 @@ def split_manifest(manifest: Manifest, settings: SplitSettings) -> Manifest:
     """
     table = manifest.table.sort_values("image_id", ignore_index=True)
     strata = photograph_strata(table)
-    groups = photograph_groups(table) if settings.by == "patient" else np.arange(len(table))
+    groups = photograph_groups(table) if settings.group_by == "patient" else np.arange(len(table))
     official = _official_test(table)
     if official.any() and settings.test:
         raise UsageError("the data set has an official test set: leave --test out")

@@ -18,6 +18,7 @@ from retinagrade.explanations.activation_page import write_activations
 from retinagrade.explanations.explanations import explain_photographs
 from retinagrade.explanations.inputs import list_photographs, prepare_inputs
 from retinagrade.explanations.runs import RunOrFolder, name_runs
+from retinagrade.explanations.saliency import METHODS
 from retinagrade.explanations.saliency_page import write_saliency
 from retinagrade.messages import counted
 
@@ -92,6 +93,8 @@ def explain(
         ExperimentError: The layer does not exist, or a run can't be read.
     """
     out, named = Path(out), name_runs(runs)
+    if method not in (*METHODS, ACTIVATIONS):
+        raise UsageError(f"unknown method {method!r}: choose one of {', '.join((*METHODS, ACTIVATIONS))}")
     if method == ACTIVATIONS and layer is not None:
         raise UsageError(f"the method {ACTIVATIONS} shows all layers: leave out the layer")
     with TemporaryDirectory() as scratch:

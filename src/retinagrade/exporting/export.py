@@ -88,7 +88,7 @@ def export(
     *,
     precision: Precision = "float32",
     tta: bool = False,
-    folds: CrossValidation | str | os.PathLike[str] | None = None,
+    cross_validation: CrossValidation | str | os.PathLike[str] | None = None,
     statements: AuthorStatements | str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> ExportedGrader:
@@ -104,8 +104,8 @@ def export(
         precision: Number format of the stored weights.
         tta: Whether to average over four mirrored views, as ``predict`` does with ``tta``. Grading takes four times as
             long.
-        folds: For a run that was trained on all photographs, a cross-validation of the same experiment, or its folder:
-            calibration and metrics are taken from there.
+        cross_validation: For a run that was trained on all photographs, a cross-validation of the same experiment, or
+            its folder, which provides calibration and metrics.
         statements: Statements on licence, data source and limitations, or a YAML file with them.
         progress: Receives reports of progress; ``None`` for none.
 
@@ -119,11 +119,11 @@ def export(
     run, out = run if isinstance(run, Run) else Run(Path(run)), Path(out)
     if out.suffix != ".onnx":
         raise UsageError(f"{out}: the name of a grader file must end in .onnx")
-    if folds is not None and not isinstance(folds, CrossValidation):
-        folds = CrossValidation(Path(folds))
+    if cross_validation is not None and not isinstance(cross_validation, CrossValidation):
+        cross_validation = CrossValidation(Path(cross_validation))
     if not isinstance(statements, AuthorStatements):
         statements = AuthorStatements() if statements is None else AuthorStatements.read(Path(statements))
-    exportable = read_exportable(run, tta=tta, folds=folds)
+    exportable = read_exportable(run, tta=tta, cross_validation=cross_validation)
     with atomic_path(out) as temporary:
         model, verification, change = _build_and_verify(exportable, precision, temporary, progress)
         metadata = collect_metadata(exportable, precision, statements, verification, change)

@@ -84,7 +84,8 @@ class Exportable:
         image_size: Side of the photographs that the file takes, in pixels.
         manifest: The photographs with the split that the run was trained on; paths are relative to its prepared set.
         calibration: The calibration of its predictions; ``None`` if there is none.
-        folds: A cross-validation that provides calibration and metrics for a run on all photographs; ``None`` for none.
+        cross_validation: A cross-validation that provides calibration and metrics for a run on all photographs;
+            ``None`` for none.
         tta: Whether all outputs are means over four mirrored views (test-time augmentation).
     """
 
@@ -94,7 +95,7 @@ class Exportable:
     image_size: int
     manifest: Manifest
     calibration: Calibration | None
-    folds: CrossValidation | None
+    cross_validation: CrossValidation | None
     tta: bool
 
     @property
@@ -110,24 +111,24 @@ class Exportable:
         return self.manifest.split("val" if self.run.record().data.photographs.get("val") else "train")
 
 
-def read_exportable(run: Run, *, tta: bool = False, folds: CrossValidation | None = None) -> Exportable:
+def read_exportable(run: Run, *, tta: bool = False, cross_validation: CrossValidation | None = None) -> Exportable:
     """Reads the parts of a run that become a grader file.
 
     Args:
         run: A trained run or an ensemble.
         tta: Whether the file will average over mirrored views.
-        folds: A cross-validation that provides calibration and metrics for a run on all photographs.
+        cross_validation: A cross-validation that provides calibration and metrics for a run on all photographs.
 
     Raises:
         GraderFileError: The networks or the calibration can't be in one file.
         ExperimentError: A run can't be read.
         ManifestError: The prepared set is missing or was changed after the training.
     """
-    calibration = _read_calibration(run if folds is None else Run(folds.folder), tta)
+    calibration = _read_calibration(run if cross_validation is None else Run(cross_validation.folder), tta)
     networks, manifest = read_networks(run), _read_training_manifest(run)
     preparation = _common_preparation(networks)
     image_size = _input_size(networks, preparation)
-    return Exportable(run, networks, preparation, image_size, manifest, calibration, folds, tta)
+    return Exportable(run, networks, preparation, image_size, manifest, calibration, cross_validation, tta)
 
 
 def read_networks(run: Run) -> Networks:

@@ -77,9 +77,9 @@ def collect_metadata(
     Raises:
         ExperimentError: The cross-validation does not belong to the run.
     """
-    run, folds = exportable.run, exportable.folds
+    run, cross_validation = exportable.run, exportable.cross_validation
     suffix = "-tta" * exportable.tta
-    origin = VALIDATED if folds is None else CROSS_VALIDATED
+    origin = VALIDATED if cross_validation is None else CROSS_VALIDATED
     return Metadata(
         **_describe_networks(exportable),
         **_describe_decisions(exportable.calibration),
@@ -93,7 +93,9 @@ def collect_metadata(
         temperature=exportable.temperature,
         training_data=_describe_training_data(exportable, statements),
         validation=_measure_split(run, f"val{suffix}"),
-        cross_validation=None if folds is None else _measure_folds(run, folds, exportable.manifest),
+        cross_validation=None
+        if cross_validation is None
+        else _measure_folds(run, cross_validation, exportable.manifest),
         test=_measure_split(run, f"test{suffix}"),
         change_from_float32=change_from_float32,
         verification=verification,
@@ -191,22 +193,24 @@ def _measure_split(run: Run, split: str) -> MeasuredMetrics | None:
     return _measure(table) if table["grade"].notna().any() else None
 
 
-def _measure_folds(run: Run, folds: CrossValidation, manifest: Manifest) -> MeasuredMetrics:
+def _measure_folds(run: Run, cross_validation: CrossValidation, manifest: Manifest) -> MeasuredMetrics:
     """Metrics of all photographs, each predicted by the fold that was not trained on it.
 
     Raises:
         ExperimentError: The cross-validation is unfinished, or of a different experiment or different photographs.
     """
-    predictions = read_predictions(folds.predictions_file) if folds.record().status == "finished" else None
+    predictions = (
+        read_predictions(cross_validation.predictions_file) if cross_validation.record().status == "finished" else None
+    )
     trained_on = set(manifest.graded().split("train").table["image_id"])
     if (
         predictions is None
-        or run.experiment() != folds.fold(0).experiment()
+        or run.experiment() != cross_validation.fold(0).experiment()
         or set(predictions["image_id"]) != trained_on
     ):
         raise ExperimentError(
-            f"{folds.folder} is not a finished cross-validation of the experiment and photographs of {run.folder}: "
-            "train both with the same experiment and settings, and the run on all photographs"
+            f"{cross_validation.folder} is not a finished cross-validation of the experiment and photographs of "
+            f"{run.folder}: train both with the same experiment and settings, and the run on all photographs"
         )
     return _measure(add_manifest_columns(predictions, manifest))
 

@@ -20,6 +20,7 @@ from retinagrade.grader.runtime import GradedPhotograph
 from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.grader.studies import grade_study, group_by_study
 from retinagrade.images.dicom import holds_dicom
+from retinagrade.messages import count_and_first_few
 from retinagrade.paths import to_path
 
 GradingStream = Callable[[Iterable[str], Iterable[str]], Iterable[GradedPhotograph]]
@@ -90,7 +91,13 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Side
     from retinagrade.grader.dicom_source import write_dicom
     from retinagrade.grader.structured_report import structured_report
 
-    of_dicom = [each for each in gradings if each.path is not None and holds_dicom(to_path(each.path))]
+    with_file = [each for each in gradings if each.path is not None]
+    of_dicom = [each for each in with_file if holds_dicom(to_path(str(each.path)))]
+    if len(of_dicom) < len(with_file):
+        without = [each.path for each in with_file if each not in of_dicom]
+        outputs.failures.append(
+            f"no DICOM results, because these photographs are not in DICOM ({count_and_first_few(without)})"
+        )
     outputs.failures.extend(
         f"no report: {each.path}: its header names no study" for each in of_dicom if each.study is None
     )

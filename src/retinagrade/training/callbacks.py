@@ -103,12 +103,12 @@ class ProgressReport(pl.Callback):
         """Reports the end of the training, which may come before the last epoch."""
         batches = trainer.current_epoch * int(trainer.num_training_batches)
         if trainer.current_epoch != trainer.max_epochs:
-            self.progress("training", batches, batches)
+            self.progress("training batches", batches, batches)
 
     def _report(self, trainer: pl.Trainer, batches: int) -> None:
         assert trainer.max_epochs is not None
         total = trainer.max_epochs * int(trainer.num_training_batches)
-        self.progress("training", batches, total)
+        self.progress("training batches", batches, total)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

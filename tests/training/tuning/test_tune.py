@@ -50,7 +50,7 @@ def search(prepared: Path, out: Path, **changes: Any) -> TuningResult | None:
 
 
 @pytest.fixture(scope="module")
-def study(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_search(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("searches") / "whole"
     assert search(prepared, folder, trials=4) is not None
     return folder
@@ -60,22 +60,24 @@ def trials_of(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "trials.csv").drop(columns="seconds")
 
 
-def test_every_trial_is_a_run_and_its_value_is_that_of_its_saved_predictions(study: Path) -> None:
-    table = trials_of(study)
+def test_every_trial_is_a_run_and_its_value_is_that_of_its_saved_predictions(finished_search: Path) -> None:
+    table = trials_of(finished_search)
     assert table["trial"].tolist() == [0, 1, 2, 3]
     for row in table.to_dict("records"):
-        run = Run(study / f"trial-{row['trial']:03}")
+        run = Run(finished_search / f"trial-{row['trial']:03}")
         assert run.record().status == "finished"
         assert run.experiment().network.dense == tuple(json.loads(str(row["network.dense"])))
         assert run.experiment().training.learning_rate == pytest.approx(row["training.learning_rate"], rel=1e-5)
         figures = evaluate_predictions(read_predictions(run.predictions_file("val")), resamples=0).metrics
         assert row["value"] == pytest.approx(figures[METRIC], abs=1e-5)
-    first = Run(study / "trial-000").experiment()
+    first = Run(finished_search / "trial-000").experiment()
     assert first.training == PLAN.experiment.training
     assert table["training.learning_rate"].nunique() == len(table)
 
 
-def test_an_interrupted_search_continues_to_the_same_trials(study: Path, prepared: Path, tmp_path: Path) -> None:
+def test_an_interrupted_search_continues_to_the_same_trials(
+    finished_search: Path, prepared: Path, tmp_path: Path
+) -> None:
     def interrupt(stage: str, done: int, total: int | None) -> None:
         if re.match("trial-00[12]", stage) and stage.split()[0] not in seen:
             seen.add(stage.split()[0])
@@ -90,7 +92,7 @@ def test_an_interrupted_search_continues_to_the_same_trials(study: Path, prepare
             search(prepared, tmp_path / "cut", trials=3, progress=interrupt)
     assert search(prepared, tmp_path / "cut", trials=3) is not None
     assert search(prepared, tmp_path / "cut", trials=4, progress=interrupt) is not None
-    pd.testing.assert_frame_equal(trials_of(tmp_path / "cut"), trials_of(study), rtol=1e-4)
+    pd.testing.assert_frame_equal(trials_of(tmp_path / "cut"), trials_of(finished_search), rtol=1e-4)
     assert search(prepared, tmp_path / "cut", trials=4, progress=fail) is not None
 
 
@@ -135,35 +137,39 @@ def test_a_trial_that_was_stopped_early_is_a_run_that_can_continue(prepared: Pat
     pd.testing.assert_frame_equal(comparable(train(prepared, experiment, run.folder)), comparable(whole), rtol=1e-4)
 
 
-def test_the_reported_metric_of_an_epoch_is_in_the_history(study: Path) -> None:
-    trial = open_search(PLAN, study, json.loads((study / "search.json").read_text())["manifest_sha256"]).get_trials()[1]
-    history = Run(study / "trial-001").history()["val_loss"]
+def test_the_reported_metric_of_an_epoch_is_in_the_history(finished_search: Path) -> None:
+    trial = open_search(
+        PLAN, finished_search, json.loads((finished_search / "search.json").read_text())["manifest_sha256"]
+    ).get_trials()[1]
+    history = Run(finished_search / "trial-001").history()["val_loss"]
     assert trial.intermediate_values == pytest.approx(history.to_dict(), abs=1e-5)
 
 
-def test_training_the_winner_repeats_its_trial(study: Path, prepared: Path, tmp_path: Path) -> None:
-    record = json.loads((study / "tuning.json").read_text())
-    values = trials_of(study).set_index("trial")["value"]
+def test_training_the_winner_repeats_its_trial(finished_search: Path, prepared: Path, tmp_path: Path) -> None:
+    record = json.loads((finished_search / "tuning.json").read_text())
+    values = trials_of(finished_search).set_index("trial")["value"]
     assert record["winner"]["trial"] == values.idxmin()
-    experiment = load_experiment(str(study / "winner.yaml"))
+    experiment = load_experiment(str(finished_search / "winner.yaml"))
     assert experiment.name == "scratch-2-tuned"
     again = train(prepared, experiment, tmp_path / "again")
-    trial = Run(study / f"trial-{values.idxmin():03}")
+    trial = Run(finished_search / f"trial-{values.idxmin():03}")
     pd.testing.assert_frame_equal(
         read_predictions(again.predictions_file("val")), read_predictions(trial.predictions_file("val")), rtol=1e-3
     )
 
 
-def test_the_report_says_whether_the_winner_is_better(study: Path, prepared: Path) -> None:
-    record = json.loads((study / "tuning.json").read_text())
+def test_the_report_says_whether_the_winner_is_better(finished_search: Path, prepared: Path) -> None:
+    record = json.loads((finished_search / "tuning.json").read_text())
     manifest = Manifest.read(prepared / "manifest.csv").table[["image_id", "patient_id"]]
     winner, first = (
         graded_predictions(
-            read_predictions(study / f"trial-{n:03}" / "predictions" / "val.csv").merge(manifest, on="image_id")
+            read_predictions(finished_search / f"trial-{n:03}" / "predictions" / "val.csv").merge(
+                manifest, on="image_id"
+            )
         )
         for n in (record["winner"]["trial"], 0)
     )
-    page = unescape((study / "report.html").read_text())
+    page = unescape((finished_search / "report.html").read_text())
     assert "not a medical device" in page
     assert "too\ngood" in page
     assert page.count("data:image/png") == 3
@@ -207,16 +213,16 @@ def test_a_trial_that_fails_stops_nothing_and_says_why(prepared: Path, tmp_path:
     assert "next: retinagrade train" in done.stdout
 
 
-def test_other_folders_and_other_searches_stay_unchanged(study: Path, prepared: Path, tmp_path: Path) -> None:
-    digest = json.loads((study / "search.json").read_text())["manifest_sha256"]
+def test_other_folders_and_other_searches_stay_unchanged(finished_search: Path, prepared: Path, tmp_path: Path) -> None:
+    digest = json.loads((finished_search / "search.json").read_text())["manifest_sha256"]
     with pytest.raises(ExperimentError, match="another metric, seed"):
-        search(prepared, study, trials=4, seed=1, metric="accuracy")
+        search(prepared, finished_search, trials=4, seed=1, metric="accuracy")
     with pytest.raises(ExperimentError, match="another manifest_sha256"):
-        open_search(PLAN, study, "other")
+        open_search(PLAN, finished_search, "other")
     with pytest.raises(ExperimentError, match="not empty and not a search"):
         search(prepared, prepared, trials=4)
     with pytest.raises(ExperimentError, match="has no trials of the search"):
-        open_search(PLAN, study, digest, f"sqlite:///{tmp_path}/empty.db")
+        open_search(PLAN, finished_search, digest, f"sqlite:///{tmp_path}/empty.db")
     with pytest.raises(ManifestError, match="no such file"):
         search(tmp_path / "nowhere", tmp_path / "new", trials=4)
     assert not (tmp_path / "new").exists()
