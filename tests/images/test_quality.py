@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
+from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, draw_photograph
 from retinagrade.grades import Grade
 from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import Quality, assess_quality
@@ -19,7 +19,7 @@ from retinagrade.images.read import read_photograph
 
 def photograph(seed: int, size: int = 600) -> NDArray[Any]:
     shared = np.random.default_rng((seed, 9))
-    camera = Camera(cut=0.0, notch=False, radius=0.48, tint=np.ones(3))
+    camera = CameraModel(cut=0.0, notch=False, radius=0.48, tint=np.ones(3))
     return draw_photograph(
         np.random.default_rng(seed), Grade(seed % 5), False, size, Complexion.draw(shared), camera
     ).pixels

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.metrics.pairwise import cosine_similarity
 
 from retinagrade.datasets.copies import CANDIDATE_BITS, CANDIDATE_CORRELATION, COPY_CORRELATION, SAME_EYE_CORRELATION
-from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
+from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, draw_photograph
 from retinagrade.grades import Grade
 from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.similarity import (
@@ -29,7 +29,7 @@ from retinagrade.images.similarity import (
 def photograph(seed: int, grade: int = 2, is_left: bool = False) -> NDArray[Any]:
     shared = np.random.default_rng((seed, 9))
     rng = np.random.default_rng(seed)
-    return draw_photograph(rng, Grade(grade), is_left, 500, Complexion.draw(shared), Camera.draw(shared)).pixels
+    return draw_photograph(rng, Grade(grade), is_left, 500, Complexion.draw(shared), CameraModel.draw(shared)).pixels
 
 
 def compare(first: NDArray[Any], second: NDArray[Any]) -> tuple[int, float]:

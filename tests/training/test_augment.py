@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torchvision.transforms import functional
 
 from retinagrade.experiments.experiment import AugmentationSettings
+from retinagrade.images.camera import CAMERA_CHANGES
 from retinagrade.training.augment import LIT, ColourJitter, augment, jitter_colours, random_jitter, random_warp
 
 REPORT = AugmentationSettings(flip_vertical=True, flip_horizontal=True, zoom=0.1, rotation=1.0)
@@ -146,3 +147,13 @@ def test_black_stays_black_and_the_noise_beside_the_disc_stays_dark(
     assert jittered[:4].max() <= 40
     assert jittered.dtype == np.uint8
     assert jittered.shape == disc.shape
+
+
+def test_a_camera_changes_the_look_of_training_photographs() -> None:
+    settings = AugmentationSettings(camera=CAMERA_CHANGES)
+    disc = np.zeros((65, 65, 3), np.uint8)
+    cv2.circle(disc, (32, 32), 32, (160, 70, 20), -1)
+    looks = {augment(disc, np.random.default_rng(seed), settings).tobytes() for seed in range(20)}
+    assert len(looks) > 15
+    with pytest.raises(ValueError, match="camera"):
+        AugmentationSettings.model_validate({"camera": ["lens"]})

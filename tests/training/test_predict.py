@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from retinagrade.errors import UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
+from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.loading import PhotographDataset
 from retinagrade.training.predict import predict, predict_network
@@ -60,3 +63,29 @@ def test_fast_predictions_are_near_and_written_beside_the_plain_ones(run: Run, p
     np.testing.assert_allclose(near.loc[exact.index], exact, atol=0.01)
     assert near.equals(exact) == (weights_dtype("auto") == torch.float32)
     assert predict(prepared, run, split="test", tta=True, fast=True).file.name == "test-tta-fast.csv"
+
+
+def test_photographs_of_another_camera_are_predicted_beside_the_plain_ones(run: Run, prepared: Path) -> None:
+    plain = predict(prepared, run, split="test").file
+    before = plain.read_bytes()
+    changed = predict(prepared, run, split="test", camera=["colour", "cut"])
+    assert changed.file == run.folder / "predictions" / "test-camera-colour-cut.csv"
+    again = changed.file.read_bytes()
+    by_one_worker = predict(prepared, run, split="test", camera=["colour", "cut"], workers=1)
+    assert by_one_worker.file.read_bytes() == again != before
+    assert plain.read_bytes() == before
+
+
+def test_the_folds_of_a_cross_validation_predict_their_own_photographs(prepared: Path, tmp_path: Path) -> None:
+    folds = cross_validate(prepared, tiny("training.epochs=1"), tmp_path / "folds", 2)
+    trained = read_predictions(folds.predictions_file)
+    columns = ["image_id", *PROBABILITY_COLUMNS]
+    again = predict(prepared, folds, split="val", out=tmp_path / "again.csv").table[columns]
+    pd.testing.assert_frame_equal(
+        again.sort_values("image_id", ignore_index=True), trained[columns].sort_values("image_id", ignore_index=True)
+    )
+    changed = predict(prepared, folds.folder, split="val", camera=["light"])
+    assert changed.file == folds.predictions_file.with_name("val-camera-light.csv")
+    assert set(changed.table["image_id"]) == set(trained["image_id"])
+    with pytest.raises(UsageError, match="val"):
+        predict(prepared, folds.folder, split="test")

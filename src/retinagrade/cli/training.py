@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,17 @@ from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
     from retinagrade.training.distributed import Devices
+
+
+class CameraChoice(StrEnum):
+    """Changes that another camera would make."""
+
+    COLOUR = "colour"
+    LIGHT = "light"
+    RESOLUTION = "resolution"
+    SHARPNESS = "sharpness"
+    CUT = "cut"
+
 
 experiments = typer.Typer(
     cls=GroupedCommands,
@@ -301,7 +313,11 @@ def predict(
     ],
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="Folder of a trained run, or of one fold of a cross-validation."),
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a trained run, or of a cross-validation, whose folds predict their own photographs "
+            "(--split val).",
+        ),
     ],
     split: Annotated[
         str,
@@ -314,13 +330,22 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV file to write. [default: RUN/predictions/SPLIT.csv; with --tta SPLIT-tta.csv, with --fast "
-            "SPLIT-fast.csv, with both SPLIT-tta-fast.csv]",
+            help="CSV file to write. [default: RUN/predictions/SPLIT.csv, with -tta, -fast and -camera-CHANGE in its "
+            "name where these options are given]",
             show_default=False,
         ),
     ] = None,
     tta: TtaOption = False,
     fast: FastOption = False,
+    camera: Annotated[
+        list[CameraChoice] | None,
+        typer.Option(
+            help="Change the photographs as another camera would: colour, light (falling off, haze), resolution (and "
+            "JPEG compression), sharpness (and noise), or cut (by the frame). Repeat the option for several changes. "
+            "Metrics under a change that the training left out show how well a network generalises.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Grade prepared photographs with a trained network.
 
@@ -330,5 +355,14 @@ def predict(
     from retinagrade.training.predict import predict as predict_split
 
     with terminal_progress() as progress:
-        predictions = predict_split(prepared, run, split=split, out=out, tta=tta, fast=fast, progress=progress)
+        predictions = predict_split(
+            prepared,
+            run,
+            split=split,
+            out=out,
+            tta=tta,
+            fast=fast,
+            camera=[choice.value for choice in camera or []],
+            progress=progress,
+        )
     console().print(f"wrote {predictions.file}", highlight=False)

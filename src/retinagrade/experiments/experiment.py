@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from retinagrade.errors import ExperimentError, describe_validation_error
+from retinagrade.images.camera import CameraChange
 from retinagrade.models.settings import NetworkSettings
 
 SHIPPED: Final = resources.files("retinagrade.experiments")
@@ -58,6 +59,9 @@ class AugmentationSettings(_Settings):
     1.2."""
     hue: float = Field(default=0.0, ge=0, le=0.5)
     """Largest rotation of the hue in either direction, in turns: 0.5 draws any hue."""
+    camera: tuple[CameraChange, ...] = ()
+    """Changes that another camera would make to the photograph: any of ``colour``, ``light``, ``resolution``,
+    ``sharpness`` and ``cut`` (``docs/cameras.md``)."""
 
 
 class TrainingSettings(_Settings):

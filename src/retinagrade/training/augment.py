@@ -1,4 +1,4 @@
-"""Online augmentation: flips, zoom and rotation (report, chapter 3) as one warp, and colours as one transform."""
+"""Online augmentation: flips, zoom and rotation (report, chapter 3) as one warp, then colours, then another camera."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.experiments.experiment import AugmentationSettings
+from retinagrade.images.camera import apply_camera, draw_camera, lit_region
 
 LUMA: Final = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -125,4 +126,7 @@ def augment(
     warp = random_warp(rng, settings, size)
     jitter = random_jitter(rng, settings)  # drawn after the warp, so that colours don't change the geometry
     warped = cv2.warpAffine(photograph, warp, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
-    return jitter_colours(cast(NDArray[np.uint8], warped), jitter)
+    changed = jitter_colours(cast(NDArray[np.uint8], warped), jitter)
+    if not settings.camera:
+        return changed
+    return apply_camera(draw_camera(rng, settings.camera), changed, lit_region(changed))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.balance import Balance, balance
 from retinagrade.experiments.experiment import AugmentationSettings, Experiment
+from retinagrade.images.camera import CameraChange, apply_camera, draw_camera, lit_region
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -44,14 +46,28 @@ class PhotographDataset(Dataset[tuple[NDArray[np.uint8], int, str]]):
     """Prepared photographs of a manifest at the network's input size; ungraded ones have grade -1."""
 
     def __init__(
-        self, manifest: Manifest, size: int, augmentation: AugmentationSettings | None = None, seed: int = 0
+        self,
+        manifest: Manifest,
+        size: int,
+        augmentation: AugmentationSettings | None = None,
+        seed: int = 0,
+        camera: Sequence[CameraChange] = (),
     ) -> None:
-        """Args: ``manifest`` of a prepared set, input side ``size`` in pixels, ``augmentation`` for training."""
+        """Opens the photographs.
+
+        Args:
+            manifest: Photographs of a prepared set.
+            size: Side of the network's input, in pixels.
+            augmentation: Augmentation of photographs that a :class:`Draw` selects, for training.
+            seed: Seed of the augmentation.
+            camera: Changes that another camera would make to the other photographs; the same id always has the same
+                camera.
+        """
         table = manifest.table
         self.paths = [manifest.file(path) for path in table["path"]]
         self.grades = table["grade"].fillna(-1).to_numpy(dtype=np.int64)
         self.image_ids: list[str] = table["image_id"].tolist()
-        self.size, self.augmentation, self.seed = size, augmentation, seed
+        self.size, self.augmentation, self.seed, self.camera = size, augmentation, seed, camera
 
     def __len__(self) -> int:
         """Returns the number of photographs."""
@@ -60,7 +76,11 @@ class PhotographDataset(Dataset[tuple[NDArray[np.uint8], int, str]]):
     def __getitem__(self, draw: Draw | int) -> tuple[NDArray[np.uint8], int, str]:
         """Reads one photograph as RGB (S, S, 3) uint8, with grade and id; a :class:`Draw` augments it."""
         row = draw.row if isinstance(draw, Draw) else draw
-        photograph = resize_to_input(read_photograph(self.paths[row]), self.size)
+        photograph = read_photograph(self.paths[row])
+        if self.camera and not isinstance(draw, Draw):
+            camera = draw_camera(np.random.default_rng(_seed_of(self.image_ids[row])), self.camera, always=True)
+            photograph = apply_camera(camera, photograph, lit_region(photograph))
+        photograph = resize_to_input(photograph, self.size)
         if self.augmentation is not None and isinstance(draw, Draw):
             rng = np.random.default_rng((self.seed, draw.epoch, draw.position))
             photograph = augment(photograph, rng, self.augmentation)
@@ -97,6 +117,10 @@ class EpochSampler(Sampler[Draw]):
         if self.balancing is not None:
             rows = balance(self.grades, self.balancing, rng)
         return rng.permutation(rows)
+
+
+def _seed_of(image_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")
 
 
 def collate_photographs(items: list[tuple[NDArray[np.uint8], int, str]]) -> Batch:
@@ -150,10 +174,17 @@ def training_loader(
 
 
 def evaluation_loader(
-    manifest: Manifest, experiment: Experiment, workers: int, devices: Devices = ONE_DEVICE
+    manifest: Manifest,
+    experiment: Experiment,
+    workers: int,
+    devices: Devices = ONE_DEVICE,
+    camera: Sequence[CameraChange] = (),
 ) -> DataLoader[Batch]:
-    """Makes the loader of prepared photographs without augmentation, each exactly once, for any number of devices."""
-    photographs = PhotographDataset(manifest, experiment.network.image_size)
+    """Makes the loader of prepared photographs without augmentation, each exactly once, for any number of devices.
+
+    With ``camera``, the photographs look as another camera would have taken them.
+    """
+    photographs = PhotographDataset(manifest, experiment.network.image_size, camera=camera)
     return DataLoader[Batch](
         photographs,  # type: ignore[arg-type]
         batch_size=experiment.training.batch_size,

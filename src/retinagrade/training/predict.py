@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,16 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from retinagrade.datasets.prepared_set import preparation_settings
-from retinagrade.errors import ExperimentError
+from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import write_predictions
-from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256
 from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.images.camera import CameraChange
 from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import Output
+from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
@@ -38,26 +40,32 @@ RawBatch = tuple[list[str], list[Tensor]]
 
 def predict(
     prepared: str | os.PathLike[str],
-    run: str | os.PathLike[str] | Run,
+    run: str | os.PathLike[str] | Run | CrossValidation,
     *,
     split: str = "test",
     out: str | os.PathLike[str] | None = None,
     tta: bool = False,
     fast: bool = False,
+    camera: Sequence[CameraChange] = (),
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
     """Predicts one split of a prepared set with a run's network, and writes the table.
 
+    The validation photographs of a cross-validation are predicted by the fold that was not trained on them.
+
     Args:
         prepared: Folder of a prepared set, prepared with the settings of the set that the run was trained on.
-        run: The trained run.
+        run: The trained run, or a cross-validation.
         split: The photographs to predict, by column ``split`` of the manifest; ``all`` for every photograph. A fold's
-            own split replaces the set's for the photographs that it was divided from.
-        out: The file to write; by default ``predictions/SPLIT.csv`` in the run, with ``-tta`` or ``-fast`` in its name
-            where they apply.
+            own split replaces the set's for the photographs that it was divided from. A cross-validation has ``val``
+            only.
+        out: The file to write; by default ``predictions/SPLIT.csv`` in the run, with ``-tta``, ``-fast`` or
+            ``-camera-CHANGES`` in its name where they apply.
         tta: Test-time augmentation, as in :func:`predict_network`.
         fast: Half precision, as in :func:`predict_network`.
+        camera: Changes that another camera would make to the photographs, to test how well the network generalises.
+            Each photograph has a camera of its own, which its id determines.
         workers: Processes that load photographs; by default as many as speed this machine up.
         progress: Receives the number of photographs predicted.
 
@@ -68,25 +76,70 @@ def predict(
         ExperimentError: The set was prepared with other settings than the training photographs, the run's own split
             was changed, or the run is an ensemble, which has no network of its own.
         ManifestError: The split is empty.
+        UsageError: A split other than ``val`` is to be predicted by a cross-validation.
     """
-    run = run if isinstance(run, Run) else Run(Path(run))
+    views = _Views(tta, fast, tuple(camera), workers)
+    folds = CrossValidation(Path(run)) if isinstance(run, str | os.PathLike) else run
+    if isinstance(folds, CrossValidation) and folds.is_cross_validation:
+        if split != "val":
+            raise UsageError(
+                f"{folds.folder} is a cross-validation, which predicts the split val: name one of its folds"
+            )
+        table = pd.concat(
+            [
+                _predict_split(Path(prepared), fold, split, views, prefix_stages(progress, f"fold {number + 1}"))
+                for number, fold in enumerate(folds.runs())
+            ],
+            ignore_index=True,
+        )
+        file = folds.predictions_file.with_name(views.file_name(split))
+    else:
+        run = run if isinstance(run, Run) else Run(folds.folder)
+        table = _predict_split(Path(prepared), run, split, views, progress)
+        file = run.predictions_file(split).with_name(views.file_name(split))
+    if out is not None:
+        file = Path(out)
+    write_predictions(table, file)
+    return Predictions.read(file)
+
+
+@dataclass(frozen=True)
+class _Views:
+    """The way in which photographs are predicted; attributes as the arguments of :func:`predict`."""
+
+    tta: bool
+    fast: bool
+    camera: tuple[CameraChange, ...]
+    workers: int | None
+
+    def file_name(self, split: str) -> str:
+        camera = f"-camera-{'-'.join(self.camera)}" if self.camera else ""
+        return split + "-tta" * self.tta + "-fast" * self.fast + camera + ".csv"
+
+
+def _predict_split(prepared: Path, run: Run, split: str, views: _Views, progress: Progress | None) -> pd.DataFrame:
+    """Predicts one split with one run's network."""
     if run.is_ensemble:
         raise ExperimentError(
             f"{run.folder} is an ensemble: predict {split} with each of its members, and repeat `retinagrade ensemble`"
         )
-    trained_on, settings = asdict(run.record().data.preparation), preparation_settings(Path(prepared))
+    trained_on, settings = asdict(run.record().data.preparation), preparation_settings(prepared)
     if trained_on != settings:
         raise ExperimentError(
             f"{prepared} was prepared with {settings}, but {run.folder} was trained on photographs prepared with "
             f"{trained_on}: prepare it again with these settings"
         )
-    manifest = _with_split_of(run, Manifest.read(Path(prepared) / "manifest.csv"))
-    chosen = manifest if split == "all" else manifest.split(split)
-    file = Path(out) if out is not None else run.predictions_file(split + "-tta" * tta + "-fast" * fast)
-    network = load_network(run)
-    table = predict_network(network, run.experiment(), chosen, workers=workers, tta=tta, fast=fast, progress=progress)
-    write_predictions(table, file)
-    return Predictions.read(file)
+    manifest = _with_split_of(run, Manifest.read(prepared / "manifest.csv"))
+    return predict_network(
+        load_network(run),
+        run.experiment(),
+        manifest if split == "all" else manifest.split(split),
+        workers=views.workers,
+        tta=views.tta,
+        fast=views.fast,
+        camera=views.camera,
+        progress=progress,
+    )
 
 
 def _with_split_of(run: Run, manifest: Manifest) -> Manifest:
@@ -112,6 +165,7 @@ def predict_network(
     workers: int | None = None,
     tta: bool = False,
     fast: bool = False,
+    camera: Sequence[CameraChange] = (),
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Grades the photographs of a manifest.
@@ -126,12 +180,15 @@ def predict_network(
         fast: Compute the backbone in half precision (bfloat16 or float16) where the machine has it. Probabilities then
             differ, by 0.05 on average for some networks (``docs/benchmarks.md``). In float32 they are the same on
             every machine except for rounding.
+        camera: Changes that another camera would make to the photographs.
         progress: Receives the number of photographs predicted.
 
     Returns:
         The table that :func:`predictions_table` makes.
     """
-    batches = predict_photographs(network, experiment, manifest, workers, tta=tta, fast=fast, progress=progress)
+    batches = predict_photographs(
+        network, experiment, manifest, workers, tta=tta, fast=fast, camera=camera, progress=progress
+    )
     return predictions_table(network.output, batches, manifest)
 
 
@@ -167,6 +224,7 @@ def predict_photographs(
     *,
     tta: bool = False,
     fast: bool = False,
+    camera: Sequence[CameraChange] = (),
     progress: Progress | None = None,
 ) -> Iterator[RawBatch]:
     """Computes a network's raw outputs of the photographs of a manifest; arguments as in :func:`predict_network`."""
@@ -174,7 +232,7 @@ def predict_photographs(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = weights_dtype("auto" if fast else "32")
     ready = inference_copy(network, dtype, experiment.network.image_size, device)
-    loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers)
+    loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers, camera=camera)
     step = begin_stage(progress, "predicting photographs", len(manifest))
     for image_ids, views in predict_batches(ready, loader, experiment.training.batch_size, FLIPS if tta else FLIPS[:1]):
         yield image_ids, views

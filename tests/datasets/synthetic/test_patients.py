@@ -13,7 +13,13 @@ from PIL import Image
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.masks import LESIONS
 from retinagrade.datasets.synthetic.patients import eye_grade, synthesize
-from retinagrade.datasets.synthetic.photograph import ASPECT, Camera, Complexion, SyntheticPhotograph, draw_photograph
+from retinagrade.datasets.synthetic.photograph import (
+    ASPECT,
+    CameraModel,
+    Complexion,
+    SyntheticPhotograph,
+    draw_photograph,
+)
 from retinagrade.errors import UsageError
 from retinagrade.grades import Grade
 from retinagrade.images.read import read_photograph
@@ -28,7 +34,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def drawn(grade: Grade, seed: int, size: int = 256, is_left: bool = False) -> SyntheticPhotograph:
     rng = np.random.default_rng(seed)
-    return draw_photograph(rng, grade, is_left, size, Complexion.draw(rng), Camera.draw(rng))
+    return draw_photograph(rng, grade, is_left, size, Complexion.draw(rng), CameraModel.draw(rng))
 
 
 def test_a_synthetic_set_is_a_complete_data_set(tmp_path: Path) -> None:
@@ -81,7 +87,7 @@ def test_lesions_fit_the_grade(seed: int) -> None:
 
 
 def test_severe_has_many_haemorrhages_in_four_quadrants() -> None:
-    camera = Camera(cut=0.0, notch=False, radius=0.49, tint=np.ones(3))
+    camera = CameraModel(cut=0.0, notch=False, radius=0.49, tint=np.ones(3))
     rng = np.random.default_rng(0)
     mask = draw_photograph(rng, Grade.SEVERE, False, 700, Complexion.draw(rng), camera).masks["haemorrhages"]
     middle_y, middle_x = mask.shape[0] // 2, mask.shape[1] // 2

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
-from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
+from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, draw_photograph
 from retinagrade.errors import UsageError
 from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
@@ -104,7 +104,7 @@ def _delete_earlier(folder: Path) -> None:
 def _draw_eye(index: int, seed: int, size: int, out: Path) -> dict[str, Any]:
     patient, eye = divmod(index, 2)
     shared = np.random.default_rng((seed, patient, _PATIENT))
-    complexion, camera = Complexion.draw(shared), Camera.draw(shared)
+    complexion, camera = Complexion.draw(shared), CameraModel.draw(shared)
     grade = eye_grade(seed, patient, eye)
     rng = np.random.default_rng((seed, patient, eye))
     drawn = draw_photograph(rng, grade, _EYES[eye] == "left", size, complexion, camera)

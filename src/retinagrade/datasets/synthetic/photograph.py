@@ -23,7 +23,7 @@ _SMOOTH_BELOW: Final = 1100
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraModel:
     """The framing of a camera.
 
     Attributes:
@@ -39,7 +39,7 @@ class Camera:
     tint: NDArray[np.float64]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Camera:
+    def draw(cls, rng: np.random.Generator) -> CameraModel:
         """Draws a random camera, because data sets mix several."""
         cut = float(rng.choice((0.0, 0.17)))
         return cls(cut, bool(rng.random() < 0.5), float(rng.uniform(0.46, 0.495)), rng.uniform(0.92, 1.06, 3))
@@ -79,7 +79,7 @@ class SyntheticPhotograph:
 
 
 def draw_photograph(
-    rng: np.random.Generator, grade: Grade, is_left: bool, size: int, complexion: Complexion, camera: Camera
+    rng: np.random.Generator, grade: Grade, is_left: bool, size: int, complexion: Complexion, camera: CameraModel
 ) -> SyntheticPhotograph:
     """Draws a photograph of one eye.
 
@@ -208,7 +208,7 @@ def _expose(
     retina: NDArray[np.float32],
     lesions: dict[str, NDArray[np.float32]],
     size: int,
-    camera: Camera,
+    camera: CameraModel,
 ) -> SyntheticPhotograph:
     """Places the retina in the frame, with the camera's mask, focus, exposure and sensor noise."""
     side, width = retina.shape[0], round(ASPECT * size)
@@ -234,7 +234,7 @@ def _expose(
     return SyntheticPhotograph(frame, masks)
 
 
-def _camera_mask(side: int, camera: Camera) -> NDArray[np.uint8]:
+def _camera_mask(side: int, camera: CameraModel) -> NDArray[np.uint8]:
     """Draws the camera's mask (side, side): 255 in the field of view, 0 outside."""
     mask = np.zeros((side, side), np.uint8)
     middle = round((side - 1) / 2 * 16)
