@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from retinagrade.datasets.synthetic.photograph import Camera, Complexion, draw_photograph
+from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, draw_photograph
 from retinagrade.errors import ImageError
 from retinagrade.grades import Grade
 from retinagrade.images.field_of_view import LOW_CONFIDENCE, crop_square, detect_and_crop, find_field_of_view
@@ -101,7 +101,7 @@ def test_the_square_is_padded_where_the_sensor_cut_and_loses_nothing() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_synthetic_photographs_fill_their_crop(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    camera = Camera.draw(rng)
+    camera = CameraModel.draw(rng)
     pixels = draw_photograph(rng, Grade(seed % 5), bool(seed % 2), 300, Complexion.draw(rng), camera).pixels
     fov = find_field_of_view(pixels)
     side = 2 * 300 * camera.radius / (1 - camera.cut)
@@ -123,7 +123,7 @@ def on_background(pixels: NDArray[Any], colour: int, noise: float, seed: int = 0
 @pytest.mark.parametrize("seed", range(4))
 def test_the_background_may_be_grey_white_noisy_and_written_on(colour: int, noise: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    camera = Camera(cut=0.0, notch=False, radius=0.44, tint=np.ones(3))
+    camera = CameraModel(cut=0.0, notch=False, radius=0.44, tint=np.ones(3))
     pixels = draw_photograph(rng, Grade.MODERATE, False, 500, Complexion.draw(rng), camera).pixels
     photograph = np.ascontiguousarray(on_background(pixels, colour, noise, seed))
     ink = 0 if colour > 128 else 255
@@ -162,7 +162,7 @@ def test_flat_edges_of_a_camera_mask_keep_the_circle() -> None:
 
 def test_a_crop_of_retina_has_no_circle_and_confidence_by_its_hue() -> None:
     rng = np.random.default_rng(0)
-    camera = Camera(cut=0.0, notch=False, radius=0.49, tint=np.ones(3))
+    camera = CameraModel(cut=0.0, notch=False, radius=0.49, tint=np.ones(3))
     pixels = draw_photograph(rng, Grade.MILD, False, 600, Complexion.draw(rng), camera).pixels
     fov = find_field_of_view(pixels[150:450, 300:600])
     assert (fov.method, fov.circle, fov.side) == ("full-frame", None, 300)
