@@ -232,6 +232,14 @@ def prepare(
     ] = SquareBy.PAD,
     layout: LayoutOption = None,
     grade_names: GradeNamesOption = None,
+    masks: Annotated[
+        bool,
+        typer.Option(
+            "--masks",
+            help="Prepare photographs with lesion masks as well, and their masks: for the training of networks that "
+            "outline lesions.",
+        ),
+    ] = False,
     workers: WorkersOption = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
@@ -259,6 +267,7 @@ def prepare(
             square=square.value,
             layout=layout,
             grade_names=parse_grade_map(grade_names),
+            masks=masks,
             workers=workers,
             engine=choose_engine(engine.value, [source, out], address),
             progress=progress,

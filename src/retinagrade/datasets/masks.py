@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from retinagrade.datasets.file_listing import photographs_in
 from retinagrade.datasets.labels import index_by_name
-from retinagrade.errors import LayoutError
+from retinagrade.errors import ImageError, LayoutError
+from retinagrade.images.read import photograph_size, read_photograph
 from retinagrade.messages import count_and_first_few
 
 LESIONS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation")
@@ -35,13 +39,17 @@ class MaskedPhotograph:
     Attributes:
         image_id: The photograph's id.
         photograph: The photograph's file.
-        masks: The files of its masks by kind, one of :data:`LESIONS` or :data:`OPTIC_DISC`: pixels that are not black
-            are the lesion. Kinds without a mask are absent.
+        masks: The files of its masks by kind: pixels that are not black are the lesion. The photograph shows none of an
+            outlined kind that has no file.
+        outlined: The kinds that people outlined in this data set, of :data:`LESIONS` and :data:`OPTIC_DISC`.
+        split: The official split; ``None`` where the data set has none.
     """
 
     image_id: str
     photograph: Path
     masks: dict[str, Path]
+    outlined: tuple[str, ...] = LESIONS
+    split: str | None = None
 
 
 def is_mask(file: str) -> bool:
@@ -89,7 +97,8 @@ def _read_idrid_half(root: Path, split: str, half: str) -> list[MaskedPhotograph
     for kind, (folder, suffix) in _IDRID_KINDS.items():
         files = index_by_name(_list_files(root / _MASKS / half / folder))
         masks[kind] = {name.removesuffix(f"_{suffix}"): path for name, path in files.items()}
-    return _join(f"{split}-", index_by_name(_list_files(root / _IMAGES / half)), masks, root / _MASKS / half)
+    joined = _join(f"{split}-", index_by_name(_list_files(root / _IMAGES / half)), masks, root / _MASKS / half)
+    return [replace(each, outlined=tuple(_IDRID_KINDS), split=split) for each in joined]
 
 
 def _join(
@@ -108,3 +117,26 @@ def _join(
 
 def _list_files(folder: Path) -> list[Path]:
     return photographs_in(folder) if folder.is_dir() else []
+
+
+def read_mask(path: Path, photograph: Path) -> NDArray[np.bool_]:
+    """Reads a mask.
+
+    Args:
+        path: The mask's file.
+        photograph: Its photograph; the mask may have another size, but not another shape.
+
+    Returns:
+        True (h, w) where a pixel is not black.
+
+    Raises:
+        ImageError: The mask can't be read, or can't belong to the photograph.
+    """
+    mask = np.asarray(read_photograph(path).any(axis=2))
+    width, height = photograph_size(photograph)
+    if abs(mask.shape[1] / mask.shape[0] - width / height) > 0.01:
+        raise ImageError(
+            f"{path}: a mask of {mask.shape[1]} × {mask.shape[0]} px can't belong to {photograph} ({width} × {height} "
+            "px)"
+        )
+    return mask

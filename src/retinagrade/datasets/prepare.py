@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from retinagrade.datasets.layouts import read_dataset
+from retinagrade.datasets.lesion_set import add_outlined, mark_same_eyes, prepare_masks
+from retinagrade.datasets.masks import read_masked_photographs
 from retinagrade.datasets.prepare_file import PreparedFile, crashed_file, prepare_file
 from retinagrade.datasets.prepared_set import PREPARATION_RECORD, PreparationRecord, PreparedSet
 from retinagrade.datasets.reusable import reusable_outcomes
@@ -40,6 +42,7 @@ def prepare(
     square: Square = "pad",
     layout: str | None = None,
     grade_names: Mapping[str, int] | None = None,
+    masks: bool = False,
     workers: int | None = None,
     engine: EngineName | Engine = "local",
     progress: Progress | None = None,
@@ -62,6 +65,9 @@ def prepare(
             ``frame``, for photographs that were cropped before.
         layout: The layout of the source; ``None`` detects it.
         grade_names: For a source with a folder for each grade: folder names and their grades.
+        masks: Whether to prepare photographs with lesion masks as well, and their masks. The manifest gets the columns
+            ``outlined`` (the kinds of lesions that people outlined) and ``same_eye`` (a number that copies and
+            photographs of one eye share, so that no split separates them).
         workers: Number of worker processes; ``None`` takes one per processor.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
         progress: Callback for progress.
@@ -81,13 +87,20 @@ def prepare(
     if isinstance(source, Manifest):
         if layout is not None or grade_names is not None:
             raise UsageError("a manifest has its grades: leave layout and grade_names out")
+        if masks:
+            raise UsageError("a manifest has no lesion masks: give the folder of the data set")
         manifest, root = source, source.root
     else:
         root = user_path(source)
         manifest = read_dataset(root, layout, grade_names, unpack=folder / _UNPACKED)
-    outcomes, prepared = _prepare_photographs(
-        manifest, folder, settings, choose_engine(engine, [root, folder]), workers, progress
-    )
+    masked = read_masked_photographs(root) if masks else []
+    if masked:
+        manifest = add_outlined(manifest, masked, str(source))
+    chosen_engine = choose_engine(engine, [root, folder])
+    outcomes, prepared = _prepare_photographs(manifest, folder, settings, chosen_engine, workers, progress)
+    if masked:
+        outcomes = prepare_masks(masked, manifest, outcomes, folder, settings, chosen_engine, workers, progress)
+        manifest = mark_same_eyes(manifest, outcomes, folder, chosen_engine, workers, progress)
     write_prepared_set(manifest, folder, settings, outcomes)
     if all(outcome.reason is not None for outcome in outcomes):
         raise ImageError(f"no photograph (of {len(outcomes)}) could be used; the first: {outcomes[0].reason}")

@@ -27,13 +27,14 @@ def photograph_groups(table: pd.DataFrame) -> NDArray[np.int32]:
     """Numbers the groups of photographs that must stay together.
 
     Args:
-        table: A manifest's table. Photographs of one patient belong together, and copies with one ``sha256``.
+        table: A manifest's table. Photographs of one patient belong together, copies with one ``sha256``, and those
+            that share a number in the column ``same_eye``, if it exists.
 
     Returns:
         The number (N,) of each photograph's group. Links count over any number of steps.
     """
     heads, tails = [], []
-    keys = {"patient_id": ["dataset", "patient_id"], "sha256": ["sha256"]}
+    keys = {"patient_id": ["dataset", "patient_id"], "sha256": ["sha256"], "same_eye": ["same_eye"]}
     for column, key in keys.items():
         if column not in table.columns:
             continue

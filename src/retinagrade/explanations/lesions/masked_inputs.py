@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.examine import ExaminedFile, examine_file
-from retinagrade.datasets.masks import MaskedPhotograph
+from retinagrade.datasets.masks import MaskedPhotograph, read_mask
 from retinagrade.datasets.prepare_file import PREPARED_PHOTOGRAPHS, prepare_file, prepared_path
-from retinagrade.errors import ImageError
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.prepare import PreparationSettings, prepare_mask, prepare_photograph, resize_to_input
-from retinagrade.images.read import photograph_size, read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 
@@ -65,19 +63,8 @@ def prepare_masked(masked: MaskedPhotograph, settings: PreparationSettings, size
         return np.asarray(resize_to_input(prepare_mask(mask, field_of_view, shape, settings), size) >= coverage)
 
     retina = prepared(field_of_view.mask, 0.5)
-    masks = {kind: prepared(_read_mask(path, masked.photograph), MASK_COVERAGE) for kind, path in masked.masks.items()}
+    masks = {kind: prepared(read_mask(path, masked.photograph), MASK_COVERAGE) for kind, path in masked.masks.items()}
     return MaskedInput(masked.image_id, resize_to_input(stored, size), retina, masks)
-
-
-def _read_mask(path: Path, photograph: Path) -> NDArray[np.bool_]:
-    mask = np.asarray(read_photograph(path).any(axis=2))
-    width, height = photograph_size(photograph)
-    if abs(mask.shape[1] / mask.shape[0] - width / height) > 0.01:
-        raise ImageError(
-            f"{path}: a mask of {mask.shape[1]} × {mask.shape[0]} px can't belong to {photograph} ({width} × {height} "
-            "px)"
-        )
-    return mask
 
 
 def find_copies_in_run(run: Run, masked: Sequence[MaskedPhotograph]) -> dict[str, str] | None:

@@ -1,0 +1,127 @@
+"""Prepared sets with lesion masks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from retinagrade.datasets.lesion_set import add_outlined, read_masks
+from retinagrade.datasets.masks import MaskedPhotograph
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.prepared_set import PreparedSet
+from retinagrade.datasets.split import split
+from retinagrade.datasets.synthetic.patients import synthesize
+from retinagrade.errors import UsageError
+from retinagrade.images.read import read_photograph
+from retinagrade.manifest import Manifest
+
+SIDE = 128
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve synthetic eyes; one of them has a white square, whose mask is its only one."""
+    folder = tmp_path_factory.mktemp("lesions") / "source"
+    synthesize(folder, 12, size=256, seed=0, workers=1)
+    photograph = marked_photograph(folder)
+    pixels = cv2.imread(str(photograph))
+    assert pixels is not None
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    mask[100:140, 150:190] = 255
+    pixels[mask > 0] = 255
+    cv2.imwrite(str(photograph), pixels, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    for file in (folder / "masks").rglob(f"{photograph.stem}.png"):
+        file.unlink()
+    cv2.imwrite(str(folder / "masks" / "hard_exudates" / f"{photograph.stem}.png"), mask)
+    return folder
+
+
+def marked_photograph(folder: Path) -> Path:
+    name = sorted(path.stem for path in (folder / "masks" / "hard_exudates").glob("*.png"))[0]
+    return folder / "photographs" / f"{name}.jpg"
+
+
+@pytest.fixture(scope="module")
+def lesions(source: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    return prepare(source, tmp_path_factory.mktemp("lesions") / "prepared", size=SIDE, masks=True, workers=1)
+
+
+def test_masks_line_up_with_their_photographs(source: Path, lesions: PreparedSet) -> None:
+    image_id = marked_photograph(source).stem
+    (mask,) = read_masks(lesions.folder, image_id, ["hard_exudates"], SIDE)
+    green = read_photograph(lesions.folder / "photographs" / f"{image_id}.jpg")[..., 1]
+    assert mask.max() == 255
+    assert green[mask == 255].min() > 220
+    near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
+    ring = near & (cv2.dilate(mask, np.ones((3, 3), np.uint8)) == 0)
+    assert green[ring].mean() < 190
+    assert read_masks(lesions.folder, image_id, ["microaneurysms"], SIDE).max() == 0
+
+
+def test_the_manifest_names_the_outlined_kinds_and_keeps_grades(source: Path, lesions: PreparedSet) -> None:
+    table = lesions.manifest.table.set_index("image_id")
+    with_masks = {path.stem for path in (source / "masks").rglob("*.png")}
+    assert set(table.index[table["outlined"].notna()]) == with_masks
+    assert table["grade"].notna().all()
+    assert "microaneurysms haemorrhages hard_exudates" in table.loc[marked_photograph(source).stem, "outlined"]
+
+
+def test_a_set_without_masks_and_a_manifest_are_refused_or_plain(source: Path, tmp_path: Path) -> None:
+    plain = prepare(source, tmp_path / "plain", size=SIDE, workers=1)
+    assert "outlined" not in plain.manifest.table
+    assert not (plain.folder / "masks").exists()
+    with pytest.raises(UsageError, match="masks"):
+        prepare(plain.manifest, tmp_path / "again", size=SIDE, masks=True)
+
+
+def test_a_photograph_with_an_unreadable_mask_is_left_out(source: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "source"
+    shutil.copytree(source, broken)
+    image_id = marked_photograph(source).stem
+    (broken / "masks" / "hard_exudates" / f"{image_id}.png").write_bytes(b"no picture")
+    prepared = prepare(broken, tmp_path / "prepared", size=SIDE, masks=True, workers=1)
+    assert [failed.image_id for failed in prepared.failed] == [image_id]
+    assert image_id not in set(prepared.manifest.table["image_id"])
+    shutil.copy(source / "masks" / "hard_exudates" / f"{image_id}.png", broken / "masks" / "hard_exudates")
+    assert prepare(broken, tmp_path / "prepared", size=SIDE, masks=True, workers=1).failed == []
+
+
+def test_copies_stay_in_one_fold(source: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "source"
+    shutil.copytree(source, copied)
+    table = pd.read_csv(copied / "labels.csv", dtype=str)
+    original = table.iloc[0]
+    pixels = cv2.imread(str(copied / original["path"]))
+    assert pixels is not None
+    cv2.imwrite(str(copied / "photographs" / "copy.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    copy = original.copy()
+    copy[["image_id", "path", "patient_id"]] = ["copy", "photographs/copy.jpg", "stranger"]
+    pd.concat([table, copy.to_frame().T]).to_csv(copied / "labels.csv", index=False)
+    prepared = prepare(copied, tmp_path / "prepared", size=SIDE, masks=True, workers=1)
+    eyes = prepared.manifest.table.set_index("image_id")["same_eye"]
+    assert eyes["copy"] == eyes[original["image_id"]]
+    assert eyes.notna().sum() == 2
+    for seed in range(4):
+        folds = split(prepared.folder, folds=4, seed=seed).manifest.table.set_index("image_id")["fold"]
+        assert folds["copy"] == folds[original["image_id"]]
+    assert Manifest.read(prepared.folder / "manifest.csv").table["same_eye"].notna().sum() == 2
+
+
+def test_outlined_photographs_that_have_no_grade_are_added(tmp_path: Path) -> None:
+    graded = Manifest.from_table(pd.DataFrame({"image_id": ["a"], "path": ["a.jpg"], "grade": [0]}), tmp_path, "test")
+    masked = [
+        MaskedPhotograph("a", tmp_path / "a.jpg", {}, ("haemorrhages",)),
+        MaskedPhotograph("a", tmp_path / "other" / "a.jpg", {}, ("haemorrhages", "optic_disc"), "train"),
+    ]
+    joined = add_outlined(graded, masked, "test").table.set_index("image_id")
+    assert joined["outlined"].to_dict() == {"a": "haemorrhages", "outlined-a": "haemorrhages optic_disc"}
+    assert joined.loc["a", "grade"] == 0
+    assert pd.isna(joined.loc["outlined-a", "grade"])
+    assert joined.loc["outlined-a", "split"] == "train"
+    alone = add_outlined(None, masked[1:], "test")
+    assert alone.table["image_id"].tolist() == ["outlined-a"]
