@@ -140,6 +140,38 @@ def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     assert "KeyboardInterrupt" in errors
 
 
+def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from retinagrade.execution.local import map_unordered\n"
+        "from tests.execution.test_local import mark_and_sleep\n"
+        f"list(map_unordered(mark_and_sleep, [{str(tmp_path)!r}] * 9, 2, abs))\n"
+    )
+    folders = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)})
+    while len(marks := list(tmp_path.glob("*.pid"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    for mark in marks:
+        while is_running(int(mark.stem)):  # the items would take an hour
+            time.sleep(0.05)
+
+
+def mark_and_sleep(folder: str) -> None:
+    (Path(folder) / f"{os.getpid()}.pid").touch()
+    time.sleep(3600)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process runs; a dead one that nobody has waited for does not."""
+    try:
+        return "(zombie)" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
 def test_no_items_and_processors() -> None:
     assert list(map_unordered(square, [], 2, lambda item: 0)) == []
     assert 1 <= processors() <= (os.cpu_count() or 1)

@@ -7,22 +7,15 @@ sends a result leaves half a message in the queue and keeps its lock (``docs/dec
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager, suppress
-from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from contextlib import suppress
+from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
-from types import ModuleType
 from typing import Any, Final
 
-import cv2
-
 from retinagrade.execution.engine import WorkItem, WorkResult
+from retinagrade.execution.worker import ERROR, READY, start_worker
 
 _AHEAD: Final = 4
 """Items that a worker has at a time: the one at work, and those that wait in its pipe."""
@@ -104,11 +97,11 @@ def _stream(
                     worker.stop()
                     team[team.index(worker)] = _Worker(work)
                     continue
-                if kind == "ready":
+                if kind == READY:
                     worker.is_ready = True
                     continue
                 worker.items.popleft()
-                if kind == "error":
+                if kind == ERROR:
                     raise value
                 yield value
     finally:
@@ -127,14 +120,9 @@ class _Worker:
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         """Starts a process. Args: ``work``, the function that it applies."""
-        context = get_context("spawn")  # never fork: threads of OpenCV and of frameworks don't survive it
-        self.connection, theirs = context.Pipe()
+        self._process, self.connection = start_worker(work)
         self.items: deque[Any] = deque()
         self.is_ready = False
-        self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        with _without_main_module(work):
-            self._process.start()
-        theirs.close()
 
     def take(self, returned: deque[Any], queue: Iterator[Any]) -> None:
         """Sends the next items to the process: one, and more where they are small."""
@@ -155,48 +143,3 @@ class _Worker:
         """Lets the process finish the item that it is working on, and end."""
         self.connection.close()
         self._process.join()
-
-
-@contextmanager
-def _without_main_module(work: Callable[..., Any]) -> Iterator[None]:
-    """Hides the main module while a process starts, so that the process doesn't run the user's script a second time.
-
-    A script therefore needs no ``if __name__ == "__main__":``, unless ``work`` is a function of the script itself.
-    """
-    function = work
-    while isinstance(function, partial):
-        function = function.func
-    if getattr(function, "__module__", None) == "__main__":
-        yield
-        return
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
-    """Applies ``work`` to the items that a pipe brings, until its other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one closes the pipes
-    cv2.setNumThreads(1)
-    with suppress(EOFError, OSError):
-        connection.send(("ready", None))
-        while True:
-            message = connection.recv_bytes()
-            try:
-                reply = ForkingPickler.dumps(("result", work(ForkingPickler.loads(message))))
-            except Exception as error:
-                reply = _encode_error(error)
-            connection.send_bytes(reply)
-
-
-def _encode_error(error: Exception) -> Any:
-    """Pickles an exception, with its traceback as a note; or one that says the same, where it can't be pickled."""
-    error.add_note(f"in a worker process:\n{traceback.format_exc()}")
-    try:
-        ForkingPickler.loads(ForkingPickler.dumps(error))
-    except Exception:
-        error = RuntimeError("".join(traceback.format_exception(error)))
-    return ForkingPickler.dumps(("error", error))
