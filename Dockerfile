@@ -1,6 +1,6 @@
 # The grading service. It needs no writable file system:
 #   docker build --tag retinagrade .
-#   docker run --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 retinagrade
+#   docker run --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 --env RETINAGRADE_TOKEN=… retinagrade
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,13 +20,20 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
 from pydicom import uid
 
 from retinagrade import Grader
+from retinagrade.execution.guarded import GuardedProcess
+from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.metadata import Metadata
+from retinagrade.grader.runtime import PreparedPhotograph
 from retinagrade.grader.studies import grade_studies
-from retinagrade.service import uploads
+from retinagrade.images.decoding import InMemory
+from retinagrade.images.quality import Quality
+from retinagrade.service import pipeline
 from retinagrade.service.app import create_app
+from retinagrade.service.decoding import DecodedPhotograph, Decoder, decode_photograph
 from retinagrade.service.logs import LOGGER, JsonFormatter
 from retinagrade.service.schemas import GradeResponse
 from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
@@ -31,6 +42,41 @@ from tests.images.dicom_files import write_dicom
 from tests.images.encoded_files import encoded, giant, gradient
 
 Files = list[tuple[str, tuple[str, bytes]]]
+
+
+def mark_bad(file: InMemory, metadata: Metadata, settings: ServiceSettings) -> DecodedPhotograph:
+    """Decodes; a file that isn't a photograph becomes pixels that the test recognises."""
+    if file.data == b"bad":
+        square = np.full((metadata.image_size, metadata.image_size, 3), 77, np.uint8)
+        return DecodedPhotograph(PreparedPhotograph(file.stem, file.name, UNKNOWN, square, Quality(1.0, {})))
+    return decode_photograph(file, metadata.preparation.settings(), metadata.image_size, settings.max_megapixels)
+
+
+def misbehave(file: InMemory, metadata: Metadata, settings: ServiceSettings) -> DecodedPhotograph:
+    """Decodes; some files do harm, as a decoder's error might."""
+    if file.data == b"slow":
+        time.sleep(3600)
+    if file.data == b"greedy":
+        bytearray(64 << 30)
+    if file.data == b"deadly":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if file.data == b"odd":
+        raise RuntimeError("odd")
+    return decode_photograph(file, metadata.preparation.settings(), metadata.image_size, settings.max_megapixels)
+
+
+def decoder_of(work: Callable[..., DecodedPhotograph]) -> Callable[..., Decoder]:
+    """Returns a function that starts processes with this work instead."""
+
+    def start(metadata: Metadata, settings: ServiceSettings) -> Decoder:
+        return GuardedProcess(
+            partial(work, metadata=metadata, settings=settings),
+            seconds=settings.photograph_seconds,
+            memory=settings.photograph_bytes,
+            patience=0.1,
+        )
+
+    return start
 
 
 def files(*named: tuple[str, bytes]) -> Files:
@@ -191,9 +237,8 @@ def test_sizes_are_limited(grader: Grader, eyes: list[Path]) -> None:
         assert [each["grading"]["error"] is None for each in both.json()["photographs"]] == [False, True]
 
 
-def test_an_endless_upload_is_ended(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "SECONDS", 0.05)
-    app = create_app(grader, ServiceSettings())
+def test_an_endless_upload_is_ended(grader: Grader) -> None:
+    app = create_app(grader, ServiceSettings(idle_seconds=0.05))
 
     async def run() -> list[httpx2.Response]:
         async def never() -> Any:
@@ -296,6 +341,112 @@ def test_a_request_without_the_token_is_refused(grader: Grader, eyes: list[Path]
         assert [client.get(path).status_code for path in ("/", "/healthz", "/readyz", "/openapi.json")] == [200] * 4
 
 
+@pytest.mark.parametrize("token", ["secret", "Schlüssel", "密钥 with spaces", "x" * 4000])
+def test_a_token_is_compared_as_utf8(grader: Grader, token: str) -> None:
+    with TestClient(create_app(grader, ServiceSettings(token=token))) as client:
+
+        def get(sent: bytes) -> int:
+            return client.get("/v1/model", headers={b"Authorization": b"Bearer " + sent}).status_code
+
+        assert get(token.encode()) == 200
+        assert get(token.encode()[:-1]) == 401
+        assert get(token.encode() + b"x") == 401
+        if not token.isascii():
+            assert get(token.encode("utf-16")) == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/readyz", "/v1/model", "/metrics", "/openapi.json", "/page/page.js", "/nothing"]
+)
+def test_head_is_answered_like_get_without_a_body(client: TestClient, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert head.status_code == get.status_code
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.content == b""
+    refused = client.head("/v1/grade")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("filename*=UTF-8''%E4%B8%83_left.jpg", "七_left.jpg"),
+        ("filename*=utf-8'en'7_left.jpg", "7_left.jpg"),
+        ("filename*=ISO-8859-1''M%FCller_left.jpg", "Müller_left.jpg"),
+        ('filename*0="7_"; filename*1="left.jpg"', "7_left.jpg"),
+        ("filename*=UTF-8''a%22%5C_left.jpg", 'a"\\_left.jpg'),
+        ("filename=\"7_left.jpg\"; filename*=UTF-8''8_left.jpg", "7_left.jpg"),
+        ('filename="Müller_left.jpg"', "Müller_left.jpg"),
+        ("filename*=nonsense''7_left.jpg", "7_left.jpg"),
+    ],
+)
+def test_extended_names_are_read(client: TestClient, eyes: list[Path], filename: str, name: str) -> None:
+    head = f'--x\r\nContent-Disposition: form-data; name="photographs"; {filename}\r\n\r\n'
+    form = head.encode() + eyes[0].read_bytes() + b"\r\n--x--\r\n"
+    response = client.post("/v1/grade", content=form, headers={"content-type": "multipart/form-data; boundary=x"})
+    assert response.status_code == 200, response.text
+    grading = response.json()["photographs"][0]["grading"]
+    assert (grading["path"], grading["laterality"]) == (name, "L")
+
+
+@pytest.mark.parametrize("header", [b"X" * 9000 + b": y\r\n", b"X: " + b"y" * 9000 + b"\r\n", b"X: y\r\n" * 99])
+def test_headers_of_parts_are_limited(client: TestClient, header: bytes) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="photographs"; filename="a"\r\n' + header + b"\r\nx\r\n--x--"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    problem(client.post("/v1/grade", content=form, headers=kind), 400)
+
+
+def test_a_failure_of_the_network_costs_only_its_photograph(
+    grader: Grader, eyes: list[Path], lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = grader.network
+
+    def network(squares: NDArray[np.uint8]) -> Any:
+        if (squares[:, 0, 0, 0] == 77).any():
+            raise RuntimeError("Doe_Jane.jpg")
+        return whole(squares)
+
+    monkeypatch.setattr(grader, "network", network)
+    monkeypatch.setattr(pipeline, "start_decoder", decoder_of(mark_bad))
+    with TestClient(create_app(grader, ServiceSettings())) as client:
+        sent = files(("Doe_Jane.jpg", b"bad"), *((path.name, path.read_bytes()) for path in eyes[:2]))
+        bad, *good = client.post("/v1/grade", files=sent).json()["photographs"]
+    assert "failed" in bad["grading"]["error"]
+    assert [each["grading"]["error"] for each in good] == [None, None]
+    assert sum("failed" in line for line in lines) == 1
+    assert "Doe" not in "".join(lines)
+
+
+def test_decoding_that_takes_too_much_costs_only_its_photograph(
+    grader: Grader, eyes: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "start_decoder", decoder_of(misbehave))
+    good = "eye.jpg", eyes[0].read_bytes()
+    with TestClient(create_app(grader, ServiceSettings(photograph_seconds=5.0))) as client:
+        sent = files(*(("bad.jpg", body) for body in (b"slow", b"greedy", b"deadly", b"odd")), good)
+        *bad, last = client.post("/v1/grade", files=sent).json()["photographs"]
+        for each in bad:
+            assert each["grading"]["error"].startswith("bad.jpg: ")
+            assert each["grading"]["needs_review"] is True
+        assert last["grading"]["error"] is None
+        assert client.post("/v1/grade", files=files(good)).status_code == 200
+
+
+def test_health_is_answered_while_a_photograph_is_decoded(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "start_decoder", decoder_of(misbehave))
+    app = create_app(grader, ServiceSettings(photograph_seconds=2.0))
+
+    async def run() -> list[int]:
+        async with serving(app) as client:
+            slow = asyncio.create_task(client.post("/v1/grade", files=files(*[("a.jpg", b"slow")] * 8)))
+            statuses = [(await client.get("/healthz")).status_code for _ in range(50)]
+            assert not slow.done()
+            slow.cancel()
+            return statuses
+
+    assert asyncio.run(run()) == [200] * 50
+
+
 @pytest.mark.parametrize("path", ["/", "/page/page.js", "/v1/model", "/nothing", "/openapi.json"])
 def test_security_headers_are_set(client: TestClient, path: str) -> None:
     headers = client.get(path, headers={"Origin": "https://elsewhere.example"}).headers
@@ -332,7 +483,7 @@ def test_the_log_has_no_names_ids_or_pixels(client: TestClient, lines: list[str]
         ("request", "/v1/grade", 422),
         ("request", "other", 404),
     ]
-    assert not [word for word in ("Doe", "Jane", "4711") if word in "".join(lines)]
+    assert not [word for word in ("Doe", "Jane", "P-4711") if word in "".join(lines)]
 
 
 def test_an_internal_error_is_reported_without_its_message(

@@ -12,7 +12,12 @@ from uuid import uuid4
 
 import httpx2
 import numpy as np
+import pytest
+from typer.testing import CliRunner
 
+from retinagrade.cli import app
+from retinagrade.errors import UsageError
+from retinagrade.service import server
 from tests.images.encoded_files import encoded
 from tests.service.served import Served, served
 
@@ -39,7 +44,10 @@ def test_no_framework_is_loaded(service: Served) -> None:
     assert not re.search(r"/(torch|pandas|scipy|sklearn|matplotlib)/", mapped)
 
 
-def test_sigterm_under_load_loses_no_accepted_request(grader_file: Path, eyes: list[Path]) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+def test_no_signal_under_load_loses_an_accepted_request(
+    grader_file: Path, eyes: list[Path], stop: signal.Signals
+) -> None:
     photographs = [path.read_bytes() for path in eyes]
 
     async def client(url: str, statuses: dict[str, int], sent: asyncio.Semaphore) -> None:
@@ -62,7 +70,7 @@ def test_sigterm_under_load_loses_no_accepted_request(grader_file: Path, eyes: l
         for _ in range(40):  # now the service is busy
             await sent.acquire()
         assert running.process.poll() is None
-        running.process.send_signal(signal.SIGTERM)
+        running.process.send_signal(stop)
         await asyncio.gather(*clients)
         return statuses
 
@@ -102,3 +110,45 @@ def test_the_token_comes_from_the_environment(grader_file: Path) -> None:
         assert httpx2.get(f"{running.url}/v1/model").status_code == 401
         allowed = httpx2.get(f"{running.url}/v1/model", headers={"Authorization": "Bearer secret"})
         assert allowed.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "options"),
+    [
+        ("", ()),
+        (" ", ()),
+        ("secret\n", ()),
+        ("", ("--open",)),
+        (None, ("--host", "0.0.0.0")),
+        (None, ("--host", "::")),
+        ("", ("--host", "0.0.0.0", "--open")),
+        (None, ("--allowed-hosts", "http://grading.example")),
+        (None, ("--allowed-hosts", "grading.example:8000")),
+        (None, ("--allowed-hosts", "grading.example,,")),
+    ],
+)
+def test_a_service_that_would_be_open_unawares_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, token: str | None, options: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("RETINAGRADE_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("RETINAGRADE_TOKEN", token)
+    monkeypatch.setattr(server, "run_server", lambda *_: pytest.fail("it starts"))
+    done = CliRunner().invoke(app, ["serve", "--port", "0", *options])
+    assert isinstance(done.exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("token", "options"),
+    [("secret", ("--host", "0.0.0.0")), (None, ("--host", "0.0.0.0", "--open")), (None, ("--host", "localhost"))],
+)
+def test_a_service_that_is_open_on_purpose_starts(
+    monkeypatch: pytest.MonkeyPatch, token: str | None, options: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("RETINAGRADE_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("RETINAGRADE_TOKEN", token)
+    started: list[object] = []
+    monkeypatch.setattr(server, "run_server", lambda *arguments: started.append(arguments))
+    done = CliRunner().invoke(app, ["serve", "--port", "0", *options], catch_exceptions=False)
+    assert (done.exit_code, len(started)) == (0, 1)

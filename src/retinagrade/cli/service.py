@@ -48,13 +48,30 @@ def serve(
             help="Largest size of a photograph, in megapixels. A larger one gets status 413.",
         ),
     ] = 50,
+    allowed_hosts: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Further names by which clients may call the service, separated by commas; '*' for every name. A "
+            "request for another name gets status 421. [default: the name of --host, the address that the client "
+            "reaches, and localhost]",
+            show_default=False,
+        ),
+    ] = "",
+    open_to_all: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Serve everybody who reaches the address, without a token, also from other machines.",
+        ),
+    ] = False,
 ) -> None:
     """Grade photographs over HTTP and on a web page.
 
     The page is at the root of the service, http://127.0.0.1:8000 by default. Programs send photographs to /v1/grade.
-    The service runs until Ctrl-C or SIGTERM, and then finishes the requests in progress. If the environment variable
-    RETINAGRADE_TOKEN is set, clients must send its value as a bearer token. The service stores no photograph. It needs
-    pip install 'retinagrade[serve]'.
+    The service runs until Ctrl-C, SIGTERM or SIGHUP, and then finishes the requests in progress. If the environment
+    variable RETINAGRADE_TOKEN is set, clients must send its value as a bearer token. A service that other machines
+    reach needs the token, or --open. The service stores no photograph. It needs pip install 'retinagrade[serve]'.
 
     Exit code 2: the service could not start.
     """
@@ -67,5 +84,7 @@ def serve(
         max_requests=max_requests,
         max_megabytes=max_megabytes,
         max_megapixels=max_megapixels,
-        token=os.environ.get("RETINAGRADE_TOKEN") or None,
+        token=os.environ.get("RETINAGRADE_TOKEN"),
+        open_to_all=open_to_all,
+        allowed_hosts=allowed_hosts.split(",") if allowed_hosts else (),
     )

@@ -179,20 +179,7 @@ class Grader:
 
     def prepare(self, item: File | NDArray[np.uint8], image_id: str) -> PreparedPhotograph:
         """Reads one photograph and prepares it for the network; several threads may call this at once."""
-        path, eye = None if isinstance(item, np.ndarray) else str(item), UNKNOWN
-        try:
-            if not isinstance(item, np.ndarray | InMemory) and not is_local(item):
-                item = InMemory(str(item), read_photograph_bytes(item))
-            if not isinstance(item, np.ndarray):
-                eye = identify_eye(item)
-            square, quality = prepare_with_quality(item, self.metadata.preparation.settings())
-        except ModuleNotFoundError as error:
-            return PreparedPhotograph(
-                image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
-            )
-        except (ImageError, MemoryError) as error:
-            return PreparedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__)
-        return PreparedPhotograph(image_id, path, eye, resize_to_input(square, self.metadata.image_size), quality)
+        return prepare_photograph(item, image_id, self.metadata.preparation.settings(), self.metadata.image_size)
 
     def grade_prepared(self, batch: Sequence[PreparedPhotograph]) -> Iterator[GradedPhotograph]:
         """Grades a batch of prepared photographs; yields one result for each, in their order."""
@@ -208,6 +195,36 @@ class Grader:
             probabilities, saliency = next(outputs)
             grading = make_grading(each.image_id, each.path, probabilities, each.quality, self.metadata, each.eye)
             yield GradedPhotograph(grading, each.square, saliency)
+
+
+def prepare_photograph(
+    item: File | NDArray[np.uint8], image_id: str, settings: PreparationSettings, side: int
+) -> PreparedPhotograph:
+    """Reads one photograph and prepares it for a network. It needs no grader, so another process may do it.
+
+    Args:
+        item: A file, or RGB pixels (H, W, 3), uint8.
+        image_id: Id of the photograph.
+        settings: Settings of the prepared set that the network learnt from.
+        side: Side of the network's input, in pixels.
+
+    Returns:
+        The photograph, or the reason why it can't be used.
+    """
+    path, eye = None if isinstance(item, np.ndarray) else str(item), UNKNOWN
+    try:
+        if not isinstance(item, np.ndarray | InMemory) and not is_local(item):
+            item = InMemory(str(item), read_photograph_bytes(item))
+        if not isinstance(item, np.ndarray):
+            eye = identify_eye(item)
+        square, quality = prepare_with_quality(item, settings)
+    except ModuleNotFoundError as error:
+        return PreparedPhotograph(
+            image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
+        )
+    except (ImageError, MemoryError) as error:
+        return PreparedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__)
+    return PreparedPhotograph(image_id, path, eye, resize_to_input(square, side), quality)
 
 
 def prepare_with_quality(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,9 @@ def openvino(file: Path, exact: Session) -> Session:
     Raises:
         UsageError: OpenVINO isn't installed, or the processor has no bfloat16.
     """
+    # Without this module, OpenVINO reports nothing; with it, the import looks up a server of its makers and writes an
+    # identifier into the home folder.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino as ov
     except ModuleNotFoundError as error:

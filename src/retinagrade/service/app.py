@@ -16,7 +16,7 @@ from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.runtime import Grader
 from retinagrade.service.draining import DrainMiddleware
 from retinagrade.service.logs import log_event
-from retinagrade.service.middleware import RequestMiddleware
+from retinagrade.service.middleware import HeadMiddleware, HostMiddleware, RequestMiddleware
 from retinagrade.service.pipeline import Pipeline
 from retinagrade.service.problems import ProblemError, add_problem_handlers, problem_responses
 from retinagrade.service.routes import PAGE, ServiceState, open_routes, protected_routes
@@ -31,7 +31,7 @@ def create_app(grader: Grader, settings: ServiceSettings) -> FastAPI:
 
     Args:
         grader: The grader.
-        settings: Limits and token.
+        settings: Limits, names and token.
     """
     state = ServiceState(grader, settings)
     app = FastAPI(
@@ -44,7 +44,10 @@ def create_app(grader: Grader, settings: ServiceSettings) -> FastAPI:
     )
     app.state.service = state
     add_problem_handlers(app)
-    app.add_middleware(DrainMiddleware, max_bytes=settings.max_bytes)
+    # The last one is the outermost.
+    app.add_middleware(HeadMiddleware)
+    app.add_middleware(HostMiddleware, allowed=settings.allowed_hosts)
+    app.add_middleware(DrainMiddleware, settings=settings)
     app.add_middleware(RequestMiddleware, metrics=state.metrics)
     app.include_router(open_routes)
     if settings.token is None:
@@ -62,7 +65,7 @@ def _lifespan(state: ServiceState) -> Callable[[FastAPI], AbstractAsyncContextMa
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        state.pipeline = Pipeline(state.grader, state.settings.max_megapixels, state.metrics)
+        state.pipeline = Pipeline(state.grader, state.settings, state.metrics)
         state.pipeline.start()
         yield
         await state.pipeline.stop()
@@ -72,10 +75,12 @@ def _lifespan(state: ServiceState) -> Callable[[FastAPI], AbstractAsyncContextMa
 
 
 def _require_token(token: str) -> Callable[..., Awaitable[None]]:
-    """Returns a dependency that refuses requests without the token."""
+    """Returns a dependency that refuses requests without the token; it compares bytes of UTF-8, in constant time."""
+    expected = token.encode()
 
     async def require(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
-        if credentials is None or not secrets.compare_digest(credentials.credentials.encode(), token.encode()):
+        # Starlette decodes each byte of a header to one character.
+        if credentials is None or not secrets.compare_digest(credentials.credentials.encode("latin-1"), expected):
             raise ProblemError(401, "this service needs its token", headers={"WWW-Authenticate": "Bearer"})
 
     return require

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from retinagrade.service.settings import SECONDS
+from retinagrade.service.pace import Pace
+from retinagrade.service.settings import ServiceSettings
 
 
 class DrainMiddleware:
@@ -18,14 +18,14 @@ class DrainMiddleware:
     Without it, such a client would see a broken connection instead of the response.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
         """Wraps an application.
 
         Args:
             app: The application.
-            max_bytes: Largest number of bytes to read before the connection is broken.
+            settings: Limits of the service; a client that sends more, or too slowly, gets a broken connection.
         """
-        self._app, self._max_bytes = app, max_bytes
+        self._app, self._settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -41,11 +41,10 @@ class DrainMiddleware:
         async def send_after_body(message: Message) -> None:
             refuses = message["type"] == "http.response.start" and message["status"] >= 400
             if refuses and more and message["status"] != HTTPStatus.REQUEST_TIMEOUT:  # a slow client would not finish
-                left = self._max_bytes
+                left, pace = self._settings.max_bytes, Pace(self._settings)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(SECONDS):
-                        while more and left > 0:
-                            left -= len((await receive_body()).get("body", b""))
+                    while more and left > 0:
+                        left -= len((await pace.receive(receive_body)).get("body", b""))
             await send(message)
 
         await self._app(scope, receive_body, send_after_body)

@@ -20,7 +20,8 @@ class ServiceMetrics:
         batch: Number of photographs in a batch of the network.
         network: Seconds that the network takes for a batch.
         in_progress: Number of requests in progress.
-        held: Bytes that these requests may hold.
+        held: Bytes that these requests hold.
+        closed: Number of connections that the service has closed itself, by reason.
     """
 
     def __init__(self, model: str, requests_in_progress: Callable[[], int], held_bytes: Callable[[], int]) -> None:
@@ -29,7 +30,7 @@ class ServiceMetrics:
         Args:
             model: Name and version of the grader file.
             requests_in_progress: Function that returns the number of requests in progress.
-            held_bytes: Function that returns the bytes that these requests may hold.
+            held_bytes: Function that returns the bytes that these requests hold.
         """
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
@@ -46,6 +47,12 @@ class ServiceMetrics:
         self.network = Histogram("retinagrade_network_seconds", "Time of the network for a batch", registry=registry)
         self.in_progress = Gauge("retinagrade_requests_in_progress", "Requests in progress", registry=registry)
         self.in_progress.set_function(requests_in_progress)
-        self.held = Gauge("retinagrade_held_bytes", "Bytes that the requests in progress may hold", registry=registry)
+        self.held = Gauge("retinagrade_held_bytes", "Bytes that the requests in progress hold", registry=registry)
         self.held.set_function(held_bytes)
+        self.closed = Counter(
+            "retinagrade_closed_connections",
+            "Connections that the service has closed itself",
+            ("reason",),
+            registry=registry,
+        )
         Gauge("retinagrade_model", "The grader file, as a label", ("model",), registry=registry).labels(model).set(1)

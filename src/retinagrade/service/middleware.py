@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retinagrade.service.hosts import is_allowed
 from retinagrade.service.logs import LOGGER, log_event
 from retinagrade.service.metrics import ServiceMetrics
 from retinagrade.service.problems import problem_response
@@ -29,6 +30,53 @@ SECURITY: Final = {
 """Headers of every response. There are no CORS headers: no other site may read a response."""
 _GONE: Final = 499
 """Status in logs and metrics if the client disconnected before the response."""
+
+
+class HeadMiddleware:
+    """ASGI middleware that answers HEAD like GET, without a body, for every route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wraps an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        inner = {**scope, "method": "GET"}  # a copy: the server reads the method from its own
+        try:
+            await self._app(inner, receive, send_without_body)
+        finally:
+            scope["route"] = inner.get("route")  # for the log
+
+
+class HostMiddleware:
+    """ASGI middleware that refuses requests for other names.
+
+    A page elsewhere may give its own name the address 127.0.0.1, and would then be allowed to read responses.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: frozenset[str] | None) -> None:
+        """Wraps an application.
+
+        Args:
+            app: The application.
+            allowed: Names that clients may use; ``None`` for all.
+        """
+        self._app, self._allowed = app, allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http" or is_allowed(scope, self._allowed):
+            await self._app(scope, receive, send)
+            return
+        detail = "this service doesn't go by the name in the header Host: allow the name with --allowed-hosts"
+        await problem_response(421, detail, scope["state"]["request_id"])(scope, receive, send)
 
 
 class RequestMiddleware:

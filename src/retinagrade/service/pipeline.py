@@ -1,22 +1,26 @@
-"""The pipeline from photographs to results: several threads decode, and one thread grades batches."""
+"""The pipeline from photographs to results: several processes decode, and one thread grades batches."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Event
 from typing import Final, TypeVar
 
-from retinagrade.errors import ImageError
+from retinagrade.execution.guarded import GuardedError
 from retinagrade.execution.local import processors
-from retinagrade.grader.eyes import identify_eye
+from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.results import Grading, model_name
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader, PreparedPhotograph
 from retinagrade.images.decoding import InMemory
-from retinagrade.images.read import photograph_size
 from retinagrade.service.batching import Batcher
+from retinagrade.service.decoding import DecodedPhotograph, Decoder, start_decoder
 from retinagrade.service.metrics import ServiceMetrics
 from retinagrade.service.schemas import PhotographResult, encode_pictures
+from retinagrade.service.settings import ServiceSettings
 
 PATIENCE: Final = 0.004
 """Seconds that the first photograph of a batch waits for more."""
@@ -25,38 +29,60 @@ _AHEAD: Final = 2
 Result = TypeVar("Result")
 
 
-class TooManyPixelsError(ImageError):
-    """A photograph is larger than the service decodes."""
+@dataclass(frozen=True)
+class RefusedPhotograph:
+    """A photograph without a result.
+
+    Attributes:
+        entry: Its entry, which states the reason.
+        is_too_large: Whether it has more pixels than the service decodes.
+        failure: The exception, where the service is to blame and not the photograph.
+    """
+
+    entry: PhotographResult
+    is_too_large: bool = False
+    failure: Exception | None = None
 
 
 class Pipeline:
-    """Grades the photographs of many requests together, in bounded memory. Use it in one event loop."""
+    """Grades the photographs of many requests together, in bounded memory. Use it in one event loop.
 
-    def __init__(self, grader: Grader, max_megapixels: float, metrics: ServiceMetrics) -> None:
+    When a caller is cancelled, its photographs are dropped: those that wait at once, and those that are being decoded
+    after a second.
+    """
+
+    def __init__(self, grader: Grader, settings: ServiceSettings, metrics: ServiceMetrics) -> None:
         """Creates a pipeline; :meth:`start` starts it.
 
         Args:
             grader: The grader.
-            max_megapixels: Largest size of a photograph, in millions of pixels.
+            settings: Limits of the service.
             metrics: Metrics to count photographs and batches in.
         """
-        self._grader, self._max_megapixels, self._metrics = grader, max_megapixels, metrics
-        self._decoders = ThreadPoolExecutor(processors(), "decode")
+        self._grader, self._settings, self._metrics = grader, settings, metrics
+        self._threads = ThreadPoolExecutor(processors(), "decode")
+        self._decoders = SimpleQueue[Decoder]()
         self._network = ThreadPoolExecutor(1, "network")
         self._room = asyncio.Semaphore(processors() + (1 + _AHEAD) * BATCH)
-        self._batcher = Batcher[PreparedPhotograph, GradedPhotograph](self._grade_batch, BATCH, PATIENCE)
+        self._batcher = Batcher[PreparedPhotograph, GradedPhotograph | Exception](self._grade_batch, BATCH, PATIENCE)
 
     def start(self) -> None:
         """Starts to accept photographs."""
+        for _ in range(processors()):
+            self._decoders.put(start_decoder(self._grader.metadata, self._settings))
         self._batcher.start()
 
     async def stop(self) -> None:
-        """Finishes the accepted photographs and ends the threads."""
+        """Finishes the accepted photographs and ends threads and processes."""
         await self._batcher.stop()
-        self._decoders.shutdown()
+        self._threads.shutdown()
         self._network.shutdown()
+        while not self._decoders.empty():
+            self._decoders.get().close()
 
-    async def grade(self, files: Sequence[InMemory], wants_pictures: bool) -> list[PhotographResult | ImageError]:
+    async def grade(
+        self, files: Sequence[InMemory], wants_pictures: bool
+    ) -> list[PhotographResult | RefusedPhotograph]:
         """Grades photographs.
 
         Args:
@@ -64,47 +90,69 @@ class Pipeline:
             wants_pictures: True to add pictures to the results.
 
         Returns:
-            One result per photograph, in their order; an error for an unusable one.
+            One result per photograph, in their order; no photograph affects another.
         """
         return await asyncio.gather(*(self._grade(file, wants_pictures) for file in files))
 
-    def error_entry(self, file: InMemory, error: ImageError) -> PhotographResult:
-        """Makes the entry of an unusable photograph."""
-        eye, model = identify_eye(file), model_name(self._grader.metadata)
-        grading = Grading(file.stem, file.name, eye.study, eye.laterality, model=model, error=str(error))
-        return PhotographResult(grading=grading)
-
-    async def _grade(self, file: InMemory, wants_pictures: bool) -> PhotographResult | ImageError:
+    async def _grade(self, file: InMemory, wants_pictures: bool) -> PhotographResult | RefusedPhotograph:
         async with self._room:
             try:
-                prepared = await _run_in(self._decoders, lambda: self._prepare(file))
-            except ImageError as error:
-                self._metrics.photographs.labels("refused").inc()
-                return error
-            graded = await self._batcher(prepared)
+                decoded = await self._decode(file)
+                if decoded.prepared.error is not None:
+                    return self._refuse(decoded.prepared, is_too_large=decoded.is_too_large)
+                graded = await self._batcher(decoded.prepared)
+                if isinstance(graded, Exception):
+                    raise graded
+                pictures = await _run_in(self._threads, lambda: encode_pictures(graded)) if wants_pictures else None
+            except GuardedError as error:
+                reason = f"{file}: can't be decoded: {error}: export the photograph again, as JPEG or PNG"
+                return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason))
+            except Exception as error:  # a mistake of ours, which must not cost the other photographs their results
+                reason = f"{file}: the service failed at this photograph; its log has the details"
+                return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason), failure=error)
         self._metrics.photographs.labels("graded" if graded.grading.gradable else "ungradable").inc()
-        pictures = await _run_in(self._decoders, lambda: encode_pictures(graded)) if wants_pictures else None
         return PhotographResult(grading=graded.grading, pictures=pictures)
 
-    def _prepare(self, file: InMemory) -> PreparedPhotograph:
-        try:
-            width, height = photograph_size(file)
-        except (ImageError, ModuleNotFoundError):  # preparing it raises a better error
-            width = height = 0
-        if width * height > self._max_megapixels * 1e6:
-            raise TooManyPixelsError(
-                f"{file}: {width} × {height} pixels exceed the service's limit of {self._max_megapixels:g} megapixels: "
-                "shrink the photograph"
-            )
-        prepared = self._grader.prepare(file, file.stem)
-        if prepared.error is not None:
-            raise ImageError(prepared.error)
-        return prepared
+    def _refuse(
+        self, unusable: PreparedPhotograph, is_too_large: bool = False, failure: Exception | None = None
+    ) -> RefusedPhotograph:
+        self._metrics.photographs.labels("refused").inc()
+        eye, model = unusable.eye, model_name(self._grader.metadata)
+        grading = Grading(
+            unusable.image_id, unusable.path, eye.study, eye.laterality, model=model, error=unusable.error
+        )
+        return RefusedPhotograph(PhotographResult(grading=grading), is_too_large, failure)
 
-    async def _grade_batch(self, batch: Sequence[PreparedPhotograph]) -> list[GradedPhotograph]:
+    async def _decode(self, file: InMemory) -> DecodedPhotograph:
+        gone = Event()
+
+        def decode() -> DecodedPhotograph:
+            decoder = self._decoders.get()  # there is one for each thread
+            try:
+                return decoder(file, lambda: not gone.is_set())
+            finally:
+                self._decoders.put(decoder)
+
+        try:
+            return await _run_in(self._threads, decode)
+        except asyncio.CancelledError:
+            gone.set()
+            raise
+
+    async def _grade_batch(self, batch: Sequence[PreparedPhotograph]) -> list[GradedPhotograph | Exception]:
         self._metrics.batch.observe(len(batch))
         with self._metrics.network.time():
-            return await _run_in(self._network, lambda: list(self._grader.grade_prepared(batch)))
+            return await _run_in(self._network, lambda: _grade_each(self._grader, batch))
+
+
+def _grade_each(grader: Grader, batch: Sequence[PreparedPhotograph]) -> list[GradedPhotograph | Exception]:
+    """Grades a batch; where that fails, each photograph alone, and the exception stands for those that fail."""
+    try:
+        return list(grader.grade_prepared(batch))
+    except Exception as error:
+        if len(batch) == 1:
+            return [error]
+        return [result for photograph in batch for result in _grade_each(grader, [photograph])]
 
 
 async def _run_in(threads: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:

@@ -10,18 +10,18 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from retinagrade.errors import ImageError
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.results import model_name
 from retinagrade.grader.runtime import Grader
-from retinagrade.images.decoding import InMemory
+from retinagrade.service.disconnecting import while_connected
 from retinagrade.service.limits import CapacityError, RequestLimits
+from retinagrade.service.logs import LOGGER
 from retinagrade.service.metrics import ServiceMetrics
-from retinagrade.service.pipeline import Pipeline, TooManyPixelsError
+from retinagrade.service.pipeline import Pipeline, RefusedPhotograph
 from retinagrade.service.problems import FieldError, ProblemError, problem_responses
 from retinagrade.service.schemas import GradeResponse, PhotographResult, make_response
 from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
-from retinagrade.service.uploads import FIELD, declared_size, read_photographs
+from retinagrade.service.uploads import FIELD, read_photographs, require_size
 
 PAGE: Final = files("retinagrade.service") / "page"
 """Folder of the web page."""
@@ -74,7 +74,8 @@ class ServiceState:
 
     def __post_init__(self) -> None:
         """Creates limits and metrics."""
-        self.limits = limits = RequestLimits(self.settings.max_requests, self.settings.max_held_bytes)
+        settings = self.settings
+        self.limits = limits = RequestLimits(settings.max_requests, settings.max_held_bytes)
         self.metrics = ServiceMetrics(model_name(self.grader.metadata), lambda: limits.requests, lambda: limits.bytes)
 
 
@@ -104,14 +105,15 @@ async def grade_uploads(
     usable, the status is 422, or 413 if all are too large. An ungradable photograph has no grade and needs review by a
     person.
     """
+    require_size(request, state.settings)
     try:
-        with state.limits.admit(declared_size(request, state.settings)):
-            photographs = await read_photographs(request, state.settings)
-            results = await state.pipeline.grade(photographs, pictures)
+        with state.limits.admit(_address(request)) as admitted:
+            photographs = await read_photographs(request, state.settings, admitted)
+            results = await while_connected(request, state.pipeline.grade(photographs, pictures))
     except CapacityError:
         raise _full() from None
     request.state.fields = {"photographs": len(photographs)}
-    return make_response(_entries(state.pipeline, photographs, results))
+    return make_response(_entries(results, request.state.request_id))
 
 
 @protected_routes.get("/v1/model")
@@ -137,9 +139,9 @@ async def get_liveness() -> dict[str, str]:
 
 
 @open_routes.get("/readyz", responses=problem_responses(503))
-async def get_readiness(state: State) -> dict[str, str]:
-    """Report whether the service accepts requests now."""
-    if state.limits.is_full:
+async def get_readiness(request: Request, state: State) -> dict[str, str]:
+    """Report whether the service accepts requests of this client now."""
+    if not state.limits.has_room(_address(request), state.settings.max_bytes):
         raise _full()
     return {"status": "ready"}
 
@@ -150,23 +152,31 @@ async def get_page() -> FileResponse:
     return FileResponse(str(PAGE / "index.html"))
 
 
-def _entries(
-    pipeline: Pipeline, photographs: list[InMemory], results: list[PhotographResult | ImageError]
-) -> list[PhotographResult]:
+def _address(request: Request) -> str:
+    return "" if request.client is None else request.client.host
+
+
+def _entries(results: list[PhotographResult | RefusedPhotograph], request_id: str) -> list[PhotographResult]:
     """Returns one entry per photograph.
 
     Raises:
         ProblemError: No photograph is usable.
+        Exception: No photograph has a result, and the service is to blame.
     """
-    errors = [result for result in results if isinstance(result, ImageError)]
-    if len(errors) == len(results):
-        too_large = all(isinstance(error, TooManyPixelsError) for error in errors)
-        fields = [FieldError(field=f"{FIELD}[{index}]", detail=str(error)) for index, error in enumerate(errors)]
-        raise ProblemError(413 if too_large else 422, "no photograph is usable", fields)
-    return [
-        pipeline.error_entry(file, result) if isinstance(result, ImageError) else result
-        for file, result in zip(photographs, results, strict=True)
-    ]
+    refused = [result for result in results if isinstance(result, RefusedPhotograph)]
+    failures = [each.failure for each in refused if each.failure is not None]
+    if len(refused) == len(results):
+        if failures:
+            raise failures[0]
+        too_large = all(each.is_too_large for each in refused)
+        errors = [
+            FieldError(field=f"{FIELD}[{index}]", detail=each.entry.grading.error or "")
+            for index, each in enumerate(refused)
+        ]
+        raise ProblemError(413 if too_large else 422, "no photograph is usable", errors)
+    for failure in failures:
+        LOGGER.error("failed", exc_info=failure, extra={"fields": {"request_id": request_id}})
+    return [result.entry if isinstance(result, RefusedPhotograph) else result for result in results]
 
 
 def _full() -> ProblemError:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+from collections.abc import Sequence
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,10 +15,20 @@ from retinagrade.errors import UsageError
 from retinagrade.grader.results import model_name
 from retinagrade.grader.runtime import Grader
 from retinagrade.service.app import create_app
+from retinagrade.service.connections import ClosedConnections, Connections, limited_protocol
+from retinagrade.service.hosts import allowed_hosts as names_of
+from retinagrade.service.hosts import serves_others
 from retinagrade.service.logs import configure_logging, log_event
-from retinagrade.service.settings import ServiceSettings
+from retinagrade.service.routes import ServiceState
+from retinagrade.service.settings import SECONDS, ServiceSettings
 
-_BACKLOG = 2048
+_BACKLOG: Final = 2048
+_HEADER_BYTES: Final = 65_536
+"""Largest size of the headers of a request."""
+_OTHER_FILES: Final = 100
+"""Open files of the process besides its connections."""
+_DRAINING_SECONDS: Final = 2 * SECONDS
+"""Seconds after a signal until requests that still aren't answered are given up."""
 
 
 def serve(
@@ -27,8 +40,10 @@ def serve(
     max_megabytes: float = 64,
     max_megapixels: float = 50,
     token: str | None = None,
+    open_to_all: bool = False,
+    allowed_hosts: Sequence[str] = (),
 ) -> None:
-    """Serves a grader file over HTTP, with a web page, until SIGTERM or Ctrl-C.
+    """Serves a grader file over HTTP, with a web page, until SIGTERM, SIGHUP or Ctrl-C.
 
     Args:
         model: The grader file; ``default`` is the one that comes with the package.
@@ -38,14 +53,35 @@ def serve(
         max_megabytes: Largest size of a request, in millions of bytes; a larger one gets status 413.
         max_megapixels: Largest size of a photograph, in millions of pixels; a larger one gets status 413.
         token: Bearer token that clients must present; ``None`` accepts every client.
+        open_to_all: Whether a service without a token may be reached from other machines.
+        allowed_hosts: Names by which clients may call the service, besides ``host``, the address that they reach, and
+            those of this machine for itself; ``*`` for every name.
 
     Raises:
         GraderFileError: The grader file can't be used.
-        UsageError: The address can't be listened on.
+        UsageError: The address can't be listened on, the token can't be sent in a header, or the service would be open
+            to other machines without saying so.
     """
+    names = names_of(host, allowed_hosts)
+    _require_guard(host, token, open_to_all)
     grader = Grader.load(model)
-    app = create_app(grader, ServiceSettings(max_requests, max_megabytes, max_megapixels, token))
+    app = create_app(grader, ServiceSettings(max_requests, max_megabytes, max_megapixels, token, names))
     run_server(app, open_socket(host, port), model_name(grader.metadata))
+
+
+def _require_guard(host: str, token: str | None, open_to_all: bool) -> None:
+    """Raises a UsageError unless a token guards the service, or only this machine reaches it, or that isn't wanted."""
+    if token is None:
+        if not open_to_all and serves_others(host):
+            raise UsageError(
+                f"other machines reach {host} without a token: set RETINAGRADE_TOKEN, or serve everybody with --open"
+            )
+    elif not token:
+        raise UsageError("the token is empty: set RETINAGRADE_TOKEN to a secret, or unset it")
+    elif token != token.strip() or not token.isprintable():
+        raise UsageError(
+            "the token has control characters, or a space at an end, which no header can carry: choose another token"
+        )
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -62,7 +98,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def run_server(app: FastAPI, listener: socket.socket, model: str) -> None:
-    """Serves until SIGTERM or Ctrl-C, then accepts no connection and answers every request in progress.
+    """Serves until SIGTERM, SIGHUP or Ctrl-C, then accepts no connection and answers every request in progress.
 
     Args:
         app: The application.
@@ -70,7 +106,46 @@ def run_server(app: FastAPI, listener: socket.socket, model: str) -> None:
         model: Name and version of the grader file, for the log.
     """
     configure_logging()
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none")
+    server = make_server(app)
     host, port = listener.getsockname()[:2]
     log_event("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", model=model)
-    uvicorn.Server(config).run(sockets=[listener])
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:  # nohup ignores it, and goes on
+        signal.signal(hang_up, lambda *_: server.handle_exit(signal.SIGTERM, None))
+    server.run(sockets=[listener])
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """Makes the server of an application, with limits on its connections."""
+    state: ServiceState = app.state.service
+    settings = state.settings
+
+    def report(reason: str, count: int) -> None:
+        state.metrics.closed.labels(reason).inc(count)
+        log_event("closed connections", reason=reason, count=count)
+
+    closed = ClosedConnections(report)
+    most = min(settings.max_connections, _most_sockets())
+    connections = Connections(most, settings.header_seconds, settings.idle_seconds, closed)
+    config = uvicorn.Config(
+        app,
+        http=limited_protocol(connections),
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=round(_DRAINING_SECONDS),
+    )
+    return uvicorn.Server(config)
+
+
+def _most_sockets() -> int:
+    """Returns how many sockets this process may open, with some left for files and pipes."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 512
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(8, soft - _OTHER_FILES)

@@ -45,7 +45,9 @@ async function next() {
 }
 
 async function send(path, options = {}) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  // A header has bytes: those of UTF-8, each as one character.
+  const bytes = String.fromCharCode(...new TextEncoder().encode(token));
+  const headers = token ? { Authorization: `Bearer ${bytes}` } : {};
   for (let tries = 1; ; tries += 1) {
     let response;
     try {

@@ -1,0 +1,75 @@
+"""Decoding of what clients send, in processes with limits: a photograph that takes too much costs only itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from retinagrade.errors import ImageError
+from retinagrade.execution.guarded import GuardedProcess
+from retinagrade.grader.eyes import identify_eye
+from retinagrade.grader.metadata import Metadata
+from retinagrade.grader.runtime import PreparedPhotograph, prepare_photograph
+from retinagrade.images.decoding import InMemory
+from retinagrade.images.prepare import PreparationSettings
+from retinagrade.images.read import photograph_size
+from retinagrade.service.settings import ServiceSettings
+
+_PATIENCE: Final = 1.0
+"""Seconds that a photograph may take whose client has gone."""
+
+
+@dataclass(frozen=True)
+class DecodedPhotograph:
+    """A photograph that is ready for the network, or the reason why it can't be used.
+
+    Attributes:
+        prepared: The photograph.
+        is_too_large: Whether it has more pixels than the service decodes.
+    """
+
+    prepared: PreparedPhotograph
+    is_too_large: bool = False
+
+
+Decoder = GuardedProcess[InMemory, DecodedPhotograph]
+"""A process that decodes."""
+
+
+def start_decoder(metadata: Metadata, settings: ServiceSettings) -> Decoder:
+    """Starts a process that decodes photographs for a grader file."""
+    decode = partial(
+        decode_photograph,
+        preparation=metadata.preparation.settings(),
+        side=metadata.image_size,
+        max_megapixels=settings.max_megapixels,
+    )
+    return GuardedProcess(
+        decode, seconds=settings.photograph_seconds, memory=settings.photograph_bytes, patience=_PATIENCE
+    )
+
+
+def decode_photograph(
+    file: InMemory, preparation: PreparationSettings, side: int, max_megapixels: float
+) -> DecodedPhotograph:
+    """Reads one photograph and prepares it for the network.
+
+    Args:
+        file: The photograph.
+        preparation: Settings of the prepared set that the network learnt from.
+        side: Side of the network's input, in pixels.
+        max_megapixels: Largest size, in millions of pixels; it is checked before decoding.
+    """
+    try:
+        width, height = photograph_size(file)
+    except (ImageError, ModuleNotFoundError):  # preparing it raises a better error
+        width = height = 0
+    if width * height <= max_megapixels * 1e6:
+        return DecodedPhotograph(prepare_photograph(file, file.stem, preparation, side))
+    eye = identify_eye(file)
+    error = (
+        f"{file}: {width} × {height} pixels exceed the service's limit of {max_megapixels:g} megapixels: "
+        "shrink the photograph"
+    )
+    return DecodedPhotograph(PreparedPhotograph(file.stem, file.name, eye, error=error), is_too_large=True)
