@@ -11,6 +11,7 @@ from typing import Final
 
 import pandas as pd
 
+from retinagrade.cells import decode_table, parse_number, parse_side, protect, split_table, unprotect
 from retinagrade.errors import ManifestError
 from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES, Grade
@@ -75,7 +76,7 @@ class Manifest:
         grades, bad_grades = _parse_grades(clean["grade"])
         clean["grade"] = grades
         problems += [(row, "grade", f"{value!r} is not a grade 0 to {N_GRADES - 1}") for row, value in bad_grades]
-        clean["laterality"] = clean["laterality"].str.upper().replace({"LEFT": "L", "RIGHT": "R"})
+        clean["laterality"] = clean["laterality"].map(_side, na_action="ignore").astype("string")
         problems += _problems(clean)
         if problems:
             shown = [f"line {first_line + row}, column {column!r}: {text}" for row, column, text in sorted(problems)]
@@ -90,7 +91,8 @@ class Manifest:
         Raises:
             ManifestError: The file can't be read, or cells are invalid; the message names line and column of each.
         """
-        return cls.from_table(read_csv_text(path), path.parent, str(path))
+        table = read_csv_text(path)
+        return cls.from_table(table, path.parent, str(path), first_line=2 + int(table.index.min()) if len(table) else 2)
 
     def write(self, path: Path) -> None:
         """Writes the table as CSV, atomically."""
@@ -101,7 +103,7 @@ class Manifest:
         return hashlib.sha256(self._csv().encode("utf-8")).hexdigest()
 
     def _csv(self) -> str:
-        return self.table.to_csv(index=False, lineterminator="\n")
+        return protect_text(self.table).to_csv(index=False, lineterminator="\n")
 
     def file(self, path: str) -> Path:
         """Returns a photograph's path from a cell of column ``path``: relative to the root, absolute, or a URL."""
@@ -158,33 +160,48 @@ def read_csv_text(path: Path) -> pd.DataFrame:
     """Reads a CSV with every cell as text, so that no id loses a leading zero and no blank becomes a number.
 
     Args:
-        path: A file in UTF-8 with one header line, with or without a byte-order mark, with any line ends.
+        path: A text file with one header line, with any line ends, in an encoding and with a delimiter that
+            :mod:`retinagrade.cells` recognises.
 
     Returns:
         A table of strings; empty cells are ``""``. White space around column names is removed. Blank lines are kept as
-        empty rows, so that row ``i`` is line ``i + 2`` of the file.
+        empty rows, so that the row with the index ``i`` is line ``i + 2`` of the file. Text that
+        :func:`~retinagrade.cells.protect` kept from being a formula is as before.
 
     Raises:
-        ManifestError: The file is missing, empty, not UTF-8, or lines have more cells than the header.
+        ManifestError: The file is missing, empty or no text, its encoding is not certain, or lines have more cells than
+            the header.
     """
     try:
-        with path.open("rb") as stream:
-            table = pd.read_csv(stream, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
+        data = path.read_bytes()
     except FileNotFoundError:
         remedy = "`retinagrade prepare` writes it" if path.name == "manifest.csv" else "check its name and folder"
         raise ManifestError(f"{path}: no such file: {remedy}") from None
     except IsADirectoryError:
         raise ManifestError(f"{path} is a folder: name a CSV file in it") from None
-    except pd.errors.EmptyDataError:
-        raise ManifestError(f"{path}: the file is empty: a table has a header line and photographs") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise ManifestError(f"{path}: not a readable CSV table: {error}") from error
-    if not isinstance(table.index, pd.RangeIndex):  # pandas interprets cells without a header as row names
-        raise ManifestError(f"{path}: not a readable CSV table: lines have more cells than the header has columns")
-    table.columns = [str(column).strip() for column in table.columns]
-    while len(table) and (table.iloc[-1].fillna("") == "").all():
-        table = table.iloc[:-1]
-    return table.fillna("")
+    except OSError as error:
+        raise ManifestError(f"{path}: not a readable CSV table: {error.strerror or error}") from error
+    text = split_table(decode_table(data, str(path)), str(path))
+    width = len(text.header)
+    rows = [[*map(unprotect, row), *[""] * (width - len(row))] for row in text.rows]
+    while rows and not any(rows[-1]):
+        rows.pop()
+    index = pd.RangeIndex(text.first_line - 2, text.first_line - 2 + len(rows))
+    return pd.DataFrame(rows, index, pd.Index(text.header), dtype=str)
+
+
+def protect_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table whose text no spreadsheet takes for formulas; see :func:`~retinagrade.cells.protect`."""
+    texts = [column for column in table.columns if pd.api.types.is_string_dtype(table[column])]
+    return table.assign(**{column: table[column].map(protect, na_action="ignore") for column in texts})
+
+
+def _side(cell: str) -> str:
+    """Returns L or R; any other text unchanged."""
+    try:
+        return parse_side(cell)
+    except ValueError:
+        return cell
 
 
 def _parse_grades(cells: pd.Series) -> tuple[pd.Series, list[tuple[int, str]]]:
@@ -196,7 +213,7 @@ def _parse_grades(cells: pd.Series) -> tuple[pd.Series, list[tuple[int, str]]]:
             grades.append(None)
             continue
         try:
-            number = float(text)
+            number = parse_number(text)
         except ValueError:
             number = math.nan
         if number in range(N_GRADES):

@@ -86,6 +86,22 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
+def store_tag(path: Path) -> str | None:
+    """Returns ETag and size of a file in an object store, which change with its content; ``None`` where none is known.
+
+    Args:
+        path: Any path. A file of this machine has no ETag.
+    """
+    if is_local(path):
+        return None
+    try:
+        info = _remote(path).fs.info(_remote(path).path)
+    except Exception:  # each store's package has its own exceptions
+        return None
+    tag = info.get("ETag") or info.get("etag")
+    return tag and f"etag {str(tag).strip(chr(34))}, {info.get('size')} bytes"
+
+
 def upload_bytes(path: Path, data: bytes) -> None:
     """Writes a file to an object store in one request, which makes it whole or absent."""
     _remote(path).fs.pipe_file(_remote(path).path, data)

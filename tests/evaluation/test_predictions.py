@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from retinagrade.errors import JoinError, ManifestError
+from retinagrade.evaluation.integrity.checks import check_rows
 from retinagrade.evaluation.predictions import (
     PREDICTION_COLUMNS,
+    find_ungraded,
     graded_predictions,
     join_grades,
     read_grades,
@@ -141,3 +143,55 @@ def test_further_columns_of_grades_come_along(tmp_path: Path) -> None:
     assert joined["patient_id"].tolist() == [pd.NA, "x"]
     assert joined["grades_line"].tolist() == [3, 2]
     assert joined["p0"].tolist() == [1, 0]
+
+
+RESULTS = f"{HEADER},predicted_grade,quality_reasons,study,error\n"
+
+
+def test_rows_of_results_without_a_grade_are_named(tmp_path: Path) -> None:
+    rows_of = RESULTS + 'a,1,0,0,0,0,0,,s,\nb,.2,.2,.2,.2,.2,,"dark, blurred",s,\nc,,,,,,,,,corrupt\n'
+    (tmp_path / "r.csv").write_text(rows_of)
+    rows = read_prediction_rows(tmp_path / "r.csv")
+    assert find_ungraded(rows)["no_grade"].tolist() == ["ungradable: dark, blurred", "corrupt"]
+    assert read_predictions(tmp_path / "r.csv")["image_id"].tolist() == ["a", "b"]
+    assert read_predictions(tmp_path / "r.csv")["patient_id"].tolist() == ["s", "s"]
+    (finding,) = check_rows(rows)
+    assert finding.code == "without-grade"
+    assert "2 of 3 photographs" in finding.message
+    assert "c (corrupt)" in finding.message
+    (tmp_path / "r.csv").write_text(RESULTS + "a,,,,,,0,,s,\n")  # a grade without probabilities
+    with pytest.raises(ManifestError, match="line 2, column p0"):
+        read_predictions(tmp_path / "r.csv")
+
+
+def test_numbers_may_have_a_decimal_comma(tmp_path: Path) -> None:
+    table = read(
+        tmp_path, f"{HEADER};grade\na;0,5;0,25;0,25;0;0;2,0\n".replace("image_id,", "image_id;").replace(",p", ";p")
+    )
+    assert table.loc[0, list(PREDICTION_COLUMNS[1:])].tolist() == [0.5, 0.25, 0.25, 0, 0, 2]
+
+
+def test_formulas_are_ids_in_a_file(tmp_path: Path) -> None:
+    table = predictions(np.array([1, 2]), skill=1).assign(image_id=["=1+1", "-x"])
+    write_predictions(table, tmp_path / "p.csv")
+    assert "\n'=1+1," in (tmp_path / "p.csv").read_text()
+    assert read_predictions(tmp_path / "p.csv")["image_id"].tolist() == ["-x", "=1+1"]
+    (tmp_path / "g.csv").write_text("image_id,grade\n=1+1,1\n'-x,2\n")
+    assert join_grades(table, read_grades(tmp_path / "g.csv"))["grade"].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_table_may_be_json_lines_or_parquet(tmp_path: Path, suffix: str) -> None:
+    table, path = predictions(some_grades(6), skill=1), tmp_path / f"p{suffix}"
+    if suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_json(path, orient="records", lines=True, double_precision=15)
+    numbers = list(PREDICTION_COLUMNS[1:])
+    expected = table[numbers].to_numpy(dtype=float)
+    assert read_predictions(path)[numbers].to_numpy(dtype=float) == pytest.approx(expected, abs=1e-12)
+    path.write_bytes(b"PAR1 nothing")
+    with pytest.raises(ManifestError, match=path.name):
+        read_predictions(path)
+    with pytest.raises(ManifestError, match="absent"):
+        read_predictions(tmp_path / f"absent{suffix}")

@@ -25,6 +25,7 @@ from retinagrade.evaluation.predictions import graded_predictions, read_predicti
 from retinagrade.exporting import verification as module
 from retinagrade.exporting.export import export
 from retinagrade.grader.metadata import KEY, AuthorStatements, Metadata
+from retinagrade.grader.seal import sealed
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
@@ -270,12 +271,14 @@ def test_files_that_are_no_grader_files_are_refused(file: Path, tmp_path: Path) 
     with pytest.raises(GraderFileError, match="no such file"):
         retinagrade.Grader.load(tmp_path / "absent.onnx")
     (tmp_path / "text.onnx").write_text("nothing")
+    with pytest.raises(GraderFileError, match="no grader file"):
+        retinagrade.Grader.load(tmp_path / "text.onnx")
+    (tmp_path / "text.onnx").write_bytes(sealed(b"nothing"))
     with pytest.raises(GraderFileError, match="not a readable ONNX file"):
         retinagrade.Grader.load(tmp_path / "text.onnx")
     model = onnx.load(file)
-    onnx.helper.set_model_props(model, {})
     del model.metadata_props[:]
-    onnx.save(model, tmp_path / "bare.onnx")
+    (tmp_path / "bare.onnx").write_bytes(sealed(model.SerializeToString()))
     with pytest.raises(GraderFileError, match="not a grader file"):
         retinagrade.Grader.load(tmp_path / "bare.onnx")
 

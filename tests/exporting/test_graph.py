@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
@@ -87,8 +86,8 @@ def test_saliency_maps_of_mirrored_views_are_mirrored_back() -> None:
 def test_a_file_gives_the_outputs_of_its_network(family: str, tmp_path: Path) -> None:
     trained, pixels = network(**ALL[family]), photographs(3)
     squares = pixels.permute(0, 2, 3, 1).contiguous()
-    onnx.save(to_onnx(NetworkGraph(trained).eval(), squares[:2].numpy()), tmp_path / "g.onnx")
-    probabilities, saliency = onnx_runtime(tmp_path / "g.onnx").network(squares.numpy())
+    model = to_onnx(NetworkGraph(trained).eval(), squares[:2].numpy()).SerializeToString()
+    probabilities, saliency = onnx_runtime(model, tmp_path / "g.onnx").network(squares.numpy())
     expected_saliency = saliency_maps(trained, pixels, "gradcam", GRADES)
     with torch.no_grad():
         np.testing.assert_allclose(probabilities, trained.output.probabilities(trained(pixels)), atol=1e-4)

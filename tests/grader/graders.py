@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -19,6 +20,7 @@ from retinagrade.grader.metadata import (
     TrainingDataMetadata,
     Verification,
 )
+from retinagrade.grader.seal import sealed
 from retinagrade.grades import Grade
 
 SIDE = 64
@@ -78,10 +80,16 @@ def metadata(**changed: object) -> Metadata:
     return Metadata(**{**fields, **changed})
 
 
-def write_grader(path: Path) -> Path:
-    """Writes the file."""
-    model = onnx.parser.parse_model(_GRAPH)
-    onnx.helper.set_model_props(model, {KEY: metadata().model_dump_json()})
+def write_grader(path: Path, change: Callable[[str], str] = str, **changed: object) -> Path:
+    """Writes the file.
+
+    Args:
+        path: The file.
+        change: Changes the text of the graph.
+        changed: Fields of the metadata that differ.
+    """
+    model = onnx.parser.parse_model(change(_GRAPH))
+    onnx.helper.set_model_props(model, {KEY: metadata(**changed).model_dump_json()})
     onnx.checker.check_model(model)
-    onnx.save(model, path)
+    path.write_bytes(sealed(model.SerializeToString()))
     return path

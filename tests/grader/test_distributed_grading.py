@@ -93,7 +93,8 @@ def test_an_object_store_gives_the_local_results(
     assert "24 photographs, 23 taken over" in call()
     s3fs.S3FileSystem().get(url, str(tmp_path / f"r{suffix}"))
     if suffix == ".csv":
-        pd.testing.assert_frame_equal(rows(tmp_path / "r.csv"), rows(expected / "r.csv"), check_exact=True)
+        ours, local = (rows(path / "r.csv").drop(columns=["digest", "check"]) for path in (tmp_path, expected))
+        pd.testing.assert_frame_equal(ours, local, check_exact=True)
     else:
         assert set(pd.read_parquet(tmp_path / "r.parquet")["image_id"]) == set(rows(expected / "r.csv")["image_id"])
     names = {name.rpartition("/")[2] for name in s3fs.S3FileSystem().ls(bucket, refresh=True)}

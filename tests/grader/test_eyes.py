@@ -16,13 +16,28 @@ PIXELS = gradient(60, 90)
 
 @pytest.mark.parametrize(
     ("name", "patient", "side"),
-    [("10_left", "10", "L"), ("10_right", "10", "R"), ("a_b_LEFT", "a_b", "L"), ("7_l1", "7", "L"), ("7_r2", "7", "R")],
+    [
+        ("10_left", "10", "L"),
+        ("10_right", "10", "R"),
+        ("a_b_LEFT", "a_b", "L"),
+        ("7_l1", "7", "L"),
+        ("7_r2", "7", "R"),
+        ("P1_OD", "P1", "R"),
+        ("P1_os", "P1", "L"),
+        ("P2-L", "P2", "L"),
+        ("P3 OS", "P3", "L"),
+        ("P3 - od", "P3", "R"),
+        ("P.4.Right", "P.4", "R"),
+        ("10_l", "10", "L"),
+    ],
 )
-def test_names_of_public_sets_identify_the_eye(tmp_path: Path, name: str, patient: str, side: str) -> None:
+def test_names_that_end_in_the_eye_identify_it(tmp_path: Path, name: str, patient: str, side: str) -> None:
     assert identify_eye(tmp_path / f"{name}.jpg") == EyeIdentity((tmp_path / patient).as_posix(), side)
 
 
-@pytest.mark.parametrize("name", ["left", "_left", "10-left", "10_l", "x_l1", "IDRiD_001", "0a09aa7356c0", "left_10"])
+@pytest.mark.parametrize(
+    "name", ["left", "_left", "OD", "- L", "x_l1", "IDRiD_001", "0a09aa7356c0", "left_10", "bishop", "10L", "P1_OD_2"]
+)
 def test_other_names_identify_nothing(tmp_path: Path, name: str) -> None:
     assert identify_eye(tmp_path / f"{name}.jpg") == EyeIdentity()
 

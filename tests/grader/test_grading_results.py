@@ -52,7 +52,9 @@ def test_the_summary_counts_photographs_and_studies(results: GradingResults) -> 
     photographs, _, studies = results.summary.partition(". ")
     for count in ("4 photographs", "1 taken over", "1 without retinopathy", "1 moderate", "1 ungradable", "1 error"):
         assert count in photographs
-    assert studies == "1 study: 1 referable, 0 not referable, 0 undecided."
+    assert studies == (
+        "1 study: 1 referable, 0 not referable, 0 undecided. 2 photographs are in no study: broken, dark."
+    )
     assert "0 photographs: no grades" in GradingResults([]).summary
 
 

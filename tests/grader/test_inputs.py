@@ -84,7 +84,7 @@ def test_a_manifest_provides_ids_patients_and_eyes(folder: Path) -> None:
     ("text", "message"),
     [
         ("image_id\nx\n", "line 1: no column 'path'"),
-        ("path,laterality\na.jpg,L\nb.jpg,up\n", "line 3: 'up' is not a laterality"),
+        ("path,laterality\na.jpg,L\nb.jpg,up\n", "line 3, column 'laterality': 'up' is not a laterality"),
         ("path,image_id\n,x\n", "line 2: no path"),
     ],
 )

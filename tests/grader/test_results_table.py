@@ -49,24 +49,47 @@ POOR = Grading(
 BROKEN = Grading("broken", "b.jpg", error="b.jpg: corrupt\n  JPEG", model=MODEL)
 
 
-def filled(path: Path, *rows: Grading) -> Path:
+def interrupted(path: Path, *rows: Grading) -> Path:
+    """Writes rows as a call that is killed after them."""
     table = ResultsTable(path, MODEL)
+    table.begin(table.earlier)
     for row in rows:
         table.add(row)
     table.close()
     return path
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_table_is_continued_and_failed_photographs_are_graded_again(tmp_path: Path, suffix: str) -> None:
-    path = filled(tmp_path / f"r{suffix}", GOOD, BROKEN, POOR)
+def filled(path: Path, *rows: Grading) -> Path:
     table = ResultsTable(path, MODEL)
-    assert table.earlier == [GOOD, POOR]
-    table.add(replace(GOOD, image_id="broken"))
-    table.close()
-    assert [row.image_id for row in ResultsTable(path, MODEL).earlier] == ["clinic/1,2", "dark", "broken"]
+    table.begin([])
+    table.finish(rows)
+    return path
+
+
+def earlier(path: Path) -> list[Grading]:
+    return ResultsTable(path, MODEL).earlier
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_table_is_continued_with_every_row(tmp_path: Path, suffix: str) -> None:
+    path = interrupted(tmp_path / f"r{suffix}", GOOD, BROKEN, POOR)
+    assert [row.image_id for row in earlier(path)] == [GOOD.image_id, "broken", "dark"]
+    again = replace(GOOD, image_id="broken")
+    interrupted(path, again)
+    assert earlier(path) == [GOOD, again, POOR]  # the last of two rows counts
+    assert earlier(filled(path, GOOD, POOR)) == [GOOD, POOR]
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_table_of_another_grader_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = filled(tmp_path / f"r{suffix}", GOOD)
+    before = path.read_bytes()
     with pytest.raises(UsageError, match="holds results of m 1, not of m 2"):
         ResultsTable(path, "m 2")
+    with pytest.raises(UsageError, match="another grader file"):
+        ResultsTable(path, MODEL, "0" * 64)  # the same name and version, but other bytes
+    assert path.read_bytes() == before
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), min_size=1)
@@ -87,34 +110,36 @@ GRADED = st.builds(
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(GRADED, max_size=4), suffix=st.sampled_from(SUFFIXES), cut=st.integers(1, 5))
+@given(
+    rows=st.lists(GRADED, max_size=4, unique_by=lambda row: row.image_id),
+    suffix=st.sampled_from(SUFFIXES),
+    cut=st.integers(1, 5),
+)
 def test_rows_are_read_back_as_they_were_written(tmp_path: Path, rows: list[Grading], suffix: str, cut: int) -> None:
     path = tmp_path / f"r{suffix}"
-    for earlier in tmp_path.iterdir():
-        earlier.unlink()
-    assert ResultsTable(filled(path, *rows), MODEL).earlier == rows
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert earlier(filled(path, *rows)) == rows
     if suffix == ".jsonl" and rows:  # a killed call leaves half a line
-        path.write_bytes(path.read_bytes()[:-cut])
-        assert ResultsTable(path, MODEL).earlier == rows[:-1]
+        path.write_bytes(path.read_bytes()[: -1 - cut])
+        assert earlier(path) == rows[:-1]
 
 
 def test_half_a_row_of_a_killed_call_is_graded_again(tmp_path: Path) -> None:
-    whole = filled(tmp_path / "r.csv", GOOD, replace(GOOD, image_id="two\nlines"), POOR).read_bytes()
-    for size in range(whole.index(b"\n") + 1, len(whole), 5):
+    rows = [GOOD, replace(GOOD, image_id="two\nlines"), POOR]
+    whole = filled(tmp_path / "r.csv", *rows).read_bytes()
+    for size in range(whole.index(b"\n") + 1, len(whole), 3):
         (tmp_path / "cut.csv").write_bytes(whole[:size])
-        earlier = ResultsTable(tmp_path / "cut.csv", MODEL).earlier
-        assert earlier == [GOOD, replace(GOOD, image_id="two\nlines"), POOR][: len(earlier)]
+        found = earlier(tmp_path / "cut.csv")
+        assert found == rows[: len(found)]
+    assert earlier(tmp_path / "cut.csv") == rows[:2]
 
 
 def test_a_parquet_file_appears_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "r.parquet"
-    table = ResultsTable(path, MODEL)
-    table.add(GOOD)
+    path = interrupted(tmp_path / "r.parquet", GOOD)
     assert not path.exists()  # the rows of a call that is killed here are in the journal
-    again = ResultsTable(path, MODEL)
-    assert again.earlier == [GOOD]
-    again.add(BROKEN)
-    again.close()
+    assert earlier(path) == [GOOD]
+    filled(path, GOOD, BROKEN)
     assert [each.name for each in tmp_path.iterdir()] == ["r.parquet"]
     table_rows = pd.read_parquet(path)
     assert table_rows["image_id"].tolist() == [GOOD.image_id, "broken"]
@@ -125,8 +150,8 @@ def test_a_parquet_file_appears_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_csv_is_a_table_of_predictions(tmp_path: Path) -> None:
-    table_rows = read_predictions(filled(tmp_path / "r.csv", GOOD, POOR))
-    assert table_rows[list(PROBABILITY_COLUMNS)].to_numpy().tolist() == [list(GOOD.probabilities or ())] * 2
+    table_rows = read_predictions(filled(tmp_path / "r.csv", GOOD))
+    assert table_rows[list(PROBABILITY_COLUMNS)].to_numpy().tolist() == [list(GOOD.probabilities or ())]
     assert table_rows["grade"].isna().all()
 
 

@@ -26,9 +26,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_bfloat16_is_close_to_float32(file: Path) -> None:
     pytest.importorskip("openvino")
-    exact = onnx_runtime(file)
+    exact = onnx_runtime(file.read_bytes(), file)
     try:
-        fast = openvino(file, exact)
+        fast = openvino(file.read_bytes(), exact)
     except UsageError as error:
         pytest.skip(str(error))
     squares = photographs(5).permute(0, 2, 3, 1).contiguous().numpy()
@@ -42,4 +42,4 @@ def test_bfloat16_is_close_to_float32(file: Path) -> None:
 def test_without_openvino_the_error_names_the_package_to_install(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UsageError, match=r"pip install 'retinagrade\[openvino\]'"):
-        openvino(file, onnx_runtime(file))
+        openvino(file.read_bytes(), onnx_runtime(file.read_bytes(), file))

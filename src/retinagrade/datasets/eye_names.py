@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-LEFT_OR_RIGHT: Final = re.compile(r"(?P<patient>.+)_(?P<side>left|right)", re.IGNORECASE)
-"""Names in EyePACS and many other data sets: ``10_left``."""
+from retinagrade.cells import parse_side
+
+NAMED_EYE: Final = re.compile(r"(?P<patient>.*[^_\-. ])[_\-. ]+(?P<side>left|right|od|os|l|r)", re.IGNORECASE)
+"""Names that end in the eye: ``10_left`` in EyePACS, ``P1_OD``, ``P2-L`` and ``P3 os`` from cameras and clinics."""
 DEEPDRID_NAME: Final = re.compile(r"(?P<patient>\d+)_(?P<side>[lr])\d+")
 """Names in DeepDRiD: ``1_l1`` and ``1_l2`` are two photographs of patient 1's left eye."""
 
@@ -21,8 +23,8 @@ def parse_eye_name(name: str) -> tuple[str, str] | None:
         The patient, and ``L`` or ``R``; ``None`` for a name in neither of the two forms.
 
     Example:
-        >>> [parse_eye_name(name) for name in ("10_left", "7_r2", "left_over")]
-        [('10', 'L'), ('7', 'R'), None]
+        >>> [parse_eye_name(name) for name in ("10_left", "P1-OD", "7_r2", "left_over")]
+        [('10', 'L'), ('P1', 'R'), ('7', 'R'), None]
     """
-    match = LEFT_OR_RIGHT.fullmatch(name) or DEEPDRID_NAME.fullmatch(name)
-    return match and (match["patient"], match["side"][0].upper())
+    match = NAMED_EYE.fullmatch(name) or DEEPDRID_NAME.fullmatch(name)
+    return match and (match["patient"], parse_side(match["side"]))

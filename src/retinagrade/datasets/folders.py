@@ -9,7 +9,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.eye_names import LEFT_OR_RIGHT
+from retinagrade.datasets.eye_names import parse_eye_name
 from retinagrade.datasets.file_listing import photographs_in
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
@@ -50,7 +50,7 @@ def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> 
 
     Returns:
         A manifest. Ids are file names without suffix where these are unique in the whole tree, else relative
-        paths without suffix. Where all names end in ``_left`` or ``_right``, as in EyePACS, patient and laterality are
+        paths without suffix. Where all names tell the eye, such as ``10_left`` or ``P1-OD``, patient and laterality are
         known as well.
 
     Raises:
@@ -114,8 +114,7 @@ def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
     table = pd.DataFrame({"image_id": ids, "path": [path.as_posix() for path in relative]})
     table[["grade", "split"]] = rows[["grade", "split"]].to_numpy()
     table["dataset"] = source.name
-    eyes = [LEFT_OR_RIGHT.fullmatch(stem) for stem in stems]
+    eyes = [parse_eye_name(stem) for stem in stems]
     if all(eyes):
-        table["patient_id"] = [eye["patient"] for eye in eyes if eye]
-        table["laterality"] = [eye["side"] for eye in eyes if eye]
+        table[["patient_id", "laterality"]] = [eye for eye in eyes if eye]
     return table

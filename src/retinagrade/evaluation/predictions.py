@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from retinagrade.cells import parse_number
 from retinagrade.errors import JoinError, ManifestError
+from retinagrade.evaluation.text_table import read_text_table
 from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
-from retinagrade.manifest import read_csv_text
+from retinagrade.manifest import protect_text
 from retinagrade.messages import count_and_first_few
 
 PREDICTION_COLUMNS: Final = ("image_id", *PROBABILITY_COLUMNS, "grade")
@@ -25,6 +27,10 @@ LINE_COLUMN: Final = "line"
 """Name of the column with the line (int64, from 2) of a row in its file, for the checks of order; no join uses it."""
 GRADES_LINE_COLUMN: Final = "grades_line"
 """Name of the column with the line of a row in the table of grades."""
+NO_GRADE_COLUMN: Final = "no_grade"
+"""Name of the column with the reason why ``retinagrade grade`` gave no grade, in the rows of its tables only."""
+_RESULT_COLUMNS: Final = {"predicted_grade", "quality_reasons", "study", "error"}
+"""Columns by which a table of results is known."""
 _SHOWN: Final = 10
 _Problem = tuple[int, str, str]
 """A row number, a column and the problem there."""
@@ -86,21 +92,24 @@ def graded_predictions(table: pd.DataFrame) -> GradedPredictions:
 
 
 def read_prediction_rows(path: Path) -> pd.DataFrame:
-    """Reads the rows of a predictions CSV file unchanged: ids may repeat, and probabilities may not sum to 1.
+    """Reads the rows of a predictions file unchanged: ids may repeat, and probabilities may not sum to 1.
 
     Args:
-        path: Columns ``image_id``, ``p0`` … ``p4``, and ``grade`` where known.
+        path: A CSV, JSON Lines (``.jsonl``) or Parquet (``.parquet``) file with ``image_id``, ``p0`` … ``p4``, and
+            ``grade`` where known; or a table of results of ``retinagrade grade``.
 
     Returns:
         Columns :data:`PREDICTION_COLUMNS` (text, float64 in 0 to 1, nullable integer), :data:`LINE_COLUMN`, and the
         further columns of the file as text, in the order of the file. Further columns with a name that this module
-        uses are left out.
+        uses are left out. A table of results also has :data:`NO_GRADE_COLUMN`; its rows with a reason may lack
+        probabilities, and its studies are the patients.
 
     Raises:
         ManifestError: The file is unreadable or empty, a column is missing, or cells are invalid (named by line and
             column).
+        UsageError: The file is Parquet, and pyarrow isn't installed.
     """
-    table = read_csv_text(path)
+    table = read_text_table(path)
     missing = [column for column in PREDICTION_COLUMNS[:-1] if column not in table.columns]
     if missing:
         raise ManifestError(
@@ -109,25 +118,31 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
         )
     if table.empty:
         raise ManifestError(f"{path}: the table has no rows")
+    if {*table.columns} >= _RESULT_COLUMNS:
+        table = _name_ungraded(table)
     problems: list[_Problem] = []
     clean = _ids(table, problems)
     for column in PROBABILITY_COLUMNS:
-        clean[column] = pd.to_numeric(table[column], errors="coerce").astype(float)
-        for row in clean.index[~clean[column].between(0, 1)]:
+        clean[column] = _numbers(table[column])
+    given = ~_may_lack_probabilities(table)
+    for column in PROBABILITY_COLUMNS:
+        for row in clean.index[given & ~clean[column].between(0, 1)]:
             problems.append((row, column, f"{table[column][row]!r} is not a probability from 0 to 1"))
-    for row in clean.index[_sums(clean) == 0]:
+    for row in clean.index[given & (_sums(clean) == 0)]:
         problems.append((row, "p0 … p4", "are all 0"))
     clean["grade"] = _grades(table, problems)
     _raise_problems(problems, f"{path} is not a valid predictions table", _scale_hint(clean))
-    clean[LINE_COLUMN] = np.arange(len(clean)) + 2
+    clean[LINE_COLUMN] = clean.index.to_numpy() + 2
     return clean.join(_further_columns(table, clean.columns))
 
 
 def tidy_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns one row for each photograph, with probabilities that sum to 1.
 
-    The first of several rows with the same id counts. Probabilities whose sum is further from 1 than
-    :data:`SUM_TOLERANCE` are divided by it. :func:`~retinagrade.evaluation.integrity.checks.check_rows` reports both.
+    Photographs that ``retinagrade grade`` could not use, and so have no probabilities, are left out. The first of
+    several rows with the same id counts. Probabilities whose sum is further from 1 than
+    :data:`SUM_TOLERANCE` are divided by it. :func:`~retinagrade.evaluation.integrity.checks.check_rows` reports all
+    three.
 
     Args:
         rows: The rows of a file, from :func:`read_prediction_rows`.
@@ -135,7 +150,8 @@ def tidy_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The same columns, sorted by ``image_id``.
     """
-    table = rows.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
+    usable = rows.dropna(subset=list(PROBABILITY_COLUMNS)).drop(columns=NO_GRADE_COLUMN, errors="ignore")
+    table = usable.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
     columns = list(PROBABILITY_COLUMNS)
     off = find_wrong_sums(table)
     table.loc[off.index, columns] = table.loc[off.index, columns].div(off, axis=0)
@@ -144,15 +160,20 @@ def tidy_predictions(rows: pd.DataFrame) -> pd.DataFrame:
 
 def find_wrong_sums(rows: pd.DataFrame) -> pd.Series:
     """Returns the sums of probabilities further from 1 than :data:`SUM_TOLERANCE`, by the index of the rows."""
-    sums = _sums(rows)
+    sums = _sums(rows).dropna()
     return sums[(sums - 1).abs() > SUM_TOLERANCE]
 
 
+def find_ungraded(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows to which ``retinagrade grade`` gave no grade, with the reason in :data:`NO_GRADE_COLUMN`."""
+    return rows[rows[NO_GRADE_COLUMN].notna()] if NO_GRADE_COLUMN in rows else rows[:0]
+
+
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Reads a predictions CSV file: one row for each photograph, with probabilities that sum to 1.
+    """Reads a predictions file: one row for each photograph, with probabilities that sum to 1.
 
     Args:
-        path: Columns ``image_id``, ``p0`` … ``p4``, and ``grade`` where known. Further columns are kept as text.
+        path: A file as for :func:`read_prediction_rows`. Further columns are kept as text.
 
     Returns:
         The columns of :func:`read_prediction_rows`, as :func:`tidy_predictions` returns them: sorted by ``image_id``,
@@ -172,11 +193,11 @@ def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
         path: The file to write.
     """
     table = predictions[list(PREDICTION_COLUMNS)].sort_values("image_id")
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    write_text(path, protect_text(table).to_csv(index=False, lineterminator="\n"))
 
 
 def read_grades(path: Path) -> pd.DataFrame:
-    """Reads the grades of photographs from a CSV file, such as a manifest.
+    """Reads the grades of photographs from a CSV, JSON Lines or Parquet file, such as a manifest.
 
     Args:
         path: Columns ``image_id`` and ``grade``; other columns are kept as text. A grade may be missing.
@@ -188,7 +209,7 @@ def read_grades(path: Path) -> pd.DataFrame:
     Raises:
         ManifestError: The file is unreadable, a column is missing, or cells are invalid (named by line and column).
     """
-    table = read_csv_text(path)
+    table = read_text_table(path)
     missing = [column for column in ("image_id", "grade") if column not in table.columns]
     if missing:
         raise ManifestError(
@@ -199,7 +220,7 @@ def read_grades(path: Path) -> pd.DataFrame:
     ids = clean["image_id"]
     problems += [(row, "image_id", f"{ids[row]!r} is repeated") for row in ids.index[ids.duplicated() & (ids != "")]]
     _raise_problems(problems, f"{path} is not a valid table of grades")
-    clean[GRADES_LINE_COLUMN] = np.arange(len(clean)) + 2
+    clean[GRADES_LINE_COLUMN] = clean.index.to_numpy() + 2
     return clean.join(_further_columns(table, {*PREDICTION_COLUMNS, LINE_COLUMN, GRADES_LINE_COLUMN}))
 
 
@@ -235,6 +256,34 @@ def join_grades(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame
     added = ["image_id", *(column for column in grades.columns if column not in kept)]
     joined = kept.merge(grades[added], on="image_id", validate="1:1")
     return joined.sort_values("image_id", ignore_index=True)
+
+
+def _may_lack_probabilities(table: pd.DataFrame) -> pd.Series:
+    """Returns which rows (bool) of a table of text are those of photographs that could not be used."""
+    if NO_GRADE_COLUMN not in table:
+        return pd.Series(False, index=table.index)
+    return (table[NO_GRADE_COLUMN] != "") & (table[list(PROBABILITY_COLUMNS)] == "").all(axis=1)
+
+
+def _name_ungraded(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds the reasons for missing grades to a table of results, and the patients, whose names its studies are."""
+    reasons = table["error"].where(table["error"] != "", "ungradable: " + table["quality_reasons"])
+    patients = {} if "patient_id" in table else {"patient_id": table["study"]}
+    return table.assign(**{NO_GRADE_COLUMN: reasons.where(table["predicted_grade"] == "", "")}, **patients)
+
+
+def _numbers(cells: pd.Series) -> pd.Series:
+    """Returns the numbers (float64) of a column of text, with a decimal point or a decimal comma; else NaN."""
+    numbers = pd.to_numeric(cells, errors="coerce").astype(float)
+    with_comma = numbers.isna() & cells.str.contains(",", regex=False)
+    return numbers.where(~with_comma, cells.where(with_comma).map(_number_or_nan, na_action="ignore").astype(float))
+
+
+def _number_or_nan(cell: str) -> float:
+    try:
+        return parse_number(cell)
+    except ValueError:
+        return np.nan
 
 
 def _ids(table: pd.DataFrame, problems: list[_Problem]) -> pd.DataFrame:
@@ -277,7 +326,7 @@ def _grades(table: pd.DataFrame, problems: list[_Problem]) -> pd.Series:
     if "grade" not in table.columns:
         return pd.Series(pd.NA, index=table.index, dtype="Int64")
     text = table["grade"].str.strip()
-    numbers = pd.to_numeric(text, errors="coerce")
+    numbers = _numbers(text)
     for row in table.index[(text != "") & ~numbers.isin(range(N_GRADES))]:
         problems.append((row, "grade", f"{text[row]!r} is not a grade 0 to {N_GRADES - 1}"))
     return numbers.where(numbers.isin(range(N_GRADES)), np.nan).astype("Int64")

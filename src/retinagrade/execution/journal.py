@@ -27,10 +27,8 @@ class Journal:
         self._path = path
         self._stream: TextIO | None = None
         self._waiting: list[str] = []
-        files = self._files()
-        texts = [read_bytes(file).decode("utf-8").rpartition("\n")[0] for file in files]
-        self.earlier = [line for text in texts for line in text.split("\n") if line]
-        self._parts = len(files)
+        self.earlier = read_journal(path)
+        self._parts = len(_files(path))
         if is_local(path):
             write_bytes(path, "".join(f"{line}\n" for line in self.earlier).encode())
             self._stream = path.open("a", encoding="utf-8", newline="")
@@ -62,7 +60,7 @@ class Journal:
 
     def remove(self) -> None:
         """Deletes the file, or all its parts."""
-        for file in self._files():
+        for file in _files(self._path):
             file.unlink()
 
     def _write_part(self) -> None:
@@ -71,9 +69,21 @@ class Journal:
         self._waiting.clear()
         self._parts += 1
 
-    def _files(self) -> list[Path]:
-        if is_local(self._path):
-            return [self._path] if self._path.is_file() else []
-        folder = self._path.parent
-        siblings = folder.iterdir() if folder.is_dir() else ()
-        return sorted(each for each in siblings if each.stem == self._path.name and each.suffix[1:].isdigit())
+
+def read_journal(path: Path) -> list[str]:
+    """Returns the complete lines of a journal, the oldest first, and changes nothing.
+
+    Args:
+        path: The journal, which may be absent.
+    """
+    texts = [read_bytes(file).decode("utf-8").rpartition("\n")[0] for file in _files(path)]
+    return [line for text in texts for line in text.split("\n") if line]
+
+
+def _files(path: Path) -> list[Path]:
+    """Returns the file of a journal, or its parts in an object store."""
+    if is_local(path):
+        return [path] if path.is_file() else []
+    folder = path.parent
+    siblings = folder.iterdir() if folder.is_dir() else ()
+    return sorted(each for each in siblings if each.stem == path.name and each.suffix[1:].isdigit())

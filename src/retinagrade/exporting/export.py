@@ -127,7 +127,7 @@ def export(
     with atomic_path(out) as temporary:
         model, verification, change = _build_and_verify(exportable, precision, temporary, progress)
         metadata = collect_metadata(exportable, precision, statements, verification, change)
-        write_grader(model, metadata, temporary)
+        metadata = write_grader(model, metadata, temporary)
     card = out.with_suffix(".md")
     write_text(card, model_card(metadata, out.name))
     return ExportedGrader(out, card, metadata)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from retinagrade.exporting.verification import Outputs
-from retinagrade.grader.metadata import KEY, Metadata
+from retinagrade.grader.metadata import KEY, Metadata, with_digest
+from retinagrade.grader.seal import sealed
 from retinagrade.grader.sessions import onnx_runtime
 
 
@@ -47,16 +48,25 @@ def to_onnx(graph: nn.Module, example: NDArray[np.uint8]) -> onnx.ModelProto:
 
 
 def open_model(model: onnx.ModelProto, file: Path) -> Callable[[NDArray[np.uint8]], Outputs]:
-    """Writes a model without metadata and opens it in ONNX Runtime.
+    """Opens a model without metadata in ONNX Runtime.
+
+    Args:
+        model: The model.
+        file: The path that it will have, for error messages.
 
     Returns:
-        A function from photographs (N, S, S, 3) to the outputs of the file.
+        A function from photographs (N, S, S, 3) to the outputs of the model.
     """
-    onnx.save(model, file)
-    return onnx_runtime(file).network
+    return onnx_runtime(model.SerializeToString(), file).network
 
 
-def write_grader(model: onnx.ModelProto, metadata: Metadata, file: Path) -> None:
-    """Writes a grader file."""
+def write_grader(model: onnx.ModelProto, metadata: Metadata, file: Path) -> Metadata:
+    """Writes a grader file with its seal.
+
+    Returns:
+        The metadata with the digest of the file, as they are read from it.
+    """
     onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
-    onnx.save(model, file)
+    content = sealed(model.SerializeToString())
+    file.write_bytes(content)
+    return with_digest(metadata, content)

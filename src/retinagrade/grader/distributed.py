@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 
 from retinagrade.execution.engine import Engine
-from retinagrade.grader.results import Grading, model_name
+from retinagrade.grader.results import failed_grading
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader
 
 NamedPath = tuple[str, str]
@@ -50,8 +50,7 @@ def grade_on_engine(
         yield from graded
         for image_id, path in lost:
             error = f"{path}: decoding it killed the process"
-            name = model_name(_load_once(os.fspath(model), fast).metadata)
-            yield GradedPhotograph(Grading(image_id, path, error=error, model=name))
+            yield GradedPhotograph(failed_grading(image_id, path, error, _load_once(os.fspath(model), fast).metadata))
 
 
 def _grade_batch(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, write_reports
+from retinagrade.grader.continuing import NOTHING, continue_from, file_digests
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
-from retinagrade.grader.results import model_name
+from retinagrade.grader.results import model_identity
 from retinagrade.grader.results_table import ResultsTable, require_format, write_results
 from retinagrade.grader.runtime import Grader
 from retinagrade.grader.studies import StudyGrading, grade_studies
+from retinagrade.locking import locked
 from retinagrade.paths import user_path
 
 PathArgument = str | os.PathLike[str]
@@ -43,7 +46,8 @@ def grade(
         photographs: Photographs, folders, their URLs, or patterns such as ``*.jpg``; one or several.
         model: The grader file; ``default`` is the one that comes with the package.
         out: Table of results: a ``.csv``, ``.jsonl`` or ``.parquet`` file. Every row is written as soon as its
-            photograph is graded. If the file exists, its gradings are taken over and failed photographs tried again.
+            photograph is graded. If the file exists, the gradings of the same photographs, known by their bytes, are
+            taken over, and failed photographs tried again. One call at a time writes it.
         studies: Table with one row per study, which combines both eyes of a patient; the same formats.
         saliency: Folder for saliency overlays: the saliency map of the predicted grade over the photograph, as JPEG.
         dicom: Folder for DICOM results of DICOM photographs: one Structured Report per study, and saliency overlays.
@@ -60,7 +64,9 @@ def grade(
         other.
 
     Raises:
-        UsageError: There is nothing to grade, a list or table can't be used, or the engine isn't available.
+        UsageError: There is nothing to grade, a list or table can't be used, an id in the table is that of another
+            photograph, another call is writing the table, or the engine isn't available.
+        ManifestError: A row of the table was changed so that it can't be understood.
         GraderFileError: The grader file can't be used.
         ModuleNotFoundError: A format needs a package that isn't installed.
     """
@@ -72,28 +78,37 @@ def grade(
     results_folders = [folder for folder in (saliency_folder, dicom_folder) if folder is not None]
     files = find_photographs(inputs, list_path, results_folders)
     grader = Grader.load(model, fast)
-    table = None if table_path is None else ResultsTable(table_path, model_name(grader.metadata))
-    earlier = {} if table is None else {grading.image_id: grading for grading in table.earlier}
-    new_files = [file for file in files if file.image_id not in earlier]
-    outputs = SideOutputs(table, saliency_folder, dicom_folder)
-    shared = _shared_paths(model, inputs, list_path) if engine == "ray" else []
-    chosen = choose_engine(engine, shared, address)
-    stream: GradingStream = partial(grader.stream, workers=workers)
-    if engine != "local":
-        stream = _stream_on(chosen, workers, model, fast, bool(results_folders))
-    on_done = begin_stage(progress if new_files else None, "grading photographs", len(new_files))
-    new = grade_files(stream, new_files, outputs, on_done)
-    if table is not None:
-        table.close()
-    every = [*earlier.values(), *new]
+    with nullcontext() if table_path is None else locked(table_path):
+        table = None if table_path is None else ResultsTable(table_path, *model_identity(grader.metadata))
+        digests = partial(file_digests, progress=progress)
+        earlier = NOTHING if table is None else continue_from(table.earlier, files, table.path, digests)
+        new_files = [file for file in files if file.image_id not in earlier.taken_over]
+        outputs = SideOutputs(table, saliency_folder, dicom_folder)
+        shared = _shared_paths(model, inputs, list_path) if engine == "ray" else []
+        chosen = choose_engine(engine, shared, address)
+        stream: GradingStream = partial(grader.stream, workers=workers)
+        if engine != "local":
+            stream = _stream_on(chosen, workers, model, fast, bool(results_folders))
+        on_done = begin_stage(progress if new_files else None, "grading photographs", len(new_files))
+        if table is not None:
+            table.begin([*earlier.rows.values()])
+        new = grade_files(stream, new_files, outputs, on_done)
+        rows = earlier.rows | {grading.image_id: grading for grading in new}
+        every = [*rows.values()]
+        if table is not None:
+            table.finish(every)
     study_gradings = grade_studies(every)
     if studies_path is not None:
         write_results(studies_path, StudyGrading, study_gradings)
     write_reports(every, grader.metadata, outputs)
-    by_id = {grading.image_id: grading for grading in every}
-    gradings = [by_id[file.image_id] for file in files]
-    taken_over = earlier.keys() & {file.image_id for file in files}
-    return GradingResults(gradings, study_gradings, taken_over=taken_over, failures=outputs.failures)
+    return GradingResults(
+        [rows.pop(file.image_id) for file in files],
+        study_gradings,
+        taken_over=earlier.taken_over,
+        others=rows.values(),
+        failures=outputs.failures,
+        by_study=studies_path is not None,
+    )
 
 
 def _optional_path(path: PathArgument | None) -> Path | None:

@@ -11,7 +11,7 @@ from retinagrade.grader.results import Grading, describe_grade
 from retinagrade.grader.results_table import COLUMNS, grading_row
 from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import Grade
-from retinagrade.messages import counted
+from retinagrade.messages import counted, first_few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,7 @@ class GradingResults(Sequence[Grading]):
 
     Attributes:
         studies: Gradings of the studies. They include photographs that an earlier call wrote to the same table.
+        others: Gradings of further photographs, which earlier calls wrote to the same table.
         failures: Reasons why some DICOM results could not be written, one line each.
     """
 
@@ -34,7 +35,9 @@ class GradingResults(Sequence[Grading]):
         studies: Iterable[StudyGrading] = (),
         *,
         taken_over: Collection[str] = (),
+        others: Iterable[Grading] = (),
         failures: Iterable[str] = (),
+        by_study: bool = False,
     ) -> None:
         """Collects results.
 
@@ -42,12 +45,16 @@ class GradingResults(Sequence[Grading]):
             gradings: One grading per photograph.
             studies: One grading per study.
             taken_over: Ids of the photographs that an earlier call graded.
+            others: Gradings of further photographs in the same table.
             failures: Reasons why some DICOM results could not be written.
+            by_study: True if the studies are a result of their own, so that every photograph should be in one.
         """
         self._gradings = tuple(gradings)
         self._taken_over = frozenset(taken_over)
         self.studies = tuple(studies)
+        self.others = tuple(others)
         self.failures = tuple(failures)
+        self._by_study = by_study
 
     @overload
     def __getitem__(self, index: int) -> Grading: ...
@@ -89,13 +96,19 @@ class GradingResults(Sequence[Grading]):
         return [each for each in self if each.image_id not in self._taken_over]
 
     @property
+    def without_study(self) -> list[Grading]:
+        """Gradings of the whole table whose study is unknown, so that they are part of no study."""
+        return [each for each in (*self, *self.others) if each.study is None]
+
+    @property
     def needs_attention(self) -> bool:
-        """True if a photograph has no grade, or a DICOM result could not be written."""
-        return len(self.graded) < len(self) or bool(self.failures)
+        """True if a photograph of the whole table has no grade, or a result could not be written, or lacks a study."""
+        ungraded = any(each.grade is None for each in (*self, *self.others))
+        return ungraded or bool(self.failures) or (self._by_study and bool(self.without_study))
 
     @property
     def summary(self) -> str:
-        """Counts of the photographs, and of the studies if there are any, in one sentence each."""
+        """Counts of the photographs, of the others in the table, and of the studies, in one sentence each."""
         number = Counter(each.grade for each in self.graded)
         names = {grade: grade.label if grade else "without retinopathy" for grade in Grade}
         grades = ", ".join(f"{number[grade]} {name}" for grade, name in names.items() if number[grade])
@@ -104,14 +117,18 @@ class GradingResults(Sequence[Grading]):
             f"{counted(len(self), 'photograph')}{before}: {grades or 'no grades'}; "
             f"{len(self.ungradable)} ungradable, {counted(len(self.errors), 'error')}."
         )
-        if not self.studies:
+        if self.others:
+            ungraded = sum(each.grade is None for each in self.others)
+            text += f" The table has {counted(len(self.others), 'other photograph')}, {ungraded} without a grade."
+        if not self.studies and not self._by_study:
             return text
         referable = Counter(study.referable for study in self.studies)
         count = "1 study" if len(self.studies) == 1 else f"{len(self.studies)} studies"
-        return (
-            f"{text} {count}: {referable[True]} referable, {referable[False]} not referable, "
-            f"{referable[None]} undecided."
-        )
+        text += f" {count}: {referable[True]} referable, {referable[False]} not referable, {referable[None]} undecided."
+        if missing := self.without_study:
+            are = "photograph is" if len(missing) == 1 else "photographs are"
+            text += f" {len(missing)} {are} in no study: {first_few(each.image_id for each in missing)}."
+        return text
 
     def to_json(self) -> list[dict[str, Any]]:
         """Returns the fields of each grading by name."""

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
-from typing import Final
 
+from retinagrade.cells import decode_table, decode_text, parse_side, split_table, unprotect
 from retinagrade.errors import UsageError
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.images.dicom import holds_dicom
 from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
 from retinagrade.paths import join_path, list_files, to_path, user_path
-
-_SIDES: Final = {"": None, "l": "L", "left": "L", "r": "R", "right": "R"}
 
 
 @dataclass(frozen=True)
@@ -68,34 +64,50 @@ def read_list(path: Path) -> list[PhotographFile]:
     Args:
         path: A text file with one path per line; or a ``.csv`` file, such as a manifest, with a column ``path`` and,
             where known, ``image_id``, ``patient_id``, which identifies the study, and ``laterality`` (L, R, left,
-            right).
+            right, OS, OD).
 
     Raises:
         UsageError: The list is not readable, has no column ``path``, or a cell is wrong.
+        ManifestError: The list is no text, or no table.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a readable list: {error}") from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: not a readable list: {error.strerror or error}") from error
     if path.suffix.lower() != ".csv":
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return [PhotographFile(_default_id(Path(line)), str(join_path(path.parent, line))) for line in lines]
-    reader = csv.DictReader(io.StringIO(text))
-    if "path" not in (reader.fieldnames or ()):
-        raise UsageError(f"{path}, line 1: no column 'path'")
-    return [_read_row(row, path, reader.line_num) for row in reader]
+        try:
+            text = decode_text(data, str(path))
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path}: not a readable list: {error}; save it as UTF-8") from error
+        lines = [(line.strip(), number) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+        return [PhotographFile(_default_id(Path(name)), _listed_path(path, name, line)) for name, line in lines]
+    table = split_table(decode_table(data, str(path)), str(path))
+    if "path" not in table.header:
+        raise UsageError(
+            f"{path}, line {table.first_line - 1}: no column 'path'; found {', '.join(map(repr, table.header))}"
+        )
+    rows = (dict(zip(table.header, map(unprotect, row), strict=False)) for row in table.rows)
+    return [_read_row(row, path, line) for row, line in zip(rows, table.lines, strict=True) if any(row.values())]
 
 
-def _read_row(row: dict[str, str | None], source: Path, line: int) -> PhotographFile:
-    cells = {column: (row.get(column) or "").strip() for column in ("image_id", "path", "patient_id", "laterality")}
-    side = cells["laterality"].lower()
+def _read_row(row: dict[str, str], source: Path, line: int) -> PhotographFile:
+    cells = {column: row.get(column, "").strip() for column in ("image_id", "path", "patient_id", "laterality")}
     if not cells["path"]:
         raise UsageError(f"{source}, line {line}: no path")
-    if side not in _SIDES:
-        raise UsageError(f"{source}, line {line}: {side!r} is not a laterality: write L or R")
+    try:
+        side = parse_side(cells["laterality"]) if cells["laterality"] else None
+    except ValueError as error:
+        raise UsageError(f"{source}, line {line}, column 'laterality': {error}") from error
     image_id = cells["image_id"] or _default_id(Path(cells["path"]))
-    path = str(join_path(source.parent, cells["path"]))
-    return PhotographFile(image_id, path, EyeIdentity(cells["patient_id"] or None, _SIDES[side]))
+    path = _listed_path(source, cells["path"], line)
+    return PhotographFile(image_id, path, EyeIdentity(cells["patient_id"] or None, side))
+
+
+def _listed_path(source: Path, name: str, line: int) -> str:
+    try:
+        return str(join_path(source.parent, name))
+    except (ValueError, ImportError) as error:  # an unknown scheme, or a missing package of a store
+        raise UsageError(f"{source}, line {line}: {name} is no path or URL that can be read: {error}") from error
 
 
 def _expand(inputs: Sequence[str], excluded: Collection[Path]) -> Iterator[PhotographFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -212,6 +213,8 @@ class Metadata(_Part):
         intended_use: Intended use, in words.
         limitations: Known limitations, in words.
         licence: Licence of the file, if its author stated one.
+        digest: SHA-256 digest of the file that these metadata were read from; empty before. The file itself doesn't
+            hold it here: see :mod:`retinagrade.grader.seal`.
     """
 
     schema_version: Literal[2] = 2
@@ -242,6 +245,7 @@ class Metadata(_Part):
     intended_use: str
     limitations: tuple[str, ...]
     licence: str | None = None
+    digest: str = Field(default="", exclude=True)
 
     @property
     def comparison_split(self) -> str:
@@ -269,3 +273,13 @@ def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
         raise GraderFileError(
             f"{path} was not written by this version: export the run again:\n  {describe_validation_error(error)}"
         ) from None
+
+
+def with_digest(metadata: Metadata, content: bytes) -> Metadata:
+    """Returns metadata that know the digest of their file.
+
+    Args:
+        metadata: The metadata in the file.
+        content: The whole file.
+    """
+    return metadata.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})

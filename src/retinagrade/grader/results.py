@@ -14,6 +14,9 @@ from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.images.quality import POOR, Quality
 
+DIGITS: Final = 9
+"""Decimals of the numbers in results. A network computes about seven, and a cell of a spreadsheet keeps nine."""
+
 
 @dataclass(frozen=True)
 class Grading:
@@ -43,6 +46,9 @@ class Grading:
         quality_reasons: Reasons for poor quality, the most serious one first.
         model: Name and version of the grader file.
         error: Reason why the photograph could not be used.
+        digest: SHA-256 digest of the photograph's file; in an object store its ETag and size, where it has one;
+            ``None`` for an array, and where the file could not be read.
+        grader_digest: SHA-256 digest of the grader file.
     """
 
     image_id: str
@@ -63,6 +69,8 @@ class Grading:
     quality_reasons: tuple[str, ...] = ()
     model: str = ""
     error: str | None = None
+    digest: str | None = None
+    grader_digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields by name."""
@@ -105,6 +113,11 @@ def model_name(metadata: Metadata) -> str:
     return f"{metadata.name} {metadata.version}"
 
 
+def model_identity(metadata: Metadata) -> tuple[str, str]:
+    """Returns name and version of a grader file, and its digest; together they tell two files apart."""
+    return model_name(metadata), metadata.digest
+
+
 def make_grading(
     image_id: str,
     path: str | None,
@@ -124,17 +137,19 @@ def make_grading(
         eye: Study and laterality.
     """
     p = probabilities.astype(np.float64) / probabilities.sum()
+    # Decisions use all digits. Results have as many as a cell of a spreadsheet keeps.
     ungraded = Grading(
         image_id,
         path,
         eye.study,
         eye.laterality,
-        probabilities=tuple(p.tolist()),
-        expected_grade=float(p @ np.arange(N_GRADES)),
+        probabilities=tuple(p.round(DIGITS).tolist()),
+        expected_grade=round(float(p @ np.arange(N_GRADES)), DIGITS),
         gradable=quality.score >= POOR,
-        quality=quality.score,
+        quality=round(quality.score, DIGITS),
         quality_reasons=tuple(quality.reasons),
         model=model_name(metadata),
+        grader_digest=metadata.digest,
     )
     if not ungraded.gradable:
         return ungraded
@@ -147,9 +162,39 @@ def make_grading(
         label=Grade(grade).label,
         referable=_is_positive(p, REFERABLE, metadata.referable),
         vision_threatening=_is_positive(p, VISION_THREATENING, metadata.vision_threatening),
-        confidence=confidence,
+        confidence=round(confidence, DIGITS),
         prediction_set=None if members is None else tuple(np.flatnonzero(members).tolist()),
         needs_review=None if review is None else confidence < review.confidence,
+    )
+
+
+def failed_grading(
+    image_id: str,
+    path: str | None,
+    error: str | None,
+    metadata: Metadata,
+    eye: EyeIdentity = UNKNOWN,
+    digest: str | None = None,
+) -> Grading:
+    """Makes the grading of a photograph that could not be used.
+
+    Args:
+        image_id: Id of the photograph.
+        path: File of the photograph.
+        error: Reason why it could not be used.
+        metadata: Metadata of the grader file.
+        eye: Study and laterality.
+        digest: Digest of the file, if it could be read.
+    """
+    return Grading(
+        image_id,
+        path,
+        eye.study,
+        eye.laterality,
+        model=model_name(metadata),
+        error=error,
+        digest=digest,
+        grader_digest=metadata.digest,
     )
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TextIO, get_args, get_origin, get_type_hints
 
-from retinagrade.errors import UsageError
-from retinagrade.execution.journal import Journal
+from retinagrade.cells import decode_table, parse_flag, parse_number, protect, split_table, unprotect
+from retinagrade.errors import ManifestError, UsageError
+from retinagrade.execution.journal import Journal, read_journal
 from retinagrade.files import write_bytes, write_text
 from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.paths import is_local
+from retinagrade.paths import is_local, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,76 +43,107 @@ COLUMNS: Final = (
     "study",
     "laterality",
     "model",
+    "grader_digest",
     "path",
+    "digest",
     "error",
 )
 """Columns of a CSV table. The grade is ``predicted_grade``: a predictions table has the true grade in ``grade``."""
+CHECK: Final = "check"
+"""Last column of a table of gradings: digits of the digest of the row, by which a changed row is known."""
+_CHECK_DIGITS: Final = 12
+_END_OF_ROW: Final = {
+    ".csv": re.compile(rf'[,;\t"]x[0-9a-f]{{{_CHECK_DIGITS}}}"?$'),
+    ".jsonl": re.compile(rf'"x[0-9a-f]{{{_CHECK_DIGITS}}}"\}}$'),
+}
+"""End of a whole row by suffix."""
+_NUMBERS: Final = (*PROBABILITY_COLUMNS, "expected_grade", "confidence", "quality")
+_FLAGS: Final = ("referable", "vision_threatening", "needs_review", "gradable")
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
-    **dict.fromkeys((*PROBABILITY_COLUMNS, "expected_grade", "confidence", "quality"), float),
-    **dict.fromkeys(("referable", "vision_threatening", "needs_review", "gradable"), "true".__eq__),
+    **dict.fromkeys(_NUMBERS, parse_number),
+    **dict.fromkeys(_FLAGS, parse_flag),
     "predicted_grade": int,
     "prediction_set": lambda cell: tuple(map(int, cell.split())),
-    "quality_reasons": lambda cell: tuple(cell.split(", ")),
+    "quality_reasons": lambda cell: tuple(unprotect(cell).split(", ")),
 }
 """Parsers of the columns of a CSV table that are not text."""
 
 
 class ResultsTable:
-    """A file of gradings that grows row by row. It continues an existing file and grades failed photographs again.
+    """A file of gradings that grows row by row, and continues an existing file.
 
     A Parquet file and a file in an object store can't grow. Their rows wait in a journal ``<name>.jsonl`` beside them
     and are written at the end; while the journal exists, the file is incomplete.
 
     Attributes:
-        earlier: Gradings of earlier calls, without failed ones.
+        path: The file.
+        earlier: Gradings of earlier calls, failed ones included. The last one of several with the same id counts.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
-        """Opens or creates the file.
+    def __init__(self, path: Path, model: str, grader_digest: str = "") -> None:
+        """Reads the file, if there is one, and changes nothing.
 
         Args:
             path: A ``.csv``, ``.jsonl`` or ``.parquet`` file.
             model: Name and version of the grader file.
+            grader_digest: SHA-256 digest of the grader file.
 
         Raises:
-            UsageError: The suffix is unknown, or the file is no table of gradings, or of another model.
+            UsageError: The suffix is unknown, or the file is no table of gradings, or of another grader file.
+            ManifestError: A row or a cell was changed so that it can't be understood; the message names its line.
             ModuleNotFoundError: Parquet needs pyarrow, which isn't installed.
         """
         require_format(path)
-        self._path = path
-        self._journal: Journal | None = None
+        self.path = path
+        self._grows = path.suffix != ".parquet" and is_local(path)
+        self._journal_file = path.with_name(f"{path.name}.jsonl")
         rows = _read(path) if path.is_file() else []
-        if path.suffix == ".parquet" or not is_local(path):
-            self._journal = Journal(path.with_name(f"{path.name}.jsonl"))
-            rows += _parse_lines(self._journal.earlier, path)
-        other_models = {row.model for row in rows} - {model}
-        if other_models:
-            raise UsageError(
-                f"{path} holds results of {', '.join(sorted(other_models))}, not of {model}: choose another file"
-            )
-        self.earlier = [row for row in rows if row.error is None]
-        self._added: list[Grading] = []
-        if self._journal is None:
-            write_results(path, Grading, self.earlier)
-            self._stream = path.open("a", encoding="utf-8", newline="")
+        if not self._grows:
+            rows += _parse_lines(read_journal(self._journal_file), self._journal_file)
+        _require_grader(rows, path, model, grader_digest)
+        self.earlier = list({row.image_id: row for row in rows}.values())
+        self._journal: Journal | None = None
+        self._stream: TextIO | None = None
+
+    def begin(self, kept: Sequence[Grading]) -> None:
+        """Replaces the file by one with these rows, to which :meth:`add` adds.
+
+        Args:
+            kept: The rows of :attr:`earlier`, perhaps changed; a later row with the same id replaces a row. A file that
+                can't grow stays as it is until :meth:`finish`.
+        """
+        if not self._grows:
+            self._journal = Journal(self._journal_file)
+            return
+        write_results(self.path, Grading, kept)
+        self._stream = self.path.open("a", encoding="utf-8", newline="")
 
     def add(self, grading: Grading) -> None:
         """Writes a row to disk at once."""
         if self._journal is not None:
-            self._added.append(grading)
             self._journal.add(_json_line(grading).rstrip("\n"))
             return
-        self._stream.write(_csv_line(_cells(grading)) if self._path.suffix == ".csv" else _json_line(grading))
+        assert self._stream is not None, "begin() opens the file"
+        self._stream.write(_csv_line(_cells(grading)) if self.path.suffix == ".csv" else _json_line(grading))
         self._stream.flush()
 
+    def finish(self, rows: Sequence[Grading]) -> None:
+        """Closes the file, which then holds exactly these rows.
+
+        Args:
+            rows: All rows, in their order, which doesn't depend on interruptions.
+        """
+        self.close()
+        write_results(self.path, Grading, rows)
+        if self._journal is not None:
+            self._journal.remove()
+
     def close(self) -> None:
-        """Closes the file after the last row; Parquet files and files in object stores are written now."""
-        if self._journal is None:
+        """Closes the file without its last rows, after an error."""
+        if self._stream is not None:
             self._stream.close()
-            return
-        self._journal.close()
-        write_results(self._path, Grading, [*self.earlier, *self._added])
-        self._journal.remove()
+        if self._journal is not None:
+            self._journal.close()
 
 
 def require_format(path: Path) -> None:
@@ -138,37 +172,125 @@ def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> 
         import pyarrow.parquet as pq
 
         stream = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist([result.to_json() for result in results], _schema(kind)), stream)
+        rows = [_fields(result) for result in results]
+        pq.write_table(pa.Table.from_pylist(rows, _schema(kind)), stream)
         write_bytes(path, stream.getvalue())
     elif path.suffix == ".csv":
-        header = COLUMNS if kind is Grading else [field.name for field in fields(kind)]
+        header = [*COLUMNS, CHECK] if kind is Grading else [field.name for field in fields(kind)]
         write_text(path, "".join(map(_csv_line, [header, *map(_cells, results)])))
     else:
         write_text(path, "".join(map(_json_line, results)))
 
 
-def _read(path: Path) -> list[Grading]:
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
+def _require_grader(rows: Iterable[Grading], path: Path, model: str, grader_digest: str) -> None:
+    """Raises a UsageError where rows are results of another grader file."""
+    for row in rows:
+        if row.model != model:
+            raise UsageError(f"{path} holds results of {row.model}, not of {model}: choose another file")
+        if row.grader_digest != grader_digest:
+            raise UsageError(
+                f"{path} holds results of another grader file with the name {model} (its SHA-256 digest begins with "
+                f"{row.grader_digest[:12]}, and now with {grader_digest[:12]}): choose another file"
+            )
 
-            return [Grading.from_json(row) for row in pq.read_table(io.BytesIO(path.read_bytes())).to_pylist()]
-        text = path.read_text(encoding="utf-8").rpartition("\n")[0]  # a killed call may leave half a line
-        if path.suffix == ".jsonl":
-            return _parse_lines(text.split("\n"), path)
-        reader = csv.DictReader(io.StringIO(text + "\n", newline=""))
-        if text and tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError("it has different columns")
-        return [_parse_cells(row) for row in reader if None not in row.values()]
-    except (ValueError, TypeError) as error:
+
+def _read(path: Path) -> list[Grading]:
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    text = decode_table(read_bytes(path), str(path))
+    end = text.rfind("\n") + 1
+    if _END_OF_ROW[path.suffix].search(text[end:].rstrip()):  # an editor has removed the last line break
+        text, end = f"{text}\n", len(text) + 1
+    if path.suffix == ".jsonl":
+        return _parse_lines(text[:end].split("\n"), path)
+    return _read_csv(_without_torn_row(text, end), path)
+
+
+def _without_torn_row(text: str, end: int) -> str:
+    """Returns the lines of a CSV table before ``end``, without half a row that a killed call has left.
+
+    Half a row lacks its check. It may end within quotes, at a line break of a cell.
+    """
+    start = end
+    while text.count('"', 0, start) % 2:
+        start = text.rfind("\n", 0, start - 1) + 1
+    is_torn = not any(map(_END_OF_ROW[".csv"].search, text[start:end].splitlines()))
+    return text[: start if is_torn else end]
+
+
+def _read_parquet(path: Path) -> list[Grading]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = read_bytes(path)
+    try:
+        rows = pq.read_table(io.BytesIO(content)).to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
+    return [_checked(row, path, f"row {number}") for number, row in enumerate(rows, start=1)]
 
 
 def _parse_lines(lines: Iterable[str], path: Path) -> list[Grading]:
+    gradings = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(
+                f"{path} is no table of gradings (line {number} is no JSON: {error}): choose another file"
+            ) from error
+        gradings.append(_checked(row, path, f"line {number}"))
+    return gradings
+
+
+def _read_csv(text: str, path: Path) -> list[Grading]:
+    if not text.strip():
+        return []
+    table = split_table(text, str(path))
+    if sorted(table.header) != sorted((*COLUMNS, CHECK)):
+        raise UsageError(f"{path} is no table of gradings (it has different columns): choose another file")
+    gradings = []
+    for row, line in zip(table.rows, table.lines, strict=True):
+        if not any(row):
+            continue
+        cells = dict(zip(table.header, row, strict=False))
+        if len(cells) == len(table.header):
+            gradings.append(_parse_cells(cells, path, line))
+        else:
+            raise _changed(path, f"line {line}", f"it has {len(row)} cells instead of {len(table.header)}")
+    return gradings
+
+
+def _checked(row: Any, path: Path, place: str) -> Grading:
+    """Returns the grading of a row that is as it was written."""
+    if not isinstance(row, dict) or CHECK not in row:
+        raise UsageError(f"{path} is no table of gradings ({place} has no {CHECK!r}): choose another file")
     try:
-        return [Grading.from_json(json.loads(line)) for line in lines if line]
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
+        grading = Grading.from_json({name: value for name, value in row.items() if name != CHECK})
+        unchanged = row[CHECK] == row_check(grading)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path} is no table of gradings ({place}: {error}): choose another file") from error
+    if not unchanged:
+        raise _changed(path, place, f"the row of {grading.image_id!r} is not as it was written: a cell was changed")
+    return grading
+
+
+def _changed(path: Path, place: str, problem: str) -> ManifestError:
+    return ManifestError(f"{path}, {place}: {problem}. Undo the change, delete the row, or choose another file")
+
+
+def row_check(grading: Grading) -> str:
+    """Returns the check of a row: a letter, so that no spreadsheet takes it for a number, and digits of its digest."""
+    values = {name: value or None if isinstance(value, str) else value for name, value in grading.to_json().items()}
+    values["error"] = _one_line(grading.error)
+    text = json.dumps(values, sort_keys=True)
+    return f"x{hashlib.sha256(text.encode()).hexdigest()[:_CHECK_DIGITS]}"
+
+
+def _one_line(error: str | None) -> str | None:
+    return error and " ".join(error.split())
 
 
 def grading_row(grading: Grading) -> dict[str, Any]:
@@ -176,30 +298,43 @@ def grading_row(grading: Grading) -> dict[str, Any]:
     probabilities = grading.probabilities or [None] * len(PROBABILITY_COLUMNS)
     row = grading.to_json() | dict(zip(PROBABILITY_COLUMNS, probabilities, strict=True))
     row["predicted_grade"] = grading.grade
-    row["error"] = grading.error and " ".join(grading.error.split())
+    row["error"] = _one_line(grading.error)
     return {column: row[column] for column in COLUMNS}
 
 
 def _cells(result: Result) -> list[Any]:
-    row = grading_row(result) if isinstance(result, Grading) else result.to_json()
-    return [_cell(value) for value in row.values()]
+    if isinstance(result, Grading):
+        return [*map(_cell, grading_row(result).values()), row_check(result)]
+    return [_cell(value) for value in result.to_json().values()]
+
+
+def _fields(result: Result) -> dict[str, Any]:
+    """Returns the fields of a result by name, and the check of a grading."""
+    return result.to_json() | ({CHECK: row_check(result)} if isinstance(result, Grading) else {})
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return (", " if any(isinstance(each, str) for each in value) else " ").join(map(str, value))
-    return value
+        value = (", " if any(isinstance(each, str) for each in value) else " ").join(map(str, value))
+    return protect(value) if isinstance(value, str) else value
 
 
-def _parse_cells(row: dict[str, str]) -> Grading:
-    values = {column: _PARSERS.get(column, str)(cell) if cell else None for column, cell in row.items()}
+def _parse_cells(row: dict[str, str], path: Path, line: int) -> Grading:
+    values: dict[str, Any] = {}
+    for column, cell in row.items():
+        try:
+            values[column] = _PARSERS.get(column, unprotect)(cell) if cell else None
+        except ValueError as error:
+            reason = str(error) if column in (*_NUMBERS, *_FLAGS) else f"{cell!r} is not what was written"
+            raise _changed(path, f"line {line}, column {column!r}", reason) from error
     probabilities = tuple(values.pop(column) for column in PROBABILITY_COLUMNS)
     values["grade"] = values.pop("predicted_grade")
     values["probabilities"] = None if None in probabilities else probabilities
     values["quality_reasons"] = values["quality_reasons"] or ()
-    return Grading.from_json(values)
+    values |= {name: values[name] or "" for name in ("model", "grader_digest")}
+    return _checked(values, path, f"line {line}")
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
@@ -209,7 +344,7 @@ def _csv_line(cells: Iterable[Any]) -> str:
 
 
 def _json_line(result: Result) -> str:
-    return json.dumps(result.to_json(), ensure_ascii=False) + "\n"
+    return json.dumps(_fields(result), ensure_ascii=False) + "\n"
 
 
 def _schema(kind: type[Result]) -> pa.Schema:
@@ -223,4 +358,5 @@ def _schema(kind: type[Result]) -> pa.Schema:
             return pa.list_(plain[get_args(hint)[0]])
         return plain[hint] if hint in plain else column(get_args(hint)[0])  # the type T of an optional field
 
-    return pa.schema([(name, column(hint)) for name, hint in get_type_hints(kind).items()])
+    columns = [(name, column(hint)) for name, hint in get_type_hints(kind).items()]
+    return pa.schema([*columns, *([(CHECK, pa.string())] if kind is Grading else [])])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,18 +17,22 @@ from numpy.typing import NDArray
 from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
-from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata
-from retinagrade.grader.results import Grading, make_grading, model_name
+from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata, with_digest
+from retinagrade.grader.results import Grading, failed_grading, make_grading, model_name
+from retinagrade.grader.seal import read_sealed
 from retinagrade.grader.sessions import Session, onnx_runtime, openvino
+from retinagrade.grades import N_GRADES
 from retinagrade.images.decoding import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_photograph_bytes
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
 from retinagrade.images.quality import Quality, assess_quality
-from retinagrade.paths import is_local, to_path
+from retinagrade.paths import store_tag, to_path
 
 BATCH: Final = 8
 """Photographs in a batch of the network."""
+SUM_TOLERANCE: Final = 1e-3
+"""Largest distance of a sum of probabilities from 1 in the outputs of a graph."""
 _AHEAD: Final = 2
 """Batches that are decoded ahead; the number bounds memory."""
 
@@ -43,6 +48,7 @@ class PreparedPhotograph:
         image_id: Id of the photograph.
         path: File of the photograph; ``None`` for an array.
         eye: Study and laterality.
+        digest: Digest of the file, see :class:`~retinagrade.grader.results.Grading`.
         square: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
         quality: Image quality; ``None`` after an error.
         error: Reason why the photograph can't be used.
@@ -51,6 +57,7 @@ class PreparedPhotograph:
     image_id: str
     path: str | None
     eye: EyeIdentity
+    digest: str | None = None
     square: NDArray[np.uint8] | None = None
     quality: Quality | None = None
     error: str | None = None
@@ -102,26 +109,27 @@ class Grader:
                 network and processor. Without it, a file gives the same grades on every machine.
 
         Raises:
-            GraderFileError: The file is missing, not ONNX, or not a grader file that this version reads.
+            GraderFileError: The file is missing or damaged, not ONNX, or not a grader file that this version reads.
             UsageError: ``fast`` needs OpenVINO and a processor with bfloat16.
         """
         file = BUNDLED if os.fspath(path) == "default" else Path(path)
         if not file.is_file():
             raise GraderFileError(f"{file}: no such file: make one with `retinagrade export`")
-        session = onnx_runtime(file)
-        metadata = read_metadata(session.properties, file)
+        content = read_sealed(file)
+        session = onnx_runtime(content, file)
+        metadata = with_digest(read_metadata(session.properties, file), content)
         if session.side != metadata.image_size:
             raise GraderFileError(
-                f"{file}: its graph does not take photographs of {metadata.image_size} px as its metadata state: "
-                "export the run again"
+                f"{file}: its graph does not take photographs of {metadata.image_size} px, or does not give five "
+                "probabilities and saliency maps: export the run again"
             )
         if not fast:
             return cls(session, metadata)
-        return cls(openvino(file, session), metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"}))
+        return cls(openvino(content, session), metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"}))
 
     def grade(
         self,
-        photographs: Iterable[PhotographSource],
+        photographs: PhotographSource | Iterable[PhotographSource],
         image_ids: Sequence[str] | None = None,
         *,
         workers: int | None = None,
@@ -130,18 +138,22 @@ class Grader:
 
         Args:
             photographs: Files in any readable format, or RGB pixels (H, W, 3), uint8, both straight from the camera:
-                the grader crops and resizes them.
+                the grader crops and resizes them. One photograph needs no list.
             image_ids: Ids of the photographs; by default file names without suffix, and the index of an array.
             workers: Threads that decode photographs; by default one per processor. Results don't depend on it.
 
         Returns:
             One grading per photograph, in their order. An unusable photograph has an ``error`` and affects no other.
+
+        Raises:
+            TypeError: A photograph is neither a path nor an array, or the ids are one text.
+            ValueError: There are fewer ids than photographs.
         """
         return [graded.grading for graded in self.stream(photographs, image_ids, workers=workers)]
 
     def stream(
         self,
-        photographs: Iterable[PhotographSource],
+        photographs: PhotographSource | Iterable[PhotographSource],
         image_ids: Iterable[str] | None = None,
         *,
         workers: int | None = None,
@@ -153,13 +165,17 @@ class Grader:
         Yields:
             One result per photograph, in their order, as soon as its batch is graded.
         """
-        items = ((each if isinstance(each, np.ndarray) else to_path(str(each))) for each in photographs)
+        if isinstance(image_ids, str):
+            raise TypeError(f"image_ids={image_ids!r}: give a list of ids, one for each photograph")
+        items = map(_as_item, _as_photographs(photographs))
         names = iter(image_ids) if image_ids is not None else None
         with ThreadPoolExecutor(workers or processors()) as pool:
             ahead: deque[Future[PreparedPhotograph]] = deque()
             for index, item in enumerate(items):
                 default = str(index) if isinstance(item, np.ndarray) else item.stem
-                name = default if names is None else next(names)
+                name = default if names is None else next(names, None)
+                if name is None:
+                    raise ValueError(f"there are only {index} image_ids: give one for each photograph")
                 ahead.append(pool.submit(self.prepare, item, name))
                 if len(ahead) >= BATCH * (1 + _AHEAD):
                     yield from self.grade_prepared([ahead.popleft().result() for _ in range(BATCH)])
@@ -187,14 +203,18 @@ class Grader:
         outputs = zip(*self.network(np.stack(squares)), strict=True) if squares else iter(())
         for each in batch:
             if each.square is None or each.quality is None:
-                model, eye = model_name(self.metadata), each.eye
-                yield GradedPhotograph(
-                    Grading(each.image_id, each.path, eye.study, eye.laterality, error=each.error, model=model)
-                )
+                yield GradedPhotograph(self._failed(each, each.error))
                 continue
             probabilities, saliency = next(outputs)
+            wrong = find_wrong_outputs(probabilities, saliency)
+            if wrong is not None:
+                yield GradedPhotograph(self._failed(each, f"{each.image_id}: the grader file gives {wrong}"))
+                continue
             grading = make_grading(each.image_id, each.path, probabilities, each.quality, self.metadata, each.eye)
-            yield GradedPhotograph(grading, each.square, saliency)
+            yield GradedPhotograph(replace(grading, digest=each.digest), each.square, saliency)
+
+    def _failed(self, each: PreparedPhotograph, error: str | None) -> Grading:
+        return failed_grading(each.image_id, each.path, error, self.metadata, each.eye, each.digest)
 
 
 def prepare_photograph(
@@ -211,20 +231,18 @@ def prepare_photograph(
     Returns:
         The photograph, or the reason why it can't be used.
     """
-    path, eye = None if isinstance(item, np.ndarray) else str(item), UNKNOWN
+    path, eye, digest = None if isinstance(item, np.ndarray) else str(item), UNKNOWN, None
     try:
-        if not isinstance(item, np.ndarray | InMemory) and not is_local(item):
-            item = InMemory(str(item), read_photograph_bytes(item))
         if not isinstance(item, np.ndarray):
+            item, digest = _read(item)
             eye = identify_eye(item)
         square, quality = prepare_with_quality(item, settings)
     except ModuleNotFoundError as error:
-        return PreparedPhotograph(
-            image_id, path, eye, error=f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
-        )
+        reason = f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
+        return PreparedPhotograph(image_id, path, eye, digest, error=reason)
     except (ImageError, MemoryError) as error:
-        return PreparedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__)
-    return PreparedPhotograph(image_id, path, eye, resize_to_input(square, side), quality)
+        return PreparedPhotograph(image_id, path, eye, digest, error=str(error) or type(error).__name__)
+    return PreparedPhotograph(image_id, path, eye, digest, resize_to_input(square, side), quality)
 
 
 def prepare_with_quality(
@@ -254,3 +272,61 @@ def prepare_with_quality(
         photograph, field = open_photograph(item, settings)
     jpeg = encode_prepared(fit_photograph(photograph, field, settings))
     return decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS), assess_quality(photograph, field)
+
+
+def find_wrong_outputs(probabilities: NDArray[np.float32], saliency: NDArray[np.float32]) -> str | None:
+    """Returns the reason why outputs of a graph can't be a result; ``None`` for five probabilities and finite maps.
+
+    Args:
+        probabilities: Outputs for one photograph; right are five numbers from 0 on that sum to 1.
+        saliency: Saliency maps of the same photograph.
+
+    Example:
+        >>> find_wrong_outputs(np.float32([0, 0, 0, 0, 0]), np.zeros((5, 2, 2), np.float32))
+        'probabilities that sum to 0, not to 1; a person should look at it, and the run should be exported again'
+    """
+    total = float(np.sum(probabilities, dtype=np.float64))
+    if probabilities.shape != (N_GRADES,):
+        wrong = f"{probabilities.size} probabilities instead of {N_GRADES}"
+    elif not np.isfinite(probabilities).all():
+        wrong = "probabilities that are no finite numbers"
+    elif (probabilities < 0).any():
+        wrong = "negative probabilities"
+    elif abs(total - 1) > SUM_TOLERANCE:
+        wrong = f"probabilities that sum to {total:g}, not to 1"
+    elif not np.isfinite(saliency).all():
+        wrong = "a saliency map that has no finite numbers"
+    else:
+        return None
+    return f"{wrong}; a person should look at it, and the run should be exported again"
+
+
+def _as_photographs(photographs: PhotographSource | Iterable[PhotographSource]) -> Iterable[PhotographSource]:
+    if isinstance(photographs, str | os.PathLike) or (isinstance(photographs, np.ndarray) and photographs.ndim < 4):
+        return [photographs]
+    if not isinstance(photographs, Iterable):
+        raise TypeError(_wrong_type(photographs))
+    return photographs
+
+
+def _as_item(photograph: PhotographSource) -> File | NDArray[np.uint8]:
+    if isinstance(photograph, np.ndarray):
+        return photograph
+    if isinstance(photograph, str | os.PathLike):
+        return to_path(str(photograph))
+    raise TypeError(_wrong_type(photograph))
+
+
+def _wrong_type(photograph: object) -> str:
+    return (
+        f"a photograph can't be {type(photograph).__name__}: give paths, or arrays of RGB pixels (H, W, 3), uint8, in "
+        "a list"
+    )
+
+
+def _read(item: File) -> tuple[InMemory, str]:
+    """Reads a file; returns its bytes and their digest."""
+    if isinstance(item, InMemory):
+        return item, hashlib.sha256(item.data).hexdigest()
+    data = read_photograph_bytes(item)
+    return InMemory(str(item), data), store_tag(item) or hashlib.sha256(data).hexdigest()

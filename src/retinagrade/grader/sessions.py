@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from retinagrade.errors import GraderFileError, UsageError
 from retinagrade.execution.local import processors
+from retinagrade.grades import N_GRADES
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,12 @@ class Session:
     side: int | None
 
 
-def onnx_runtime(file: Path) -> Session:
+def onnx_runtime(model: bytes, file: Path) -> Session:
     """Opens a graph with ONNX Runtime, in float32. ``export`` verifies a file in the same way.
+
+    Args:
+        model: Content of the ONNX file.
+        file: Its path, for error messages.
 
     Raises:
         GraderFileError: The file is not readable ONNX.
@@ -42,27 +48,36 @@ def onnx_runtime(file: Path) -> Session:
     options.intra_op_num_threads = _threads()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the exceptions of ONNX Runtime have no common base
         raise GraderFileError(f"{file} is not a readable ONNX file: {' '.join(str(error).split())}") from error
 
     def network(photographs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        probabilities, saliency = session.run(None, {"photographs": photographs})
+        try:
+            probabilities, saliency = session.run(None, {"photographs": photographs})
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise GraderFileError(f"{file}: its graph can't be computed ({reason}): export the run again") from error
+        if not len(probabilities) == len(saliency) == len(photographs):
+            raise GraderFileError(f"{file}: its graph does not give one result per photograph: export the run again")
         return probabilities, saliency
 
-    inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
-    side = inputs[0].shape[1]
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    side = inputs[0].shape[1] if inputs and len(inputs[0].shape) == 4 else None
     is_grader = [(each.name, each.type, each.shape[1:]) for each in inputs] == [
         ("photographs", "tensor(uint8)", [side, side, 3])
-    ] and outputs == ["probabilities", "saliency"]
+    ] and [(each.name, each.shape[1:2]) for each in outputs] == [
+        ("probabilities", [N_GRADES]),
+        ("saliency", [N_GRADES]),
+    ]
     return Session(network, session.get_modelmeta().custom_metadata_map, side if is_grader else None)
 
 
-def openvino(file: Path, exact: Session) -> Session:
+def openvino(model: bytes, exact: Session) -> Session:
     """Opens a graph with OpenVINO, in bfloat16.
 
     Args:
-        file: The file.
+        model: Content of the ONNX file.
         exact: The session of the same file in ONNX Runtime, which provides properties and side.
 
     Raises:
@@ -83,7 +98,7 @@ def openvino(file: Path, exact: Session) -> Session:
         "INFERENCE_NUM_THREADS": _threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    compiled = core.compile_model(core.read_model(file), "CPU", settings)
+    compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", settings)
 
     def network(photographs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         outputs = compiled([photographs])

@@ -32,8 +32,8 @@ def evaluate(
     """Measures predictions, and checks whether the metrics can be trusted.
 
     Args:
-        predictions: A CSV file or a DataFrame with ``image_id``, ``p0`` … ``p4`` and, where known, ``grade``; or
-            predictions that were read before.
+        predictions: A CSV, JSON Lines or Parquet file, or a DataFrame, with ``image_id``, ``p0`` … ``p4`` and, where
+            known, ``grade``; a table of results of ``retinagrade grade``; or predictions that were read before.
         grades: A CSV file or a DataFrame with ``image_id`` and ``grade`` of the same photographs; with ``patient_id``,
             intervals are by patient.
         calibration: A calibration that was fitted on other photographs, or its file. By default, that of the run.

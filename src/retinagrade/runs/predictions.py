@@ -15,7 +15,14 @@ from retinagrade.errors import ImageError, ManifestError, UsageError
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
 from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.predictions import join_grades, read_grades, read_prediction_rows, tidy_predictions
+from retinagrade.evaluation.predictions import (
+    NO_GRADE_COLUMN,
+    find_ungraded,
+    join_grades,
+    read_grades,
+    read_prediction_rows,
+    tidy_predictions,
+)
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.field_of_view import find_field_of_view
 from retinagrade.images.quality import assess_quality
@@ -62,8 +69,9 @@ class Predictions:
         """Reads predictions, finds their run and checks their integrity.
 
         Args:
-            predictions: A CSV file or a DataFrame with ``image_id``, ``p0`` … ``p4`` and, where known, ``grade``.
-            grades: A CSV file or a DataFrame with ``image_id`` and ``grade`` of the same photographs.
+            predictions: A CSV, JSON Lines or Parquet file, or a DataFrame, with ``image_id``, ``p0`` … ``p4`` and,
+                where known, ``grade``; or a table of results of ``retinagrade grade``.
+            grades: A file of the same formats or a DataFrame with ``image_id`` and ``grade`` of the same photographs.
             calibration: A calibration, or its file. By default, the calibration of the run, unless it was fitted on
                 some of these photographs or on predictions that were made in another way.
 
@@ -79,7 +87,11 @@ class Predictions:
         rows = _rows(predictions)
         table = tidy_predictions(rows)
         if grades is not None:
-            table = join_grades(table, _grades(grades))
+            known = _grades(grades)
+            left_out = set(find_ungraded(rows)["image_id"]) - set(table["image_id"])
+            if NO_GRADE_COLUMN in rows and "patient_id" in known:
+                table = table.drop(columns="patient_id")  # studies stand for patients where nothing better is known
+            table = join_grades(table, known[~known["image_id"].isin(left_out)])
         run = None if file is None else find_run(file)
         photographs = RunPhotographs() if run is None else read_run_photographs(run)
         if photographs.manifest is not None:

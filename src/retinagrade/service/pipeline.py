@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from retinagrade.execution.guarded import GuardedError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN
-from retinagrade.grader.results import Grading, model_name
+from retinagrade.grader.results import failed_grading
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader, PreparedPhotograph
 from retinagrade.images.decoding import InMemory
 from retinagrade.service.batching import Batcher
@@ -117,9 +117,13 @@ class Pipeline:
         self, unusable: PreparedPhotograph, is_too_large: bool = False, failure: Exception | None = None
     ) -> RefusedPhotograph:
         self._metrics.photographs.labels("refused").inc()
-        eye, model = unusable.eye, model_name(self._grader.metadata)
-        grading = Grading(
-            unusable.image_id, unusable.path, eye.study, eye.laterality, model=model, error=unusable.error
+        grading = failed_grading(
+            unusable.image_id,
+            unusable.path,
+            unusable.error,
+            self._grader.metadata,
+            unusable.eye,
+            unusable.digest,
         )
         return RefusedPhotograph(PhotographResult(grading=grading), is_too_large, failure)
 

@@ -25,8 +25,15 @@ from retinagrade.evaluation.metrics import (
     majority_baseline,
     quadratic_weighted_kappa,
 )
-from retinagrade.evaluation.predictions import LINE_COLUMN, PREDICTION_COLUMNS, find_wrong_sums, graded_predictions
-from retinagrade.grades import REFERABLE
+from retinagrade.evaluation.predictions import (
+    LINE_COLUMN,
+    NO_GRADE_COLUMN,
+    PREDICTION_COLUMNS,
+    find_ungraded,
+    find_wrong_sums,
+    graded_predictions,
+)
+from retinagrade.grades import PROBABILITY_COLUMNS, REFERABLE
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted, first_few
 
@@ -94,9 +101,24 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
         rows: The rows of a file, from :func:`~retinagrade.evaluation.predictions.read_prediction_rows`.
 
     Returns:
-        At most one finding each on probabilities that don't sum to 1 and on repeated ids.
+        At most one finding each on photographs without a grade of ``retinagrade grade``, on probabilities that don't
+        sum to 1, and on repeated ids.
     """
     findings = []
+    ungraded = find_ungraded(rows)
+    if len(ungraded):
+        left_out = int(ungraded[PROBABILITY_COLUMNS[0]].isna().sum())
+        names = [
+            f"{name} ({reason})" for name, reason in zip(ungraded["image_id"], ungraded[NO_GRADE_COLUMN], strict=True)
+        ]
+        findings.append(
+            Finding(
+                "without-grade",
+                f"The table has no grade for {len(ungraded)} of {counted(len(rows), 'photograph')}: "
+                f"{first_few(names)}. The metrics leave out {left_out} without probabilities, and count the "
+                f"probabilities of {len(ungraded) - left_out} ungradable. A person should grade all of these.",
+            )
+        )
     off = find_wrong_sums(rows)
     if len(off):
         worst = (off - 1).abs().to_numpy().argmax()

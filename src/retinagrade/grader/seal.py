@@ -1,0 +1,57 @@
+"""The seal of a grader file: the digest of all bytes before it, as the last entry of the ONNX file's metadata.
+
+A file with a single changed bit may still be readable, and would grade otherwise under the same name. The seal shows
+damage, not intent: whoever changes a file on purpose can seal it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from retinagrade.errors import GraderFileError
+
+KEY: Final = b"retinagrade.sha256"
+_METADATA_PROPS: Final = 14
+"""Number of the field in ONNX's ModelProto. Protocol Buffers allow its entries anywhere, so also at the end."""
+_BYTES: Final = 2
+"""Protocol Buffers' wire type of a field that states its length."""
+
+
+def sealed(model: bytes) -> bytes:
+    """Returns an ONNX file with its seal at the end.
+
+    Args:
+        model: The ONNX file, without a seal.
+    """
+    return model + _seal(model)
+
+
+def read_sealed(file: Path) -> bytes:
+    """Reads a grader file and checks its seal.
+
+    Raises:
+        GraderFileError: The file is unreadable or damaged, or has no seal.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise GraderFileError(f"{file}: can't be read ({error.strerror or error}): check its permissions") from error
+    model = content[: -len(_seal(b""))]
+    if content != sealed(model):
+        problem = "is damaged: its content doesn't have its digest" if KEY in content else "has no digest"
+        raise GraderFileError(
+            f"{file} {problem}, or it is no grader file: copy it again, or make one with `retinagrade export`"
+        )
+    return content
+
+
+def _seal(model: bytes) -> bytes:
+    digest = hashlib.sha256(model).hexdigest().encode()
+    return _field(_METADATA_PROPS, _field(1, KEY) + _field(2, digest))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Encodes a field of fewer than 128 bytes."""
+    return bytes([number << 3 | _BYTES, len(content)]) + content
