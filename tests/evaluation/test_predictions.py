@@ -165,10 +165,8 @@ def test_rows_of_results_without_a_grade_are_named(tmp_path: Path) -> None:
 
 
 def test_numbers_may_have_a_decimal_comma(tmp_path: Path) -> None:
-    table = read(
-        tmp_path, f"{HEADER};grade\na;0,5;0,25;0,25;0;0;2,0\n".replace("image_id,", "image_id;").replace(",p", ";p")
-    )
-    assert table.loc[0, list(PREDICTION_COLUMNS[1:])].tolist() == [0.5, 0.25, 0.25, 0, 0, 2]
+    table = read(tmp_path, f"{HEADER.replace(',', ';')};grade\na;0,5;0,25;0,25;0;0;2,0\n")
+    assert [float(table.loc[0, column]) for column in PREDICTION_COLUMNS[1:]] == [0.5, 0.25, 0.25, 0, 0, 2]
 
 
 def test_formulas_are_ids_in_a_file(tmp_path: Path) -> None:

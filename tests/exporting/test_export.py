@@ -92,7 +92,7 @@ def test_the_file_holds_the_calibration(trained: Run, prepared: Path, tmp_path: 
     assert metadata.referable is not None
     assert metadata.referable.threshold == fitted.referable.threshold
     written = {p.key: p.value for p in onnx.load(tmp_path / "g.onnx").metadata_props}[KEY]
-    assert Metadata.model_validate_json(written) == metadata
+    assert Metadata.model_validate_json(written) == metadata.model_copy(update={"digest": ""})
     jsonschema.validate(json.loads(written), json.loads(SCHEMA.read_text()))
     assert exported.card == tmp_path / "g.md"
     card = exported.card.read_text()

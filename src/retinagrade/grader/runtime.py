@@ -48,19 +48,19 @@ class PreparedPhotograph:
         image_id: Id of the photograph.
         path: File of the photograph; ``None`` for an array.
         eye: Study and laterality.
-        digest: Digest of the file, see :class:`~retinagrade.grader.results.Grading`.
         square: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
         quality: Image quality; ``None`` after an error.
         error: Reason why the photograph can't be used.
+        digest: Digest of the file, see :class:`~retinagrade.grader.results.Grading`.
     """
 
     image_id: str
     path: str | None
     eye: EyeIdentity
-    digest: str | None = None
     square: NDArray[np.uint8] | None = None
     quality: Quality | None = None
     error: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -239,10 +239,10 @@ def prepare_photograph(
         square, quality = prepare_with_quality(item, settings)
     except ModuleNotFoundError as error:
         reason = f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
-        return PreparedPhotograph(image_id, path, eye, digest, error=reason)
+        return PreparedPhotograph(image_id, path, eye, error=reason, digest=digest)
     except (ImageError, MemoryError) as error:
-        return PreparedPhotograph(image_id, path, eye, digest, error=str(error) or type(error).__name__)
-    return PreparedPhotograph(image_id, path, eye, digest, resize_to_input(square, side), quality)
+        return PreparedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__, digest=digest)
+    return PreparedPhotograph(image_id, path, eye, resize_to_input(square, side), quality, digest=digest)
 
 
 def prepare_with_quality(
