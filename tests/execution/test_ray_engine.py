@@ -11,10 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 from typer.testing import CliRunner
 
 from retinagrade.cli import app
@@ -27,6 +30,7 @@ from retinagrade.execution.ray_engine import RayEngine
 from retinagrade.images.prepare import PreparationSettings
 from tests.folder_contents import file_digests, without_paths
 from tests.ray_cluster import fetch_digests
+from tests.watched_network import refused, watched_environment
 
 
 def square(item: int) -> int:
@@ -163,6 +167,55 @@ class TestOnRay:
         assert result.prepared == 22
         reasons = {outcome.image_id: outcome.reason for outcome in result.failed}
         assert (reasons["00003_right"] or "").endswith("decoding it killed the process")
+
+
+def describe_private_ray(marker: str) -> tuple[str, str, list[str]]:
+    """Returns the home folder of a worker, the folder of its Ray, and the addresses at which that Ray listens."""
+    node: Any = ray._private.worker._global_node
+    session = Path(node.get_session_dir_path())
+    deadline = time.monotonic() + 60
+    while "Usage reporting is disabled" not in "".join(log.read_text() for log in session.glob("logs/dashboard*.log")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # before it says so, it would ask clouds where it runs
+    sockets = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if marker.encode() in (process / "environ").read_bytes():
+                sockets |= {str(each.readlink()).strip("socket:[]") for each in (process / "fd").iterdir()}
+    addresses = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING and fields[9] in sockets:
+                addresses.append(fields[1].partition(":")[0])
+    return str(Path.home()), str(session), addresses
+
+
+LISTENING = "0A"
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+"""127.0.0.1, the same in IPv6, and ::1, in the notation of /proc/net."""
+
+
+def test_a_private_ray_keeps_to_this_machine_and_a_temporary_folder(tmp_path: Path) -> None:
+    marker = secrets.token_hex(16)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json\n"
+        "from retinagrade.execution.ray_engine import RayEngine\n"
+        "from tests.execution.test_ray_engine import describe_private_ray, never\n"
+        f"print(json.dumps(list(RayEngine()(describe_private_ray, [{marker!r}], 1, never))[0]))\n"
+    )
+    environment = {**watched_environment(tmp_path), "RETINAGRADE_TEST_MARKER": marker}
+    environment.pop("RAY_ADDRESS", None)
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    home, session, addresses = json.loads(done.stdout.splitlines()[-1])
+    assert len(addresses) >= 3
+    assert set(addresses) <= LOOPBACK
+    assert refused(tmp_path) == []
+    assert home == environment["HOME"]
+    assert list(Path(home).iterdir()) == []
+    assert not Path(session).exists()
 
 
 def test_an_address_without_a_cluster_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -21,6 +23,7 @@ from typing import Any, Final
 
 import cv2
 import ray
+from ray._private import ray_constants
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from retinagrade.errors import UsageError
@@ -43,6 +46,8 @@ _RECHECK_SECONDS: Final = 5.0
 """Seconds after which the cluster's size is read again: nodes come and go."""
 _ANSWER_SECONDS: Final = 10.0
 """Seconds within which a cluster's address must answer."""
+_USER_HOME: Final = "RETINAGRADE_USER_HOME"
+"""Environment variable that names the user's home folder to the workers of a Ray that the engine starts."""
 _COMPARED_PACKAGES: Final = ("retinagrade", "numpy", "opencv-python-headless", "simplejpeg")
 """Packages whose versions can change the bytes of a result."""
 
@@ -114,24 +119,84 @@ def _connected(address: str | None, workers: int | None) -> Iterator[int | None]
     if ray.is_initialized():
         yield workers
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report each run to its makers
     target = address or os.environ.get("RAY_ADDRESS") or "local"
-    options: dict[str, Any] = {}
     if target == "local":
-        options = {"num_cpus": workers or processors(), "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+        with _private_ray(workers or processors()):
+            yield None
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report each run to its makers
     try:
         if ":" in target:  # Ray would try an address without a cluster for minutes
             host, _, port = target.removeprefix("ray://").rpartition(":")
             socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
-        ray.init(target, log_to_driver=False, logging_level=logging.ERROR, **options)
+        ray.init(target, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"no Ray at {target} ({error}): start it with `ray start --head`, or leave the address out"
         ) from error
     try:
-        yield None if options else workers
+        yield workers
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _private_ray(processes: int) -> Iterator[None]:
+    """Runs Ray on this machine while the block lasts: on loopback, with a token, and within a temporary folder.
+
+    Without these settings, Ray listens on all interfaces, writes its token into the home folder, leaves its logs, and
+    asks addresses of clouds where it runs. Its processes find an empty configuration in a home folder of their own.
+    """
+    # Ray's sockets lie in the folder, and the system allows about 100 characters for their paths.
+    short = min((tempfile.gettempdir(), "/tmp"), key=lambda folder: (not Path(folder).is_dir(), len(folder)))
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=short, ignore_cleanup_errors=True) as folder:
+        (Path(folder) / "ray_bootstrap_config.yaml").write_text("{}\n", encoding="utf-8")
+        settings = {
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's name for "not only on loopback", on every system
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_TOKEN": _token(),
+        }
+        on_other_interfaces = ray_constants.ENABLE_RAY_CLUSTER
+        ray_constants.ENABLE_RAY_CLUSTER = False  # Ray has read the variable when it was imported
+        try:
+            with _environment(settings):
+                with _environment({"HOME": folder, _USER_HOME: str(Path.home())}):
+                    ray.init(
+                        "local",
+                        num_cpus=processes,
+                        object_store_memory=_STORE_BYTES,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        _temp_dir=folder,
+                    )
+                try:
+                    yield
+                finally:
+                    ray.shutdown()
+        finally:
+            ray_constants.ENABLE_RAY_CLUSTER = on_other_interfaces
+
+
+@lru_cache(maxsize=1)
+def _token() -> str:
+    """Returns the token of each Ray that this process starts: Ray reads it once."""
+    return secrets.token_hex(32)
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables while the block lasts."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _stream(
@@ -200,6 +265,8 @@ def _set_up_worker(home: Path | None, shared: tuple[Path, ...], wanted: tuple[tu
             )
     if home is not None:
         os.chdir(home)
+    if (user_home := os.environ.get(_USER_HOME)) is not None:
+        os.environ["HOME"] = user_home  # credentials of object stores lie there
     cv2.setNumThreads(1)
 
 

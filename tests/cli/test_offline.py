@@ -1,0 +1,73 @@
+"""No command asks another machine for anything, and none leaves an identifier in the home folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from retinagrade.cli import app
+from tests.training.tiny_experiments import TINY
+from tests.watched_network import refused, watched_environment
+
+TRAINING = [part for setting in [*TINY, "training.epochs=1", "training.logger=none"] for part in ("--set", setting)]
+COMMANDS = [
+    ["data", "check", "prepared/manifest.csv", "--out", "check"],
+    ["data", "synthesize", "--out", "made", "--count", "2", "--size", "64"],
+    ["prepare", "made", "--out", "again", "--size", "64"],
+    ["split", "prepared", "--val", "0.3"],
+    ["experiments", "list"],
+    ["experiments", "show", "scratch-2"],
+    ["train", "prepared", "scratch-2", "--out", "run", *TRAINING],
+    ["tune", "prepared", "scratch-2", "--space", "space.yaml", "--out", "search", "--trials", "1", *TRAINING],
+    ["predict", "prepared", "run", "--split", "val"],
+    ["evaluate", "run/predictions/val.csv", "--out", "evaluation"],
+    ["compare", "run", "search/trial-000", "--split", "val", "--out", "comparison"],
+    ["calibrate", "run"],
+    ["ensemble", "run", "search/trial-000", "--method", "mean", "--out", "both"],
+    ["explain", "photograph", "run", "--out", "explanation"],
+    ["lesions", "photograph", "run", "--out", "lesions"],
+    ["export", "run", "--out", "run.onnx"],
+    ["grade", "photograph", "--model", "run.onnx", "--out", "results.csv"],
+    ["grade", "photograph", "--fast"],
+    ["info"],
+    ["demo", "--help"],
+    ["serve", "--help"],
+]
+SCRIPT = """
+import json, sys
+from typer.testing import CliRunner
+from retinagrade.cli import app
+for command in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(app, command)
+    if command[0] != "lesions":  # there are no masks, which it says when everything is loaded
+        assert done.exception is None or done.exit_code in (0, 1) and isinstance(done.exception, SystemExit), (
+            command, done.exit_code, done.output, done.exception)
+"""
+ALLOWED = {"matplotlib", "torch", "fontconfig"}
+"""Caches of fonts and compiled code."""
+
+
+def test_no_command_leaves_this_machine(prepared: Path, tmp_path: Path) -> None:
+    groups = {group.name for group in app.registered_groups}
+    names = {command.name for command in app.registered_commands} | groups
+    assert names == {command[0] for command in COMMANDS}
+    work = tmp_path / "work"
+    (work / "photograph").mkdir(parents=True)
+    (work / "prepared").symlink_to(prepared)
+    (work / "space.yaml").write_text("training.learning_rate: {low: 1.0e-4, high: 1.0e-2}\n")
+    photograph = min((prepared / "photographs").iterdir())
+    (work / "photograph" / photograph.name).write_bytes(photograph.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(COMMANDS)],
+        cwd=work,
+        env=watched_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert refused(tmp_path) == []
+    home = tmp_path / "home"
+    assert {path.relative_to(home).parts[1] for path in home.rglob("*") if path.is_file()} <= ALLOWED
