@@ -57,6 +57,9 @@ def test_grades_and_other_columns_may_be_missing_or_there(tmp_path: Path) -> Non
         (f"{HEADER}\na,inf,0,0,0,0\n", "column p0: 'inf' is not a probability"),
         (f"{HEADER}\na,-1.2,3,0,0,1\nb,4,0,1,1,-2\n", "logits): apply softmax first"),
         (f"{HEADER}\na,90,10,0,0,0\nb,0,0,50,49.9,0\n", "percentages: divide them by 100"),
+        (f"{HEADER}\na,-.1,-4,-4,-4,-4\nb,-4,-.1,-4,-4,-4\n", "logits): apply softmax first"),
+        (f"{HEADER}\na,-.1,-3.7,-3.7,-3.7,-3.7\nb,-3.7,-.1,-3.7,-3.7,-3.7\n", "logarithms of probabilities: apply exp"),
+        (f"{HEADER},grade\na,1,0,0,0,0,1\nb,0,0,0,0,1,5\n", "counted from 1: subtract 1"),
         ("", "the file is empty"),
         (f"{HEADER},grade\na,1,0,0,0,0,5\n", "line 2, column grade: '5' is not a grade 0 to 4"),
         ("image_id,p0,p1\na,1,0\n", "no column 'p2', 'p3', 'p4'"),
@@ -166,7 +169,7 @@ def test_rows_of_results_without_a_grade_are_named(tmp_path: Path) -> None:
 
 def test_numbers_may_have_a_decimal_comma(tmp_path: Path) -> None:
     table = read(tmp_path, f"{HEADER.replace(',', ';')};grade\na;0,5;0,25;0,25;0;0;2,0\n")
-    assert [float(table.loc[0, column]) for column in PREDICTION_COLUMNS[1:]] == [0.5, 0.25, 0.25, 0, 0, 2]
+    assert table[list(PREDICTION_COLUMNS[1:])].iloc[0].tolist() == [0.5, 0.25, 0.25, 0, 0, 2]
 
 
 def test_formulas_are_ids_in_a_file(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
     for row in clean.index[given & (_sums(clean) == 0)]:
         problems.append((row, "p0 … p4", "are all 0"))
     clean["grade"] = _grades(table, problems)
-    _raise_problems(problems, f"{path} is not a valid predictions table", _scale_hint(clean))
+    hint = _scale_hint(clean) or _count_hint(table)
+    _raise_problems(problems, f"{path} is not a valid predictions table", hint)
     clean[LINE_COLUMN] = clean.index.to_numpy() + 2
     return clean.join(_further_columns(table, clean.columns))
 
@@ -219,7 +220,7 @@ def read_grades(path: Path) -> pd.DataFrame:
     clean = _ids(table, problems).assign(grade=_grades(table, problems))
     ids = clean["image_id"]
     problems += [(row, "image_id", f"{ids[row]!r} is repeated") for row in ids.index[ids.duplicated() & (ids != "")]]
-    _raise_problems(problems, f"{path} is not a valid table of grades")
+    _raise_problems(problems, f"{path} is not a valid table of grades", _count_hint(table))
     clean[GRADES_LINE_COLUMN] = clean.index.to_numpy() + 2
     return clean.join(_further_columns(table, {*PREDICTION_COLUMNS, LINE_COLUMN, GRADES_LINE_COLUMN}))
 
@@ -311,7 +312,16 @@ def _scale_hint(clean: pd.DataFrame) -> str:
         return ""
     if (numbers >= 0).all(axis=None) and (_sums(clean) - 100).abs().median() < 100 * SUM_TOLERANCE:
         return "They look like percentages: divide them by 100"
+    if (numbers <= 0).all(axis=None) and (numbers.map(np.exp).sum(axis=1) - 1).abs().median() < SUM_TOLERANCE:
+        return "They look like logarithms of probabilities: apply exp first"
     return "They look like raw outputs of a network (logits): apply softmax first"
+
+
+def _count_hint(table: pd.DataFrame) -> str:
+    """Returns a guess about grades that are counted from 1."""
+    numbers = _numbers(table["grade"].str.strip()) if "grade" in table.columns else pd.Series(dtype=float)
+    counts_from_one = numbers.max() == N_GRADES and numbers.min() == 1
+    return "The grades look shifted by one, as if counted from 1: subtract 1 from each" if counts_from_one else ""
 
 
 def _raise_problems(problems: list[_Problem], message: str, hint: str = "") -> None:

@@ -18,6 +18,7 @@ from retinagrade.evaluation.integrity.alignment import Realignment, find_realign
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.independence import INDEPENDENCE_ALPHA, Independence, independence_test
 from retinagrade.evaluation.integrity.leaks import check_fitted_on, check_leaks
+from retinagrade.evaluation.integrity.relabelling import check_class_order
 from retinagrade.evaluation.metrics import (
     accuracy,
     chance_accuracy,
@@ -51,11 +52,6 @@ metrics are informative enough; below 10, they are nearly the whole range.
 """
 _Z: Final = 1.96
 _VARIED: Final = 0.8
-_CLASS_ORDER_GAIN: Final = 0.3
-_CLASS_ORDERS: Final = {
-    "from worst to best": (4, 3, 2, 1, 0),
-    "in alphabetical order (Mild, Moderate, No_DR, Proliferate_DR, Severe)": (1, 2, 0, 4, 3),
-}
 
 
 def check_predictions(
@@ -193,7 +189,7 @@ def _check_association(matrix: NDArray[Any], mean_confidence: float | None) -> l
                 "predictions and grades are joined by image_id.",
             )
         ]
-    return _check_class_order(matrix)
+    return check_class_order(matrix)
 
 
 def _like_chance(matrix: NDArray[Any], test: Independence, mean_confidence: float | None) -> list[Finding]:
@@ -261,29 +257,3 @@ def _check_case_counts(matrix: NDArray[Any]) -> list[Finding]:
             f"{MINIMUM_CASES} photographs of each kind, and a hundred or more to compare networks.",
         )
     ]
-
-
-def _check_class_order(matrix: NDArray[Any]) -> list[Finding]:
-    kappa = quadratic_weighted_kappa(matrix)
-    for name, order in _CLASS_ORDERS.items():
-        renumbered = np.zeros_like(matrix)
-        renumbered[:, list(order)] = matrix
-        best = max(quadratic_weighted_kappa(renumbered), quadratic_weighted_kappa(matrix[:, list(order)]))
-        if best > kappa + _CLASS_ORDER_GAIN:
-            return [
-                Finding(
-                    "class-order",
-                    f"Predictions and grades seem to number the classes differently: QWK is {kappa:.2f}, and "
-                    f"{best:.2f} if one of the two counts {name}. Grades are 0 none, 1 mild, 2 moderate, 3 severe, "
-                    "4 proliferative.",
-                )
-            ]
-    if kappa < 0:
-        return [
-            Finding(
-                "worse-than-chance",
-                f"The predictions depend on the grades, but in the wrong direction (QWK {kappa:+.2f}). Check which "
-                "index stands for which grade.",
-            )
-        ]
-    return []
