@@ -19,6 +19,8 @@ _BINARY: Final = {
     b"\xd0\xcf\x11\xe0": f"an old Excel workbook: {SAVE_AS}",
     b"\x1f\x8b": "a compressed file: unpack it",
 }
+HEADER_BYTES: Final = 1 << 16
+"""Bytes in which the header of a table ends."""
 _FORMULA: Final = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _SIDES: Final = {"l": "L", "left": "L", "os": "L", "r": "R", "right": "R", "od": "R"}
@@ -182,7 +184,7 @@ def split_table(text: str, source: str) -> TextTable:
 
 def split_header(data: bytes) -> list[str]:
     """Returns the names of the columns of a table, from the beginning of its file; none where it is no text."""
-    beginning = data[: 1 << 16]
+    beginning = data[:HEADER_BYTES]
     try:
         text = decode_table(beginning[: max(beginning.rfind(b"\n") + 2, 2)], "").rpartition("\n")[0]
         return split_table(text or decode_table(beginning, ""), "").header

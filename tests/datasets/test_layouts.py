@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from openpyxl import Workbook
 
+from retinagrade.datasets.labels import read_labels
 from retinagrade.datasets.layouts import LAYOUTS, read_dataset
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from tests.datasets.layouts import write_folders, write_idrid, write_photograph
@@ -111,3 +113,65 @@ def test_dicom_files_without_labels_are_a_layout(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,export/a.dcm,3\n")
     assert read_dataset(tmp_path).table["grade"].tolist() == [3]
     assert read_dataset(tmp_path, "dicom").table["grade"].isna().all()
+
+
+def test_a_doubled_folder_is_pointed_out(tmp_path: Path) -> None:
+    """Kaggle's archives hold a folder of their own name."""
+    write_aptos(tmp_path / "x" / "x", {"000c1434d8d7": 2, "001639a390f0": 4})
+    with pytest.raises(LayoutError, match=f"but {tmp_path / 'x' / 'x'} below it is"):
+        read_dataset(tmp_path / "x")
+    write_folders(tmp_path / "y" / "inner" / "photographs", ["0", "Mild"])
+    with pytest.raises(LayoutError, match=str(tmp_path / "y" / "inner" / "photographs")):
+        read_dataset(tmp_path / "y")
+
+
+@pytest.mark.parametrize(("before", "delimiter"), [("", ";"), ("", "\t"), ("sep=;\n", ";")])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_labels_that_a_spreadsheet_saved_are_in_their_layout(
+    tmp_path: Path, before: str, delimiter: str, encoding: str
+) -> None:
+    source = write_eyepacs(tmp_path, {"10_left": 0, "10_right": 1})
+    labels = source / "trainLabels.csv"
+    text = labels.read_text().replace("level", "level,Größe").replace("0\n", "0,Größe\n")
+    text = before + text.replace(",", delimiter)
+    labels.write_bytes(text.encode(encoding))
+    assert read_dataset(source).table["grade"].tolist() == [0, 1]
+
+
+def test_labels_in_another_encoding_are_refused_with_advice(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    (tmp_path / "labels.csv").write_bytes("image_id,path,grade,имя\na,eyes/a.jpg,3,Анна\n".encode("cp1251"))
+    with pytest.raises(ManifestError, match=r"line 1.*save it as 'CSV UTF-8'"):
+        read_dataset(tmp_path / "labels.csv")
+
+
+def test_a_workbook_with_numbers_in_its_header_is_an_error_or_is_read(tmp_path: Path) -> None:
+    workbook = Workbook()
+    sheet = workbook.active
+    assert sheet is not None
+    sheet.append(["image_id", 2024, None])
+    sheet.append(["1_l1", 3, 4])
+    workbook.save(tmp_path / "labels.xlsx")
+    assert read_labels(tmp_path / "labels.xlsx", ["image_id", "2024"])["2024"].tolist() == ["3"]
+    with pytest.raises(ManifestError, match="no column 'grade'"):
+        read_labels(tmp_path / "labels.xlsx", ["grade"])
+    (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(ManifestError, match=r"labels\.xlsx"):
+        read_labels(tmp_path / "labels.xlsx", ["grade"])
+
+
+def test_a_parquet_table_of_other_values_is_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": [{"bytes": b"x", "path": None}], "image_id": [b"\xff\xfe"], "path": [None]})
+    table.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ManifestError, match=r"t\.parquet"):
+        read_dataset(tmp_path / "t.parquet")
+    pd.DataFrame({"image": [{"bytes": b"x", "path": "p"}], "label": [3]}).to_parquet(tmp_path / "hub.parquet")
+    with pytest.raises(ManifestError, match=r"hub\.parquet.*no column 'image_id' and 'path'"):
+        read_dataset(tmp_path / "hub.parquet")
+    for content in (b"PAR1", b"\x00\x01nothing"):
+        (tmp_path / "t.parquet").write_bytes(content)
+        with pytest.raises(ManifestError, match=r"t\.parquet"):
+            read_dataset(tmp_path / "t.parquet")
+        (tmp_path / "t.csv").write_bytes(content)
+        with pytest.raises(ManifestError, match=r"t\.csv"):
+            read_dataset(tmp_path / "t.csv")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.errors import UsageError
+from retinagrade.errors import RetinagradeError, UsageError
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.inputs import PhotographFile, find_photographs, read_list
 from tests.grader.ophthalmic import write_ophthalmic
@@ -104,3 +104,34 @@ def test_nothing_to_grade_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"M\xfcller.jpg\n")
     with pytest.raises(UsageError, match="not a readable list"):
         find_photographs([], tmp_path / "latin.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("l.csv", b"path\nfoo://bucket/a.jpg\n", "line 2"),
+        ("l.txt", b"a.jpg\nfoo://bucket/a.jpg\n", "line 2"),
+        ("l.csv", b'path,note\na.jpg,"open\nb.jpg,\n', "line 2"),
+        ("l.csv", b"path,note\na.jpg," + b"x" * 140_000, "line 2"),
+        ("l.csv", b"path\na\0.jpg\n", "NUL"),
+        ("l.txt", b"a\0.jpg\n", "NUL"),
+        ("l.txt", b"PAR1\x15\x04", "Parquet"),
+        ("l.csv", b"PK\x03\x04", "Excel"),
+    ],
+)
+def test_what_is_no_list_is_one_clear_line(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RetinagradeError, match=said) as error:
+        find_photographs([], tmp_path / name)
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_list_from_a_spreadsheet_is_read(folder: Path) -> None:
+    text = "sep=;\r\npath;image_id;patient_id;laterality\r\na.jpg;'=1+1;007;OD\r\n;;;\r\nsub/b.PNG;;007;left\r\n"
+    for encoding in ("utf-8-sig", "utf-16"):
+        (folder / "list.csv").write_bytes(text.encode(encoding))
+        assert read_list(folder / "list.csv") == [
+            PhotographFile("=1+1", str(folder / "a.jpg"), EyeIdentity("007", "R")),
+            PhotographFile("b", str(folder / "sub/b.PNG"), EyeIdentity("007", "L")),
+        ]

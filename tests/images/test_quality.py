@@ -48,6 +48,35 @@ def test_problems_are_named(seed: int) -> None:
     assert "not a fundus photograph" in assess(noise).reasons
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("gap", [0, 40])
+def test_two_eyes_in_one_picture_are_not_one_photograph(seed: int, gap: int) -> None:
+    left, right = photograph(seed), photograph(seed + 20)
+    beside = np.hstack([left, np.zeros((len(left), gap, 3), np.uint8), right])
+    assert "not a fundus photograph" in assess(beside).reasons
+    assert "not a fundus photograph" in assess(np.ascontiguousarray(beside.swapaxes(0, 1))).reasons
+    stamped = left.copy()
+    cv2.putText(stamped, "12.03.2024", (10, 590), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
+    assert assess(stamped).reasons == []
+
+
+def orange(seed: int, grain: float, size: int = 700) -> NDArray[np.uint8]:
+    """An orange before black: a shaded ball with a grainy skin and a highlight."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    height = np.sqrt(np.clip(1 - (x**2 + y**2) / 0.42**2, 0, 1))
+    skin = cv2.GaussianBlur(random.normal(0, 1, (size, size)), (0, 0), grain)
+    light = (0.45 + 0.55 * height) * (1 + 0.06 * skin / skin.std()) + 0.25 * np.exp(-((x + 0.1) ** 2 + y**2) / 0.005)
+    pixels = light[..., None] * (230, 130, 25) * (height > 0)[..., None]
+    return np.asarray(np.clip(pixels, 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("grain", [2, 4, 6])
+def test_a_fruit_is_no_fundus(seed: int, grain: float) -> None:
+    assert "not a fundus photograph" in assess(orange(seed, grain)).reasons
+
+
 def test_scores_fall_as_problems_grow() -> None:
     good = photograph(1)
     blurred = [assess(cv2.GaussianBlur(good, (0, 0), sigma)).scores["blurred"] for sigma in (1, 3, 5, 8, 12)]

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from retinagrade.cells import HEADER_BYTES, split_header
 from retinagrade.datasets.file_listing import photographs_in, require_matching_names
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest, read_csv_text
 
 
 def has_columns(path: Path, columns: Iterable[str]) -> bool:
-    """Whether a CSV exists and its first line names all these columns; only that line is read."""
+    """Whether a CSV exists and its header names all these columns; only the beginning of the file is read."""
     if not path.is_file():
         return False
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
-        header = stream.readline()
-    return set(columns) <= {cell.strip().strip('"') for cell in header.split(",")}
+    with path.open("rb") as stream:
+        return set(columns) <= set(split_header(stream.read(HEADER_BYTES)))
 
 
 def read_labels(path: Path, columns: Iterable[str]) -> pd.DataFrame:
@@ -44,18 +44,18 @@ def read_labels(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 def _read_workbook(path: Path) -> pd.DataFrame:
     try:
         sheet = pd.read_excel(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False, engine="openpyxl")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ManifestError(
             f"{path}: not a readable Excel workbook ({error}): copy it again, or save its first sheet as CSV"
         ) from error
-    return pd.DataFrame(sheet).rename(columns=str.strip)
+    return pd.DataFrame(sheet).rename(columns=lambda name: str(name).strip())
 
 
 def match_cells(cells: pd.Series, pattern: re.Pattern[str], expected: str, labels: Path) -> list[re.Match[str]]:
     """Matches every cell of a column as a whole.
 
     Args:
-        cells: A column of a label file with a header line.
+        cells: A column of a label file, as :func:`read_labels` returns it.
         pattern: The pattern of every cell.
         expected: The pattern in words, for the error.
         labels: The label file.
@@ -64,10 +64,12 @@ def match_cells(cells: pd.Series, pattern: re.Pattern[str], expected: str, label
         ManifestError: A cell does not match; the message names line, column and text of the first one.
     """
     matches = []
-    for row, cell in enumerate(cells):
+    for row, cell in cells.items():
         match = pattern.fullmatch(cell)
         if match is None:
-            raise ManifestError(f"{labels}, line {row + 2}, column {cells.name!r}: {cell!r} is not {expected}")
+            raise ManifestError(
+                f"{labels}, line {int(str(row)) + 2}, column {cells.name!r}: {cell!r} is not {expected}"
+            )
         matches.append(match)
     return matches
 

@@ -38,6 +38,8 @@ LAYOUTS: Final = {
     for reader in (IDRID, EYEPACS, APTOS, MESSIDOR2, DDR, DEEPDRID, RETINAMNIST, FOLDERS, TABLE, DICOM)
 }
 """The readers by the name of their layout."""
+_MOST_FOLDERS: Final = 50
+"""Folders below a source that are looked at for a layout, at most."""
 
 
 def read_dataset(
@@ -89,6 +91,11 @@ def _detect(source: Path) -> Reader:
     if source.is_file() or fitting in ([], [FOLDERS]):
         refuse_messidor1(source)
     if not fitting:
+        if inner := _fitting_folders(source):
+            raise LayoutError(
+                f"{source} is in no known layout, but {' and '.join(map(str, inner))} below it "
+                f"{'is' if len(inner) == 1 else 'are'}: name {'that' if len(inner) == 1 else 'one'} folder instead"
+            )
         expected = "\n".join(f"  {reader.layout}: {reader.expected}" for reader in LAYOUTS.values())
         raise LayoutError(
             f"{source} is in no known layout. Looked for:\n{expected}\n"
@@ -98,3 +105,13 @@ def _detect(source: Path) -> Reader:
         choices = " or ".join(f"--layout {reader.layout}" for reader in fitting)
         raise LayoutError(f"{source} fits several layouts: choose one with {choices}")
     return fitting[0]
+
+
+def _fitting_folders(source: Path) -> list[Path]:
+    """Returns the folders up to two levels below a source that are in a known layout, such as a doubled folder."""
+    if not source.is_dir():
+        return []
+    below = sorted(path for pattern in ("*", "*/*") for path in source.glob(pattern) if path.is_dir())
+    visible = [path for path in below if not any(part.startswith(".") for part in path.relative_to(source).parts)]
+    readers = [reader for reader in LAYOUTS.values() if reader is not DICOM]
+    return [path for path in visible[:_MOST_FOLDERS] if any(reader.fits(path) for reader in readers)]

@@ -6,11 +6,12 @@ import io
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError, ManifestError, UsageError
-from retinagrade.manifest import REQUIRED, Manifest, read_csv_text
+from retinagrade.manifest import MANIFEST_COLUMNS, REQUIRED, Manifest, read_csv_text
 from retinagrade.messages import count_and_first_few
 from retinagrade.paths import file_stats
 
@@ -63,13 +64,22 @@ TABLE: Final = Reader(
 
 
 def _read_parquet(path: Path) -> Manifest:
-    """Reads a Parquet table; the lines in its errors are rows, counted from 1."""
+    """Reads a Parquet table without its columns of bytes; the lines in its errors are rows, counted from 1."""
     try:
         table = pd.read_parquet(io.BytesIO(path.read_bytes()), engine="pyarrow")
     except ImportError as error:
         raise UsageError(
             f"{path}: reading Parquet needs pyarrow: pip install 'retinagrade[parquet]', or save it as CSV"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, NotImplementedError) as error:
         raise ManifestError(f"{path}: not a readable Parquet table: {error}") from error
-    return Manifest.from_table(table.convert_dtypes(), path.parent, str(path), first_line=1)
+    nested = [column for column in table.columns if table[column].map(_is_no_cell).any()]
+    if needed := [column for column in nested if column in MANIFEST_COLUMNS]:
+        raise ManifestError(f"{path}, column {needed[0]!r}: holds bytes or lists: store text there")
+    cells = table.drop(columns=nested).convert_dtypes()
+    return Manifest.from_table(cells, path.parent, str(path), first_line=1)
+
+
+def _is_no_cell(value: object) -> bool:
+    """Whether a value, such as the bytes of a photograph, is neither text nor a number."""
+    return isinstance(value, bytes | dict | list | np.ndarray)

@@ -16,6 +16,8 @@ SIDE: Final = 200
 POOR: Final = 0.5
 """Score below which a reason counts."""
 _RIM: Final = 15
+_LINE_WIDTH: Final = 1.5
+_LINE_QUANTILE: Final = 0.93
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ def assess_quality(photograph: NDArray[np.uint8], fov: FieldOfView) -> Quality:
         "over-exposed": _falling(float(np.mean(luminance > 190)), middle=0.15, width=0.03),
         "blurred": _rising(float(np.log(fine / middle)), middle=-0.5, width=0.09) if middle > 0 else 0.0,
         "field of view cut": _rising(_visible(fov, photograph.shape[1]), middle=0.7, width=0.04),
-        "not a fundus photograph": min(_shape_and_hue(float(retinal), fov), _texture(middle, float(green.mean()))),
+        "not a fundus photograph": min(
+            _shape_and_hue(float(retinal), fov),
+            _texture(middle, float(green.mean())),
+            _falling(fov.rival, middle=0.4, width=0.03),
+            _rising(_longest_lines(square[..., 1], inner), middle=0.36, width=0.02),
+        ),
     }
     return Quality(min(scores.values()), scores)
 
@@ -78,6 +85,28 @@ def _shape_and_hue(retinal: float, fov: FieldOfView) -> float:
 def _texture(detail: float, brightness: float) -> float:
     """Scores the contrast: everyday scenes have several times the contrast of a retina."""
     return _falling(detail / max(1.0, brightness), middle=0.075, width=0.006)
+
+
+def _longest_lines(green: NDArray[np.uint8], inner: NDArray[np.bool_]) -> float:
+    """Measures how far dark lines reach: the sum of the three longest extents, as a share of the square's side.
+
+    A retina has vessels, which cross much of it. The grain of other round things, such as a fruit's skin, is short. A
+    line is where the second derivative is large across and small along (the eigenvalues of the Hessian).
+
+    Source: A. Frangi et al., "Multiscale vessel enhancement filtering", MICCAI, 1998.
+
+    Args:
+        green: Green channel (S, S).
+        inner: True (S, S) inside the field of view, without its rim.
+    """
+    smooth = cv2.GaussianBlur(green.astype(np.float32), (0, 0), _LINE_WIDTH)
+    across, down, mixed = (cv2.Sobel(smooth, cv2.CV_32F, x, y, ksize=3) for x, y in ((2, 0), (0, 2), (1, 1)))
+    mean, spread = (across + down) / 2, np.hypot((across - down) / 2, mixed)
+    line = np.maximum(mean + spread - np.abs(mean - spread), 0)
+    lines = ((line > np.quantile(line[inner], _LINE_QUANTILE)) & inner).astype(np.uint8)
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    extents = np.hypot(boxes[1:, cv2.CC_STAT_WIDTH], boxes[1:, cv2.CC_STAT_HEIGHT])
+    return float(np.sort(extents)[-3:].sum() / green.shape[0])
 
 
 def _fit(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
