@@ -17,7 +17,7 @@ def evaluate(
         Path | None,
         typer.Argument(
             metavar="PREDICTIONS",
-            help="CSV file with the columns image_id, p0 … p4 and, where known, grade, such as "
+            help="CSV, .jsonl or .parquet file with the columns image_id, p0 … p4 and, where known, grade, such as "
             "RUN/predictions/val.csv. Leave it out with --confusion-matrix.",
         ),
     ] = None,

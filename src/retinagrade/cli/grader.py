@@ -36,7 +36,7 @@ _List = Annotated[
         "--list",
         metavar="FILE",
         help="List of photographs: a text file with one path per line, or a .csv file with a column path and, where "
-        "known, image_id, patient_id and laterality (L or R). Relative paths start from its folder. PHOTOGRAPH adds to "
+        "known, image_id, patient_id and laterality (L, R, OS or OD). Relative paths start from its folder. PHOTOGRAPH adds to "
         "it.",
     ),
 ]
@@ -45,7 +45,7 @@ _Out = Annotated[
     typer.Option(
         metavar="FILE",
         help="Table of results to write, one row per photograph: a .csv, .jsonl or .parquet file. The same command "
-        "continues after an interruption, and tries failed photographs again. [default: the command only prints]",
+        "continues after an interruption, knows photographs by their bytes, and tries failed ones again. [default: the command only prints]",
     ),
 ]
 _Studies = Annotated[
@@ -53,7 +53,7 @@ _Studies = Annotated[
     typer.Option(
         metavar="FILE",
         help="Table to write with one row per study, both eyes of a patient together: a .csv, .jsonl or .parquet file. "
-        "Studies come from DICOM headers, from file names such as 7_left.jpg, or from --list.",
+        "Studies come from DICOM headers, from file names such as 7_left.jpg, P1_OD.jpg or P2-L.jpg, or from --list.",
     ),
 ]
 _Saliency = Annotated[

@@ -107,12 +107,16 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
         names = [
             f"{name} ({reason})" for name, reason in zip(ungraded["image_id"], ungraded[NO_GRADE_COLUMN], strict=True)
         ]
+        uses = [
+            f"leave out the {left_out} without probabilities" * (left_out > 0),
+            f"count the probabilities of the {len(ungraded) - left_out} ungradable" * (left_out < len(ungraded)),
+        ]
         findings.append(
             Finding(
                 "without-grade",
                 f"The table has no grade for {len(ungraded)} of {counted(len(rows), 'photograph')}: "
-                f"{first_few(names)}. The metrics leave out {left_out} without probabilities, and count the "
-                f"probabilities of {len(ungraded) - left_out} ungradable. A person should grade all of these.",
+                f"{first_few(names)}. The metrics {' and '.join(filter(None, uses))}. A person should grade all of "
+                "these.",
             )
         )
     off = find_wrong_sums(rows)
