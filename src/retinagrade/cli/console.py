@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as ProgressBars
 
 from retinagrade.execution.progress import Progress
+
+if TYPE_CHECKING:
+    from retinagrade.images.listing import LeftOutFile
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 """``--json``, spelled and explained the same in every command that a program may read."""
@@ -36,6 +39,15 @@ def console() -> Console:
 def print_json(value: Any) -> None:
     """Prints ``value`` as JSON on standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_left_out(left_out: Sequence[LeftOutFile], *, stderr: bool = False) -> None:
+    """Prints the files that a command has left out: a line for each reason."""
+    from retinagrade.images.listing import describe_left_out
+
+    output = Console(stderr=True, soft_wrap=True) if stderr else console()
+    for line in describe_left_out(left_out):
+        output.print(line, markup=False, highlight=False)
 
 
 @contextmanager

@@ -249,9 +249,10 @@ def prepare(
 
     The result is a prepared set: a folder of square photographs with their table, manifest.csv. The command finds the
     field of view (the lit disc of a fundus photograph), crops to it and resizes. It never changes the data set, and
-    names every photograph that it can't use. `split` comes next, unless the data set has a split of its own.
+    names every file of it that it leaves out. `split` comes next, unless the data set has a split of its own.
 
-    Exit code 0: all photographs are prepared; 1: some are unusable; 2: the data set can't be prepared.
+    Exit code 0: all photographs are prepared; 1: some are unusable, or files that may be photographs are left out; 2:
+    the data set can't be prepared.
     """
     from retinagrade.datasets.prepare import prepare as prepare_dataset
 
@@ -276,7 +277,7 @@ def prepare(
         print_json(prepared.to_json())
     else:
         print_prepared(prepared)
-    if prepared.failed:
+    if prepared.needs_attention:
         raise typer.Exit(ATTENTION)
 
 

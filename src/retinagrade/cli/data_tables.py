@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
-from retinagrade.cli.console import console
+from retinagrade.cli.console import console, print_left_out
 from retinagrade.messages import counted
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def print_check(check: DataCheck) -> None:
     if check.manifest is None:
         console().print("no known layout: only the files themselves are checked", style="yellow")
     contents = Table("", "", show_header=False, box=None)
-    contents.add_row("files", str(len(check.examined)))
+    contents.add_row("photographs", str(len(check.examined)))
+    contents.add_row("other files, left out", str(len(check.left_out)))
     if check.manifest is not None:
         contents.add_row("grades", describe_grade_counts(check.grades()))
         baseline = check.majority_baseline()
@@ -35,6 +36,7 @@ def print_check(check: DataCheck) -> None:
     contents.add_row("sizes", _first_counts(check.sizes()))
     contents.add_row("cameras", counted(len(check.cameras()), "different shape") + " of the field of view")
     console().print(contents)
+    print_left_out(check.left_out)
     if not check.findings:
         console().print("nothing needs attention", style="green")
         return
@@ -65,7 +67,12 @@ def print_prepared(prepared: PreparedSet) -> None:
     """Prints the numbers of photographs, and lists doubtful crops and unusable photographs."""
     total = len(prepared) + len(prepared.failed)
     earlier = f" ({prepared.reused} from before)" if prepared.reused else ""
-    console().print(f"{len(prepared)} of {total} photographs are in {prepared.folder}{earlier}", highlight=False)
+    files = f"; {counted(len(prepared.other_files), 'other file')} left out" if prepared.other_files else ""
+    console().print(
+        f"{len(prepared)} of {total} photographs are in {prepared.folder}{earlier}{files}",
+        markup=False,
+        highlight=False,
+    )
     if prepared.doubtful:
         ids = ", ".join(outcome.image_id for outcome in prepared.doubtful[:8])
         crops = counted(len(prepared.doubtful), "doubtful crop")
@@ -75,6 +82,7 @@ def print_prepared(prepared: PreparedSet) -> None:
         for outcome in prepared.failed:
             table.add_row(escape(outcome.image_id), escape(outcome.reason or ""))
         console().print(table)
+    print_left_out(prepared.other_files)
 
 
 def print_split(prepared: PreparedSet) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retinagrade.cli.console import ATTENTION, console, terminal_progress
+from retinagrade.cli.console import ATTENTION, console, print_left_out, terminal_progress
 from retinagrade.messages import counted
 
 
@@ -60,7 +60,7 @@ def explain(
     A saliency map shows where a network's score is sensitive; it is no evidence of reasoning. The command draws files
     at their own resolution, and photographs of the prepared set as `prepare` wrote them.
 
-    Exit code 0: all photographs are drawn; 1: some are unusable; 2: no photograph is drawn.
+    Exit code 0: all photographs are drawn; 1: some are unusable or left out; 2: no photograph is drawn.
     """
     from retinagrade.explanations.explain import explain as explain_photographs
 
@@ -69,10 +69,12 @@ def explain(
     printed = console()
     for reason in explanation.failures.values():
         printed.print(f"left out: {reason}", style="red", markup=False, highlight=False)
+    print_left_out(explanation.left_out)
+    others = len(explanation.failures) + len(explanation.left_out)
     printed.print(
-        f"wrote {explanation.page}: {counted(len(explanation.photographs), 'photograph')}",
+        f"wrote {explanation.page}: {counted(len(explanation.photographs), 'photograph')}, {others} left out",
         markup=False,
         highlight=False,
     )
-    if explanation.failures:
+    if explanation.needs_attention:
         raise typer.Exit(ATTENTION)

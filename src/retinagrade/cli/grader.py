@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
+from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, print_left_out, terminal_progress
 from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def grade(
     attention. It crops the photographs itself: they need no `prepare`. A photograph that isn't gradable gets no grade,
     but "needs review by a person".
 
-    Exit code 0: all photographs are graded; 1: some are unreadable or not gradable; 2: grading was not possible.
+    Exit code 0: all photographs are graded; 1: some are unreadable, not gradable or left out; 2: grading was not
+    possible.
     """
     from retinagrade.grader.grade import grade as grade_photographs
 
@@ -133,6 +134,7 @@ def grade(
         )
     if json:
         print_json(results.to_json())
+        print_left_out(results.left_out, stderr=True)
     else:
         _print_results(results, only_attention=out is not None)
     if results.needs_attention:
@@ -150,6 +152,7 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
     for study in results.studies:
         if not only_attention or study.undecided:
             output.print(f"study {study.study}: {describe_study(study)}", markup=False, highlight=False)
+    print_left_out(results.left_out)
     output.print(results.summary, markup=False, highlight=False)
     for failure in results.failures:
         output.print(failure, markup=False, highlight=False)

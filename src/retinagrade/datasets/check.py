@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.data_check import DataCheck
 from retinagrade.datasets.examine import ExaminedFile, examine_file
-from retinagrade.datasets.file_listing import photographs_below, photographs_in, relative_path
+from retinagrade.datasets.file_listing import relative_path
 from retinagrade.datasets.findings import (
     FINDING_KINDS,
     DataFinding,
@@ -26,6 +27,7 @@ from retinagrade.datasets.findings import (
     poor_photographs,
     split_leaks,
     unlabelled_files,
+    unread_files,
     unusable_files,
 )
 from retinagrade.datasets.layouts import read_dataset
@@ -33,6 +35,7 @@ from retinagrade.datasets.retinamnist import is_retinamnist
 from retinagrade.errors import LayoutError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.images.listing import LeftOutFile, list_folder, relative_name
 from retinagrade.images.quality import POOR
 from retinagrade.manifest import Manifest
 from retinagrade.paths import file_stats, join_path, user_path
@@ -108,7 +111,7 @@ def _check_files(
 ) -> DataCheck:
     root = source if source.is_dir() or manifest is None else manifest.root
     labelled = _label_rows(root, manifest)
-    files, absent = _list_files(source, root, labelled)
+    files, absent, left_out = _list_files(source, root, labelled)
     step = begin_stage(progress, "checking photographs", len(files))
     by_file: dict[str, ExaminedFile] = {}
     for each in engine(partial(examine_file, root=root), files, workers, _crashed):
@@ -120,6 +123,7 @@ def _check_files(
     broken = [each for each in examined if each.file in labelled or manifest is None or not each.decoded]
     pairs = find_pairs(examined, root)
     findings = [
+        *unread_files(left_out),
         *unusable_files(broken),
         *missing_files(absent, labelled),
         *(unlabelled_files(files, labelled) if manifest is not None else []),
@@ -129,20 +133,27 @@ def _check_files(
         *doubtful_crops(judged),
         *poor_photographs(judged, poor, poorest),
     ]
-    return DataCheck(root, manifest, examined, _in_order(findings), unpacked=is_retinamnist(source))
+    return DataCheck(root, manifest, examined, _in_order(findings), tuple(left_out), unpacked=is_retinamnist(source))
 
 
-def _list_files(source: Path, root: Path, labelled: LabelRows) -> tuple[list[str], set[str]]:
-    """Lists the files to examine, and the labelled files that don't exist, as paths from ``root``."""
-    if source.is_dir():
-        beside = photographs_below(source)
-    else:
-        beside = [path for folder in {(root / file).parent for file in labelled} for path in photographs_in(folder)]
-    present = {relative_path(root, path) for path in beside}
+def _list_files(source: Path, root: Path, labelled: LabelRows) -> tuple[list[str], set[str], list[LeftOutFile]]:
+    """Lists the files to examine, the labelled files that don't exist, and all other files, as paths from ``root``."""
     paths = {file: join_path(root, file) for file in labelled}
     stats = file_stats(paths.values())
     absent = {file for file, path in paths.items() if path not in stats}
-    return sorted(present | (set(labelled) - absent)), absent
+    files, left_out = set(labelled) - absent, []
+    folders = [source] if source.is_dir() else sorted({path.parent for path in paths.values() if path.parent.is_dir()})
+    for folder in folders:
+        listing = list_folder(folder, nested=source.is_dir())
+        for path in listing.photographs:
+            file = relative_path(root, path)
+            if file.isprintable() or file in labelled:
+                files.add(file)
+            else:
+                left_out.append(LeftOutFile(relative_name(root, path), "its name is no plain text: rename it", True))
+        listed = [replace(each, file=relative_name(root, folder / each.file)) for each in listing.left_out]
+        left_out += [each for each in listed if each.file not in labelled]
+    return sorted(files), absent, left_out
 
 
 def _label_rows(root: Path, manifest: Manifest | None) -> LabelRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from retinagrade.datasets.findings import FINDING_KINDS, DataFinding
 from retinagrade.datasets.grade_counts import count_grades
 from retinagrade.errors import ImageError, UsageError
 from retinagrade.files import write_json, write_text
+from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
@@ -40,6 +41,7 @@ class DataCheck:
         manifest: The labelled photographs; ``None`` if no layout fits and only the files were checked.
         examined: Every file, in order.
         findings: All problems, by kind, the gravest first.
+        left_out: The files that were found and are no photographs, or can't be read as photographs.
         unpacked: True if ``root`` is a temporary folder with the photographs of an archive.
     """
 
@@ -47,6 +49,7 @@ class DataCheck:
     manifest: Manifest | None
     examined: list[ExaminedFile]
     findings: list[DataFinding]
+    left_out: tuple[LeftOutFile, ...] = ()
     unpacked: bool = False
 
     def of_kind(self, kind: str) -> list[DataFinding]:
@@ -96,6 +99,7 @@ class DataCheck:
             "root": str(self.root),
             "files": len(self.examined),
             "usable": sum(each.reason is None for each in self.examined),
+            "left_out": [asdict(each) for each in self.left_out],
             "labelled": 0 if self.manifest is None else len(self.manifest),
             "grades": self.grades(),
             "majority_baseline": self.majority_baseline(),

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
-from retinagrade.images.decoding import InMemory
+from retinagrade.images.decoding import InMemory, as_photograph_errors, read_file_bytes
 from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.quality import SIDE, assess_quality
 from retinagrade.images.read import photograph_size, read_photograph
 from retinagrade.images.similarity import descriptor, perceptual_hash
-from retinagrade.paths import join_path, read_bytes
+from retinagrade.paths import join_path
 
 _DECODED_SIDE: Final = max(SEARCH_SIDE, SIDE)
 
@@ -70,19 +70,23 @@ def examine_file(file: str, root: Path) -> ExaminedFile:
         The measurements. Any problem of the file is a reason in them, never an error.
     """
     path = join_path(root, file)
+    examined = ExaminedFile(file)
     try:
-        data = read_bytes(path)
-    except OSError as error:
-        return ExaminedFile(file, reason=f"can't be read ({error.strerror or error})")
-    in_memory = InMemory(str(path), data)
-    examined = ExaminedFile(file, len(data), hashlib.sha256(data).hexdigest())
-    try:
-        width, height = photograph_size(in_memory)
-        photograph = read_photograph(in_memory, _DECODED_SIDE)
+        data = read_file_bytes(path)
+        examined = replace(examined, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        photograph = InMemory(str(path), data)
+        width, height = photograph_size(photograph)
+        pixels = read_photograph(photograph, _DECODED_SIDE)
         examined = replace(examined, decoded=True, width=width, height=height)
-        fov = find_field_of_view(photograph)
+        with as_photograph_errors(path):
+            return _measure(pixels, examined)
     except ImageError as error:
         return replace(examined, reason=str(error).removeprefix(f"{path}: "))
+
+
+def _measure(photograph: NDArray[np.uint8], examined: ExaminedFile) -> ExaminedFile:
+    """Adds the measurements of a decoded photograph (H, W, 3), uint8."""
+    fov = find_field_of_view(photograph)
     quality = assess_quality(photograph, fov)
     radius = 0.0 if fov.circle is None else fov.circle.radius
     shares = (fov.width / photograph.shape[1], fov.height / photograph.shape[0], radius / photograph.shape[1])

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from retinagrade.errors import LayoutError
-from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
+from retinagrade.images.formats import PHOTOGRAPH_SUFFIXES
 from retinagrade.messages import count_and_first_few
-from retinagrade.paths import list_files
 
 
 def photographs_in(folder: Path) -> list[Path]:
@@ -16,16 +15,6 @@ def photographs_in(folder: Path) -> list[Path]:
         path
         for path in folder.iterdir()
         if path.suffix.lower() in PHOTOGRAPH_SUFFIXES and not path.name.startswith(".")
-    )
-
-
-def photographs_below(root: Path) -> list[Path]:
-    """Lists the photographs in a folder and all folders below it, without hidden files and folders."""
-    return sorted(
-        path
-        for path in list_files(root)
-        if path.suffix.lower() in PHOTOGRAPH_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
 
 

@@ -14,9 +14,11 @@ from retinagrade.datasets.copies import CopyPair, group_pairs
 from retinagrade.datasets.examine import ExaminedFile
 from retinagrade.datasets.masks import is_mask
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
+from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
 
 FINDING_KINDS: Final = {
+    "unread": "files that may be photographs and aren't read",
     "unusable": "files that can't be used",
     "missing": "labels without a photograph",
     "conflict": "copies with different grades",
@@ -47,6 +49,11 @@ class DataFinding:
     kind: str
     files: tuple[str, ...]
     message: str
+
+
+def unread_files(left_out: Iterable[LeftOutFile]) -> list[DataFinding]:
+    """Finds files that may be photographs, but aren't read."""
+    return [DataFinding("unread", (each.file,), each.reason) for each in left_out if each.may_be_photograph]
 
 
 def unusable_files(examined: Iterable[ExaminedFile]) -> list[DataFinding]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from retinagrade.datasets.eye_names import parse_eye_name
-from retinagrade.datasets.file_listing import photographs_in
+from retinagrade.datasets.left_out import with_safe_names
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
 from retinagrade.grades import grade_from_name
+from retinagrade.images.formats import without_photograph_suffix
+from retinagrade.images.listing import list_folder
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few, counted
 
@@ -35,13 +37,16 @@ def is_folders(source: Path) -> bool:
     grades = {
         grade_from_name(folder.name)
         for _, folder in _grade_folders(source)
-        if photographs_in(folder) and grade_from_name(folder.name) is not None
+        if grade_from_name(folder.name) is not None and list_folder(folder).photographs
     }
     return len(grades) >= 2
 
 
 def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> Manifest:
     """Reads photographs whose grade is their folder's name. The order of names never decides a grade.
+
+    Photographs in folders below, such as one for each clinic, have the grade of the folder above. Photographs above
+    the folders of grades are left out.
 
     Args:
         source: The folder above the grades, or above split folders (``train``, ``val``, ``test``) of grades.
@@ -61,19 +66,22 @@ def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> 
     rows = []
     folders: dict[tuple[str | None, int], Path] = {}
     for split, folder in _grade_folders(source):
-        files = photographs_in(folder)
-        if not files:
+        listing = list_folder(folder)
+        files = with_safe_names(listing, source)
+        if not listing.photographs:
             continue
-        grade = grade_from_name(folder.name) if mapping is None else mapping.get(folder.name.lower())
+        grade = _grade_of(folder.name, mapping)
         if grade is None:
             known = _GRADE_NAMES if mapping is None else ", ".join(map(repr, mapping))
+            count = counted(len(listing.photographs), "photograph")
             raise LayoutError(
-                f"{folder} holds {counted(len(files), 'photograph')}, but its name is no known grade ({known}): rename "
+                f"{folder} holds {count}, but its name is no known grade ({known}): rename "
                 f"it, or name the grade of every folder with --grade-names '{folder.name}=GRADE,…'"
             )
         other = folders.setdefault((split, int(grade)), folder)
         if other != folder and mapping is None:
             raise LayoutError(f"{other} and {folder} both mean grade {int(grade)}: merge them, or use --grade-names")
+        _require_one_grade(files, folder, grade, mapping)
         rows += [{"file": file, "grade": int(grade), "split": split} for file in files]
     if not rows:
         raise LayoutError(
@@ -87,7 +95,23 @@ FOLDERS: Final = Reader(
     f"at least two folders of photographs named by grade ({_GRADE_NAMES}), also below train, val, test",
     is_folders,
     lambda source, complete: read_folders(source),
+    labelled=False,
 )
+
+
+def _grade_of(name: str, mapping: Mapping[str, int] | None) -> int | None:
+    return grade_from_name(name) if mapping is None else mapping.get(name.lower())
+
+
+def _require_one_grade(files: Sequence[Path], folder: Path, grade: int, mapping: Mapping[str, int] | None) -> None:
+    """Refuses folders below a folder of one grade that are named by another grade."""
+    for inner in {parent for file in files for parent in file.relative_to(folder).parents}:
+        other = _grade_of(inner.name, mapping) if inner.name else None
+        if other not in (None, grade):
+            raise LayoutError(
+                f"{folder / inner} lies in a folder of grade {int(grade)}, but its name means grade {int(other or 0)}: "
+                "rename it, or move it"
+            )
 
 
 def _grade_folders(source: Path) -> list[tuple[str | None, Path]]:
@@ -104,9 +128,10 @@ def _grade_folders(source: Path) -> list[tuple[str | None, Path]]:
 
 def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
     """Gives files their ids, and patients and eyes where all names tell them."""
-    stems = [file.stem for file in rows["file"]]
     relative = [file.relative_to(source) for file in rows["file"]]
-    ids = stems if len(set(stems)) == len(stems) else [path.with_suffix("").as_posix() for path in relative]
+    bare = [without_photograph_suffix(path) for path in relative]
+    stems = [path.name for path in bare]
+    ids = stems if len(set(stems)) == len(stems) else [path.as_posix() for path in bare]
     if repeated := [name for name, count in Counter(ids).items() if count > 1]:
         raise LayoutError(
             f"{source}: photographs that differ in suffix only ({count_and_first_few(repeated)}): keep one of each"

@@ -64,9 +64,7 @@ def read_dataset(
         UsageError: The layout is unknown, grades are given for a different layout, or an archive has no folder to
             unpack to.
     """
-    if not source.exists():
-        raise LayoutError(f"{source}: no such file or folder")
-    reader = _choose(source, layout if grade_names is None else layout or FOLDERS.layout)
+    reader = choose_reader(source, layout, grade_names)
     if reader is FOLDERS:
         return read_folders(source, grade_names)
     if grade_names is not None:
@@ -76,7 +74,11 @@ def read_dataset(
     return reader.read(source, complete)
 
 
-def _choose(source: Path, layout: str | None) -> Reader:
+def choose_reader(source: Path, layout: str | None = None, grade_names: Mapping[str, int] | None = None) -> Reader:
+    """Chooses the reader of a source; see :func:`read_dataset` for the arguments and errors."""
+    if not source.exists():
+        raise LayoutError(f"{source}: no such file or folder")
+    layout = layout if grade_names is None else layout or FOLDERS.layout
     if layout is None:
         return _detect(source)
     if layout not in LAYOUTS:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from retinagrade.datasets.layouts import read_dataset
+from retinagrade.datasets.layouts import choose_reader, read_dataset
+from retinagrade.datasets.left_out import left_out_files
 from retinagrade.datasets.lesion_set import add_outlined, mark_same_eyes, prepare_masks
-from retinagrade.datasets.masks import read_masked_photographs
+from retinagrade.datasets.masks import MaskedPhotograph, read_masked_photographs
 from retinagrade.datasets.prepare_file import PreparedFile, crashed_file, prepare_file
 from retinagrade.datasets.prepared_set import PREPARATION_RECORD, PreparationRecord, PreparedSet
+from retinagrade.datasets.reader import Reader
 from retinagrade.datasets.reusable import reusable_outcomes
 from retinagrade.datasets.write_prepared import write_prepared_set
 from retinagrade.errors import ImageError, UsageError
@@ -22,6 +24,7 @@ from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.journal import Journal
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.files import is_free_folder, write_json
+from retinagrade.images.listing import LeftOutFile, list_folder
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
 from retinagrade.paths import user_path
@@ -73,7 +76,7 @@ def prepare(
         progress: Callback for progress.
 
     Returns:
-        The prepared set, with the photographs that could not be used.
+        The prepared set, with the photographs that could not be used, and the files of the source that were left out.
 
     Raises:
         LayoutError: The source is missing or in no known layout.
@@ -84,6 +87,7 @@ def prepare(
     if size < SMALLEST_SIDE:
         raise UsageError(f"size {size}: prepared photographs need at least {SMALLEST_SIDE} pixels a side")
     folder, settings = user_path(out), PreparationSettings(size, contrast, square)
+    reader: Reader | None = None
     if isinstance(source, Manifest):
         if layout is not None or grade_names is not None:
             raise UsageError("a manifest has its grades: leave layout and grade_names out")
@@ -92,19 +96,32 @@ def prepare(
         manifest, root = source, source.root
     else:
         root = user_path(source)
-        manifest = read_dataset(root, layout, grade_names, unpack=folder / _UNPACKED)
+        reader = choose_reader(root, layout, grade_names)
+        manifest = read_dataset(root, reader.layout, grade_names, unpack=folder / _UNPACKED)
     masked = read_masked_photographs(root) if masks else []
     if masked:
         manifest = add_outlined(manifest, masked, str(source))
+    left_out = _left_out(root, manifest, masked, reader)
     chosen_engine = choose_engine(engine, [root, folder])
     outcomes, prepared = _prepare_photographs(manifest, folder, settings, chosen_engine, workers, progress)
     if masked:
         outcomes = prepare_masks(masked, manifest, outcomes, folder, settings, chosen_engine, workers, progress)
         manifest = mark_same_eyes(manifest, outcomes, folder, chosen_engine, workers, progress)
-    write_prepared_set(manifest, folder, settings, outcomes)
+    write_prepared_set(manifest, folder, settings, outcomes, left_out)
     if all(outcome.reason is not None for outcome in outcomes):
         raise ImageError(f"no photograph (of {len(outcomes)}) could be used; the first: {outcomes[0].reason}")
     return PreparedSet(folder, prepared)
+
+
+def _left_out(
+    source: Path, manifest: Manifest, masked: Sequence[MaskedPhotograph], reader: Reader | None
+) -> tuple[LeftOutFile, ...]:
+    """Returns the files of a source folder that aren't prepared; a table or an archive names all that belongs to it."""
+    if reader is None or not source.is_dir():
+        return ()
+    photographs = [manifest.file(str(path)) for path in manifest.table["path"]]
+    masks = [path for each in masked for path in each.masks.values()]
+    return left_out_files(list_folder(source), source, photographs, masks, labelled=reader.labelled)
 
 
 def _prepare_photographs(

@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
-from retinagrade.images.decoding import InMemory
+from retinagrade.images.decoding import InMemory, as_photograph_errors, read_file_bytes
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import photograph_size
-from retinagrade.paths import read_bytes
 
 PREPARED_PHOTOGRAPHS: Final = "photographs"
 """The folder of prepared photographs in a prepared set."""
@@ -63,15 +62,14 @@ def prepare_file(item: tuple[str, str, Path], settings: PreparationSettings, out
         The outcome. Any problem of the file is a reason in it, never an error.
     """
     image_id, source, path = item
+    outcome = PreparedFile(image_id, source, 0, None, None, None)
     try:
-        data = read_bytes(path)
-    except OSError as error:
-        return PreparedFile(image_id, source, 0, None, f"{path}: can't be read ({error.strerror or error})", None)
-    file = InMemory(str(path), data)
-    outcome = PreparedFile(image_id, source, len(data), hashlib.sha256(data).hexdigest(), None, None)
-    try:
-        square, fov, (height, width) = prepare_photograph(file, settings)
-        size = "{}x{}".format(*photograph_size(file))
+        data = read_file_bytes(path)
+        outcome = replace(outcome, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        file = InMemory(str(path), data)
+        with as_photograph_errors(path):
+            square, fov, (height, width) = prepare_photograph(file, settings)
+            size = "{}x{}".format(*photograph_size(file))
     except ImageError as error:
         return replace(outcome, reason=str(error))
     write_bytes(prepared_path(out, image_id), encode_prepared(square))

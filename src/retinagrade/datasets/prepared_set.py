@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.prepare_file import PreparedFile
 from retinagrade.errors import LayoutError
+from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
@@ -32,6 +33,7 @@ class PreparationRecord(BaseModel):
         versions: Versions of the libraries.
         counts: Numbers of prepared, failed and doubtful photographs.
         photographs: The outcome of every photograph, in the order of the source; empty until the first call has ended.
+        left_out: The other files of the source's folder, with reasons.
     """
 
     settings: PreparationSettings
@@ -39,6 +41,7 @@ class PreparationRecord(BaseModel):
     versions: dict[str, str]
     counts: dict[str, int] = {}
     photographs: list[PreparedFile] = []
+    left_out: list[LeftOutFile] = []
 
     @classmethod
     def read(cls, folder: Path) -> PreparationRecord:
@@ -69,6 +72,7 @@ class PreparedSet:
         prepared: Number of photographs that this call of ``prepare`` has prepared; 0 for a set read from its folder.
         reused: Number of photographs that earlier calls had prepared.
         failed: The photographs that could not be used, with reasons.
+        other_files: The other files of the source's folder, with the reasons why they were left out.
         doubtful: The photographs whose crops a person should look at.
         contact_sheet: A picture of photographs before and after preparation, the most doubtful crops first.
     """
@@ -92,6 +96,7 @@ class PreparedSet:
         self.prepared = prepared
         self.reused = len(self.manifest) - prepared
         self.failed = [outcome for outcome in record.photographs if outcome.reason is not None]
+        self.other_files = record.left_out
         self.doubtful = [outcome for outcome in record.photographs if outcome.doubtful]
         self.contact_sheet = self.folder / CONTACT_SHEET
 
@@ -100,9 +105,20 @@ class PreparedSet:
         return pd.DataFrame.from_dict(count_grades_by_split(self.manifest.table), orient="index")
 
     def left_out(self) -> pd.DataFrame:
-        """Lists the photographs that could not be used: columns ``image_id``, ``source`` and ``reason``."""
-        columns = ["image_id", "source", "reason"]
-        return pd.DataFrame([asdict(outcome) for outcome in self.failed], columns=columns)
+        """Lists the photographs that could not be used, and other files of the source, which have no ``image_id``.
+
+        Returns:
+            Columns ``image_id``, ``source``, ``reason`` and ``may_be_photograph``.
+        """
+        columns = ["image_id", "source", "reason", "may_be_photograph"]
+        rows = [asdict(outcome) | {"may_be_photograph": True} for outcome in self.failed]
+        rows += [asdict(each) | {"image_id": None, "source": each.file} for each in self.other_files]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def needs_attention(self) -> bool:
+        """True if a photograph could not be used, or a file that may be a photograph was left out."""
+        return bool(self.failed) or any(each.may_be_photograph for each in self.other_files)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome of the preparation for programs."""
@@ -112,6 +128,7 @@ class PreparedSet:
             "reused": self.reused,
             "failed": [asdict(outcome) for outcome in self.failed],
             "doubtful": [asdict(outcome) for outcome in self.doubtful],
+            "left_out": [asdict(each) for each in self.other_files],
         }
 
     def __fspath__(self) -> str:
@@ -134,7 +151,7 @@ class PreparedSet:
         splits = ", ".join(f"{total} {split}" for split, total in self.counts().sum(axis=1).items())
         return (
             f"{counted(len(self), 'photograph')} of {self.size} × {self.size} pixels ({splits}), "
-            f"{len(self.failed)} left out, {counted(len(self.doubtful), 'doubtful crop')}"
+            f"{len(self.left_out())} left out, {counted(len(self.doubtful), 'doubtful crop')}"
         )
 
 

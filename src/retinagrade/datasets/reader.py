@@ -20,9 +20,11 @@ class Reader:
             little as possible.
         read: Reads a source. The second argument tells whether labels and photographs must match one to one; a check
             passes False, and then photographs without a file stay in the manifest.
+        labelled: True if a table names the photographs; False if all photographs of a folder belong to the data set.
     """
 
     layout: str
     expected: str
     fits: Callable[[Path], bool]
     read: Callable[[Path, bool], Manifest]
+    labelled: bool = True

@@ -19,6 +19,7 @@ from retinagrade.files import write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.encode import JPEG_QUALITY
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
+from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
 from retinagrade.paths import list_files
@@ -26,7 +27,11 @@ from retinagrade.provenance import installed_versions
 
 
 def write_prepared_set(
-    source: Manifest, out: Path, settings: PreparationSettings, outcomes: Sequence[PreparedFile]
+    source: Manifest,
+    out: Path,
+    settings: PreparationSettings,
+    outcomes: Sequence[PreparedFile],
+    left_out: Sequence[LeftOutFile] = (),
 ) -> None:
     """Writes manifest, contact sheet and record, and deletes the files that only an interrupted call needs.
 
@@ -35,6 +40,7 @@ def write_prepared_set(
         out: The folder of the prepared set.
         settings: The settings of the preparation.
         outcomes: The outcome of every photograph of the source, in its order.
+        left_out: The other files of the source.
     """
     table = _prepared_table(source, out, outcomes)
     if len(table):
@@ -48,7 +54,7 @@ def write_prepared_set(
         ]
     )
     write_bytes(out / CONTACT_SHEET, sheet)
-    write_json(out / PREPARATION_RECORD, _record(settings, outcomes).model_dump())
+    write_json(out / PREPARATION_RECORD, _record(settings, outcomes, left_out).model_dump())
     _delete_leftovers(out, {prepared_path(out, image_id) for image_id in table["image_id"]})
 
 
@@ -79,7 +85,9 @@ def _keep_split(manifest: Manifest, out: Path) -> Manifest:
     return manifest
 
 
-def _record(settings: PreparationSettings, outcomes: Sequence[PreparedFile]) -> PreparationRecord:
+def _record(
+    settings: PreparationSettings, outcomes: Sequence[PreparedFile], left_out: Sequence[LeftOutFile]
+) -> PreparationRecord:
     failed = sum(outcome.reason is not None for outcome in outcomes)
     return PreparationRecord(
         settings=settings,
@@ -96,6 +104,7 @@ def _record(settings: PreparationSettings, outcomes: Sequence[PreparedFile]) -> 
             "doubtful": sum(outcome.doubtful for outcome in outcomes),
         },
         photographs=list(outcomes),
+        left_out=list(left_out),
     )
 
 

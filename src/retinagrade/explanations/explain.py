@@ -20,6 +20,7 @@ from retinagrade.explanations.inputs import list_photographs, prepare_inputs
 from retinagrade.explanations.runs import RunOrFolder, name_runs
 from retinagrade.explanations.saliency import METHODS
 from retinagrade.explanations.saliency_page import write_saliency
+from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
 
 ACTIVATIONS: Final = "activations"
@@ -36,6 +37,7 @@ class Explanation:
         runs: Names of the runs on the page.
         photographs: Names of the photographs on the page.
         failures: Reasons why photographs could not be used, by photograph.
+        left_out: Other files in the named folders, with the reasons why they were left out.
     """
 
     page: Path
@@ -43,6 +45,12 @@ class Explanation:
     runs: list[str]
     photographs: list[str]
     failures: dict[str, str]
+    left_out: tuple[LeftOutFile, ...] = ()
+
+    @property
+    def needs_attention(self) -> bool:
+        """True if a photograph could not be used, or a file that may be a photograph was left out."""
+        return bool(self.failures) or any(each.may_be_photograph for each in self.left_out)
 
     def __repr__(self) -> str:
         """Names the page, the method and the number of photographs."""
@@ -98,10 +106,11 @@ def explain(
     if method == ACTIVATIONS and layer is not None:
         raise UsageError(f"the method {ACTIVATIONS} shows all layers: leave out the layer")
     with TemporaryDirectory() as scratch:
-        inputs, failures = prepare_inputs(list_photographs(photographs), named, Path(scratch))
+        names, left_out = list_photographs(photographs)
+        inputs, failures = prepare_inputs(names, named, Path(scratch))
         if method == ACTIVATIONS:
             page = write_activations(out, inputs, named, failures, progress)
         else:
             explanations = explain_photographs(inputs, named, method, layer, progress)
             page = write_saliency(out, explanations, method, layer, failures, progress)
-    return Explanation(page, method, list(named), list(inputs), failures)
+    return Explanation(page, method, list(named), list(inputs), failures, tuple(left_out))

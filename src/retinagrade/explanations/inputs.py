@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
@@ -13,11 +13,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from retinagrade.datasets.file_listing import photographs_in
 from retinagrade.datasets.prepare_file import prepare_file, prepared_path
 from retinagrade.errors import ImageError, UsageError
 from retinagrade.explanations.overlay import WHOLE, SquarePlacement, square_placement
 from retinagrade.grades import Grade
+from retinagrade.images.formats import without_photograph_suffix
+from retinagrade.images.listing import LeftOutFile, describe_left_out, list_folder
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -76,7 +77,7 @@ class RunInputs:
         Raises:
             ImageError: It is neither, or can't be read.
         """
-        if Path(photograph).is_file():
+        if _is_file(photograph):
             return self._prepare_file(name, Path(photograph))
         if photograph not in self._manifest.index:
             raise ImageError(f"{photograph}: neither a file nor an image_id of {self.prepared}")
@@ -111,36 +112,49 @@ class RunInputs:
         )
 
 
-def list_photographs(photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+def list_photographs(
+    photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> tuple[list[str], list[LeftOutFile]]:
     """Lists photographs: files by their paths, photographs of a prepared set by their ids.
 
     Args:
         photographs: A file, a folder of photographs, a pattern such as ``photographs/*.jpg``, or ids separated by
             commas; or a sequence of these.
 
+    Returns:
+        The photographs, and the other files of the folders.
+
     Raises:
         UsageError: A folder or pattern has no photographs.
     """
     several = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
-    return [each for one in several for each in _expand(os.fspath(one))]
+    names: list[str] = []
+    left_out: list[LeftOutFile] = []
+    for each in several:
+        one = os.fspath(each)
+        path = Path(one)
+        if path.exists():
+            names += _expand(path, left_out)
+        elif any(character in one for character in "*?["):
+            matches = [Path(match) for match in sorted(glob(one, recursive=True))]  # noqa: PTH207  # absolute patterns, too
+            if not matches:
+                raise UsageError(f"{one}: no file matches this pattern")
+            names += [name for match in matches for name in _expand(match, left_out)]
+        else:
+            names += filter(None, (each.strip() for each in one.split(",")))
+    return names, left_out
 
 
-def _expand(photographs: str) -> Iterator[str]:
-    path = Path(photographs)
-    if path.is_file():
-        yield photographs
-    elif path.is_dir():
-        files = sorted(map(str, photographs_in(path)))
-        if not files:
-            raise UsageError(f"{path}: a folder without photographs")
-        yield from files
-    elif any(character in photographs for character in "*?["):
-        files = sorted(glob(photographs, recursive=True))  # noqa: PTH207  # absolute patterns, too
-        if not files:
-            raise UsageError(f"{photographs}: no file matches this pattern")
-        yield from files
-    else:
-        yield from filter(None, (each.strip() for each in photographs.split(",")))
+def _expand(path: Path, left_out: list[LeftOutFile]) -> list[str]:
+    """Returns a file, or the photographs of a folder, whose other files are appended to ``left_out``."""
+    if not path.is_dir():
+        return [str(path)]
+    listing = list_folder(path)
+    left_out += [replace(each, file=str(path / each.file)) for each in listing.left_out]
+    if not listing.photographs:
+        reasons = "".join(f"\n  {line}" for line in describe_left_out(listing.left_out))
+        raise UsageError(f"{path}: a folder without photographs{reasons}")
+    return list(map(str, listing.photographs))
 
 
 def prepare_inputs(
@@ -181,10 +195,16 @@ def unique_names(photographs: Sequence[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     for photograph in dict.fromkeys(photographs):
-        name = stem = Path(photograph).stem if Path(photograph).is_file() else photograph
+        name = stem = without_photograph_suffix(Path(photograph)).name if _is_file(photograph) else photograph
         number = 1
         while name in names:
             number += 1
             name = f"{stem}-{number}"
         names[name] = photograph
     return names
+
+
+def _is_file(photograph: str) -> bool:
+    """Whether a photograph is named by the path of a file, of any kind, and not by its id."""
+    path = Path(photograph)
+    return path.exists() and not path.is_dir()

@@ -61,7 +61,7 @@ def grade(
 
     Returns:
         The gradings of all these photographs, in their order. An unusable photograph has an ``error`` and affects no
-        other.
+        other. ``left_out`` lists the files in folders that were not graded, with reasons.
 
     Raises:
         UsageError: There is nothing to grade, a list or table can't be used, an id in the table is that of another
@@ -76,7 +76,8 @@ def grade(
     dicom_folder = None if dicom is None else Path(dicom)
     _require_writable(studies_path, dicom_folder)
     results_folders = [folder for folder in (saliency_folder, dicom_folder) if folder is not None]
-    files = find_photographs(inputs, list_path, results_folders)
+    found = find_photographs(inputs, list_path, results_folders)
+    files = found.photographs
     grader = Grader.load(model, fast)
     with nullcontext() if table_path is None else locked(table_path):
         table = None if table_path is None else ResultsTable(table_path, *model_identity(grader.metadata))
@@ -108,6 +109,7 @@ def grade(
         others=rows.values(),
         failures=outputs.failures,
         by_study=studies_path is not None,
+        left_out=found.left_out,
     )
 
 

@@ -11,6 +11,7 @@ from retinagrade.grader.results import Grading, describe_grade
 from retinagrade.grader.results_table import COLUMNS, grading_row
 from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import Grade
+from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted, first_few
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class GradingResults(Sequence[Grading]):
         studies: Gradings of the studies. They include photographs that an earlier call wrote to the same table.
         others: Gradings of further photographs, which earlier calls wrote to the same table.
         failures: Reasons why some DICOM results could not be written, one line each.
+        left_out: Files in the named folders that were not graded, with reasons.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class GradingResults(Sequence[Grading]):
         others: Iterable[Grading] = (),
         failures: Iterable[str] = (),
         by_study: bool = False,
+        left_out: Iterable[LeftOutFile] = (),
     ) -> None:
         """Collects results.
 
@@ -48,6 +51,7 @@ class GradingResults(Sequence[Grading]):
             others: Gradings of further photographs in the same table.
             failures: Reasons why some DICOM results could not be written.
             by_study: True if the studies are a result of their own, so that every photograph should be in one.
+            left_out: Files in the named folders that were not graded.
         """
         self._gradings = tuple(gradings)
         self._taken_over = frozenset(taken_over)
@@ -55,6 +59,7 @@ class GradingResults(Sequence[Grading]):
         self.others = tuple(others)
         self.failures = tuple(failures)
         self._by_study = by_study
+        self.left_out = tuple(left_out)
 
     @overload
     def __getitem__(self, index: int) -> Grading: ...
@@ -102,9 +107,11 @@ class GradingResults(Sequence[Grading]):
 
     @property
     def needs_attention(self) -> bool:
-        """True if a photograph of the whole table has no grade, or a result could not be written, or lacks a study."""
+        """True if a photograph of the whole table has no grade, or may be left out, or a result or study is missing."""
         ungraded = any(each.grade is None for each in (*self, *self.others))
-        return ungraded or bool(self.failures) or (self._by_study and bool(self.without_study))
+        without_study = self._by_study and bool(self.without_study)
+        may_be_photographs = any(each.may_be_photograph for each in self.left_out)
+        return ungraded or bool(self.failures) or without_study or may_be_photographs
 
     @property
     def summary(self) -> str:
@@ -117,6 +124,8 @@ class GradingResults(Sequence[Grading]):
             f"{counted(len(self), 'photograph')}{before}: {grades or 'no grades'}; "
             f"{len(self.ungradable)} ungradable, {counted(len(self.errors), 'error')}."
         )
+        if self.left_out:
+            text += f" {counted(len(self.left_out), 'other file')} left out."
         if self.others:
             ungraded = sum(each.grade is None for each in self.others)
             text += f" The table has {counted(len(self.others), 'other photograph')}, {ungraded} without a grade."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 from retinagrade.cells import decode_table, decode_text, parse_side, split_table, unprotect
 from retinagrade.errors import UsageError
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
-from retinagrade.images.dicom import holds_dicom
-from retinagrade.images.read import PHOTOGRAPH_SUFFIXES
-from retinagrade.paths import join_path, list_files, to_path, user_path
+from retinagrade.images.formats import without_photograph_suffix
+from retinagrade.images.listing import LeftOutFile, describe_left_out, list_folder
+from retinagrade.paths import join_path, table_path_problem, to_path, user_path
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,27 @@ class PhotographFile:
     eye: EyeIdentity = UNKNOWN
 
 
+@dataclass(frozen=True)
+class FoundPhotographs:
+    """Photographs to grade, and the files of their folders that are left out.
+
+    Attributes:
+        photographs: The photographs.
+        left_out: All other files of the folders, with reasons.
+    """
+
+    photographs: tuple[PhotographFile, ...]
+    left_out: tuple[LeftOutFile, ...] = ()
+
+
 def find_photographs(
     inputs: Sequence[str], listed: Path | None = None, excluded: Collection[Path] = ()
-) -> list[PhotographFile]:
+) -> FoundPhotographs:
     """Finds photographs; a file that is found several times is returned once.
 
     Args:
-        inputs: Files, folders and patterns such as ``*.jpg``. A folder stands for every file below it that has the
-            suffix of a photograph or holds DICOM.
+        inputs: Files, folders and patterns such as ``*.jpg``. A folder stands for every file below it whose first
+            bytes or suffix are those of a photograph.
         listed: A list of files, see :func:`read_list`.
         excluded: Folders of results, which hold no photographs.
 
@@ -50,12 +63,18 @@ def find_photographs(
         UsageError: An input has no photographs, the list can't be read, or there is nothing to grade.
     """
     photographs: dict[str, PhotographFile] = {}
-    for each in [*([] if listed is None else read_list(listed)), *_expand(inputs, excluded)]:
+    left_out: dict[str, LeftOutFile] = {}
+    found = [_expand(each, excluded) for each in inputs]
+    for each in [*([] if listed is None else read_list(listed)), *(file for files, _ in found for file in files)]:
         photographs.setdefault(each.path, each)
+    for file in (file for _, files in found for file in files):
+        if file.file not in photographs:
+            left_out.setdefault(file.file, file)
     if not photographs:
         raise UsageError("nothing to grade: name photographs, folders or patterns, or a list with --list")
     count = Counter(each.image_id for each in photographs.values())
-    return [each if count[each.image_id] == 1 else replace(each, image_id=each.path) for each in photographs.values()]
+    named = (each if count[each.image_id] == 1 else replace(each, image_id=each.path) for each in photographs.values())
+    return FoundPhotographs(tuple(named), tuple(left_out.values()))
 
 
 def read_list(path: Path) -> list[PhotographFile]:
@@ -104,38 +123,32 @@ def _read_row(row: dict[str, str], source: Path, line: int) -> PhotographFile:
 
 
 def _listed_path(source: Path, name: str, line: int) -> str:
+    if problem := table_path_problem(name, source.parent):
+        raise UsageError(f"{source}, line {line}: {name!r} {problem}")
     try:
         return str(join_path(source.parent, name))
     except (ValueError, ImportError) as error:  # an unknown scheme, or a missing package of a store
         raise UsageError(f"{source}, line {line}: {name} is no path or URL that can be read: {error}") from error
 
 
-def _expand(inputs: Sequence[str], excluded: Collection[Path]) -> Iterator[PhotographFile]:
-    for each in inputs:
-        folder = user_path(each)
-        if folder.is_dir():
-            files = [PhotographFile(_default_id(path, folder), str(path)) for path in _list_folder(folder, excluded)]
-        else:
-            paths = [each] if folder.exists() else sorted(glob(each, recursive=True))  # noqa: PTH207  # Path.glob refuses absolute patterns
-            files = [PhotographFile(_default_id(to_path(path)), path) for path in paths]
-        if not files:
-            raise UsageError(f"{each}: no photographs: name files, folders or patterns")
-        yield from files
-
-
-def _list_folder(folder: Path, excluded: Collection[Path]) -> list[Path]:
-    """Lists the photographs below a folder, without hidden files and DICOM's index."""
-    results = {each.resolve() for each in excluded}
-    return sorted(
-        path
-        for path in list_files(folder)
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and results.isdisjoint(path.resolve().parents)
-        and (path.suffix.lower() in PHOTOGRAPH_SUFFIXES or (path.name != "DICOMDIR" and holds_dicom(path)))
-    )
+def _expand(each: str, excluded: Collection[Path]) -> tuple[list[PhotographFile], list[LeftOutFile]]:
+    """Returns the photographs that one argument stands for, and the other files of its folders."""
+    path = user_path(each)
+    paths = [path] if path.exists() else [to_path(name) for name in sorted(glob(each, recursive=True))]  # noqa: PTH207  # Path.glob refuses absolute patterns
+    folders = [path for path in paths if path.is_dir()]
+    files = [PhotographFile(_default_id(path), str(path)) for path in paths if path not in folders]
+    left_out: list[LeftOutFile] = []
+    for folder in folders:
+        listing = list_folder(folder, excluded=excluded)
+        files += [PhotographFile(_default_id(path, folder), str(path)) for path in listing.photographs]
+        left_out += [replace(file, file=str(folder / file.file)) for file in listing.left_out]
+    if not files:
+        reasons = "".join(f"\n  {line}" for line in describe_left_out(left_out))
+        raise UsageError(f"{each}: no photographs: name files, folders or patterns{reasons}")
+    return files, left_out
 
 
 def _default_id(path: Path, folder: Path | None = None) -> str:
-    """Returns the id of a file. It removes only suffixes of photographs: the last part of a UID is no suffix."""
-    bare = path.with_suffix("") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES else path
+    """Returns the id of a file, without the suffix of a photograph."""
+    bare = without_photograph_suffix(path)
     return bare.name if folder is None else bare.relative_to(folder).as_posix()

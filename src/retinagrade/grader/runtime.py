@@ -22,7 +22,14 @@ from retinagrade.grader.results import Grading, failed_grading, make_grading, mo
 from retinagrade.grader.seal import read_sealed
 from retinagrade.grader.sessions import Session, onnx_runtime, openvino
 from retinagrade.grades import N_GRADES
-from retinagrade.images.decoding import MAX_MEGAPIXELS, File, InMemory, decode_jpeg, read_photograph_bytes
+from retinagrade.images.decoding import (
+    MAX_MEGAPIXELS,
+    File,
+    InMemory,
+    as_photograph_errors,
+    decode_jpeg,
+    read_photograph_bytes,
+)
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
@@ -236,12 +243,13 @@ def prepare_photograph(
         if not isinstance(item, np.ndarray):
             item, digest = _read(item)
             eye = identify_eye(item)
-        square, quality = prepare_with_quality(item, settings)
+        with as_photograph_errors(path or image_id):
+            square, quality = prepare_with_quality(item, settings)
     except ModuleNotFoundError as error:
         reason = f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
         return PreparedPhotograph(image_id, path, eye, error=reason, digest=digest)
-    except (ImageError, MemoryError) as error:
-        return PreparedPhotograph(image_id, path, eye, error=str(error) or type(error).__name__, digest=digest)
+    except ImageError as error:
+        return PreparedPhotograph(image_id, path, eye, error=str(error), digest=digest)
     return PreparedPhotograph(image_id, path, eye, resize_to_input(square, side), quality, digest=digest)
 
 

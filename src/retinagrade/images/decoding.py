@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 import numpy as np
 import simplejpeg
@@ -17,16 +18,23 @@ from PIL import Image
 
 from retinagrade import paths
 from retinagrade.errors import ImageError
+from retinagrade.images.jpeg_stream import count_scans, is_lossless, is_whole
 
-MAX_MEGAPIXELS: Final = float(os.environ.get("RETINAGRADE_MAX_MEGAPIXELS", "200"))
+MAX_MEGAPIXELS: Final = float(os.environ.get("RETINAGRADE_MAX_MEGAPIXELS", "150"))
 """Default limit of width × height, in millions of pixels. A photograph of 4288 × 2848 pixels has 12."""
 
+MAX_BYTES: Final = 1 << 29
+"""Limit of the size of a photograph's file, in bytes."""
 _SMALLEST: Final = 16
+_LONGEST: Final = 16
+"""Ratio of the sides up to which a picture may be a photograph."""
+_LARGE: Final = 25e6
+_PIXELS_A_BYTE: Final = 250
+"""Pixels for each byte of a file, above which a large picture is no photograph: it is nearly one colour."""
+_MOST_SCANS: Final = 100
+_MOST_SCANNED: Final = 1000.0
+"""Scans of a JPEG times its megapixels: the work of decoding it."""
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
-_FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
-_LOSSLESS: Final = 0xC3
-_HARMLESS = "extraneous bytes"
 _LAYOUTS: Final = {"GRAY": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}
 
 
@@ -69,21 +77,44 @@ File = Path | InMemory
 """A photograph's file: a path, or bytes in memory."""
 
 
-def read_photograph_bytes(path: File) -> bytes:
-    """Reads a whole file.
+def read_file_bytes(path: File) -> bytes:
+    """Reads a whole file, which may be empty.
 
     Raises:
-        ImageError: The file is missing, unreadable, empty, or a Git LFS pointer.
+        ImageError: The file is missing, unreadable, no regular file, or larger than :data:`MAX_BYTES`.
     """
+    if isinstance(path, InMemory):
+        return path.data
     try:
-        data = path.data if isinstance(path, InMemory) else paths.read_bytes(path)
+        return paths.read_bytes(path, MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: an impossible file name
+        if getattr(error, "errno", None) == errno.EFBIG:
+            raise ImageError(f"{path}: the file is {error.args[1]}: replace it, or shrink the photograph") from None
         raise unreadable_error(path, error) from error
+
+
+def read_photograph_bytes(path: File) -> bytes:
+    """Reads a whole file that may hold a photograph.
+
+    Raises:
+        ImageError: The file is missing, unreadable, no regular file, too large, empty, or a Git LFS pointer.
+    """
+    data = read_file_bytes(path)
     if not data:
         raise ImageError(f"{path}: the file is empty: copy it again from its source")
     if data.startswith(_LFS_POINTER):
         raise ImageError(f"{path}: is a Git LFS pointer, not the photograph: run `git lfs pull`")
     return data
+
+
+def open_file(path: File) -> BinaryIO:
+    """Opens a file as a stream of bytes.
+
+    Raises:
+        OSError: The file is missing, unreadable, or no regular file.
+        ValueError: The path can't be one of a file.
+    """
+    return io.BytesIO(path.data) if isinstance(path, InMemory) else paths.open_regular(path)
 
 
 def unreadable_error(path: File, error: Exception) -> ImageError:
@@ -104,29 +135,58 @@ def as_image_errors(path: File, kind: str) -> Iterator[None]:
         yield
     except ImageError:
         raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: too large for the memory of this machine: replace the file, or shrink it") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{path}: corrupt {kind} ({reason}): copy it again from its source, or remove it") from error
 
 
-def require_size(width: int, height: int, path: File, max_megapixels: float) -> None:
-    """Refuses photographs that are too small or too large. Call this before decoding.
+@contextmanager
+def as_photograph_errors(path: File | str) -> Iterator[None]:
+    """Turns an unexpected exception about one photograph into an :class:`ImageError`, so that it ends no batch.
+
+    Args:
+        path: The photograph, for the message.
+    """
+    try:
+        yield
+    except (ImageError, ModuleNotFoundError):
+        raise
+    except MemoryError as error:
+        raise ImageError(f"{path}: too large for the memory of this machine: replace the file, or shrink it") from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no reason"
+        raise ImageError(
+            f"{path}: can't be measured ({type(error).__name__}: {reason}): leave it out, and report the message"
+        ) from error
+
+
+def require_size(width: int, height: int, path: File, max_megapixels: float, size: int | None = None) -> None:
+    """Refuses photographs that are too small, too long or too large. Call this before decoding.
 
     Args:
         width: Width in pixels, from the file's header.
         height: Height in pixels, from the file's header.
         path: The file, for the message.
         max_megapixels: The limit of width × height, in millions of pixels.
+        size: Size of the encoded picture, in bytes; ``None`` where its format can't promise many pixels in few bytes.
 
     Raises:
-        ImageError: The shorter side is below 16 pixels, or the area above the limit.
+        ImageError: The shorter side is below 16 pixels, or the longer side above 16 times as long; the area is above
+            the limit; or a large picture has too few bytes for a photograph of its area.
     """
-    if min(width, height) < _SMALLEST:
+    if min(width, height) < _SMALLEST or max(width, height) > _LONGEST * min(width, height):
         raise ImageError(f"{path}: {width} × {height} pixels are no photograph: replace the file")
     if width * height > max_megapixels * 1e6:
         raise ImageError(
             f"{path}: {width} × {height} pixels are {width * height / 1e6:.1f} megapixels, more than the limit of "
             f"{max_megapixels:g}: replace the file, or shrink it, or set RETINAGRADE_MAX_MEGAPIXELS"
+        )
+    if size is not None and width * height > max(_LARGE, _PIXELS_A_BYTE * size):
+        raise ImageError(
+            f"{path}: {width} × {height} pixels in {size} bytes are too large for a photograph: replace the file, or "
+            "shrink it"
         )
 
 
@@ -149,7 +209,8 @@ def decode_jpeg(
     """
     with as_image_errors(path, "JPEG"):
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        require_size(width, height, path, max_megapixels)
+        require_size(width, height, path, max_megapixels, len(data))
+        _require_few_scans(data, width * height / 1e6, path)
         # libjpeg can't scale lossless JPEGs, and simplejpeg would write past the end of its smaller buffer.
         scales = min_side is not None and 0 < min_side < min(height, width) and not is_lossless(data)
         reduced = {"min_height": min_side, "min_width": min_side, "min_factor": 1} if scales else {}
@@ -157,12 +218,19 @@ def decode_jpeg(
         try:
             pixels = simplejpeg.decode_jpeg(data, layout, **reduced)
         except ValueError as error:
-            if _HARMLESS not in str(error):
+            if not is_whole(data, str(error)):
                 raise
             pixels = simplejpeg.decode_jpeg(data, layout, strict=False, **reduced)
         if layout == "CMYK":
             return _from_inks(pixels)
         return np.repeat(pixels, 3, axis=2) if layout == "GRAY" else pixels
+
+
+def _require_few_scans(jpeg: bytes, megapixels: float, path: File) -> None:
+    """Refuses a JPEG whose scans take minutes: each scan may change all pixels."""
+    most = int(min(_MOST_SCANS, max(3.0, _MOST_SCANNED / megapixels)))
+    if count_scans(jpeg, most + 1) > most:
+        raise ImageError(f"{path}: more than {most} scans of {megapixels:.1f} megapixels: export it as a plain JPEG")
 
 
 def jpeg_size(data: bytes, path: File) -> tuple[int, int]:
@@ -174,22 +242,6 @@ def jpeg_size(data: bytes, path: File) -> tuple[int, int]:
     with as_image_errors(path, "JPEG"):
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         return width, height
-
-
-def is_lossless(jpeg: bytes) -> bool:
-    """Whether a JPEG uses the lossless process (ITU T.81 B.1.1.3). Also true where its markers are corrupt."""
-    position = 2
-    while position + 3 < len(jpeg) and jpeg[position] == 0xFF:
-        marker = jpeg[position + 1]
-        if marker in _FRAME_HEADERS:
-            return marker == _LOSSLESS
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        elif marker in _WITHOUT_LENGTH:
-            position += 2
-        else:
-            position += 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
-    return True
 
 
 def _from_inks(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:

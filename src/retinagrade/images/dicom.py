@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from retinagrade.errors import ImageError
@@ -22,22 +23,22 @@ from retinagrade.images.decoding import (
     File,
     as_image_errors,
     decode_jpeg,
-    is_lossless,
+    open_file,
     read_photograph_bytes,
     require_size,
     unreadable_error,
 )
+from retinagrade.images.formats import is_dicom
+from retinagrade.images.jpeg_stream import is_lossless
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
 
-HEAD: Final = 132
-"""Number of bytes at the beginning of a file that identify DICOM."""
+_HEAD: Final = 132
 MAKER: Final = "retinagrade"
 """Manufacturer in DICOM files that retinagrade writes. They show saliency maps, which must never be graded."""
 
 _MAGIC: Final = b"DICM"
-_BARE: Final = b"\x02\x00\x00\x00UL"  # the first element of a file without a preamble
 _FACTS: Final = ("PatientID", "ImageLaterality", "Laterality", "StudyInstanceUID", "SOPInstanceUID")
 _LUT: Final = "PaletteColorLookupTable"
 _PIXELS: Final = (
@@ -68,7 +69,9 @@ _SAMPLES: Final = {
 }
 _LOSSY_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
 _LOSSLESS_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
+_JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+_COMPRESSED: Final = "1.2.840.10008.1.2.4"
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _NO_TRANSFORM: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
@@ -106,16 +109,11 @@ class _Header:
     signed: bool
 
 
-def is_dicom(data: bytes) -> bool:
-    """Whether bytes begin like a DICOM file. The first :data:`HEAD` bytes are enough."""
-    return data[128:HEAD] == _MAGIC or data.startswith(_BARE)
-
-
 def holds_dicom(path: File) -> bool:
     """Whether a file begins like a DICOM file. Doesn't need pydicom."""
     try:
-        with path.open("rb") as stream:
-            return is_dicom(stream.read(HEAD))
+        with open_file(path) as stream:
+            return is_dicom(stream.read(_HEAD))
     except (OSError, ValueError):
         return False
 
@@ -152,7 +150,10 @@ def decode_dicom(
     with as_image_errors(path, "DICOM"):
         header = _header(dataset)
     _require_usable(header, path)
-    require_size(header.width, header.height, path, max_megapixels)
+    if any(f"Segmented{colour}{_LUT}Data" in dataset for colour in ("Red", "Green", "Blue")):
+        raise ImageError(f"{path}: a palette in segments may expand without limit: export it as 8-bit RGB")
+    size = len(dataset.PixelData) if header.syntax.startswith(_COMPRESSED) else None
+    require_size(header.width, header.height, path, max_megapixels, size)
     if header.syntax in _LOSSY_JPEG | _LOSSLESS_JPEG and header.stored <= 8:
         samples, colours = _decode_frame(dataset, header, path, min_side, max_megapixels)
     else:
@@ -208,7 +209,7 @@ def read_elements(path: File, tags: Collection[str]) -> FileDataset:
         ModuleNotFoundError: pydicom isn't installed.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return _parse(stream, tags, path)
     except (OSError, ValueError) as error:
         raise unreadable_error(path, error) from error
@@ -219,11 +220,11 @@ def _parse(stream: BinaryIO, tags: Collection[str], path: File) -> FileDataset:
     from pydicom import dcmread
     from pydicom.filereader import read_dataset
 
-    head = stream.read(HEAD)
+    head = stream.read(_HEAD)
     if not is_dicom(head):
         raise ImageError(f"{path}: not a DICOM file: remove it")
     with as_image_errors(path, "DICOM"):
-        stream.seek(HEAD if head.endswith(_MAGIC) else 0)
+        stream.seek(_HEAD if head.endswith(_MAGIC) else 0)
         meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
         if meta.get("TransferSyntaxUID") == _DEFLATED:
             raise ImageError(f"{path}: a deflated DICOM file may expand without limit: convert it with `dcmconv +te`")
@@ -304,9 +305,24 @@ def _decode_with_pydicom(dataset: FileDataset, header: _Header, path: File) -> t
         missing = " in pydicom"
     if missing:
         raise ImageError(f"{path}: no decoder for {name}{missing}: install one, or convert it with `gdcmconv --raw`")
+    if header.syntax in _JPEG_2000:
+        _require_promised_size(dataset, header, path)
     with as_image_errors(path, f"or unsupported {name}"):
         pixels, description = decoder.as_array(dataset, index=0, raw=True)
         return pixels, str(description["photometric_interpretation"])
+
+
+def _require_promised_size(dataset: FileDataset, header: _Header, path: File) -> None:
+    """Refuses a JPEG 2000 frame whose size differs from the header's, which alone was compared with the limits."""
+    from pydicom.encaps import get_frame
+
+    with as_image_errors(path, "DICOM"):
+        width, height = Jpeg2KImageFile(io.BytesIO(get_frame(dataset.PixelData, 0, number_of_frames=1))).size
+        if (width, height) != (header.width, header.height):
+            raise ImageError(
+                f"{path}: its header promises {header.width} × {header.height} pixels, its JPEG 2000 picture has "
+                f"{width} × {height}: export it again"
+            )
 
 
 def _to_rgb(pixels: NDArray[np.integer], colours: str, header: _Header, dataset: FileDataset) -> NDArray[np.uint8]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import struct
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
+from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from retinagrade.errors import ImageError
 from retinagrade.images.decoding import (
@@ -25,25 +25,15 @@ from retinagrade.images.decoding import (
     read_photograph_bytes,
     require_size,
 )
-from retinagrade.images.dicom import decode_dicom, dicom_size, is_dicom
+from retinagrade.images.dicom import decode_dicom, dicom_size
+from retinagrade.images.formats import DICOM, HEAD, JPEG, recognise_file
 
-PHOTOGRAPH_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm"})
-"""Suffixes of photographs, in lower case."""
-
-_JPEG: Final = b"\xff\xd8"
-_FORMATS: Final[dict[bytes, type[ImageFile.ImageFile]]] = {
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
-    b"II*\0": TiffImageFile,
-    b"MM\0*": TiffImageFile,
-    b"II+\0": TiffImageFile,
-    b"MM\0+": TiffImageFile,
-    b"RIFF": WebPImageFile,
-    b"BM": BmpImageFile,
-}
 _PLAIN: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", "PA", "RGBA"})
 _EXIF, _HEADERS = b"Exif\0\0", 1 << 20
-_WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 256, 257, 258, 262, 274
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 254, 256, 257, 258, 262, 274
 _SHORT: Final = 3
+_BAND: Final = 512
+"""Rows of a photograph that are converted at a time."""
 
 
 def read_photograph(
@@ -55,7 +45,8 @@ def read_photograph(
     blended with black, and 16-bit values keep their high byte, whatever the range of values in one photograph.
 
     Args:
-        path: A JPEG, PNG, TIFF, WebP, BMP or (with the extra ``dicom``) DICOM file of one picture.
+        path: A file of one picture: JPEG, JPEG 2000, PNG, TIFF, WebP, AVIF, GIF, BMP, or (with the extras ``heic`` and
+            ``dicom``) HEIC or DICOM.
         min_side: Shorter side, in pixels, that is needed. JPEGs are decoded at the smallest scale of libjpeg that has
             this size; other formats and smaller photographs at full size.
         max_megapixels: Limit of width × height, in millions of pixels. It is checked before decoding.
@@ -65,13 +56,15 @@ def read_photograph(
 
     Raises:
         ImageError: The file is missing, empty, not a photograph, truncated or otherwise corrupt, too large, has several
-            pages, or a colour mode without a unique conversion to RGB. The message names the file and a remedy.
+            pages, a format that this machine can't read, or a colour mode without a unique conversion to RGB. The
+            message names the file and a remedy.
         ModuleNotFoundError: The file is DICOM, and pydicom isn't installed.
     """
     data = read_photograph_bytes(path)
-    if is_dicom(data):
+    known = recognise_file(str(path), data[:HEAD])
+    if known is DICOM:
         return decode_dicom(data, path, min_side, max_megapixels)
-    if data.startswith(_JPEG):
+    if known is JPEG:
         pixels = decode_jpeg(data, path, min_side, max_megapixels)
         return _upright(pixels, _jpeg_orientation(data))
     return _decode_other(data, path, max_megapixels)
@@ -85,9 +78,10 @@ def photograph_size(path: File) -> tuple[int, int]:
         ModuleNotFoundError: The file is DICOM, and pydicom isn't installed.
     """
     data = read_photograph_bytes(path)
-    if is_dicom(data):
+    known = recognise_file(str(path), data[:HEAD])
+    if known is DICOM:
         return dicom_size(data, path)
-    if data.startswith(_JPEG):
+    if known is JPEG:
         return jpeg_size(data, path)
     opener = _opener(data, path)
     with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
@@ -96,32 +90,57 @@ def photograph_size(path: File) -> tuple[int, int]:
         return image.size
 
 
-def _opener(data: bytes, path: File) -> type[ImageFile.ImageFile]:
+def _opener(data: bytes, path: File) -> type[ImageFile]:
     # Image.open has its own limit of size, which only a global variable changes.
-    for magic, opener in _FORMATS.items():
-        if data.startswith(magic):
-            return opener
-    raise ImageError(f"{path}: not a photograph in any known format: remove it, or export it as PNG")
+    known = recognise_file(str(path), data[:HEAD])
+    if known is None:
+        raise ImageError(f"{path}: not a photograph in any known format: remove it, or export it as PNG")
+    if known.opener is None:
+        raise ImageError(f"{path}: {known.name}: {known.remedy}")
+    try:
+        return known.opener()
+    except ModuleNotFoundError as error:
+        missing = "pillow-heif: pip install 'retinagrade[heic]'" if error.name == "pillow_heif" else "a newer pillow"
+        raise ImageError(f"{path}: {known.name}: reading it needs {missing}, or export it as JPEG or PNG") from None
 
 
 def _decode_other(data: bytes, path: File, max_megapixels: float) -> NDArray[np.uint8]:
     opener = _opener(data, path)
     with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
-        require_size(*image.size, path, max_megapixels)
-        if (pages := getattr(image, "n_frames", 1)) > 1:
-            raise ImageError(f"{path}: has {pages} pages or frames: export the one that is the photograph")
+        require_size(*image.size, path, max_megapixels, len(data))
+        _require_one_picture(image, opener, data, path)
         image.load()
         pixels = _from_deep(image, path) if image.mode.startswith(("I", "F")) else _from_plain(image, path)
         return _upright(pixels, _orientation(image))
 
 
+def _require_one_picture(image: ImageFile, opener: type[ImageFile], data: bytes, path: File) -> None:
+    """Refuses files of several pictures. To count all pages of a TIFF or GIF takes a time that grows with them."""
+    if opener in (TiffImageFile, GifImageFile):
+        with opener(io.BytesIO(data)) as second, suppress(EOFError):
+            second.seek(1)
+            raise ImageError(f"{path}: has several pages or frames: export the one that is the photograph")
+    elif getattr(image, "n_frames", 1) > 1:
+        raise ImageError(f"{path}: has several pages or frames: export the one that is the photograph")
+    if isinstance(image, TiffImageFile) and int(image.tag_v2.get(_SUBFILE, 0)) & 1:
+        raise ImageError(
+            f"{path}: a small copy of another picture, as in a camera's raw file: export it as JPEG or PNG"
+        )
+
+
 def _from_plain(image: Image.Image, path: File) -> NDArray[np.uint8]:
     if image.mode not in _PLAIN:
         raise ImageError(f"{path}: its colours are {image.mode}: export it as 8-bit RGB")
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, "black")
-        return np.array(Image.alpha_composite(black, image.convert("RGBA")).convert("RGB"))
-    return np.array(image.convert("RGB"))
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    transparent = image.has_transparency_data
+    for top in range(0, height, _BAND):  # in bands, because Pillow's copies take four bytes for each pixel
+        band = image.crop((0, top, width, min(height, top + _BAND)))
+        if transparent:
+            black = Image.new("RGBA", band.size, "black")
+            band = Image.alpha_composite(black, band.convert("RGBA"))
+        pixels[top : top + _BAND] = np.asarray(band.convert("RGB"))
+    return pixels
 
 
 def _from_deep(image: Image.Image, path: File) -> NDArray[np.uint8]:

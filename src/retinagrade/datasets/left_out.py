@@ -1,0 +1,42 @@
+"""Files of a source folder that a reader of data sets leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from retinagrade.images.listing import FolderListing, LeftOutFile, relative_name
+from retinagrade.manifest import is_safe_id
+
+
+def left_out_files(
+    listing: FolderListing, folder: Path, photographs: Collection[Path], masks: Collection[Path] = (), *, labelled: bool
+) -> tuple[LeftOutFile, ...]:
+    """Returns every file of a source folder that its reader doesn't read, sorted by path.
+
+    Args:
+        listing: All files of the folder.
+        folder: The folder.
+        photographs: The photographs that are read, also where the listing leaves them out.
+        masks: The lesion masks that are read.
+        labelled: True where labels name the photographs: then pictures in other folders than the named photographs,
+            such as lesion masks, need no attention.
+    """
+    kept = {path.resolve() for path in (*photographs, *masks)}
+    names = {relative_name(folder, path) for path in photographs}
+    beside = {path.parent for path in photographs} | {path.resolve().parent for path in photographs}
+    reason = "a picture that no label names" if labelled else "a picture without a place in this layout"
+    unread = []
+    for path in listing.photographs:
+        name = relative_name(folder, path)
+        if not is_safe_id(name):
+            unread.append(LeftOutFile(name, "its name has characters that no id can have: rename it", True))
+        elif path.resolve() not in kept:
+            unread.append(LeftOutFile(name, reason, not labelled or path.parent in beside))
+    others = [each for each in listing.left_out if each.file not in names]
+    return tuple(sorted([*unread, *others], key=lambda each: each.file))
+
+
+def with_safe_names(listing: FolderListing, folder: Path) -> list[Path]:
+    """Returns the photographs whose paths below a folder can be ids."""
+    return [path for path in listing.photographs if is_safe_id(relative_name(folder, path))]
