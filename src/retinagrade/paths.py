@@ -221,5 +221,21 @@ def file_stats(files: Collection[Path]) -> dict[Path, os.stat_result]:
     return stats
 
 
+def entity_tags(files: Collection[Path]) -> dict[Path, str]:
+    """Returns the entity tags (ETag) and sizes of files in object stores that have them, as one text for each file.
+
+    A store gives every content of a file another tag. Local files have none.
+    """
+    far = [file for file in files if not is_local(file)]
+    stats = file_stats(far)  # lists each folder once
+    tags = {}
+    for file in stats:
+        with suppress(OSError):
+            info = _remote(file).fs.info(_remote(file).path)
+            if tag := info.get("ETag") or info.get("etag"):
+                tags[file] = f"{str(tag).strip(chr(34))} {info.get('size')}"
+    return tags
+
+
 def _remote(path: Path) -> UPath:
     return cast("UPath", path)

@@ -22,17 +22,17 @@ def left_out_files(
         labelled: True where labels name the photographs: then pictures in other folders than the named photographs,
             such as lesion masks, need no attention.
     """
-    kept = {path.resolve() for path in (*photographs, *masks)}
+    kept = {_place(path) for path in (*photographs, *masks)}
     names = {relative_name(folder, path) for path in photographs}
-    beside = {path.parent for path in photographs} | {path.resolve().parent for path in photographs}
+    beside = {_place(path).parent for path in photographs}
     reason = "a picture that no label names" if labelled else "a picture without a place in this layout"
     unread = []
     for path in listing.photographs:
         name = relative_name(folder, path)
         if not is_safe_id(name):
             unread.append(LeftOutFile(name, "its name has characters that no id can have: rename it", True))
-        elif path.resolve() not in kept:
-            unread.append(LeftOutFile(name, reason, not labelled or path.parent in beside))
+        elif _place(path) not in kept:
+            unread.append(LeftOutFile(name, reason, not labelled or _place(path).parent in beside))
     others = [each for each in listing.left_out if each.file not in names]
     return tuple(sorted([*unread, *others], key=lambda each: each.file))
 
@@ -40,3 +40,8 @@ def left_out_files(
 def with_safe_names(listing: FolderListing, folder: Path) -> list[Path]:
     """Returns the photographs whose paths below a folder can be ids."""
     return [path for path in listing.photographs if is_safe_id(relative_name(folder, path))]
+
+
+def _place(path: Path) -> Path:
+    """Returns a path that has no links, except the file itself."""
+    return path.parent.resolve() / path.name

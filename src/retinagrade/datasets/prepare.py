@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from retinagrade.files import is_free_folder, write_json
 from retinagrade.images.listing import LeftOutFile, list_folder
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
-from retinagrade.paths import user_path
+from retinagrade.paths import entity_tags, user_path
 from retinagrade.provenance import installed_versions
 
 SMALLEST_SIDE: Final = 32
@@ -52,7 +52,8 @@ def prepare(
 ) -> PreparedSet:
     """Prepares all photographs of a data set in parallel.
 
-    The same call again continues an interrupted one, tries failed photographs again, and adds new photographs. The
+    The same call again continues an interrupted one, tries failed photographs again, and adds new photographs. It knows
+    photographs by their bytes, or in an object store by their entity tags. The
     bytes of the set depend neither on the number of workers nor on the engine nor on interruptions.
 
     Args:
@@ -144,7 +145,9 @@ def _prepare_photographs(
         for row in manifest.table[["image_id", "path"]].itertuples(index=False)
     ]
     interrupted = [PreparedFile(**json.loads(line)) for line in journal.earlier]
-    outcomes = reusable_outcomes([*earlier.photographs, *interrupted], items, out)
+    files = {image_id: file for image_id, _, file in items}
+    tags = entity_tags(files.values())
+    outcomes = reusable_outcomes([*earlier.photographs, *interrupted], items, out, tags)
     remaining = [item for item in items if item[0] not in outcomes]
     step = begin_stage(progress, "preparing photographs", len(items))
     for _ in outcomes:
@@ -152,6 +155,7 @@ def _prepare_photographs(
     prepared = 0
     with journal:
         for outcome in engine(partial(prepare_file, settings=settings, out=out), remaining, workers, crashed_file):
+            outcome = replace(outcome, etag=tags.get(files[outcome.image_id]))
             journal.add(json.dumps(asdict(outcome)))
             outcomes[outcome.image_id] = outcome
             prepared += outcome.reason is None

@@ -34,6 +34,8 @@ class PreparedFile:
             was decoded at reduced scale; and the ``method`` and ``confidence`` of the crop.
         source_size: Width and height of the source's photograph in pixels, such as ``4288x2848``, which differ between
             cameras; ``None`` if the photograph could not be used.
+        prepared_sha256: Digest of the prepared photograph, hexadecimal; ``None`` if there is none.
+        etag: Entity tag and size of a source in an object store; ``None`` for a local file, or without a tag.
     """
 
     image_id: str
@@ -43,6 +45,8 @@ class PreparedFile:
     reason: str | None
     field_of_view: dict[str, Any] | None
     source_size: str | None = None
+    prepared_sha256: str | None = None
+    etag: str | None = None
 
     @property
     def doubtful(self) -> bool:
@@ -72,11 +76,13 @@ def prepare_file(item: tuple[str, str, Path], settings: PreparationSettings, out
             size = "{}x{}".format(*photograph_size(file))
     except ImageError as error:
         return replace(outcome, reason=str(error))
-    write_bytes(prepared_path(out, image_id), encode_prepared(square))
+    jpeg = encode_prepared(square)
+    write_bytes(prepared_path(out, image_id), jpeg)
     box = {"x": fov.x, "y": fov.y, "width": fov.width, "height": fov.height}
     decoded = {"decoded_width": width, "decoded_height": height}
     certainty = {"method": fov.method, "confidence": round(fov.confidence, 4)}
-    return replace(outcome, field_of_view={**box, **decoded, **certainty}, source_size=size)
+    crop, digest = {**box, **decoded, **certainty}, hashlib.sha256(jpeg).hexdigest()
+    return replace(outcome, field_of_view=crop, source_size=size, prepared_sha256=digest)
 
 
 def crashed_file(item: tuple[str, str, Path]) -> PreparedFile:

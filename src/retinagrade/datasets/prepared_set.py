@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -11,12 +13,14 @@ import pandas as pd
 from pydantic import BaseModel
 
 from retinagrade.datasets.grade_counts import count_grades_by_split
-from retinagrade.datasets.prepare_file import PreparedFile
+from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
 from retinagrade.errors import LayoutError
+from retinagrade.execution.local import processors
+from retinagrade.files import sha256
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
-from retinagrade.messages import counted
+from retinagrade.messages import count_and_first_few, counted
 from retinagrade.paths import read_bytes, user_path
 
 PREPARATION_RECORD: Final = "prepare.json"
@@ -162,6 +166,34 @@ def preparation_settings(prepared: Path) -> dict[str, Any]:
         LayoutError: The folder is no prepared set, or its preparation has not ended.
     """
     return asdict(_read_finished(prepared).settings)
+
+
+def require_prepared_bytes(folder: Path, image_ids: Iterable[str]) -> None:
+    """Requires that photographs of a prepared set still have the bytes that ``prepare`` wrote.
+
+    Args:
+        folder: The prepared set.
+        image_ids: Ids of the photographs.
+
+    Raises:
+        LayoutError: The folder is no prepared set, or photographs are missing or changed; the message names them.
+    """
+    digests = {outcome.image_id: outcome.prepared_sha256 for outcome in _read_finished(folder).photographs}
+
+    def is_changed(image_id: str) -> bool:
+        try:
+            return sha256(prepared_path(folder, image_id)) != digests.get(image_id)
+        except OSError:
+            return True
+
+    ids = list(image_ids)
+    with ThreadPoolExecutor(processors()) as pool:
+        changed = [image_id for image_id, differs in zip(ids, pool.map(is_changed, ids), strict=True) if differs]
+    if changed:
+        raise LayoutError(
+            f"{folder}: photographs are missing, or differ from those that `prepare` wrote "
+            f"({count_and_first_few(changed)}): run the same `retinagrade prepare` again"
+        )
 
 
 def _read_finished(folder: Path) -> PreparationRecord:

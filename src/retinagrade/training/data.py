@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from retinagrade.datasets.prepared_set import preparation_settings
+from retinagrade.datasets.prepared_set import preparation_settings, require_prepared_bytes
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256
@@ -54,13 +54,16 @@ def read_training_data(prepared: Path, experiment: Experiment, own_split: Manife
     Raises:
         ExperimentError: A regression has no validation photographs to fit its cut points on.
         ManifestError: The set has no graded photographs in a split that the experiment needs.
+        LayoutError: The folder is no prepared set, or photographs differ from those that ``prepare`` wrote.
     """
     file = prepared / "manifest.csv"
     graded = (Manifest.read(file) if own_split is None else own_split).graded()
+    training, validation = graded.split("train"), _validation(graded, experiment)
+    require_prepared_bytes(prepared, [*training.table["image_id"], *validation.table["image_id"]])
     return TrainingData(
         prepared,
-        graded.split("train"),
-        _validation(graded, experiment),
+        training,
+        validation,
         sha256(file) if own_split is None else own_split.digest(),
         own_split,
     )
