@@ -66,3 +66,10 @@ def test_fewer_than_two_folders_do_not_fit(tmp_path: Path) -> None:
     assert not is_folders(tmp_path)
     with pytest.raises(LayoutError, match="no photographs in folders named by grade"):
         read_folders(tmp_path / "0")
+
+
+def test_folders_of_the_system_are_no_grades(tmp_path: Path) -> None:
+    write_folders(tmp_path, ["0", "1"])
+    for name in ("__MACOSX/0/._00.png", "@eaDir/00.png", ".cache/a.png", "train/.cache/a.png"):
+        write_photograph(tmp_path / name)
+    assert len(read_folders(tmp_path)) == 4

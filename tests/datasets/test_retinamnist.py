@@ -1,3 +1,5 @@
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +100,15 @@ def test_the_official_archive(tmp_path: Path) -> None:
     table = read_retinamnist(path, tmp_path).table
     counts = table.groupby("split")["grade"].value_counts().unstack().loc[["train", "val"]]
     assert counts.to_numpy().tolist() == [[486, 128, 206, 194, 66], [54, 12, 28, 20, 6]]
+
+
+def test_an_array_that_claims_terabytes_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    for shape, stored in (((1 << 20, 1000, 1000, 3), b""), ((700, 1024, 1024, 3), bytes(64))):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("train_images.npy", header.getvalue() + stored)
+            archive.writestr("train_labels.npy", b"")
+        with pytest.raises(LayoutError, match="too large"):
+            read_retinamnist(path, tmp_path / "out")

@@ -84,7 +84,11 @@ def write_tree(root: Path, outside: Path, tree: list[tuple[str, str, str]]) -> N
         elif kind == "socket":
             _write_socket(path)
         else:
-            targets = {"link to itself": path.name, "link to a file": outside / "linked.jpg", "link above": ".."}
+            targets: dict[str, str | Path] = {
+                "link to itself": path.name,
+                "link to a file": outside / "linked.jpg",
+                "link above": "..",
+            }
             path.symlink_to(targets.get(kind, outside if kind == "link to a folder" else "absent"))
 
 

@@ -22,8 +22,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return tmp_path_factory.mktemp("trees") / "root", outside
 
 
-def listed(root: Path, **options: bool) -> tuple[list[str], dict[str, LeftOutFile]]:
-    listing = list_folder(root, **options)
+def listed(root: Path, nested: bool = True) -> tuple[list[str], dict[str, LeftOutFile]]:
+    listing = list_folder(root, nested=nested)
     return [path.relative_to(root).as_posix() for path in listing.photographs], {
         each.file: each for each in listing.left_out
     }

@@ -173,7 +173,7 @@ def test_lab_is_refused(tmp_path: Path) -> None:
         read_photograph(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP", "GIF", "AVIF"])
 def test_several_pages_or_frames_are_refused(tmp_path: Path, kind: str) -> None:
     first, second = (Image.fromarray(gradient(60, 90) + shift) for shift in (0, 9))
     first.save(tmp_path / "many", kind, save_all=True, append_images=[second])

@@ -15,7 +15,7 @@ from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
 from retinagrade.grades import grade_from_name
 from retinagrade.images.formats import without_photograph_suffix
-from retinagrade.images.listing import list_folder
+from retinagrade.images.listing import is_hidden_folder, list_folder
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few, counted
 
@@ -117,12 +117,13 @@ def _require_one_grade(files: Sequence[Path], folder: Path, grade: int, mapping:
 def _grade_folders(source: Path) -> list[tuple[str | None, Path]]:
     """Lists all folders that may be named by a grade, with the split of the folder above."""
     folders: list[tuple[str | None, Path]] = []
-    for folder in sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    for folder in sorted(path for path in source.iterdir() if path.is_dir() and not is_hidden_folder(path.name)):
         split = _SPLITS.get(folder.name.lower())
         if split is None:
             folders.append((None, folder))
         else:
-            folders += [(split, inner) for inner in sorted(folder.iterdir()) if inner.is_dir()]
+            inner_folders = (inner for inner in sorted(folder.iterdir()) if inner.is_dir())
+            folders += [(split, inner) for inner in inner_folders if not is_hidden_folder(inner.name)]
     return folders
 
 

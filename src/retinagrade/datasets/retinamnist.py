@@ -6,6 +6,7 @@ classification", Scientific Data 10, 2023; the photographs are DeepDRiD's, cropp
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,11 +24,13 @@ from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
 
 _SPLITS: Final = ("train", "val", "test")
+_LARGEST_ARRAY: Final = 1 << 31
+"""Largest size of an array, in bytes; the official archive at 224 pixels has arrays of up to 163 MB."""
 
 
 def is_retinamnist(source: Path) -> bool:
     """Whether a file is a NumPy archive with images and labels of a split, as all archives of MedMNIST are."""
-    if source.suffix.lower() != ".npz" or not zipfile.is_zipfile(source):
+    if source.suffix.lower() != ".npz" or not source.is_file() or not zipfile.is_zipfile(source):
         return False
     with zipfile.ZipFile(source) as archive:
         names = set(archive.namelist())
@@ -69,6 +72,7 @@ RETINAMNIST: Final = Reader("retinamnist", "a file such as retinamnist.npz", is_
 def _read_arrays(source: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[Any]]]:
     """Reads and checks images (N, H, W, 3) and integer labels (N,) by split."""
     try:
+        _require_moderate_arrays(source)
         with np.load(source, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name.partition("_")[0] in _SPLITS}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
@@ -81,6 +85,26 @@ def _read_arrays(source: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[Any
     if not checked:
         raise LayoutError(f"{source} is not RetinaMNIST: looked for arrays such as train_images and train_labels")
     return checked
+
+
+def _require_moderate_arrays(source: Path) -> None:
+    """Refuses arrays that are larger than their files, or than any RetinaMNIST, before memory is taken for them."""
+    with zipfile.ZipFile(source) as archive:
+        for member in archive.infolist():
+            if not member.filename.endswith(".npy"):
+                continue
+            with archive.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                if version not in read_header:
+                    raise ValueError(f"{member.filename} has version {version} of NumPy's format")
+                shape, _, dtype = read_header[version](stream)
+            size = math.prod(shape) * dtype.itemsize
+            if size > min(member.file_size, _LARGEST_ARRAY):
+                raise LayoutError(
+                    f"{source}: the array {member.filename} claims {size:,} bytes, which is too large for its file or "
+                    "for RetinaMNIST: download it again"
+                )
 
 
 def _check_arrays(arrays: dict[str, NDArray[Any]], split: str, source: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:

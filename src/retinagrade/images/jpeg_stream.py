@@ -60,8 +60,8 @@ def is_lossless(jpeg: bytes) -> bool:
 def is_whole(jpeg: bytes, warning: str) -> bool:
     """Whether all pixels of a JPEG are intact although the decoder warns.
 
-    The only harmless warning is about stray bytes that belong to no segment: some cameras write them. The decoder
-    stops at its first warning, so all that follows stray bytes is examined here, interval by interval.
+    The only harmless warning is about stray bytes after the pixels or after a restart interval: some cameras write
+    them. The decoder stops at its first warning, so the restart intervals are examined here, one by one.
 
     Args:
         jpeg: Content of the file.
@@ -74,11 +74,7 @@ def is_whole(jpeg: bytes, warning: str) -> bool:
     segments = list(_segments(jpeg))
     if not segments or segments[-1].marker != _END:
         return False
-    clean = b"\xff\xd8" + b"".join(segment.encode() for segment in segments[:-1]) + b"\xff\xd9"
-    now = _first_warning(clean)
-    if now is None or _STRAY_AT_THE_END.search(now):
-        return True
-    return _STRAY in now and _has_whole_intervals(segments[:-1])
+    return _has_whole_intervals(segments[:-1])
 
 
 def _segments(jpeg: bytes) -> Iterator[_Segment]:

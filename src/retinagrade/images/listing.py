@@ -78,6 +78,11 @@ def list_folder(folder: Path, *, nested: bool = True, excluded: Collection[Path]
     return FolderListing(tuple(sorted(photographs)), tuple(sorted(left_out, key=lambda each: each.file)))
 
 
+def is_hidden_folder(name: str) -> bool:
+    """Whether a folder of this name is hidden, or belongs to a system, so that its files are no photographs."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
+
+
 def describe_left_out(left_out: Iterable[LeftOutFile]) -> list[str]:
     """Describes files that are left out: one line for each reason, those that need attention first.
 
@@ -164,7 +169,7 @@ def _kind_problem(entry: os.DirEntry[str]) -> _Problem | None:
 def _judge(path: Path, parts: tuple[str, ...]) -> _Problem | None:
     """Returns the reason to leave out a regular file, given the parts of its path; ``None`` for a photograph."""
     name = parts[-1]
-    if any(part.startswith(".") or part.lower() in _SYSTEM_FOLDERS for part in parts[:-1]):
+    if any(map(is_hidden_folder, parts[:-1])):
         return _Problem("in a hidden folder or a folder of the system", False)
     if name == _INDEX:
         return _Problem("an index of DICOM files", False)

@@ -100,7 +100,11 @@ def _opener(data: bytes, path: File) -> type[ImageFile]:
     try:
         return known.opener()
     except ModuleNotFoundError as error:
-        missing = "pillow-heif: pip install 'retinagrade[heic]'" if error.name == "pillow_heif" else "a newer pillow"
+        missing = (
+            "pillow-heif: pip install 'retinagrade[heic]'"
+            if str(error.name).startswith("pillow_heif")
+            else "a newer pillow"
+        )
         raise ImageError(f"{path}: {known.name}: reading it needs {missing}, or export it as JPEG or PNG") from None
 
 
