@@ -73,3 +73,13 @@ def test_folders_of_the_system_are_no_grades(tmp_path: Path) -> None:
     for name in ("__MACOSX/0/._00.png", "@eaDir/00.png", ".cache/a.png", "train/.cache/a.png"):
         write_photograph(tmp_path / name)
     assert len(read_folders(tmp_path)) == 4
+
+
+def test_one_folder_linked_from_two_grades_is_refused(tmp_path: Path) -> None:
+    write_folders(tmp_path / "source", ["0", "1"])
+    write_photograph(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "source" / "0" / "clinic").symlink_to(tmp_path / "elsewhere")
+    assert len(read_folders(tmp_path / "source")) == 5
+    (tmp_path / "source" / "1" / "clinic").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LayoutError, match="are one file"):
+        read_folders(tmp_path / "source")

@@ -26,7 +26,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return tmp_path_factory.mktemp("trees") / "root", outside
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=TREES)
 def test_a_check_examines_or_names_every_file(places: tuple[Path, Path], tree: list[tuple[str, str, str]]) -> None:
     root, outside = places
@@ -41,7 +41,7 @@ def test_a_check_examines_or_names_every_file(places: tuple[Path, Path], tree: l
     assert all(each.reason for each in result.left_out)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=TREES)
 def test_a_prepared_set_holds_or_names_every_file(
     places: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory, tree: list[tuple[str, str, str]]
@@ -59,7 +59,7 @@ def test_a_prepared_set_holds_or_names_every_file(
     assert result.left_out()["reason"].notna().all()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=TREES)
 def test_files_to_grade_and_to_explain_are_all_files(
     places: tuple[Path, Path], tree: list[tuple[str, str, str]]

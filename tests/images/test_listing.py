@@ -29,7 +29,7 @@ def listed(root: Path, nested: bool = True) -> tuple[list[str], dict[str, LeftOu
     }
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=TREES)
 def test_photographs_and_files_left_out_are_all_files(
     places: tuple[Path, Path], tree: list[tuple[str, str, str]]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from retinagrade.datasets.eye_names import parse_eye_name
-from retinagrade.datasets.left_out import with_safe_names
+from retinagrade.datasets.left_out import real_place, with_safe_names
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
 from retinagrade.grades import grade_from_name
@@ -60,10 +60,11 @@ def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> 
 
     Raises:
         LayoutError: A folder of photographs names no grade, two folders have one grade without an explanation in
-            ``grade_names``, or photographs differ in their suffix only.
+            ``grade_names``, photographs differ in their suffix only, or lie in two folders of grades by links.
     """
     mapping = None if grade_names is None else {name.lower(): grade for name, grade in grade_names.items()}
     rows = []
+    every_file: list[Path] = []
     folders: dict[tuple[str | None, int], Path] = {}
     for split, folder in _grade_folders(source):
         listing = list_folder(folder)
@@ -82,11 +83,13 @@ def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> 
         if other != folder and mapping is None:
             raise LayoutError(f"{other} and {folder} both mean grade {int(grade)}: merge them, or use --grade-names")
         _require_one_grade(files, folder, grade, mapping)
+        every_file += listing.photographs
         rows += [{"file": file, "grade": int(grade), "split": split} for file in files]
     if not rows:
         raise LayoutError(
             f"{source}: no photographs in folders named by grade ({_GRADE_NAMES}), nor below train, val or test"
         )
+    _require_one_place(every_file)
     return Manifest.from_table(_identify(pd.DataFrame(rows), source), source, str(source))
 
 
@@ -112,6 +115,15 @@ def _require_one_grade(files: Sequence[Path], folder: Path, grade: int, mapping:
                 f"{folder / inner} lies in a folder of grade {int(grade)}, but its name means grade {int(other or 0)}: "
                 "rename it, or move it"
             )
+
+
+def _require_one_place(files: Iterable[Path]) -> None:
+    """Refuses links by which one photograph lies in two folders of grades."""
+    places: dict[Path, Path] = {}
+    for file in files:
+        other = places.setdefault(real_place(file), file)
+        if other != file:
+            raise LayoutError(f"{other} and {file} are one file, by links to a folder: keep one of them")
 
 
 def _grade_folders(source: Path) -> list[tuple[str | None, Path]]:

@@ -22,18 +22,19 @@ def left_out_files(
         labelled: True where labels name the photographs: then pictures in other folders than the named photographs,
             such as lesion masks, need no attention.
     """
-    kept = {_place(path) for path in (*photographs, *masks)}
-    names = {relative_name(folder, path) for path in photographs}
-    beside = {_place(path).parent for path in photographs}
+    kept = {real_place(path) for path in (*photographs, *masks)}
+    beside = {real_place(path).parent for path in photographs}
     reason = "a picture that no label names" if labelled else "a picture without a place in this layout"
     unread = []
     for path in listing.photographs:
         name = relative_name(folder, path)
+        if real_place(path) in kept:
+            continue
         if not is_safe_id(name):
             unread.append(LeftOutFile(name, "its name has characters that no id can have: rename it", True))
-        elif _place(path) not in kept:
-            unread.append(LeftOutFile(name, reason, not labelled or _place(path).parent in beside))
-    others = [each for each in listing.left_out if each.file not in names]
+        else:
+            unread.append(LeftOutFile(name, reason, not labelled or real_place(path).parent in beside))
+    others = [each for each in listing.left_out if real_place(folder / each.file) not in kept]
     return tuple(sorted([*unread, *others], key=lambda each: each.file))
 
 
@@ -42,6 +43,6 @@ def with_safe_names(listing: FolderListing, folder: Path) -> list[Path]:
     return [path for path in listing.photographs if is_safe_id(relative_name(folder, path))]
 
 
-def _place(path: Path) -> Path:
+def real_place(path: Path) -> Path:
     """Returns a path that has no links, except the file itself."""
     return path.parent.resolve() / path.name
