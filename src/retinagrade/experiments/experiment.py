@@ -64,6 +64,21 @@ class AugmentationSettings(_Settings):
     ``sharpness`` and ``cut`` (``docs/cameras.md``)."""
 
 
+class CropSettings(_Settings):
+    """Crops of the training photographs, for the output ``lesions``: a whole photograph is too large for a batch."""
+
+    side: PositiveInt = 288
+    """Side of a crop, in pixels; a multiple of the stride of the network's deepest stage."""
+    an_epoch: PositiveInt = 500
+    """Number of crops in an epoch."""
+    healthy: float = Field(default=0.2, ge=0, le=1)
+    """Share of the crops from photographs of grade 0, which have no lesion anywhere."""
+    on_lesions: float = Field(default=0.75, ge=0, le=1)
+    """Share of the other crops that have a lesion near their middle; all kinds are drawn equally often."""
+    zoom: float = Field(default=0.4, ge=0, lt=1)
+    """Largest relative change of scale: 0.4 draws scales from 1 / 1.4 to 1.4."""
+
+
 class TrainingSettings(_Settings):
     """Training: sampling, loss, optimiser, and the end of the training."""
 
@@ -137,6 +152,8 @@ class Experiment(_Settings):
     """Network that is trained."""
     augmentation: AugmentationSettings = AugmentationSettings()
     """Augmentation of training photographs."""
+    crops: CropSettings | None = None
+    """Crops of the training photographs, for ``network.output: lesions``."""
     training: TrainingSettings
     """Settings of the training."""
 
@@ -145,6 +162,22 @@ class Experiment(_Settings):
         if self.starts_from is not None and self.network.weights != "none":
             raise ValueError("starts_from provides all weights: set network.weights to none")
         return self
+
+    @model_validator(mode="after")
+    def _crops_lesions(self) -> Self:
+        if self.outlines_lesions != (self.crops is not None):
+            raise ValueError("the section 'crops' is required for network.output: lesions, and only for it")
+        own = self.augmentation.model_dump(exclude={"camera"}) != AugmentationSettings().model_dump(exclude={"camera"})
+        if self.outlines_lesions and own:
+            raise ValueError("crops are turned, mirrored and zoomed by themselves: set augmentation.camera only")
+        if self.outlines_lesions and (self.training.balance is not None or self.training.class_weights != "none"):
+            raise ValueError("crops balance the kinds of lesions: leave balance and class_weights out")
+        return self
+
+    @property
+    def outlines_lesions(self) -> bool:
+        """True for a network that outlines lesions; False for one that grades."""
+        return self.network.output == "lesions"
 
     @model_validator(mode="after")
     def _smooths_softmax(self) -> Self:

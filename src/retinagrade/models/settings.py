@@ -18,7 +18,11 @@ from pydantic import (
 
 Channels = tuple[float, float, float]
 Arguments = dict[str, bool | int | float | str]
-OutputName = Literal["softmax", "ordinal", "regression"]
+OutputName = Literal["softmax", "ordinal", "regression", "lesions"]
+LesionName = Literal[
+    "microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation", "optic_disc"
+]
+"""Kinds of lesions that people outline, and the optic disc."""
 
 ARGUMENTS: Final = frozenset(
     {
@@ -111,7 +115,7 @@ class NetworkSettings(_Settings):
     stages: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=1)
     """Stages of the backbone whose feature maps are averaged and joined, by their index in timm: stage i has
     1 / 2^(i + 1) of the input's side. Layers after the last of them are removed. Null for the backbone's output."""
-    pooling: Literal["gap", "flatten"]
+    pooling: Literal["gap", "flatten"] = "gap"
     """From feature maps to a vector: ``gap`` (global average pooling) or ``flatten``."""
     dense: tuple[PositiveInt, ...] = ()
     """Units of each hidden dense layer (ReLU) of the head."""
@@ -121,8 +125,13 @@ class NetworkSettings(_Settings):
     """Dropout after every hidden dense layer."""
     output: OutputName = "softmax"
     """Output and loss: ``softmax`` (one logit for each grade; cross-entropy), ``ordinal`` (logits of being worse than a
-    grade, given that it is reached; CORN), or ``regression`` (the grade as a number; squared error; its cut points are
-    fitted on the validation photographs after training)."""
+    grade, given that it is reached; CORN), ``regression`` (the grade as a number; squared error; its cut points are
+    fitted on the validation photographs after training), or ``lesions`` (a map for each kind of lesion; weighted
+    cross-entropy and Dice)."""
+    lesions: tuple[LesionName, ...] = ()
+    """Kinds of lesions that the output ``lesions`` outlines."""
+    decoder: tuple[PositiveInt, ...] = ()
+    """Channels of the U-Net decoder's blocks for the output ``lesions``, one for each of ``stages``, deepest first."""
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -132,7 +141,8 @@ class NetworkSettings(_Settings):
     @property
     def loss(self) -> str:
         """Name of the loss for people."""
-        return "squared error" if self.output == "regression" else "cross-entropy"
+        names = {"regression": "squared error", "lesions": "cross-entropy and Dice"}
+        return names.get(self.output, "cross-entropy")
 
     @field_validator("arguments")
     @classmethod
@@ -150,6 +160,24 @@ class NetworkSettings(_Settings):
             raise ValueError("stages are for timm architectures, and each is averaged: set pooling to gap")
         if self.stages is not None and list(self.stages) != sorted(set(self.stages)):
             raise ValueError("stages: list each once, in ascending order")
+        return self
+
+    @model_validator(mode="after")
+    def _outlines(self) -> Self:
+        if self.output != "lesions":
+            if self.lesions or self.decoder:
+                raise ValueError("lesions and decoder are for the output 'lesions': leave them out")
+            return self
+        if not self.lesions or len(set(self.lesions)) < len(self.lesions):
+            raise ValueError("the output 'lesions' needs the kinds of lesions, each once")
+        if len(self.backbones) > 1 or self.stages is None or list(self.stages) != list(range(len(self.stages))):
+            raise ValueError("the output 'lesions' needs one backbone and its first stages, such as [0, 1, 2, 3]")
+        if len(self.decoder) != len(self.stages):
+            raise ValueError("decoder: give the channels of one block for each of the stages")
+        if self.dense or self.feature_dropout or self.dense_dropout or self.trained_from != "all":
+            raise ValueError(
+                "the output 'lesions' has no dense layers, no dropout and no frozen layers: leave them out"
+            )
         return self
 
     @model_validator(mode="after")

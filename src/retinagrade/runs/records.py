@@ -76,16 +76,21 @@ class KeptEpoch(_Model):
         val_loss: Validation loss; ``None`` without validation photographs.
         val_accuracy: Accuracy; ``None`` without validation photographs.
         val_qwk: Quadratic weighted kappa; ``None`` where it is undefined.
+        val_average_precision: Mean average precision of lesions by pixel; ``None`` where it is undefined, and for a
+            network that grades. Accuracy and kappa are ``None`` for a network that outlines lesions.
     """
 
     epoch: int
     val_loss: float | None
-    val_accuracy: float | None
-    val_qwk: float | None
+    val_accuracy: float | None = None
+    val_qwk: float | None = None
+    val_average_precision: float | None = None
 
     def describe(self) -> str:
         """Returns the validation metrics in words."""
         names = {"validation loss": self.val_loss, "accuracy": self.val_accuracy, "QWK": self.val_qwk}
+        if self.val_average_precision is not None:
+            names = {"validation loss": self.val_loss, "average precision of lesions": self.val_average_precision}
         return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in names.items())
 
 

@@ -107,6 +107,10 @@ class Run:
         """Predictions of one split."""
         return self.folder / "predictions" / f"{split}.csv"
 
+    def lesion_counts_file(self, split: str) -> Path:
+        """Counts of the lesion maps of one split; only runs that outline lesions have them."""
+        return self.folder / "predictions" / f"{split}-lesions.npz"
+
     def experiment(self) -> Experiment:
         """Reads the experiment with all overrides.
 

@@ -15,11 +15,12 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.models.network import Network
 from retinagrade.models.settings import NetworkSettings
 
 
-def convert_batch_norm(network: Network, settings: NetworkSettings) -> None:
+def convert_batch_norm(network: Network | LesionNetwork, settings: NetworkSettings) -> None:
     """Replaces a network's batch-norm layers, in place, by torch's synchronised ones.
 
     Names, tensors and optimiser order stay the same, so that checkpoints fit networks of either kind. Layers that were
@@ -31,7 +32,8 @@ def convert_batch_norm(network: Network, settings: NetworkSettings) -> None:
     """
     network.backbone = convert_sync_batchnorm(network.backbone)  # type: ignore[no-untyped-call]
     network.head = convert_sync_batchnorm(network.head)  # type: ignore[no-untyped-call]
-    network.freeze(settings)
+    if isinstance(network, Network):
+        network.freeze(settings)
 
 
 class SynchronisedBatchNorm(TorchFunctionMode):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -20,21 +21,12 @@ from retinagrade.training.averaging import AveragedWeights
 from retinagrade.training.failures import FiniteLossCheck
 from retinagrade.training.loggers import EpochLogger
 
-HISTORY_COLUMNS: Final = (
-    "epoch",
-    "train_loss",
-    "val_loss",
-    "val_accuracy",
-    "val_qwk",
-    "learning_rate",
-    "seconds",
-)
-
 METRIC_NAMES: Final = {
     "train_loss": "training loss",
     "val_loss": "validation loss",
     "val_accuracy": "accuracy",
     "val_qwk": "QWK",
+    "val_average_precision": "average precision of lesions",
 }
 """Names of an epoch's metrics for people."""
 
@@ -42,9 +34,10 @@ METRIC_NAMES: Final = {
 class History(pl.Callback):
     """Writes ``history.csv`` after every epoch; checkpoints keep its rows, so that a resumed file has no gap."""
 
-    def __init__(self, path: Path) -> None:
-        """Args: ``path`` of the CSV file."""
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        """Args: ``path`` of the CSV file, and the ``columns`` of the validation's metrics."""
         self.path = path
+        self.columns = ["epoch", "train_loss", "val_loss", *columns, "learning_rate", "seconds"]
         self.rows: list[dict[str, float]] = []
         self._started = 0.0
 
@@ -57,14 +50,14 @@ class History(pl.Callback):
         metrics = trainer.callback_metrics
         row: dict[str, float] = {
             "epoch": trainer.current_epoch,
-            **{name: float(metrics[name]) for name in HISTORY_COLUMNS if name in metrics},
+            **{name: float(metrics[name]) for name in METRIC_NAMES if name in metrics},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(time.monotonic() - self._started, 1),
         }
         self._started = time.monotonic()
         self.rows.append(row)
         if trainer.is_global_zero:
-            table = pd.DataFrame(self.rows, columns=list(HISTORY_COLUMNS))
+            table = pd.DataFrame(self.rows, columns=self.columns)
             write_text(self.path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
 
     def state_dict(self) -> dict[str, Any]:
@@ -140,7 +133,8 @@ def training_callbacks(experiment: Experiment, folder: Path, leads: bool = True)
     settings = experiment.training
     best = settings.keep == "best"
     monitor, mode = ("val_loss", "min") if best else ("epoch", "max")
-    history = History(folder / "history.csv")
+    metrics = ("val_average_precision",) if experiment.outlines_lesions else ("val_accuracy", "val_qwk")
+    history = History(folder / "history.csv", metrics)
     return [
         FiniteLossCheck(folder),
         *([] if settings.ema is None else [AveragedWeights(settings.ema)]),

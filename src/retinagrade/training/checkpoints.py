@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.models.cut_points import CutPoints
+from retinagrade.models.lesion_network import LesionNetwork, build_lesion_network
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, RegressionOutput
 from retinagrade.runs.run import Run
@@ -27,11 +29,32 @@ def load_network(run: Run) -> Network:
         ExperimentError: The checkpoint is missing or doesn't fit the experiment, or cut points are missing or
             unreadable.
     """
-    if not run.best_checkpoint.is_file():
-        raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
+    if run.experiment().outlines_lesions:
+        raise ExperimentError(f"{run.folder} outlines lesions and grades nothing: name a run that grades")
+    _require_checkpoint(run)
     network = restore_network(run.experiment(), run.best_checkpoint)
     network.output = _with_fitted_cut_points(run, network.output)
     return network.eval()
+
+
+def load_lesion_network(run: Run) -> LesionNetwork:
+    """Loads the trained network of a run that outlines lesions.
+
+    Returns:
+        The network with the weights of the epoch that was kept, in evaluation mode on the CPU.
+
+    Raises:
+        ExperimentError: The run grades, or its checkpoint is missing or doesn't fit the experiment.
+    """
+    if not run.experiment().outlines_lesions:
+        raise ExperimentError(f"{run.folder} grades and outlines no lesions: name a run that outlines them")
+    _require_checkpoint(run)
+    return restore_lesion_network(run.experiment(), run.best_checkpoint).eval()
+
+
+def _require_checkpoint(run: Run) -> None:
+    if not run.best_checkpoint.is_file():
+        raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
 
 
 def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
@@ -43,14 +66,25 @@ def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
     Raises:
         ExperimentError: The checkpoint doesn't fit the experiment.
     """
+    network = build_network(experiment.network.model_copy(update={"weights": "none"}))
+    _load_state(network, checkpoint)
+    return network
+
+
+def restore_lesion_network(experiment: Experiment, checkpoint: Path) -> LesionNetwork:
+    """Builds a network that outlines lesions, as :func:`restore_network` builds one that grades."""
+    network = build_lesion_network(experiment.network.model_copy(update={"weights": "none"}))
+    _load_state(network, checkpoint)
+    return network
+
+
+def _load_state(network: nn.Module, checkpoint: Path) -> None:
     tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
-    network = build_network(experiment.network.model_copy(update={"weights": "none"}))
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ExperimentError(f"{checkpoint} does not fit its experiment.yaml: {error}") from error
-    return network
 
 
 def _with_fitted_cut_points(run: Run, output: Output) -> Output:

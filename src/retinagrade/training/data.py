@@ -57,8 +57,9 @@ def read_training_data(prepared: Path, experiment: Experiment, own_split: Manife
         LayoutError: The folder is no prepared set, or photographs differ from those that ``prepare`` wrote.
     """
     file = prepared / "manifest.csv"
-    graded = (Manifest.read(file) if own_split is None else own_split).graded()
-    training, validation = graded.split("train"), _validation(graded, experiment)
+    manifest = Manifest.read(file) if own_split is None else own_split
+    usable = manifest if experiment.outlines_lesions else manifest.graded()
+    training, validation = usable.split("train"), _validation(usable, experiment)
     require_prepared_bytes(prepared, [*training.table["image_id"], *validation.table["image_id"]])
     return TrainingData(
         prepared,

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from retinagrade import provenance
+from retinagrade.evaluation.lesion_counts import encode_counts
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.evaluation.report.plots import figure_png, training_curves
 from retinagrade.execution.progress import Progress
@@ -21,11 +23,12 @@ from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.outputs import RegressionOutput
 from retinagrade.runs.records import FinishedTraining, KeptEpoch, ParameterCounts
 from retinagrade.runs.run import Run
-from retinagrade.training.checkpoints import load_network
+from retinagrade.training.checkpoints import load_lesion_network, load_network
 from retinagrade.training.data import TrainingData
 from retinagrade.training.devices import lightning_precision
 from retinagrade.training.distributed import Devices
 from retinagrade.training.features import cache_folder, feature_loaders
+from retinagrade.training.lesions.predict import count_photographs
 from retinagrade.training.module import validation_metrics
 from retinagrade.training.predict import RawBatch, predict_batches, predict_photographs, predictions_table
 
@@ -49,12 +52,19 @@ def finish_run(
         devices: The devices that it was trained on.
         progress: Receives the progress.
     """
-    network = load_network(run)
     history = run.history()
     write_bytes(run.folder / "curves.png", figure_png(training_curves(history, experiment.network.loss)))
     kept = history[history["kept"]].iloc[0]
-    metrics = {name: float(kept[name]) for name in ("epoch", "val_loss", "val_accuracy", "val_qwk")}
-    if len(data.validation):
+    metrics = {name: float(kept[name]) for name in KeptEpoch.model_fields if name in kept}
+    network: nn.Module
+    if experiment.outlines_lesions:
+        network = load_lesion_network(run)
+        if len(data.validation):
+            counts = count_photographs(network, data.validation, experiment, workers, progress)
+            write_bytes(run.lesion_counts_file("val"), encode_counts(counts))
+    else:
+        network = load_network(run)
+    if isinstance(network, Network) and len(data.validation):
         predictions = _predict_validation(run, network, experiment, data, workers, progress)
         write_predictions(predictions, run.predictions_file("val"))
         if run.output_file.is_file():  # its history was written before the cut points were fitted

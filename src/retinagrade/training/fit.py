@@ -22,15 +22,17 @@ from retinagrade.models.network import Network
 from retinagrade.runs.run import Run
 from retinagrade.training.batch_norm import convert_batch_norm
 from retinagrade.training.callbacks import AtomicCheckpointIO, ProgressReport, training_callbacks
-from retinagrade.training.checkpoints import restore_network
+from retinagrade.training.checkpoints import restore_lesion_network, restore_network
 from retinagrade.training.data import TrainingData
 from retinagrade.training.devices import keep_freed_memory, lightning_precision
 from retinagrade.training.distributed import ONE_DEVICE, Devices
 from retinagrade.training.failures import CHECKPOINTS, checkpoint_bytes, clear_training_errors, require_space
 from retinagrade.training.features import cache_folder, feature_loaders
+from retinagrade.training.lesions.crops import crop_loader, whole_loader
+from retinagrade.training.lesions.module import LesionModule
 from retinagrade.training.loading import evaluation_loader, training_loader
 from retinagrade.training.module import GradingModule
-from retinagrade.training.start import initial_network
+from retinagrade.training.start import initial_lesion_network, initial_network
 
 
 def fit_run(
@@ -63,7 +65,11 @@ def fit_run(
     if _is_over(run, experiment):
         return
     resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
-    module = initial_module(experiment, data.training, start, resume)
+    module = (
+        initial_lesion_module(experiment, start, resume)
+        if experiment.outlines_lesions
+        else initial_module(experiment, data.training, start, resume)
+    )
     if devices.count > 1 and torch.cuda.is_available():
         convert_batch_norm(module.network, experiment.network)
     if devices.rank == 0:
@@ -73,16 +79,32 @@ def fit_run(
     report = [ProgressReport(progress)] if progress is not None and leads else []
     trainer = make_trainer(experiment.training, run.folder, [*own_callbacks, *report, *callbacks], devices=devices)
     with clear_training_errors(experiment, run.folder):
-        cache = cache_folder(data.training.root, run.folder)
-        loaders = feature_loaders(
-            module.network, data.training, data.validation, experiment, workers, cache, devices, progress
-        ) or (
-            training_loader(data.training, experiment, workers, devices),
-            evaluation_loader(data.validation, experiment, workers, devices),
-        )
-        trainer.fit(module, *loaders, ckpt_path=resume)
+        if isinstance(module, LesionModule):
+            trainer.fit(
+                module,
+                crop_loader(data.training, experiment, workers, devices),
+                whole_loader(data.validation, experiment, workers, devices),
+                ckpt_path=resume,
+            )
+        else:
+            cache = cache_folder(data.training.root, run.folder)
+            loaders = feature_loaders(
+                module.network, data.training, data.validation, experiment, workers, cache, devices, progress
+            ) or (
+                training_loader(data.training, experiment, workers, devices),
+                evaluation_loader(data.validation, experiment, workers, devices),
+            )
+            trainer.fit(module, *loaders, ckpt_path=resume)
         if trainer.interrupted:
             raise KeyboardInterrupt
+
+
+def initial_lesion_module(experiment: Experiment, start: Run | None, resume: Path | None = None) -> LesionModule:
+    """Makes the module of a network that outlines lesions, as :func:`initial_module` makes one that grades."""
+    pl.seed_everything(experiment.training.seed, workers=True, verbose=False)
+    if resume is not None:
+        return LesionModule(restore_lesion_network(experiment, resume), experiment)
+    return LesionModule(initial_lesion_network(experiment, start), experiment)
 
 
 def initial_module(

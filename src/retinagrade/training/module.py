@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from retinagrade.evaluation.metrics import Undefined, accuracy, confusion_matrix, quadratic_weighted_kappa
 from retinagrade.evaluation.predictions import GradedPredictions
@@ -41,46 +41,91 @@ def validation_metrics(grades: NDArray[np.int64], predicted: NDArray[np.int64]) 
     return {"val_accuracy": accuracy(matrix), "val_qwk": kappa}
 
 
-class GradingModule(pl.LightningModule):
-    """Trains a :class:`Network` with the loss of its output; the report's is categorical cross-entropy.
+class TrainingModule(pl.LightningModule):
+    """The parts that the trainings of all networks share: the checkpoint's settings, seeds, optimiser and schedule.
 
-    Attributes:
-        validated: Predictions of the last validation, one photograph each; ``None`` before the first validation.
+    A network has the submodules ``backbone`` and ``head``, whose learning rates may differ.
     """
 
-    grade_weights: Tensor | None
+    network: nn.Module
 
-    def __init__(
-        self, network: Network, experiment: Experiment, grade_weights: NDArray[np.float64] | None = None
-    ) -> None:
-        """Args: ``network`` to train, its ``experiment``, and weights (5,) of the grades in the training loss."""
+    def __init__(self, network: nn.Module, experiment: Experiment) -> None:
+        """Args: ``network`` to train, and its ``experiment``."""
         super().__init__()
         if not torch.cuda.is_available() and lightning_precision(experiment.training.precision) == "bf16-mixed":
             avoid_slow_kernels(network)
         self.network = network
         self.experiment = experiment
-        weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
-        self.register_buffer("grade_weights", weights, persistent=False)  # a resumed run computes them again
-        self._rows: dict[str, tuple[int, list[float], float]] = {}
-        self.validated: GradedPredictions | None = None
-        self._inference: list[Network] = []  # in a list, it is no submodule, so checkpoints leave it out
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the network's settings, which are checked when another experiment loads the weights."""
         checkpoint[SETTINGS_KEY] = self.experiment.network.model_dump(mode="json")
 
-    def forward(self, photographs: Tensor) -> Tensor:
-        """Computes raw outputs (N, units) of photographs (N, 3, S, S), 0 to 255."""
-        raw: Tensor = self.network(photographs)
-        return raw
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seeds dropout from seed, epoch and step, so that a resumed epoch draws the same masks.
 
         Lightning doesn't call ``on_train_epoch_start`` in the first epoch after resuming.
         """
         state = (self.experiment.training.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(state).generate_state(1, np.uint64)[0]))
+
+    def configure_optimizers(self) -> Any:
+        """Makes the experiment's optimiser over all parameters that are not frozen, and its schedule by step."""
+        settings = self.experiment.training
+        rates = {
+            "backbone": settings.backbone_learning_rate or settings.learning_rate,
+            "head": settings.learning_rate,
+        }
+        groups: list[dict[str, Any]] = []
+        for name, rate in rates.items():
+            trained = [p for p in self.network.get_submodule(name).parameters() if p.requires_grad]
+            groups += [{"params": trained, "lr": rate, "name": name}] if trained else []
+        # Lightning can't clip gradients for a fused optimiser.
+        fused = settings.gradient_clip is None
+        optimizer: torch.optim.Optimizer
+        match settings.optimizer:
+            case "adam":
+                optimizer = torch.optim.Adam(groups, eps=KERAS_EPSILON, fused=fused)
+            case "adamw":
+                optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=fused)
+            case "sgd":
+                optimizer = torch.optim.SGD(groups, momentum=settings.momentum, fused=fused)
+        if settings.schedule == "constant":
+            return optimizer
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in groups],
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=WARM_UP,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class GradingModule(TrainingModule):
+    """Trains a :class:`Network` with the loss of its output; the report's is categorical cross-entropy.
+
+    Attributes:
+        validated: Predictions of the last validation, one photograph each; ``None`` before the first validation.
+    """
+
+    network: Network
+    grade_weights: Tensor | None
+
+    def __init__(
+        self, network: Network, experiment: Experiment, grade_weights: NDArray[np.float64] | None = None
+    ) -> None:
+        """Args: ``network`` to train, its ``experiment``, and weights (5,) of the grades in the training loss."""
+        super().__init__(network, experiment)
+        weights = None if grade_weights is None else torch.tensor(grade_weights, dtype=torch.float32)
+        self.register_buffer("grade_weights", weights, persistent=False)  # a resumed run computes them again
+        self._rows: dict[str, tuple[int, list[float], float]] = {}
+        self.validated: GradedPredictions | None = None
+        self._inference: list[Network] = []  # in a list, it is no submodule, so checkpoints leave it out
+
+    def forward(self, photographs: Tensor) -> Tensor:
+        """Computes raw outputs (N, units) of photographs (N, 3, S, S), 0 to 255."""
+        raw: Tensor = self.network(photographs)
+        return raw
 
     def training_step(self, batch: Batch) -> Tensor:
         """Computes the mean loss of a batch, with the experiment's grade weights and label smoothing."""
@@ -133,34 +178,3 @@ class GradingModule(pl.LightningModule):
         )
         self.log("val_loss", torch.tensor(losses).double().mean().float())
         self.log_dict(validation_metrics(self.validated.grades, self.validated.predicted))
-
-    def configure_optimizers(self) -> Any:
-        """Makes the experiment's optimiser over all parameters that are not frozen, and its schedule by step."""
-        settings = self.experiment.training
-        rates = {
-            "backbone": settings.backbone_learning_rate or settings.learning_rate,
-            "head": settings.learning_rate,
-        }
-        groups: list[dict[str, Any]] = []
-        for name, rate in rates.items():
-            trained = [p for p in self.network.get_submodule(name).parameters() if p.requires_grad]
-            groups += [{"params": trained, "lr": rate, "name": name}] if trained else []
-        # Lightning can't clip gradients for a fused optimiser.
-        fused = settings.gradient_clip is None
-        optimizer: torch.optim.Optimizer
-        match settings.optimizer:
-            case "adam":
-                optimizer = torch.optim.Adam(groups, eps=KERAS_EPSILON, fused=fused)
-            case "adamw":
-                optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=fused)
-            case "sgd":
-                optimizer = torch.optim.SGD(groups, momentum=settings.momentum, fused=fused)
-        if settings.schedule == "constant":
-            return optimizer
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=[group["lr"] for group in groups],
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=WARM_UP,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from torch import nn
+
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import is_free_folder, sha256, write_text
+from retinagrade.models.lesion_network import LesionNetwork, build_lesion_network
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.weights import complete_settings, describe_weights
 from retinagrade.runs.records import StartedTraining
 from retinagrade.runs.run import RATE_FILES, Run
-from retinagrade.training.checkpoints import load_network
+from retinagrade.training.checkpoints import load_lesion_network, load_network
 from retinagrade.training.data import TrainingData
 from retinagrade.training.distributed import Devices
 
@@ -134,13 +137,25 @@ def initial_network(experiment: Experiment, start: Run | None) -> Network:
     """
     network = build_network(experiment.network)
     if start is not None:
-        try:
-            network.load_state_dict(load_network(start).state_dict())
-        except RuntimeError as error:
-            raise ExperimentError(
-                f"the network of {experiment.name} differs from the one of {start.folder}: {error}"
-            ) from error
+        _copy_weights(network, load_network(start), experiment, start)
     return network
+
+
+def initial_lesion_network(experiment: Experiment, start: Run | None) -> LesionNetwork:
+    """Builds a network that outlines lesions, as :func:`initial_network` builds one that grades."""
+    network = build_lesion_network(experiment.network)
+    if start is not None:
+        _copy_weights(network, load_lesion_network(start), experiment, start)
+    return network
+
+
+def _copy_weights(network: nn.Module, source: nn.Module, experiment: Experiment, start: Run) -> None:
+    try:
+        network.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        raise ExperimentError(
+            f"the network of {experiment.name} differs from the one of {start.folder}: {error}"
+        ) from error
 
 
 def _describe_start(experiment: Experiment, start: Run | None) -> dict[str, str]:

@@ -213,8 +213,8 @@ def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figur
     """Draws losses and validation metrics by epoch, and marks the kept epoch.
 
     Args:
-        history: A run's ``history.csv``: columns ``epoch``, ``train_loss``, ``val_loss``, ``val_accuracy``,
-            ``val_qwk``, and ``kept``, true for one epoch.
+        history: A run's ``history.csv``: columns ``epoch``, ``train_loss``, ``val_loss``, the validation's metrics,
+            such as ``val_accuracy``, and ``kept``, true for one epoch.
         loss: Name of the loss.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -224,9 +224,11 @@ def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figur
     left.plot(epochs, history["train_loss"], color=_GREY, marker=".", label="training")
     left.plot(epochs, history["val_loss"], color=_BLUE, marker=".", label="validation")
     left.set(ylabel=loss, ylim=(0, None))
-    right.plot(epochs, history["val_accuracy"], color=_ORANGE, marker=".", label="validation accuracy")
-    right.plot(epochs, history["val_qwk"], color=_BLUE, marker=".", label="validation QWK")
-    right.set(ylim=(min(0.0, float(history["val_qwk"].min(skipna=True))), 1))
+    names = {"val_accuracy": "accuracy", "val_qwk": "QWK", "val_average_precision": "average precision of lesions"}
+    shown = [name for name in names if name in history]
+    for name, colour in zip(shown, (_ORANGE, _BLUE), strict=False):
+        right.plot(epochs, history[name], color=colour, marker=".", label=f"validation {names[name]}")
+    right.set(ylim=(min(0.0, float(history[shown].min(skipna=True).min())), 1))
     for axes in (left, right):
         axes.axvline(best, color="black", linewidth=0.8, linestyle=":", label=f"kept: epoch {best}")
         axes.set_xlabel("epoch")

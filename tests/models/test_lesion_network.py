@@ -1,0 +1,62 @@
+"""Networks that outline lesions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from retinagrade.errors import ExperimentError
+from retinagrade.models.lesion_network import build_lesion_network
+from retinagrade.models.settings import NetworkSettings
+
+SETTINGS = NetworkSettings(
+    backbone="tinynet_e",
+    weights="none",
+    image_size=64,
+    stages=(0, 1, 2),
+    output="lesions",
+    lesions=("microaneurysms", "optic_disc"),
+    decoder=(32, 16, 8),
+)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80)])
+def test_maps_have_the_size_of_the_photograph(height: int, width: int) -> None:
+    network = build_lesion_network(SETTINGS).eval()
+    photographs = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
+    with torch.no_grad():
+        maps = network(photographs)
+    assert maps.shape == (2, 2, height, width)
+    assert maps.dtype == torch.float32
+    assert maps.sigmoid().mean() < 0.1  # lesions are rare
+    assert network.stride == 8
+
+
+def test_every_part_learns() -> None:
+    network = build_lesion_network(SETTINGS)
+    network(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)).square().mean().backward()
+    without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lesions": ()},
+        {"decoder": (32, 16)},
+        {"stages": (1, 2, 3)},
+        {"stages": None},
+        {"dense": (8,)},
+        {"lesions": ("optic_disc", "optic_disc")},
+        {"output": "softmax"},
+    ],
+)
+def test_inconsistent_settings_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"lesions|decoder|stages|dense"):
+        NetworkSettings.model_validate(SETTINGS.model_dump() | change)
+
+
+def test_a_backbone_without_halving_maps_is_refused() -> None:
+    settings = SETTINGS.model_copy(update={"backbone": "vit_tiny_patch16_224", "arguments": {"dynamic_img_size": True}})
+    with pytest.raises(ExperimentError):
+        build_lesion_network(settings)

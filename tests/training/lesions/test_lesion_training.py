@@ -1,0 +1,92 @@
+"""Training of networks that outline lesions, as `train` does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from retinagrade.errors import ExperimentError
+from retinagrade.evaluation.lesion_counts import read_counts
+from retinagrade.evaluation.lesion_metrics import average_precision
+from retinagrade.manifest import Manifest
+from retinagrade.runs.run import Run
+from retinagrade.training.checkpoints import load_lesion_network, load_network
+from retinagrade.training.lesions.crops import WholePhotographs
+from retinagrade.training.lesions.module import lesion_loss
+from retinagrade.training.lesions.predict import lesion_maps
+from retinagrade.training.train import train
+from tests.training.lesions.lesion_sets import tiny_lesions, write_lesion_set
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lesion_set(tmp_path_factory.mktemp("lesion-training"))
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(prepared, tiny_lesions(), tmp_path_factory.mktemp("runs") / "lesions", workers=0)
+
+
+def test_a_run_has_history_record_and_counts_of_its_validation_photographs(run: Run, prepared: Path) -> None:
+    history = run.history()
+    assert history["train_loss"].notna().all()
+    assert history["val_average_precision"].between(0, 1).all()
+    kept = run.finished_record().kept
+    assert kept.val_average_precision is not None
+    assert kept.val_qwk is None
+    counts = read_counts(run.lesion_counts_file("val"))
+    table = Manifest.read(prepared / "manifest.csv").split("val").table
+    assert set(counts) == set(table.loc[table["outlined"].notna(), "image_id"])
+    # The counts are those of the kept network's maps of whole photographs.
+    whole = WholePhotographs(Manifest.read(prepared / "manifest.csv").split("val"), ("haemorrhages",))
+    pixels, masks, _, inside, image_id = whole[0]
+    maps = lesion_maps(load_lesion_network(run), pixels[None])
+    assert maps.shape[:2] == (1, 4)
+    of_haemorrhages = counts[image_id]["haemorrhages"]
+    assert of_haemorrhages.inside.sum() == ((masks[0] > 127) & inside).sum()
+    assert of_haemorrhages.inside.sum() + of_haemorrhages.outside.sum() == inside.sum()
+    assert 0 <= average_precision([each["haemorrhages"] for each in counts.values()]) <= 1
+
+
+def test_a_network_that_outlines_lesions_grades_nothing(run: Run) -> None:
+    with pytest.raises(ExperimentError, match="outlines lesions"):
+        load_network(run)
+
+
+def test_an_interrupted_training_continues_to_the_same_history(run: Run, prepared: Path, tmp_path: Path) -> None:
+    def interrupt(stage: str, done: int, total: int | None) -> None:
+        if done == 6:  # in the second epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(prepared, tiny_lesions(), tmp_path / "cut", workers=0, progress=interrupt)
+    again = train(prepared, tiny_lesions(), tmp_path / "cut", workers=0)
+    pd.testing.assert_frame_equal(
+        again.history().drop(columns="seconds"), run.history().drop(columns="seconds"), rtol=1e-4
+    )
+
+
+def test_the_loss_falls_for_better_maps_and_ignores_unknown_kinds() -> None:
+    rng = np.random.default_rng(0)
+    masks = torch.tensor((rng.random((2, 2, 32, 32)) < 0.05).astype(np.float32))
+    known, weights = torch.tensor([[1.0, 1.0], [1.0, 0.0]]), torch.tensor([4.0, 1.0])
+    losses = [float(lesion_loss(scale * (masks * 2 - 1), masks, known, weights)) for scale in (-2.0, 0.5, 3.0, 9.0)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5
+    changed = masks.clone()
+    changed[1, 1] = 1 - changed[1, 1]
+    logits = torch.zeros(2, 2, 32, 32)
+    assert lesion_loss(logits, masks, known, weights) == lesion_loss(logits, changed, known, weights)
+    assert lesion_loss(logits, masks, known, weights) != lesion_loss(logits, 1 - masks, known, weights)
+
+
+@pytest.mark.slow
+def test_lesions_of_synthetic_eyes_are_learnt(prepared: Path, tmp_path: Path) -> None:
+    run = train(prepared, tiny_lesions("training.epochs=25", "crops.an_epoch=64"), tmp_path / "long", workers=0)
+    averages = run.history()["val_average_precision"]
+    assert averages.iloc[-1] > 0.3 > averages.iloc[0]
