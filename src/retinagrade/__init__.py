@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from retinagrade.evaluation.comparison import NetworkComparison
     from retinagrade.evaluation.evaluate import Evaluation, evaluate_confusion_matrix
     from retinagrade.evaluation.fitting.calibration import Calibration
+    from retinagrade.evaluation.lesion_evaluation import LesionEvaluation
     from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
     from retinagrade.explanations.explain import Explanation, explain
     from retinagrade.explanations.lesions.measure import measure_lesion_agreement
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from retinagrade.runs.compare import compare
     from retinagrade.runs.cross_validation import CrossValidation
     from retinagrade.runs.evaluate import evaluate
+    from retinagrade.runs.evaluate_lesions import evaluate_lesions
     from retinagrade.runs.predictions import Predictions
     from retinagrade.runs.run import Run
     from retinagrade.service.server import serve
@@ -92,6 +94,8 @@ _MODULES: Final = {
     "ensemble": "ensembles.ensemble",
     "evaluate": "runs.evaluate",
     "evaluate_confusion_matrix": "evaluation.evaluate",
+    "evaluate_lesions": "runs.evaluate_lesions",
+    "LesionEvaluation": "evaluation.lesion_evaluation",
     "experiment_names": "experiments.experiment",
     "explain": "explanations.explain",
     "export": "exporting.export",
@@ -124,6 +128,7 @@ __all__ = [
     "Grading",
     "GradingResults",
     "LesionComparison",
+    "LesionEvaluation",
     "Manifest",
     "NetworkComparison",
     "Predictions",
@@ -142,6 +147,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "evaluate_confusion_matrix",
+    "evaluate_lesions",
     "experiment_names",
     "explain",
     "export",

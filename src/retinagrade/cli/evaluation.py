@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
 from retinagrade.cli.options import GradesTableOption, ResamplesOption
@@ -18,7 +19,8 @@ def evaluate(
         typer.Argument(
             metavar="PREDICTIONS",
             help="CSV, .jsonl or .parquet file with the columns image_id, p0 … p4 and, where known, grade, such as "
-            "RUN/predictions/val.csv. Leave it out with --confusion-matrix.",
+            "RUN/predictions/val.csv; or RUN/predictions/val-lesions.npz of a network that outlines lesions. Leave it "
+            "out with --confusion-matrix.",
         ),
     ] = None,
     grades: GradesTableOption = None,
@@ -81,6 +83,11 @@ def evaluate(
     """
     if (predictions is None) == (confusion_matrix is None):
         raise UsageError("evaluate needs a table of predictions, or --confusion-matrix FILE.csv, and not both")
+    if predictions is not None and predictions.suffix == ".npz":
+        if grades is not None or calibration is not None or by or prevalence is not None:
+            raise UsageError("--grades, --calibration, --by and --prevalence are for grades, not for lesion maps")
+        _evaluate_lesions(predictions, resamples, out, json)
+        return
     if predictions is not None:
         from retinagrade.runs.evaluate import evaluate as evaluate_predictions
         from retinagrade.runs.predictions import Predictions
@@ -109,6 +116,23 @@ def evaluate(
             console().print(f"wrote {report}", highlight=False)
     if evaluation.findings:
         raise typer.Exit(ATTENTION)
+
+
+def _evaluate_lesions(counts: Path, resamples: int, out: Path | None, json: bool) -> None:
+    from retinagrade.runs.evaluate_lesions import evaluate_lesions
+
+    evaluation = evaluate_lesions(counts, resamples=resamples)
+    picture = None if out is None else evaluation.write(out)
+    if json:
+        print_json(evaluation.to_json())
+        return
+    table = Table("kind", "photographs", "lesions", "average precision", "Dice", "sensitivity at 1 false lesion")
+    for kind, of_kind in evaluation.kinds.items():
+        metrics = (of_kind.average_precision, of_kind.dice, of_kind.sensitivity[1.0])
+        table.add_row(kind.replace("_", " "), str(of_kind.photographs), str(of_kind.lesions), *map(str, metrics))
+    console().print(table)
+    if picture is not None:
+        console().print(f"wrote {picture}", highlight=False)
 
 
 def compare(

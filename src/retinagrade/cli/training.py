@@ -234,15 +234,16 @@ def _train_one(
     if devices.rank:
         return
     record = run.finished_record()
-    kept, validated = record.kept, run.predictions_file("val").is_file()
+    written = [file for file in (run.predictions_file("val"), run.lesion_counts_file("val")) if file.is_file()]
+    kept = record.kept
     printed = console()
     printed.print(
         f"{record.experiment}: {record.epochs} epochs in {record.training_seconds:.0f} s; kept epoch "
-        f"{kept.epoch + 1} {'with ' + _metrics(dict(kept)) if validated else 'without validation photographs'}",
+        f"{kept.epoch + 1} {'with ' + kept.describe() if written else 'without validation photographs'}",
         highlight=False,
     )
-    if validated:
-        printed.print(f"next: retinagrade evaluate {run.predictions_file('val')}", highlight=False)
+    if written:
+        printed.print(f"next: retinagrade evaluate {written[0]}", highlight=False)
 
 
 def _train_several(prepared: Path, experiments: list[str], out: Path, settings: list[str]) -> None:
@@ -276,12 +277,14 @@ def _cross_validate(
     record = result.finished_record()
     printed = console()
     for kept in record.kept:
-        printed.print(f"fold {kept.fold}: kept epoch {kept.epoch + 1} with {_metrics(dict(kept))}", highlight=False)
+        printed.print(f"fold {kept.fold}: kept epoch {kept.epoch + 1} with {kept.describe()}", highlight=False)
     means = {name: None if over is None else over.mean for name, over in record.over_folds.items()}
     spreads = {name: None if over is None else over.sd for name, over in record.over_folds.items()}
     printed.print(f"{record.experiment}: mean {_metrics(means)}", highlight=False)
     printed.print(f"± standard deviation {_metrics(spreads)}", highlight=False)
-    printed.print(f"next: retinagrade evaluate {result.predictions_file}", highlight=False)
+    outlines = result.lesion_counts_file.is_file()
+    next_file = result.lesion_counts_file if outlines else result.predictions_file
+    printed.print(f"next: retinagrade evaluate {next_file}", highlight=False)
 
 
 def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None) -> None:
@@ -298,6 +301,8 @@ def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], 
 
 def _metrics(best: Mapping[str, float | None]) -> str:
     names = {"val_loss": "validation loss", "val_accuracy": "accuracy", "val_qwk": "QWK"}
+    if best.get("val_average_precision") is not None:
+        names = {"val_loss": "validation loss", "val_average_precision": "average precision of lesions"}
     values = ((name, best[key]) for key, name in names.items())
     return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def read_counts(file: Path) -> dict[str, dict[str, LesionCounts]]:
             counts: dict[str, dict[str, LesionCounts]] = {}
             for row, (image_id, kind) in enumerate(names):
                 counts.setdefault(image_id, {})[kind] = LesionCounts(inside[row], outside[row], found[row], false[row])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise JoinError(
             f"{file}: not a readable file of lesion counts ({error}): `retinagrade train` writes it for networks that "
             "outline lesions"

@@ -31,6 +31,11 @@ class CrossValidation:
         return self.folder / "predictions" / "val.csv"
 
     @property
+    def lesion_counts_file(self) -> Path:
+        """Counts of the lesion maps of all photographs of the folds; only folds that outline lesions have them."""
+        return self.folder / "predictions" / "val-lesions.npz"
+
+    @property
     def is_cross_validation(self) -> bool:
         """Whether the folder has a record of folds."""
         return self.record_file.is_file()
@@ -51,13 +56,14 @@ class CrossValidation:
         """Returns the kept epoch of each fold.
 
         Returns:
-            Columns ``fold``, ``epoch``, ``val_loss``, ``val_accuracy`` and ``val_qwk``.
+            Columns ``fold``, ``epoch``, ``val_loss``, and the metrics of the networks' task.
 
         Raises:
             ExperimentError: The cross-validation is not finished.
         """
-        columns = ["fold", "epoch", "val_loss", "val_accuracy", "val_qwk"]
-        return pd.DataFrame([dict(fold) for fold in self.finished_record().kept], columns=columns)
+        table = pd.DataFrame([dict(fold) for fold in self.finished_record().kept])
+        first = ["fold", "epoch", "val_loss"]
+        return table[[*first, *(name for name in table if name not in first and table[name].notna().any())]]
 
     def __repr__(self) -> str:
         """Returns the folder, the experiment, the status, and mean and standard deviation of each metric."""

@@ -13,16 +13,17 @@ import pandas as pd
 
 from retinagrade.datasets.split import fold_splits
 from retinagrade.errors import ExperimentError
+from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
 from retinagrade.evaluation.predictions import join_grades, read_predictions, write_predictions
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, load_experiment
-from retinagrade.files import is_free_folder
+from retinagrade.files import is_free_folder, write_bytes
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation, StartedFolds
 from retinagrade.training.train import train
 
-METRICS: Final = ("val_loss", "val_accuracy", "val_qwk")
+METRICS: Final = ("val_loss", "val_accuracy", "val_qwk", "val_average_precision")
 """Metrics of each fold's kept epoch that are averaged."""
 
 
@@ -81,10 +82,14 @@ def cross_validate(
             progress=prefix_stages(progress, f"fold {number + 1} of {folds}"),
         )
     runs = [result.fold(number) for number in range(folds)]
-    predicted = pd.concat([read_predictions(run.predictions_file("val")) for run in runs], ignore_index=True)
-    divided = Manifest(parts[0].table[parts[0].table["fold"].notna()], manifest.root).graded()
-    # Joining fails unless each photograph is predicted exactly once.
-    write_predictions(join_grades(predicted, divided.table), result.predictions_file)
+    if experiment.outlines_lesions:
+        counts = {name: each for run in runs for name, each in read_counts(run.lesion_counts_file("val")).items()}
+        write_bytes(result.lesion_counts_file, encode_counts(counts))
+    else:
+        predicted = pd.concat([read_predictions(run.predictions_file("val")) for run in runs], ignore_index=True)
+        divided = Manifest(parts[0].table[parts[0].table["fold"].notna()], manifest.root).graded()
+        # Joining fails unless each photograph is predicted exactly once.
+        write_predictions(join_grades(predicted, divided.table), result.predictions_file)
     kept = tuple(FoldRecord(fold=number, **dict(run.finished_record().kept)) for number, run in enumerate(runs))
     result.write_record(
         FinishedFolds(experiment=experiment.name, folds=folds, seed=seed, kept=kept, over_folds=_over_folds(kept))

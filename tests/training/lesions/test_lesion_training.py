@@ -8,13 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from retinagrade.cli import app
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.lesion_counts import read_counts
 from retinagrade.evaluation.lesion_metrics import average_precision
 from retinagrade.manifest import Manifest
+from retinagrade.runs.evaluate_lesions import evaluate_lesions
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_lesion_network, load_network
+from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.lesions.crops import WholePhotographs
 from retinagrade.training.lesions.module import lesion_loss
 from retinagrade.training.lesions.predict import lesion_maps
@@ -90,3 +94,16 @@ def test_lesions_of_synthetic_eyes_are_learnt(prepared: Path, tmp_path: Path) ->
     run = train(prepared, tiny_lesions("training.epochs=25", "crops.an_epoch=64"), tmp_path / "long", workers=0)
     averages = run.history()["val_average_precision"]
     assert averages.iloc[-1] > 0.3 > averages.iloc[0]
+
+
+def test_folds_evaluate_every_outlined_photograph_once(prepared: Path, tmp_path: Path) -> None:
+    settings = ["training.epochs=1", "crops.an_epoch=8"]
+    folds = cross_validate(prepared, tiny_lesions(*settings), tmp_path / "folds", 2, workers=0)
+    table = Manifest.read(prepared / "manifest.csv").table
+    outlined = set(table.loc[table["outlined"].notna(), "image_id"])
+    assert set(read_counts(folds.lesion_counts_file)) == outlined
+    assert "val_average_precision" in folds.metrics()
+    result = CliRunner().invoke(app, ["evaluate", str(folds.lesion_counts_file), "--out", str(tmp_path / "evaluation")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "evaluation" / "lesions.json").is_file()
+    assert evaluate_lesions(folds.lesion_counts_file, resamples=20).kinds["haemorrhages"].photographs == len(outlined)

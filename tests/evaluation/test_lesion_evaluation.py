@@ -1,0 +1,78 @@
+"""The evaluation of lesion maps, and the files of counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retinagrade.errors import JoinError
+from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
+from retinagrade.evaluation.lesion_evaluation import evaluate_lesion_counts
+from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
+from retinagrade.files import write_bytes
+
+SIDE = 48
+
+
+def counts_of(seed: int, lesions: bool = True) -> LesionCounts:
+    rng = np.random.default_rng(seed)
+    outlined = np.zeros((SIDE, SIDE), bool)
+    if lesions:
+        outlined[10:14, 10:14] = outlined[30:33, 20:23] = True
+    logits = rng.normal(-3, 1.5, (SIDE, SIDE)) + 3 * outlined
+    return count_lesions((1 / (1 + np.exp(-logits))).astype(np.float32), outlined, np.ones((SIDE, SIDE), bool))
+
+
+COUNTS = {
+    **{f"eye-{seed}": {"haemorrhages": counts_of(seed), "optic_disc": counts_of(seed + 50)} for seed in range(6)},
+    "healthy": {"haemorrhages": counts_of(9, lesions=False), "soft_exudates": counts_of(8, lesions=False)},
+}
+
+
+def test_counts_survive_their_file(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "counts.npz", encode_counts(COUNTS))
+    read = read_counts(tmp_path / "counts.npz")
+    assert read.keys() == COUNTS.keys()
+    for image_id, kinds in COUNTS.items():
+        assert read[image_id].keys() == kinds.keys()
+        for kind, counts in kinds.items():
+            for name in ("inside", "outside", "found", "false"):
+                np.testing.assert_array_equal(getattr(read[image_id][kind], name), getattr(counts, name))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", encode_counts({})[:50]])
+def test_a_broken_file_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "counts.npz").write_bytes(content)
+    with pytest.raises(JoinError, match=r"counts\.npz"):
+        read_counts(tmp_path / "counts.npz")
+
+
+def test_every_kind_is_measured_with_intervals_or_a_reason(tmp_path: Path) -> None:
+    evaluation = evaluate_lesion_counts(COUNTS, resamples=50)
+    haemorrhages = evaluation.kinds["haemorrhages"]
+    assert (haemorrhages.photographs, haemorrhages.lesions) == (7, 12)
+    value, interval = haemorrhages.average_precision.value, haemorrhages.average_precision.interval
+    assert value == average_precision([kinds["haemorrhages"] for kinds in COUNTS.values()])
+    assert interval is not None
+    assert interval[0] <= value <= interval[1]
+    undefined = evaluation.kinds["soft_exudates"].average_precision
+    assert (undefined.value, undefined.interval) == (None, None)
+    assert undefined.reason
+    sensitivities = [metric.value for metric in haemorrhages.sensitivity.values()]
+    assert sensitivities == sorted(sensitivities)  # type: ignore[type-var]
+    evaluation.write(tmp_path)
+    written = json.loads((tmp_path / "lesions.json").read_text())
+    assert written["kinds"]["haemorrhages"]["average_precision"]["value"] == value
+    assert (tmp_path / "lesions.png").stat().st_size > 10_000
+    assert "haemorrhages" in repr(evaluation)
+    assert len(evaluation.table()) == 3
+
+
+def test_intervals_take_groups(tmp_path: Path) -> None:
+    single = evaluate_lesion_counts(COUNTS, resamples=50).kinds["haemorrhages"].average_precision
+    together = evaluate_lesion_counts(COUNTS, dict.fromkeys(COUNTS, 0), resamples=50).kinds["haemorrhages"]
+    assert single.interval is not None
+    assert together.average_precision.interval is None  # one group can't be drawn again
