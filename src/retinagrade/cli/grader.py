@@ -36,8 +36,8 @@ _List = Annotated[
         "--list",
         metavar="FILE",
         help="List of photographs: a text file with one path per line, or a .csv file with a column path and, where "
-        "known, image_id, patient_id and laterality (L, R, OS or OD). Relative paths start from its folder. PHOTOGRAPH adds to "
-        "it.",
+        "known, image_id, patient_id and laterality (L, R, OS or OD). Relative paths start from its folder. PHOTOGRAPH "
+        "adds to it.",
     ),
 ]
 _Out = Annotated[
@@ -45,7 +45,8 @@ _Out = Annotated[
     typer.Option(
         metavar="FILE",
         help="Table of results to write, one row per photograph: a .csv, .jsonl or .parquet file. The same command "
-        "continues after an interruption, knows photographs by their bytes, and tries failed ones again. [default: the command only prints]",
+        "continues after an interruption, knows photographs by their bytes, and tries failed ones again. "
+        "[default: the command only prints]",
     ),
 ]
 _Studies = Annotated[
