@@ -19,7 +19,7 @@ import pytest
 
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.prepare import prepare
-from retinagrade.datasets.prepared_set import preparation_settings
+from retinagrade.datasets.prepared_set import preparation_settings, require_prepared_bytes
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.errors import ImageError, LayoutError, UsageError
@@ -273,3 +273,42 @@ def test_all_real_photographs_are_prepared(idrid: Path, tmp_path: Path) -> None:
         middle = photograph[:, 60:68].max(axis=2).max(axis=1)
         assert photograph[60:68].max(axis=2).max(axis=0)[[4, -5]].min() > 20, "the disc reaches left and right edges"
         assert middle[64] > 20
+
+
+def test_photographs_are_known_by_their_bytes(tmp_path: Path) -> None:
+    folder, out = tmp_path / "folder", tmp_path / "set"
+    for name in "abcd":
+        write_photograph(folder / "0" / f"{name}.bmp", ord(name))
+    write_photograph(folder / "1" / "e.bmp")
+    prepare(folder, out, size=64, workers=1)
+    before = file_digests(out / "photographs")
+    a, b = folder / "0" / "a.bmp", folder / "0" / "b.bmp"
+    assert a.stat().st_size == b.stat().st_size
+    a.rename(folder / "0" / "c.tmp")
+    b.rename(a)
+    (folder / "0" / "c.tmp").rename(b)
+    result = prepare(folder, out, size=64, workers=1)
+    assert (result.prepared, result.reused) == (2, 3)
+    after = file_digests(out / "photographs")
+    assert (after["a.jpg"], after["b.jpg"]) == (before["b.jpg"], before["a.jpg"])
+    manifest = Manifest.read(out / "manifest.csv").table.set_index("image_id")
+    assert manifest["sha256"]["a"] == hashlib.sha256(a.read_bytes()).hexdigest()
+    # Exchanged in the set itself, too.
+    c, d = out / "photographs" / "c.jpg", out / "photographs" / "d.jpg"
+    c.rename(tmp_path / "x.jpg")
+    d.rename(c)
+    (tmp_path / "x.jpg").rename(d)
+    with pytest.raises(LayoutError, match="2: c, d"):
+        require_prepared_bytes(out, "abcde")
+    assert prepare(folder, out, size=64, workers=1).prepared == 2
+    assert file_digests(out / "photographs") == after
+    require_prepared_bytes(out, "abcde")
+
+
+def test_a_crash_in_the_middle_is_known_by_bytes_as_well(tmp_path: Path) -> None:
+    folder, out = tmp_path / "folder", tmp_path / "set"
+    for name in "ab":
+        write_photograph(folder / str(ord(name) % 2) / f"{name}.bmp", ord(name))
+    prepare(folder, out, size=64, workers=1)
+    (out / "photographs" / "a.jpg").write_bytes(b"half a photograph")
+    assert prepare(folder, out, size=64, workers=1).prepared == 1

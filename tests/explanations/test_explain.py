@@ -171,3 +171,16 @@ def test_photographs_are_files_folders_patterns_and_ids(tmp_path: Path) -> None:
 def test_members_and_folds_are_named_once(runs: list[Run]) -> None:
     assert name_runs([runs[0], runs[1].folder, str(runs[0].folder)]) == {"one": runs[0], "two": runs[1]}
     assert name_runs(runs[0]) == {"one": runs[0]}
+
+
+def test_other_files_of_a_folder_are_named(runs: list[Run], prepared: Path, ids: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "nested").mkdir(parents=True)
+    shutil.copy(source_file(prepared, ids[0]), folder / "nested" / "a.jfif")
+    (folder / "notes.txt").write_bytes(b"text")
+    made = explain(folder, runs[:1], tmp_path / "out")
+    assert made.photographs == ["a"]
+    assert [Path(each.file).name for each in made.left_out] == ["notes.txt"]
+    assert not made.needs_attention
+    (folder / "b.dcm.gz").write_bytes(b"\x1f\x8b")
+    assert explain(folder, runs[:1], tmp_path / "out").needs_attention

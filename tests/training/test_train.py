@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from retinagrade.errors import ExperimentError, ManifestError
+from retinagrade.errors import ExperimentError, LayoutError, ManifestError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
@@ -306,3 +306,14 @@ def test_an_undefined_figure_is_null(prepared: Path, tmp_path: Path) -> None:
     run = train(one_grade, tiny("training.balance=null", "training.learning_rate=1e-2"), tmp_path / "run")
     assert run.finished_record().kept.val_accuracy == 1
     assert run.finished_record().kept.val_qwk is None
+
+
+def test_prepared_photographs_are_known_by_their_bytes(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "set")
+    names = Manifest.read(tmp_path / "set" / "manifest.csv").split("train").table["path"]
+    first, second = (tmp_path / "set" / name for name in names[:2])
+    data = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(data)
+    with pytest.raises(LayoutError, match="differ from those"):
+        train(tmp_path / "set", tiny("training.epochs=1"), tmp_path / "run")
