@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,11 @@ def read_json_model(
     except ValidationError as error:
         message = f"{path} is not {name} that this version reads:\n  {describe_validation_error(error)}"
         raise error_type(f"{message}\n{remedy}" if remedy else message) from None
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has the name of a temporary file of :func:`atomic_path`, which a killed command may have left."""
+    return re.fullmatch(r"\..{0,40}-[a-z0-9_]{8}", path.name.removesuffix(path.suffix)) is not None
 
 
 def is_free_folder(folder: Path, besides: Collection[str] = ()) -> bool:

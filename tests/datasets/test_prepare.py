@@ -180,10 +180,33 @@ def test_different_settings_and_occupied_folders_are_refused(source: Path, tmp_p
     prepare(source, tmp_path / "set", size=64, workers=1)
     with pytest.raises(UsageError, match="was prepared with size 64:"):
         prepare(source, tmp_path / "set", size=96)
-    with pytest.raises(UsageError, match="not empty and not a prepared set"):
-        prepare(source, source, size=64)
+    for inside in (source, source / "set", source.parent):
+        with pytest.raises(UsageError, match=r"input of this command"):
+            prepare(source, inside, size=64)
     with pytest.raises(UsageError, match="at least 32"):
         prepare(source, tmp_path / "tiny", size=8)
+
+
+def test_one_source_never_replaces_another(source: Path, tmp_path: Path) -> None:
+    other, out = tmp_path / "other", tmp_path / "set"
+    synthesize(other, count=2, size=80, workers=1)
+    prepare(source, out, size=64, workers=1)
+    (out / "notes.txt").write_text("keep")
+    before = file_digests(out)
+    with pytest.raises(UsageError, match="earlier result"):
+        prepare(other, out, size=64, workers=1)
+    assert file_digests(out) == before
+    replaced = prepare(other, out, size=96, workers=1, overwrite=True)
+    assert set(replaced.manifest.table["image_id"]) == {"00000_left", "00000_right"}
+    assert len(list((out / "photographs").iterdir())) == 2
+    assert (out / "notes.txt").exists()
+
+
+def test_hidden_files_of_others_stay(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / ".gitignore").write_text("*.jpg")
+    prepare(source, tmp_path / "set", size=64, workers=1)
+    assert (tmp_path / "set" / ".gitignore").exists()
 
 
 def test_a_source_without_usable_photographs_is_an_error(tmp_path: Path) -> None:

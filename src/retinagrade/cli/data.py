@@ -10,7 +10,7 @@ import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
 from retinagrade.cli.data_tables import print_check, print_prepared, print_split
-from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption, WorkersOption
+from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption, OverwriteOption, WorkersOption
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
 from retinagrade.execution.engine import choose_engine
@@ -81,6 +81,7 @@ def synthesize(
         typer.Option(min=0, metavar="NUMBER", help="Seed of all draws: one seed always draws the same photographs."),
     ] = 0,
     workers: WorkersOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Draw synthetic fundus photographs of all grades.
 
@@ -91,7 +92,7 @@ def synthesize(
     from retinagrade.datasets.synthetic.patients import synthesize as draw
 
     with terminal_progress() as progress:
-        manifest = draw(out, count, size=size, seed=seed, workers=workers, progress=progress)
+        manifest = draw(out, count, size=size, seed=seed, workers=workers, overwrite=overwrite, progress=progress)
     grades = describe_grade_counts(count_grades(manifest.table))
     console().print(f"{counted(len(manifest), 'photograph')} in {out}: {grades}", highlight=False)
 
@@ -138,6 +139,7 @@ def check(
     workers: WorkersOption = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Find corrupt, copied, conflicting and leaking photographs.
@@ -149,10 +151,13 @@ def check(
     Exit code 0: nothing needs attention; 1: something does; 2: the data set can't be read.
     """
     from retinagrade.datasets.check import check as check_dataset
+    from retinagrade.datasets.data_check import guard_check
 
     if fix and out is None:
         raise UsageError("--fix writes a cleaned manifest: name its folder with --out")
     thresholds = parse_quality(quality)
+    if out is not None:
+        guard_check(out, source, overwrite)
     with terminal_progress() as progress:
         result = check_dataset(
             source,
@@ -168,8 +173,8 @@ def check(
     else:
         print_check(result)
     if out is not None:
-        page = result.write(out)
-        removed = result.write_cleaned(out) if fix else None
+        page = result.write(out, overwrite=overwrite)
+        removed = result.write_cleaned(out, overwrite=overwrite) if fix else None
         if not json:
             if removed is not None:
                 reasons = f"without {counted(len(removed), 'photograph')}; {out / 'left_out.csv'} lists the reasons"
@@ -243,6 +248,7 @@ def prepare(
     workers: WorkersOption = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Crop, check and resize all photographs of a data set.
@@ -271,6 +277,7 @@ def prepare(
             masks=masks,
             workers=workers,
             engine=choose_engine(engine.value, [source, out], address),
+            overwrite=overwrite,
             progress=progress,
         )
     if json:

@@ -68,6 +68,15 @@ ResamplesOption = Annotated[
         help="Number of bootstrap resamples of patients, from which the command computes the 95 % intervals.",
     ),
 ]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace results of other inputs, and other files, that are in the place of the output. [default: the "
+        "command refuses them]",
+        show_default=False,
+    ),
+]
 GradesTableOption = Annotated[
     Path | None,
     typer.Option(

@@ -133,7 +133,8 @@ def _check_files(
         *doubtful_crops(judged),
         *poor_photographs(judged, poor, poorest),
     ]
-    return DataCheck(root, manifest, examined, _in_order(findings), tuple(left_out), unpacked=is_retinamnist(source))
+    in_order = _in_order(findings)
+    return DataCheck(source, root, manifest, examined, in_order, tuple(left_out), unpacked=is_retinamnist(source))
 
 
 def _list_files(source: Path, root: Path, labelled: LabelRows) -> tuple[list[str], set[str], list[LeftOutFile]]:

@@ -23,10 +23,12 @@ from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
+from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.pages.page import render_page
 from retinagrade.paths import join_path
 from retinagrade.provenance import provenance_record
 
+_COMMAND: Final = "data check"
 _PAGE_FINDINGS: Final = 40
 _THUMBNAILS: Final = 6
 _THUMBNAIL_WIDTH: Final = 200
@@ -37,6 +39,7 @@ class DataCheck:
     """The result of a check.
 
     Attributes:
+        source: The data set: its folder, table or archive.
         root: The folder that was checked.
         manifest: The labelled photographs; ``None`` if no layout fits and only the files were checked.
         examined: Every file, in order.
@@ -45,6 +48,7 @@ class DataCheck:
         unpacked: True if ``root`` is a temporary folder with the photographs of an archive.
     """
 
+    source: Path
     root: Path
     manifest: Manifest | None
     examined: list[ExaminedFile]
@@ -112,18 +116,23 @@ class DataCheck:
             ],
         }
 
-    def write(self, folder: str | os.PathLike[str]) -> Path:
+    def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes ``check.html``, ``check.json``, ``findings.csv``, ``files.csv`` and ``run.json``.
 
         Args:
             folder: The folder to write to; created if it is missing.
+            overwrite: Whether the folder may hold other files, which are replaced where they have the same names.
 
         Returns:
             The page.
+
+        Raises:
+            UsageError: The folder is, holds or lies in the data set, or holds other files.
         """
         out = Path(folder)
+        guard_check(out, self.source, overwrite)
+        write_json(out / FOLDER_RECORD, describe_origin(_COMMAND, [self.source], out) | provenance_record())
         write_json(out / "check.json", self.to_json())
-        write_json(out / "run.json", provenance_record())
         _write_table(self.findings_table(), out / "findings.csv")
         _write_table(self.files_table(), out / "files.csv")
         shown = {
@@ -135,24 +144,27 @@ class DataCheck:
         write_text(out / "check.html", page)
         return out / "check.html"
 
-    def write_cleaned(self, folder: str | os.PathLike[str]) -> pd.DataFrame:
+    def write_cleaned(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> pd.DataFrame:
         """Writes a cleaned ``manifest.csv``, and ``left_out.csv`` with the removed photographs and the reasons.
 
         Args:
             folder: The folder to write to; created if it is missing.
+            overwrite: As in :meth:`write`.
 
         Returns:
             The removed photographs: columns ``image_id``, ``file``, ``kind`` and ``reason``.
 
         Raises:
-            UsageError: The data set has no labels, so there is no manifest to clean; or it is an archive, so a
-                manifest has no files to name.
+            UsageError: The data set has no labels, so there is no manifest to clean; it is an archive, so a
+                manifest has no files to name; or the folder can't be used, as for :meth:`write`.
         """
+        out = Path(folder)
+        guard_check(out, self.source, overwrite)
         if self.unpacked:
             raise UsageError("a cleaned manifest needs photographs in a folder: unpack the archive, or prepare it")
         if self.manifest is None:
             raise UsageError(f"{self.root} has no labels in a known layout: there is no manifest to clean")
-        out = Path(folder)
+        write_json(out / FOLDER_RECORD, describe_origin(_COMMAND, [self.source], out) | provenance_record())
         cleaned, removed = clean_manifest(self.manifest, self.findings, self.root, out)
         cleaned.write(out / "manifest.csv")
         _write_table(removed, out / "left_out.csv")
@@ -171,6 +183,15 @@ class DataCheck:
     def _summary(self) -> str:
         counts = [f"{len(self.of_kind(kind))} {kind}" for kind in FINDING_KINDS if self.of_kind(kind)]
         return f"{counted(len(self.examined), 'file')}; {', '.join(counts) or 'nothing needs attention'}"
+
+
+def guard_check(out: Path, source: Path, overwrite: bool = False) -> None:
+    """Checks, before any work, that the result of a check can be written to a folder.
+
+    Raises:
+        UsageError: The folder is, holds or lies in the data set, or holds other files.
+    """
+    guard_outputs([folder_output(out, _COMMAND, [source])], [source], overwrite)
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

@@ -18,22 +18,22 @@ from retinagrade.datasets.prepare_file import PreparedFile, crashed_file, prepar
 from retinagrade.datasets.prepared_set import PREPARATION_RECORD, PreparationRecord, PreparedSet
 from retinagrade.datasets.reader import Reader
 from retinagrade.datasets.reusable import reusable_outcomes
-from retinagrade.datasets.write_prepared import write_prepared_set
+from retinagrade.datasets.write_prepared import JOURNAL, UNPACKED, delete_prepared_set, write_prepared_set
 from retinagrade.errors import ImageError, UsageError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.journal import Journal
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.files import is_free_folder, write_json
+from retinagrade.files import write_json
 from retinagrade.images.listing import LeftOutFile, list_folder
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
+from retinagrade.outputs import ORIGIN, describe_origin, folder_output, guard_outputs, has_origin
 from retinagrade.paths import entity_tags, user_path
 from retinagrade.provenance import installed_versions
 
 SMALLEST_SIDE: Final = 32
 """Smallest side of a prepared photograph, in pixels."""
-_JOURNAL: Final = ".prepare.journal.jsonl"
-_UNPACKED: Final = ".unpacked"
+COMMAND: Final = "prepare"
 
 
 def prepare(
@@ -48,6 +48,7 @@ def prepare(
     masks: bool = False,
     workers: int | None = None,
     engine: EngineName | Engine = "local",
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PreparedSet:
     """Prepares all photographs of a data set in parallel.
@@ -74,6 +75,8 @@ def prepare(
             photographs of one eye share, so that no split separates them).
         workers: Number of worker processes; ``None`` takes one per processor.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
+        overwrite: Whether to delete a prepared set in ``out`` that has another source or other settings, and to
+            replace files that are in its place.
         progress: Callback for progress.
 
     Returns:
@@ -82,33 +85,40 @@ def prepare(
     Raises:
         LayoutError: The source is missing or in no known layout.
         ManifestError: A table of the source is malformed.
-        UsageError: ``out`` was prepared with other settings or holds other files, or an argument is out of range.
+        UsageError: ``out`` was prepared from another source or with other settings, holds other files, or is, holds or
+            lies in the source; or an argument is out of range.
         ImageError: No photograph could be used.
     """
     if size < SMALLEST_SIDE:
         raise UsageError(f"size {size}: prepared photographs need at least {SMALLEST_SIDE} pixels a side")
     folder, settings = user_path(out), PreparationSettings(size, contrast, square)
-    reader: Reader | None = None
     if isinstance(source, Manifest):
         if layout is not None or grade_names is not None:
             raise UsageError("a manifest has its grades: leave layout and grade_names out")
         if masks:
             raise UsageError("a manifest has no lesion masks: give the folder of the data set")
-        manifest, root = source, source.root
+        root, inputs = source.root, [source.file(path) for path in source.table["path"]]
     else:
         root = user_path(source)
+        inputs = [root]
+    guard_outputs([folder_output(folder, COMMAND, [root], PREPARATION_RECORD)], inputs, overwrite)
+    reader: Reader | None = None
+    if isinstance(source, Manifest):
+        manifest = source
+    else:
         reader = choose_reader(root, layout, grade_names)
-        manifest = read_dataset(root, reader.layout, grade_names, unpack=folder / _UNPACKED)
+        manifest = read_dataset(root, reader.layout, grade_names, unpack=folder / UNPACKED)
     masked = read_masked_photographs(root) if masks else []
     if masked:
         manifest = add_outlined(manifest, masked, str(source))
     left_out = _left_out(root, manifest, masked, reader)
+    started = _begin_set(folder, settings, root, overwrite)
     chosen_engine = choose_engine(engine, [root, folder])
-    outcomes, prepared = _prepare_photographs(manifest, folder, settings, chosen_engine, workers, progress)
+    outcomes, prepared = _prepare_photographs(manifest, folder, started, chosen_engine, workers, progress)
     if masked:
         outcomes = prepare_masks(masked, manifest, outcomes, folder, settings, chosen_engine, workers, progress)
         manifest = mark_same_eyes(manifest, outcomes, folder, chosen_engine, workers, progress)
-    write_prepared_set(manifest, folder, settings, outcomes, left_out)
+    write_prepared_set(manifest, folder, started, outcomes, left_out)
     if all(outcome.reason is not None for outcome in outcomes):
         raise ImageError(f"no photograph (of {len(outcomes)}) could be used; the first: {outcomes[0].reason}")
     return PreparedSet(folder, prepared)
@@ -128,7 +138,7 @@ def _left_out(
 def _prepare_photographs(
     manifest: Manifest,
     out: Path,
-    settings: PreparationSettings,
+    started: PreparationRecord,
     engine: Engine,
     workers: int | None,
     progress: Progress | None,
@@ -138,8 +148,7 @@ def _prepare_photographs(
     Returns:
         The outcome of every photograph in the order of the manifest, and the number of newly prepared photographs.
     """
-    earlier = _open_folder(out, settings)
-    journal = Journal(out / _JOURNAL)
+    journal = Journal(out / JOURNAL)
     items = [
         (str(row.image_id), str(row.path), manifest.file(str(row.path)))
         for row in manifest.table[["image_id", "path"]].itertuples(index=False)
@@ -147,14 +156,15 @@ def _prepare_photographs(
     interrupted = [PreparedFile(**json.loads(line)) for line in journal.earlier]
     files = {image_id: file for image_id, _, file in items}
     tags = entity_tags(files.values())
-    outcomes = reusable_outcomes([*earlier.photographs, *interrupted], items, out, tags)
+    outcomes = reusable_outcomes([*started.photographs, *interrupted], items, out, tags)
     remaining = [item for item in items if item[0] not in outcomes]
     step = begin_stage(progress, "preparing photographs", len(items))
     for _ in outcomes:
         step()
     prepared = 0
+    prepare_item = partial(prepare_file, settings=started.settings, out=out)
     with journal:
-        for outcome in engine(partial(prepare_file, settings=settings, out=out), remaining, workers, crashed_file):
+        for outcome in engine(prepare_item, remaining, workers, crashed_file):
             outcome = replace(outcome, etag=tags.get(files[outcome.image_id]))
             journal.add(json.dumps(asdict(outcome)))
             outcomes[outcome.image_id] = outcome
@@ -163,16 +173,22 @@ def _prepare_photographs(
     return [outcomes[image_id] for image_id, _, _ in items], prepared
 
 
-def _open_folder(out: Path, settings: PreparationSettings) -> PreparationRecord:
-    """Creates the folder of a prepared set or opens an earlier one, and returns its record."""
-    if (out / PREPARATION_RECORD).is_file():
+def _begin_set(out: Path, settings: PreparationSettings, source: Path, overwrite: bool) -> PreparationRecord:
+    """Begins a prepared set or continues an earlier one of the same source, and returns its record."""
+    if has_origin(out / PREPARATION_RECORD, COMMAND, [source]):
         earlier = PreparationRecord.read(out)
         now = asdict(settings)
-        if changed := [f"{name} {value}" for name, value in asdict(earlier.settings).items() if value != now[name]]:
-            raise UsageError(f"{out} was prepared with {', '.join(changed)}: choose another folder, or delete that one")
-        return earlier
-    if not is_free_folder(out):
-        raise UsageError(f"{out} is not empty and not a prepared set: choose another folder")
-    record = PreparationRecord(settings=settings, versions=installed_versions())
+        changed = [f"{name} {value}" for name, value in asdict(earlier.settings).items() if value != now[name]]
+        if not changed:
+            return earlier
+        if not overwrite:
+            raise UsageError(
+                f"{out} was prepared with {', '.join(changed)}: choose another folder, or replace that one with "
+                "--overwrite"
+            )
+    if overwrite and (out / PREPARATION_RECORD).is_file():
+        delete_prepared_set(out)
+    origin = describe_origin(COMMAND, [source], out)[ORIGIN]
+    record = PreparationRecord(origin=origin, settings=settings, versions=installed_versions())
     write_json(out / PREPARATION_RECORD, record.model_dump())
     return record

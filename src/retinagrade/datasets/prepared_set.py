@@ -32,6 +32,7 @@ class PreparationRecord(BaseModel):
     """The file ``prepare.json`` of a prepared set.
 
     Attributes:
+        origin: The command and the source, as :func:`~retinagrade.outputs.describe_origin` names them.
         settings: The settings that all photographs were prepared with.
         constants: Values that no setting changes, such as the quality of the JPEG files.
         versions: Versions of the libraries.
@@ -40,6 +41,7 @@ class PreparationRecord(BaseModel):
         left_out: The other files of the source's folder, with reasons.
     """
 
+    origin: dict[str, Any]
     settings: PreparationSettings
     constants: dict[str, Any] = {}
     versions: dict[str, str]

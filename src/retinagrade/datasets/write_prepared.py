@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -15,21 +16,24 @@ from retinagrade.datasets.prepared_set import (
     PREPARED_MANIFEST,
     PreparationRecord,
 )
-from retinagrade.files import write_bytes, write_json
+from retinagrade.files import is_temporary, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.encode import JPEG_QUALITY
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.listing import LeftOutFile
-from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
 from retinagrade.paths import list_files
 from retinagrade.provenance import installed_versions
+
+JOURNAL: Final = ".prepare.journal.jsonl"
+UNPACKED: Final = ".unpacked"
+"""Folder for the photographs of an archive, while they are prepared."""
 
 
 def write_prepared_set(
     source: Manifest,
     out: Path,
-    settings: PreparationSettings,
+    started: PreparationRecord,
     outcomes: Sequence[PreparedFile],
     left_out: Sequence[LeftOutFile] = (),
 ) -> None:
@@ -38,7 +42,7 @@ def write_prepared_set(
     Args:
         source: The photographs of the source.
         out: The folder of the prepared set.
-        settings: The settings of the preparation.
+        started: The record that was written before the first photograph.
         outcomes: The outcome of every photograph of the source, in its order.
         left_out: The other files of the source.
     """
@@ -54,7 +58,7 @@ def write_prepared_set(
         ]
     )
     write_bytes(out / CONTACT_SHEET, sheet)
-    write_json(out / PREPARATION_RECORD, _record(settings, outcomes, left_out).model_dump())
+    write_json(out / PREPARATION_RECORD, _record(started, outcomes, left_out).model_dump())
     _delete_leftovers(out, {prepared_path(out, image_id) for image_id in table["image_id"]})
 
 
@@ -86,11 +90,12 @@ def _keep_split(manifest: Manifest, out: Path) -> Manifest:
 
 
 def _record(
-    settings: PreparationSettings, outcomes: Sequence[PreparedFile], left_out: Sequence[LeftOutFile]
+    started: PreparationRecord, outcomes: Sequence[PreparedFile], left_out: Sequence[LeftOutFile]
 ) -> PreparationRecord:
     failed = sum(outcome.reason is not None for outcome in outcomes)
     return PreparationRecord(
-        settings=settings,
+        origin=started.origin,
+        settings=started.settings,
         constants={
             "jpeg_quality": JPEG_QUALITY,
             "clahe_tiles": TILES,
@@ -108,9 +113,17 @@ def _record(
     )
 
 
+def delete_prepared_set(out: Path) -> None:
+    """Deletes all files of a prepared set, and no others."""
+    for name in (PREPARED_MANIFEST, "split.json", CONTACT_SHEET, PREPARATION_RECORD):
+        (out / name).unlink(missing_ok=True)
+    _delete_leftovers(out, set())
+
+
 def _delete_leftovers(out: Path, kept: set[Path]) -> None:
     """Deletes the journal, temporary files of a killed call, and photographs that have left the source."""
     for path in list(list_files(out)):
         photograph = path.suffix == ".jpg" and path.is_relative_to(out / PREPARED_PHOTOGRAPHS)
-        if (photograph or path.name.startswith(".")) and path not in kept:
+        leftover = is_temporary(path) or path.name.startswith(JOURNAL) or path.is_relative_to(out / UNPACKED)
+        if (photograph or leftover) and path not in kept:
             path.unlink()

@@ -62,10 +62,17 @@ def test_a_larger_set_begins_with_a_smaller_one_whatever_the_workers(tmp_path: P
     assert not set(small.values()) & set(digests(tmp_path / "other").values())
 
 
-def test_drawing_again_deletes_earlier_photographs(tmp_path: Path) -> None:
+def test_another_set_replaces_an_earlier_one_only_on_request(tmp_path: Path) -> None:
     synthesize(tmp_path, count=6, size=80, workers=1)
-    synthesize(tmp_path, count=3, size=80, workers=1)
-    assert len(list((tmp_path / "photographs").iterdir())) == 3
+    (tmp_path / "photographs" / "holiday.jpg").touch()
+    with pytest.raises(UsageError, match="overwrite"):
+        synthesize(tmp_path, count=3, size=80, workers=1)
+    assert len(list((tmp_path / "photographs").iterdir())) == 7
+    synthesize(tmp_path, count=6, size=80, workers=1)
+    synthesize(tmp_path, count=3, size=80, workers=1, overwrite=True)
+    assert {path.name for path in (tmp_path / "photographs").iterdir()} == {
+        "00000_left.jpg", "00000_right.jpg", "00001_left.jpg", "holiday.jpg"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(3))

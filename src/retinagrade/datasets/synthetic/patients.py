@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,13 +18,15 @@ from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, d
 from retinagrade.errors import UsageError
 from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.files import is_free_folder, write_bytes, write_json
+from retinagrade.files import is_temporary, write_bytes, write_json
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.manifest import Manifest
+from retinagrade.outputs import Output, guard_outputs
 from retinagrade.provenance import provenance_record
 
 SMALLEST_HEIGHT: Final = 64
 """Smallest height of a synthetic photograph, in pixels."""
+_OWN_FILE: Final = re.compile(r"\d{5,}_(left|right)\.(jpg|png)")
 _EYES: Final = ("left", "right")
 _SAME_GRADE: Final = 0.75
 """Probability that both eyes of a patient have one grade; otherwise they are one grade apart."""
@@ -38,6 +42,7 @@ def synthesize(
     size: int = 512,
     seed: int = 0,
     workers: int | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Manifest:
     """Draws a data set of synthetic fundus photographs.
@@ -52,13 +57,14 @@ def synthesize(
         size: Height of a photograph, in pixels, at least 64; the width is 1.5 times the height.
         seed: Seed of all draws.
         workers: Number of worker processes; ``None`` takes one per processor.
+        overwrite: Whether a folder with other files may take the data set, which replaces files of the same names.
         progress: Callback for progress.
 
     Returns:
         The photographs with their grades, patients and eyes.
 
     Raises:
-        UsageError: An argument is out of range, or the folder holds other files.
+        UsageError: An argument is out of range, or the folder holds other files, or a set of other arguments.
     """
     if count < 1 or size < SMALLEST_HEIGHT or seed < 0 or (workers is not None and workers < 1):
         raise UsageError(
@@ -66,10 +72,10 @@ def synthesize(
             f"{SMALLEST_HEIGHT} pixels, a seed from 0, and one worker"
         )
     folder = Path(out)
-    if not is_free_folder(folder) and not (folder / "synthesize.json").is_file():
-        raise UsageError(f"{folder} is not empty and holds no synthetic data set: choose another folder")
     settings = {"count": count, "size": size, "seed": seed}
-    write_json(folder / "synthesize.json", {"settings": settings, **provenance_record()})
+    record = folder / "synthesize.json"
+    guard_outputs([Output(folder, True, lambda: _settings_of(record) == settings)], [], overwrite)
+    write_json(record, {"settings": settings, **provenance_record()})
     _delete_earlier(folder)
     step = begin_stage(progress, "drawing photographs", count)
     rows = []
@@ -93,11 +99,19 @@ def eye_grade(seed: int, patient: int, eye: int) -> Grade:
     return Grade(grade)
 
 
+def _settings_of(record: Path) -> Any:
+    """Returns the settings of the data set that a folder holds; ``None`` where it holds none."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def _delete_earlier(folder: Path) -> None:
-    """Deletes the photographs and masks of an earlier call."""
+    """Deletes the photographs and masks of an earlier call, and no other files."""
     for name in ("photographs", "masks"):
         for path in list((folder / name).rglob("*")):
-            if path.is_file():
+            if path.is_file() and (is_temporary(path) or _OWN_FILE.fullmatch(path.name)):
                 path.unlink()
 
 
