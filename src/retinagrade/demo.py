@@ -13,6 +13,7 @@ from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.evaluation.report.page import render_report
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.files import write_text
+from retinagrade.outputs import Output, guard_outputs
 from retinagrade.runs.evaluate import evaluate
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
@@ -60,8 +61,12 @@ def run_demo(out: str | os.PathLike[str], *, progress: Progress | None = None) -
 
     Returns:
         The report and its main metrics.
+
+    Raises:
+        UsageError: The folder holds something else.
     """
     folder = Path(out)
+    guard_outputs([Output(folder, True, (folder / "source" / "synthesize.json").is_file)], [])
     source, prepared = folder / "source", folder / "prepared"
     if not (source / "labels.csv").is_file():
         synthesize(source, COUNT, size=2 * SIZE, seed=SEED, progress=progress)

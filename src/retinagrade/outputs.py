@@ -83,11 +83,16 @@ def folder_output(
     Args:
         folder: The folder.
         command: Name of the command.
-        inputs: The inputs that identify the result.
+        inputs: The inputs that identify the result; a result of data in memory has none, and is never recognised.
         record: Name of the record in the folder.
         inside: As in :class:`Output`.
     """
-    return Output(folder, True, lambda: has_origin(folder / record, command, inputs), inside)
+    return Output(folder, True, lambda: bool(inputs) and has_origin(folder / record, command, inputs), inside)
+
+
+def continued_folder(folder: Path) -> Output:
+    """Returns the output for a folder that the command itself recognises, as ``train`` recognises its run."""
+    return Output(folder, True, lambda: True)
 
 
 def file_output(file: Path, command: str, inputs: Sequence[Path], inside: Path | None = None) -> Output:

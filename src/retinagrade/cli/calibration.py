@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
+from retinagrade.cli.options import OverwriteOption
 
 if TYPE_CHECKING:
     from retinagrade.evaluation.fitting.calibration import Calibration
@@ -79,6 +80,7 @@ def calibrate(
             "steps; none leaves the probabilities unchanged. The command fits thresholds and prediction sets after it."
         ),
     ] = CalibrationMethod.TEMPERATURE,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Fit temperature, thresholds and prediction sets.
@@ -95,7 +97,13 @@ def calibrate(
     from retinagrade.runs.calibrate import calibration_file
 
     calibration = calibrate_run(
-        predictions, out=out, rule=rule.value, target=target, coverage=coverage, method=method.value
+        predictions,
+        out=out,
+        overwrite=overwrite,
+        rule=rule.value,
+        target=target,
+        coverage=coverage,
+        method=method.value,
     )
     if json:
         print_json({**calibration_to_json(calibration), "warnings": calibration.warnings})

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
-from retinagrade.cli.options import GradesTableOption, ResamplesOption
+from retinagrade.cli.options import GradesTableOption, OverwriteOption, ResamplesOption
 from retinagrade.errors import UsageError
 
 
@@ -71,6 +71,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Measure predictions and check that they can be trusted.
@@ -88,24 +89,30 @@ def evaluate(
             raise UsageError("--grades, --calibration, --by and --prevalence are for grades, not for lesion maps")
         _evaluate_lesions(predictions, resamples, out, json)
         return
+    from retinagrade.evaluation.report.page import guard_evaluation
+
     if predictions is not None:
         from retinagrade.runs.evaluate import evaluate as evaluate_predictions
         from retinagrade.runs.predictions import Predictions
 
         table = Predictions.read(predictions, grades=grades, calibration=calibration)
+        out = out or table.evaluation_folder
+        if out is not None:
+            guard_evaluation(out, table.inputs, overwrite)
         with terminal_progress() as progress:
             evaluation = evaluate_predictions(
                 table, by=by or [], prevalence=prevalence, resamples=resamples, progress=progress
             )
-        out = out or table.evaluation_folder
     else:
         if grades is not None or calibration is not None or by or prevalence is not None:
             raise UsageError("--grades, --calibration, --by and --prevalence need predictions, not a confusion matrix")
         from retinagrade.evaluation.evaluate import evaluate_confusion_matrix
 
         assert confusion_matrix is not None
+        if out is not None:
+            guard_evaluation(out, [confusion_matrix], overwrite)
         evaluation = evaluate_confusion_matrix(confusion_matrix)
-    report = None if out is None else evaluation.write(out)
+    report = None if out is None else evaluation.write(out, overwrite=overwrite)
     if json:
         print_json(evaluation.to_json())
     else:
@@ -161,6 +168,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare networks on the same photographs.
@@ -170,12 +178,16 @@ def compare(
 
     Exit code 0: no integrity check has a finding; 1: a check has one; 2: the comparison was not possible.
     """
-    from retinagrade.evaluation.comparison import comparison_tables
+    from retinagrade.evaluation.comparison import comparison_tables, guard_comparison
     from retinagrade.evaluation.report.tables import rich_table
     from retinagrade.runs.compare import compare as compare_networks
+    from retinagrade.runs.compare import compared_files
 
+    if out is not None:
+        files = compared_files(networks, split, grades)
+        guard_comparison(out, files, [*networks, *files], overwrite)
     comparison = compare_networks(networks, split=split, grades=grades, resamples=resamples)
-    page = None if out is None else comparison.write(out)
+    page = None if out is None else comparison.write(out, overwrite=overwrite)
     if json:
         print_json(comparison.to_json())
     else:

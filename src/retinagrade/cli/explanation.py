@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, console, print_left_out, terminal_progress
+from retinagrade.cli.options import OverwriteOption
 from retinagrade.messages import counted
 
 
@@ -54,6 +55,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Show which parts of photographs a score depends on.
 
@@ -65,7 +67,9 @@ def explain(
     from retinagrade.explanations.explain import explain as explain_photographs
 
     with terminal_progress() as progress:
-        explanation = explain_photographs(photographs, runs, out, method=method, layer=layer, progress=progress)
+        explanation = explain_photographs(
+            photographs, runs, out, method=method, layer=layer, overwrite=overwrite, progress=progress
+        )
     printed = console()
     for reason in explanation.failures.values():
         printed.print(f"left out: {reason}", style="red", markup=False, highlight=False)

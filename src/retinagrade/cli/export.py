@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import console, terminal_progress
-from retinagrade.cli.options import TtaOption
+from retinagrade.cli.options import OverwriteOption, TtaOption
 
 
 class WeightPrecision(StrEnum):
@@ -60,6 +60,7 @@ def export(
             show_default=False,
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Export a run as one grader file.
 
@@ -78,6 +79,7 @@ def export(
             tta=tta,
             cross_validation=cross_validation,
             statements=statements,
+            overwrite=overwrite,
             progress=progress,
         )
     metadata, verification = exported.metadata, exported.metadata.verification

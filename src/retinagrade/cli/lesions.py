@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
+from retinagrade.cli.options import OverwriteOption
 
 _METHODS: Final = ("gradcam", "hirescam", "layercam", "integrated-gradients")
 
@@ -48,6 +49,7 @@ def lesions(
     seed: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Seed of the random maps and of the shuffled weights.")
     ] = 0,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Compare saliency maps with lesion masks.
@@ -64,7 +66,7 @@ def lesions(
 
     with terminal_progress() as progress:
         comparison = measure_lesion_agreement(
-            masks, runs, out, methods=method or _METHODS, seed=seed, progress=progress
+            masks, runs, out, methods=method or _METHODS, seed=seed, overwrite=overwrite, progress=progress
         )
     if json:
         print_json(comparison.to_json())

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json, terminal_progress
-from retinagrade.cli.options import FastOption, SettingsOption, TtaOption
+from retinagrade.cli.options import FastOption, OverwriteOption, SettingsOption, TtaOption
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
 
@@ -351,6 +351,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Grade prepared photographs with a trained network.
 
@@ -368,6 +369,7 @@ def predict(
             tta=tta,
             fast=fast,
             camera=[choice.value for choice in camera or []],
+            overwrite=overwrite,
             progress=progress,
         )
     console().print(f"wrote {predictions.file}", highlight=False)

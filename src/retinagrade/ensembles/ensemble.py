@@ -43,6 +43,7 @@ from retinagrade.evaluation.report.tables import TextTable, metric_text, tables_
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.files import is_free_folder, sha256, write_text
 from retinagrade.messages import first_few
+from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import EnsembleRecord, MemberRecord
@@ -137,12 +138,13 @@ def ensemble(
     Raises:
         ExperimentError: The members can't be combined, or ``out`` holds something else.
         JoinError: The members have predicted different photographs, or some of these have no grade.
-        UsageError: There are too few members, or too many.
+        UsageError: There are too few members, or too many; or ``out`` is, holds or lies in a member.
     """
     folders = [run.folder if isinstance(run, Run | CrossValidation) else Path(run) for run in runs]
     _require_members(method, len(folders))
-    members = read_members(folders)
     run = Run(Path(out))
+    guard_outputs([continued_folder(run.folder)], folders)
+    members = read_members(folders)
     earlier = _begin(run, method, _sources(members))
     validation = join_members(members, "val")
     splits = sorted(set.intersection(*(member.splits for member in members)) - {"val"})
@@ -323,7 +325,9 @@ def _networks(
 def _compare(tables: dict[str, pd.DataFrame], record: EnsembleRecord, split: str, resamples: int) -> NetworkComparison:
     files = {f"{member.folder}/predictions/{split}.csv": member.predictions[split] for member in record.members}
     findings: dict[str, list[Any]] = {name: [] for name in tables}
-    return compare_predictions(tables, findings=findings, sources=files, resamples=resamples)
+    return compare_predictions(
+        tables, findings=findings, inputs=[*map(Path, files)], sources=files, resamples=resamples
+    )
 
 
 def _record(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,11 @@ from retinagrade.evaluation.report.tables import METRIC_LABELS, TextTable, inter
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.files import write_bytes, write_json, write_text
+from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
+
+_COMMAND: Final = "compare"
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,12 +46,14 @@ class NetworkComparison:
         delong: DeLong's tests of these differences, by the names of network and task; empty if patients have several
             photographs.
         sources: SHA-256 digests of the compared files, by path.
+        inputs: The files that identify the comparison; none for data in memory.
     """
 
     evaluations: dict[str, Evaluation]
     differences: dict[str, dict[str, Difference]]
     delong: dict[str, dict[str, DeLongTest]]
     sources: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[Path, ...] = ()
 
     def __repr__(self) -> str:
         """Returns the quadratic weighted kappa of each network, and the differences from the first."""
@@ -96,19 +101,26 @@ class NetworkComparison:
             },
         }
 
-    def write(self, folder: str | os.PathLike[str]) -> Path:
+    def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes ``comparison.html``, ``comparison.json``, the picture as PNG and SVG, and ``run.json``.
 
         Args:
             folder: The folder to write to; it is made if it is missing.
+            overwrite: Whether the folder may hold other files, which are replaced where they have the same names.
 
         Returns:
             The path of ``comparison.html``.
+
+        Raises:
+            UsageError: As for :func:`guard_comparison`.
         """
-        folder, figure = Path(folder), self.plot()
+        folder = Path(folder)
+        guard_comparison(folder, self.inputs, self.inputs, overwrite)
+        figure = self.plot()
         picture = figure_png(figure)
+        origin = describe_origin(_COMMAND, self.inputs, folder)
+        write_json(folder / FOLDER_RECORD, origin | {"sources": dict(self.sources), **provenance_record()})
         write_json(folder / "comparison.json", self.to_json())
-        write_json(folder / "run.json", {"sources": dict(self.sources), **provenance_record()})
         write_bytes(folder / "differences.png", picture)
         write_bytes(folder / "differences.svg", figure_svg(figure))
         others = len(self.differences)
@@ -123,10 +135,27 @@ class NetworkComparison:
         return folder / "comparison.html"
 
 
+def guard_comparison(folder: Path, identity: Sequence[Path], inputs: Sequence[Path], overwrite: bool = False) -> None:
+    """Checks, before any work, that a comparison can be written to a folder.
+
+    Args:
+        folder: The folder.
+        identity: The files that identify the comparison.
+        inputs: All files and folders that the user named.
+        overwrite: Whether the folder may hold other files.
+
+    Raises:
+        UsageError: The folder is, holds or lies in an input, or holds files that are no earlier comparison of the same
+            files.
+    """
+    guard_outputs([folder_output(folder, _COMMAND, identity)], inputs, overwrite)
+
+
 def compare_predictions(
     tables: Mapping[str, pd.DataFrame],
     *,
     findings: Mapping[str, Sequence[Finding]] | None = None,
+    inputs: Sequence[Path] = (),
     sources: Mapping[str, str] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -138,7 +167,8 @@ def compare_predictions(
             :func:`~retinagrade.evaluation.evaluate.evaluate_predictions`.
         findings: Findings of the integrity checks by network, if the caller has run them with more information than the
             tables have.
-        sources: SHA-256 digests of the compared files, by path.
+        inputs: The files that identify the comparison; none for data in memory.
+        sources: SHA-256 digests of all files that were read, by path.
         resamples: Number of resamples of patients, the same resamples for all networks.
         seed: Seed of the resamples.
 
@@ -162,7 +192,7 @@ def compare_predictions(
         for name, table in tables.items()
     }
     tests = {name: _delong_tests(predictions[name], predictions[first]) for name in others}
-    return NetworkComparison(evaluations, differences, tests, dict(sources or {}))
+    return NetworkComparison(evaluations, differences, tests, dict(sources or {}), tuple(inputs))
 
 
 def comparison_tables(comparison: NetworkComparison) -> list[TextTable]:

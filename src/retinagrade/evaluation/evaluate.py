@@ -76,16 +76,20 @@ class Evaluation(EvaluationResults):
             raise UsageError(f"this evaluation has no picture {name!r}; it has {', '.join(pictures)}")
         return pictures[name].figure
 
-    def write(self, folder: str | os.PathLike[str]) -> Path:
+    def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes ``report.html``, ``metrics.json``, the pictures as PNG and SVG, and ``run.json``.
 
         Args:
             folder: The folder to write to; it is made if it is missing.
+            overwrite: Whether the folder may hold other files, which are replaced where they have the same names.
 
         Returns:
             The path of ``report.html``.
+
+        Raises:
+            UsageError: The folder holds the predictions, or files that are no earlier evaluation of them.
         """
-        return write_evaluation(Path(folder), self)
+        return write_evaluation(Path(folder), self, overwrite)
 
 
 def evaluate_predictions(
@@ -172,7 +176,9 @@ def evaluate_confusion_matrix(matrix: str | os.PathLike[str] | ArrayLike) -> Eva
     if isinstance(matrix, (str, os.PathLike)):
         file = Path(matrix)
         counts = read_confusion_matrix(file)
-        context = EvaluationContext(file.stem, f"Confusion matrix in {file}.", sources=file_digests([file]))
+        context = EvaluationContext(
+            file.stem, f"Confusion matrix in {file}.", inputs=[file], sources=file_digests([file])
+        )
     else:
         counts, context = _counts(matrix), EvaluationContext("confusion matrix")
     named = compute_matrix_metrics(counts)

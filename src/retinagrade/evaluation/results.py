@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -32,7 +33,8 @@ class EvaluationContext:
         history: Training history of the run (``history.csv``), for the training curves; ``None`` without a run.
         loss: Name of the loss in the history.
         examples: Photographs to show.
-        sources: SHA-256 digests of the files that were evaluated, by path.
+        inputs: The files that identify the evaluation; none for data in memory.
+        sources: SHA-256 digests of all files that were read, by path.
     """
 
     name: str = "predictions"
@@ -40,6 +42,7 @@ class EvaluationContext:
     history: pd.DataFrame | None = field(default=None, repr=False)
     loss: str = "cross-entropy"
     examples: Sequence[Example] = field(default=(), repr=False)
+    inputs: Sequence[Path] = field(default=(), repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,9 +20,14 @@ from retinagrade.explanations.inputs import list_photographs, prepare_inputs
 from retinagrade.explanations.runs import RunOrFolder, name_runs
 from retinagrade.explanations.saliency import METHODS
 from retinagrade.explanations.saliency_page import write_saliency
+from retinagrade.files import write_json
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
+from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
+from retinagrade.provenance import provenance_record
+from retinagrade.runs.run import Run
 
+_COMMAND: Final = "explain"
 ACTIVATIONS: Final = "activations"
 """The method that shows the activations of a network's layers."""
 
@@ -76,6 +81,7 @@ def explain(
     *,
     method: str = "gradcam",
     layer: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Explanation:
     """Explains the grades of photographs by saliency maps, or by the activations of the networks' layers.
@@ -92,12 +98,13 @@ def explain(
             activations, a folder for ``activations.html`` and a picture of each layer.
         method: One of :data:`~retinagrade.explanations.saliency.METHODS`, or :data:`ACTIVATIONS`.
         layer: The layer of a class activation map; only for a single run. By default, the last one.
+        overwrite: Whether ``out`` may hold other files, which are replaced where they have the same names.
         progress: Receives reports of progress; ``None`` for none.
 
     Raises:
         ImageError: No photograph could be used.
-        UsageError: The method is unknown, a layer was given for several runs or for activations, or a folder or
-            pattern has no photographs.
+        UsageError: The method is unknown, a layer was given for several runs or for activations, a folder or pattern
+            has no photographs; or ``out`` is, holds or lies in an input, or holds other files.
         ExperimentError: The layer does not exist, or a run can't be read.
     """
     out, named = Path(out), name_runs(runs)
@@ -105,12 +112,26 @@ def explain(
         raise UsageError(f"unknown method {method!r}: choose one of {', '.join((*METHODS, ACTIVATIONS))}")
     if method == ACTIVATIONS and layer is not None:
         raise UsageError(f"the method {ACTIVATIONS} shows all layers: leave out the layer")
+    names, left_out = list_photographs(photographs)
+    sources = [*_files(names, named), *(run.folder for run in named.values())]
+    guard_outputs([folder_output(out, _COMMAND, sources)], [*sources, *_folders(photographs)], overwrite)
     with TemporaryDirectory() as scratch:
-        names, left_out = list_photographs(photographs)
         inputs, failures = prepare_inputs(names, named, Path(scratch))
+        write_json(out / FOLDER_RECORD, describe_origin(_COMMAND, sources, out) | provenance_record())
         if method == ACTIVATIONS:
             page = write_activations(out, inputs, named, failures, progress)
         else:
             explanations = explain_photographs(inputs, named, method, layer, progress)
             page = write_saliency(out, explanations, method, layer, failures, progress)
     return Explanation(page, method, list(named), list(inputs), failures, tuple(left_out))
+
+
+def _files(photographs: Sequence[str], runs: Mapping[str, Run]) -> list[Path]:
+    """Returns the files of photographs; for an id of a prepared set, a path in the set of the first run."""
+    prepared = next(iter(runs.values())).prepared
+    return [Path(each) if Path(each).is_file() else prepared / each for each in photographs]
+
+
+def _folders(photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    several = [photographs] if isinstance(photographs, str | os.PathLike) else photographs
+    return [path for path in map(Path, several) if path.is_dir()]

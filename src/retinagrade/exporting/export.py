@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.exporting.card import model_card
 from retinagrade.exporting.exportable import Exportable, read_exportable
-from retinagrade.exporting.metadata import collect_metadata
+from retinagrade.exporting.metadata import collect_metadata, network_version
 from retinagrade.exporting.onnx_file import open_model, to_onnx, write_grader
 from retinagrade.exporting.outputs import build_graph, reference_outputs
 from retinagrade.exporting.precision import to_float16, to_int8
@@ -29,7 +30,8 @@ from retinagrade.exporting.verification import (
     require_agreement,
 )
 from retinagrade.files import atomic_path, write_text
-from retinagrade.grader.metadata import AuthorStatements, MeasuredMetrics, Metadata, Precision, Verification
+from retinagrade.grader.metadata import KEY, AuthorStatements, MeasuredMetrics, Metadata, Precision, Verification
+from retinagrade.outputs import Output, guard_outputs
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.training.loading import PhotographDataset
@@ -90,6 +92,7 @@ def export(
     tta: bool = False,
     cross_validation: CrossValidation | str | os.PathLike[str] | None = None,
     statements: AuthorStatements | str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ExportedGrader:
     """Exports a run or an ensemble as a grader file, with a model card beside it.
@@ -107,10 +110,12 @@ def export(
         cross_validation: For a run that was trained on all photographs, a cross-validation of the same experiment, or
             its folder, which provides calibration and metrics.
         statements: Statements on licence, data source and limitations, or a YAML file with them.
+        overwrite: Whether to replace a file or a card that is no earlier export of the same network.
         progress: Receives reports of progress; ``None`` for none.
 
     Raises:
-        UsageError: ``out`` does not end in ``.onnx``.
+        UsageError: ``out`` does not end in ``.onnx``, is or lies in an input, or exists and is no earlier export of the
+            same network.
         GraderFileError: The file would not agree with the network, or the networks or the calibration can't be in one
             file. No file is written then.
         ExperimentError: The run can't be read, or the cross-validation does not belong to it.
@@ -121,6 +126,11 @@ def export(
         raise UsageError(f"{out}: the name of a grader file must end in .onnx")
     if cross_validation is not None and not isinstance(cross_validation, CrossValidation):
         cross_validation = CrossValidation(Path(cross_validation))
+    inputs = [run.folder, *([] if cross_validation is None else [cross_validation.folder])]
+    if statements is not None and not isinstance(statements, AuthorStatements):
+        inputs.append(Path(statements))
+    card = out.with_suffix(".md")
+    guard_outputs(_outputs(run, out, card), inputs, overwrite)
     if not isinstance(statements, AuthorStatements):
         statements = AuthorStatements() if statements is None else AuthorStatements.read(Path(statements))
     exportable = read_exportable(run, tta=tta, cross_validation=cross_validation)
@@ -128,9 +138,36 @@ def export(
         model, verification, change = _build_and_verify(exportable, precision, temporary, progress)
         metadata = collect_metadata(exportable, precision, statements, verification, change)
         metadata = write_grader(model, metadata, temporary)
-    card = out.with_suffix(".md")
     write_text(card, model_card(metadata, out.name))
     return ExportedGrader(out, card, metadata)
+
+
+def _outputs(run: Run, file: Path, card: Path) -> list[Output]:
+    """Returns the outputs of an export, which both name the version of the network."""
+
+    def is_of_this_network(version_in: Callable[[Path], str | None], path: Path) -> bool:
+        try:
+            return network_version(run) in (version_in(path) or "")
+        except OSError:
+            return False
+
+    return [
+        Output(file, False, lambda: is_of_this_network(_version_of, file)),
+        Output(card, False, lambda: is_of_this_network(_text_of, card)),
+    ]
+
+
+def _text_of(card: Path) -> str:
+    return card.read_text(encoding="utf-8", errors="replace")
+
+
+def _version_of(file: Path) -> str | None:
+    """Returns the version of an existing grader file; ``None`` where the file is something else."""
+    try:
+        properties = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+        return str(json.loads(properties[KEY])["version"])
+    except Exception:  # a damaged file raises errors of many types
+        return None
 
 
 def _build_and_verify(

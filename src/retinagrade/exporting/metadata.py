@@ -132,10 +132,15 @@ def _describe_networks(exportable: Exportable) -> dict[str, Any]:
     }
 
 
+def network_version(run: Run) -> str:
+    """Returns the first part of a grader file's version: the digest of the network, or of an ensemble's members."""
+    return sha256(run.ensemble_file if run.is_ensemble else run.best_checkpoint)[:12]
+
+
 def _version(exportable: Exportable, precision: Precision) -> str:
-    run = exportable.run
-    digest = sha256(run.ensemble_file if run.is_ensemble else run.best_checkpoint)[:12]
-    return "-".join([digest, *["tta"] * exportable.tta, *([] if precision == "float32" else [precision])])
+    return "-".join(
+        [network_version(exportable.run), *["tta"] * exportable.tta, *([] if precision == "float32" else [precision])]
+    )
 
 
 def _describe_training_data(exportable: Exportable, statements: AuthorStatements) -> TrainingDataMetadata:

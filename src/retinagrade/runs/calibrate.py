@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from retinagrade.errors import UsageError
-from retinagrade.evaluation.fitting.calibration import Calibration, fit_calibration, save_calibration
+from retinagrade.errors import CalibrationError, UsageError
+from retinagrade.evaluation.fitting.calibration import (
+    Calibration,
+    fit_calibration,
+    load_calibration,
+    save_calibration,
+)
 from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
 from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
+from retinagrade.files import sha256
+from retinagrade.outputs import Output, guard_outputs
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
 
@@ -18,6 +25,7 @@ def calibrate(
     predictions: str | os.PathLike[str] | Run | Predictions,
     *,
     out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     rule: OperatingPointRule = "sensitivity",
     target: float | None = None,
     coverage: float = 0.9,
@@ -29,6 +37,7 @@ def calibrate(
         predictions: A run or its folder, or a table of validation predictions with ``image_id``, ``p0`` … ``p4`` and
             ``grade``.
         out: The file to write; by default ``calibration.json`` of a run, and no file for a table.
+        overwrite: Whether ``out`` may be another file that exists, which is replaced.
         rule: Rule that chooses the thresholds of referable and vision-threatening retinopathy: the stated
             ``sensitivity`` or ``specificity``, or ``fda``, the requirements of the first trial for the FDA.
         target: Sensitivity or specificity of the rule, above 0 and up to 1; 0.9 by default.
@@ -39,7 +48,8 @@ def calibrate(
         The calibration; its ``warnings`` name parts that can't be relied on.
 
     Raises:
-        UsageError: A share is out of range, the run has no validation predictions, or the table holds another split.
+        UsageError: A share is out of range, the run has no validation predictions, the table holds another split, or
+            ``out`` is the table, lies in the run, or exists and was not fitted on the same table.
         ManifestError: The table is unreadable, or not valid.
         JoinError: No photograph has a grade.
     """
@@ -50,9 +60,12 @@ def calibrate(
     if not 0 < coverage < 1:
         raise UsageError(f"coverage {coverage:g}: write a share between 0 and 1, such as 0.9")
     source = _source(predictions)
+    file = calibration_file(predictions) if out is None else Path(out)
+    if file is not None:
+        guard_outputs([_output(file, source, _run(predictions))], _inputs(predictions, source), overwrite)
     graded = graded_predictions(read_predictions(source))
     calibration = fit_calibration(graded, source, rule=rule, target=target, coverage=coverage, method=method)
-    if (file := calibration_file(predictions) if out is None else Path(out)) is not None:
+    if file is not None:
         save_calibration(calibration, file)
     return calibration
 
@@ -61,6 +74,24 @@ def calibration_file(predictions: str | os.PathLike[str] | Run | Predictions) ->
     """Returns the file that :func:`calibrate` writes by default: that of a run; ``None`` for a table."""
     run = _run(predictions)
     return None if run is None else run.calibration_file
+
+
+def _output(file: Path, source: Path, run: Run | None) -> Output:
+    """Returns the output for a calibration; the one of a run follows the run's predictions."""
+    own = run is not None and file.resolve() == run.calibration_file.resolve()
+
+    def is_earlier_result() -> bool:
+        try:
+            return own or load_calibration(file).source.sha256 == sha256(source)
+        except CalibrationError:
+            return False
+
+    return Output(file, False, is_earlier_result, run.folder if run is not None and own else None)
+
+
+def _inputs(predictions: str | os.PathLike[str] | Run | Predictions, source: Path) -> list[Path]:
+    run = _run(predictions)
+    return [source] if run is None else [source, run.folder]
 
 
 def _run(predictions: str | os.PathLike[str] | Run | Predictions) -> Run | None:

@@ -49,12 +49,31 @@ def compare(
     tables = [_read(network, split, grades) for network in parts]
     names = list(networks) if isinstance(networks, Mapping) else _names(tables)
     predictions = dict(zip(names, tables, strict=True))
+    in_memory = any(not part.inputs for part in tables)
     return compare_predictions(
         {name: part.table for name, part in predictions.items()},
         findings={name: part.findings for name, part in predictions.items()},
+        inputs=() if in_memory else [*dict.fromkeys(path for part in tables for path in part.inputs)],
         sources=file_digests([*dict.fromkeys(path for part in tables for path in part.sources)]),
         resamples=resamples,
     )
+
+
+def compared_files(
+    networks: Sequence[str | os.PathLike[str]], split: str = "val", grades: str | os.PathLike[str] | None = None
+) -> list[Path]:
+    """Returns the files that identify a comparison: the tables of the networks, and the grades.
+
+    Args:
+        networks: Folders of runs, or tables of predictions.
+        split: The split whose predictions are compared, for runs.
+        grades: A table of grades.
+
+    Raises:
+        UsageError: A network doesn't exist, or has no predictions of the split.
+    """
+    each = [[_table_of(Path(network), split), *([] if grades is None else [Path(grades)])] for network in networks]
+    return [*dict.fromkeys(path for files in each for path in files)]
 
 
 def _read(network: ComparedNetwork, split: str, grades: str | os.PathLike[str] | pd.DataFrame | None) -> Predictions:
@@ -63,12 +82,17 @@ def _read(network: ComparedNetwork, split: str, grades: str | os.PathLike[str] |
     if isinstance(network, pd.DataFrame):
         return Predictions.read(network, grades=grades)
     path = network.folder if isinstance(network, Run) else Path(network)
+    return Predictions.read(_table_of(path, split), grades=grades)
+
+
+def _table_of(path: Path, split: str) -> Path:
+    """Returns the table of predictions of a run, or the table itself."""
     if not path.exists():
         raise UsageError(f"{path} does not exist: give the folder of a run, or a predictions table")
     file = Run(path).predictions_file(split) if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"{path} has no predictions {file}: make them with `retinagrade predict`, or choose a --split")
-    return Predictions.read(file, grades=grades)
+    return file
 
 
 def _names(predictions: Sequence[Predictions]) -> list[str]:

@@ -77,7 +77,7 @@ def _context(predictions: Predictions) -> EvaluationContext:
     if run is None:
         file = predictions.source_file
         description = "" if file is None else f"Predictions in {file}."
-        return EvaluationContext(predictions.name, description, sources=sources)
+        return EvaluationContext(predictions.name, description, inputs=predictions.inputs, sources=sources)
     record = run.record()
     return EvaluationContext(
         record.experiment,
@@ -85,5 +85,6 @@ def _context(predictions: Predictions) -> EvaluationContext:
         None if run.is_ensemble else run.history(),
         "" if run.is_ensemble else run.experiment().network.loss,
         [] if predictions.manifest is None else example_photographs(predictions.table, predictions.manifest),
+        predictions.inputs,
         sources,
     )

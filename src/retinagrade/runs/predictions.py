@@ -47,7 +47,8 @@ class Predictions:
         run: The run whose folder holds the file; ``None`` elsewhere.
         manifest: The run's prepared set; ``None`` where there is none.
         calibration: The calibration to apply, which was fitted on other photographs; ``None`` without one.
-        sources: The files that the table was made from.
+        inputs: The files of predictions and grades; none where the predictions are a DataFrame.
+        sources: All files that the table was made from.
     """
 
     table: pd.DataFrame
@@ -56,6 +57,7 @@ class Predictions:
     run: Run | None = None
     manifest: Manifest | None = None
     calibration: Calibration | None = None
+    inputs: tuple[Path, ...] = ()
     sources: tuple[Path, ...] = ()
 
     @classmethod
@@ -103,7 +105,7 @@ class Predictions:
             trained_on=photographs.trained_on,
             fitted_on=_fitted_on(file, run, photographs.trained_on, fitted),
         )
-        files = (source for source in (predictions, grades) if not isinstance(source, pd.DataFrame | None))
+        files = [Path(source) for source in (predictions, grades) if not isinstance(source, pd.DataFrame | None)]
         return cls(
             table,
             findings + ([] if photographs.finding is None else [photographs.finding]),
@@ -111,7 +113,8 @@ class Predictions:
             run,
             photographs.manifest,
             fitted,
-            (*map(Path, files), *([] if fitted_file is None else [fitted_file])),
+            () if file is None else tuple(files),
+            (*files, *([] if fitted_file is None else [fitted_file])),
         )
 
     @property

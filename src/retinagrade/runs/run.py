@@ -24,7 +24,7 @@ from retinagrade.runs.records import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png")
+RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png", "learning_rate.csv.origin.json")
 """Files that a search for the learning rate leaves in a run's folder before the run begins."""
 
 

@@ -19,8 +19,10 @@ from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import is_free_folder, write_bytes
 from retinagrade.manifest import Manifest
+from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation, StartedFolds
+from retinagrade.training.start import training_inputs
 from retinagrade.training.train import train
 
 METRICS: Final = ("val_loss", "val_accuracy", "val_qwk", "val_average_precision")
@@ -61,8 +63,9 @@ def cross_validate(
     Raises:
         ExperimentError: A training fails, as in :func:`~retinagrade.training.train.train`, or ``out`` holds something
             else.
-        UsageError: The set has too few photographs for so many folds.
+        UsageError: The set has too few photographs for so many folds; or ``out`` is, holds or lies in an input.
     """
+    guard_outputs([continued_folder(Path(out))], training_inputs(prepared, experiment, start))
     experiment, prepared, out = load_experiment(experiment, settings), Path(prepared), Path(out)
     manifest = Manifest.read(prepared / "manifest.csv")
     seed = _split_seed(prepared)

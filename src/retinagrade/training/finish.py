@@ -21,6 +21,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.outputs import RegressionOutput
+from retinagrade.outputs import write_origin
 from retinagrade.runs.records import FinishedTraining, KeptEpoch, ParameterCounts
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_lesion_network, load_network
@@ -30,7 +31,7 @@ from retinagrade.training.distributed import Devices
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.lesions.predict import count_photographs
 from retinagrade.training.module import validation_metrics
-from retinagrade.training.predict import RawBatch, predict_batches, predict_photographs, predictions_table
+from retinagrade.training.predict import PREDICT, RawBatch, predict_batches, predict_photographs, predictions_table
 
 
 def finish_run(
@@ -66,6 +67,7 @@ def finish_run(
         network = load_network(run)
     if isinstance(network, Network) and len(data.validation):
         predictions = _predict_validation(run, network, experiment, data, workers, progress)
+        write_origin(run.predictions_file("val"), PREDICT, [data.prepared, run.folder])
         write_predictions(predictions, run.predictions_file("val"))
         if run.output_file.is_file():  # its history was written before the cut points were fitted
             predicted = predictions[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)

@@ -22,12 +22,13 @@ from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import sha256, write_bytes, write_text
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
+from retinagrade.outputs import Output, continued_folder, file_output, guard_outputs, write_origin
 from retinagrade.runs.run import RATE_FILES, Run
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.failures import clear_training_errors
 from retinagrade.training.fit import initial_module, make_trainer
 from retinagrade.training.loading import training_loader
-from retinagrade.training.start import complete_experiment, find_start_run
+from retinagrade.training.start import complete_experiment, find_start_run, training_inputs
 
 LOWEST: Final = 1e-6
 HIGHEST: Final = 10.0
@@ -96,9 +97,14 @@ def find_learning_rate(
         Rates, losses and the suggestion.
 
     Raises:
+        UsageError: ``out`` is, holds or lies in an input, or has the losses of other inputs.
         ExperimentError: No rate lowers the loss, or training fails as in :func:`~retinagrade.training.train.train`.
     """
-    experiment, out = load_experiment(experiment, settings), Path(out)
+    inputs, out = training_inputs(prepared, experiment, start), Path(out)
+    experiment = load_experiment(experiment, settings)
+    command, (csv, png) = f"train --find-rate {experiment.name}", (out / name for name in RATE_FILES[:2])
+    losses = file_output(csv, command, inputs)
+    guard_outputs([continued_folder(out), losses, Output(png, False, losses.is_earlier_result)], inputs)
     manifest_file = Path(prepared) / "manifest.csv"
     training = Manifest.read(manifest_file).graded().split("train")
     start_run = find_start_run(experiment, out, start, sha256(manifest_file))
@@ -115,7 +121,7 @@ def find_learning_rate(
         {"learning_rate": rising.rates[: len(smoothed)], "loss": rising.losses, "smoothed_loss": smoothed}
     )
     suggestion = suggest_rate(table["learning_rate"].to_numpy(), smoothed)
-    csv, png = (out / name for name in RATE_FILES)
+    write_origin(csv, command, inputs)
     write_text(csv, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
     write_bytes(png, figure_png(_draw_curve(table, suggestion)))
     if suggestion is None:

@@ -24,6 +24,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import Output
+from retinagrade.outputs import file_output, guard_outputs, write_origin
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
@@ -31,6 +32,8 @@ from retinagrade.training.checkpoints import load_network
 from retinagrade.training.devices import keep_freed_memory, loader_workers, weights_dtype
 from retinagrade.training.loading import Batch, evaluation_loader, fill_batch
 
+PREDICT: Final = "predict"
+"""Name of the command, in the origin of its predictions."""
 FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
 """Axes of (N, 3, S, S) that are mirrored for each of a photograph's four views in test-time augmentation."""
 
@@ -47,6 +50,7 @@ def predict(
     tta: bool = False,
     fast: bool = False,
     camera: Sequence[CameraChange] = (),
+    overwrite: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Predictions:
@@ -66,6 +70,7 @@ def predict(
         fast: Half precision, as in :func:`predict_network`.
         camera: Changes that another camera would make to the photographs, to test how well the network generalises.
             Each photograph has a camera of its own, which its id determines.
+        overwrite: Whether to replace a file that is no earlier prediction of the same prepared set by the same run.
         workers: Processes that load photographs; by default as many as speed this machine up.
         progress: Receives the number of photographs predicted.
 
@@ -76,7 +81,8 @@ def predict(
         ExperimentError: The set was prepared with other settings than the training photographs, the run's own split
             was changed, or the run is an ensemble, which has no network of its own.
         ManifestError: The split is empty.
-        UsageError: A split other than ``val`` is to be predicted by a cross-validation.
+        UsageError: A split other than ``val`` is to be predicted by a cross-validation; or the file exists and has other
+            inputs, or lies in an input, outside ``predictions`` of the run.
     """
     views = _Views(tta, fast, tuple(camera), workers)
     folds = CrossValidation(Path(run)) if isinstance(run, str | os.PathLike) else run
@@ -85,21 +91,20 @@ def predict(
             raise UsageError(
                 f"{folds.folder} is a cross-validation, which predicts the split val: name one of its folds"
             )
-        table = pd.concat(
-            [
-                _predict_split(Path(prepared), fold, split, views, prefix_stages(progress, f"fold {number + 1}"))
-                for number, fold in enumerate(folds.runs())
-            ],
-            ignore_index=True,
-        )
-        file = folds.predictions_file.with_name(views.file_name(split))
+        runs, folder = folds.runs(), folds.folder
     else:
         run = run if isinstance(run, Run) else Run(folds.folder)
-        table = _predict_split(Path(prepared), run, split, views, progress)
-        file = run.predictions_file(split).with_name(views.file_name(split))
-    if out is not None:
-        file = Path(out)
-    write_predictions(table, file)
+        runs, folder = [run], run.folder
+    place = Run(folder).predictions_file(split).parent
+    file = place / views.file_name(split) if out is None else Path(out)
+    inputs = [Path(prepared), folder]
+    guard_outputs([file_output(file, PREDICT, inputs, place)], inputs, overwrite)
+    tables = []
+    for number, each in enumerate(runs, 1):
+        own_progress = progress if len(runs) == 1 else prefix_stages(progress, f"fold {number}")
+        tables.append(_predict_split(Path(prepared), each, split, views, own_progress))
+    write_origin(file, PREDICT, inputs)
+    write_predictions(tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True), file)
     return Predictions.read(file)
 
 

@@ -23,6 +23,20 @@ from retinagrade.training.data import TrainingData
 from retinagrade.training.distributed import Devices
 
 
+def training_inputs(
+    prepared: str | os.PathLike[str],
+    experiment: str | os.PathLike[str] | Experiment,
+    start: str | os.PathLike[str] | Run | None = None,
+) -> list[Path]:
+    """Returns the files and folders that a training reads, as far as the user named them."""
+    inputs = [Path(prepared)]
+    if not isinstance(experiment, Experiment) and Path(experiment).suffix in (".yaml", ".yml"):
+        inputs.append(Path(experiment))
+    if start is not None:
+        inputs.append(start.folder if isinstance(start, Run) else Path(start))
+    return inputs
+
+
 def find_start_run(
     experiment: Experiment, out: Path, start: str | os.PathLike[str] | Run | None, manifest_sha256: str
 ) -> Run | None:

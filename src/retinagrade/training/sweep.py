@@ -15,8 +15,9 @@ from retinagrade.errors import ExperimentError
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
 from retinagrade.messages import counted
+from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.run import Run
-from retinagrade.training.sweep_report import finished_runs, sweep_table, write_sweep_report
+from retinagrade.training.sweep_report import finished_runs, report_outputs, sweep_table, write_sweep_report
 from retinagrade.training.train import train
 
 EVERYTHING = "all"
@@ -113,9 +114,13 @@ def sweep(
 
     Raises:
         ExperimentError: An experiment is unknown, or a setting isn't valid; nothing has been trained then.
+        UsageError: ``out`` is, holds or lies in an input, or a file that is no comparison of runs has its name.
     """
     out = Path(out)
     asked = [experiments] if isinstance(experiments, str) else experiments
+    files = [each for each in asked if not isinstance(each, Experiment)]
+    inputs = [Path(prepared), *(Path(each) for each in files if Path(each).is_file())]
+    guard_outputs([continued_folder(out), *report_outputs(out)], inputs)
     named = [[each] if isinstance(each, Experiment) else choose_experiments([os.fspath(each)]) for each in asked]
     ordered = order_experiments([load_experiment(experiment, settings) for each in named for experiment in each])
     runs: list[Run] = []

@@ -12,11 +12,13 @@ from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.report.plots import comparison_plot, figure_png
 from retinagrade.files import write_bytes, write_json, write_text
+from retinagrade.outputs import Output
 from retinagrade.pages.page import render_page
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
 
+_NAME: Final = "comparison"
 METRICS: Final = (
     "quadratic_weighted_kappa",
     "referable_auc",
@@ -76,6 +78,12 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
     return table.sort_values("quadratic_weighted_kappa", ascending=False, na_position="last", ignore_index=True)
 
 
+def report_outputs(folder: Path) -> list[Output]:
+    """Returns the outputs of :func:`write_sweep_report`, which follow the runs in the folder."""
+    record = folder / f"{_NAME}.run.json"
+    return [Output(folder / f"{_NAME}.{suffix}", False, record.is_file) for suffix in ("csv", "png", "html")]
+
+
 def write_sweep_report(folder: Path, failures: Mapping[str, str] | None = None) -> Path:
     """Compares the finished runs in a folder, and writes ``comparison.csv``, ``.png``, ``.html`` and ``.run.json``.
 
@@ -91,9 +99,9 @@ def write_sweep_report(folder: Path, failures: Mapping[str, str] | None = None) 
     """
     table = sweep_table(finished_runs(folder))
     picture = figure_png(comparison_plot(table))
-    write_text(folder / "comparison.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-    write_bytes(folder / "comparison.png", picture)
-    write_json(folder / "comparison.run.json", provenance_record())
+    write_json(folder / f"{_NAME}.run.json", provenance_record())
+    write_text(folder / f"{_NAME}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_bytes(folder / f"{_NAME}.png", picture)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     page = render_page(
         "training/sweep_report.html.j2",
@@ -103,5 +111,5 @@ def write_sweep_report(folder: Path, failures: Mapping[str, str] | None = None) 
         failures=failures or {},
         picture=picture,
     )
-    write_text(folder / "comparison.html", page)
-    return folder / "comparison.html"
+    write_text(folder / f"{_NAME}.html", page)
+    return folder / f"{_NAME}.html"

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
+from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.run import Run
 from retinagrade.training.data import read_training_data
 from retinagrade.training.devices import loader_workers
@@ -18,7 +19,7 @@ from retinagrade.training.distributed import ONE_DEVICE, Devices, disconnect
 from retinagrade.training.finish import finish_run
 from retinagrade.training.fit import fit_run
 from retinagrade.training.loggers import require_logger
-from retinagrade.training.start import begin_run, complete_experiment, find_start_run
+from retinagrade.training.start import begin_run, complete_experiment, find_start_run, training_inputs
 
 
 def train(
@@ -66,7 +67,9 @@ def train(
             missing; memory or disk is too small; batches can't be divided among the devices; or the loss is no longer
             finite.
         ManifestError: The prepared set has no graded photographs in a split.
+        UsageError: ``out`` is, holds or lies in an input.
     """
+    guard_outputs([continued_folder(Path(out))], training_inputs(prepared, experiment, start))
     experiment = load_experiment(experiment, settings)
     require_logger(experiment.training.logger)
     devices.batch_share(experiment.training.batch_size)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from retinagrade.evaluation.examples import Example
 from retinagrade.evaluation.report import plots
@@ -27,8 +28,11 @@ from retinagrade.evaluation.report.tables import (
 from retinagrade.evaluation.results import EvaluationResults
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.grades import Grade
+from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
+
+_COMMAND: Final = "evaluate"
 
 
 @dataclass(frozen=True)
@@ -85,19 +89,34 @@ class EvaluationView:
         return [picture for part in self.parts for picture in part.pictures]
 
 
-def write_evaluation(folder: Path, results: EvaluationResults) -> Path:
+def guard_evaluation(folder: Path, inputs: Sequence[Path], overwrite: bool = False) -> None:
+    """Checks, before any work, that an evaluation can be written to a folder.
+
+    Raises:
+        UsageError: The folder holds an input, or files that are no earlier evaluation of the same inputs.
+    """
+    guard_outputs([folder_output(folder, _COMMAND, inputs)], inputs, overwrite)
+
+
+def write_evaluation(folder: Path, results: EvaluationResults, overwrite: bool = False) -> Path:
     """Writes ``report.html``, ``metrics.json``, the pictures as PNG and SVG, and ``run.json``.
 
     Args:
         folder: The folder to write to; it is made if it is missing.
         results: The evaluation.
+        overwrite: Whether the folder may hold other files.
 
     Returns:
         The path of ``report.html``.
+
+    Raises:
+        UsageError: As for :func:`guard_evaluation`.
     """
+    guard_evaluation(folder, results.context.inputs, overwrite)
     view = evaluation_view(results)
+    origin = describe_origin(_COMMAND, results.context.inputs, folder)
+    write_json(folder / FOLDER_RECORD, origin | {"sources": dict(results.context.sources), **provenance_record()})
     write_json(folder / "metrics.json", results.to_json())
-    write_json(folder / "run.json", {"sources": dict(results.context.sources), **provenance_record()})
     for picture in view.pictures:
         write_bytes(folder / f"{picture.name}.png", picture.png)
         write_bytes(folder / f"{picture.name}.svg", plots.figure_svg(picture.figure))

@@ -12,10 +12,11 @@ from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.explanations.lesions.masked_inputs import find_copies_in_run
 from retinagrade.explanations.lesions.measurements import join_measurements, measure_network
-from retinagrade.explanations.lesions.report import write_lesions
+from retinagrade.explanations.lesions.report import COMMAND, write_lesions
 from retinagrade.explanations.lesions.summary import LesionComparison, summarise_measurements
 from retinagrade.explanations.runs import RunOrFolder, name_runs
 from retinagrade.explanations.saliency import METHODS
+from retinagrade.outputs import folder_output, guard_outputs
 
 COMPARED_METHODS: Final = ("gradcam", "hirescam", "layercam", "integrated-gradients")
 """The methods that are compared by default."""
@@ -28,6 +29,7 @@ def measure_lesion_agreement(
     *,
     methods: Sequence[str] = COMPARED_METHODS,
     seed: int = 0,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> LesionComparison:
     """Measures how well saliency maps for referable retinopathy agree with lesions that people outlined.
@@ -39,10 +41,11 @@ def measure_lesion_agreement(
         out: A folder for ``lesions.html``, ``lesions.json``, ``regions.csv``, ``maps.csv`` and figures.
         methods: Methods of :data:`~retinagrade.explanations.saliency.METHODS`; random maps are added as a baseline.
         seed: Seed of random maps and shuffled weights.
+        overwrite: Whether ``out`` may hold other files, which are replaced where they have the same names.
         progress: Receives reports of progress; ``None`` for none.
 
     Raises:
-        UsageError: A method is unknown.
+        UsageError: A method is unknown; or ``out`` is, holds or lies in an input, or holds other files.
         LayoutError: The data set has no masks.
         ExperimentError: A run can't be read.
         ImageError: A photograph or mask can't be read.
@@ -50,7 +53,10 @@ def measure_lesion_agreement(
     methods = list(dict.fromkeys(methods))
     if unknown := [name for name in methods if name not in METHODS]:
         raise UsageError(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
-    named, masked = name_runs(runs), read_masked_photographs(Path(masks))
+    named = name_runs(runs)
+    sources = [*(run.folder for run in named.values()), Path(masks)]
+    guard_outputs([folder_output(Path(out), COMMAND, sources)], sources, overwrite)
+    masked = read_masked_photographs(Path(masks))
     measurements = []
     for name, run in named.items():
         step = begin_stage(progress, f"measuring the maps of {name}", len(methods) + 1)
@@ -59,5 +65,5 @@ def measure_lesion_agreement(
     begin_stage(progress, "summarising the measurements")
     copies = {name: find_copies_in_run(run, masked) for name, run in named.items()}
     comparison = summarise_measurements(joined, copies)
-    write_lesions(Path(out), joined, comparison, [*(run.folder for run in named.values()), Path(masks)])
+    write_lesions(Path(out), joined, comparison, sources)
     return comparison

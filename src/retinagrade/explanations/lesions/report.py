@@ -18,9 +18,11 @@ from retinagrade.explanations.lesions.sanity import UNCHANGED_CORRELATION
 from retinagrade.explanations.lesions.summary import LesionComparison, MeanWithInterval
 from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.messages import counted
+from retinagrade.outputs import FOLDER_RECORD, describe_origin
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
 
+COMMAND: Final = "lesions"
 CAUTION: Final = (
     "A saliency map is no evidence of reasoning: it shows where a score depends on a photograph, not why, nor "
     "whether it should."
@@ -171,10 +173,11 @@ def write_lesions(
     Returns:
         The page.
     """
+    origin = describe_origin(COMMAND, sources, folder)
+    write_json(folder / FOLDER_RECORD, origin | {"sources": [str(source) for source in sources], **provenance_record()})
     for name, table in (("regions", measurements.regions), ("maps", measurements.maps)):
         write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
     write_json(folder / "lesions.json", comparison.to_json())
-    write_json(folder / "run.json", {"sources": [str(source) for source in sources], **provenance_record()})
     figures = {"agreement": plot_agreement(comparison), "kinds": plot_kinds(comparison)}
     for name, figure in figures.items():
         write_bytes(folder / f"{name}.png", figure_png(figure))

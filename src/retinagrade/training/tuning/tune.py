@@ -16,7 +16,9 @@ from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
+from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.run import Run
+from retinagrade.training.start import training_inputs
 from retinagrade.training.tuning.report import write_tuning_report
 from retinagrade.training.tuning.result import TuningResult
 from retinagrade.training.tuning.search import PruningName, SearchPlan, open_search, trial_run, worker_trials
@@ -65,7 +67,7 @@ def tune(
         The result; ``None`` while other processes still train trials: the last of them writes the report.
 
     Raises:
-        UsageError: The metric is unknown, or the storage can't be used.
+        UsageError: The metric is unknown, the storage can't be used, or ``out`` is, holds or lies in an input.
         ExperimentError: The experiment, a setting or the search space isn't valid; the folder holds something else; or
             the unchanged experiment can't be trained.
         ManifestError: The prepared set is unreadable.
@@ -73,7 +75,11 @@ def tune(
     if metric not in METRIC_NAMES or metric in REFERENCE_METRICS:
         names = ", ".join(name for name in METRIC_NAMES if name not in REFERENCE_METRICS)
         raise UsageError(f"no metric {metric!r}: choose one of {names}")
+    inputs = training_inputs(prepared, experiment, start)
+    if not isinstance(space, Mapping | SearchSpace):
+        inputs.append(Path(space))
     prepared, folder = Path(prepared), Path(out)
+    guard_outputs([continued_folder(folder)], inputs)
     plan = SearchPlan(load_experiment(experiment, settings), load_space(space), metric, pruning, seed)
     manifest_file = prepared / "manifest.csv"
     Manifest.read(manifest_file)  # raises an error about a broken set before the search begins
