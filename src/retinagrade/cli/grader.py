@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, print_left_out, terminal_progress
-from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption
+from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption, OverwriteOption
 
 if TYPE_CHECKING:
     from retinagrade.grader.grading_results import GradingResults
@@ -105,6 +105,7 @@ def grade(
     workers: _Workers = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Grade photographs of the fundus.
@@ -131,6 +132,7 @@ def grade(
             engine=engine.value,
             address=address,
             listed=listed,
+            overwrite=overwrite,
             progress=progress,
         )
     if json:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 from retinagrade.images.field_of_view import find_field_of_view
+from retinagrade.images.own_pictures import mark_jpeg
 from retinagrade.images.read import read_photograph
 
 _DOUBTFUL, _SAMPLED = 12, 12
@@ -40,8 +41,7 @@ def contact_sheet(photographs: Sequence[tuple[Path, Path, float]]) -> bytes:
     cells += [blank] * (-len(cells) % _COLUMNS or (0 if cells else _COLUMNS))
     padded = [np.pad(cell, ((_GAP, _GAP), (_GAP, _GAP), (0, 0))) for cell in cells]
     rows = [np.hstack(padded[start : start + _COLUMNS]) for start in range(0, len(padded), _COLUMNS)]
-    sheet: bytes = simplejpeg.encode_jpeg(np.vstack(rows), 85, colorspace="RGB")
-    return sheet
+    return mark_jpeg(simplejpeg.encode_jpeg(np.vstack(rows), 85, colorspace="RGB"))
 
 
 def _cell(source: Path, prepared: Path, confidence: float) -> NDArray[np.uint8]:

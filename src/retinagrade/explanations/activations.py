@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from retinagrade.explanations.layers import evaluation_mode
+from retinagrade.images.own_pictures import mark_png
 from retinagrade.models.network import Network
 
 SHOWN: Final = 32
@@ -122,4 +123,4 @@ def draw_layer(layer: LayerMaps) -> bytes:
     # A page shows up to a hundred pictures: a palette halves their size without a visible loss.
     small = io.BytesIO()
     Image.open(stream).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT).save(small, "PNG", optimize=True)
-    return small.getvalue()
+    return mark_png(small.getvalue())

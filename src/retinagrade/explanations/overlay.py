@@ -11,6 +11,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from retinagrade.images.own_pictures import mark_jpeg, mark_png
 from retinagrade.images.prepare import Square
 
 _COVER: Final = 0.5
@@ -166,7 +167,7 @@ def grey_png(saliency: NDArray[np.float32], maximum: float) -> bytes:
     """Encodes a saliency map (H, W) as a grey PNG of 16 bits; ``maximum`` and larger values become 65535."""
     level = np.minimum(saliency / maximum, 1) if maximum > 0 else np.zeros_like(saliency)
     grey = (level * 65535).round().astype(np.uint16)
-    return cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return mark_png(cv2.imencode(".png", grey, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
 
 
 def page_thumbnail(photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -179,6 +180,5 @@ def page_thumbnail(photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """Encodes RGB pixels (H, W, 3) as JPEG."""
-    encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), _QUALITY, colorspace="RGB")
-    return encoded
+    """Encodes RGB pixels (H, W, 3) as JPEG, marked as a picture of retinagrade's own."""
+    return mark_jpeg(simplejpeg.encode_jpeg(np.ascontiguousarray(picture), _QUALITY, colorspace="RGB"))

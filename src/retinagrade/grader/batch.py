@@ -14,12 +14,14 @@ from retinagrade.errors import ImageError
 from retinagrade.files import write_bytes
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.metadata import Metadata
+from retinagrade.grader.outputs import overlay_path
 from retinagrade.grader.results import Grading
 from retinagrade.grader.results_table import ResultsTable
 from retinagrade.grader.runtime import GradedPhotograph
 from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.grader.studies import grade_study, group_by_study
 from retinagrade.images.dicom import holds_dicom
+from retinagrade.images.own_pictures import mark_jpeg
 from retinagrade.messages import count_and_first_few
 from retinagrade.paths import to_path
 
@@ -116,8 +118,8 @@ def _write_overlays(graded: GradedPhotograph, grading: Grading, outputs: SideOut
         return
     overlay = saliency_overlay(graded.photograph, graded.saliency[grading.grade])
     if outputs.saliency is not None:
-        safe = "/".join(part for part in grading.image_id.split("/") if part.strip("."))  # an id may be a path
-        write_bytes(outputs.saliency / f"{safe}.jpg", simplejpeg.encode_jpeg(overlay, 90))
+        picture = mark_jpeg(simplejpeg.encode_jpeg(overlay, 90))
+        write_bytes(overlay_path(outputs.saliency, grading.image_id), picture)
     if outputs.dicom is not None and grading.path is not None and holds_dicom(to_path(grading.path)):
         try:
             _write_capture(overlay, grading, outputs.dicom)

@@ -14,7 +14,7 @@ from pydicom.valuerep import DA, TM
 
 from retinagrade.errors import ImageError
 from retinagrade.files import atomic_path
-from retinagrade.images.dicom import read_elements
+from retinagrade.images.dicom import MAKER, read_elements
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -71,10 +71,15 @@ def write_dicom(result: Dataset, path: Path) -> None:
     """Writes a DICOM file atomically, unless the same result is already there; equal results have equal UIDs.
 
     Raises:
-        ImageError: A name can't be written in the character set that the header states.
+        ImageError: A name can't be written in the character set that the header states; or another program's file has
+            this path.
     """
-    if path.is_file() and read_elements(path, ("SOPInstanceUID",)).get("SOPInstanceUID") == result.SOPInstanceUID:
-        return
+    if path.exists():
+        earlier = read_elements(path, ("SOPInstanceUID", "Manufacturer"))
+        if earlier.get("Manufacturer") != MAKER:
+            raise ImageError(f"{path} is no result of retinagrade, and stays unchanged: choose another folder")
+        if earlier.get("SOPInstanceUID") == result.SOPInstanceUID:
+            return
     with silence_patient_names(path), atomic_path(path) as temporary:
         result.save_as(temporary, enforce_file_format=True)
 

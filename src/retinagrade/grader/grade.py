@@ -14,8 +14,9 @@ from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, wr
 from retinagrade.grader.continuing import NOTHING, continue_from, file_digests
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
+from retinagrade.grader.outputs import GradeOutputs
 from retinagrade.grader.results import model_identity
-from retinagrade.grader.results_table import ResultsTable, require_format, write_results
+from retinagrade.grader.results_table import ResultsTable, delete_table, require_format, write_results
 from retinagrade.grader.runtime import Grader
 from retinagrade.grader.studies import StudyGrading, grade_studies
 from retinagrade.locking import locked
@@ -38,6 +39,7 @@ def grade(
     engine: EngineName | Engine = "local",
     address: str | None = None,
     listed: PathArgument | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GradingResults:
     """Grades photographs; :meth:`retinagrade.Grader.grade` grades arrays.
@@ -57,6 +59,8 @@ def grade(
         engine: ``local``, ``ray`` or an engine object.
         address: Address of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:10001``.
         listed: List of photographs, see :func:`~retinagrade.grader.inputs.read_list`.
+        overwrite: Whether to begin the table of results anew, and to replace a table of studies and overlays that are
+            no earlier results of the same photographs.
         progress: Callback that receives progress reports.
 
     Returns:
@@ -65,7 +69,8 @@ def grade(
 
     Raises:
         UsageError: There is nothing to grade, a list or table can't be used, an id in the table is that of another
-            photograph, another call is writing the table, or the engine isn't available.
+            photograph, another call is writing the table, or the engine isn't available; or an output is, holds or
+            lies in an input, or would replace another file.
         ManifestError: A row of the table was changed so that it can't be understood.
         GraderFileError: The grader file can't be used.
         ModuleNotFoundError: A format needs a package that isn't installed.
@@ -75,11 +80,17 @@ def grade(
     table_path, studies_path, saliency_folder = map(_optional_path, (out, studies, saliency))
     dicom_folder = None if dicom is None else Path(dicom)
     _require_writable(studies_path, dicom_folder)
-    results_folders = [folder for folder in (saliency_folder, dicom_folder) if folder is not None]
+    outputs_of_grade = GradeOutputs(table_path, studies_path, saliency_folder, dicom_folder)
+    named = _named_inputs(inputs, list_path, model)
+    outputs_of_grade.guard(named, overwrite)
+    results_folders = outputs_of_grade.folders
     found = find_photographs(inputs, list_path, results_folders)
     files = found.photographs
+    outputs_of_grade.guard_photographs(files, overwrite)
     grader = Grader.load(model, fast)
     with nullcontext() if table_path is None else locked(table_path):
+        if overwrite and table_path is not None:
+            delete_table(table_path)
         table = None if table_path is None else ResultsTable(table_path, *model_identity(grader.metadata))
         digests = partial(file_digests, progress=progress)
         earlier = NOTHING if table is None else continue_from(table.earlier, files, table.path, digests)
@@ -100,6 +111,7 @@ def grade(
             table.finish(every)
     study_gradings = grade_studies(every)
     if studies_path is not None:
+        outputs_of_grade.write_origin(named)
         write_results(studies_path, StudyGrading, study_gradings)
     write_reports(every, grader.metadata, outputs)
     return GradingResults(
@@ -115,6 +127,12 @@ def grade(
 
 def _optional_path(path: PathArgument | None) -> Path | None:
     return None if path is None else user_path(str(path))
+
+
+def _named_inputs(inputs: Sequence[str], listed: Path | None, model: PathArgument) -> list[Path]:
+    """Returns the files and folders that the user named; a pattern stands for itself."""
+    named = [*map(user_path, inputs), *([] if listed is None else [listed])]
+    return [*named, *([] if str(model) == "default" else [Path(model)])]
 
 
 def _require_writable(studies: Path | None, dicom: Path | None) -> None:

@@ -96,7 +96,7 @@ class ResultsTable:
         require_format(path)
         self.path = path
         self._grows = path.suffix != ".parquet" and is_local(path)
-        self._journal_file = path.with_name(f"{path.name}.jsonl")
+        self._journal_file = _journal_file(path)
         rows = _read(path) if path.is_file() else []
         if not self._grows:
             rows += _parse_lines(read_journal(self._journal_file), self._journal_file)
@@ -144,6 +144,18 @@ class ResultsTable:
             self._stream.close()
         if self._journal is not None:
             self._journal.close()
+
+
+def delete_table(path: Path) -> None:
+    """Deletes a table of results and its journal, so that a call begins it anew."""
+    path.unlink(missing_ok=True)
+    journal = Journal(_journal_file(path))
+    journal.close()
+    journal.remove()
+
+
+def _journal_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.jsonl")
 
 
 def require_format(path: Path) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from retinagrade.evaluation.curves import TASK_NAMES, Curve, Reliability
 from retinagrade.evaluation.paired import Difference
 from retinagrade.grades import Grade
+from retinagrade.images.own_pictures import mark_png
 
 # Okabe and Ito's colours, which people with any colour vision can distinguish; styles and markers differ as well.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
@@ -302,7 +303,7 @@ def figure_png(figure: Figure) -> bytes:
     """Returns a figure as PNG, at 120 dots per inch."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
-    return stream.getvalue()
+    return mark_png(stream.getvalue())
 
 
 def _panels(tasks: Mapping[str, object]) -> tuple[Figure, list[Axes]]:
