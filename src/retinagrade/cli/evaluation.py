@@ -95,10 +95,12 @@ def evaluate(
         from retinagrade.runs.evaluate import evaluate as evaluate_predictions
         from retinagrade.runs.predictions import Predictions
 
-        table = Predictions.read(predictions, grades=grades, calibration=calibration)
-        out = out or table.evaluation_folder
+        inputs = [path for path in (predictions, grades) if path is not None]
         if out is not None:
-            guard_evaluation(out, table.inputs, overwrite)
+            guard_evaluation(out, inputs, overwrite)
+        table = Predictions.read(predictions, grades=grades, calibration=calibration)
+        if out is None and (out := table.evaluation_folder) is not None:
+            guard_evaluation(out, inputs, overwrite)
         with terminal_progress() as progress:
             evaluation = evaluate_predictions(
                 table, by=by or [], prevalence=prevalence, resamples=resamples, progress=progress

@@ -128,8 +128,8 @@ def explain(
 
 def _files(photographs: Sequence[str], runs: Mapping[str, Run]) -> list[Path]:
     """Returns the files of photographs; for an id of a prepared set, a path in the set of the first run."""
-    prepared = next(iter(runs.values())).prepared
-    return [Path(each) if Path(each).is_file() else prepared / each for each in photographs]
+    first = next(iter(runs.values()))
+    return [Path(each) if Path(each).is_file() else first.prepared / each for each in photographs]
 
 
 def _folders(photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:

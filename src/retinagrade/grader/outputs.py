@@ -12,6 +12,7 @@ from retinagrade.files import write_json
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.images.own_pictures import own_source
 from retinagrade.outputs import Output, continued_folder, describe_origin, guard_outputs, has_origin, origin_file
+from retinagrade.paths import is_local
 
 COMMAND: Final = "grade --studies"
 
