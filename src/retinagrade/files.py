@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retinagrade.errors import RetinagradeError, UsageError, describe_validation_error
 from retinagrade.paths import is_local, upload_bytes
+from retinagrade.system_errors import naming, reason
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,18 +33,37 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Yields:
         A path with the same suffix in the same folder, so that the rename can't cross file systems.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:20]}-", suffix=path.suffix[:20], dir=path.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results get the usual permissions
-        temporary.replace(path)
+        with naming(path):
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results get the usual permissions
+            _flush_to_disk(temporary)
+            temporary.replace(path)
+            _flush_to_disk(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that fails here has failed before, and its first error counts
+            temporary.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk: a power cut then leaves no empty file."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows can't open folders
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network drives can't flush
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -50,7 +71,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     if not is_local(path):
         upload_bytes(path, data)
         return
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, naming(path):
         temporary.write_bytes(data)
 
 
@@ -87,8 +108,12 @@ def read_json_model(
 
     try:
         return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise error_type(f"{path} can't be read as {name}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise error_type(f"{path} can't be read as {name}: {reason(error)}") from error
+    except json.JSONDecodeError as error:
+        raise error_type(f"{path}, line {error.lineno}: can't be read as {name}: it is not valid JSON") from error
+    except RecursionError:
+        raise error_type(f"{path} can't be read as {name}: its values are nested too deeply") from None
     except ValidationError as error:
         message = f"{path} is not {name} that this version reads:\n  {describe_validation_error(error)}"
         raise error_type(f"{message}\n{remedy}" if remedy else message) from None
@@ -96,7 +121,7 @@ def read_json_model(
 
 def is_temporary(path: Path) -> bool:
     """Whether a file has the name of a temporary file of :func:`atomic_path`, which a killed command may have left."""
-    return re.fullmatch(r"\..{0,40}-[a-z0-9_]{8}", path.name.removesuffix(path.suffix)) is not None
+    return re.fullmatch(r"\..{0,20}-[a-z0-9_]{8}", path.name.removesuffix(path.suffix)) is not None
 
 
 def is_free_folder(folder: Path, besides: Collection[str] = ()) -> bool:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 _SHOWN: Final = 5
+_OBEYED: Final = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
+"""Control characters except line breaks and tabs, signs that turn the direction of writing, and bytes of no text."""
+
+
+def printable(text: str) -> str:
+    """Returns a text whose control characters are escaped: a terminal obeys them, or can't print them."""
+    return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def counted(number: int, noun: str) -> str:

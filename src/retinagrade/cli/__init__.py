@@ -6,15 +6,10 @@ Exit codes: 0 done; 1 done, but a person should look at something; 2 not done; 1
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterable
-from importlib.metadata import requires
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from retinagrade import __version__
 from retinagrade.cli import (
@@ -32,17 +27,16 @@ from retinagrade.cli import (
     training,
     tuning,
 )
+from retinagrade.cli.console import INTERRUPTED
+from retinagrade.cli.failures import NOT_DONE, finish_output, make_output_safe, report
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
-from retinagrade.errors import RetinagradeError
 
 ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}
 """Environment variables that the program sets unless the user has set them. Threads of torch then wait for each other
 for microseconds at full load, not for milliseconds. On a busy machine, waiting threads keep the working ones from the
 processor: training took five times as long."""
 
-DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "upath": "universal-pathlib", "cv2": "opencv-python-headless"}
-"""Distributions whose names differ from the names of their modules by more than a hyphen."""
-
+DEBUG: Final = "--debug"
 
 app = typer.Typer(cls=GroupedCommands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -57,6 +51,9 @@ def _print_version(wanted: bool) -> None:
 def retinagrade(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Print the traceback of an error as well. It may stand behind a command, too.")
     ] = False,
 ) -> None:
     """Grade diabetic retinopathy honestly, from colour fundus photographs.
@@ -101,52 +98,27 @@ _add_commands()
 
 
 def main() -> None:
-    """Runs the command line. Every expected error becomes one clear message and exit code 2."""
+    """Runs the command line. Every error becomes one clear line and exit code 2; ``--debug`` adds its traceback."""
     for name, value in ENVIRONMENT.items():  # torch reads them when it is imported
         os.environ.setdefault(name, value)
+    make_output_safe()
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        app()
-    except RetinagradeError as error:
-        _fail(str(error))
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        if error.filename is None:
-            raise
-        path = error.filename2 or error.filename
-        _fail(f"{path} can't be used ({error.strerror}): choose another path, or change this one")
-    except ModuleNotFoundError as error:
-        module = (error.name or "").split(".")[0]
-        extra = extra_of(module)
-        if extra is None:
-            raise
-        _fail(f"this command needs {module}, which the base install leaves out: pip install 'retinagrade[{extra}]'")
+        code = _run(arguments)
+        finish_output()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        report(error, debug)
+        code = NOT_DONE
+    sys.exit(code)
 
 
-def extra_of(module: str, requirements: Iterable[str] | None = None) -> str | None:
-    """Finds the smallest extra that installs a module.
-
-    Args:
-        module: Name of a top-level module.
-        requirements: The requirements of a distribution, as its metadata has them; by default those of retinagrade.
-
-    Returns:
-        The name of the extra; ``None`` where no extra names the module's distribution.
-
-    Example:
-        >>> extra_of("sklearn", ["scikit-learn>=1.5; extra == 'evaluate'", "numpy>=2.0"])
-        'evaluate'
-    """
-    distribution = DISTRIBUTIONS.get(module, module.replace("_", "-"))
-    extras: dict[str, set[str]] = defaultdict(set)
-    for requirement in requires("retinagrade") or [] if requirements is None else requirements:
-        if match := re.match(r"([\w.-]+).*; extra == '([\w-]+)'", requirement):
-            extras[match[2]].add(match[1])
-    return min(
-        (extra for extra, packages in extras.items() if distribution in packages and extra != "dev"),
-        key=lambda extra: len(extras[extra]),
-        default=None,
-    )
-
-
-def _fail(message: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"error: {message}", markup=False, highlight=False, style="red")
-    sys.exit(2)
+def _run(arguments: list[str]) -> int:
+    """Runs a command, and returns its exit code."""
+    try:
+        app(arguments, prog_name="retinagrade")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else NOT_DONE * bool(ended.code)
+    return 0

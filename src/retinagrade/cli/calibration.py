@@ -122,11 +122,11 @@ def _print_calibration(calibration: Calibration, file: Path | None) -> None:
     graded = graded_predictions(read_predictions(Path(calibration.source.file)))
     for table in calibration_tables(calibration, graded):
         printed.print(rich_table(table))
-    printed.print(FITTED_ON_NOTE.format(calibration.source.photographs), highlight=False)
+    printed.print(FITTED_ON_NOTE.format(calibration.source.photographs))
     for message in calibration.warnings:
-        printed.print(f"attention: {message}", style="bold red", highlight=False)
+        printed.print(f"attention: {message}", style="bold red")
     warnings = "\n".join(calibration.warnings)
     for name, reason in calibration.undefined.items():
         if reason not in warnings:
-            printed.print(f"undefined: {name}: {reason}", style="dim", highlight=False)
-    printed.print(f"wrote {file}" if file else "nothing was written: name a file with --out", highlight=False)
+            printed.print(f"undefined: {name}: {reason}", style="dim")
+    printed.print(f"wrote {file}" if file else "nothing was written: name a file with --out")

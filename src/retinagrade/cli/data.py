@@ -94,7 +94,7 @@ def synthesize(
     with terminal_progress() as progress:
         manifest = draw(out, count, size=size, seed=seed, workers=workers, overwrite=overwrite, progress=progress)
     grades = describe_grade_counts(count_grades(manifest.table))
-    console().print(f"{counted(len(manifest), 'photograph')} in {out}: {grades}", highlight=False)
+    console().print(f"{counted(len(manifest), 'photograph')} in {out}: {grades}")
 
 
 @data.command("check", cls=PlainCommand)
@@ -179,8 +179,8 @@ def check(
             if removed is not None:
                 reasons = f"without {counted(len(removed), 'photograph')}; {out / 'left_out.csv'} lists the reasons"
                 contents = reasons if len(removed) else "with all photographs"
-                console().print(f"wrote {out / 'manifest.csv'} {contents}", markup=False, highlight=False)
-            console().print(f"wrote {page}", highlight=False)
+                console().print(f"wrote {out / 'manifest.csv'} {contents}")
+            console().print(f"wrote {page}")
     if result.findings:
         raise typer.Exit(ATTENTION)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rich.markup import escape
 from rich.table import Table
 
 from retinagrade.cli.console import console, print_left_out
@@ -43,7 +42,7 @@ def print_check(check: DataCheck) -> None:
     table = Table("findings", "meaning", "examples")
     for kind, meaning in FINDING_KINDS.items():
         if findings := check.of_kind(kind):
-            table.add_row(str(len(findings)), meaning, escape("\n".join(map(_example, findings[:_EXAMPLES]))))
+            table.add_row(str(len(findings)), meaning, "\n".join(map(_example, findings[:_EXAMPLES])))
     console().print(table)
 
 
@@ -70,8 +69,6 @@ def print_prepared(prepared: PreparedSet) -> None:
     files = f"; {counted(len(prepared.other_files), 'other file')} left out" if prepared.other_files else ""
     console().print(
         f"{len(prepared)} of {total} photographs are in {prepared.folder}{earlier}{files}",
-        markup=False,
-        highlight=False,
     )
     if prepared.doubtful:
         ids = ", ".join(outcome.image_id for outcome in prepared.doubtful[:8])
@@ -80,7 +77,7 @@ def print_prepared(prepared: PreparedSet) -> None:
     if prepared.failed:
         table = Table("photograph", "reason", title=f"{len(prepared.failed)} left out")
         for outcome in prepared.failed:
-            table.add_row(escape(outcome.image_id), escape(outcome.reason or ""))
+            table.add_row(outcome.image_id, outcome.reason or "")
         console().print(table)
     print_left_out(prepared.other_files)
 

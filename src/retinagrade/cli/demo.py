@@ -36,8 +36,8 @@ def demo(
         result = run_demo(out, progress=progress)
     for name, qwk in result.qwk.items():
         value = "undefined" if qwk is None else f"{qwk:.2f}"
-        printed.print(f"{name}: QWK {value} on held-out patients", highlight=False)
-    printed.print(f"\nLook at {result.report}: matrices, curves and photographs.", highlight=False)
-    printed.print(NEXT_STEPS, highlight=False, markup=False)
+        printed.print(f"{name}: QWK {value} on held-out patients")
+    printed.print(f"\nLook at {result.report}: matrices, curves and photographs.")
+    printed.print(NEXT_STEPS)
     if result.needs_attention:
         raise typer.Exit(ATTENTION)

@@ -70,11 +70,11 @@ def ensemble(
     from retinagrade.evaluation.report.tables import rich_table
 
     printed = console()
-    printed.print(describe_combination(made.fitted), highlight=False)
+    printed.print(describe_combination(made.fitted))
     for table in made.tables():
         printed.print(rich_table(table))
     for split, reason in made.skipped.items():
-        printed.print(f"{split} was left out: {reason}", highlight=False)
-    printed.print(f"wrote {out / 'members.csv'}, and a page for each split in {out / 'members'}", highlight=False)
+        printed.print(f"{split} was left out: {reason}")
+    printed.print(f"wrote {out / 'members.csv'}, and a page for each split in {out / 'members'}")
     for split in made.networks:
-        printed.print(f"next: retinagrade evaluate {made.run.predictions_file(split)}", highlight=False)
+        printed.print(f"next: retinagrade evaluate {made.run.predictions_file(split)}")

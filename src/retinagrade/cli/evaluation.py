@@ -122,7 +122,7 @@ def evaluate(
 
         console().print(evaluation_text(evaluation))
         if report is not None:
-            console().print(f"wrote {report}", highlight=False)
+            console().print(f"wrote {report}")
     if evaluation.findings:
         raise typer.Exit(ATTENTION)
 
@@ -141,7 +141,7 @@ def _evaluate_lesions(counts: Path, resamples: int, out: Path | None, json: bool
         table.add_row(kind.replace("_", " "), str(of_kind.photographs), str(of_kind.lesions), *map(str, metrics))
     console().print(table)
     if picture is not None:
-        console().print(f"wrote {picture}", highlight=False)
+        console().print(f"wrote {picture}")
 
 
 def compare(
@@ -197,8 +197,8 @@ def compare(
         for table in comparison_tables(comparison):
             printed.print(rich_table(table))
         if page is not None:
-            printed.print(f"wrote {page}", highlight=False)
+            printed.print(f"wrote {page}")
         for name, finding in comparison.findings:
-            printed.print(f"attention: {name}: {finding.message}", style="bold red", highlight=False)
+            printed.print(f"attention: {name}: {finding.message}", style="bold red")
     if comparison.findings:
         raise typer.Exit(ATTENTION)

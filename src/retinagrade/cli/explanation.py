@@ -72,13 +72,11 @@ def explain(
         )
     printed = console()
     for reason in explanation.failures.values():
-        printed.print(f"left out: {reason}", style="red", markup=False, highlight=False)
+        printed.print(f"left out: {reason}", style="red")
     print_left_out(explanation.left_out)
     others = len(explanation.failures) + len(explanation.left_out)
     printed.print(
         f"wrote {explanation.page}: {counted(len(explanation.photographs), 'photograph')}, {others} left out",
-        markup=False,
-        highlight=False,
     )
     if explanation.needs_attention:
         raise typer.Exit(ATTENTION)

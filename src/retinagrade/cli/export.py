@@ -88,16 +88,14 @@ def export(
         f"compared with the network on {verification.photographs} photographs: probabilities differ by at most "
         f"{verification.max_probability_difference:.2g}, saliency maps correlate by at least "
         f"{verification.min_saliency_correlation:.5f}",
-        highlight=False,
     )
     if metadata.change_from_float32 is not None:
         printed.print(
             f"{precision.value} minus float32, on {metadata.change_from_float32.photographs} "
             f"{metadata.comparison_split} photographs:",
-            highlight=False,
         )
         for line in change_lines(metadata.change_from_float32):
-            printed.print(f"  {line}", highlight=False)
+            printed.print(f"  {line}")
     for name, reason in metadata.undefined.items():
-        printed.print(f"undefined: {name}: {reason}", highlight=False, style="dim")
-    printed.print(f"wrote {exported.file} ({exported.size / 1e6:.1f} MB) and {exported.card}", highlight=False)
+        printed.print(f"undefined: {name}: {reason}", style="dim")
+    printed.print(f"wrote {exported.file} ({exported.size / 1e6:.1f} MB) and {exported.card}")

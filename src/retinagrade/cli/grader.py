@@ -151,12 +151,12 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
     output = console()
     for grading in results.new:
         if not only_attention or grading.grade is None:
-            output.print(f"{grading.image_id}: {describe_grading(grading)}", markup=False, highlight=False)
+            output.print(f"{grading.image_id}: {describe_grading(grading)}")
     for study in results.studies:
         if not only_attention or study.undecided:
-            output.print(f"study {study.study}: {describe_study(study)}", markup=False, highlight=False)
+            output.print(f"study {study.study}: {describe_study(study)}")
     print_left_out(results.left_out)
-    output.print(results.summary, markup=False, highlight=False)
+    output.print(results.summary)
     for failure in results.failures:
-        output.print(failure, markup=False, highlight=False)
-    output.print("Research software, not a medical device.", highlight=False)
+        output.print(failure)
+    output.print("Research software, not a medical device.")

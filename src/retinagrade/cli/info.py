@@ -29,7 +29,7 @@ def info(json: JsonOption = False) -> None:
     }
     printed = console()
     for name, value in rows.items():
-        printed.print(f"{name:24}{value}", highlight=False)
+        printed.print(f"{name:24}{value}")
     printed.print("Research software, not a medical device.")
 
 

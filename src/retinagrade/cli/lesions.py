@@ -74,9 +74,9 @@ def lesions(
         for table in agreement_tables(comparison):
             console().print(rich_table(table))
         for line in (*copies_lines(comparison), CAUTION):
-            console().print(line, markup=False, highlight=False)
+            console().print(line)
         for warning in comparison.warnings:
-            console().print(f"attention: {warning}", style="bold red", markup=False, highlight=False)
-        console().print(f"wrote {out / 'lesions.html'}", markup=False, highlight=False)
+            console().print(f"attention: {warning}", style="bold red")
+        console().print(f"wrote {out / 'lesions.html'}")
     if comparison.warnings:
         raise typer.Exit(ATTENTION)

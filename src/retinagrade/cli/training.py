@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from retinagrade.cli.console import ATTENTION, INTERRUPTED, JsonOption, console, print_json, terminal_progress
+from retinagrade.cli.console import (
+    ATTENTION,
+    INTERRUPTED,
+    JsonOption,
+    console,
+    error_console,
+    print_json,
+    print_text,
+    terminal_progress,
+)
 from retinagrade.cli.options import FastOption, OverwriteOption, SettingsOption, TtaOption
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
@@ -53,7 +62,7 @@ def list_experiments(json: JsonOption = False) -> None:
         return
     width = 2 + max(len(experiment.name) for experiment in shipped)
     for experiment in shipped:
-        console().print(f"{experiment.name:{width}}{experiment.description} ({experiment.source})", highlight=False)
+        console().print(f"{experiment.name:{width}}{experiment.description} ({experiment.source})")
 
 
 @experiments.command("show", cls=PlainCommand)
@@ -81,21 +90,21 @@ def show_experiment(
 
     experiment = load_experiment(name)
     if yaml:
-        typer.echo(experiment.to_yaml(), nl=False)
+        print_text(experiment.to_yaml())
         return
     from retinagrade.models.network import build_network
     from retinagrade.models.summary import summary_table
 
     printed = console()
-    printed.print(f"{experiment.name}: {experiment.description}", highlight=False)
-    printed.print(f"source: {experiment.source}", highlight=False)
+    printed.print(f"{experiment.name}: {experiment.description}")
+    printed.print(f"source: {experiment.source}")
     if experiment.starts_from is not None:
-        printed.print(f"starts from a run of {experiment.starts_from}", highlight=False)
+        printed.print(f"starts from a run of {experiment.starts_from}")
     network = build_network(experiment.network.model_copy(update={"weights": "none"}))
     printed.print(summary_table(network, experiment.network))
     for section in ("augmentation", "training"):
         settings = getattr(experiment, section).model_dump(exclude_none=True)
-        printed.print(f"{section}: {', '.join(f'{key} {value}' for key, value in settings.items())}", highlight=False)
+        printed.print(f"{section}: {', '.join(f'{key} {value}' for key, value in settings.items())}")
 
 
 _Prepared = Annotated[
@@ -209,7 +218,7 @@ def train(
             _train_one(prepared, chosen[0], out, changes, start, Devices(devices, nodes))
     except KeyboardInterrupt:
         if not find_rate:
-            typer.echo(f"stopped: the same command continues {out} after its last whole epoch", err=True)
+            error_console().print(f"stopped: the same command continues {out} after its last whole epoch")
         raise
 
 
@@ -240,10 +249,9 @@ def _train_one(
     printed.print(
         f"{record.experiment}: {record.epochs} epochs in {record.training_seconds:.0f} s; kept epoch "
         f"{kept.epoch + 1} {'with ' + kept.describe() if written else 'without validation photographs'}",
-        highlight=False,
     )
     if written:
-        printed.print(f"next: retinagrade evaluate {written[0]}", highlight=False)
+        printed.print(f"next: retinagrade evaluate {written[0]}")
 
 
 def _train_several(prepared: Path, experiments: list[str], out: Path, settings: list[str]) -> None:
@@ -260,9 +268,9 @@ def _train_several(prepared: Path, experiments: list[str], out: Path, settings: 
             sizes = (f"{row['total']:,}", str(row["epochs"]), f"{row['seconds'] / 60:.1f}")
             table.add_row(row["run"], *(format_metric(value) for value in metrics), *sizes)
         printed.print(table)
-        printed.print(f"wrote {result.page}", highlight=False)
+        printed.print(f"wrote {result.page}")
     for name, reason in result.failures.items():
-        printed.print(f"{name} failed: {reason}", style="red", highlight=False)
+        printed.print(f"{name} failed: {reason}", style="red")
     if result.failures:
         raise typer.Exit(ATTENTION)
 
@@ -277,14 +285,14 @@ def _cross_validate(
     record = result.finished_record()
     printed = console()
     for kept in record.kept:
-        printed.print(f"fold {kept.fold}: kept epoch {kept.epoch + 1} with {kept.describe()}", highlight=False)
+        printed.print(f"fold {kept.fold}: kept epoch {kept.epoch + 1} with {kept.describe()}")
     means = {name: None if over is None else over.mean for name, over in record.over_folds.items()}
     spreads = {name: None if over is None else over.sd for name, over in record.over_folds.items()}
-    printed.print(f"{record.experiment}: mean {_metrics(means)}", highlight=False)
-    printed.print(f"± standard deviation {_metrics(spreads)}", highlight=False)
+    printed.print(f"{record.experiment}: mean {_metrics(means)}")
+    printed.print(f"± standard deviation {_metrics(spreads)}")
     outlines = result.lesion_counts_file.is_file()
     next_file = result.lesion_counts_file if outlines else result.predictions_file
-    printed.print(f"next: retinagrade evaluate {next_file}", highlight=False)
+    printed.print(f"next: retinagrade evaluate {next_file}")
 
 
 def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None) -> None:
@@ -293,10 +301,8 @@ def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], 
     with terminal_progress() as progress:
         search = find_learning_rate(prepared, experiment, out, settings=settings, start=start, progress=progress)
     printed = console()
-    printed.print(f"suggested: --set training.learning_rate={search.suggestion:g}", highlight=False)
-    printed.print(
-        f"look at {out / 'learning_rate.png'}; the losses are in learning_rate.csv beside it", highlight=False
-    )
+    printed.print(f"suggested: --set training.learning_rate={search.suggestion:g}")
+    printed.print(f"look at {out / 'learning_rate.png'}; the losses are in learning_rate.csv beside it")
 
 
 def _metrics(best: Mapping[str, float | None]) -> str:
@@ -372,4 +378,4 @@ def predict(
             overwrite=overwrite,
             progress=progress,
         )
-    console().print(f"wrote {predictions.file}", highlight=False)
+    console().print(f"wrote {predictions.file}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retinagrade.cli.console import ATTENTION, console, terminal_progress
+from retinagrade.cli.console import ATTENTION, console, error_console, terminal_progress
 from retinagrade.cli.options import SettingsOption
 
 
@@ -120,14 +120,14 @@ def tune(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        typer.echo(f"stopped: the same command continues the search in {out}", err=True)
+        error_console().print(f"stopped: the same command continues the search in {out}")
         raise
     printed = console()
     if result is None:
-        printed.print("no trial is left for this worker; the last other worker writes the report", highlight=False)
+        printed.print("no trial is left for this worker; the last other worker writes the report")
         return
-    printed.print(result.verdict(), highlight=False)
-    printed.print(f"wrote {result.report}", highlight=False)
-    printed.print(f"next: retinagrade train {prepared} {result.winner_file} --out RUN", highlight=False)
+    printed.print(result.verdict())
+    printed.print(f"wrote {result.report}")
+    printed.print(f"next: retinagrade train {prepared} {result.winner_file} --out RUN")
     if (result.trials["state"] == "failed").any():
         raise typer.Exit(ATTENTION)

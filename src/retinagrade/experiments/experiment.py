@@ -25,6 +25,7 @@ from pydantic import (
 from retinagrade.errors import ExperimentError, describe_validation_error
 from retinagrade.images.camera import CameraChange
 from retinagrade.models.settings import NetworkSettings
+from retinagrade.yaml_files import parse_yaml, read_yaml
 
 SHIPPED: Final = resources.files("retinagrade.experiments")
 
@@ -219,30 +220,24 @@ def load_experiment(experiment: str | os.PathLike[str] | Experiment, settings: S
     if isinstance(experiment, Experiment):
         return override_settings(experiment, settings) if settings else experiment
     name = os.fspath(experiment)
-    try:
-        values = yaml.safe_load(_read_yaml(name))
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"{name}: not valid YAML: {error}") from error
+    values = _read_values(name)
     if not isinstance(values, dict):
         raise ExperimentError(f"{name}: an experiment is a mapping with 'name', 'network' and 'training'")
     return _validated(values, settings, name)
 
 
-def _read_yaml(name: str) -> str:
+def _read_values(name: str) -> Any:
     if name in experiment_names():
-        return (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
+        return parse_yaml((SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"), name, ExperimentError)
     if Path(name).suffix not in (".yaml", ".yml"):
         raise ExperimentError(
             f"no experiment {name!r}: name a file ending in .yaml, or one of {', '.join(experiment_names())}"
         )
-    try:
-        return Path(name).read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not os.path.lexists(name):
         raise ExperimentError(
             f"{name}: no such file: `retinagrade experiments show --yaml EXPERIMENT` prints one to copy"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{name}: not a readable experiment: {error}") from error
+        )
+    return read_yaml(Path(name), "an experiment", ExperimentError)
 
 
 def override_settings(experiment: Experiment, settings: Sequence[str]) -> Experiment:

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from retinagrade.errors import GraderFileError, describe_validation_error
 from retinagrade.grades import N_GRADES
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
+from retinagrade.yaml_files import read_yaml
 
 KEY: Final = "retinagrade"
 """Key of the metadata in the ONNX file's ``metadata_props``; the value is JSON."""
@@ -124,10 +124,9 @@ class AuthorStatements(_Part):
         Raises:
             GraderFileError: The file is not readable YAML or has unknown keys.
         """
+        values = read_yaml(path, "statements for a model card", GraderFileError)
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise GraderFileError(f"{path}: not readable YAML: {error}") from error
+            return cls.model_validate(values)
         except ValidationError as error:
             raise GraderFileError(
                 f"{path} may hold licence, data_source and limitations:\n  {describe_validation_error(error)}"

@@ -10,7 +10,6 @@ from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from optuna import Trial
 from pydantic import (
     BaseModel,
@@ -26,6 +25,7 @@ from pydantic import (
 
 from retinagrade.errors import ExperimentError, describe_validation_error
 from retinagrade.experiments.experiment import Experiment, override_settings
+from retinagrade.yaml_files import read_yaml
 
 
 class _Dimension(BaseModel):
@@ -170,15 +170,11 @@ def load_space(space: str | os.PathLike[str] | Mapping[str, Any] | SearchSpace) 
     """
     if isinstance(space, SearchSpace):
         return space
-    name, values = ("the search space", space) if isinstance(space, Mapping) else (str(space), _read_yaml(Path(space)))
+    if isinstance(space, Mapping):
+        name, values = "the search space", space
+    else:
+        name, values = str(space), read_yaml(Path(space), "a search space", ExperimentError)
     try:
         return SearchSpace.model_validate(values)
     except ValidationError as error:
         raise ExperimentError(f"{name} is not a search space:\n  {describe_validation_error(error)}") from None
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExperimentError(f"{path} can't be read as a search space: {error}") from error
