@@ -108,12 +108,8 @@ def read_json_model(
 
     try:
         return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise error_type(f"{path} can't be read as {name}: {reason(error)}") from error
-    except json.JSONDecodeError as error:
-        raise error_type(f"{path}, line {error.lineno}: can't be read as {name}: it is not valid JSON") from error
-    except RecursionError:
-        raise error_type(f"{path} can't be read as {name}: its values are nested too deeply") from None
     except ValidationError as error:
         message = f"{path} is not {name} that this version reads:\n  {describe_validation_error(error)}"
         raise error_type(f"{message}\n{remedy}" if remedy else message) from None

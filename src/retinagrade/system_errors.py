@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Final
 
@@ -76,14 +77,27 @@ def reason_and_remedy(error: OSError) -> tuple[str, str]:
     return known or (error.strerror or str(error) or type(error).__name__, "check the place, or choose another one")
 
 
-def reason(error: OSError | UnicodeError) -> str:
+def reason(error: Exception) -> str:
     """Returns the reason why a file can't be read, in words, for the message of another error.
 
     Example:
         >>> reason(FileNotFoundError(2, "No such file or directory", "a.csv"))
         "it doesn't exist"
     """
-    return "it is not text in UTF-8" if isinstance(error, UnicodeError) else reason_and_remedy(error)[0]
+    match error:
+        case OSError():
+            return reason_and_remedy(error)[0]
+        case UnicodeError():
+            return "it is not text in UTF-8"
+        case JSONDecodeError():
+            return f"line {error.lineno} is not valid JSON"
+        case RecursionError():
+            return "its values are nested too deeply"
+        case MemoryError():
+            return "it is too large for the memory"
+        case KeyError():
+            return f"it has no {error}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from retinagrade.datasets.labels import join_labels, photographs_by_name
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
+from retinagrade.system_errors import reason
 
 DDR_FOLDER: Final = "DR_grading"
 _UNGRADABLE: Final = "5"
@@ -95,7 +96,7 @@ def _read_lines(labels: Path) -> list[re.Match[str]]:
     try:
         lines = labels.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{labels}: not a readable list: {error}") from error
+        raise ManifestError(f"{labels}: not a readable list: {reason(error)}") from error
     matches = []
     for number, line in enumerate(lines, start=1):
         match = _LINE.fullmatch(line.strip())

@@ -14,6 +14,7 @@ from retinagrade.cells import HEADER_BYTES, split_header
 from retinagrade.datasets.file_listing import photographs_in, require_matching_names
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest, read_csv_text
+from retinagrade.system_errors import reason
 
 
 def has_columns(path: Path, columns: Iterable[str]) -> bool:
@@ -46,7 +47,7 @@ def _read_workbook(path: Path) -> pd.DataFrame:
         sheet = pd.read_excel(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False, engine="openpyxl")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ManifestError(
-            f"{path}: not a readable Excel workbook ({error}): copy it again, or save its first sheet as CSV"
+            f"{path}: not a readable Excel workbook ({reason(error)}): copy it again, or save its first sheet as CSV"
         ) from error
     return pd.DataFrame(sheet).rename(columns=lambda name: str(name).strip())
 

@@ -22,10 +22,13 @@ from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.files import write_bytes
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
+from retinagrade.system_errors import reason
 
 _SPLITS: Final = ("train", "val", "test")
 _LARGEST_ARRAY: Final = 1 << 31
 """Largest size of an array, in bytes; the official archive at 224 pixels has arrays of up to 163 MB."""
+_DAMAGE: Final = (OSError, ValueError, EOFError, AttributeError, TypeError, MemoryError, RecursionError)
+"""Errors that NumPy raises for damaged archives; a header may claim terabytes."""
 
 
 def is_retinamnist(source: Path) -> bool:
@@ -75,8 +78,8 @@ def _read_arrays(source: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[Any
         _require_moderate_arrays(source)
         with np.load(source, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name.partition("_")[0] in _SPLITS}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise LayoutError(f"{source} is not a readable NumPy archive ({error}): download it again") from error
+    except (*_DAMAGE, zipfile.BadZipFile, zlib.error) as error:
+        raise LayoutError(f"{source} is not a readable NumPy archive ({reason(error)}): download it again") from error
     checked = {
         split: _check_arrays(arrays, split, source)
         for split in _SPLITS

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from retinagrade.errors import ManifestError
 from retinagrade.grades import N_GRADES
+from retinagrade.system_errors import reason
 
 Row = tuple[int, list[str]]
 """A line number, from 1, and the cells of that line."""
@@ -41,7 +42,7 @@ def _read_cells(path: Path) -> list[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: not a readable CSV file: {error}") from error
+        raise ManifestError(f"{path}: not a readable CSV file: {reason(error)}") from error
     separator = next((mark for mark in "\t;" if mark in text), ",")
     lines = enumerate(text.splitlines(), start=1)
     return [(number, [cell.strip() for cell in line.split(separator)]) for number, line in lines if line.strip()]

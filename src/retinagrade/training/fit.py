@@ -22,7 +22,7 @@ from retinagrade.models.network import Network
 from retinagrade.runs.run import Run
 from retinagrade.training.batch_norm import convert_batch_norm
 from retinagrade.training.callbacks import AtomicCheckpointIO, ProgressReport, training_callbacks
-from retinagrade.training.checkpoints import restore_lesion_network, restore_network
+from retinagrade.training.checkpoints import read_checkpoint, restore_lesion_network, restore_network
 from retinagrade.training.data import TrainingData
 from retinagrade.training.devices import keep_freed_memory, lightning_precision
 from retinagrade.training.distributed import ONE_DEVICE, Devices
@@ -199,7 +199,7 @@ def _is_over(run: Run, experiment: Experiment) -> bool:
     if not run.last_checkpoint.is_file():
         return False
     # The checkpoint is written after history.csv, so the file may hold one epoch that will be repeated.
-    checkpoint = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(run.last_checkpoint)
     history = pd.DataFrame(checkpoint["callbacks"]["History"]["rows"])
     if len(history) >= experiment.training.epochs or experiment.training.keep == "last":
         return len(history) >= experiment.training.epochs

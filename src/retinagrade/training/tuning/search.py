@@ -26,6 +26,7 @@ from retinagrade.evaluation.named_metrics import LOWER_IS_BETTER
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import is_free_folder, write_json
 from retinagrade.runs.run import Run
+from retinagrade.system_errors import reason
 from retinagrade.training.tuning.search_space import SearchSpace
 
 PruningName = Literal["median", "hyperband", "none"]
@@ -189,8 +190,8 @@ def _name_of(file: Path, record: dict[str, Any]) -> str:
     try:
         earlier = json.loads(file.read_text(encoding="utf-8"))
         name = str(earlier["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{file} can't be read as the record of a search: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ExperimentError(f"{file} can't be read as the record of a search: {reason(error)}") from error
     if changed := [key for key in record if earlier.get(key) != record[key]]:
         raise ExperimentError(
             f"{folder} holds a search with another {', '.join(changed)}: choose another --out, or delete that folder"
