@@ -19,10 +19,11 @@ from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.files import is_free_folder, write_bytes
 from retinagrade.manifest import Manifest
-from retinagrade.outputs import continued_folder, guard_outputs
+from retinagrade.outputs import continued_folder, guard_outputs, write_origin
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation, StartedFolds
 from retinagrade.system_errors import reason
+from retinagrade.training.predict import PREDICT
 from retinagrade.training.start import training_inputs
 from retinagrade.training.train import train
 
@@ -93,6 +94,7 @@ def cross_validate(
         predicted = pd.concat([read_predictions(run.predictions_file("val")) for run in runs], ignore_index=True)
         divided = Manifest(parts[0].table[parts[0].table["fold"].notna()], manifest.root).graded()
         # Joining fails unless each photograph is predicted exactly once.
+        write_origin(result.predictions_file, PREDICT, [prepared, out])
         write_predictions(join_grades(predicted, divided.table), result.predictions_file)
     kept = tuple(FoldRecord(fold=number, **dict(run.finished_record().kept)) for number, run in enumerate(runs))
     result.write_record(

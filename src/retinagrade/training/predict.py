@@ -81,8 +81,8 @@ def predict(
         ExperimentError: The set was prepared with other settings than the training photographs, the run's own split
             was changed, or the run is an ensemble, which has no network of its own.
         ManifestError: The split is empty.
-        UsageError: A split other than ``val`` is to be predicted by a cross-validation; or the file exists and has other
-            inputs, or lies in an input, outside ``predictions`` of the run.
+        UsageError: A split other than ``val`` is to be predicted by a cross-validation; or the file exists and has
+            other inputs, or lies in an input, outside ``predictions`` of the run.
     """
     views = _Views(tta, fast, tuple(camera), workers)
     folds = CrossValidation(Path(run)) if isinstance(run, str | os.PathLike) else run

@@ -100,7 +100,7 @@ def test_ends_that_are_no_settings_are_named_before_anything_is_trained(dimensio
         ("name: {choices: [a, b]}", "should match pattern"),
         ("{}", "at least 1"),
         ("- a", "valid dictionary"),
-        ("a: [", "can't be read as a search space"),
+        ("a: [", "line 1: not valid YAML"),
     ],
 )
 def test_wrong_files_are_told_by_key(tmp_path: Path, text: str, complaint: str) -> None:
