@@ -146,7 +146,7 @@ def relative_to_folder(path: Path, folder: Path) -> str:
 def path_from_folder(path: str, folder: Path) -> Path:
     """Returns the file that :func:`relative_to_folder` described."""
     named = to_path(path)
-    return folder / named if is_local(named) and is_local(folder) else named
+    return (folder / named).resolve() if is_local(named) and is_local(folder) else named
 
 
 def _require_kind(output: Output) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
-from retinagrade.cli.options import GradesTableOption, OverwriteOption, ResamplesOption
+from retinagrade.cli.options import GradesTableOption, MovedSetOption, OverwriteOption, ResamplesOption
 from retinagrade.errors import UsageError
 
 
@@ -42,6 +42,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    prepared: MovedSetOption = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,7 +99,7 @@ def evaluate(
         inputs = [path for path in (predictions, grades) if path is not None]
         if out is not None:
             guard_evaluation(out, inputs, overwrite)
-        table = Predictions.read(predictions, grades=grades, calibration=calibration)
+        table = Predictions.read(predictions, grades=grades, calibration=calibration, prepared=prepared)
         if out is None and (out := table.evaluation_folder) is not None:
             guard_evaluation(out, inputs, overwrite)
         with terminal_progress() as progress:
@@ -106,8 +107,10 @@ def evaluate(
                 table, by=by or [], prevalence=prevalence, resamples=resamples, progress=progress
             )
     else:
-        if grades is not None or calibration is not None or by or prevalence is not None:
-            raise UsageError("--grades, --calibration, --by and --prevalence need predictions, not a confusion matrix")
+        if grades is not None or calibration is not None or prepared is not None or by or prevalence is not None:
+            raise UsageError(
+                "--grades, --calibration, --prepared, --by and --prevalence need predictions, not a confusion matrix"
+            )
         from retinagrade.evaluation.evaluate import evaluate_confusion_matrix
 
         assert confusion_matrix is not None

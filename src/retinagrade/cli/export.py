@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import console, terminal_progress
-from retinagrade.cli.options import OverwriteOption, TtaOption
+from retinagrade.cli.options import MovedSetOption, OverwriteOption, TtaOption
 
 
 class WeightPrecision(StrEnum):
@@ -60,6 +60,7 @@ def export(
             show_default=False,
         ),
     ] = None,
+    prepared: MovedSetOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Export a run as one grader file.
@@ -79,6 +80,7 @@ def export(
             tta=tta,
             cross_validation=cross_validation,
             statements=statements,
+            prepared=prepared,
             overwrite=overwrite,
             progress=progress,
         )

@@ -68,6 +68,16 @@ ResamplesOption = Annotated[
         help="Number of bootstrap resamples of patients, from which the command computes the 95 % intervals.",
     ),
 ]
+MovedSetOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--prepared",
+        metavar="FOLDER",
+        help="Prepared set that the run was trained on, if it was moved without the run. [default: its place when the "
+        "run was trained, from the folder of the run]",
+        show_default=False,
+    ),
+]
 OverwriteOption = Annotated[
     bool,
     typer.Option(

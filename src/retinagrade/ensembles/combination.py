@@ -83,7 +83,7 @@ class FittedMember(BaseModel):
 
     Attributes:
         name: Name of the member.
-        folder: Folder of the member at that time.
+        folder: Path of the member from the folder of the ensemble.
         sha256: SHA-256 digest of its validation predictions.
     """
 

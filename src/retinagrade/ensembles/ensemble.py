@@ -43,7 +43,7 @@ from retinagrade.evaluation.report.tables import TextTable, metric_text, tables_
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.files import is_free_folder, sha256, write_text
 from retinagrade.messages import first_few
-from retinagrade.outputs import continued_folder, guard_outputs
+from retinagrade.outputs import continued_folder, guard_outputs, path_from_folder, relative_to_folder
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import EnsembleRecord, MemberRecord
@@ -145,11 +145,11 @@ def ensemble(
     run = Run(Path(out))
     guard_outputs([continued_folder(run.folder)], folders)
     members = read_members(folders)
-    earlier = _begin(run, method, _sources(members))
+    earlier = _begin(run, method, _sources(members, run.folder))
     validation = join_members(members, "val")
     splits = sorted(set.intersection(*(member.splits for member in members)) - {"val"})
     try:
-        fit = _fit(method, members, validation, earlier, without=bool(splits))
+        fit = _fit(method, members, validation, earlier, run.folder, without=bool(splits))
     except Undefined as reason:
         raise ExperimentError(f"--method {method}: {reason}") from None
     networks = {"val": _networks(validation, members, fit.validated)}
@@ -166,7 +166,7 @@ def ensemble(
     record = _record(run, members, fit.fitted, [*networks], skipped)
     run.write_record(record)
     comparisons = {
-        split: _compare(tables, record, split, resamples)
+        split: _compare(tables, run, split, resamples)
         for split, tables in networks.items()
         if tables[ALL_MEMBERS]["grade"].notna().any()
     }
@@ -226,6 +226,7 @@ def _fit(
     members: Sequence[EnsembleMember],
     validation: JoinedPredictions,
     earlier: FittedCombination | None,
+    ensemble: Path,
     without: bool,
 ) -> _Fit:
     """Fits the ensemble, and the ensembles without a member.
@@ -235,6 +236,7 @@ def _fit(
         members: The members.
         validation: Their predictions of the validation photographs.
         earlier: The combination that was fitted by an earlier call.
+        ensemble: Folder of the ensemble.
         without: Whether further splits need the ensembles without a member.
     """
     quality = method == "eyes" and has_quality(validation.table)
@@ -242,7 +244,7 @@ def _fit(
     weights = class_weights(members, validation) if method == "recall" else None
     subsets = _subsets(members)
     fitted = earlier or FittedCombination(
-        members=_sources(members),
+        members=_sources(members, ensemble),
         combination=fit_combination(method, scores, weights),
         quality=quality,
         image_ids=tuple(validation.table["image_id"]),
@@ -270,10 +272,12 @@ def _require_members(method: EnsembleMethodName, count: int) -> None:
         raise UsageError(f"--method {method} needs two runs or more")
 
 
-def _sources(members: Sequence[EnsembleMember]) -> tuple[FittedMember, ...]:
+def _sources(members: Sequence[EnsembleMember], ensemble: Path) -> tuple[FittedMember, ...]:
     return tuple(
         FittedMember(
-            name=member.name, folder=str(member.folder.resolve()), sha256=sha256(member.predictions_file("val"))
+            name=member.name,
+            folder=relative_to_folder(member.folder, ensemble),
+            sha256=sha256(member.predictions_file("val")),
         )
         for member in members
     )
@@ -322,8 +326,11 @@ def _networks(
     }
 
 
-def _compare(tables: dict[str, pd.DataFrame], record: EnsembleRecord, split: str, resamples: int) -> NetworkComparison:
-    files = {f"{member.folder}/predictions/{split}.csv": member.predictions[split] for member in record.members}
+def _compare(tables: dict[str, pd.DataFrame], run: Run, split: str, resamples: int) -> NetworkComparison:
+    files = {
+        f"{path_from_folder(member.folder, run.folder)}/predictions/{split}.csv": member.predictions[split]
+        for member in run.ensemble_record().members
+    }
     findings: dict[str, list[Any]] = {name: [] for name in tables}
     return compare_predictions(
         tables, findings=findings, inputs=[*map(Path, files)], sources=files, resamples=resamples
@@ -337,7 +344,7 @@ def _record(
     splits: Sequence[str],
     skipped: dict[str, str],
 ) -> EnsembleRecord:
-    data = members[0].data
+    data = members[0].data.model_copy(update={"prepared": relative_to_folder(members[0].run.prepared, run.folder)})
     manifest = manifest_of(members[0])
     if manifest is not None:
         manifest.write(run.manifest_file)
@@ -350,7 +357,7 @@ def _record(
         members=tuple(
             MemberRecord(
                 name=member.name,
-                folder=str(member.folder.resolve()),
+                folder=relative_to_folder(member.folder, run.folder),
                 cut_points=member.cut_points,
                 predictions={split: sha256(member.predictions_file(split)) for split in splits},
             )

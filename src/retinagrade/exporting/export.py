@@ -6,7 +6,7 @@ import html
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +92,7 @@ def export(
     tta: bool = False,
     cross_validation: CrossValidation | str | os.PathLike[str] | None = None,
     statements: AuthorStatements | str | os.PathLike[str] | None = None,
+    prepared: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ExportedGrader:
@@ -110,6 +111,7 @@ def export(
         cross_validation: For a run that was trained on all photographs, a cross-validation of the same experiment, or
             its folder, which provides calibration and metrics.
         statements: Statements on licence, data source and limitations, or a YAML file with them.
+        prepared: The prepared set of the run, where it was moved without the run.
         overwrite: Whether to replace a file or a card that is no earlier export of the same network.
         progress: Receives reports of progress; ``None`` for none.
 
@@ -122,6 +124,8 @@ def export(
         ManifestError: The prepared set is missing or was changed.
     """
     run, out = run if isinstance(run, Run) else Run(Path(run)), Path(out)
+    if prepared is not None:
+        run = replace(run, moved_set=Path(prepared))
     if out.suffix != ".onnx":
         raise UsageError(f"{out}: the name of a grader file must end in .onnx")
     if cross_validation is not None and not isinstance(cross_validation, CrossValidation):

@@ -13,6 +13,7 @@ from retinagrade.files import sha256
 from retinagrade.grader.metadata import PreparationMetadata
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network
+from retinagrade.outputs import path_from_folder
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
@@ -144,11 +145,11 @@ def read_networks(run: Run) -> Networks:
     if fitted.combination.method == "eyes":
         raise GraderFileError(
             f"{run.folder} combines the two eyes of a patient, but a grader file grades single photographs: export "
-            f"{fitted.members[0].folder}"
+            f"{path_from_folder(fitted.members[0].folder, run.folder)}"
         )
     members = []
     for source in fitted.members:
-        member = Run(Path(source.folder))
+        member = Run(path_from_folder(source.folder, run.folder))
         if CrossValidation(member.folder).is_cross_validation:
             raise GraderFileError(
                 f"{run.folder}: its member {source.name} is a cross-validation. Its folds were evaluated one by one "
@@ -259,6 +260,7 @@ def _read_training_manifest(run: Run) -> Manifest:
     if not file.is_file() or sha256(file) != run.record().data.manifest_sha256:
         raise ManifestError(
             f"{file} is missing or was changed after {run.folder} was trained on it. A grader file is only written "
-            "after it was compared with the network on photographs of that manifest: restore it, or train again"
+            "after it was compared with the network on photographs of that manifest: name the prepared set with "
+            "--prepared if it was moved; else restore it, or train again"
         )
     return Manifest(Manifest.read(file).table, run.prepared)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from retinagrade.errors import ExperimentError
+from retinagrade.outputs import path_from_folder
 from retinagrade.runs.records import FinishedFolds, FoldsRecord, read_folds_record, write_record
 from retinagrade.runs.run import Run
 
@@ -127,7 +128,7 @@ def trained_runs(folders: Sequence[Path]) -> list[Run]:
         if result.is_cross_validation:
             parts = [fold.folder for fold in result.runs()]
         elif Run(folder).is_ensemble:
-            parts = [Path(member.folder) for member in Run(folder).ensemble_record().members]
+            parts = [path_from_folder(member.folder, folder) for member in Run(folder).ensemble_record().members]
         else:
             runs[Run(folder)] = None
             continue

@@ -24,6 +24,7 @@ def evaluate(
     *,
     grades: str | os.PathLike[str] | pd.DataFrame | None = None,
     calibration: str | os.PathLike[str] | Calibration | None = None,
+    prepared: str | os.PathLike[str] | None = None,
     by: Sequence[str] = (),
     prevalence: float | None = None,
     resamples: int = RESAMPLES,
@@ -37,6 +38,7 @@ def evaluate(
         grades: A CSV file or a DataFrame with ``image_id`` and ``grade`` of the same photographs; with ``patient_id``,
             intervals are by patient.
         calibration: A calibration that was fitted on other photographs, or its file. By default, that of the run.
+        prepared: The prepared set of the run, where it was moved without the run.
         by: Columns whose values define subgroups, besides the usual ones; ``quality`` is assessed from the photographs
             where the table has no such column.
         prevalence: Share of diseased photographs, between 0 and 1, at which predictive values are computed as well.
@@ -55,9 +57,9 @@ def evaluate(
     if prevalence is not None and not 0 < prevalence < 1:
         raise UsageError(f"prevalence {prevalence:g}: write a share between 0 and 1, such as 0.1")
     if not isinstance(predictions, Predictions):
-        predictions = Predictions.read(predictions, grades=grades, calibration=calibration)
-    elif grades is not None or calibration is not None:
-        raise UsageError("give grades and calibration to Predictions.read, or evaluate the file")
+        predictions = Predictions.read(predictions, grades=grades, calibration=calibration, prepared=prepared)
+    elif grades is not None or calibration is not None or prepared is not None:
+        raise UsageError("give grades, calibration and prepared set to Predictions.read, or evaluate the file")
     if "quality" in by and "quality" not in predictions.table:
         predictions = predictions.with_quality(progress)
     return evaluate_predictions(
@@ -81,7 +83,7 @@ def _context(predictions: Predictions) -> EvaluationContext:
     record = run.record()
     return EvaluationContext(
         record.experiment,
-        f"Run {run.folder}, photographs of {record.data.prepared}, split {predictions.file.stem}.",
+        f"Run {run.folder}, photographs of {run.prepared}, split {predictions.file.stem}.",
         None if run.is_ensemble else run.history(),
         "" if run.is_ensemble else run.experiment().network.loss,
         [] if predictions.manifest is None else example_photographs(predictions.table, predictions.manifest),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.integrity.leaks import changed_split_finding
+from retinagrade.evaluation.integrity.leaks import changed_split_finding, missing_set_finding
 from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
@@ -25,7 +26,7 @@ class RunPhotographs:
         manifest: The prepared set; ``None`` where it is gone.
         trained_on: The photographs with the split that the run was trained on; ``None`` where the split is gone or has
             changed.
-        finding: The finding that the split has changed since training; ``None`` otherwise.
+        finding: The finding that the set is gone, or that the split has changed since training; ``None`` otherwise.
     """
 
     manifest: Manifest | None = None
@@ -42,11 +43,17 @@ def read_run_photographs(run: Run) -> RunPhotographs:
     """
     file, split_file = run.prepared / "manifest.csv", run.split_file
     manifest = Manifest.read(file) if file.is_file() else None
-    if not split_file.is_file():
-        return RunPhotographs(manifest)
-    if sha256(split_file) != run.record().data.manifest_sha256:
+    if manifest is None or not split_file.is_file():
+        missing = missing_set_finding(str(run.folder), str(file if manifest is None else split_file))
+        trained_on = Manifest.read(split_file) if split_file.is_file() and _is_unchanged(run, split_file) else None
+        return RunPhotographs(manifest, trained_on, missing)
+    if not _is_unchanged(run, split_file):
         return RunPhotographs(manifest, finding=changed_split_finding(str(run.folder), str(split_file)))
     return RunPhotographs(manifest, Manifest.read(split_file))
+
+
+def _is_unchanged(run: Run, split_file: Path) -> bool:
+    return sha256(split_file) == run.record().data.manifest_sha256
 
 
 def add_manifest_columns(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:

@@ -67,6 +67,7 @@ class Predictions:
         *,
         grades: str | os.PathLike[str] | pd.DataFrame | None = None,
         calibration: str | os.PathLike[str] | Calibration | None = None,
+        prepared: str | os.PathLike[str] | None = None,
     ) -> Predictions:
         """Reads predictions, finds their run and checks their integrity.
 
@@ -76,6 +77,7 @@ class Predictions:
             grades: A file of the same formats or a DataFrame with ``image_id`` and ``grade`` of the same photographs.
             calibration: A calibration, or its file. By default, the calibration of the run, unless it was fitted on
                 some of these photographs or on predictions that were made in another way.
+            prepared: The prepared set of the run, where it was moved without the run.
 
         Returns:
             The predictions. Missing files of the run leave its attributes ``None``.
@@ -84,6 +86,7 @@ class Predictions:
             ManifestError: A table is unreadable, or not valid.
             JoinError: Predictions and grades don't have the same photographs.
             CalibrationError: The calibration is unreadable.
+            UsageError: ``prepared`` is no prepared set, or the predictions belong to no run.
         """
         file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
         rows = _rows(predictions)
@@ -95,6 +98,12 @@ class Predictions:
                 table = table.drop(columns="patient_id")  # studies stand for patients where nothing better is known
             table = join_grades(table, known[~known["image_id"].isin(left_out)])
         run = None if file is None else find_run(file)
+        if prepared is not None:
+            if run is None:
+                raise UsageError("a prepared set goes with predictions in the folder of a run: leave prepared out")
+            if not (Path(prepared) / "manifest.csv").is_file():
+                raise UsageError(f"{prepared} is no prepared set: it has no manifest.csv")
+            run = replace(run, moved_set=Path(prepared))
         photographs = RunPhotographs() if run is None else read_run_photographs(run)
         if photographs.manifest is not None:
             table = add_manifest_columns(table, photographs.manifest)

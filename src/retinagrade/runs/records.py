@@ -24,7 +24,7 @@ class TrainingDataRecord(_Model):
     """The photographs that a network was trained on.
 
     Attributes:
-        prepared: The folder of the prepared set.
+        prepared: Path of the prepared set from the folder of the run, so that both can be moved together.
         manifest_sha256: SHA-256 digest of the manifest whose split was used.
         own_split: True where the run keeps this manifest, because the prepared set has a different split.
         preparation: How the photographs were prepared.
@@ -146,7 +146,7 @@ class MemberRecord(_Model):
 
     Attributes:
         name: The member's name.
-        folder: Folder of the member's run, cross-validation or ensemble.
+        folder: Path of the member's run, cross-validation or ensemble from the folder of this ensemble.
         cut_points: True where cut points that were fitted on its validation photographs decide its grades.
         predictions: SHA-256 digests of its tables of predictions, by split.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +12,7 @@ import pandas as pd
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.images.prepare import PreparationSettings
+from retinagrade.outputs import path_from_folder
 from retinagrade.runs.records import (
     EnsembleRecord,
     FinishedTraining,
@@ -30,9 +31,15 @@ RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png", "learning_rate.cs
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """The folder of one training, by convention ``runs/<name>``, or of an ensemble of trained networks."""
+    """The folder of one training, by convention ``runs/<name>``, or of an ensemble of trained networks.
+
+    Attributes:
+        folder: The folder.
+        moved_set: The prepared set, where it was moved without the run; ``None`` to look where the record says.
+    """
 
     folder: Path
+    moved_set: Path | None = field(default=None, compare=False)
 
     @property
     def experiment_file(self) -> Path:
@@ -52,7 +59,9 @@ class Run:
     @property
     def prepared(self) -> Path:
         """The prepared set that the run was trained on; the folder may be gone."""
-        return Path(self.record().data.prepared)
+        if self.moved_set is not None:
+            return self.moved_set
+        return path_from_folder(self.record().data.prepared, self.folder)
 
     @property
     def split_file(self) -> Path:

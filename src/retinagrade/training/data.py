@@ -11,6 +11,7 @@ from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256
 from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
+from retinagrade.outputs import relative_to_folder
 from retinagrade.runs.records import TrainingDataRecord
 
 
@@ -32,10 +33,10 @@ class TrainingData:
     digest: str
     own_split: Manifest | None = None
 
-    def record(self) -> TrainingDataRecord:
-        """Returns the section ``data`` of a run's record."""
+    def record(self, run: Path) -> TrainingDataRecord:
+        """Returns the section ``data`` of the record of a run in the folder ``run``."""
         return TrainingDataRecord(
-            prepared=str(self.prepared.resolve()),
+            prepared=relative_to_folder(self.prepared, run),
             manifest_sha256=self.digest,
             own_split=self.own_split is not None,
             preparation=PreparationSettings(**preparation_settings(self.prepared)),

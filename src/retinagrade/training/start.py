@@ -139,7 +139,7 @@ def begin_run(run: Run, experiment: Experiment, data: TrainingData, start: Run |
             return True
     if data.own_split is not None:
         data.own_split.write(run.manifest_file)
-    run.write_record(StartedTraining(experiment=experiment.name, data=data.record(), start=origin))
+    run.write_record(StartedTraining(experiment=experiment.name, data=data.record(run.folder), start=origin))
     return False
 
 

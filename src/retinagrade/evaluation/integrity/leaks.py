@@ -99,6 +99,21 @@ def check_fitted_on(table: pd.DataFrame, fitted_on: pd.DataFrame, fitted: str) -
     ]
 
 
+def missing_set_finding(run: str, manifest: str) -> Finding:
+    """Returns the finding that a run's photographs can't be looked up.
+
+    Args:
+        run: The run's folder.
+        manifest: The manifest that isn't there.
+    """
+    return Finding(
+        "set-missing",
+        f"{manifest} isn't there, which {run} was trained on: patients, subgroups and leaks can't be looked up, and "
+        "the intervals take each photograph for a patient of its own. Move the prepared set back, or name it with "
+        "--prepared.",
+    )
+
+
 def changed_split_finding(run: str, manifest: str) -> Finding:
     """Returns the finding that a run's training photographs are no longer known.
 
