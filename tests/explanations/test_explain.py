@@ -130,11 +130,11 @@ def test_a_run_without_its_prepared_set_explains_files(
     assert list(made.failures) == [ids[1]]
     shutil.copytree(prepared, tmp_path / "gone")
     (tmp_path / "gone" / "photographs" / f"{ids[1]}.jpg").unlink()
-    assert list(explain(ids, run, tmp_path / "out").failures) == [ids[1]]
+    assert list(explain(ids, run, tmp_path / "again").failures) == [ids[1]]
     record["data"]["preparation"]["recipe"] = 0
     run.record_file.write_text(json.dumps(record))
     with pytest.raises(ExperimentError, match="recipe 0, and this is 1"):
-        explain(source_file(prepared, ids[0]), run, tmp_path / "out")
+        explain(source_file(prepared, ids[0]), run, tmp_path / "third")
 
 
 def test_activations_are_one_page_and_one_picture_per_layer(runs: list[Run], ids: list[str], tmp_path: Path) -> None:

@@ -117,11 +117,13 @@ def explain(
     guard_outputs([folder_output(out, _COMMAND, sources)], [*sources, *_folders(photographs)], overwrite)
     with TemporaryDirectory() as scratch:
         inputs, failures = prepare_inputs(names, named, Path(scratch))
-        write_json(out / FOLDER_RECORD, describe_origin(_COMMAND, sources, out) | provenance_record())
+        record = describe_origin(_COMMAND, sources, out) | provenance_record()
         if method == ACTIVATIONS:
+            write_json(out / FOLDER_RECORD, record)
             page = write_activations(out, inputs, named, failures, progress)
         else:
             explanations = explain_photographs(inputs, named, method, layer, progress)
+            write_json(out / FOLDER_RECORD, record)
             page = write_saliency(out, explanations, method, layer, failures, progress)
     return Explanation(page, method, list(named), list(inputs), failures, tuple(left_out))
 
