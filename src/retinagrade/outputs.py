@@ -36,12 +36,15 @@ class Output:
         is_earlier_result: Tells whether the existing file or folder is an earlier result of the same command with the
             same inputs, which the command may continue or replace.
         inside: A folder of an input in which this output has its usual place, such as ``predictions`` of a run.
+        is_left_out: Whether the command leaves these files out where they lie in an input folder, because it recognises
+            them; they may then lie there.
     """
 
     path: Path
     is_folder: bool
     is_earlier_result: Callable[[], bool] = lambda: False
     inside: Path | None = None
+    is_left_out: bool = False
 
 
 def guard_outputs(outputs: Iterable[Output], inputs: Iterable[Path], overwrite: bool = False) -> None:
@@ -209,7 +212,9 @@ class _Places:
         if output.is_folder and (held := [self._above[place] for place in places if place in self._above]):
             raise UsageError(f"{path} holds {held[0]}, an input of this command: choose another place for the output")
         around = [each for parent in _resolve(path).parents for each in (parent, *_numbers(parent))]
-        if output.inside is not None and any(place in around for place in _places(output.inside)):
+        if output.is_left_out or (
+            output.inside is not None and any(place in around for place in _places(output.inside))
+        ):
             return
         if lying := [self._folders[place] for place in around if place in self._folders]:
             raise UsageError(f"{path} lies in {lying[0]}, an input of this command: choose a place outside it")

@@ -41,7 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "grade p/*.jpg --saliency p",
         "grade --list list.txt --saliency p",
         "grade --list list.txt --out list.txt",
-        "grade p --saliency p/heat",
+        "grade p --saliency p",
         "grade p --out p/r.csv",
         "grade p --studies p/s.csv",
         "grade p --dicom p",

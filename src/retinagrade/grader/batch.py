@@ -118,7 +118,7 @@ def _write_overlays(graded: GradedPhotograph, grading: Grading, outputs: SideOut
         return
     overlay = saliency_overlay(graded.photograph, graded.saliency[grading.grade])
     if outputs.saliency is not None:
-        picture = mark_jpeg(simplejpeg.encode_jpeg(overlay, 90))
+        picture = mark_jpeg(simplejpeg.encode_jpeg(overlay, 90), grading.digest or "")
         write_bytes(overlay_path(outputs.saliency, grading.image_id), picture)
     if outputs.dicom is not None and grading.path is not None and holds_dicom(to_path(grading.path)):
         try:

@@ -14,7 +14,7 @@ from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, wr
 from retinagrade.grader.continuing import NOTHING, continue_from, file_digests
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
-from retinagrade.grader.outputs import GradeOutputs
+from retinagrade.grader.outputs import GradeOutputs, overlay_path
 from retinagrade.grader.results import model_identity
 from retinagrade.grader.results_table import ResultsTable, delete_table, require_format, write_results
 from retinagrade.grader.runtime import Grader
@@ -86,7 +86,7 @@ def grade(
     results_folders = outputs_of_grade.folders
     found = find_photographs(inputs, list_path, results_folders)
     files = found.photographs
-    outputs_of_grade.guard_photographs(files, overwrite)
+    outputs_of_grade.guard_photographs(files)
     grader = Grader.load(model, fast)
     with nullcontext() if table_path is None else locked(table_path):
         if overwrite and table_path is not None:
@@ -95,6 +95,10 @@ def grade(
         digests = partial(file_digests, progress=progress)
         earlier = NOTHING if table is None else continue_from(table.earlier, files, table.path, digests)
         new_files = [file for file in files if file.image_id not in earlier.taken_over]
+        if saliency_folder is not None:
+            existing = [file for file in new_files if overlay_path(saliency_folder, file.image_id).exists()]
+            known = digests([file.path for file in existing])
+            outputs_of_grade.guard_overlays({file.image_id: known[file.path] for file in existing}, overwrite)
         outputs = SideOutputs(table, saliency_folder, dicom_folder)
         shared = _shared_paths(model, inputs, list_path) if engine == "ray" else []
         chosen = choose_engine(engine, shared, address)

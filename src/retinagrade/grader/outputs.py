@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from retinagrade.errors import UsageError
 from retinagrade.files import write_json
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.images.own_pictures import own_source
-from retinagrade.outputs import Output, continued_folder, describe_origin, guard_outputs, has_origin, origin_file
+from retinagrade.outputs import Output, describe_origin, guard_outputs, has_origin, origin_file
 from retinagrade.paths import is_local
 
 COMMAND: Final = "grade --studies"
@@ -50,24 +50,33 @@ class GradeOutputs:
         """
         guard_outputs(self._outputs(named), named, overwrite)
 
-    def guard_photographs(self, photographs: Sequence[PhotographFile], overwrite: bool) -> None:
+    def guard_photographs(self, photographs: Sequence[PhotographFile]) -> None:
         """Checks the places again when the photographs of patterns and lists are known.
 
         Raises:
-            UsageError: An output is, or holds, a photograph; or a saliency overlay would replace another file, or the
-                overlay of another photograph.
+            UsageError: An output is, or holds, a photograph.
         """
         paths = [Path(each.path) for each in photographs if "://" not in each.path]
         guard_outputs((Output(each.path, each.is_folder, lambda: True) for each in self._outputs(())), paths)
+
+    def guard_overlays(self, digests: Mapping[str, str | None], overwrite: bool) -> None:
+        """Checks that no saliency overlay replaces another file, or the overlay of another photograph.
+
+        Args:
+            digests: Digests of the photographs, by their ids; ``None`` where one is unknown.
+            overwrite: Whether overlays may replace other files.
+
+        Raises:
+            UsageError: One would.
+        """
         if self.saliency is None or overwrite or not is_local(self.saliency):
             return
-        for each in photographs:
-            overlay = overlay_path(self.saliency, each.image_id)
-            if overlay.exists() and own_source(overlay) is None:
-                raise UsageError(
-                    f"{overlay} exists, and is no saliency overlay: choose another folder, or replace the file with "
-                    "--overwrite"
-                )
+        for image_id, digest in digests.items():
+            overlay = overlay_path(self.saliency, image_id)
+            if not overlay.exists() or (source := own_source(overlay)) == (digest or ""):
+                continue
+            of = "no saliency overlay" if source is None else f"the saliency overlay of another photograph {image_id}"
+            raise UsageError(f"{overlay} is {of}: choose another folder, or replace the file with --overwrite")
 
     def write_origin(self, named: Sequence[Path]) -> None:
         """Writes the origin of the table of studies beside it."""
@@ -81,7 +90,7 @@ class GradeOutputs:
             record, identity = origin_file(self.studies), self._identity(named)
             yield Output(self.studies, False, lambda: has_origin(record, COMMAND, identity))
         for folder in self.folders:
-            yield continued_folder(folder)
+            yield Output(folder, True, lambda: True, is_left_out=True)
 
     def _identity(self, named: Sequence[Path]) -> Sequence[Path]:
         """Returns the inputs of the table of studies: it follows the table of results, if there is one."""
