@@ -351,6 +351,7 @@ def predict(
     camera: Annotated[
         list[CameraChoice] | None,
         typer.Option(
+            metavar="CHANGE",
             help="Change the photographs as another camera would: colour, light (falling off, haze), resolution (and "
             "JPEG compression), sharpness (and noise), or cut (by the frame). Repeat the option for several changes. "
             "Metrics under a change that the training left out show how well a network generalises.",
