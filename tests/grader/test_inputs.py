@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from retinagrade.errors import RetinagradeError, UsageError
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.inputs import PhotographFile, find_photographs, read_list
+from retinagrade.images.own_pictures import mark_jpeg
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.images.encoded_files import gradient
 
@@ -24,10 +26,10 @@ def folder(tmp_path: Path) -> Path:
         ".hidden.jpg",
         "._a.jpg",
         "DICOMDIR",
-        "results/old.jpg",
+        "results/old.jpg",  # a saliency overlay
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / name).write_bytes(mark_jpeg(b"\xff\xd8") if name.startswith("results") else b"x")
     write_ophthalmic(tmp_path / "1.2.840.1", gradient(20, 20), "L")
     write_ophthalmic(tmp_path / "1.2.840.2", gradient(20, 20), "R")
     return tmp_path
@@ -38,7 +40,7 @@ def named(photographs: Sequence[PhotographFile], root: Path) -> dict[str, str]:
 
 
 def test_a_folder_stands_for_its_photographs(folder: Path) -> None:
-    files = named(find_photographs([str(folder)], excluded=[folder / "results"]).photographs, folder)
+    files = named(find_photographs([str(folder)]).photographs, folder)
     assert files == {
         "1.2.840.1": "1.2.840.1",  # DICOM without a suffix: the id keeps every part of the UID
         "1.2.840.2": "1.2.840.2",
@@ -53,14 +55,16 @@ def test_patterns_and_files_are_found_once(folder: Path) -> None:
         [str(folder / "**" / "*.jpg"), str(folder / "a.jpg"), str(folder / "notes.txt")]
     ).photographs
     paths = [Path(each.path).relative_to(folder).as_posix() for each in files]
-    assert sorted(paths) == [
-        "a.jpg",
-        "notes.txt",
-        "results/old.jpg",
-        "sub/a.jpg",
-    ]  # a named file is kept
-    assert len({each.image_id for each in files}) == 4
+    assert sorted(paths) == ["a.jpg", "notes.txt", "sub/a.jpg"]  # a named file is kept, but no overlay
+    assert len({each.image_id for each in files}) == 3
     assert next(each.image_id for each in files if each.path.endswith("sub/a.jpg")) == str(folder / "sub" / "a.jpg")
+
+
+def test_a_name_that_is_no_text_is_a_problem_of_that_file_only(folder: Path) -> None:
+    (folder / os.fsdecode(b"na\xefve.jpg")).write_bytes(b"x")
+    files = find_photographs([str(folder)]).photographs
+    assert [each.image_id for each in files if each.problem is not None] == ["na\\udcefve"]
+    assert all(each.path.encode("utf-8") for each in files)
 
 
 def test_a_list_names_files_from_its_folder(folder: Path) -> None:

@@ -140,14 +140,12 @@ def test_a_folder_that_cannot_be_entered_is_named(tmp_path: Path, monkeypatch: p
     assert left_out["closed"].may_be_photograph
 
 
-def test_only_the_folder_itself_and_without_results(tmp_path: Path) -> None:
-    for name in ("a.jpg", "inner/b.jpg", "results/c.jpg"):
+def test_only_the_folder_itself(tmp_path: Path) -> None:
+    for name in ("a.jpg", "inner/b.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(CONTENTS["JPEG"])
     assert listed(tmp_path, nested=False) == (["a.jpg"], {})
-    listing = list_folder(tmp_path, excluded=[tmp_path / "results"])
-    assert [path.name for path in listing.photographs] == ["a.jpg", "b.jpg"]
-    assert [(each.file, each.may_be_photograph) for each in listing.left_out] == [("results/c.jpg", False)]
+    assert listed(tmp_path) == (["a.jpg", "inner/b.jpg"], {})
 
 
 def test_a_store_is_listed_alike(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from retinagrade.grader.continuing import NOTHING, continue_from, file_digests
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
 from retinagrade.grader.outputs import GradeOutputs, overlay_path
-from retinagrade.grader.results import model_identity
+from retinagrade.grader.results import failed_grading, model_identity
 from retinagrade.grader.results_table import ResultsTable, delete_table, require_format, write_results
 from retinagrade.grader.runtime import Grader
 from retinagrade.grader.studies import StudyGrading, grade_studies
@@ -83,8 +83,7 @@ def grade(
     outputs_of_grade = GradeOutputs(table_path, studies_path, saliency_folder, dicom_folder)
     named = _named_inputs(inputs, list_path, model)
     outputs_of_grade.guard(named, overwrite)
-    results_folders = outputs_of_grade.folders
-    found = find_photographs(inputs, list_path, results_folders)
+    found = find_photographs(inputs, list_path)
     files = found.photographs
     outputs_of_grade.guard_photographs(files)
     grader = Grader.load(model, fast)
@@ -104,12 +103,20 @@ def grade(
         chosen = choose_engine(engine, shared, address)
         stream: GradingStream = partial(grader.stream, workers=workers)
         if engine != "local":
-            stream = _stream_on(chosen, workers, model, fast, bool(results_folders))
+            stream = _stream_on(chosen, workers, model, fast, bool(outputs_of_grade.folders))
         on_done = begin_stage(progress if new_files else None, "grading photographs", len(new_files))
         if table is not None:
             table.begin([*earlier.rows.values()])
-        new = grade_files(stream, new_files, outputs, on_done)
-        rows = earlier.rows | {grading.image_id: grading for grading in new}
+        new = [
+            failed_grading(file.image_id, file.path, file.problem, grader.metadata, file.eye)
+            for file in new_files
+            if file.problem is not None
+        ]
+        for _ in new:
+            on_done()
+        new += grade_files(stream, [file for file in new_files if file.problem is None], outputs, on_done)
+        by_id = {grading.image_id: grading for grading in new}
+        rows = earlier.rows | {file.image_id: by_id[file.image_id] for file in new_files}
         every = [*rows.values()]
         if table is not None:
             table.finish(every)

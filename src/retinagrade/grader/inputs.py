@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
@@ -12,8 +12,9 @@ from retinagrade.cells import decode_table, decode_text, parse_side, split_table
 from retinagrade.errors import UsageError
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.images.formats import without_photograph_suffix
-from retinagrade.images.listing import LeftOutFile, describe_left_out, list_folder
-from retinagrade.paths import join_path, table_path_problem, to_path, user_path
+from retinagrade.images.listing import OWN_PICTURE, LeftOutFile, describe_left_out, list_folder
+from retinagrade.images.own_pictures import is_own_picture
+from retinagrade.paths import is_local, join_path, table_path_problem, to_path, user_path
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class PhotographFile:
         image_id: Id of the photograph.
         path: Path or URL of the file.
         eye: Study and laterality from a list; the grader reads missing facts from the file.
+        problem: Reason why the file can't be named in a table, so that it isn't read; ``None`` for all others.
     """
 
     image_id: str
     path: str
     eye: EyeIdentity = UNKNOWN
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,13 @@ class FoundPhotographs:
     left_out: tuple[LeftOutFile, ...] = ()
 
 
-def find_photographs(
-    inputs: Sequence[str], listed: Path | None = None, excluded: Collection[Path] = ()
-) -> FoundPhotographs:
+def find_photographs(inputs: Sequence[str], listed: Path | None = None) -> FoundPhotographs:
     """Finds photographs; a file that is found several times is returned once.
 
     Args:
         inputs: Files, folders and patterns such as ``*.jpg``. A folder stands for every file below it whose first
             bytes or suffix are those of a photograph.
         listed: A list of files, see :func:`read_list`.
-        excluded: Folders of results, which hold no photographs.
 
     Returns:
         The photographs. The id of a file from a folder is its path below that folder without suffix; the id of any
@@ -64,7 +64,7 @@ def find_photographs(
     """
     photographs: dict[str, PhotographFile] = {}
     left_out: dict[str, LeftOutFile] = {}
-    found = [_expand(each, excluded) for each in inputs]
+    found = [_expand(each) for each in inputs]
     for each in [*([] if listed is None else read_list(listed)), *(file for files, _ in found for file in files)]:
         photographs.setdefault(each.path, each)
     for file in (file for _, files in found for file in files):
@@ -74,7 +74,15 @@ def find_photographs(
         raise UsageError("nothing to grade: name photographs, folders or patterns, or a list with --list")
     count = Counter(each.image_id for each in photographs.values())
     named = (each if count[each.image_id] == 1 else replace(each, image_id=each.path) for each in photographs.values())
-    return FoundPhotographs(tuple(named), tuple(left_out.values()))
+    return FoundPhotographs(tuple(map(_as_text, named)), tuple(left_out.values()))
+
+
+def _as_text(file: PhotographFile) -> PhotographFile:
+    """Escapes the bytes of a name that are no text, as from an old archive; no table could hold such a name."""
+    image_id, path = (text.encode("utf-8", "backslashreplace").decode("utf-8") for text in (file.image_id, file.path))
+    if (image_id, path) == (file.image_id, file.path):
+        return file
+    return replace(file, image_id=image_id, path=path, problem=f"{path}: its name is no text in UTF-8: rename it")
 
 
 def read_list(path: Path) -> list[PhotographFile]:
@@ -131,15 +139,16 @@ def _listed_path(source: Path, name: str, line: int) -> str:
         raise UsageError(f"{source}, line {line}: {name} is no path or URL that can be read: {error}") from error
 
 
-def _expand(each: str, excluded: Collection[Path]) -> tuple[list[PhotographFile], list[LeftOutFile]]:
+def _expand(each: str) -> tuple[list[PhotographFile], list[LeftOutFile]]:
     """Returns the photographs that one argument stands for, and the other files of its folders."""
     path = user_path(each)
     paths = [path] if path.exists() else [to_path(name) for name in sorted(glob(each, recursive=True))]  # noqa: PTH207  # Path.glob refuses absolute patterns
     folders = [path for path in paths if path.is_dir()]
-    files = [PhotographFile(_default_id(path), str(path)) for path in paths if path not in folders]
-    left_out: list[LeftOutFile] = []
+    own = [path for path in paths if path not in folders and is_local(path) and is_own_picture(path)]
+    files = [PhotographFile(_default_id(path), str(path)) for path in paths if path not in (*folders, *own)]
+    left_out = [LeftOutFile(str(path), OWN_PICTURE, may_be_photograph=False) for path in own]
     for folder in folders:
-        listing = list_folder(folder, excluded=excluded)
+        listing = list_folder(folder)
         files += [PhotographFile(_default_id(path, folder), str(path)) for path in listing.photographs]
         left_out += [replace(file, file=str(folder / file.file)) for file in listing.left_out]
     if not files:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
 from retinagrade.images.formats import HEAD, PHOTOGRAPH_SUFFIXES, recognise_file, recognise_suffix
+from retinagrade.images.own_pictures import is_own_picture
 from retinagrade.messages import counted, first_few
 from retinagrade.paths import is_local, list_files, read_head
 
@@ -20,6 +21,9 @@ _SYSTEM_FOLDERS: Final = frozenset(
 """Folders that systems write, in lower case; they may hold small copies of photographs."""
 _SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _INDEX: Final = "DICOMDIR"
+
+OWN_PICTURE: Final = "a picture that retinagrade made, such as a saliency overlay"
+"""Reason to leave out a picture that has retinagrade's mark."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class FolderListing:
     left_out: tuple[LeftOutFile, ...]
 
 
-def list_folder(folder: Path, *, nested: bool = True, excluded: Collection[Path] = ()) -> FolderListing:
+def list_folder(folder: Path, *, nested: bool = True) -> FolderListing:
     """Lists all files of a folder, each with its place.
 
     A file is a photograph if its first bytes or its suffix say so; whether it is whole, its reader finds out. Links to
@@ -59,16 +63,12 @@ def list_folder(folder: Path, *, nested: bool = True, excluded: Collection[Path]
     Args:
         folder: The folder, or the URL of one.
         nested: True to list the folders below it as well.
-        excluded: Folders of results, whose files are left out.
 
     Raises:
         OSError: The folder can't be read.
     """
-    results = {each.resolve() for each in excluded}
     photographs, left_out = [], []
     for path, problem in _entries(folder, nested):
-        if problem is None and results and not results.isdisjoint(path.resolve().parents):
-            problem = _Problem("lies in a folder of results", False)
         if problem is None:
             problem = _judge(path, path.relative_to(folder).parts)
         if problem is None:
@@ -175,6 +175,8 @@ def _judge(path: Path, parts: tuple[str, ...]) -> _Problem | None:
         return _Problem("an index of DICOM files", False)
     if name.lower() in _SYSTEM_FILES:
         return _Problem("a file of the system", False)
+    if is_local(path) and is_own_picture(path):
+        return _Problem(OWN_PICTURE, False)
     hidden = name.startswith(".")
     if not hidden and path.suffix.lower() in PHOTOGRAPH_SUFFIXES:
         return None  # its reader reports any problem

@@ -1,19 +1,24 @@
 """The mark in pictures that retinagrade makes, such as saliency overlays, so that nobody grades them as photographs.
 
-Prepared and synthetic photographs have no mark: they are photographs.
+Results in DICOM have the name of their maker. Prepared and synthetic photographs have no mark: they are photographs.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
 from typing import Final
 
+from retinagrade.images.formats import is_dicom
+
 MARK: Final = "Made by retinagrade. Not a photograph."
 """The text of the mark: a comment in a JPEG, a text chunk in a PNG."""
-_HEAD: Final = 512
+_HEAD: Final = 4096
 _SOURCE: Final = "Source: "
+_MADE_IN_DICOM: Final = re.compile(rb"\x08\x00\x70\x00LO..retinagrade", re.DOTALL)
+"""The element Manufacturer of our results."""
 _APP0: Final = b"\xff\xe0"
 _AFTER_HEADER: Final = 33  # a PNG's signature and its first chunk
 
@@ -40,7 +45,7 @@ def mark_png(picture: bytes, source: str = "") -> bytes:
 
 
 def is_own_picture(path: Path) -> bool:
-    """Whether a file has the mark; a file that can't be read has none."""
+    """Whether a file has the mark, or is a result in DICOM; a file that can't be read is neither."""
     return own_source(path) is not None
 
 
@@ -53,6 +58,8 @@ def own_source(path: Path) -> str | None:
             head = stream.read(_HEAD)
     except (OSError, ValueError):
         return None
+    if is_dicom(head):
+        return "" if _MADE_IN_DICOM.search(head) else None
     _, found, rest = head.partition(MARK.encode())
     if not found or not head.startswith((b"\xff\xd8", b"\x89PNG")):
         return None

@@ -20,7 +20,6 @@ from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.files import is_temporary, write_bytes, write_json
 from retinagrade.grades import N_GRADES, Grade
-from retinagrade.images.own_pictures import mark_png
 from retinagrade.manifest import Manifest
 from retinagrade.outputs import Output, guard_outputs
 from retinagrade.provenance import provenance_record
@@ -128,7 +127,7 @@ def _draw_eye(index: int, seed: int, size: int, out: Path) -> dict[str, Any]:
     write_bytes(out / path, simplejpeg.encode_jpeg(drawn.pixels, _QUALITY, colorspace="RGB"))
     for lesion, mask in drawn.masks.items():
         png = cv2.imencode(".png", mask.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
-        write_bytes(out / "masks" / lesion / f"{image_id}.png", mark_png(png.tobytes()))
+        write_bytes(out / "masks" / lesion / f"{image_id}.png", png.tobytes())
     return {
         "image_id": image_id,
         "path": path.as_posix(),
