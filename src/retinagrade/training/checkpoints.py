@@ -107,7 +107,6 @@ def _load_state(network: nn.Module, checkpoint: Path) -> None:
             f"{checkpoint} does not fit its experiment.yaml: was one of them replaced? Copy the run again: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
-    return network
 
 
 def _with_fitted_cut_points(run: Run, output: Output) -> Output:
