@@ -71,7 +71,7 @@ _LOSSY_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.5
 _LOSSLESS_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
 _JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-_COMPRESSED: Final = "1.2.840.10008.1.2.4"
+_COMPRESSED: Final = ("1.2.840.10008.1.2.4", "1.2.840.10008.1.2.5")
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _NO_TRANSFORM: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 

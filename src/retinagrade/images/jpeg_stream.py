@@ -41,6 +41,12 @@ class _Segment:
 
 def count_scans(jpeg: bytes, most: int) -> int:
     """Counts the scans of a JPEG, and stops after ``most`` of them. Corrupt markers end the count."""
+    frame = b""
+    for segment in _segments(jpeg, up_to_scan=True):
+        if segment.marker in _SEQUENTIAL:
+            frame = segment.parameters
+        elif segment.marker == _SCAN and frame[5:6] == segment.parameters[:1] != b"":
+            return 1  # all components are in the first scan, where the decoder stops
     count = 0
     for segment in _segments(jpeg):
         count += segment.marker == _SCAN
@@ -51,7 +57,7 @@ def count_scans(jpeg: bytes, most: int) -> int:
 
 def is_lossless(jpeg: bytes) -> bool:
     """Whether a JPEG uses the lossless process (ITU T.81 B.1.1.3). Also true where its markers are corrupt."""
-    for segment in _segments(jpeg):
+    for segment in _segments(jpeg, up_to_scan=True):
         if segment.marker in _FRAME_HEADERS:
             return segment.marker == _LOSSLESS
     return True
@@ -77,8 +83,13 @@ def is_whole(jpeg: bytes, warning: str) -> bool:
     return _has_whole_intervals(segments[:-1])
 
 
-def _segments(jpeg: bytes) -> Iterator[_Segment]:
-    """Yields the segments between a JPEG's first and last marker, and the last marker, without stray bytes."""
+def _segments(jpeg: bytes, up_to_scan: bool = False) -> Iterator[_Segment]:
+    """Yields the segments between a JPEG's first and last marker, and the last marker, without stray bytes.
+
+    Args:
+        jpeg: Content of the file.
+        up_to_scan: True to end with the first scan, without its data.
+    """
     position = 2
     while found := _NEXT_MARKER.search(jpeg, position):
         marker, position = jpeg[found.start() + 1], found.end()
@@ -92,6 +103,9 @@ def _segments(jpeg: bytes) -> Iterator[_Segment]:
             return
         parameters, position = jpeg[position + 2 : position + length], position + length
         scan = b""
+        if marker == _SCAN and up_to_scan:
+            yield _Segment(marker, parameters)
+            return
         if marker == _SCAN:
             end = _END_OF_SCAN.search(jpeg, position)
             scan = jpeg[position : end.start() if end else len(jpeg)]

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -32,6 +33,9 @@ _PLAIN: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", 
 _EXIF, _HEADERS = b"Exif\0\0", 1 << 20
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 254, 256, 257, 258, 262, 274
 _SHORT: Final = 3
+_RUN_LENGTH: Final = (1, 2)
+_MOST_RUN_LENGTH: Final = 25.0
+"""Largest run-length BMP, in megapixels: Pillow decodes it in Python, and holds it several times."""
 _BAND: Final = 512
 """Rows of a photograph that are converted at a time."""
 
@@ -111,7 +115,10 @@ def _opener(data: bytes, path: File) -> type[ImageFile]:
 def _decode_other(data: bytes, path: File, max_megapixels: float) -> NDArray[np.uint8]:
     opener = _opener(data, path)
     with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
-        require_size(*image.size, path, max_megapixels, len(data))
+        run_length = isinstance(image, BmpImageFile) and image.info.get("compression") in _RUN_LENGTH
+        require_size(
+            *image.size, path, min(max_megapixels, _MOST_RUN_LENGTH) if run_length else max_megapixels, len(data)
+        )
         _require_one_picture(image, opener, data, path)
         image.load()
         pixels = _from_deep(image, path) if image.mode.startswith(("I", "F")) else _from_plain(image, path)
