@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check report-matrices default-grader clean
+.PHONY: demo test test-slow test-lowest check report-matrices default-grader clean
 
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
@@ -13,6 +13,17 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
+
+# The tests with exactly the lower bounds of pyproject.toml, in an environment of its own. uv solves for them.
+LOWEST := .venv-lowest/bin
+test-lowest: .venv-lowest/installed
+	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -m "not slow" tests/service tests/models tests/grader
+
+.venv-lowest/installed: pyproject.toml
+	test -x $(LOWEST)/python || $(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/uv pip install --python $(LOWEST)/python --resolution lowest-direct --editable '.[dev]'
+	touch $@
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -43,7 +54,7 @@ default-grader: .venv/installed
 		--out src/retinagrade/grader/default.onnx
 
 clean:
-	rm -rf .venv demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lowest demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
