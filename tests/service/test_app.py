@@ -417,6 +417,24 @@ def test_a_failure_of_the_network_costs_only_its_photograph(
     assert "Doe" not in "".join(lines)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -0.2])
+def test_outputs_that_are_no_probabilities_are_no_result(
+    grader: Grader, eyes: list[Path], monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    def network(squares: NDArray[np.uint8]) -> Any:
+        return np.full((len(squares), 5), value, np.float32), np.zeros((len(squares), 5, 4, 4), np.float32)
+
+    monkeypatch.setattr(grader, "network", network)
+    with TestClient(create_app(grader, ServiceSettings())) as client:
+        sent = files((eyes[0].name, eyes[0].read_bytes()))
+        response = client.post("/v1/grade", files=sent, params={"pictures": True})
+    (photograph,) = response.json()["photographs"]
+    assert "a person should look" in photograph["grading"]["error"]
+    assert photograph["grading"]["grade"] is None
+    assert photograph["grading"]["referable"] is None
+    assert photograph["grading"]["needs_review"] is True
+
+
 def test_decoding_that_takes_too_much_costs_only_its_photograph(
     grader: Grader, eyes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
