@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -17,6 +19,9 @@ _LOOK: Final = 0.05
 _START: Final = 60.0
 """Seconds that a process may take to start."""
 
+_ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a service."""
+
 
 class GuardedError(Exception):
     """An item has no result: it took too long, killed its process, or nobody wanted it any more."""
@@ -25,7 +30,8 @@ class GuardedError(Exception):
 class GuardedProcess(Generic[WorkItem, WorkResult]):
     """A process that works on one item at a time, within limits. One thread may use it at a time.
 
-    A process that exceeds a limit is killed, and the next item gets a new one.
+    A process that exceeds a limit is killed, and the next item gets a new one. It ignores the signals that end a
+    service, which may reach all of its processes while it still finishes its work.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class GuardedProcess(Generic[WorkItem, WorkResult]):
         self._work, self._seconds, self._memory, self._patience = work, seconds, memory, patience
         self._process, self._connection = self._start()
         self._is_ready = False
+        atexit.register(self.close)  # before Python waits for the process
 
     def __call__(self, item: WorkItem, is_wanted: Callable[[], bool] = lambda: True) -> WorkResult:
         """Works on an item, and waits for the result.
@@ -75,15 +82,19 @@ class GuardedProcess(Generic[WorkItem, WorkResult]):
 
     def close(self) -> None:
         """Kills the process."""
+        atexit.unregister(self.close)
+        self._stop()
+
+    def _stop(self) -> None:
         self._process.kill()
         self._process.join()
         self._connection.close()
 
     def _start(self) -> tuple[BaseProcess, Connection]:
-        return start_worker(self._work, self._memory)
+        return start_worker(self._work, self._memory, _ENDING)
 
     def _restart(self) -> None:
-        self.close()
+        self._stop()
         self._process, self._connection = self._start()
         self._is_ready = False
 

@@ -29,7 +29,9 @@ _STARTING: Final = Lock()
 """Held while the main module is hidden: several threads may start processes."""
 
 
-def start_worker(work: Callable[[Any], Any], memory: int | None = None) -> tuple[BaseProcess, Connection]:
+def start_worker(
+    work: Callable[[Any], Any], memory: int | None = None, ignored: tuple[signal.Signals, ...] = ()
+) -> tuple[BaseProcess, Connection]:
     """Starts a process that applies a function to the items that a pipe brings.
 
     The process sends pairs: ``READY`` once, then ``RESULT`` or ``ERROR`` with a value for each item, in their order. It
@@ -39,13 +41,15 @@ def start_worker(work: Callable[[Any], Any], memory: int | None = None) -> tuple
         work: A picklable function.
         memory: Bytes of address space that the process may add to those that it has after the start; ``None`` for no
             limit. Only Linux sets it.
+        ignored: Signals that the process ignores, besides that of Ctrl-C. With SIGTERM among them, the caller must kill
+            the process, since Python waits at its end for processes that it has terminated.
 
     Returns:
         The process, and this end of the pipe, which takes pickled items.
     """
     context = get_context("spawn")  # never fork: threads of OpenCV and of frameworks don't survive it
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work, memory), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, work, memory, ignored), daemon=True)
     with _without_main_module(work):
         process.start()
     theirs.close()
@@ -73,9 +77,12 @@ def _without_main_module(work: Callable[..., Any]) -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
-def _serve(connection: Connection, work: Callable[[Any], Any], memory: int | None) -> None:
+def _serve(
+    connection: Connection, work: Callable[[Any], Any], memory: int | None, ignored: tuple[signal.Signals, ...]
+) -> None:
     """Applies ``work`` to the items that a pipe brings, until its other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one closes the pipes
+    for each in (signal.SIGINT, *ignored):  # Ctrl-C reaches all processes; the first one closes the pipes
+        signal.signal(each, signal.SIG_IGN)
     Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     if memory is not None:
