@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retinagrade.cells import decode_table
 from retinagrade.errors import ManifestError
 from retinagrade.grades import N_GRADES
 from retinagrade.system_errors import reason
@@ -40,9 +41,10 @@ def read_confusion_matrix(path: Path) -> NDArray[np.int64]:
 
 def _read_cells(path: Path) -> list[Row]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise ManifestError(f"{path}: not a readable CSV file: {reason(error)}") from error
+    text = decode_table(data, str(path))
     separator = next((mark for mark in "\t;" if mark in text), ",")
     lines = enumerate(text.splitlines(), start=1)
     return [(number, [cell.strip() for cell in line.split(separator)]) for number, line in lines if line.strip()]
