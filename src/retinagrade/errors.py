@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class RetinagradeError(Exception):
@@ -47,7 +48,33 @@ class GraderFileError(RetinagradeError):
 def describe_validation_error(error: ValidationError) -> str:
     """Returns the problems that pydantic found in a file: one line for each key, indented except for the first."""
     return "\n  ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: "
-        f"{'unknown key' if problem['type'] == 'extra_forbidden' else problem['msg']}"
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {_describe_problem(problem)}"
         for problem in error.errors()
     )
+
+
+_PROBLEMS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "unknown key",
+    "bool": "write true or false",
+    "int": "write a whole number, as in 3",
+    "float": "write a valid number, as in 0.5",
+    "string": "write text",
+    "dict": "write keys with values",
+    "model": "write keys with values",
+    "mapping": "write keys with values",
+    "list": "write a list",
+    "tuple": "write a list",
+    "finite": "write a finite number",
+    "none": "leave it empty",
+}
+"""Problems in words, by the beginning of pydantic's type."""
+
+
+def _describe_problem(problem: ErrorDetails) -> str:
+    kind, message = problem["type"], problem["msg"]
+    if kind.endswith(("_type", "_parsing", "_from_float", "_number")) or kind in _PROBLEMS:
+        known = _PROBLEMS.get(kind) or _PROBLEMS.get(kind.partition("_")[0])
+        if known is not None:
+            return known
+    return message.removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be", 1)

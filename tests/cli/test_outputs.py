@@ -77,7 +77,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "lesions masks run --out masks",
         "lesions masks run --out run/lesions",
         "lesions masks masks/run --out masks/lesions",
-        "export run --out run/grader.onnx",
         "export run --out notes.onnx --statements notes.md",
         # Something that exists and isn't this command's own.
         "grade p --studies labels.csv",

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from retinagrade.errors import ExperimentError, LayoutError, ManifestError
+from retinagrade.errors import ExperimentError, LayoutError, ManifestError, UsageError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
@@ -134,7 +134,7 @@ def test_another_experiment_or_other_data_never_continue_a_run(run: Run, prepare
     Manifest(manifest.table.iloc[1:], manifest.root).write(other / "manifest.csv")
     with pytest.raises(ExperimentError, match="other data"):
         train(other, tiny(), run.folder)
-    with pytest.raises(ExperimentError, match="not empty and not a run"):
+    with pytest.raises(UsageError, match="input of this command"):
         train(prepared, tiny(), prepared)
 
 

@@ -156,8 +156,8 @@ def _outputs(run: Run, file: Path, card: Path) -> list[Output]:
             return False
 
     return [
-        Output(file, False, lambda: is_of_this_network(_version_of, file)),
-        Output(card, False, lambda: is_of_this_network(_text_of, card)),
+        Output(file, False, lambda: is_of_this_network(_version_of, file), inside=run.folder),
+        Output(card, False, lambda: is_of_this_network(_text_of, card), inside=run.folder),
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from retinagrade.environment import environment_number
 from retinagrade.errors import GraderFileError, UsageError
 from retinagrade.execution.local import processors
 from retinagrade.grades import N_GRADES
@@ -108,4 +108,4 @@ def openvino(model: bytes, exact: Session) -> Session:
 
 
 def _threads() -> int:
-    return int(os.environ.get("OMP_NUM_THREADS", processors()))
+    return max(1, int(environment_number("OMP_NUM_THREADS", processors())))

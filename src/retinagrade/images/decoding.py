@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from retinagrade import paths
+from retinagrade.environment import environment_number
 from retinagrade.errors import ImageError
 from retinagrade.images.jpeg_stream import count_scans, is_lossless, is_whole
 
-MAX_MEGAPIXELS: Final = float(os.environ.get("RETINAGRADE_MAX_MEGAPIXELS", "150"))
+MAX_MEGAPIXELS: Final = environment_number("RETINAGRADE_MAX_MEGAPIXELS", 150)
 """Default limit of width × height, in millions of pixels. A photograph of 4288 × 2848 pixels has 12."""
 
 MAX_BYTES: Final = 1 << 29

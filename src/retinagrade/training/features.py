@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.prepared_set import preparation_settings
+from retinagrade.environment import environment_number
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.manifest import Manifest
@@ -33,7 +34,7 @@ from retinagrade.training.devices import weights_dtype
 from retinagrade.training.distributed import ONE_DEVICE, Devices, wait_for_all
 from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch
 
-LIMIT: Final = float(os.environ.get("RETINAGRADE_CACHE_GB", "20")) * 1e9
+LIMIT: Final = environment_number("RETINAGRADE_CACHE_GB", 20) * 1e9
 """Bytes that the features of one prepared set may take; the least recently used ones are removed first."""
 
 _FOLDER: Final = ".features"

@@ -14,6 +14,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from retinagrade.environment import environment_number
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.training.distributed import Devices
 
@@ -26,7 +27,7 @@ def is_launched(devices: Devices) -> bool:
     """
     if not dist.is_torchelastic_launched():
         return SLURMEnvironment.detect()
-    if (started := int(os.environ["WORLD_SIZE"])) != devices.count:
+    if (started := int(environment_number("WORLD_SIZE", 1))) != devices.count:
         raise UsageError(
             f"{started} processes were started, but --devices {devices.per_machine} --nodes {devices.nodes} asks for "
             f"{devices.count}: set --devices to the devices of each machine, and --nodes to the number of machines"
