@@ -111,7 +111,7 @@ def test_another_cross_validation_other_data_or_a_run_is_never_continued(
         cross_validate(prepared, SHORT, result.folder, 4)
     with pytest.raises(ExperimentError, match=r"another training\.learning_rate"):
         cross_validate(prepared, tiny("training.epochs=2", "training.learning_rate=0.1"), result.folder, FOLDS)
-    with pytest.raises(ExperimentError, match="not empty and no cross-validation"):
+    with pytest.raises(UsageError, match="input of this command"):
         cross_validate(prepared, SHORT, prepared, FOLDS)
     with pytest.raises(ExperimentError, match="not empty and not a run"):
         train(prepared, SHORT, result.folder)
