@@ -51,7 +51,7 @@ default-grader: .venv/installed
 	$(BIN)/retinagrade calibrate $(WORK)/folds
 	$(BIN)/retinagrade train $(WORK)/prepared default-grader --out $(WORK)/run
 	$(BIN)/retinagrade export $(WORK)/run --cross-validation $(WORK)/folds --statements docs/default-grader.yaml --precision float16 \
-		--out src/retinagrade/grader/default.onnx
+		--out src/retinagrade/grader/default.onnx --overwrite
 
 clean:
 	rm -rf .venv .venv-lowest demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
