@@ -14,6 +14,7 @@ from retinagrade import Grader
 from retinagrade.errors import GraderFileError
 from retinagrade.grader.metadata import BUNDLED
 from retinagrade.grader.seal import read_sealed, sealed
+from tests.grader.graders import write_grader
 
 
 def test_a_sealed_file_is_onnx_and_knows_its_digest(grader_file: Path) -> None:
@@ -46,3 +47,10 @@ def test_a_damaged_copy_of_the_bundled_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes(content[:-1000])
     with pytest.raises(GraderFileError, match="copy it again"):
         Grader.load(tmp_path / "cut.onnx")
+
+
+def test_a_run_that_is_exported_again_keeps_its_digest(grader_file: Path, tmp_path: Path) -> None:
+    again = write_grader(tmp_path / "again.onnx", created="2027-01-01T00:00:00+00:00")
+    other = write_grader(tmp_path / "other.onnx", temperature=2.0)
+    first, same, changed = (Grader.load(file).metadata.digest for file in (grader_file, again, other))
+    assert first == same != changed

@@ -67,6 +67,6 @@ def write_grader(model: onnx.ModelProto, metadata: Metadata, file: Path) -> Meta
         The metadata with the digest of the file, as they are read from it.
     """
     onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
-    content = sealed(model.SerializeToString())
-    file.write_bytes(content)
+    content = model.SerializeToString()
+    file.write_bytes(sealed(content))
     return with_digest(metadata, content)

@@ -212,8 +212,8 @@ class Metadata(_Part):
         intended_use: Intended use, in words.
         limitations: Known limitations, in words.
         licence: Licence of the file, if its author stated one.
-        digest: SHA-256 digest of the file that these metadata were read from; empty before. The file itself doesn't
-            hold it here: see :mod:`retinagrade.grader.seal`.
+        digest: SHA-256 digest of the file that these metadata were read from, apart from the time of its export; empty
+            before. The file itself doesn't hold it here: see :mod:`retinagrade.grader.seal`.
     """
 
     schema_version: Literal[2] = 2
@@ -274,11 +274,12 @@ def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
         ) from None
 
 
-def with_digest(metadata: Metadata, content: bytes) -> Metadata:
-    """Returns metadata that know the digest of their file.
+def with_digest(metadata: Metadata, model: bytes) -> Metadata:
+    """Returns metadata that know the digest of their file. A run that is exported again keeps it.
 
     Args:
         metadata: The metadata in the file.
-        content: The whole file.
+        model: The file without its seal. The time of its export doesn't count.
     """
-    return metadata.model_copy(update={"digest": hashlib.sha256(content).hexdigest()})
+    timeless = model.replace(metadata.created.encode(), b"")
+    return metadata.model_copy(update={"digest": hashlib.sha256(timeless).hexdigest()})

@@ -48,7 +48,7 @@ class Grading:
         error: Reason why the photograph could not be used.
         digest: SHA-256 digest of the photograph's file; in an object store its ETag and size, where it has one;
             ``None`` for an array, and where the file could not be read.
-        grader_digest: SHA-256 digest of the grader file.
+        grader_digest: SHA-256 digest of the grader file, apart from the time of its export.
     """
 
     image_id: str

@@ -19,7 +19,7 @@ from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
 from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata, with_digest
 from retinagrade.grader.results import Grading, failed_grading, make_grading, model_name
-from retinagrade.grader.seal import read_sealed
+from retinagrade.grader.seal import read_sealed, without_seal
 from retinagrade.grader.sessions import Session, onnx_runtime, openvino
 from retinagrade.grades import N_GRADES
 from retinagrade.images.decoding import (
@@ -124,7 +124,7 @@ class Grader:
             raise GraderFileError(f"{file}: no such file: make one with `retinagrade export`")
         content = read_sealed(file)
         session = onnx_runtime(content, file)
-        metadata = with_digest(read_metadata(session.properties, file), content)
+        metadata = with_digest(read_metadata(session.properties, file), without_seal(content))
         if session.side != metadata.image_size:
             raise GraderFileError(
                 f"{file}: its graph does not take photographs of {metadata.image_size} px, or does not give five "

@@ -38,13 +38,17 @@ def read_sealed(file: Path) -> bytes:
         content = file.read_bytes()
     except OSError as error:
         raise GraderFileError(f"{file}: can't be read ({error.strerror or error}): check its permissions") from error
-    model = content[: -len(_seal(b""))]
-    if content != sealed(model):
+    if content != sealed(without_seal(content)):
         problem = "is damaged: its content doesn't have its digest" if KEY in content else "has no digest"
         raise GraderFileError(
             f"{file} {problem}, or it is no grader file: copy it again, or make one with `retinagrade export`"
         )
     return content
+
+
+def without_seal(content: bytes) -> bytes:
+    """Returns the ONNX file that was sealed."""
+    return content[: -len(_seal(b""))]
 
 
 def _seal(model: bytes) -> bytes:
