@@ -8,6 +8,7 @@ from email.message import Message
 from typing import Final
 
 from fastapi import Request
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -99,6 +100,8 @@ async def read_photographs(request: Request, settings: ServiceSettings, admitted
             form = await _InMemoryParser(request.headers, stream, max_files=PHOTOGRAPHS + 1, max_fields=1).parse()
     except MultiPartException as error:
         raise ProblemError(400, f"the form can't be read: {error.message}") from None
+    except FormParserError as error:  # Starlette before 1.0 lets it through
+        raise ProblemError(400, f"the form can't be read: {error}") from None
     except TimeoutError:
         raise ProblemError(
             408, "the upload was too slow: try again, with fewer photographs in a request", (), {"Connection": "close"}
