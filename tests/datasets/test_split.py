@@ -270,3 +270,8 @@ def test_folds_of_a_cross_validation_separate_no_group_and_cover_all(
         assert len(validated) == count
         expected = split_manifest(whole, SplitSettings(folds=folds, fold=1, seed=seed)).table
         assert expected["split"].equals(parts[1].table["split"])
+
+
+def test_an_unknown_unit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="patient"):
+        split(tmp_path, group_by="eye")  # type: ignore[arg-type]

@@ -7,7 +7,9 @@ import torch
 
 from retinagrade.errors import ExperimentError
 from retinagrade.models.lesion_network import build_lesion_network
+from retinagrade.models.network import count_parameters
 from retinagrade.models.settings import NetworkSettings
+from retinagrade.models.summary import summarise_network
 
 SETTINGS = NetworkSettings(
     backbone="tinynet_e",
@@ -60,3 +62,9 @@ def test_a_backbone_without_halving_maps_is_refused() -> None:
     settings = SETTINGS.model_copy(update={"backbone": "vit_tiny_patch16_224", "arguments": {"dynamic_img_size": True}})
     with pytest.raises(ExperimentError):
         build_lesion_network(settings)
+
+
+def test_the_summary_counts_every_parameter() -> None:
+    network = build_lesion_network(SETTINGS)
+    rows = summarise_network(network, SETTINGS)
+    assert sum(row.total for row in rows) == count_parameters(network)[0]

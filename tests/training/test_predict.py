@@ -89,3 +89,9 @@ def test_the_folds_of_a_cross_validation_predict_their_own_photographs(prepared:
     assert set(changed.table["image_id"]) == set(trained["image_id"])
     with pytest.raises(UsageError, match="val"):
         predict(prepared, folds.folder, split="test")
+
+
+def test_an_unknown_camera_is_refused_and_one_name_is_one_change(run: Run, prepared: Path) -> None:
+    with pytest.raises(UsageError, match="colour"):
+        predict(prepared, run, split="test", camera=["color"])  # type: ignore[list-item]
+    assert predict(prepared, run, split="test", camera="cut").file.name == "test-camera-cut.csv"

@@ -24,6 +24,7 @@ from retinagrade.cli.console import (
 from retinagrade.cli.options import FastOption, OverwriteOption, SettingsOption, TtaOption
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
+from retinagrade.messages import counted
 
 if TYPE_CHECKING:
     from retinagrade.training.distributed import Devices
@@ -92,6 +93,7 @@ def show_experiment(
     if yaml:
         print_text(experiment.to_yaml())
         return
+    from retinagrade.models.lesion_network import build_lesion_network
     from retinagrade.models.network import build_network
     from retinagrade.models.summary import summary_table
 
@@ -100,10 +102,13 @@ def show_experiment(
     printed.print(f"source: {experiment.source}")
     if experiment.starts_from is not None:
         printed.print(f"starts from a run of {experiment.starts_from}")
-    network = build_network(experiment.network.model_copy(update={"weights": "none"}))
+    build = build_lesion_network if experiment.outlines_lesions else build_network
+    network = build(experiment.network.model_copy(update={"weights": "none"}))
     printed.print(summary_table(network, experiment.network))
-    for section in ("augmentation", "training"):
-        settings = getattr(experiment, section).model_dump(exclude_none=True)
+    for section in ("augmentation", "crops", "training"):
+        if (part := getattr(experiment, section)) is None:
+            continue
+        settings = part.model_dump(exclude_none=True)
         printed.print(f"{section}: {', '.join(f'{key} {value}' for key, value in settings.items())}")
 
 
@@ -247,7 +252,7 @@ def _train_one(
     kept = record.kept
     printed = console()
     printed.print(
-        f"{record.experiment}: {record.epochs} epochs in {record.training_seconds:.0f} s; kept epoch "
+        f"{record.experiment}: {counted(record.epochs, 'epoch')} in {record.training_seconds:.0f} s; kept epoch "
         f"{kept.epoch + 1} {'with ' + kept.describe() if written else 'without validation photographs'}",
     )
     if written:
@@ -318,7 +323,8 @@ def predict(
         Path,
         typer.Argument(
             metavar="PREPARED",
-            help="Folder of a prepared set. It needs the settings of the training photographs, such as --size.",
+            help="Folder of a set that was prepared with the same settings, such as --size, as the training "
+            "photographs.",
             show_default=False,
         ),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,10 @@ EXCLUDED: Final = "excluded"
 """Split of photographs that would leak an official test set into training."""
 UNGRADED: Final = "ungraded"
 """Split of an official test set whose grades were never published (APTOS 2019): it can be predicted, not evaluated."""
+
+
+GroupBy = Literal["patient", "image"]
+"""Unit that a split never separates."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class SplitSettings:
 
     val: float = 0.1
     test: float = 0.0
-    group_by: Literal["patient", "image"] = "patient"
+    group_by: GroupBy = "patient"
     seed: int = 0
     folds: int | None = None
     fold: int = 0
@@ -63,7 +67,7 @@ def split(
     *,
     val: float = 0.1,
     test: float = 0.0,
-    group_by: Literal["patient", "image"] = "patient",
+    group_by: GroupBy = "patient",
     seed: int = 0,
     folds: int | None = None,
     fold: int = 0,
@@ -90,6 +94,8 @@ def split(
         UsageError: Shares are out of range, a test share is given beside an official test set, or no photograph is
             left for validation.
     """
+    if group_by not in get_args(GroupBy):
+        raise UsageError(f"group_by {group_by!r}: choose one of {', '.join(get_args(GroupBy))}")
     settings = SplitSettings(val, test, group_by, seed, folds, fold)
     source = PreparedSet(prepared)
     path = source.folder / PREPARED_MANIFEST

@@ -9,6 +9,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from retinagrade.models.freezing import backbone_layer_modules
+from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.settings import NetworkSettings
 
@@ -32,7 +33,7 @@ class LayerSummary:
     trainable: int
 
 
-def backbone_layers(network: Network, settings: NetworkSettings) -> dict[str, list[nn.Module]]:
+def backbone_layers(network: Network | LesionNetwork, settings: NetworkSettings) -> dict[str, list[nn.Module]]:
     """Returns the layers of a backbone, first to last, by the names that freezing uses, and the modules of each.
 
     Args:
@@ -46,7 +47,7 @@ def backbone_layers(network: Network, settings: NetworkSettings) -> dict[str, li
 
 
 @torch.no_grad()
-def summarise_network(network: Network, settings: NetworkSettings) -> list[LayerSummary]:
+def summarise_network(network: Network | LesionNetwork, settings: NetworkSettings) -> list[LayerSummary]:
     """Summarises a network's layers in order: the backbone's by the names that freezing uses, the head's one by one.
 
     Args:
@@ -58,7 +59,8 @@ def summarise_network(network: Network, settings: NetworkSettings) -> list[Layer
         :func:`~retinagrade.models.network.count_parameters` of the network.
     """
     modules = [*backbone_layers(network, settings).items()]
-    modules += [(f"{part}.{name}", [m]) for part in ("pooling", "head") for name, m in _children(network, part)]
+    parts = ("head",) if isinstance(network, LesionNetwork) else ("pooling", "head")
+    modules += [(f"{part}.{name}", [m]) for part in parts for name, m in _children(network, part)]
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
     def note(module: nn.Module, _: object, output: Tensor) -> None:
@@ -78,7 +80,7 @@ def summarise_network(network: Network, settings: NetworkSettings) -> list[Layer
     return rows
 
 
-def summary_table(network: Network, settings: NetworkSettings) -> Table:
+def summary_table(network: Network | LesionNetwork, settings: NetworkSettings) -> Table:
     """Makes the summary of a network as a table for the terminal, with totals in the last row."""
     total, trainable = count_parameters(network)
     table = Table("layer", "kind", "output", "parameters", "trainable", show_footer=True)

@@ -19,7 +19,7 @@ from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.files import sha256
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.images.camera import CameraChange
+from retinagrade.images.camera import CAMERA_CHANGES, CameraChange
 from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
@@ -49,7 +49,7 @@ def predict(
     out: str | os.PathLike[str] | None = None,
     tta: bool = False,
     fast: bool = False,
-    camera: Sequence[CameraChange] = (),
+    camera: CameraChange | Sequence[CameraChange] = (),
     overwrite: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -81,10 +81,13 @@ def predict(
         ExperimentError: The set was prepared with other settings than the training photographs, the run's own split
             was changed, or the run is an ensemble, which has no network of its own.
         ManifestError: The split is empty.
-        UsageError: A split other than ``val`` is to be predicted by a cross-validation; or the file exists and has
-            other inputs, or lies in an input, outside ``predictions`` of the run.
+        UsageError: A change is unknown; a split other than ``val`` is to be predicted by a cross-validation; or the
+            file exists and has another place than the folder ``predictions`` of the run.
     """
-    views = _Views(tta, fast, tuple(camera), workers)
+    changes: tuple[CameraChange, ...] = (camera,) if isinstance(camera, str) else tuple(camera)
+    if unknown := [change for change in changes if change not in CAMERA_CHANGES]:
+        raise UsageError(f"camera {unknown[0]!r}: choose one or several of {', '.join(CAMERA_CHANGES)}")
+    views = _Views(tta, fast, tuple(dict.fromkeys(changes)), workers)
     folds = CrossValidation(Path(run)) if isinstance(run, str | os.PathLike) else run
     if isinstance(folds, CrossValidation) and folds.is_cross_validation:
         if split != "val":
