@@ -98,6 +98,12 @@ def predict(
     else:
         run = run if isinstance(run, Run) else Run(folds.folder)
         runs, folder = [run], run.folder
+    for each in runs:
+        if each.is_ensemble:
+            raise ExperimentError(
+                f"{each.folder} is an ensemble: predict {split} with each of its members, and repeat `retinagrade "
+                "ensemble`"
+            )
     place = Run(folder).predictions_file(split).parent
     file = place / views.file_name(split) if out is None else Path(out)
     inputs = [Path(prepared), folder]
@@ -127,10 +133,6 @@ class _Views:
 
 def _predict_split(prepared: Path, run: Run, split: str, views: _Views, progress: Progress | None) -> pd.DataFrame:
     """Predicts one split with one run's network."""
-    if run.is_ensemble:
-        raise ExperimentError(
-            f"{run.folder} is an ensemble: predict {split} with each of its members, and repeat `retinagrade ensemble`"
-        )
     trained_on, settings = asdict(run.record().data.preparation), preparation_settings(prepared)
     if trained_on != settings:
         raise ExperimentError(
