@@ -45,7 +45,11 @@ def test_the_search_writes_a_curve_and_does_not_change_the_training(easy: Path, 
     assert len(table) <= 100
     assert np.isfinite(table["loss"]).all()
     assert (tmp_path / "run" / "learning_rate.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["learning_rate.csv", "learning_rate.csv.origin.json", "learning_rate.png"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "learning_rate.csv",
+        "learning_rate.csv.origin.json",
+        "learning_rate.png",
+    ]
     trained = train(easy, experiment, tmp_path / "run")
     plain = train(easy, experiment, tmp_path / "plain")
     pd.testing.assert_frame_equal(comparable(trained), comparable(plain), rtol=1e-5)

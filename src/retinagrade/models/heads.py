@@ -70,7 +70,7 @@ def _one_head(settings: NetworkSettings, features: int) -> nn.Sequential:
     layers += _dropout(settings.feature_dropout)
     for inputs, outputs in pairwise((features, *settings.dense)):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), *_dropout(settings.dense_dropout)]
-    layers.append(nn.Linear((features, *settings.dense)[-1], make_output(settings.output).units))
+    layers.append(nn.Linear((features, *settings.dense)[-1], make_output(settings.grading_output).units))
     head = nn.Sequential(*layers)
     initialise_glorot(head)
     return head

@@ -171,7 +171,7 @@ def build_network(settings: NetworkSettings) -> Network:
     frozen = frozen_modules(backbone, settings.backbones[0], settings.trained_from)
     pooling = make_pooling(settings)
     head = make_head(settings, *_widths(backbone, pooling, settings))
-    output = make_output(settings.output, len(settings.backbones))
+    output = make_output(settings.grading_output, len(settings.backbones))
     network = Network(backbone, pooling, head, settings.scaling, frozen, output, settings.stages)
     return network.to(memory_format=torch.channels_last).train()
 

@@ -18,7 +18,7 @@ from pydantic import (
 
 Channels = tuple[float, float, float]
 Arguments = dict[str, bool | int | float | str]
-OutputName = Literal["softmax", "ordinal", "regression", "lesions"]
+OutputName = Literal["softmax", "ordinal", "regression"]
 LesionName = Literal[
     "microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "neovascularisation", "optic_disc"
 ]
@@ -123,7 +123,7 @@ class NetworkSettings(_Settings):
     """Dropout between pooling and the first dense layer."""
     dense_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout after every hidden dense layer."""
-    output: OutputName = "softmax"
+    output: OutputName | Literal["lesions"] = "softmax"
     """Output and loss: ``softmax`` (one logit for each grade; cross-entropy), ``ordinal`` (logits of being worse than a
     grade, given that it is reached; CORN), ``regression`` (the grade as a number; squared error; its cut points are
     fitted on the validation photographs after training), or ``lesions`` (a map for each kind of lesion; weighted
@@ -137,6 +137,12 @@ class NetworkSettings(_Settings):
     def backbones(self) -> tuple[str, ...]:
         """Names of all backbones."""
         return (self.backbone,) if isinstance(self.backbone, str) else self.backbone
+
+    @property
+    def grading_output(self) -> OutputName:
+        """The output of a network that grades."""
+        assert self.output != "lesions", "a network that outlines lesions grades nothing"
+        return self.output
 
     @property
     def loss(self) -> str:

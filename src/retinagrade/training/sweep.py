@@ -28,7 +28,7 @@ def choose_experiments(names: Sequence[str]) -> list[str]:
 
     Args:
         names: Names, YAML files, patterns such as ``vgg16-*``, or ``all`` for every experiment that comes with
-            retinagrade.
+            retinagrade. Patterns and ``all`` select networks that grade: others have no grades to compare.
 
     Returns:
         Names and files without repetition, in the order of ``names``; those of a pattern in alphabetical order.
@@ -46,11 +46,15 @@ def choose_experiments(names: Sequence[str]) -> list[str]:
         if set(pattern).isdisjoint("*?["):
             chosen.append(name)
             continue
-        fitting = [shipped for shipped in experiment_names() if fnmatchcase(shipped, pattern)]
+        fitting = [shipped for shipped in _grading_experiments() if fnmatchcase(shipped, pattern)]
         if not fitting:
-            raise ExperimentError(f"no experiment fits {name!r}: choose among {', '.join(experiment_names())}")
+            raise ExperimentError(f"no experiment fits {name!r}: choose among {', '.join(_grading_experiments())}")
         chosen += fitting
     return list(dict.fromkeys(chosen))
+
+
+def _grading_experiments() -> list[str]:
+    return [name for name in experiment_names() if not load_experiment(name).outlines_lesions]
 
 
 def order_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
