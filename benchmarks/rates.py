@@ -33,12 +33,12 @@ from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.prepare_file import prepare_file
 from retinagrade.execution.ray_engine import RayEngine
-from retinagrade.files import write_json
 from retinagrade.grader.runtime import Grader
 from retinagrade.images.hamming import compare_all_pairs
 from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import installed_versions
+from retinagrade.storage.files import write_json
 
 PHOTOGRAPHS: Final = 400
 FEW: Final = 100

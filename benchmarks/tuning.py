@@ -19,7 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.files import sha256
+from retinagrade.storage.files import sha256
 from retinagrade.training.train import train
 from retinagrade.training.tuning import trial as trial_module
 from retinagrade.training.tuning.report import write_tuning_report

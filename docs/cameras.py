@@ -15,9 +15,9 @@ import simplejpeg
 from numpy.typing import NDArray
 
 import retinagrade
-from retinagrade.files import write_bytes
 from retinagrade.images.camera import CAMERA_CHANGES, CameraChange, apply_camera, draw_camera, lit_region
 from retinagrade.images.read import read_photograph
+from retinagrade.storage.files import write_bytes
 
 SIDE: Final = 256
 DRAWS: Final = 6

@@ -16,8 +16,8 @@ from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
 from retinagrade.evaluation.integrity.independence import Independence, independence_test
 from retinagrade.evaluation.metrics import accuracy, chance_accuracy, majority_baseline, quadratic_weighted_kappa
 from retinagrade.evaluation.report.plots import figure_png
-from retinagrade.files import write_bytes, write_text
 from retinagrade.grades import N_GRADES
+from retinagrade.storage.files import write_bytes, write_text
 
 HERE: Final = Path(__file__).parent
 REPORT_FIGURES: Final = {

@@ -33,7 +33,7 @@ _FIRST_LETTER: Final = 0xC0
 
 
 @dataclass(frozen=True)
-class TextTable:
+class CellTable:
     """The cells of a text table.
 
     Attributes:
@@ -154,7 +154,7 @@ def decode_table(data: bytes, source: str) -> str:
         return _decode_code_page(data, source, error)
 
 
-def split_table(text: str, source: str) -> TextTable:
+def split_table(text: str, source: str) -> CellTable:
     """Splits a text into cells. Commas, semicolons or tabs separate them, whichever the header tells.
 
     Args:
@@ -179,7 +179,7 @@ def split_table(text: str, source: str) -> TextTable:
             )
     if twice := [name for name in header if header.count(name) > 1]:
         raise ManifestError(f"{source}, line {1 + skipped}: two columns {twice[0]!r}: rename one, or remove it")
-    return TextTable(header, rows, lines, 2 + skipped)
+    return CellTable(header, rows, lines, 2 + skipped)
 
 
 def split_header(data: bytes) -> list[str]:

@@ -12,9 +12,9 @@ from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.evaluation.report.page import render_report
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.files import write_text
-from retinagrade.outputs import Output, guard_outputs
 from retinagrade.runs.evaluate import evaluate
+from retinagrade.storage.files import write_text
+from retinagrade.storage.output_guard import Output, guard_outputs
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 

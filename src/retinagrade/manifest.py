@@ -13,10 +13,10 @@ import pandas as pd
 
 from retinagrade.cells import decode_table, parse_number, parse_side, protect, split_table, unprotect
 from retinagrade.errors import ManifestError
-from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.messages import counted
-from retinagrade.paths import join_path, table_path_problem
+from retinagrade.storage.files import write_text
+from retinagrade.storage.paths import join_path, table_path_problem
 
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from retinagrade.evaluation.fitting.calibration import load_calibration
-from retinagrade.files import sha256
+from retinagrade.storage.files import sha256
 from tests.cli.command_line import run
 from tests.evaluation.tables import predictions, some_grades
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from retinagrade.ensembles.scores import MemberScores
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.files import sha256, write_text
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import FinishedFolds
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256, write_text
 from tests.evaluation.tables import predictions
 from tests.runs.trainings import finished_training
 

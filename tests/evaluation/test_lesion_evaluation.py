@@ -12,7 +12,7 @@ from retinagrade.errors import JoinError
 from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
 from retinagrade.evaluation.lesion_evaluation import evaluate_lesion_counts
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
-from retinagrade.files import write_bytes
+from retinagrade.storage.files import write_bytes
 
 SIDE = 48
 

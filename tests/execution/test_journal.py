@@ -8,7 +8,7 @@ import pytest
 
 from retinagrade.execution import journal
 from retinagrade.execution.journal import Journal
-from retinagrade.paths import is_local, list_files, user_path
+from retinagrade.storage.paths import is_local, list_files, user_path
 
 
 @pytest.fixture(params=["local", "memory"])

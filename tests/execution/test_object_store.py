@@ -15,7 +15,7 @@ from retinagrade.datasets.prepare_file import PreparedFile, prepare_file
 from retinagrade.errors import UsageError
 from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
-from retinagrade.paths import user_path
+from retinagrade.storage.paths import user_path
 from tests.folder_contents import file_digests, without_paths
 from tests.ray_cluster import fetch_digests
 

@@ -20,7 +20,7 @@ from retinagrade.errors import ManifestError, RetinagradeError, UsageError
 from retinagrade.grader import runtime
 from retinagrade.grader.grade import grade
 from retinagrade.grader.results_table import SUFFIXES
-from retinagrade.locking import locked
+from retinagrade.storage.locking import locked
 from tests.grader.graders import write_grader
 
 WHOLE, HALF = 4, 2
@@ -124,7 +124,7 @@ def test_photographs_in_no_study_are_counted(eyes: Path, grader_file: Path, tmp_
 
 def test_one_call_writes_a_table_at_a_time(eyes: Path, grader_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
-    holder = "import sys; from pathlib import Path; from retinagrade.locking import locked\n"
+    holder = "import sys; from pathlib import Path; from retinagrade.storage.locking import locked\n"
     holder += "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", holder, str(out)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from retinagrade.images.listing import FolderListing, LeftOutFile, describe_left_out, list_folder
-from retinagrade.paths import user_path
+from retinagrade.storage.paths import user_path
 from tests.images.folder_trees import CONTENTS, TREES, files_found, photograph_bytes, write_tree
 
 

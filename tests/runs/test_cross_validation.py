@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from retinagrade.errors import ExperimentError
-from retinagrade.files import write_json
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation, trained_runs
 from retinagrade.runs.records import FinishedFolds, StartedFolds
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import write_json
 from tests.runs.trainings import ensemble_of, finished_training
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.predictions import write_predictions
-from retinagrade.files import sha256, write_text
 from retinagrade.manifest import Manifest
-from retinagrade.outputs import relative_to_folder
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256, write_text
+from retinagrade.storage.output_guard import relative_to_folder
 from tests.runs.trainings import finished_training
 
 

@@ -11,10 +11,10 @@ from retinagrade.errors import CalibrationError, UsageError
 from retinagrade.evaluation.fitting.calibration import fit_calibration, save_calibration
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions, write_predictions
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
 from retinagrade.runs.predictions import Predictions, find_run
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
 from tests.evaluation.tables import predictions
 from tests.runs.trainings import finished_training
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from retinagrade.errors import ExperimentError
-from retinagrade.files import write_json
 from retinagrade.manifest import Manifest
 from retinagrade.runs.records import (
     FinishedFolds,
@@ -25,6 +24,7 @@ from retinagrade.runs.records import (
     write_record,
 )
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import write_json
 from tests.runs.trainings import ensemble_of, finished_training
 
 

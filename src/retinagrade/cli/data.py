@@ -16,7 +16,7 @@ from retinagrade.errors import UsageError
 from retinagrade.execution.engine import choose_engine
 from retinagrade.grades import N_GRADES
 from retinagrade.messages import counted
-from retinagrade.paths import user_path
+from retinagrade.storage.paths import user_path
 
 if TYPE_CHECKING:
     from retinagrade.images.prepare import Contrast

@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from retinagrade.cli.console import discard_output, error_console
 from retinagrade.errors import RetinagradeError
-from retinagrade.system_errors import describe_os_error
+from retinagrade.storage.system_errors import describe_os_error
 
 DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "upath": "universal-pathlib", "cv2": "opencv-python-headless"}
 """Distributions whose names differ from the names of their modules by more than a hyphen."""

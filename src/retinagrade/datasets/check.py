@@ -38,7 +38,7 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.listing import LeftOutFile, list_folder, relative_name
 from retinagrade.images.quality import POOR
 from retinagrade.manifest import Manifest
-from retinagrade.paths import file_stats, join_path, user_path
+from retinagrade.storage.paths import file_stats, join_path, user_path
 
 
 def check(

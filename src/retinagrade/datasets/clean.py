@@ -12,7 +12,7 @@ import pandas as pd
 from retinagrade.datasets.file_listing import relative_path
 from retinagrade.datasets.findings import DataFinding
 from retinagrade.manifest import Manifest
-from retinagrade.paths import is_local
+from retinagrade.storage.paths import is_local
 
 CLEANING_REASONS: Final = {
     "unusable": "can't be used",

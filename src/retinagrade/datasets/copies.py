@@ -16,7 +16,7 @@ from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.hamming import hamming_pairs
 from retinagrade.images.read import read_photograph
 from retinagrade.images.similarity import descriptor_correlations, thumbnail, thumbnail_correlation
-from retinagrade.paths import join_path
+from retinagrade.storage.paths import join_path
 
 CANDIDATE_BITS: Final = 20
 """Largest number of different bits in the perceptual hashes of candidates. In IDRiD, copies differ in at most 10 bits,

@@ -18,15 +18,15 @@ from retinagrade.datasets.examine import ExaminedFile
 from retinagrade.datasets.findings import FINDING_KINDS, DataFinding
 from retinagrade.datasets.grade_counts import count_grades
 from retinagrade.errors import ImageError, UsageError
-from retinagrade.files import write_json, write_text
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
-from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.pages.page import render_page
-from retinagrade.paths import join_path
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import write_json, write_text
+from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
+from retinagrade.storage.paths import join_path
 
 _COMMAND: Final = "data check"
 _PAGE_FINDINGS: Final = 40

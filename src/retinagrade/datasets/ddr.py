@@ -16,7 +16,7 @@ from retinagrade.datasets.labels import join_labels, photographs_by_name
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
-from retinagrade.system_errors import reason
+from retinagrade.storage.system_errors import reason
 
 DDR_FOLDER: Final = "DR_grading"
 _UNGRADABLE: Final = "5"

@@ -16,7 +16,7 @@ from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
 from retinagrade.images.quality import SIDE, assess_quality
 from retinagrade.images.read import photograph_size, read_photograph
 from retinagrade.images.similarity import descriptor, perceptual_hash
-from retinagrade.paths import join_path
+from retinagrade.storage.paths import join_path
 
 _DECODED_SIDE: Final = max(SEARCH_SIDE, SIDE)
 

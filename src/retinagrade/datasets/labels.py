@@ -14,7 +14,7 @@ from retinagrade.cells import HEADER_BYTES, split_header
 from retinagrade.datasets.file_listing import photographs_in, require_matching_names
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest, read_csv_text
-from retinagrade.system_errors import reason
+from retinagrade.storage.system_errors import reason
 
 
 def has_columns(path: Path, columns: Iterable[str]) -> bool:

@@ -20,11 +20,11 @@ from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
 from retinagrade.errors import ImageError
 from retinagrade.execution.engine import Engine
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.files import write_bytes
 from retinagrade.images.field_of_view import FieldOfView
 from retinagrade.images.prepare import PreparationSettings, prepare_mask
 from retinagrade.manifest import Manifest
-from retinagrade.paths import join_path, read_bytes
+from retinagrade.storage.files import write_bytes
+from retinagrade.storage.paths import join_path, read_bytes
 
 OUTLINED: Final = "outlined"
 """Column of the manifest: the kinds of lesions that people outlined, separated by spaces; empty for no masks."""

@@ -23,13 +23,13 @@ from retinagrade.errors import ImageError, UsageError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.journal import Journal
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.files import write_json
 from retinagrade.images.listing import LeftOutFile, list_folder
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
-from retinagrade.outputs import ORIGIN, describe_origin, folder_output, guard_outputs, has_origin
-from retinagrade.paths import entity_tags, user_path
 from retinagrade.provenance import installed_versions
+from retinagrade.storage.files import write_json
+from retinagrade.storage.output_guard import ORIGIN, describe_origin, folder_output, guard_outputs, has_origin
+from retinagrade.storage.paths import entity_tags, user_path
 
 SMALLEST_SIDE: Final = 32
 """Smallest side of a prepared photograph, in pixels."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from retinagrade.errors import ImageError
-from retinagrade.files import write_bytes
 from retinagrade.images.decoding import InMemory, as_photograph_errors, read_file_bytes
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import photograph_size
+from retinagrade.storage.files import write_bytes
 
 PREPARED_PHOTOGRAPHS: Final = "photographs"
 """The folder of prepared photographs in a prepared set."""

@@ -16,12 +16,12 @@ from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
 from retinagrade.errors import LayoutError
 from retinagrade.execution.local import processors
-from retinagrade.files import sha256
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few, counted
-from retinagrade.paths import read_bytes, user_path
+from retinagrade.storage.files import sha256
+from retinagrade.storage.paths import read_bytes, user_path
 
 PREPARATION_RECORD: Final = "prepare.json"
 PREPARED_MANIFEST: Final = "manifest.csv"
@@ -32,7 +32,7 @@ class PreparationRecord(BaseModel):
     """The file ``prepare.json`` of a prepared set.
 
     Attributes:
-        origin: The command and the source, as :func:`~retinagrade.outputs.describe_origin` names them.
+        origin: The command and the source, as :func:`~retinagrade.storage.output_guard.describe_origin` names them.
         settings: The settings that all photographs were prepared with.
         constants: Values that no setting changes, such as the quality of the JPEG files.
         versions: Versions of the libraries.

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError, ManifestError, UsageError
-from retinagrade.files import write_bytes
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
-from retinagrade.system_errors import reason
+from retinagrade.storage.files import write_bytes
+from retinagrade.storage.system_errors import reason
 
 _SPLITS: Final = ("train", "val", "test")
 _LARGEST_ARRAY: Final = 1 << 31

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
 from retinagrade.execution.local import processors
-from retinagrade.paths import file_stats, is_local, read_bytes
+from retinagrade.storage.paths import file_stats, is_local, read_bytes
 
 
 def reusable_outcomes(
@@ -27,7 +27,7 @@ def reusable_outcomes(
         outcomes: Outcomes of earlier calls; the last outcome of a photograph counts.
         items: The id, the path in the source's manifest, and the file of each photograph.
         out: The folder of the prepared set.
-        tags: Entity tags of the source files in object stores, from :func:`~retinagrade.paths.entity_tags`.
+        tags: Entity tags of the source files in object stores, from :func:`~retinagrade.storage.paths.entity_tags`.
 
     Returns:
         The outcomes of these photographs by id.

@@ -15,8 +15,8 @@ from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.prepared_set import PREPARED_MANIFEST, PreparedSet
 from retinagrade.datasets.stratification import assign_folds, assign_splits, photograph_groups, photograph_strata
 from retinagrade.errors import UsageError
-from retinagrade.files import sha256, write_json
 from retinagrade.manifest import Manifest
+from retinagrade.storage.files import sha256, write_json
 
 EXCLUDED: Final = "excluded"
 """Split of photographs that would leak an official test set into training."""

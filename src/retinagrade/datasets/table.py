@@ -13,7 +13,7 @@ from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.manifest import MANIFEST_COLUMNS, REQUIRED, Manifest, read_csv_text
 from retinagrade.messages import count_and_first_few
-from retinagrade.paths import file_stats
+from retinagrade.storage.paths import file_stats
 
 _NAMES: Final = ("manifest.csv", "labels.csv")
 _SUFFIXES: Final = (".csv", ".parquet")

@@ -16,14 +16,14 @@ from retinagrade.datasets.prepared_set import (
     PREPARED_MANIFEST,
     PreparationRecord,
 )
-from retinagrade.files import is_temporary, write_bytes, write_json
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.encode import JPEG_QUALITY
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.manifest import Manifest
-from retinagrade.paths import list_files
 from retinagrade.provenance import installed_versions
+from retinagrade.storage.files import is_temporary, write_bytes, write_json
+from retinagrade.storage.paths import list_files
 
 JOURNAL: Final = ".prepare.journal.jsonl"
 UNPACKED: Final = ".unpacked"

@@ -23,7 +23,7 @@ from retinagrade.ensembles.stacking import SecondStage, apply_second_stage, fit_
 from retinagrade.ensembles.voting import majority_vote
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.files import read_json_model, write_json
+from retinagrade.storage.files import read_json_model, write_json
 
 EnsembleMethodName = Literal[
     "majority", "accuracy", "recall", "stacking", "logistic", "mean", "geometric", "qwk", "eyes"

@@ -41,13 +41,13 @@ from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.evaluation.report.tables import TextTable, metric_text, tables_html
 from retinagrade.evaluation.resampling import RESAMPLES
-from retinagrade.files import is_free_folder, sha256, write_text
 from retinagrade.messages import first_few
-from retinagrade.outputs import continued_folder, guard_outputs, path_from_folder, relative_to_folder
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import EnsembleRecord, MemberRecord
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import is_free_folder, sha256, write_text
+from retinagrade.storage.output_guard import continued_folder, guard_outputs, path_from_folder, relative_to_folder
 
 ALL_MEMBERS: Final = "all members"
 """Name of the ensemble among the networks that it is compared with."""

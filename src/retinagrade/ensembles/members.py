@@ -14,7 +14,6 @@ from retinagrade.datasets.balance import inverse_frequency_weights
 from retinagrade.ensembles.scores import MemberScores
 from retinagrade.errors import ExperimentError, JoinError, UsageError
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
-from retinagrade.files import short_names
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted, first_few
@@ -23,6 +22,7 @@ from retinagrade.runs.photographs import add_manifest_columns, read_run_photogra
 from retinagrade.runs.predictions import has_cut_points
 from retinagrade.runs.records import TrainingDataRecord
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import short_names
 
 
 @dataclass(frozen=True)

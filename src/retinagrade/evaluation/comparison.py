@@ -28,10 +28,10 @@ from retinagrade.evaluation.report.plots import differences_plot, figure_png, fi
 from retinagrade.evaluation.report.tables import METRIC_LABELS, TextTable, interval_text, metric_text, tables_html
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext
-from retinagrade.files import write_bytes, write_json, write_text
-from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import write_bytes, write_json, write_text
+from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 
 _COMMAND: Final = "compare"
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from retinagrade.cells import decode_table
 from retinagrade.errors import ManifestError
 from retinagrade.grades import N_GRADES
-from retinagrade.system_errors import reason
+from retinagrade.storage.system_errors import reason
 
 Row = tuple[int, list[str]]
 """A line number, from 1, and the cells of that line."""

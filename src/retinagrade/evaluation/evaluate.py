@@ -35,8 +35,8 @@ from retinagrade.evaluation.report.tables import evaluation_tables, main_metrics
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext, EvaluationResults
 from retinagrade.evaluation.subgroups import evaluate_subgroups
-from retinagrade.files import file_digests
 from retinagrade.grades import N_GRADES
+from retinagrade.storage.files import file_digests
 
 
 @dataclass(frozen=True, repr=False)

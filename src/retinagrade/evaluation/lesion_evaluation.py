@@ -20,8 +20,8 @@ from retinagrade.evaluation.lesion_metrics import (
     resample_photographs,
 )
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.files import write_bytes, write_json
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import write_bytes, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

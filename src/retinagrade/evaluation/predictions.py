@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from retinagrade.cells import parse_number
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation.text_table import read_text_table
-from retinagrade.files import write_text
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 from retinagrade.manifest import protect_text
 from retinagrade.messages import count_and_first_few
+from retinagrade.storage.files import write_text
 
 PREDICTION_COLUMNS: Final = ("image_id", *PROBABILITY_COLUMNS, "grade")
 """Columns of a predictions table."""

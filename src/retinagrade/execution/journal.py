@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Self, TextIO
 
-from retinagrade.files import write_bytes, write_text
-from retinagrade.paths import is_local, read_bytes
+from retinagrade.storage.files import write_bytes, write_text
+from retinagrade.storage.paths import is_local, read_bytes
 
 PART_LINES: Final = 200
 """Lines in a part; in an object store, a kill loses at most as many."""

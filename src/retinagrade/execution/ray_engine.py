@@ -29,8 +29,8 @@ from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, Ray
 from retinagrade.errors import UsageError
 from retinagrade.execution.engine import WorkItem, WorkResult
 from retinagrade.execution.local import processors
-from retinagrade.paths import is_local
 from retinagrade.provenance import installed_versions
+from retinagrade.storage.paths import is_local
 
 _AHEAD: Final = 4
 """Tasks for each processor that are handed out at a time."""

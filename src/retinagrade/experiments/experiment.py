@@ -25,7 +25,7 @@ from pydantic import (
 from retinagrade.errors import ExperimentError, describe_validation_error
 from retinagrade.images.camera import CameraChange
 from retinagrade.models.settings import NetworkSettings
-from retinagrade.yaml_files import parse_yaml, read_yaml
+from retinagrade.storage.yaml_files import parse_yaml, read_yaml
 
 SHIPPED: Final = resources.files("retinagrade.experiments")
 

@@ -10,9 +10,9 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.explanations.activations import SHOWN, draw_layer, layer_maps
 from retinagrade.explanations.inputs import PreparedInput
 from retinagrade.explanations.overlay import encode_jpeg
-from retinagrade.files import write_bytes, write_text
 from retinagrade.pages.page import render_page
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import write_bytes, write_text
 from retinagrade.training.checkpoints import load_network
 
 

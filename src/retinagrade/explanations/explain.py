@@ -20,12 +20,12 @@ from retinagrade.explanations.inputs import list_photographs, prepare_inputs
 from retinagrade.explanations.runs import RunOrFolder, name_runs
 from retinagrade.explanations.saliency import METHODS
 from retinagrade.explanations.saliency_page import write_saliency
-from retinagrade.files import write_json
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
-from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import write_json
+from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 
 _COMMAND: Final = "explain"
 ACTIVATIONS: Final = "activations"

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from retinagrade.files import short_names
 from retinagrade.runs.cross_validation import trained_runs
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import short_names
 
 RunOrFolder = Run | str | os.PathLike[str]
 

@@ -15,10 +15,10 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.explanations.explanations import PhotographExplanation
 from retinagrade.explanations.overlay import add_colour_scale, encode_jpeg, grey_png, page_thumbnail
 from retinagrade.explanations.scores import TARGETS, Target, target_name
-from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.images.read import read_photograph
 from retinagrade.pages.page import render_page
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import write_bytes, write_json, write_text
 
 _CAUTION: Final = "Shows where the score is sensitive. No evidence of reasoning; not a medical device."
 

@@ -29,11 +29,11 @@ from retinagrade.exporting.verification import (
     measure_change,
     require_agreement,
 )
-from retinagrade.files import atomic_path, write_text
 from retinagrade.grader.metadata import KEY, AuthorStatements, MeasuredMetrics, Metadata, Precision, Verification
-from retinagrade.outputs import Output, guard_outputs
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import atomic_path, write_text
+from retinagrade.storage.output_guard import Output, guard_outputs
 from retinagrade.training.loading import PhotographDataset
 
 VERIFIED: Final = 16

@@ -9,13 +9,13 @@ from pathlib import Path
 from retinagrade.ensembles.combination import Combination, WeightedMean, load_combination
 from retinagrade.errors import GraderFileError, ManifestError
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
-from retinagrade.files import sha256
 from retinagrade.grader.metadata import PreparationMetadata
 from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network
-from retinagrade.outputs import path_from_folder
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
+from retinagrade.storage.output_guard import path_from_folder
 from retinagrade.training.checkpoints import load_network
 
 

@@ -14,7 +14,6 @@ from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, list_networks
-from retinagrade.files import sha256
 from retinagrade.grader.metadata import (
     AuthorStatements,
     MeasuredMetrics,
@@ -35,6 +34,7 @@ from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.photographs import add_manifest_columns
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
 
 METRICS: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy", "log_loss")
 INTENDED_USE: Final = (

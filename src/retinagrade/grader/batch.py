@@ -11,7 +11,6 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
-from retinagrade.files import write_bytes
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.outputs import overlay_path
@@ -23,7 +22,8 @@ from retinagrade.grader.studies import grade_study, group_by_study
 from retinagrade.images.dicom import holds_dicom
 from retinagrade.images.own_pictures import mark_jpeg
 from retinagrade.messages import count_and_first_few
-from retinagrade.paths import to_path
+from retinagrade.storage.files import write_bytes
+from retinagrade.storage.paths import to_path
 
 GradingStream = Callable[[Iterable[str], Iterable[str]], Iterable[GradedPhotograph]]
 """A function that grades paths, given the paths and their ids."""

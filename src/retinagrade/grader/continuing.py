@@ -16,7 +16,7 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grader.eyes import identify_eye
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.results import Grading
-from retinagrade.paths import is_local, read_bytes, store_tag, to_path
+from retinagrade.storage.paths import is_local, read_bytes, store_tag, to_path
 
 Digests = Callable[[Iterable[str]], dict[str, str | None]]
 """A function from paths to the digests of their files; ``None`` for files that can't be read."""
@@ -85,7 +85,7 @@ def continue_from(
     return Continued({row.image_id: row for row in rows}, frozenset(row.image_id for row in taken_over.values()))
 
 
-def file_digests(paths: Iterable[str], progress: Progress | None = None) -> dict[str, str | None]:
+def photograph_digests(paths: Iterable[str], progress: Progress | None = None) -> dict[str, str | None]:
     """Computes the digests of photographs, as gradings have them.
 
     Args:

@@ -13,8 +13,8 @@ from pydicom.uid import UID
 from pydicom.valuerep import DA, TM
 
 from retinagrade.errors import ImageError
-from retinagrade.files import atomic_path
 from retinagrade.images.dicom import MAKER, read_elements
+from retinagrade.storage.files import atomic_path
 
 if TYPE_CHECKING:
     from pydicom import Dataset

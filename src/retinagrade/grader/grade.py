@@ -11,7 +11,7 @@ from pathlib import Path
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, write_reports
-from retinagrade.grader.continuing import NOTHING, continue_from, file_digests
+from retinagrade.grader.continuing import NOTHING, continue_from, photograph_digests
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
 from retinagrade.grader.outputs import GradeOutputs, overlay_path
@@ -19,8 +19,8 @@ from retinagrade.grader.results import failed_grading, model_identity
 from retinagrade.grader.results_table import ResultsTable, delete_table, require_format, write_results
 from retinagrade.grader.runtime import Grader
 from retinagrade.grader.studies import StudyGrading, grade_studies
-from retinagrade.locking import locked
-from retinagrade.paths import user_path
+from retinagrade.storage.locking import locked
+from retinagrade.storage.paths import user_path
 
 PathArgument = str | os.PathLike[str]
 """A path; a string may also be a URL."""
@@ -91,7 +91,7 @@ def grade(
         if overwrite and table_path is not None:
             delete_table(table_path)
         table = None if table_path is None else ResultsTable(table_path, *model_identity(grader.metadata))
-        digests = partial(file_digests, progress=progress)
+        digests = partial(photograph_digests, progress=progress)
         earlier = NOTHING if table is None else continue_from(table.earlier, files, table.path, digests)
         new_files = [file for file in files if file.image_id not in earlier.taken_over]
         if saliency_folder is not None:

@@ -14,7 +14,7 @@ from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.images.formats import without_photograph_suffix
 from retinagrade.images.listing import OWN_PICTURE, LeftOutFile, describe_left_out, list_folder
 from retinagrade.images.own_pictures import is_own_picture
-from retinagrade.paths import is_local, join_path, table_path_problem, to_path, user_path
+from retinagrade.storage.paths import is_local, join_path, table_path_problem, to_path, user_path
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from retinagrade.errors import GraderFileError, describe_validation_error
 from retinagrade.grades import N_GRADES
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
-from retinagrade.yaml_files import read_yaml
+from retinagrade.storage.yaml_files import read_yaml
 
 KEY: Final = "retinagrade"
 """Key of the metadata in the ONNX file's ``metadata_props``; the value is JSON."""

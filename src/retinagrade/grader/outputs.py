@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from retinagrade.errors import UsageError
-from retinagrade.files import write_json
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.images.own_pictures import own_source
-from retinagrade.outputs import Output, describe_origin, guard_outputs, has_origin, origin_file
-from retinagrade.paths import is_local
+from retinagrade.storage.files import write_json
+from retinagrade.storage.output_guard import Output, describe_origin, guard_outputs, has_origin, origin_file
+from retinagrade.storage.paths import is_local
 
 COMMAND: Final = "grade --studies"
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, get_args, get_origin, get_
 from retinagrade.cells import decode_table, parse_flag, parse_number, protect, split_table, unprotect
 from retinagrade.errors import ManifestError, UsageError
 from retinagrade.execution.journal import Journal, read_journal
-from retinagrade.files import write_bytes, write_text
 from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.paths import is_local, read_bytes
+from retinagrade.storage.files import write_bytes, write_text
+from retinagrade.storage.paths import is_local, read_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -34,7 +34,7 @@ from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
 from retinagrade.images.quality import Quality, assess_quality
-from retinagrade.paths import store_tag, to_path
+from retinagrade.storage.paths import store_tag, to_path
 
 BATCH: Final = 8
 """Photographs in a batch of the network."""
@@ -202,7 +202,7 @@ class Grader:
 
     def prepare(self, item: File | NDArray[np.uint8], image_id: str) -> PreparedPhotograph:
         """Reads one photograph and prepares it for the network; several threads may call this at once."""
-        return prepare_photograph(item, image_id, self.metadata.preparation.settings(), self.metadata.image_size)
+        return prepare_for_grading(item, image_id, self.metadata.preparation.settings(), self.metadata.image_size)
 
     def grade_prepared(self, batch: Sequence[PreparedPhotograph]) -> Iterator[GradedPhotograph]:
         """Grades a batch of prepared photographs; yields one result for each, in their order."""
@@ -224,7 +224,7 @@ class Grader:
         return failed_grading(each.image_id, each.path, error, self.metadata, each.eye, each.digest)
 
 
-def prepare_photograph(
+def prepare_for_grading(
     item: File | NDArray[np.uint8], image_id: str, settings: PreparationSettings, side: int
 ) -> PreparedPhotograph:
     """Reads one photograph and prepares it for a network. It needs no grader, so another process may do it.

@@ -16,7 +16,7 @@ from retinagrade import __version__
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
 from retinagrade.grader.results import Grading, describe_grade
 from retinagrade.images.dicom import MAKER
-from retinagrade.paths import to_path
+from retinagrade.storage.paths import to_path
 
 _SERIES: Final = {None: 9001, "L": 9002, "R": 9003}
 """Series numbers by laterality, which is a property of a series."""

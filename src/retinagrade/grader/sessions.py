@@ -13,10 +13,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from retinagrade.environment import environment_number
 from retinagrade.errors import GraderFileError, UsageError
 from retinagrade.execution.local import processors
 from retinagrade.grades import N_GRADES
+from retinagrade.storage.environment import environment_number
 
 
 @dataclass(frozen=True)

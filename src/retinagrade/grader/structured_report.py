@@ -36,7 +36,7 @@ from retinagrade.grader.results import Grading
 from retinagrade.grader.studies import StudyGrading, describe_study
 from retinagrade.grades import Grade
 from retinagrade.images.dicom import MAKER
-from retinagrade.paths import to_path
+from retinagrade.storage.paths import to_path
 
 if TYPE_CHECKING:
     from pydicom.sr.coding import Code

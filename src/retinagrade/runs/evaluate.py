@@ -15,8 +15,8 @@ from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.evaluation.subgroups import default_subgroup_columns
 from retinagrade.execution.progress import Progress
-from retinagrade.files import file_digests
 from retinagrade.runs.predictions import Predictions
+from retinagrade.storage.files import file_digests
 
 
 def evaluate(

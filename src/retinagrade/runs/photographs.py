@@ -10,9 +10,9 @@ import pandas as pd
 
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.leaks import changed_split_finding, missing_set_finding
-from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
 
 _FILE_COLUMNS: Final = ("path", "grade", "split", "sha256")
 """Columns of a manifest that describe neither patients nor cameras."""

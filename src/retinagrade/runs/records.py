@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, RootModel, Tag
 
 from retinagrade.errors import ExperimentError
-from retinagrade.files import read_json_model, write_json
 from retinagrade.images.prepare import PreparationSettings
+from retinagrade.storage.files import read_json_model, write_json
 
 
 class _Model(BaseModel):

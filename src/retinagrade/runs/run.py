@@ -12,7 +12,6 @@ import pandas as pd
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.images.prepare import PreparationSettings
-from retinagrade.outputs import path_from_folder
 from retinagrade.runs.records import (
     EnsembleRecord,
     FinishedTraining,
@@ -21,6 +20,7 @@ from retinagrade.runs.records import (
     read_run_record,
     write_record,
 )
+from retinagrade.storage.output_guard import path_from_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from retinagrade.errors import ImageError
 from retinagrade.execution.guarded import GuardedProcess
 from retinagrade.grader.eyes import identify_eye
 from retinagrade.grader.metadata import Metadata
-from retinagrade.grader.runtime import PreparedPhotograph, prepare_photograph
+from retinagrade.grader.runtime import PreparedPhotograph, prepare_for_grading
 from retinagrade.images.decoding import InMemory
 from retinagrade.images.prepare import PreparationSettings
 from retinagrade.images.read import photograph_size
@@ -66,7 +66,7 @@ def decode_photograph(
     except (ImageError, ModuleNotFoundError):  # preparing it raises a better error
         width = height = 0
     if width * height <= max_megapixels * 1e6:
-        return DecodedPhotograph(prepare_photograph(file, file.stem, preparation, side))
+        return DecodedPhotograph(prepare_for_grading(file, file.stem, preparation, side))
     eye = identify_eye(file)
     error = (
         f"{file}: {width} × {height} pixels exceed the service's limit of {max_megapixels:g} megapixels: "

@@ -21,7 +21,7 @@ from retinagrade.service.pipeline import Pipeline, RefusedPhotograph
 from retinagrade.service.problems import FieldError, ProblemError, problem_responses
 from retinagrade.service.schemas import GradeResponse, PhotographResult, make_response
 from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
-from retinagrade.service.uploads import FIELD, read_photographs, require_size
+from retinagrade.service.uploads import FIELD, read_photographs, require_declared_size
 
 PAGE: Final = files("retinagrade.service") / "page"
 """Folder of the web page."""
@@ -105,7 +105,7 @@ async def grade_uploads(
     usable, the status is 422, or 413 if all are too large. An ungradable photograph has no grade and needs review by a
     person.
     """
-    require_size(request, state.settings)
+    require_declared_size(request, state.settings)
     try:
         with state.limits.admit(_address(request)) as admitted:
             photographs = await read_photographs(request, state.settings, admitted)

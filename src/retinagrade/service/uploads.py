@@ -69,7 +69,7 @@ def _with_plain_filename(disposition: bytes) -> bytes:
     return b'form-data; name="%s"; filename="%s"' % (quoted[0].encode("latin-1", "replace"), quoted[1].encode())
 
 
-def require_size(request: Request, settings: ServiceSettings) -> None:
+def require_declared_size(request: Request, settings: ServiceSettings) -> None:
     """Refuses a request that declares more bytes than the service accepts.
 
     Raises:

@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import atomic_path, write_text
+from retinagrade.storage.files import atomic_path, write_text
 from retinagrade.training.averaging import AveragedWeights
 from retinagrade.training.failures import FiniteLossCheck
 from retinagrade.training.loggers import EpochLogger

@@ -15,7 +15,7 @@ from retinagrade.models.lesion_network import LesionNetwork, build_lesion_networ
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, RegressionOutput
 from retinagrade.runs.run import Run
-from retinagrade.system_errors import reason
+from retinagrade.storage.system_errors import reason
 
 _DAMAGED: Final = "{} is damaged, or no checkpoint of a run: copy it again, or train the run anew in another folder"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from retinagrade.datasets.prepared_set import preparation_settings, require_prepared_bytes
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import sha256
 from retinagrade.images.prepare import PreparationSettings
 from retinagrade.manifest import Manifest
-from retinagrade.outputs import relative_to_folder
 from retinagrade.runs.records import TrainingDataRecord
+from retinagrade.storage.files import sha256
+from retinagrade.storage.output_guard import relative_to_folder
 
 
 @dataclass(frozen=True)

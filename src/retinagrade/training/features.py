@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.prepared_set import preparation_settings
-from retinagrade.environment import environment_number
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.manifest import Manifest
@@ -30,6 +29,7 @@ from retinagrade.models.heads import feature_width
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.provenance import installed_versions
+from retinagrade.storage.environment import environment_number
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.distributed import ONE_DEVICE, Devices, wait_for_all
 from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch

@@ -15,15 +15,15 @@ from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.evaluation.report.plots import figure_png, training_curves
 from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import write_bytes, write_json
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.outputs import RegressionOutput
-from retinagrade.outputs import write_origin
 from retinagrade.runs.records import FinishedTraining, KeptEpoch, ParameterCounts
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import write_bytes, write_json
+from retinagrade.storage.output_guard import write_origin
 from retinagrade.training.checkpoints import load_lesion_network, load_network
 from retinagrade.training.data import TrainingData
 from retinagrade.training.devices import lightning_precision

@@ -14,8 +14,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from retinagrade.environment import environment_number
 from retinagrade.errors import ExperimentError, UsageError
+from retinagrade.storage.environment import environment_number
 from retinagrade.training.distributed import Devices
 
 

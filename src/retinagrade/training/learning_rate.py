@@ -19,11 +19,11 @@ from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.experiments.experiment import Experiment, load_experiment
-from retinagrade.files import sha256, write_bytes, write_text
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
-from retinagrade.outputs import Output, continued_folder, file_output, guard_outputs, write_origin
 from retinagrade.runs.run import RATE_FILES, Run
+from retinagrade.storage.files import sha256, write_bytes, write_text
+from retinagrade.storage.output_guard import Output, continued_folder, file_output, guard_outputs, write_origin
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.failures import clear_training_errors
 from retinagrade.training.fit import initial_module, make_trainer

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import write_json
+from retinagrade.storage.files import write_json
 
 if TYPE_CHECKING:
     from retinagrade.training.callbacks import History

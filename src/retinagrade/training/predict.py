@@ -17,17 +17,17 @@ from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import sha256
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.camera import CAMERA_CHANGES, CameraChange
 from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import Output
-from retinagrade.outputs import file_output, guard_outputs, write_origin
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
+from retinagrade.storage.output_guard import file_output, guard_outputs, write_origin
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.devices import keep_freed_memory, loader_workers, weights_dtype
 from retinagrade.training.loading import Batch, evaluation_loader, fill_batch

@@ -12,12 +12,12 @@ from torch import nn
 
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import is_free_folder, sha256, write_text
 from retinagrade.models.lesion_network import LesionNetwork, build_lesion_network
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.weights import complete_settings, describe_weights
 from retinagrade.runs.records import StartedTraining
 from retinagrade.runs.run import RATE_FILES, Run
+from retinagrade.storage.files import is_free_folder, sha256, write_text
 from retinagrade.training.checkpoints import load_lesion_network, load_network
 from retinagrade.training.data import TrainingData
 from retinagrade.training.distributed import Devices

@@ -15,8 +15,8 @@ from retinagrade.errors import ExperimentError
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
 from retinagrade.messages import counted
-from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.run import Run
+from retinagrade.storage.output_guard import continued_folder, guard_outputs
 from retinagrade.training.sweep_report import finished_runs, report_outputs, sweep_table, write_sweep_report
 from retinagrade.training.train import train
 

@@ -11,12 +11,12 @@ import pandas as pd
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.report.plots import comparison_plot, figure_png
-from retinagrade.files import write_bytes, write_json, write_text
-from retinagrade.outputs import Output
 from retinagrade.pages.page import render_page
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import write_bytes, write_json, write_text
+from retinagrade.storage.output_guard import Output
 
 _NAME: Final = "comparison"
 METRICS: Final = (

@@ -11,8 +11,8 @@ import lightning.pytorch as pl
 from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
-from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.run import Run
+from retinagrade.storage.output_guard import continued_folder, guard_outputs
 from retinagrade.training.data import read_training_data
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.distributed import ONE_DEVICE, Devices, disconnect

@@ -26,7 +26,7 @@ from retinagrade.evaluation.fitting.probability_calibration import (
     fit_temperature,
 )
 from retinagrade.evaluation.predictions import GradedPredictions
-from retinagrade.files import sha256
+from retinagrade.storage.files import sha256
 from tests.evaluation.photographs import any_photographs, photographs, simulated
 
 

@@ -18,11 +18,11 @@ from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, d
 from retinagrade.errors import UsageError
 from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.files import is_temporary, write_bytes, write_json
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.manifest import Manifest
-from retinagrade.outputs import Output, guard_outputs
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import is_temporary, write_bytes, write_json
+from retinagrade.storage.output_guard import Output, guard_outputs
 
 SMALLEST_HEIGHT: Final = 64
 """Smallest height of a synthetic photograph, in pixels."""

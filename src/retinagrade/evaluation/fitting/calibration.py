@@ -36,7 +36,7 @@ from retinagrade.evaluation.fitting.probability_calibration import (
 from retinagrade.evaluation.fitting.selective_prediction import ReviewThreshold, fit_review_threshold
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import GradedPredictions
-from retinagrade.files import read_json_model, sha256, write_json
+from retinagrade.storage.files import read_json_model, sha256, write_json
 
 CALIBRATION_SCHEMA_VERSION: Final = 2
 APPLICATION_ORDER: Final = (

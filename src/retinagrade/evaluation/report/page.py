@@ -26,11 +26,11 @@ from retinagrade.evaluation.report.tables import (
     subgroups_table,
 )
 from retinagrade.evaluation.results import EvaluationResults
-from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.grades import Grade
-from retinagrade.outputs import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import write_bytes, write_json, write_text
+from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 
 _COMMAND: Final = "evaluate"
 

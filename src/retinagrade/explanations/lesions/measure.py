@@ -16,7 +16,7 @@ from retinagrade.explanations.lesions.report import COMMAND, write_lesions
 from retinagrade.explanations.lesions.summary import LesionComparison, summarise_measurements
 from retinagrade.explanations.runs import RunOrFolder, name_runs
 from retinagrade.explanations.saliency import METHODS
-from retinagrade.outputs import folder_output, guard_outputs
+from retinagrade.storage.output_guard import folder_output, guard_outputs
 
 COMPARED_METHODS: Final = ("gradcam", "hirescam", "layercam", "integrated-gradients")
 """The methods that are compared by default."""

@@ -16,11 +16,11 @@ from retinagrade.explanations.lesions.agreement import NEIGHBOURHOOD
 from retinagrade.explanations.lesions.measurements import OTHER, OWN, RANDOM, SHUFFLED, LesionMeasurements
 from retinagrade.explanations.lesions.sanity import UNCHANGED_CORRELATION
 from retinagrade.explanations.lesions.summary import LesionComparison, MeanWithInterval
-from retinagrade.files import write_bytes, write_json, write_text
 from retinagrade.messages import counted
-from retinagrade.outputs import FOLDER_RECORD, describe_origin
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import write_bytes, write_json, write_text
+from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin
 
 COMMAND: Final = "lesions"
 CAUTION: Final = (

@@ -12,9 +12,9 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from retinagrade.evaluation.comparison import compare_predictions, comparison_tables
 from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.evaluation.report.tables import TextTable
-from retinagrade.files import write_json, write_text
 from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
+from retinagrade.storage.files import write_json, write_text
 from retinagrade.training.tuning.plots import importance_plot, parallel_plot, trials_plot
 from retinagrade.training.tuning.result import TuningResult, summarise_search, trial_predictions
 from retinagrade.training.tuning.search import SearchPlan, trial_run

@@ -24,9 +24,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.named_metrics import LOWER_IS_BETTER
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.files import is_free_folder, write_json
 from retinagrade.runs.run import Run
-from retinagrade.system_errors import reason
+from retinagrade.storage.files import is_free_folder, write_json
+from retinagrade.storage.system_errors import reason
 from retinagrade.training.tuning.search_space import SearchSpace
 
 PruningName = Literal["median", "hyperband", "none"]

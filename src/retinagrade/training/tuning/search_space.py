@@ -25,7 +25,7 @@ from pydantic import (
 
 from retinagrade.errors import ExperimentError, describe_validation_error
 from retinagrade.experiments.experiment import Experiment, override_settings
-from retinagrade.yaml_files import read_yaml
+from retinagrade.storage.yaml_files import read_yaml
 
 
 class _Dimension(BaseModel):

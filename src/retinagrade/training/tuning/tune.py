@@ -14,10 +14,10 @@ from retinagrade.evaluation.intervals import REFERENCE_METRICS
 from retinagrade.evaluation.named_metrics import METRIC_NAMES
 from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
 from retinagrade.experiments.experiment import Experiment, load_experiment
-from retinagrade.files import sha256
 from retinagrade.manifest import Manifest
-from retinagrade.outputs import continued_folder, guard_outputs
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
+from retinagrade.storage.output_guard import continued_folder, guard_outputs
 from retinagrade.training.start import training_inputs
 from retinagrade.training.tuning.report import write_tuning_report
 from retinagrade.training.tuning.result import TuningResult

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.files import write_bytes
-from retinagrade.paths import (
+from retinagrade.storage.files import write_bytes
+from retinagrade.storage.paths import (
     file_stats,
     is_local,
     join_path,

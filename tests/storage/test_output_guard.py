@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from retinagrade.errors import UsageError
-from retinagrade.files import write_json, write_text
-from retinagrade.outputs import Output, describe_origin, file_output, folder_output, guard_outputs, write_origin
+from retinagrade.storage.files import write_json, write_text
+from retinagrade.storage.output_guard import (
+    Output,
+    describe_origin,
+    file_output,
+    folder_output,
+    guard_outputs,
+    write_origin,
+)
 
 
 @pytest.fixture

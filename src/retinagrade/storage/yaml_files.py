@@ -8,7 +8,7 @@ from typing import Any, Final
 import yaml
 
 from retinagrade.errors import RetinagradeError
-from retinagrade.system_errors import reason
+from retinagrade.storage.system_errors import reason
 
 _LARGEST: Final = 1 << 20
 """Size of a file in bytes; the largest experiment has 2 kB."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from retinagrade.errors import UsageError
-from retinagrade.paths import is_local
+from retinagrade.storage.paths import is_local
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Final
 
 from retinagrade.errors import UsageError
-from retinagrade.files import is_free_folder, write_json
-from retinagrade.paths import is_local, read_bytes, to_path
+from retinagrade.storage.files import is_free_folder, write_json
+from retinagrade.storage.paths import is_local, read_bytes, to_path
 
 ORIGIN: Final = "origin"
 """Key of the origin in a record."""

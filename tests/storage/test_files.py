@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.files import atomic_path, is_free_folder, sha256, write_bytes, write_json, write_text
+from retinagrade.storage.files import atomic_path, is_free_folder, sha256, write_bytes, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

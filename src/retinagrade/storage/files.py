@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retinagrade.errors import RetinagradeError, UsageError, describe_validation_error
-from retinagrade.paths import is_local, upload_bytes
-from retinagrade.system_errors import naming, reason
+from retinagrade.storage.paths import is_local, upload_bytes
+from retinagrade.storage.system_errors import naming, reason
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -1,0 +1,1 @@
+"""Storage: files, paths and object stores, locks, the guard of outputs, and what the system can refuse."""
