@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retinagrade.errors import JoinError
+from retinagrade.errors import JoinError, UsageError
 from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
 from retinagrade.evaluation.lesion_evaluation import evaluate_lesion_counts
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
@@ -63,10 +63,13 @@ def test_every_kind_is_measured_with_intervals_or_a_reason(tmp_path: Path) -> No
     assert undefined.reason
     sensitivities = [metric.value for metric in haemorrhages.sensitivity.values()]
     assert sensitivities == sorted(sensitivities)  # type: ignore[type-var]
-    evaluation.write(tmp_path)
-    written = json.loads((tmp_path / "lesions.json").read_text())
+    evaluation.write(tmp_path / "out")
+    with pytest.raises(UsageError):  # nothing says that it is an earlier evaluation of the same file
+        evaluation.write(tmp_path / "out")
+    evaluation.write(tmp_path / "out", overwrite=True)
+    written = json.loads((tmp_path / "out" / "lesions.json").read_text())
     assert written["kinds"]["haemorrhages"]["average_precision"]["value"] == value
-    assert (tmp_path / "lesions.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "lesions.png").stat().st_size > 10_000
     assert "haemorrhages" in repr(evaluation)
     assert len(evaluation.table()) == 3
 

@@ -88,7 +88,7 @@ def evaluate(
     if predictions is not None and predictions.suffix == ".npz":
         if grades is not None or calibration is not None or by or prevalence is not None:
             raise UsageError("--grades, --calibration, --by and --prevalence are for grades, not for lesion maps")
-        _evaluate_lesions(predictions, resamples, out, json)
+        _evaluate_lesions(predictions, resamples, out, overwrite, json)
         return
     from retinagrade.evaluation.report.page import guard_evaluation
 
@@ -130,11 +130,11 @@ def evaluate(
         raise typer.Exit(ATTENTION)
 
 
-def _evaluate_lesions(counts: Path, resamples: int, out: Path | None, json: bool) -> None:
+def _evaluate_lesions(counts: Path, resamples: int, out: Path | None, overwrite: bool, json: bool) -> None:
     from retinagrade.runs.evaluate_lesions import evaluate_lesions
 
     evaluation = evaluate_lesions(counts, resamples=resamples)
-    picture = None if out is None else evaluation.write(out)
+    picture = None if out is None else evaluation.write(out, overwrite=overwrite)
     if json:
         print_json(evaluation.to_json())
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +23,12 @@ from retinagrade.evaluation.lesion_metrics import (
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.provenance import provenance_record
 from retinagrade.storage.files import write_bytes, write_json
+from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_COMMAND: Final = "evaluate"
 LESION_METRICS_FILE: Final = "lesions.json"
 LESION_CURVES_FILE: Final = "lesions.png"
 
@@ -77,10 +80,12 @@ class LesionEvaluation:
     Attributes:
         kinds: The metrics of each kind of lesion.
         counts: The counts that they were computed from.
+        inputs: The files that identify the evaluation; none for counts in memory.
     """
 
     kinds: dict[str, KindEvaluation]
     counts: PhotographCounts
+    inputs: tuple[Path, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """Returns a row for each kind: photographs, lesions, average precision, Dice, and sensitivities, as text."""
@@ -126,10 +131,24 @@ class LesionEvaluation:
             "provenance": provenance_record(),
         }
 
-    def write(self, folder: Path) -> Path:
-        """Writes ``lesions.json`` and ``lesions.png``, and returns the path of the picture."""
+    def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Writes ``lesions.json``, ``lesions.png`` and ``run.json``.
+
+        Args:
+            folder: The folder to write to; it is made if it is missing.
+            overwrite: Whether the folder may hold other files, which are replaced where they have the same names.
+
+        Returns:
+            The path of the picture.
+
+        Raises:
+            UsageError: The folder holds the counts, or files that are no earlier evaluation of them.
+        """
         from retinagrade.evaluation.report.plots import figure_png
 
+        folder = Path(folder)
+        guard_outputs([folder_output(folder, _COMMAND, self.inputs)], self.inputs, overwrite)
+        write_json(folder / FOLDER_RECORD, describe_origin(_COMMAND, self.inputs, folder))
         write_json(folder / LESION_METRICS_FILE, self.to_json())
         write_bytes(folder / LESION_CURVES_FILE, figure_png(self.figure()))
         return folder / LESION_CURVES_FILE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from retinagrade.datasets.stratification import photograph_groups
@@ -31,7 +32,8 @@ def evaluate_lesions(file: str | os.PathLike[str], *, resamples: int = 1000) -> 
         JoinError: The file can't be read.
     """
     path = Path(file)
-    return evaluate_lesion_counts(read_counts(path), _groups(path.parent.parent), resamples)
+    evaluation = evaluate_lesion_counts(read_counts(path), _groups(path.parent.parent), resamples)
+    return replace(evaluation, inputs=(path,))
 
 
 def _groups(folder: Path) -> Mapping[str, object] | None:
