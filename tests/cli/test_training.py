@@ -46,7 +46,8 @@ def test_cross_validation_trains_and_predicts_each_fold_with_its_own_split(prepa
     ],
 )
 def test_wrong_usage_of_train_is_one_clear_line_and_exit_2(words: list[str], reason: str, tmp_path: Path) -> None:
-    assert reason in run("train", tmp_path, *words, "--out", tmp_path / "run", code=2)
+    (tmp_path / "set").mkdir()
+    assert reason in run("train", tmp_path / "set", *words, "--out", tmp_path / "run", code=2)
     assert not (tmp_path / "run").exists()
 
 

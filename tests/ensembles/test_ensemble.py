@@ -184,7 +184,8 @@ def test_members_of_another_split_are_refused(runs: list[Path], manifest: Manife
 
 
 def test_folders_that_are_no_finished_runs(runs: list[Path], tmp_path: Path) -> None:
-    for wrong, said in ((tmp_path, "is not a run"), (tmp_path / "nowhere", "is not a run")):
+    (tmp_path / "empty").mkdir()
+    for wrong, said in ((tmp_path / "empty", "is not a run"), (tmp_path / "nowhere", "is not a run")):
         with pytest.raises(ExperimentError, match=said):
             ensemble([runs[0], wrong], tmp_path / "mean")
     with pytest.raises(UsageError, match="twice"):

@@ -41,7 +41,7 @@ def test_average_precision_is_that_of_scikit_learn_over_all_pixels(seed: int) ->
     expected = average_precision_score(
         np.concatenate([lesions.ravel() for _, lesions in maps]), np.concatenate([p.ravel() for p, _ in maps])
     )
-    assert average_precision(counts) == pytest.approx(expected, abs=0.005)
+    assert average_precision(counts) == pytest.approx(expected, abs=0.01)
 
 
 @given(seed=st.integers(0, 1000), threshold=st.sampled_from([0.2, 0.5, 0.8]))

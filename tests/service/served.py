@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -37,6 +38,12 @@ class Served:
         self.log.extend(json.loads(line) for line in self.process.stderr)
 
 
+def _begin() -> None:
+    """Forbids the service to write files, and lets it hear SIGHUP where the tests run under nohup."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def served(model: Path, *options: str, **environment: str) -> Iterator[Served]:
     """Runs the command on a free port while the block lasts."""
@@ -46,7 +53,7 @@ def served(model: Path, *options: str, **environment: str) -> Iterator[Served]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        preexec_fn=_begin,
     )
     with process:
         assert process.stderr is not None

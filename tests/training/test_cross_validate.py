@@ -139,7 +139,7 @@ def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Pat
     text = changed.manifest_file.read_text(encoding="utf-8")
     changed.manifest_file.write_text(text.replace(",val,", ",train,"), encoding="utf-8")
     with pytest.raises(ExperimentError, match=r"manifest\.csv is missing or has changed"):
-        predict(prepared, changed, split="val")
+        predict(prepared, changed, split="val", overwrite=True)
 
 
 def test_an_experiment_that_starts_from_another_starts_each_fold_from_that_fold(

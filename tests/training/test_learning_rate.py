@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,11 @@ def easy(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = Manifest.read(folder / "manifest.csv").table
     for path, grade in zip(table["path"], table["grade"], strict=True):
         cv2.imwrite(str(folder / path), np.full((64, 64, 3), 30 + 50 * int(grade), np.uint8))
+    record = json.loads((folder / "prepare.json").read_text())  # it knows photographs by their bytes
+    for each in record["photographs"]:
+        photograph = folder / "photographs" / f"{each['image_id']}.jpg"
+        each["prepared_sha256"] = hashlib.sha256(photograph.read_bytes()).hexdigest()
+    (folder / "prepare.json").write_text(json.dumps(record))
     return folder
 
 

@@ -233,7 +233,7 @@ def test_predict_writes_a_split_and_refuses_another_preparation(run: Run, prepar
     settings = (other / "prepare.json").read_text(encoding="utf-8")
     (other / "prepare.json").write_text(settings.replace('"contrast": "none"', '"contrast": "clahe"'), encoding="utf-8")
     with pytest.raises(ExperimentError, match="prepare it again"):
-        predict(other, run, split="test")
+        predict(other, run, split="test", out=tmp_path / "other.csv")
 
 
 def test_ungraded_photographs_are_predicted_without_a_grade(run: Run, prepared: Path) -> None:

@@ -123,7 +123,7 @@ class NetworkSettings(_Settings):
     """Dropout between pooling and the first dense layer."""
     dense_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout after every hidden dense layer."""
-    output: OutputName | Literal["lesions"] = "softmax"
+    output: Literal["softmax", "ordinal", "regression", "lesions"] = "softmax"
     """Output and loss: ``softmax`` (one logit for each grade; cross-entropy), ``ordinal`` (logits of being worse than a
     grade, given that it is reached; CORN), ``regression`` (the grade as a number; squared error; its cut points are
     fitted on the validation photographs after training), or ``lesions`` (a map for each kind of lesion; weighted

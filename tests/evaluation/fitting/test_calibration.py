@@ -119,10 +119,10 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema_version": 1}, "schema_version: Input should be 2"),
+        ({"schema_version": 1}, "schema_version: must be 2"),
         ({"extra": 1}, "extra: unknown key"),
-        ({"temperature": {"temperature": "hot"}}, "temperature.temperature: Input should be a valid number"),
-        ({"referable": {"threshold": 0.5}}, "referable.from_grade: Field required"),
+        ({"temperature": {"temperature": "hot"}}, "temperature.temperature: write a valid number"),
+        ({"referable": {"threshold": 0.5}}, "referable.from_grade: is missing"),
     ],
 )
 def test_errors_name_file_and_key(change: dict[str, object], said: str, source: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_ends_that_are_no_settings_are_named_before_anything_is_trained(dimensio
         ("training.epochs: {choices: [3]}", "at least 2"),
         ("name: {choices: [a, b]}", "should match pattern"),
         ("{}", "at least 1"),
-        ("- a", "valid dictionary"),
+        ("- a", "write keys with values"),
         ("a: [", "line 1: not valid YAML"),
     ],
 )

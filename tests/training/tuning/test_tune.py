@@ -219,8 +219,12 @@ def test_other_folders_and_other_searches_stay_unchanged(finished_search: Path, 
         search(prepared, finished_search, trials=4, seed=1, metric="accuracy")
     with pytest.raises(ExperimentError, match="another manifest_sha256"):
         open_search(PLAN, finished_search, "other")
-    with pytest.raises(ExperimentError, match="not empty and not a search"):
+    with pytest.raises(UsageError, match="input"):
         search(prepared, prepared, trials=4)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ExperimentError, match="not empty and not a search"):
+        search(prepared, tmp_path / "full", trials=4)
     with pytest.raises(ExperimentError, match="has no trials of the search"):
         open_search(PLAN, finished_search, digest, f"sqlite:///{tmp_path}/empty.db")
     with pytest.raises(ManifestError, match="no such file"):

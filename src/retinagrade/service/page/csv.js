@@ -1,7 +1,8 @@
 // The CSV table of `retinagrade grade`, with eye and patient from the page.
 
 const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "confidence",
-  "prediction_set", "needs_review", "gradable", "quality", "quality_reasons", "study", "laterality", "model", "path", "error"];
+  "prediction_set", "needs_review", "gradable", "quality", "quality_reasons", "study", "laterality", "model",
+  "grader_digest", "path", "digest", "error"];
 
 export function table(photographs, grades) {
   const probabilities = grades.map((_, grade) => `p${grade}`);
@@ -21,7 +22,10 @@ export function table(photographs, grades) {
   return [head, ...rows].map((cells) => `${cells.map(quote).join(",")}\n`).join("");
 }
 
+// A spreadsheet takes no text for a formula that has ' before it.
+const FORMULA = /^('*\s*[=+\-@＝＋－＠]|'*[\t\r\n])/;
+
 function quote(value) {
-  const text = String(value ?? "");
+  const text = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value ?? "");
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
