@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -283,6 +282,7 @@ def _train_several(prepared: Path, experiments: list[str], out: Path, settings: 
 def _cross_validate(
     prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None, folds: int
 ) -> None:
+    from retinagrade.runs.records import describe_metrics
     from retinagrade.training.cross_validate import cross_validate
 
     with terminal_progress() as progress:
@@ -293,8 +293,8 @@ def _cross_validate(
         printed.print(f"fold {kept.fold}: kept epoch {kept.epoch + 1} with {kept.describe()}")
     means = {name: None if over is None else over.mean for name, over in record.over_folds.items()}
     spreads = {name: None if over is None else over.sd for name, over in record.over_folds.items()}
-    printed.print(f"{record.experiment}: mean {_metrics(means)}")
-    printed.print(f"± standard deviation {_metrics(spreads)}")
+    printed.print(f"{record.experiment}: mean {describe_metrics(means)}")
+    printed.print(f"± standard deviation {describe_metrics(spreads)}")
     outlines = result.lesion_counts_file.is_file()
     next_file = result.lesion_counts_file if outlines else result.predictions_file
     printed.print(f"next: retinagrade evaluate {next_file}")
@@ -308,14 +308,6 @@ def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], 
     printed = console()
     printed.print(f"suggested: --set training.learning_rate={search.suggestion:g}")
     printed.print(f"look at {out / 'learning_rate.png'}; the losses are in learning_rate.csv beside it")
-
-
-def _metrics(best: Mapping[str, float | None]) -> str:
-    names = {"val_loss": "validation loss", "val_accuracy": "accuracy", "val_qwk": "QWK"}
-    if best.get("val_average_precision") is not None:
-        names = {"val_loss": "validation loss", "val_average_precision": "average precision of lesions"}
-    values = ((name, best[key]) for key, name in names.items())
-    return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in values)
 
 
 def predict(

@@ -6,6 +6,7 @@ version doesn't know are ignored; a missing key or a wrong value is an error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,10 +89,21 @@ class KeptEpoch(_Model):
 
     def describe(self) -> str:
         """Returns the validation metrics in words."""
-        names = {"validation loss": self.val_loss, "accuracy": self.val_accuracy, "QWK": self.val_qwk}
-        if self.val_average_precision is not None:
-            names = {"validation loss": self.val_loss, "average precision of lesions": self.val_average_precision}
-        return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in names.items())
+        return describe_metrics(dict(self))
+
+
+def describe_metrics(metrics: Mapping[str, float | None]) -> str:
+    """Describes the validation metrics of an epoch, or of several folds, by the names that :class:`KeptEpoch` has.
+
+    Example:
+        >>> describe_metrics({"val_loss": 1.25, "val_accuracy": 0.5, "val_qwk": None})
+        'validation loss 1.250, accuracy 0.500, QWK undefined'
+    """
+    names = {"val_loss": "validation loss", "val_accuracy": "accuracy", "val_qwk": "QWK"}
+    if metrics.get("val_average_precision") is not None:
+        names = {"val_loss": "validation loss", "val_average_precision": "average precision of lesions"}
+    values = ((name, metrics[key]) for key, name in names.items())
+    return ", ".join(f"{name} {'undefined' if value is None else f'{value:.3f}'}" for name, value in values)
 
 
 class _Begun(_Model):
