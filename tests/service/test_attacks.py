@@ -72,6 +72,8 @@ def test_silent_uploads_at_the_limit_make_room(grader: Grader, eyes: list[Path])
     with running(grader, ServiceSettings(max_requests=8)) as url, ExitStack() as stack:
         for number in range(8):
             stack.enter_context(connect(url, DECLARED, f"127.0.0.{number + 2}"))
+        while "retinagrade_requests_in_progress 8.0" not in httpx2.get(f"{url}/metrics").text:
+            time.sleep(0.05)
         while httpx2.get(f"{url}/readyz").status_code != 200:  # they may be silent for a second
             time.sleep(0.05)
         assert grade(url, eyes[0]) == 200
