@@ -51,11 +51,14 @@ if TYPE_CHECKING:
     from retinagrade.runs.cross_validation import CrossValidation
     from retinagrade.runs.evaluate import evaluate
     from retinagrade.runs.evaluate_lesions import evaluate_lesions
+    from retinagrade.runs.fit_grades import fit_grades
+    from retinagrade.runs.lesion_maps import LesionMaps
     from retinagrade.runs.predictions import Predictions
     from retinagrade.runs.run import Run
     from retinagrade.service.server import serve
     from retinagrade.training.cross_validate import cross_validate
     from retinagrade.training.learning_rate import RateSearch, find_learning_rate
+    from retinagrade.training.lesions.outline import outline
     from retinagrade.training.predict import predict
     from retinagrade.training.sweep import Sweep, sweep
     from retinagrade.training.train import train
@@ -77,6 +80,7 @@ _MODULES: Final = {
     "Grading": "grader.results",
     "GradingResults": "grader.grading_results",
     "LesionComparison": "explanations.lesions.summary",
+    "LesionMaps": "runs.lesion_maps",
     "Manifest": "manifest",
     "NetworkComparison": "evaluation.comparison",
     "Predictions": "runs.predictions",
@@ -100,9 +104,11 @@ _MODULES: Final = {
     "explain": "explanations.explain",
     "export": "exporting.export",
     "find_learning_rate": "training.learning_rate",
+    "fit_grades": "runs.fit_grades",
     "grade": "grader.grade",
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
+    "outline": "training.lesions.outline",
     "predict": "training.predict",
     "prepare": "datasets.prepare",
     "run_demo": "demo",
@@ -129,6 +135,7 @@ __all__ = [
     "GradingResults",
     "LesionComparison",
     "LesionEvaluation",
+    "LesionMaps",
     "Manifest",
     "NetworkComparison",
     "Predictions",
@@ -152,9 +159,11 @@ __all__ = [
     "explain",
     "export",
     "find_learning_rate",
+    "fit_grades",
     "grade",
     "load_experiment",
     "measure_lesion_agreement",
+    "outline",
     "predict",
     "prepare",
     "run_demo",

@@ -21,6 +21,9 @@ from retinagrade.storage.paths import join_path, table_path_problem
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")
 MANIFEST_COLUMNS: Final = REQUIRED + OPTIONAL
+OEDEMA_RISK: Final = "oedema_risk"
+"""Further column of data sets that have it: the risk of macular oedema. 0: no hard exudates; 1: exudates farther than
+one diameter of the optic disc from the fovea; 2: nearer ones."""
 _SHOWN = 10
 _FIRST_ROWS: Final = 5
 """Rows that a notebook shows."""

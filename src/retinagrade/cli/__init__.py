@@ -22,6 +22,7 @@ from retinagrade.cli import (
     export,
     grader,
     info,
+    lesion_maps,
     lesions,
     service,
     training,
@@ -79,7 +80,14 @@ def _add_commands() -> None:
     app.add_typer(training.experiments, name="experiments", rich_help_panel="Training")
     for heading, functions in {
         "Data": (data.prepare, data.split),
-        "Training": (training.train, tuning.tune, training.predict, ensembles.ensemble),
+        "Training": (
+            training.train,
+            tuning.tune,
+            training.predict,
+            ensembles.ensemble,
+            lesion_maps.outline,
+            lesion_maps.fit_grades,
+        ),
         "Evaluation": (
             evaluation.evaluate,
             evaluation.compare,
@@ -91,7 +99,7 @@ def _add_commands() -> None:
         "About": (demo.demo, info.info),
     }.items():
         for function in functions:
-            app.command(function.__name__, cls=PlainCommand, rich_help_panel=heading)(function)
+            app.command(function.__name__.replace("_", "-"), cls=PlainCommand, rich_help_panel=heading)(function)
 
 
 _add_commands()

@@ -96,3 +96,25 @@ GradesTableOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+class CameraChoice(StrEnum):
+    """Changes that another camera would make."""
+
+    COLOUR = "colour"
+    LIGHT = "light"
+    RESOLUTION = "resolution"
+    SHARPNESS = "sharpness"
+    CUT = "cut"
+
+
+CameraOption = Annotated[
+    list[CameraChoice] | None,
+    typer.Option(
+        metavar="CHANGE",
+        help="Change the photographs as another camera would: colour, light (falling off, haze), resolution (and "
+        "JPEG compression), sharpness (and noise), or cut (by the frame). Repeat the option for several changes. "
+        "Metrics under a change that the training left out show how well a network generalises.",
+        show_default=False,
+    ),
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,23 +19,13 @@ from retinagrade.cli.console import (
     print_text,
     terminal_progress,
 )
-from retinagrade.cli.options import FastOption, OverwriteOption, SettingsOption, TtaOption
+from retinagrade.cli.options import CameraOption, FastOption, OverwriteOption, SettingsOption, TtaOption
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
 from retinagrade.messages import counted
 
 if TYPE_CHECKING:
     from retinagrade.training.distributed import Devices
-
-
-class CameraChoice(StrEnum):
-    """Changes that another camera would make."""
-
-    COLOUR = "colour"
-    LIGHT = "light"
-    RESOLUTION = "resolution"
-    SHARPNESS = "sharpness"
-    CUT = "cut"
 
 
 experiments = typer.Typer(
@@ -346,16 +335,7 @@ def predict(
     ] = None,
     tta: TtaOption = False,
     fast: FastOption = False,
-    camera: Annotated[
-        list[CameraChoice] | None,
-        typer.Option(
-            metavar="CHANGE",
-            help="Change the photographs as another camera would: colour, light (falling off, haze), resolution (and "
-            "JPEG compression), sharpness (and noise), or cut (by the frame). Repeat the option for several changes. "
-            "Metrics under a change that the training left out show how well a network generalises.",
-            show_default=False,
-        ),
-    ] = None,
+    camera: CameraOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Grade prepared photographs with a trained network.

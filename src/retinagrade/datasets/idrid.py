@@ -5,21 +5,23 @@ Source: P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", D
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.labels import join_labels, photographs_by_name, read_labels
+from retinagrade.datasets.labels import join_labels, match_cells, photographs_by_name, read_labels
 from retinagrade.datasets.reader import Reader
 from retinagrade.errors import LayoutError
-from retinagrade.manifest import Manifest
+from retinagrade.manifest import OEDEMA_RISK, Manifest
 
 IDRID_FOLDER: Final = "B. Disease Grading"
 _HALVES: Final = {
     "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
     "test": ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
 }
+_RISK: Final = "Risk of macular edema"
 _IMAGES, _LABELS = "1. Original Images", "2. Groundtruths"
 
 
@@ -37,8 +39,8 @@ def read_idrid(source: Path, complete: bool = True) -> Manifest:
             the manifest.
 
     Returns:
-        A manifest with the official splits, which also begin the ids (``train-IDRiD_001``), because file names of the
-        two halves collide in the official release.
+        A manifest with the risk of macular oedema and with the official splits, which also begin the ids
+        (``train-IDRiD_001``), because file names of the two halves collide in the official release.
 
     Raises:
         LayoutError: There is no label file, or labels and photographs don't match.
@@ -74,4 +76,8 @@ def _read_half(labels: Path, folder: Path, split: str, root: Path, complete: boo
             "dataset": "idrid",
         }
     )
+    risk = next((column for column in table if str(column).strip() == _RISK), None)
+    if risk is not None:
+        match_cells(table[risk], re.compile("[012]?"), "a risk of macular oedema, 0 to 2", labels)
+        rows[OEDEMA_RISK] = table[risk]
     return join_labels(rows, photographs_by_name(folder, labels), labels, folder, root, complete)

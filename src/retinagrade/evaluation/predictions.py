@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -186,14 +186,15 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return tidy_predictions(read_prediction_rows(path))
 
 
-def write_predictions(predictions: pd.DataFrame, path: Path) -> None:
+def write_predictions(predictions: pd.DataFrame, path: Path, further: Sequence[str] = ()) -> None:
     """Writes predictions as CSV, atomically, sorted by ``image_id``, with all digits.
 
     Args:
         predictions: Columns :data:`PREDICTION_COLUMNS`; other columns are left out.
         path: The file to write.
+        further: Names of further columns to write.
     """
-    table = predictions[list(PREDICTION_COLUMNS)].sort_values("image_id")
+    table = predictions[[*PREDICTION_COLUMNS, *further]].sort_values("image_id")
     write_text(path, protect_text(table).to_csv(index=False, lineterminator="\n"))
 
 

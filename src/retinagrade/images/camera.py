@@ -6,6 +6,7 @@ A :class:`Camera` describes the changes. :func:`draw_camera` draws one over the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self, get_args
@@ -163,6 +164,17 @@ def draw_camera(
         if change in changes and (happens or always):
             camera = replace(camera, **values)
     return camera
+
+
+def camera_of(image_id: str, changes: Sequence[CameraChange]) -> Camera:
+    """Draws the camera of a photograph, which its id determines; every one of the changes is made.
+
+    Args:
+        image_id: Id of the photograph.
+        changes: The families of changes.
+    """
+    seed = int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")
+    return draw_camera(np.random.default_rng(seed), changes, always=True)
 
 
 def apply_camera(

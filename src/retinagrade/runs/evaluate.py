@@ -84,8 +84,8 @@ def _context(predictions: Predictions) -> EvaluationContext:
     return EvaluationContext(
         record.experiment,
         f"Run {run.folder}, photographs of {run.prepared}, split {predictions.file.stem}.",
-        None if run.is_ensemble else run.history(),
-        "" if run.is_ensemble else run.experiment().network.loss,
+        run.history() if run.has_network else None,
+        run.experiment().network.loss if run.has_network else "",
         [] if predictions.manifest is None else example_photographs(predictions.table, predictions.manifest),
         predictions.inputs,
         sources,

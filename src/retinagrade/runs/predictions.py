@@ -190,7 +190,7 @@ def find_run(file: Path) -> Run | None:
     """Returns the run whose folder ``predictions`` holds a file; ``None`` for a file elsewhere."""
     folder = file.resolve().parent
     run = Run(folder.parent)
-    in_run = folder.name == "predictions" and (run.experiment_file.is_file() or run.is_ensemble)
+    in_run = folder.name == "predictions" and (run.experiment_file.is_file() or not run.has_network)
     return run if in_run else None
 
 

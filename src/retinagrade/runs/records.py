@@ -1,4 +1,4 @@
-"""The records of runs: ``run.json`` of a training or an ensemble, and ``folds.json`` of a cross-validation.
+"""The records of runs: ``run.json`` of a training, an ensemble or a grade model, and ``folds.json`` of several folds.
 
 Every record has a type for each state of the work, so that a finished run's results can't be missing. Keys that this
 version doesn't know are ignored; a missing key or a wrong value is an error.
@@ -189,6 +189,28 @@ class EnsembleRecord(Provenance, _Begun):
     skipped: dict[str, str]
 
 
+class GradeModelRecord(Provenance, _Begun):
+    """``run.json`` of a grade model, which grades by lesion maps.
+
+    Attributes:
+        status: The state of the work.
+        experiment: Name of the experiment whose networks made the maps, and of the model.
+        data: The photographs that the networks were trained on.
+        maps: Paths of the folders of maps from the folder of the run; the model was fitted on the first ``fitted``.
+        fitted: Number of folders that the model was fitted on.
+        networks: SHA-256 digests of the networks that made the maps, one for each fold.
+        strength: Inverse of the strength of regularisation.
+        predictions: How the predictions of each table were made.
+    """
+
+    status: Literal["finished"] = "finished"
+    maps: tuple[str, ...]
+    fitted: int
+    networks: tuple[str, ...]
+    strength: float
+    predictions: dict[str, str]
+
+
 class FoldRecord(KeptEpoch):
     """The kept epoch of one fold.
 
@@ -250,17 +272,20 @@ class FinishedFolds(_Model):
 def _kind_of_run(record: object) -> str:
     if isinstance(record, EnsembleRecord) or (isinstance(record, dict) and "members" in record):
         return "ensemble"
+    if isinstance(record, GradeModelRecord) or (isinstance(record, dict) and "maps" in record):
+        return "grade-model"
     status = record.get("status") if isinstance(record, dict) else getattr(record, "status", None)
     return "finished" if status == "finished" else "training"
 
 
-RunRecord = StartedTraining | FinishedTraining | EnsembleRecord
+RunRecord = StartedTraining | FinishedTraining | EnsembleRecord | GradeModelRecord
 FoldsRecord = StartedFolds | FinishedFolds
 _RunFile = RootModel[
     Annotated[
         Annotated[StartedTraining, Tag("training")]
         | Annotated[FinishedTraining, Tag("finished")]
-        | Annotated[EnsembleRecord, Tag("ensemble")],
+        | Annotated[EnsembleRecord, Tag("ensemble")]
+        | Annotated[GradeModelRecord, Tag("grade-model")],
         Discriminator(_kind_of_run),
     ]
 ]
@@ -268,7 +293,7 @@ _FoldsFile = RootModel[Annotated[FoldsRecord, Discriminator("status")]]
 
 
 def read_run_record(file: Path) -> RunRecord:
-    """Reads ``run.json`` of a training or an ensemble.
+    """Reads ``run.json`` of a training, an ensemble or a grade model.
 
     Raises:
         ExperimentError: The file is unreadable, or isn't the record of a run; the message names the file and the keys.

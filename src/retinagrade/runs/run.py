@@ -1,4 +1,4 @@
-"""The folder of a run: a trained network, or an ensemble of such networks."""
+"""The folder of a run: a trained network, an ensemble of such networks, or a model that grades by lesion maps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from retinagrade.images.prepare import PreparationSettings
 from retinagrade.runs.records import (
     EnsembleRecord,
     FinishedTraining,
+    GradeModelRecord,
     RunRecord,
     StartedTraining,
     read_run_record,
@@ -99,6 +100,21 @@ class Run:
         return self.ensemble_file.is_file()
 
     @property
+    def grade_model_file(self) -> Path:
+        """The fitted model that grades by lesion maps; only grade models have it."""
+        return self.folder / "grade_model.json"
+
+    @property
+    def is_grade_model(self) -> bool:
+        """Whether the run is a grade model."""
+        return self.grade_model_file.is_file()
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the run is a training; ensembles and grade models have no network of their own."""
+        return not self.is_ensemble and not self.is_grade_model
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run has a record that says so.
 
@@ -144,11 +160,12 @@ class Run:
         """Reads ``run.json`` of a training, finished or not.
 
         Raises:
-            ExperimentError: The folder is not a run, the run is an ensemble, or the record is broken.
+            ExperimentError: The folder is not a run, the run has no network of its own, or the record is broken.
         """
         record = self.record()
-        if isinstance(record, EnsembleRecord):
-            raise ExperimentError(f"{self.folder} is an ensemble, and has no network of its own: name a trained run")
+        if isinstance(record, EnsembleRecord | GradeModelRecord):
+            kind = "an ensemble" if isinstance(record, EnsembleRecord) else "a grade model"
+            raise ExperimentError(f"{self.folder} is {kind}, and has no network of its own: name a trained run")
         return record
 
     def finished_record(self) -> FinishedTraining:
@@ -171,6 +188,17 @@ class Run:
         record = self.record()
         if not isinstance(record, EnsembleRecord):
             raise ExperimentError(f"{self.folder} is not an ensemble: make one with `retinagrade ensemble`")
+        return record
+
+    def grade_model_record(self) -> GradeModelRecord:
+        """Reads ``run.json`` of a grade model.
+
+        Raises:
+            ExperimentError: The folder is not a run, the run is no grade model, or the record is broken.
+        """
+        record = self.record()
+        if not isinstance(record, GradeModelRecord):
+            raise ExperimentError(f"{self.folder} is not a grade model: make one with `retinagrade fit-grades`")
         return record
 
     def write_record(self, record: RunRecord) -> None:

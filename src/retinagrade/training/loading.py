@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -14,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.balance import Balance, balance
 from retinagrade.experiments.experiment import AugmentationSettings, Experiment
-from retinagrade.images.camera import CameraChange, apply_camera, draw_camera, lit_region
+from retinagrade.images.camera import CameraChange, apply_camera, camera_of, lit_region
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -78,7 +77,7 @@ class PhotographDataset(Dataset[tuple[NDArray[np.uint8], int, str]]):
         row = draw.row if isinstance(draw, Draw) else draw
         photograph = read_photograph(self.paths[row])
         if self.camera and not isinstance(draw, Draw):
-            camera = draw_camera(np.random.default_rng(_seed_of(self.image_ids[row])), self.camera, always=True)
+            camera = camera_of(self.image_ids[row], self.camera)
             photograph = apply_camera(camera, photograph, lit_region(photograph))
         photograph = resize_to_input(photograph, self.size)
         if self.augmentation is not None and isinstance(draw, Draw):
@@ -117,10 +116,6 @@ class EpochSampler(Sampler[Draw]):
         if self.balancing is not None:
             rows = balance(self.grades, self.balancing, rng)
         return rng.permutation(rows)
-
-
-def _seed_of(image_id: str) -> int:
-    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big")
 
 
 def collate_photographs(items: list[tuple[NDArray[np.uint8], int, str]]) -> Batch:

@@ -84,10 +84,7 @@ def predict(
         UsageError: A change is unknown; a split other than ``val`` is to be predicted by a cross-validation; or the
             file exists and has another place than the folder ``predictions`` of the run.
     """
-    changes: tuple[CameraChange, ...] = (camera,) if isinstance(camera, str) else tuple(camera)
-    if unknown := [change for change in changes if change not in CAMERA_CHANGES]:
-        raise UsageError(f"camera {unknown[0]!r}: choose one or several of {', '.join(CAMERA_CHANGES)}")
-    views = _Views(tta, fast, tuple(dict.fromkeys(changes)), workers)
+    views = _Views(tta, fast, as_camera_changes(camera), workers)
     folds = CrossValidation(Path(run)) if isinstance(run, str | os.PathLike) else run
     if isinstance(folds, CrossValidation) and folds.is_cross_validation:
         if split != "val":
@@ -99,6 +96,10 @@ def predict(
         run = run if isinstance(run, Run) else Run(folds.folder)
         runs, folder = [run], run.folder
     for each in runs:
+        if each.is_grade_model:
+            raise ExperimentError(
+                f"{each.folder} is a grade model: outline {split} first, and repeat `retinagrade fit-grades`"
+            )
         if each.is_ensemble:
             raise ExperimentError(
                 f"{each.folder} is an ensemble: predict {split} with each of its members, and repeat `retinagrade "
@@ -115,6 +116,18 @@ def predict(
     write_origin(file, PREDICT, inputs)
     write_predictions(tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True), file)
     return Predictions.read(file)
+
+
+def as_camera_changes(camera: CameraChange | Sequence[CameraChange]) -> tuple[CameraChange, ...]:
+    """Returns one or several changes of a camera as a tuple, each once.
+
+    Raises:
+        UsageError: A change is unknown.
+    """
+    changes: tuple[CameraChange, ...] = (camera,) if isinstance(camera, str) else tuple(camera)
+    if unknown := [change for change in changes if change not in CAMERA_CHANGES]:
+        raise UsageError(f"camera {unknown[0]!r}: choose one or several of {', '.join(CAMERA_CHANGES)}")
+    return tuple(dict.fromkeys(changes))
 
 
 @dataclass(frozen=True)
@@ -139,7 +152,7 @@ def _predict_split(prepared: Path, run: Run, split: str, views: _Views, progress
             f"{prepared} was prepared with {settings}, but {run.folder} was trained on photographs prepared with "
             f"{trained_on}: prepare it again with these settings"
         )
-    manifest = _with_split_of(run, Manifest.read(prepared / "manifest.csv"))
+    manifest = with_split_of(run, Manifest.read(prepared / "manifest.csv"))
     return predict_network(
         load_network(run),
         run.experiment(),
@@ -152,7 +165,7 @@ def _predict_split(prepared: Path, run: Run, split: str, views: _Views, progress
     )
 
 
-def _with_split_of(run: Run, manifest: Manifest) -> Manifest:
+def with_split_of(run: Run, manifest: Manifest) -> Manifest:
     """Returns the manifest with the split that a fold was trained on: the set's ``val`` may be in its training part."""
     trained_on = run.record().data
     if not trained_on.own_split:

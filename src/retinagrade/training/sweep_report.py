@@ -33,7 +33,7 @@ METRICS: Final = (
 def finished_runs(folder: Path) -> list[Run]:
     """Lists the finished runs in a folder, by name; without ensembles and runs that have no validation photographs."""
     folders = sorted(folder.iterdir()) if folder.is_dir() else []
-    runs = [run for run in map(Run, folders) if run.experiment_file.is_file() and not run.is_ensemble]
+    runs = [run for run in map(Run, folders) if run.experiment_file.is_file() and run.has_network]
     return [run for run in runs if run.is_finished and run.predictions_file("val").is_file()]
 
 

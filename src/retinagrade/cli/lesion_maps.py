@@ -1,0 +1,103 @@
+"""``retinagrade outline`` and ``fit-grades``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retinagrade.cli.console import console, terminal_progress
+from retinagrade.cli.options import CameraOption, OverwriteOption, WorkersOption
+
+
+def outline(
+    prepared: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PREPARED",
+            help="Folder of a set that was prepared with the same settings, such as --size, as the training "
+            "photographs.",
+            show_default=False,
+        ),
+    ],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a trained run of an experiment that outlines lesions, or of a cross-validation of one: its "
+            "folds outline the photographs that they were not trained on.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the maps. The same command continues after an interruption.",
+        ),
+    ],
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="SPLIT",
+            help="Split of the photographs: train, val or test; 'all' takes every photograph.",
+        ),
+    ] = "val",
+    camera: CameraOption = None,
+) -> None:
+    """Outline the lesions of prepared photographs with a trained network.
+
+    The command writes one map for each photograph and each kind of lesion: maps/KIND/IMAGE_ID.png in the folder. Its
+    grey values from 0 to 255 are the probabilities, from 0 to 1, that a pixel belongs to such a lesion.
+    """
+    from retinagrade.training.lesions.outline import outline as outline_photographs
+
+    with terminal_progress() as progress:
+        maps = outline_photographs(
+            prepared, run, out, split=split, camera=[choice.value for choice in camera or []], progress=progress
+        )
+    printed = console()
+    printed.print(repr(maps))
+    printed.print(f"next: retinagrade fit-grades {out}")
+
+
+def fit_grades(
+    maps: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MAPS",
+            help="One or several folders of maps that `outline` made with one cross-validation: of the photographs, "
+            "and of the same photographs with --camera. Each photograph counts once.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the grade model. It is a run: `evaluate` and `calibrate` take it like one.",
+        ),
+    ],
+    judge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MAPS",
+            help="Folder of maps that is predicted, and not fitted on. Repeat the option for further folders.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Fit a grade model to lesion maps.
+
+    A grade model computes the probabilities of the five grades from the number, the size and the place of lesions, and
+    where the data set has labels for it, the probability of macular oedema. The command grades each photograph by a
+    model that was fitted on the photographs of the other folds, so that `evaluate` measures it honestly.
+    """
+    from retinagrade.runs.fit_grades import fit_grades as fit
+
+    with terminal_progress() as progress:
+        run = fit(maps, out, judge=judge or [], overwrite=overwrite, workers=workers, progress=progress)
+    printed = console()
+    for name in run.grade_model_record().predictions:
+        printed.print(f"next: retinagrade evaluate {run.predictions_file(name)}")

@@ -1,0 +1,147 @@
+"""Optic disc, fovea and laterality of a photograph.
+
+Proportions: the centre of the fovea lies about 2.5 diameters of the optic disc to the temporal side of the disc's
+centre, and a third of a diameter below it (K. Rohrschneider, "Determination of the location of the fovea on the
+fundus", IOVS 45(9), 2004).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from retinagrade.lesion_maps.regions import find_regions
+
+Laterality = Literal["left", "right"]
+TYPICAL_DIAMETER: Final = 0.155
+"""Diameter of the optic disc as a share of the field of view's, for cameras of 45° to 50°."""
+_DIAMETERS: Final = (0.07, 0.26)
+"""Smallest and largest plausible diameter, as shares of the field of view's."""
+_LEAST_PEAK: Final = 0.6
+_TEMPORAL: Final = 2.5
+_BELOW: Final = 0.33
+_SEARCHED: Final = 0.9
+"""Distance, in diameters of the disc, from the expected place within which the fovea is searched."""
+_SIDE: Final = 256
+"""Side of the reduced photograph in which the fovea is searched."""
+_CERTAIN_SIDE: Final = 0.08
+"""Distance of the disc from the middle, as a share of the width, from which its side alone tells the eye."""
+
+
+@dataclass(frozen=True)
+class OpticDisc:
+    """The optic disc.
+
+    Attributes:
+        x: Horizontal position of its centre, in pixels.
+        y: Vertical position, in pixels.
+        diameter: Diameter of the disc with the same area, in pixels.
+        confidence: Highest probability of its region, 0 to 1.
+    """
+
+    x: float
+    y: float
+    diameter: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Landmarks of a photograph.
+
+    Attributes:
+        disc: The optic disc; ``None`` where the photograph doesn't show it.
+        fovea: Position of the fovea's centre as x and y, in pixels; ``None`` where it can't be found.
+        laterality: The eye: in a photograph of the right eye, the optic disc is to the right of the fovea.
+    """
+
+    disc: OpticDisc | None = None
+    fovea: tuple[float, float] | None = None
+    laterality: Laterality | None = None
+
+    def fovea_or_middle(self, shape: tuple[int, ...]) -> tuple[float, float]:
+        """Returns the fovea, or else the middle of a photograph of that shape, where cameras place it."""
+        return self.fovea or (shape[1] / 2, shape[0] / 2)
+
+    def disc_diameter(self, shape: tuple[int, ...]) -> float:
+        """Returns the diameter of the optic disc, or else a typical one for a photograph of that shape, in pixels."""
+        return TYPICAL_DIAMETER * max(shape) if self.disc is None else self.disc.diameter
+
+
+def find_anatomy(
+    photograph: NDArray[np.uint8], disc_map: NDArray[np.uint8] | None, inside: NDArray[np.bool_]
+) -> Anatomy:
+    """Finds optic disc, fovea and laterality.
+
+    Args:
+        photograph: RGB pixels (S, S, 3), uint8, prepared.
+        disc_map: Probability (S, S), 0 to 255, of the optic disc; ``None`` for a network that doesn't outline it.
+        inside: True (S, S) inside the field of view.
+
+    Returns:
+        The landmarks that could be found.
+    """
+    disc = None if disc_map is None else _find_disc(disc_map)
+    if disc is None:
+        return Anatomy()
+    side, middle = photograph.shape[0], photograph.shape[1] / 2
+    darkness = _darkness(photograph, inside, disc)
+    candidates = {eye: _search_fovea(darkness, disc, side, eye) for eye in ("left", "right")}
+    if abs(disc.x - middle) > _CERTAIN_SIDE * side:
+        eye: Laterality = "right" if disc.x > middle else "left"
+        found = candidates[eye]
+    else:
+        visible = {name: each for name, each in candidates.items() if each is not None}
+        if len(visible) != 1:
+            return Anatomy(disc)
+        eye = "left" if "left" in visible else "right"
+        found = visible[eye]
+    return Anatomy(disc, None if found is None else found[:2], eye)
+
+
+def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
+    """Returns the region with the largest area and probability that is as large as an optic disc."""
+    regions, side = find_regions(disc_map), max(disc_map.shape)
+    diameters = 2 * np.sqrt(regions.areas / np.pi)
+    plausible = (diameters > _DIAMETERS[0] * side) & (diameters < _DIAMETERS[1] * side) & (regions.peaks > _LEAST_PEAK)
+    if not plausible.any():
+        return None
+    best = int(np.argmax(np.where(plausible, regions.areas * regions.peaks, 0)))
+    x, y = regions.centres[best]
+    return OpticDisc(float(x), float(y), float(diameters[best]), float(regions.peaks[best]))
+
+
+def _darkness(photograph: NDArray[np.uint8], inside: NDArray[np.bool_], disc: OpticDisc) -> NDArray[np.float32]:
+    """Measures how much darker each place of a reduced photograph is than its surroundings, in grey levels."""
+    scale = _SIDE / photograph.shape[0]
+    small = np.asarray(cv2.resize(photograph, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
+    lit = np.asarray(cv2.resize(inside.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
+    grey = np.asarray((small[..., 0] + 2 * small[..., 1]) / 3, np.float32)
+    narrow, wide = (_blur_inside(grey, lit, share * disc.diameter * scale) for share in (0.2, 0.9))
+    return np.asarray(np.where(lit > 0.9, wide - narrow, -np.inf), np.float32)
+
+
+def _blur_inside(grey: NDArray[np.float32], lit: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+    weight = cv2.GaussianBlur(lit, (0, 0), width)
+    return np.asarray(cv2.GaussianBlur(grey * lit, (0, 0), width) / np.maximum(weight, 1e-3), np.float32)
+
+
+def _search_fovea(
+    darkness: NDArray[np.float32], disc: OpticDisc, side: int, eye: str
+) -> tuple[float, float, float] | None:
+    """Finds the darkest place near the expected one; returns x, y and its darkness, or ``None`` outside the disc."""
+    scale = _SIDE / side
+    diameter, towards = disc.diameter * scale, -1 if eye == "right" else 1
+    x, y = disc.x * scale + towards * _TEMPORAL * diameter, disc.y * scale + _BELOW * diameter
+    rows, columns = np.mgrid[:_SIDE, :_SIDE]
+    away = np.hypot(rows - y, columns - x) / diameter
+    score = np.where(away < _SEARCHED, darkness - 6 * away**2, -np.inf)
+    best = int(np.argmax(score))
+    if not np.isfinite(score.flat[best]):
+        return None
+    row, column = divmod(best, _SIDE)
+    return (column + 0.5) / scale, (row + 0.5) / scale, float(darkness[row, column])

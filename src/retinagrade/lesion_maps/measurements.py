@@ -1,0 +1,72 @@
+"""Counted and measured lesions of a photograph, by kind and quadrant: the part of a result that a person reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from retinagrade.lesion_maps.numbers import RED, ReadMaps
+from retinagrade.lesion_maps.regions import CERTAIN, quadrants
+
+QUADRANTS: Final = ("upper_left", "upper_right", "lower_left", "lower_right")
+"""Quadrants of the photograph as a person sees it, around its middle."""
+
+
+@dataclass(frozen=True)
+class KindMeasurements:
+    """The lesions of one kind.
+
+    Attributes:
+        counts: Number of lesions in each of the :data:`QUADRANTS`.
+        areas: Their area in each quadrant, as a share of the field of view, 0 to 1.
+    """
+
+    counts: tuple[int, int, int, int]
+    areas: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class LesionMeasurements:
+    """The lesions of a photograph.
+
+    Attributes:
+        by_kind: Measurements of each kind of lesion.
+    """
+
+    by_kind: dict[str, KindMeasurements]
+
+    def counts_by_quadrant(self, kind: str) -> tuple[int, int, int, int]:
+        """Returns the number of lesions of a kind in each of the :data:`QUADRANTS`; 0 for an unknown kind."""
+        return self.by_kind[kind].counts if kind in self.by_kind else (0, 0, 0, 0)
+
+    def count(self, kind: str) -> int:
+        """Returns the number of lesions of a kind."""
+        return sum(self.counts_by_quadrant(kind))
+
+    def area(self, kind: str) -> float:
+        """Returns the area of all lesions of a kind, as a share of the field of view, 0 to 1."""
+        return sum(self.by_kind[kind].areas) if kind in self.by_kind else 0.0
+
+
+def measure_lesions(read: ReadMaps) -> LesionMeasurements:
+    """Counts the lesions that are more probable than not, and measures their area.
+
+    Args:
+        read: The lesions of a photograph.
+
+    Returns:
+        Numbers and areas by kind. A lesion belongs to the quadrant of its centre.
+    """
+    inside = max(1, int(read.inside.sum()))
+    by_kind = {}
+    for kind, regions in read.regions.items():
+        if kind == RED:
+            continue
+        certain = regions.peaks >= CERTAIN
+        where = quadrants(regions.centres, read.inside.shape)
+        counts = np.bincount(where[certain], minlength=4)
+        areas = np.bincount(where[certain], weights=regions.cores[certain], minlength=4) / inside
+        by_kind[kind] = KindMeasurements(tuple(counts.tolist()), tuple(areas.tolist()))
+    return LesionMeasurements(by_kind)

@@ -1,0 +1,26 @@
+"""The way from a prepared photograph to its lesion maps, which training and grading share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retinagrade.images.camera import lit_region
+
+
+def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Makes a photograph black outside its field of view, as the crops are that a network is trained on.
+
+    Args:
+        photograph: RGB pixels (S, S, 3), uint8, prepared.
+
+    Returns:
+        RGB pixels (S, S, 3), and True (S, S) inside the field of view.
+    """
+    inside = lit_region(photograph)
+    return np.where(inside[..., None], photograph, 0).astype(np.uint8), inside
+
+
+def as_bytes(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Returns probabilities, 0 to 1, as whole numbers from 0 to 255, the values of lesion maps."""
+    return np.asarray(np.round(255 * probabilities), np.uint8)

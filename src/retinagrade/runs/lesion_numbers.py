@@ -1,0 +1,98 @@
+"""Lesion numbers of all photographs of a folder of maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from retinagrade.datasets.masks import OPTIC_DISC
+from retinagrade.errors import ExperimentError, ImageError
+from retinagrade.execution.local import map_unordered
+from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.images.camera import apply_camera, camera_of, lit_region
+from retinagrade.images.prepare import resize_to_input
+from retinagrade.images.read import read_photograph
+from retinagrade.lesion_maps.anatomy import find_anatomy
+from retinagrade.lesion_maps.numbers import lesion_numbers, read_maps
+from retinagrade.lesion_maps.outline import blacken_outside
+from retinagrade.manifest import Manifest
+from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    """One photograph with its maps, or the numbers that were read from them, or the reason why not."""
+
+    row: int
+    image_id: str
+    numbers: dict[str, float] | None = None
+    problem: str | None = None
+
+
+def read_lesion_numbers(
+    maps: LesionMaps, manifest: Manifest, workers: int | None = None, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Reads the numbers of all photographs of a manifest from their lesion maps.
+
+    Args:
+        maps: A finished folder of maps.
+        manifest: Photographs of the prepared set that the maps were made of; each has maps.
+        workers: Number of worker processes; ``None`` takes one per processor.
+        progress: Receives the number of photographs.
+
+    Returns:
+        One row for each photograph, indexed and sorted by ``image_id``, with one column for each number.
+
+    Raises:
+        ExperimentError: A map can't be read.
+    """
+    record = maps.finished_record()
+    items = [_Photograph(row, image_id) for row, image_id in enumerate(manifest.table["image_id"])]
+    step = begin_stage(progress, "reading lesion maps", len(items))
+    found = {}
+    for photograph in map_unordered(partial(_read, maps=maps, manifest=manifest, record=record), items, workers, _died):
+        if photograph.numbers is None:
+            raise ExperimentError(str(photograph.problem))
+        found[photograph.image_id] = photograph.numbers
+        step()
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("image_id").sort_index()
+
+
+def _read(item: _Photograph, maps: LesionMaps, manifest: Manifest, record: MapsRecord) -> _Photograph:
+    try:
+        of_photograph = maps.read(item.image_id, record.kinds)
+        size = of_photograph.shape[-1]
+        pixels = read_photograph(manifest.file(manifest.table["path"].iloc[item.row]))
+    except ImageError as error:
+        return _Photograph(item.row, item.image_id, problem=str(error))
+    if record.camera:
+        pixels = apply_camera(camera_of(item.image_id, record.camera), pixels, lit_region(pixels))
+    photograph, inside = blacken_outside(resize_to_input(pixels, size))
+    disc = of_photograph[record.kinds.index(OPTIC_DISC)] if OPTIC_DISC in record.kinds else None
+    anatomy = find_anatomy(photograph, disc, inside)
+    return _Photograph(item.row, item.image_id, lesion_numbers(read_maps(of_photograph, record.kinds, inside), anatomy))
+
+
+def _died(item: _Photograph) -> _Photograph:
+    return _Photograph(item.row, item.image_id, problem=f"reading the maps of {item.image_id} killed the process")
+
+
+def prepared_manifest(maps: LesionMaps, prepared: Path) -> Manifest:
+    """Reads the photographs of a folder of maps, with their labels.
+
+    Raises:
+        ExperimentError: The prepared set is gone, or lacks photographs of the maps.
+    """
+    file = prepared / "manifest.csv"
+    if not file.is_file():
+        raise ExperimentError(f"{maps.folder}: its prepared set {prepared} is gone: move both together")
+    manifest = Manifest.read(file)
+    wanted = maps.finished_record().photographs
+    chosen = manifest.table[manifest.table["image_id"].isin(wanted)].reset_index(drop=True)
+    if len(chosen) < len(wanted):
+        missing = sorted(set(wanted) - set(chosen["image_id"]))
+        raise ExperimentError(f"{prepared} lacks photographs of {maps.folder}, such as {missing[0]}: outline it again")
+    return Manifest(chosen, manifest.root)
