@@ -36,7 +36,7 @@ def test_any_table_is_calibrated_and_written_where_it_is_told_to(tmp_path: Path)
     assert "nothing was written" in run("calibrate", tmp_path / "p.csv")
     options = ("--out", tmp_path / "c.json", "--method", "isotonic", "--coverage", 0.8)
     assert "isotonic (used below)" in run("calibrate", tmp_path / "p.csv", *options)
-    assert load_calibration(tmp_path / "c.json").conformal.coverage == 0.8
+    assert load_calibration(tmp_path / "c.json").prediction_sets.coverage == 0.8
 
 
 def test_what_needs_attention_exits_with_1(tmp_path: Path) -> None:

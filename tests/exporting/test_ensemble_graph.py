@@ -103,8 +103,9 @@ def test_a_file_gives_the_predictions_of_the_ensemble(
     manifest = Manifest.read(prepared / "manifest.csv").split("test")
     paths = manifest.table.set_index("image_id")["path"].loc[expected["image_id"]]
     squares = np.stack([read_photograph(manifest.file(path)) for path in paths])
-    probabilities, saliency = retinagrade.Grader.load(tmp_path / "both.onnx").network(squares)
-    np.testing.assert_allclose(probabilities, expected[list(PROBABILITY_COLUMNS)], atol=1e-4)
+    outputs = retinagrade.Grader.load(tmp_path / "both.onnx").network(squares)
+    saliency = outputs["saliency"]
+    np.testing.assert_allclose(outputs["probabilities"], expected[list(PROBABILITY_COLUMNS)], atol=1e-4)
     assert saliency.min() >= 0
     assert 0 < saliency.max() <= 1
 

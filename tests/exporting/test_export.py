@@ -211,7 +211,7 @@ def test_float16_records_the_change_of_metrics(
     assert half.metadata == metadata
     validation = read_predictions(trained.predictions_file("val"))
     assert metadata.change_from_float32.photographs == len(validation)
-    probabilities = half.network(inputs(prepared, validation, metadata.image_size))[0]
+    probabilities = half.network(inputs(prepared, validation, metadata.image_size))["probabilities"]
     exact = validation[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     assert 1e-7 < np.abs(probabilities - exact).max() < 0.01
     changed = (probabilities.argmax(1) != exact.argmax(1)).mean()
@@ -228,7 +228,7 @@ def test_tta_equals_tta_of_predict(trained: Run, prepared: Path, tmp_path: Path)
     assert metadata.version.endswith("-tta")
     probabilities = retinagrade.Grader.load(tmp_path / "tta.onnx").network(
         inputs(prepared, table, metadata.image_size)
-    )[0]
+    )["probabilities"]
     expected = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     plain = read_predictions(trained.predictions_file("val"))[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)

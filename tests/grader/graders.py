@@ -61,7 +61,7 @@ def metadata(**changed: object) -> Metadata:
         "temperature": 1.0,
         "referable": threshold,
         "vision_threatening": threshold,
-        "conformal": PredictionSetsMetadata(coverage=0.9, limits=(0.8, 0.8, 0.8, 0.8, None)),
+        "prediction_sets": PredictionSetsMetadata(coverage=0.9, limits=(0.8, 0.8, 0.8, 0.8, None)),
         "review": ReviewRule(confidence=0.3, target=0.2, reviewed=0.2),
         "undefined": {},
         "training_data": TrainingDataMetadata(

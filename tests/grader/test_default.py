@@ -48,4 +48,4 @@ def test_it_documents_its_training_data_and_metrics() -> None:
     assert measured is not None
     assert measured.photographs == metadata.training_data.photographs["train"]
     assert all(metric.interval is not None for metric in measured.metrics.values())
-    assert None not in (metadata.referable, metadata.vision_threatening, metadata.conformal, metadata.review)
+    assert None not in (metadata.referable, metadata.vision_threatening, metadata.prediction_sets, metadata.review)

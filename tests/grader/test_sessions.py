@@ -32,7 +32,8 @@ def test_bfloat16_is_close_to_float32(file: Path) -> None:
     except UsageError as error:
         pytest.skip(str(error))
     squares = photographs(5).permute(0, 2, 3, 1).contiguous().numpy()
-    (probabilities, saliency), (fast_probabilities, fast_saliency) = exact.network(squares), fast.network(squares)
+    probabilities, saliency = (exact.network(squares)[name] for name in ("probabilities", "saliency"))
+    fast_probabilities, fast_saliency = (fast.network(squares)[name] for name in ("probabilities", "saliency"))
     assert fast.side == exact.side == squares.shape[1]
     assert fast_probabilities.dtype == fast_saliency.dtype == np.float32
     assert 0 < np.abs(fast_probabilities - probabilities).max() < 0.05

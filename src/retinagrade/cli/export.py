@@ -48,7 +48,8 @@ def export(
         typer.Option(
             metavar="FOLDER",
             help="Calibrated cross-validation (`train --folds`) of the same experiment, for a run that was trained on "
-            "all photographs. The file takes its calibration and its metrics from there.",
+            "all photographs; for a run that outlines lesions, its grade model (`fit-grades`). The file takes its "
+            "calibration and its metrics from there.",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +70,7 @@ def export(
     of photographs, the metrics, and the calibration of the run: give `calibrate` before. The command compares the file
     with the network on up to 16 photographs of the prepared set, and writes nothing unless they agree.
     """
-    from retinagrade.exporting.card import change_lines
+    from retinagrade.exporting.card import change_lines, describe_maps
     from retinagrade.exporting.export import export as export_run
 
     with terminal_progress() as progress:
@@ -88,8 +89,7 @@ def export(
     printed = console()
     printed.print(
         f"compared with the network on {verification.photographs} photographs: probabilities differ by at most "
-        f"{verification.max_probability_difference:.2g}, saliency maps correlate by at least "
-        f"{verification.min_saliency_correlation:.5f}",
+        f"{verification.max_probability_difference:.2g}. {describe_maps(verification)}",
     )
     if metadata.change_from_float32 is not None:
         printed.print(

@@ -62,7 +62,15 @@ _Saliency = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Folder to write: saliency overlays, JPEG files that show the regions that the score of the predicted "
-        "grade depends on.",
+        "grade depends on. Only for grader files that outline no lesions.",
+    ),
+]
+_Lesions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder to write: ID.png, each photograph with the outlines of its lesions, and ID.json, the outlines as "
+        "polygons in pixels of the original photograph. Only for grader files that outline lesions.",
     ),
 ]
 _Dicom = Annotated[
@@ -100,6 +108,7 @@ def grade(
     out: _Out = None,
     studies: _Studies = None,
     saliency: _Saliency = None,
+    lesions: _Lesions = None,
     dicom: _Dicom = None,
     fast: _Fast = False,
     workers: _Workers = None,
@@ -126,6 +135,7 @@ def grade(
             out=out,
             studies=studies,
             saliency=saliency,
+            lesions=lesions,
             dicom=dicom,
             fast=fast,
             workers=workers,

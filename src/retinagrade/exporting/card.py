@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retinagrade.grader.metadata import MeasuredMetrics, Metadata, Threshold
+from retinagrade.grader.metadata import MeasuredMetrics, Metadata, Threshold, Verification
 
 
 def model_card(metadata: Metadata, name: str) -> str:
@@ -101,10 +101,10 @@ def _decisions(metadata: Metadata) -> list[str]:
     undefined = metadata.undefined
     referable = _threshold(metadata.referable, undefined.get("referable"))
     vision_threatening = _threshold(metadata.vision_threatening, undefined.get("vision_threatening"))
-    if metadata.conformal is None:
-        sets = f"none ({undefined.get('conformal', 'not fitted')})"
+    if metadata.prediction_sets is None:
+        sets = f"none ({undefined.get('prediction_sets', 'not fitted')})"
     else:
-        sets = f"should contain the true grade for {metadata.conformal.coverage:.0%} of photographs"
+        sets = f"should contain the true grade for {metadata.prediction_sets.coverage:.0%} of photographs"
     if metadata.review is None:
         review = f"no rule ({undefined.get('review', 'not fitted')})"
     else:
@@ -145,6 +145,15 @@ def _verification(metadata: Metadata) -> list[str]:
     return [
         *lines,
         f"On {verification.photographs} photographs, the probabilities differ from those of the trained network by at "
-        f"most {verification.max_probability_difference:.2g}. The saliency maps correlate with the network's Grad-CAM "
-        f"maps by at least {verification.min_saliency_correlation:.5f}.",
+        f"most {verification.max_probability_difference:.2g}. {describe_maps(verification)}",
     ]
+
+
+def describe_maps(verification: Verification) -> str:
+    """Describes how the maps of a file agree with those of its network."""
+    if verification.min_saliency_correlation is not None:
+        return (
+            "The saliency maps correlate with the network's Grad-CAM maps by at least "
+            f"{verification.min_saliency_correlation:.5f}."
+        )
+    return f"The probabilities of lesion maps differ by at most {verification.max_map_difference:.3f}."

@@ -18,18 +18,20 @@ from numpy.typing import NDArray
 from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.exporting.card import model_card
-from retinagrade.exporting.exportable import Exportable, read_exportable
+from retinagrade.exporting.exportable import Exportable, OutliningNetwork, read_exportable
+from retinagrade.exporting.lesion_export import build_lesion_model
 from retinagrade.exporting.metadata import collect_metadata, network_version
 from retinagrade.exporting.onnx_file import open_model, to_onnx, write_grader
 from retinagrade.exporting.outputs import build_graph, reference_outputs
 from retinagrade.exporting.precision import to_float16, to_int8
 from retinagrade.exporting.verification import (
-    Outputs,
+    GradeOutputs,
     measure_agreement_with_network,
     measure_change,
     require_agreement,
 )
 from retinagrade.grader.metadata import KEY, AuthorStatements, MeasuredMetrics, Metadata, Precision, Verification
+from retinagrade.grader.sessions import Outputs
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import atomic_path, write_text
@@ -109,7 +111,8 @@ def export(
         tta: Whether to average over four mirrored views, as ``predict`` does with ``tta``. Grading takes four times as
             long.
         cross_validation: For a run that was trained on all photographs, a cross-validation of the same experiment, or
-            its folder, which provides calibration and metrics.
+            its folder, which provides calibration and metrics. For a run that outlines lesions, its grade model, which
+            :func:`~retinagrade.runs.fit_grades.fit_grades` fitted on a cross-validation.
         statements: Statements on licence, data source and limitations, or a YAML file with them.
         prepared: The prepared set of the run, where it was moved without the run.
         overwrite: Whether to replace a file or a card that is no earlier export of the same network.
@@ -182,6 +185,8 @@ def _build_and_verify(
     Raises:
         GraderFileError: The model in float32 does not agree with the network.
     """
+    if isinstance(exportable.networks, OutliningNetwork):
+        return *build_lesion_model(exportable, exportable.networks, precision, scratch, progress), None
     begin_stage(progress, "building the graph")
     photographs = PhotographDataset(exportable.comparison, exportable.image_size)
     rows = range(min(VERIFIED, len(photographs)))
@@ -192,15 +197,19 @@ def _build_and_verify(
         exportable, _load(PhotographDataset(exportable.comparison, exportable.preparation.size), rows)
     )
     compute = open_model(model, scratch)
-    verification = require_agreement(measure_agreement_with_network(compute(inputs), expected))
+    verification = require_agreement(measure_agreement_with_network(_unpack(compute(inputs)), expected))
     if precision == "float32":
         return model, verification, None
     begin_stage(progress, f"converting the weights to {precision}")
     compressed = to_float16(model) if precision == "float16" else to_int8(model, _int8_calibration(exportable))
     compute_compressed = open_model(compressed, scratch)
-    verification = measure_agreement_with_network(compute_compressed(inputs), expected)
+    verification = measure_agreement_with_network(_unpack(compute_compressed(inputs)), expected)
     probabilities = _probabilities((compute, compute_compressed), photographs, progress)
     return compressed, verification, measure_change(exportable.comparison.table, *probabilities)
+
+
+def _unpack(outputs: Outputs) -> GradeOutputs:
+    return outputs["probabilities"], outputs["saliency"]
 
 
 def _load(photographs: PhotographDataset, rows: Sequence[int]) -> NDArray[np.uint8]:
@@ -229,6 +238,6 @@ def _probabilities(
     step = begin_stage(progress, "measuring the change of metrics", -(-len(photographs) // VERIFIED))
     batches = []
     for batch in _batches(photographs, range(len(photographs))):
-        batches.append([model(batch)[0] for model in models])
+        batches.append([model(batch)["probabilities"] for model in models])
         step()
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]

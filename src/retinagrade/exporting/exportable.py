@@ -7,16 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from retinagrade.ensembles.combination import Combination, WeightedMean, load_combination
-from retinagrade.errors import GraderFileError, ManifestError
+from retinagrade.errors import ExperimentError, GraderFileError, ManifestError
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
-from retinagrade.grader.metadata import PreparationMetadata
+from retinagrade.grader.metadata import LesionMetadata, PreparationMetadata
 from retinagrade.manifest import Manifest
+from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.models.network import Network
 from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.fit_grades import load_grade_model
+from retinagrade.runs.lesion_maps import LesionMaps
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import path_from_folder
-from retinagrade.training.checkpoints import load_network
+from retinagrade.training.checkpoints import load_lesion_network, load_network
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,21 @@ class EnsembleNetworks:
         return (1 / len(self.members),) * len(self.members)
 
 
+@dataclass(frozen=True)
+class OutliningNetwork:
+    """A trained network that outlines lesions, and the grade model that reads its maps.
+
+    Attributes:
+        network: The network, in evaluation mode.
+        grades: The run of the grade model.
+        lesions: The grade model, as the file holds it.
+    """
+
+    network: LesionNetwork
+    grades: Run
+    lesions: LesionMetadata
+
+
 Networks = SingleNetwork | EnsembleNetworks
 
 
@@ -80,7 +98,7 @@ class Exportable:
 
     Attributes:
         run: The run or ensemble.
-        networks: Its network, or its members and the rule that combines them.
+        networks: Its network, its members and the rule that combines them, or its network that outlines lesions.
         preparation: Preparation of its training photographs.
         image_size: Side of the photographs that the file takes, in pixels.
         manifest: The photographs with the split that the run was trained on; paths are relative to its prepared set.
@@ -91,7 +109,7 @@ class Exportable:
     """
 
     run: Run
-    networks: Networks
+    networks: Networks | OutliningNetwork
     preparation: PreparationMetadata
     image_size: int
     manifest: Manifest
@@ -126,10 +144,57 @@ def read_exportable(run: Run, *, tta: bool = False, cross_validation: CrossValid
         ManifestError: The prepared set is missing or was changed after the training.
     """
     calibration = _read_calibration(run if cross_validation is None else Run(cross_validation.folder), tta)
+    if run.has_network and run.experiment().outlines_lesions:
+        return _read_outlining(run, tta, cross_validation, calibration)
     networks, manifest = read_networks(run), _read_training_manifest(run)
     preparation = _common_preparation(networks)
     image_size = _input_size(networks, preparation)
     return Exportable(run, networks, preparation, image_size, manifest, calibration, cross_validation, tta)
+
+
+def _read_outlining(
+    run: Run, tta: bool, cross_validation: CrossValidation | None, calibration: Calibration | None
+) -> Exportable:
+    """Reads the parts of a run that outlines lesions, and its grade model."""
+    grades, lesions = _require_grade_model(run, cross_validation)
+    if tta:
+        raise GraderFileError("a grader file that outlines lesions has no mirrored views: export it without --tta")
+    preparation, size = run.preparation(), run.experiment().network.image_size
+    if preparation.size != size:
+        raise GraderFileError(
+            f"{run.folder} was trained on photographs of {preparation.size} px, but its network takes {size} px, and a "
+            "lesion must be as large in both: prepare the set at the size of the network"
+        )
+    return Exportable(
+        run,
+        OutliningNetwork(load_lesion_network(run), grades, lesions),
+        PreparationMetadata.model_validate(asdict(preparation)),
+        size,
+        _read_training_manifest(run),
+        calibration,
+        cross_validation,
+        tta,
+    )
+
+
+def _require_grade_model(run: Run, grades: CrossValidation | None) -> tuple[Run, LesionMetadata]:
+    """Returns the grade model that belongs to a network that outlines lesions, as a run and as the file holds it."""
+    if grades is None or not Run(grades.folder).is_grade_model:
+        raise ExperimentError(
+            f"{run.folder} outlines lesions and grades nothing by itself: name the folder of its grade model with "
+            "--cross-validation; `retinagrade fit-grades` makes it"
+        )
+    fitted = Run(grades.folder)
+    record = fitted.grade_model_record()
+    folds = CrossValidation(LesionMaps(path_from_folder(record.maps[0], fitted.folder)).run)
+    if folds.fold(0).experiment() != run.experiment():
+        raise ExperimentError(
+            f"{fitted.folder} was fitted on maps of another experiment than that of {run.folder}: cross-validate and "
+            "train the same experiment with the same settings"
+        )
+    model = load_grade_model(fitted)
+    networks = tuple(digest[:12] for digest in record.networks)
+    return fitted, LesionMetadata(kinds=model.kinds, model=model, networks=networks)
 
 
 def read_networks(run: Run) -> Networks:

@@ -13,7 +13,7 @@ from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, list_networks
+from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, OutliningNetwork, list_networks
 from retinagrade.grader.metadata import (
     AuthorStatements,
     MeasuredMetrics,
@@ -44,8 +44,14 @@ INTENDED_USE: Final = (
 LIMITATIONS: Final = (
     "The grader reflects the cameras, the patients and the grading habits of its training photographs. Expect lower "
     "metrics on other photographs, and measure them before use.",
-    "It grades diabetic retinopathy only. It does not detect other diseases, nor macular oedema.",
-    "A saliency map shows which parts of a photograph a score depends on. It does not show why, nor whether it should.",
+    "It grades diabetic retinopathy only, and does not detect other diseases.",
+)
+SALIENCY: Final = (
+    "A saliency map shows which parts of a photograph a score depends on. It does not show why, nor whether it should."
+)
+OUTLINES: Final = (
+    "The outlines of lesions are those of a network: it misses lesions, and outlines reflexes and dirt. Signs that it "
+    "doesn't outline, such as new vessels, count only as far as other lesions come with them."
 )
 VALIDATED: Final = (
     "Metrics on the validation photographs are optimistic: the epoch, the temperature and all thresholds were chosen "
@@ -80,7 +86,10 @@ def collect_metadata(
     run, cross_validation = exportable.run, exportable.cross_validation
     suffix = "-tta" * exportable.tta
     origin = VALIDATED if cross_validation is None else CROSS_VALIDATED
+    outlining = exportable.networks if isinstance(exportable.networks, OutliningNetwork) else None
     return Metadata(
+        lesions=None if outlining is None else outlining.lesions,
+        decision="most-probable" if outlining is None else "least-cost",
         **_describe_networks(exportable),
         **_describe_decisions(exportable.calibration),
         version=_version(exportable, precision),
@@ -93,15 +102,13 @@ def collect_metadata(
         temperature=exportable.temperature,
         training_data=_describe_training_data(exportable, statements),
         validation=_measure_split(run, f"val{suffix}"),
-        cross_validation=None
-        if cross_validation is None
-        else _measure_folds(run, cross_validation, exportable.manifest),
+        cross_validation=None if cross_validation is None else _measure_unseen(exportable, cross_validation),
         test=_measure_split(run, f"test{suffix}"),
         change_from_float32=change_from_float32,
         verification=verification,
         versions={"training": _training_versions(run), "export": _export_versions()},
         intended_use=INTENDED_USE,
-        limitations=(*statements.limitations, origin, *LIMITATIONS),
+        limitations=(*statements.limitations, origin, *LIMITATIONS, SALIENCY if outlining is None else OUTLINES),
         licence=statements.licence,
     )
 
@@ -164,7 +171,7 @@ def _export_versions() -> dict[str, str]:
 
 def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
     """Thresholds, prediction sets and the rule of review, or the reasons why they are undefined."""
-    names = ("referable", "vision_threatening", "conformal", "review")
+    names = ("referable", "vision_threatening", "prediction_sets", "review")
     if calibration is None:
         undefined = dict.fromkeys(names, "the run was not calibrated before the export")
         return {**dict.fromkeys(names), "undefined": undefined}
@@ -175,8 +182,8 @@ def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
     return {
         "referable": _threshold(calibration.referable),
         "vision_threatening": _threshold(calibration.vision_threatening),
-        "conformal": PredictionSetsMetadata(
-            coverage=calibration.conformal.coverage, limits=calibration.conformal.limits
+        "prediction_sets": PredictionSetsMetadata(
+            coverage=calibration.prediction_sets.coverage, limits=calibration.prediction_sets.limits
         ),
         "review": review and ReviewRule(confidence=review.confidence, target=review.target, reviewed=review.reviewed),
         "undefined": {name: reason for name, reason in undefined.items() if name in names},
@@ -196,6 +203,20 @@ def _measure_split(run: Run, split: str) -> MeasuredMetrics | None:
         return None
     table = Predictions.read(file).table
     return _measure(table) if table["grade"].notna().any() else None
+
+
+def _measure_unseen(exportable: Exportable, cross_validation: CrossValidation) -> MeasuredMetrics:
+    """Metrics of all photographs, each predicted by networks and models that were not fitted on it."""
+    if not isinstance(exportable.networks, OutliningNetwork):
+        return _measure_folds(exportable.run, cross_validation, exportable.manifest)
+    predictions = read_predictions(exportable.networks.grades.predictions_file("val"))
+    trained_on = set(exportable.manifest.graded().split("train").table["image_id"])
+    if set(predictions["image_id"]) != trained_on:
+        raise ExperimentError(
+            f"{cross_validation.folder} grades other photographs than those that {exportable.run.folder} was trained "
+            "on: train the run on all photographs of the cross-validation"
+        )
+    return _measure(add_manifest_columns(predictions, exportable.manifest))
 
 
 def _measure_folds(run: Run, cross_validation: CrossValidation, manifest: Manifest) -> MeasuredMetrics:

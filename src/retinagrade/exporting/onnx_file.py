@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from retinagrade.exporting.verification import Outputs
 from retinagrade.grader.metadata import KEY, Metadata, with_digest
 from retinagrade.grader.seal import sealed
-from retinagrade.grader.sessions import onnx_runtime
+from retinagrade.grader.sessions import Outputs, onnx_runtime
 
 
-def to_onnx(graph: nn.Module, example: NDArray[np.uint8]) -> onnx.ModelProto:
+def to_onnx(
+    graph: nn.Module, example: NDArray[np.uint8], outputs: Sequence[str] = ("probabilities", "saliency")
+) -> onnx.ModelProto:
     """Converts a graph to ONNX, for batches of any size.
 
     Args:
-        graph: A module from photographs (N, S, S, 3), uint8, to probabilities and saliency maps, in evaluation mode.
+        graph: A module from photographs (N, S, S, 3), uint8, to the outputs, in evaluation mode.
         example: Photographs (N, S, S, 3); at least one.
+        outputs: Names of the outputs, in the order of the module's.
     """
     # With a batch of one, the exporter would make the batch size a constant.
     batch = torch.from_numpy(np.concatenate([example, example])[:2])
@@ -33,7 +35,7 @@ def to_onnx(graph: nn.Module, example: NDArray[np.uint8]) -> onnx.ModelProto:
             graph,
             (batch,),
             input_names=["photographs"],
-            output_names=["probabilities", "saliency"],
+            output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
             dynamo=True,
             verbose=False,
@@ -55,7 +57,7 @@ def open_model(model: onnx.ModelProto, file: Path) -> Callable[[NDArray[np.uint8
         file: The path that it will have, for error messages.
 
     Returns:
-        A function from photographs (N, S, S, 3) to the outputs of the model.
+        A function from photographs (N, S, S, 3) to the outputs of the model by name.
     """
     return onnx_runtime(model.SerializeToString(), file).network
 

@@ -13,9 +13,9 @@ from retinagrade.ensembles.combination import combine_members
 from retinagrade.evaluation.fitting.probability_calibration import Temperature, calibrate_probabilities
 from retinagrade.explanations.saliency import saliency_maps
 from retinagrade.exporting.ensemble_graph import EnsembleGraph, combine_saliency
-from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, Networks
+from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, Networks, OutliningNetwork
 from retinagrade.exporting.graph import CalibratedGraph, FlippedGraph, NetworkGraph, ResizedGraph
-from retinagrade.exporting.verification import Outputs
+from retinagrade.exporting.verification import GradeOutputs
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.training.predict import FLIPS
 
@@ -24,6 +24,7 @@ GRADES: Final = (0, 1, 2, 3, 4)
 
 def build_graph(exportable: Exportable) -> CalibratedGraph:
     """Builds the graph of the file, from photographs (N, S, S, 3) to calibrated probabilities and saliency maps."""
+    assert not isinstance(exportable.networks, OutliningNetwork)
     graph = _network_graph(exportable.networks, exportable.image_size, exportable.tta)
     return CalibratedGraph(graph, exportable.temperature).eval()
 
@@ -37,7 +38,7 @@ def _network_graph(networks: Networks, size: int, tta: bool) -> nn.Module:
     return graph if networks.image_size == size else ResizedGraph(graph, size, networks.image_size)
 
 
-def reference_outputs(exportable: Exportable, photographs: NDArray[np.uint8]) -> Outputs:
+def reference_outputs(exportable: Exportable, photographs: NDArray[np.uint8]) -> GradeOutputs:
     """Computes outputs by the networks themselves, as ``predict`` and ``ensemble`` do, with Grad-CAM by autograd.
 
     Args:
@@ -47,6 +48,7 @@ def reference_outputs(exportable: Exportable, photographs: NDArray[np.uint8]) ->
     Returns:
         Calibrated probabilities (N, 5), float64, and saliency maps (N, 5, h, w), float32.
     """
+    assert not isinstance(exportable.networks, OutliningNetwork)
     probabilities, saliency = _network_outputs(exportable.networks, photographs, exportable.tta)
     return calibrate_probabilities(Temperature(temperature=exportable.temperature), probabilities), saliency.numpy()
 

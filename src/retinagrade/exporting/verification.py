@@ -21,11 +21,11 @@ MIN_SALIENCY_CORRELATION: Final = 0.999
 COMPARED_METRICS: Final = ("quadratic_weighted_kappa", "referable_auc", "vision_threatening_auc", "accuracy")
 """Metrics whose change by a smaller number format is measured."""
 
-Outputs = tuple[NDArray[np.floating], NDArray[np.floating]]
+GradeOutputs = tuple[NDArray[np.floating], NDArray[np.floating]]
 """Calibrated probabilities (N, 5) and saliency maps (N, 5, h, w)."""
 
 
-def measure_agreement_with_network(file: Outputs, network: Outputs) -> Verification:
+def measure_agreement_with_network(file: GradeOutputs, network: GradeOutputs) -> Verification:
     """Measures how far the outputs of a file differ from those of its network on the same photographs.
 
     Args:
@@ -50,6 +50,7 @@ def require_agreement(verification: Verification) -> Verification:
             correlates by less than :data:`MIN_SALIENCY_CORRELATION`.
     """
     difference, correlation = verification.max_probability_difference, verification.min_saliency_correlation
+    assert correlation is not None
     if not (difference <= MAX_PROBABILITY_DIFFERENCE and correlation >= MIN_SALIENCY_CORRELATION):
         raise GraderFileError(
             f"the exported graph does not agree with the network on {verification.photographs} photographs: "

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 from retinagrade.grader.inputs import PhotographFile
+from retinagrade.grader.lesion_files import write_outlines
 from retinagrade.grader.metadata import Metadata
-from retinagrade.grader.outputs import overlay_path
+from retinagrade.grader.outputs import picture_path
 from retinagrade.grader.results import Grading
 from retinagrade.grader.results_table import ResultsTable
 from retinagrade.grader.runtime import GradedPhotograph
@@ -36,6 +37,7 @@ class SideOutputs:
     Attributes:
         table: Table with one row per photograph; ``None`` for no table.
         saliency: Folder for saliency overlays; ``None`` for none.
+        lesions: Folder for outlines of lesions; ``None`` for none.
         dicom: Folder with one folder per study, which holds its report and the saliency overlays of its DICOM
             photographs; ``None`` for none.
         failures: Reasons why some DICOM results could not be written, one line each.
@@ -43,6 +45,7 @@ class SideOutputs:
 
     table: ResultsTable | None = None
     saliency: Path | None = None
+    lesions: Path | None = None
     dicom: Path | None = None
     failures: list[str] = field(default_factory=list)
 
@@ -58,8 +61,8 @@ def grade_files(
     Args:
         stream: Function that grades, in any order.
         photographs: Files to grade.
-        outputs: Outputs to write. The saliency overlay of a photograph is written before its row, so that a call which
-            is killed and repeated misses none.
+        outputs: Outputs to write. The pictures of a photograph are written before its row, so that a call which is
+            killed and repeated misses none.
         on_done: Called after each photograph.
 
     Returns:
@@ -73,6 +76,8 @@ def grade_files(
         grading = replace(graded.grading, **listed)
         gradings.append(grading)
         _write_overlays(graded, grading, outputs)
+        if outputs.lesions is not None and graded.lesions is not None:
+            write_outlines(graded, grading, picture_path(outputs.lesions, grading.image_id, ".png"))
         if outputs.table is not None:
             outputs.table.add(grading)
         on_done()
@@ -119,7 +124,7 @@ def _write_overlays(graded: GradedPhotograph, grading: Grading, outputs: SideOut
     overlay = saliency_overlay(graded.photograph, graded.saliency[grading.grade])
     if outputs.saliency is not None:
         picture = mark_jpeg(simplejpeg.encode_jpeg(overlay, 90), grading.digest or "")
-        write_bytes(overlay_path(outputs.saliency, grading.image_id), picture)
+        write_bytes(picture_path(outputs.saliency, grading.image_id, ".jpg"), picture)
     if outputs.dicom is not None and grading.path is not None and holds_dicom(to_path(grading.path)):
         try:
             _write_capture(overlay, grading, outputs.dicom)

@@ -1,4 +1,4 @@
-"""Grading of files and folders, from the photographs to tables, saliency overlays and DICOM results."""
+"""Grading of files and folders, from the photographs to tables, pictures and DICOM results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from retinagrade.errors import UsageError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, write_reports
 from retinagrade.grader.continuing import NOTHING, continue_from, photograph_digests
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
-from retinagrade.grader.outputs import GradeOutputs, overlay_path
+from retinagrade.grader.outputs import GradeOutputs
 from retinagrade.grader.results import failed_grading, model_identity
 from retinagrade.grader.results_table import ResultsTable, delete_table, require_format, write_results
 from retinagrade.grader.runtime import Grader
@@ -33,6 +34,7 @@ def grade(
     out: PathArgument | None = None,
     studies: PathArgument | None = None,
     saliency: PathArgument | None = None,
+    lesions: PathArgument | None = None,
     dicom: PathArgument | None = None,
     fast: bool = False,
     workers: int | None = None,
@@ -52,6 +54,9 @@ def grade(
             taken over, and failed photographs tried again. One call at a time writes it.
         studies: Table with one row per study, which combines both eyes of a patient; the same formats.
         saliency: Folder for saliency overlays: the saliency map of the predicted grade over the photograph, as JPEG.
+            Only for a grader file that outlines no lesions.
+        lesions: Folder for outlines of lesions: ``ID.png``, the photograph with outlines, and ``ID.json``, their
+            polygons in pixels of the original photograph. Only for a grader file that outlines lesions.
         dicom: Folder for DICOM results of DICOM photographs: one Structured Report per study, and saliency overlays.
         fast: Compute in half precision (bfloat16): faster, but may change some grades.
         workers: Number of worker processes; with the local engine, number of threads that decode photographs. By
@@ -77,16 +82,17 @@ def grade(
     """
     inputs = [str(photographs)] if isinstance(photographs, str | os.PathLike) else [str(each) for each in photographs]
     list_path = None if listed is None else Path(listed)
-    table_path, studies_path, saliency_folder = map(_optional_path, (out, studies, saliency))
+    table_path, studies_path, saliency_folder, lesion_folder = map(_optional_path, (out, studies, saliency, lesions))
     dicom_folder = None if dicom is None else Path(dicom)
     _require_writable(studies_path, dicom_folder)
-    outputs_of_grade = GradeOutputs(table_path, studies_path, saliency_folder, dicom_folder)
+    outputs_of_grade = GradeOutputs(table_path, studies_path, saliency_folder, lesion_folder, dicom_folder)
     named = _named_inputs(inputs, list_path, model)
     outputs_of_grade.guard(named, overwrite)
     found = find_photographs(inputs, list_path)
     files = found.photographs
     outputs_of_grade.guard_photographs(files)
     grader = Grader.load(model, fast)
+    _require_pictures(grader, saliency_folder, lesion_folder)
     with nullcontext() if table_path is None else locked(table_path):
         if overwrite and table_path is not None:
             delete_table(table_path)
@@ -94,11 +100,13 @@ def grade(
         digests = partial(photograph_digests, progress=progress)
         earlier = NOTHING if table is None else continue_from(table.earlier, files, table.path, digests)
         new_files = [file for file in files if file.image_id not in earlier.taken_over]
-        if saliency_folder is not None:
-            existing = [file for file in new_files if overlay_path(saliency_folder, file.image_id).exists()]
+        existing = [
+            file for file in new_files if any(each.exists() for each in outputs_of_grade.pictures(file.image_id))
+        ]
+        if existing:
             known = digests([file.path for file in existing])
             outputs_of_grade.guard_overlays({file.image_id: known[file.path] for file in existing}, overwrite)
-        outputs = SideOutputs(table, saliency_folder, dicom_folder)
+        outputs = SideOutputs(table, saliency_folder, lesion_folder, dicom_folder)
         shared = _shared_paths(model, inputs, list_path) if engine == "ray" else []
         chosen = choose_engine(engine, shared, address)
         stream: GradingStream = partial(grader.stream, workers=workers)
@@ -152,6 +160,15 @@ def _require_writable(studies: Path | None, dicom: Path | None) -> None:
         import highdicom  # noqa: F401
     if studies is not None:
         require_format(studies)
+
+
+def _require_pictures(grader: Grader, saliency: Path | None, lesions: Path | None) -> None:
+    """Refuses pictures that the grader file doesn't make, before any work."""
+    outlines = grader.metadata.lesions is not None
+    if outlines and saliency is not None:
+        raise UsageError(f"{grader!r} outlines lesions and makes no saliency maps: use lesions (--lesions)")
+    if not outlines and lesions is not None:
+        raise UsageError(f"{grader!r} outlines no lesions: use saliency (--saliency)")
 
 
 def _shared_paths(model: PathArgument, inputs: Sequence[str], listed: Path | None) -> list[Path]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from retinagrade.errors import GraderFileError, describe_validation_error
 from retinagrade.grades import N_GRADES
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
+from retinagrade.lesion_maps.grade_model import GradeModel
 from retinagrade.storage.yaml_files import read_yaml
 
 KEY: Final = "retinagrade"
@@ -20,6 +21,8 @@ BUNDLED: Final = Path(__file__).with_name("default.onnx")
 """The grader that comes with the package; ``make default-grader`` builds it."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[float, Field(ge=0)]
+Decision = Literal["most-probable", "least-cost"]
+"""The way from probabilities to the predicted grade."""
 Precision = Literal["float32", "float16", "int8"]
 """Number format of the stored weights. With int8, the convolutions are computed in 8-bit integers, too."""
 
@@ -155,12 +158,14 @@ class Verification(_Part):
     Attributes:
         photographs: Number of photographs that were compared.
         max_probability_difference: Largest absolute difference of a probability.
-        min_saliency_correlation: Lowest Pearson correlation of two saliency maps.
+        min_saliency_correlation: Lowest Pearson correlation of two saliency maps; ``None`` for a file with lesion maps.
+        max_map_difference: Largest absolute difference of a lesion map's pixel, 0 to 1; ``None`` for a file without.
     """
 
     photographs: PositiveInt
     max_probability_difference: float
-    min_saliency_correlation: float
+    min_saliency_correlation: float | None = None
+    max_map_difference: float | None = None
 
 
 class MemberMetadata(_Part):
@@ -177,6 +182,21 @@ class MemberMetadata(_Part):
     saliency_weight: Share
 
 
+class LesionMetadata(_Part):
+    """The part of a grader file that reads lesion maps.
+
+    Attributes:
+        kinds: The kinds of lesions, in the order of the maps.
+        model: The grade model, which turns plain numbers of the lesions into probabilities.
+        networks: First digits of the SHA-256 digests of the cross-validated networks whose maps the model was fitted
+            on. They outlined photographs that they had not seen.
+    """
+
+    kinds: tuple[str, ...] = Field(min_length=1)
+    model: GradeModel
+    networks: tuple[str, ...]
+
+
 class Metadata(_Part):
     """The metadata of a grader file.
 
@@ -190,13 +210,17 @@ class Metadata(_Part):
         image_size: Side of the square input, in pixels.
         preparation: Preparation of a photograph before it is given to the graph.
         output: Meaning of the network's raw outputs; for an ensemble, how its members are combined.
+        lesions: The part that reads lesion maps; ``None`` for a network that computes probabilities itself.
+        decision: The predicted grade: ``most-probable``, or ``least-cost``, the one with the lowest expected quadratic
+            cost.
         members: The networks of an ensemble; empty for a single network.
         tta: True if all outputs are means over four mirrored views of the photograph (test-time augmentation).
         precision: Number format of the stored weights.
-        temperature: Softmax temperature of the calibration, built into the graph; 1 if none was fitted.
+        temperature: Softmax temperature of the calibration; 1 if none was fitted. It is built into the graph, unless
+            the file reads lesion maps.
         referable: Threshold of referable retinopathy.
         vision_threatening: Threshold of vision-threatening retinopathy.
-        conformal: Conformal prediction sets.
+        prediction_sets: Conformal prediction sets.
         review: Rule by which a person should review a photograph.
         undefined: Reasons why some of these four are ``None``, by field name.
         training_data: The photographs of the exported run.
@@ -216,7 +240,7 @@ class Metadata(_Part):
             before. The file itself doesn't hold it here: see :mod:`retinagrade.grader.seal`.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     name: str
     version: str
     created: str
@@ -224,13 +248,15 @@ class Metadata(_Part):
     image_size: PositiveInt
     preparation: PreparationMetadata
     output: str
+    lesions: LesionMetadata | None = None
+    decision: Decision = "most-probable"
     members: tuple[MemberMetadata, ...]
     tta: bool
     precision: Precision
     temperature: PositiveFloat
     referable: Threshold | None
     vision_threatening: Threshold | None
-    conformal: PredictionSetsMetadata | None
+    prediction_sets: PredictionSetsMetadata | None
     review: ReviewRule | None
     undefined: dict[str, str]
     training_data: TrainingDataMetadata

@@ -1,4 +1,4 @@
-"""The guard of the outputs of ``grade``: tables, saliency overlays and DICOM results beside the photographs."""
+"""The guard of the outputs of ``grade``: tables, pictures and DICOM results beside the photographs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from retinagrade.errors import UsageError
 from retinagrade.grader.inputs import PhotographFile
+from retinagrade.grader.lesion_files import outlined_digest
 from retinagrade.images.own_pictures import own_source
 from retinagrade.storage.files import write_json
 from retinagrade.storage.output_guard import Output, describe_origin, guard_outputs, has_origin, origin_file
@@ -25,18 +26,20 @@ class GradeOutputs:
         table: Table of results. It recognises its own rows, and continues them.
         studies: Table of studies.
         saliency: Folder of saliency overlays.
+        lesions: Folder of outlines of lesions.
         dicom: Folder of results in DICOM.
     """
 
     table: Path | None = None
     studies: Path | None = None
     saliency: Path | None = None
+    lesions: Path | None = None
     dicom: Path | None = None
 
     @property
     def folders(self) -> list[Path]:
         """The folders of results, which hold no photographs."""
-        return [folder for folder in (self.saliency, self.dicom) if folder is not None]
+        return [folder for folder in (self.saliency, self.lesions, self.dicom) if folder is not None]
 
     def guard(self, named: Sequence[Path], overwrite: bool) -> None:
         """Checks the places before any photograph is listed.
@@ -60,23 +63,28 @@ class GradeOutputs:
         guard_outputs((Output(each.path, each.is_folder, lambda: True) for each in self._outputs(())), paths)
 
     def guard_overlays(self, digests: Mapping[str, str | None], overwrite: bool) -> None:
-        """Checks that no saliency overlay replaces another file, or the overlay of another photograph.
+        """Checks that no picture replaces another file, or the picture of another photograph.
 
         Args:
             digests: Digests of the photographs, by their ids; ``None`` where one is unknown.
-            overwrite: Whether overlays may replace other files.
+            overwrite: Whether pictures may replace other files.
 
         Raises:
             UsageError: One would.
         """
-        if self.saliency is None or overwrite or not is_local(self.saliency):
-            return
-        for image_id, digest in digests.items():
-            overlay = overlay_path(self.saliency, image_id)
-            if not overlay.exists() or (source := own_source(overlay)) == (digest or ""):
-                continue
-            of = "no saliency overlay" if source is None else f"the saliency overlay of another photograph {image_id}"
-            raise UsageError(f"{overlay} is {of}: choose another folder, or replace the file with --overwrite")
+        for image_id, digest in {} if overwrite else digests.items():
+            for picture in filter(is_local, self.pictures(image_id)):
+                if not picture.exists() or (source := _source(picture)) == (digest or ""):
+                    continue
+                of = "no such picture of ours" if source is None else f"that of another photograph {image_id}"
+                raise UsageError(f"{picture} is {of}: choose another folder, or replace the file with --overwrite")
+
+    def pictures(self, image_id: str) -> list[Path]:
+        """Returns the files of a photograph in the folders of pictures."""
+        files = [] if self.saliency is None else [picture_path(self.saliency, image_id, ".jpg")]
+        if self.lesions is not None:
+            files += [picture_path(self.lesions, image_id, suffix) for suffix in (".png", ".json")]
+        return files
 
     def write_origin(self, named: Sequence[Path]) -> None:
         """Writes the origin of the table of studies beside it."""
@@ -97,7 +105,12 @@ class GradeOutputs:
         return named if self.table is None else [self.table]
 
 
-def overlay_path(folder: Path, image_id: str) -> Path:
-    """Returns the file of a photograph's saliency overlay; an id may be a path."""
+def picture_path(folder: Path, image_id: str, suffix: str) -> Path:
+    """Returns a file of a photograph in a folder of pictures; an id may be a path."""
     safe = "/".join(part for part in image_id.split("/") if part.strip("."))
-    return folder / f"{safe}.jpg"
+    return folder / f"{safe}{suffix}"
+
+
+def _source(picture: Path) -> str | None:
+    """Returns the digest of the photograph of a picture, or of its polygons; ``None`` for any other file."""
+    return outlined_digest(picture) if picture.suffix == ".json" else own_source(picture)

@@ -10,12 +10,22 @@ from numpy.typing import NDArray
 
 from retinagrade.evaluation.ordinal_sets import grow_sets
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
+from retinagrade.grader.lesions import PhotographLesions
 from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.images.quality import POOR, Quality
+from retinagrade.lesion_maps.grade_model import least_cost_grade
 
 DIGITS: Final = 9
 """Decimals of the numbers in results. A network computes about seven, and a cell of a spreadsheet keeps nine."""
+
+
+GRADED_KINDS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates")
+"""Kinds of lesions that results count."""
+_FAR_FROM_RULES: Final = 2
+"""Difference between the grade and that of the clinical rules from which a person should look."""
+_SMALLEST_WIDTH: Final = 500.0
+"""Width of the field of view, in pixels, below which a microaneurysm covers less than two pixels."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class Grading:
         study: Id that the photographs of both eyes of a patient share; ``None`` where it is unknown. See
             :func:`~retinagrade.grader.studies.grade_studies`.
         laterality: ``L`` or ``R``; ``None`` where it is unknown.
-        grade: Most probable ICDR grade, 0 to 4; the lower grade of two equally probable ones.
+        grade: ICDR grade, 0 to 4: the most probable one, and the lower of two equally probable ones; or, where the
+            grader file says so, the one with the lowest expected quadratic cost.
         label: Name of the grade.
         probabilities: Calibrated probabilities of grades 0 to 4.
         expected_grade: Mean of the grades, weighted by their probabilities; 0 to 4.
@@ -44,6 +55,25 @@ class Grading:
         gradable: True where the quality is sufficient; ``None`` where the photograph could not be read.
         quality: Image quality, 0 to 1.
         quality_reasons: Reasons for poor quality, the most serious one first.
+        review_reasons: Reasons why a person should review a photograph that has a grade.
+        microaneurysms: Number of microaneurysms; like the following fields ``None`` where the grader file doesn't
+            outline such lesions, and where the photograph could not be read.
+        microaneurysms_area: Their area, as a share of the field of view, 0 to 1.
+        microaneurysms_quadrants: Their numbers in the upper left, upper right, lower left and lower right quadrant of
+            the photograph.
+        haemorrhages: Number of haemorrhages.
+        haemorrhages_area: Their area.
+        haemorrhages_quadrants: Their numbers by quadrant.
+        hard_exudates: Number of hard exudates.
+        hard_exudates_area: Their area.
+        hard_exudates_quadrants: Their numbers by quadrant.
+        soft_exudates: Number of soft exudates (cotton-wool spots).
+        soft_exudates_area: Their area.
+        soft_exudates_quadrants: Their numbers by quadrant.
+        rule_grade: Grade, 0 to 3, that the counted lesions give by the definitions of the ICDR scale: a second opinion.
+        oedema_probability: Probability of a risk of macular oedema of 1 or 2.
+        oedema_risk: Most probable risk of macular oedema: 0 no hard exudates, 1 exudates farther than one diameter of
+            the optic disc from the fovea, 2 nearer ones.
         model: Name and version of the grader file.
         error: Reason why the photograph could not be used.
         digest: SHA-256 digest of the photograph's file; in an object store its ETag and size, where it has one;
@@ -67,6 +97,22 @@ class Grading:
     gradable: bool | None = None
     quality: float | None = None
     quality_reasons: tuple[str, ...] = ()
+    review_reasons: tuple[str, ...] = ()
+    microaneurysms: int | None = None
+    microaneurysms_area: float | None = None
+    microaneurysms_quadrants: tuple[int, ...] | None = None
+    haemorrhages: int | None = None
+    haemorrhages_area: float | None = None
+    haemorrhages_quadrants: tuple[int, ...] | None = None
+    hard_exudates: int | None = None
+    hard_exudates_area: float | None = None
+    hard_exudates_quadrants: tuple[int, ...] | None = None
+    soft_exudates: int | None = None
+    soft_exudates_area: float | None = None
+    soft_exudates_quadrants: tuple[int, ...] | None = None
+    rule_grade: int | None = None
+    oedema_probability: float | None = None
+    oedema_risk: int | None = None
     model: str = ""
     error: str | None = None
     digest: str | None = None
@@ -125,6 +171,8 @@ def make_grading(
     quality: Quality,
     metadata: Metadata,
     eye: EyeIdentity = UNKNOWN,
+    lesions: PhotographLesions | None = None,
+    width: float | None = None,
 ) -> Grading:
     """Makes the grading of a photograph that could be read.
 
@@ -135,6 +183,8 @@ def make_grading(
         quality: Image quality.
         metadata: Metadata of the grader file: thresholds, limits of the conformal sets, review rule.
         eye: Study and laterality.
+        lesions: The lesions, for a grader file that outlines them.
+        width: Width of the field of view in the original photograph, in pixels; ``None`` where it is unknown.
     """
     p = probabilities.astype(np.float64) / probabilities.sum()
     # Decisions use all digits. Results have as many as a cell of a spreadsheet keeps.
@@ -150,12 +200,15 @@ def make_grading(
         quality_reasons=tuple(quality.reasons),
         model=model_name(metadata),
         grader_digest=metadata.digest,
+        **({} if lesions is None else _lesion_fields(lesions)),
     )
     if not ungraded.gradable:
         return ungraded
-    grade, confidence = int(p.argmax()), float(p.max())
-    sets, review = metadata.conformal, metadata.review
+    grade = int(p.argmax()) if metadata.decision == "most-probable" else least_cost_grade(p)
+    confidence = float(p[grade])
+    sets, review = metadata.prediction_sets, metadata.review
     members = None if sets is None else grow_sets(p[None], sets.limits)[0]
+    reasons = _review_reasons(grade, confidence, eye, lesions, width, metadata)
     return replace(
         ungraded,
         grade=grade,
@@ -164,7 +217,8 @@ def make_grading(
         vision_threatening=_is_positive(p, VISION_THREATENING, metadata.vision_threatening),
         confidence=round(confidence, DIGITS),
         prediction_set=None if members is None else tuple(np.flatnonzero(members).tolist()),
-        needs_review=None if review is None else confidence < review.confidence,
+        needs_review=True if reasons else None if review is None else False,
+        review_reasons=reasons,
     )
 
 
@@ -196,6 +250,44 @@ def failed_grading(
         digest=digest,
         grader_digest=metadata.digest,
     )
+
+
+def _lesion_fields(lesions: PhotographLesions) -> dict[str, Any]:
+    """Returns the fields of a grading that describe lesions."""
+    fields: dict[str, Any] = {"rule_grade": lesions.rule.grade}
+    for kind, measured in lesions.measurements.by_kind.items():
+        if kind in GRADED_KINDS:
+            fields[kind] = sum(measured.counts)
+            fields[f"{kind}_area"] = round(sum(measured.areas), DIGITS)
+            fields[f"{kind}_quadrants"] = measured.counts
+    if lesions.oedema is not None:
+        fields["oedema_probability"] = round(1 - lesions.oedema[0], DIGITS)
+        fields["oedema_risk"] = int(np.argmax(lesions.oedema))
+    return fields
+
+
+def _review_reasons(
+    grade: int,
+    confidence: float,
+    eye: EyeIdentity,
+    lesions: PhotographLesions | None,
+    width: float | None,
+    metadata: Metadata,
+) -> tuple[str, ...]:
+    """Returns the reasons why a person should review a photograph that has a grade."""
+    reasons = []
+    if metadata.review is not None and confidence < metadata.review.confidence:
+        reasons.append("uncertain grade")
+    if lesions is not None:
+        if abs(lesions.rule.grade - grade) >= _FAR_FROM_RULES:
+            reasons.append(f"clinical rules give grade {lesions.rule.grade} ({lesions.rule.reason})")
+        seen = lesions.anatomy.laterality
+        if seen is not None and eye.laterality is not None and seen[0].upper() != eye.laterality:
+            named = {"L": "left", "R": "right"}[eye.laterality]
+            reasons.append(f"named as a {named} eye but looks like a {seen} one")
+        if width is not None and width < _SMALLEST_WIDTH:
+            reasons.append(f"too small to show microaneurysms ({width:.0f} px across)")
+    return tuple(reasons)
 
 
 def _is_positive(p: NDArray[np.float64], lowest: int, threshold: Threshold | None) -> bool | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, get_args, get_origin, get_
 from retinagrade.cells import decode_table, parse_flag, parse_number, protect, split_table, unprotect
 from retinagrade.errors import ManifestError, UsageError
 from retinagrade.execution.journal import Journal, read_journal
-from retinagrade.grader.results import Grading
+from retinagrade.grader.results import GRADED_KINDS, Grading
 from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.storage.files import write_bytes, write_text
@@ -40,6 +40,22 @@ COLUMNS: Final = (
     "gradable",
     "quality",
     "quality_reasons",
+    "review_reasons",
+    "microaneurysms",
+    "microaneurysms_area",
+    "microaneurysms_quadrants",
+    "haemorrhages",
+    "haemorrhages_area",
+    "haemorrhages_quadrants",
+    "hard_exudates",
+    "hard_exudates_area",
+    "hard_exudates_quadrants",
+    "soft_exudates",
+    "soft_exudates_area",
+    "soft_exudates_quadrants",
+    "rule_grade",
+    "oedema_probability",
+    "oedema_risk",
     "study",
     "laterality",
     "model",
@@ -57,14 +73,24 @@ _END_OF_ROW: Final = {
     ".jsonl": re.compile(rf'"x[0-9a-f]{{{_CHECK_DIGITS}}}"\}}$'),
 }
 """End of a whole row by suffix."""
-_NUMBERS: Final = (*PROBABILITY_COLUMNS, "expected_grade", "confidence", "quality")
+_NUMBERS: Final = (
+    *PROBABILITY_COLUMNS,
+    "expected_grade",
+    "confidence",
+    "quality",
+    "oedema_probability",
+    *(f"{kind}_area" for kind in GRADED_KINDS),
+)
+_COUNTS: Final = ("predicted_grade", "rule_grade", "oedema_risk", *GRADED_KINDS)
+_LISTS_OF_COUNTS: Final = ("prediction_set", *(f"{kind}_quadrants" for kind in GRADED_KINDS))
+_LISTS_OF_TEXTS: Final = ("quality_reasons", "review_reasons")
 _FLAGS: Final = ("referable", "vision_threatening", "needs_review", "gradable")
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys(_NUMBERS, parse_number),
     **dict.fromkeys(_FLAGS, parse_flag),
-    "predicted_grade": int,
-    "prediction_set": lambda cell: tuple(map(int, cell.split())),
-    "quality_reasons": lambda cell: tuple(unprotect(cell).split(", ")),
+    **dict.fromkeys(_COUNTS, int),
+    **dict.fromkeys(_LISTS_OF_COUNTS, lambda cell: tuple(map(int, cell.split()))),
+    **dict.fromkeys(_LISTS_OF_TEXTS, lambda cell: tuple(unprotect(cell).split(", "))),
 }
 """Parsers of the columns of a CSV table that are not text."""
 
@@ -344,7 +370,7 @@ def _parse_cells(row: dict[str, str], path: Path, line: int) -> Grading:
     probabilities = tuple(values.pop(column) for column in PROBABILITY_COLUMNS)
     values["grade"] = values.pop("predicted_grade")
     values["probabilities"] = None if None in probabilities else probabilities
-    values["quality_reasons"] = values["quality_reasons"] or ()
+    values |= {name: values[name] or () for name in _LISTS_OF_TEXTS}
     values |= {name: values[name] or "" for name in ("model", "grader_digest")}
     return _checked(values, path, f"line {line}")
 
@@ -363,7 +389,7 @@ def _schema(kind: type[Result]) -> pa.Schema:
     """Returns the Parquet types of the fields, which do not depend on the values of the rows."""
     import pyarrow as pa
 
-    plain = {str: pa.string(), bool: pa.bool_(), int: pa.int8(), float: pa.float64()}
+    plain = {str: pa.string(), bool: pa.bool_(), int: pa.int32(), float: pa.float64()}
 
     def column(hint: Any) -> pa.DataType:
         if get_origin(hint) is tuple:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
+from retinagrade.grader.lesions import PhotographLesions, read_lesions
 from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata, with_digest
 from retinagrade.grader.results import Grading, failed_grading, make_grading, model_name
 from retinagrade.grader.seal import read_sealed, without_seal
-from retinagrade.grader.sessions import Session, onnx_runtime, openvino
+from retinagrade.grader.sessions import LESIONS, Outputs, Session, onnx_runtime, openvino
 from retinagrade.grades import N_GRADES
 from retinagrade.images.decoding import (
     MAX_MEGAPIXELS,
@@ -32,8 +33,11 @@ from retinagrade.images.decoding import (
 )
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
+from retinagrade.images.placement import Placement, find_reduction, place_square
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
 from retinagrade.images.quality import Quality, assess_quality
+from retinagrade.images.read import photograph_size
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.storage.paths import store_tag, to_path
 
 BATCH: Final = 8
@@ -59,6 +63,7 @@ class PreparedPhotograph:
         quality: Image quality; ``None`` after an error.
         error: Reason why the photograph can't be used.
         digest: Digest of the file, see :class:`~retinagrade.grader.results.Grading`.
+        placement: Place of the square in the original photograph; ``None`` after an error.
     """
 
     image_id: str
@@ -68,6 +73,7 @@ class PreparedPhotograph:
     quality: Quality | None = None
     error: str | None = None
     digest: str | None = None
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,26 @@ class GradedPhotograph:
     Attributes:
         grading: The grading.
         photograph: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
-        saliency: Grad-CAM saliency map of every grade (5, h, w), float32, not negative; ``None`` after an error.
+        saliency: Grad-CAM saliency map of every grade (5, h, w), float32, not negative; ``None`` after an error, and
+            for a grader file that outlines lesions.
+        lesions: The lesions; ``None`` after an error, and for a grader file that doesn't outline them.
+        placement: Place of the photograph in its original; ``None`` after an error.
     """
 
     grading: Grading
     photograph: NDArray[np.uint8] | None = None
     saliency: NDArray[np.float32] | None = None
+    lesions: PhotographLesions | None = None
+    placement: Placement | None = None
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The outputs of a graph for one photograph; attributes as in :class:`GradedPhotograph`."""
+
+    probabilities: NDArray[np.floating]
+    saliency: NDArray[np.float32] | None = None
+    lesions: PhotographLesions | None = None
 
 
 class Grader:
@@ -125,10 +145,11 @@ class Grader:
         content = read_sealed(file)
         session = onnx_runtime(content, file)
         metadata = with_digest(read_metadata(session.properties, file), without_seal(content))
-        if session.side != metadata.image_size:
+        kinds = 0 if metadata.lesions is None else len(metadata.lesions.kinds)
+        if session.side != metadata.image_size or session.kinds != kinds:
             raise GraderFileError(
                 f"{file}: its graph does not take photographs of {metadata.image_size} px, or does not give five "
-                "probabilities and saliency maps: export the run again"
+                "probabilities and saliency maps, or the lesion maps that its metadata name: export the run again"
             )
         if not fast:
             return cls(session, metadata)
@@ -189,14 +210,15 @@ class Grader:
             while ahead:
                 yield from self.grade_prepared([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
 
-    def network(self, squares: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def network(self, squares: NDArray[np.uint8]) -> Outputs:
         """Computes the graph.
 
         Args:
             squares: Prepared photographs (N, S, S, 3), uint8.
 
         Returns:
-            Calibrated probabilities (N, 5) and saliency maps (N, 5, h, w), float32.
+            Outputs by name: calibrated ``probabilities`` (N, 5) and ``saliency`` maps (N, 5, h, w), float32; or maps of
+            ``lesions`` (N, K, S, S), uint8.
         """
         return self._session.network(squares)
 
@@ -207,18 +229,44 @@ class Grader:
     def grade_prepared(self, batch: Sequence[PreparedPhotograph]) -> Iterator[GradedPhotograph]:
         """Grades a batch of prepared photographs; yields one result for each, in their order."""
         squares = [each.square for each in batch if each.square is not None]
-        outputs = zip(*self.network(np.stack(squares)), strict=True) if squares else iter(())
+        readings = self._read_outputs(squares)
         for each in batch:
             if each.square is None or each.quality is None:
                 yield GradedPhotograph(self._failed(each, each.error))
                 continue
-            probabilities, saliency = next(outputs)
-            wrong = find_wrong_outputs(probabilities, saliency)
+            reading = next(readings)
+            wrong = find_wrong_outputs(reading.probabilities, reading.saliency)
             if wrong is not None:
                 yield GradedPhotograph(self._failed(each, f"{each.image_id}: the grader file gives {wrong}"))
                 continue
-            grading = make_grading(each.image_id, each.path, probabilities, each.quality, self.metadata, each.eye)
-            yield GradedPhotograph(replace(grading, digest=each.digest), each.square, saliency)
+            grading = make_grading(
+                each.image_id,
+                each.path,
+                reading.probabilities,
+                each.quality,
+                self.metadata,
+                each.eye,
+                reading.lesions,
+                None if each.placement is None else each.placement.width,
+            )
+            grading = replace(grading, digest=each.digest)
+            yield GradedPhotograph(grading, each.square, reading.saliency, reading.lesions, each.placement)
+
+    def _read_outputs(self, squares: Sequence[NDArray[np.uint8]]) -> Iterator[_Reading]:
+        """Computes the graph, and reads its outputs for each photograph."""
+        if not squares:
+            return
+        lesions = self.metadata.lesions
+        if lesions is None:
+            outputs = self.network(np.stack(squares))
+            for probabilities, saliency in zip(outputs["probabilities"], outputs["saliency"], strict=True):
+                yield _Reading(probabilities, saliency)
+            return
+        for square in squares:  # one at a time: the maps of a batch would take hundreds of megabytes
+            photograph, _ = blacken_outside(square)
+            maps = self.network(photograph[None])[LESIONS][0]
+            probabilities, found = read_lesions(photograph, maps, lesions, self.metadata.temperature)
+            yield _Reading(probabilities, lesions=found)
 
     def _failed(self, each: PreparedPhotograph, error: str | None) -> Grading:
         return failed_grading(each.image_id, each.path, error, self.metadata, each.eye, each.digest)
@@ -244,18 +292,20 @@ def prepare_for_grading(
             item, digest = _read(item)
             eye = identify_eye(item)
         with as_photograph_errors(path or image_id):
-            square, quality = prepare_with_quality(item, settings)
+            square, quality, placement = prepare_with_quality(item, settings)
     except ModuleNotFoundError as error:
         reason = f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
         return PreparedPhotograph(image_id, path, eye, error=reason, digest=digest)
     except ImageError as error:
         return PreparedPhotograph(image_id, path, eye, error=str(error), digest=digest)
-    return PreparedPhotograph(image_id, path, eye, resize_to_input(square, side), quality, digest=digest)
+    return PreparedPhotograph(
+        image_id, path, eye, resize_to_input(square, side), quality, digest=digest, placement=placement.resized(side)
+    )
 
 
 def prepare_with_quality(
     item: File | NDArray[np.uint8], settings: PreparationSettings
-) -> tuple[NDArray[np.uint8], Quality]:
+) -> tuple[NDArray[np.uint8], Quality, Placement]:
     """Prepares a photograph exactly as a prepared set would hold it, and assesses its quality.
 
     A prepared set stores JPEGs, so the pixels are JPEG-encoded and decoded once: the network sees the same pixels as
@@ -266,7 +316,7 @@ def prepare_with_quality(
         settings: Settings of the prepared set.
 
     Returns:
-        RGB pixels (size, size, 3), uint8, and the quality of the original photograph.
+        RGB pixels (size, size, 3), uint8, the quality of the original photograph, and the place of the pixels in it.
 
     Raises:
         ImageError: The photograph can't be used.
@@ -274,20 +324,22 @@ def prepare_with_quality(
     if isinstance(item, np.ndarray):
         if item.dtype != np.uint8 or item.ndim != 3 or item.shape[2] != 3 or min(item.shape) == 0:
             raise ImageError(f"an array of {item.dtype} {item.shape}: pass RGB pixels (H, W, 3), uint8")
-        photograph = item
+        photograph, reduction = item, 1.0
         field = whole_frame(item) if settings.square == "frame" else find_field_of_view(item)
     else:
         photograph, field = open_photograph(item, settings)
+        reduction = find_reduction(photograph.shape, photograph_size(item))
     jpeg = encode_prepared(fit_photograph(photograph, field, settings))
-    return decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS), assess_quality(photograph, field)
+    square = decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS)
+    return square, assess_quality(photograph, field), place_square(field, settings).enlarged(reduction)
 
 
-def find_wrong_outputs(probabilities: NDArray[np.float32], saliency: NDArray[np.float32]) -> str | None:
+def find_wrong_outputs(probabilities: NDArray[np.floating], saliency: NDArray[np.float32] | None = None) -> str | None:
     """Returns the reason why outputs of a graph can't be a result; ``None`` for five probabilities and finite maps.
 
     Args:
         probabilities: Outputs for one photograph; right are five numbers from 0 on that sum to 1.
-        saliency: Saliency maps of the same photograph.
+        saliency: Saliency maps of the same photograph, if the graph gives any.
 
     Example:
         >>> find_wrong_outputs(np.float32([0, 0, 0, 0, 0]), np.zeros((5, 2, 2), np.float32))
@@ -302,7 +354,7 @@ def find_wrong_outputs(probabilities: NDArray[np.float32], saliency: NDArray[np.
         wrong = "negative probabilities"
     elif abs(total - 1) > SUM_TOLERANCE:
         wrong = f"probabilities that sum to {total:g}, not to 1"
-    elif not np.isfinite(saliency).all():
+    elif saliency is not None and not np.isfinite(saliency).all():
         wrong = "a saliency map that has no finite numbers"
     else:
         return None

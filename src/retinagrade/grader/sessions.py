@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
@@ -18,20 +18,28 @@ from retinagrade.execution.local import processors
 from retinagrade.grades import N_GRADES
 from retinagrade.storage.environment import environment_number
 
+Outputs = dict[str, NDArray[Any]]
+"""Outputs of a graph by name."""
+LESIONS: Final = "lesions"
+"""Output of a graph that outlines lesions."""
+
 
 @dataclass(frozen=True)
 class Session:
     """A graph that is ready to compute.
 
     Attributes:
-        network: Maps photographs (N, S, S, 3), uint8, to probabilities (N, 5) and saliency maps (N, 5, h, w), float32.
+        network: Maps photographs (N, S, S, 3), uint8, to the outputs by name: ``probabilities`` (N, 5) and ``saliency``
+            (N, 5, h, w), float32; or ``lesions`` (N, K, S, S), uint8.
         properties: Metadata properties of the file.
         side: S; ``None`` where the graph has other inputs or outputs.
+        kinds: K, the number of lesion maps; 0 for a graph that computes probabilities.
     """
 
-    network: Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+    network: Callable[[NDArray[np.uint8]], Outputs]
     properties: dict[str, str]
     side: int | None
+    kinds: int = 0
 
 
 def onnx_runtime(model: bytes, file: Path) -> Session:
@@ -52,25 +60,27 @@ def onnx_runtime(model: bytes, file: Path) -> Session:
     except Exception as error:  # the exceptions of ONNX Runtime have no common base
         raise GraderFileError(f"{file} is not a readable ONNX file: {' '.join(str(error).split())}") from error
 
-    def network(photographs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def network(photographs: NDArray[np.uint8]) -> Outputs:
         try:
-            probabilities, saliency = session.run(None, {"photographs": photographs})
+            results = dict(zip(names, session.run(None, {"photographs": photographs}), strict=True))
         except Exception as error:
             reason = " ".join(str(error).split())
             raise GraderFileError(f"{file}: its graph can't be computed ({reason}): export the run again") from error
-        if not len(probabilities) == len(saliency) == len(photographs):
+        if any(len(result) != len(photographs) for result in results.values()):
             raise GraderFileError(f"{file}: its graph does not give one result per photograph: export the run again")
-        return probabilities, saliency
+        return results
 
     inputs, outputs = session.get_inputs(), session.get_outputs()
+    names = [each.name for each in outputs]
     side = inputs[0].shape[1] if inputs and len(inputs[0].shape) == 4 else None
-    is_grader = [(each.name, each.type, each.shape[1:]) for each in inputs] == [
+    takes_photographs = [(each.name, each.type, each.shape[1:]) for each in inputs] == [
         ("photographs", "tensor(uint8)", [side, side, 3])
-    ] and [(each.name, each.shape[1:2]) for each in outputs] == [
-        ("probabilities", [N_GRADES]),
-        ("saliency", [N_GRADES]),
     ]
-    return Session(network, session.get_modelmeta().custom_metadata_map, side if is_grader else None)
+    shapes = [(each.name, each.shape[1:2]) for each in outputs]
+    kinds = outputs[0].shape[1] if names == [LESIONS] and outputs[0].shape[2:] == [side, side] else 0
+    is_grader = kinds or shapes == [("probabilities", [N_GRADES]), ("saliency", [N_GRADES])]
+    properties = session.get_modelmeta().custom_metadata_map
+    return Session(network, properties, side if takes_photographs and is_grader else None, kinds)
 
 
 def openvino(model: bytes, exact: Session) -> Session:
@@ -100,11 +110,11 @@ def openvino(model: bytes, exact: Session) -> Session:
     }
     compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", settings)
 
-    def network(photographs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def network(photographs: NDArray[np.uint8]) -> Outputs:
         outputs = compiled([photographs])
-        return np.array(outputs["probabilities"]), np.array(outputs["saliency"])
+        return {each.get_any_name(): np.array(outputs[each]) for each in compiled.outputs}
 
-    return Session(network, exact.properties, exact.side)
+    return Session(network, exact.properties, exact.side, exact.kinds)
 
 
 def _threads() -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -12,6 +14,8 @@ from retinagrade.lesion_maps.regions import CERTAIN, quadrants
 
 QUADRANTS: Final = ("upper_left", "upper_right", "lower_left", "lower_right")
 """Quadrants of the photograph as a person sees it, around its middle."""
+NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
+"""No limits by kind."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,12 @@ class LesionMeasurements:
         return sum(self.by_kind[kind].areas) if kind in self.by_kind else 0.0
 
 
-def measure_lesions(read: ReadMaps) -> LesionMeasurements:
-    """Counts the lesions that are more probable than not, and measures their area.
+def measure_lesions(read: ReadMaps, counted_from: Mapping[str, float] = NO_LIMITS) -> LesionMeasurements:
+    """Counts the lesions that are certain enough, and measures their area.
 
     Args:
         read: The lesions of a photograph.
+        counted_from: Highest probability, by kind, that a lesion must reach; :data:`CERTAIN` for other kinds.
 
     Returns:
         Numbers and areas by kind. A lesion belongs to the quadrant of its centre.
@@ -64,7 +69,7 @@ def measure_lesions(read: ReadMaps) -> LesionMeasurements:
     for kind, regions in read.regions.items():
         if kind == RED:
             continue
-        certain = regions.peaks >= CERTAIN
+        certain = regions.peaks >= counted_from.get(kind, CERTAIN)
         where = quadrants(regions.centres, read.inside.shape)
         counts = np.bincount(where[certain], minlength=4)
         areas = np.bincount(where[certain], weights=regions.cores[certain], minlength=4) / inside

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 LEAST: Final = 38
 """Value of a map, 0 to 255, above which neighbouring pixels belong to one lesion: a probability of 0.15."""
 CERTAIN: Final = 0.5
-"""Highest probability that a region must reach to count as a lesion."""
+"""Highest probability that a region must reach to count as a lesion, unless a grade model has another limit."""
 OUTLINED_ABOVE: Final = 127
 """Value of a map, 0 to 255, above which a pixel lies within a lesion's outline."""
 

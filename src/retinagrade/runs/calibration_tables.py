@@ -108,8 +108,8 @@ def _prediction_sets(calibration: Calibration, predictions: GradedPredictions) -
     probabilities = calibration.calibrate(predictions.probabilities)
     rows = []
     for name, conformal in (
-        (f"{calibration.conformal.coverage:g} of all photographs", calibration.conformal),
-        (f"{calibration.conformal.coverage:g} of each grade", calibration.conformal_by_grade),
+        (f"{calibration.prediction_sets.coverage:g} of all photographs", calibration.prediction_sets),
+        (f"{calibration.prediction_sets.coverage:g} of each grade", calibration.prediction_sets_by_grade),
     ):
         sets = prediction_sets(conformal, probabilities)
         sizes = sets.sum(axis=1)

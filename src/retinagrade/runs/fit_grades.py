@@ -19,6 +19,7 @@ from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 from retinagrade.lesion_maps.grade_model import GradeModel, OrdinalModel
+from retinagrade.lesion_maps.regions import CERTAIN
 from retinagrade.manifest import OEDEMA_RISK, Manifest
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.cross_validation import CrossValidation
@@ -31,6 +32,8 @@ from retinagrade.storage.output_guard import Output, guard_outputs, path_from_fo
 
 STRENGTH: Final = 0.3
 """Default of scikit-learn's ``C``."""
+FALSE_LESIONS: Final = 0.25
+"""Lesions of one kind that are counted in a healthy photograph, on average."""
 OEDEMA_COLUMN: Final = "oedema_probability"
 """Column of predictions: probability of a risk of macular oedema of 1 or 2."""
 _HIGHEST_RISK: Final = 2
@@ -44,11 +47,13 @@ class _Rows:
     Attributes:
         name: Name of the table of predictions.
         numbers: Lesion numbers, one row for each photograph, indexed by ``image_id``.
+        peaks: Highest probability of each lesion, by kind, of each photograph.
         labels: ``grade``, ``fold`` and, where the data set has it, the risk of oedema, in the same order.
     """
 
     name: str
     numbers: pd.DataFrame
+    peaks: list[dict[str, list[float]]]
     labels: pd.DataFrame
 
 
@@ -114,6 +119,30 @@ def fit_grades(
     return run
 
 
+def find_limits(healthy: Sequence[dict[str, list[float]]]) -> dict[str, float]:
+    """Finds the probability from which lesions are counted for people, by kind.
+
+    Args:
+        healthy: Highest probability of each lesion, by kind, in photographs without any lesion.
+
+    Returns:
+        For each kind, the lowest probability, at least :data:`CERTAIN`, that on average no more than
+        :data:`FALSE_LESIONS` lesions of a photograph exceed.
+
+    Example:
+        >>> find_limits([{"haemorrhages": [0.9, 0.6]}, {"haemorrhages": []}, {}, {}])
+        {'haemorrhages': 0.6039}
+    """
+    kinds = sorted({kind for peaks in healthy for kind in peaks})
+    limits = {}
+    for kind in kinds:
+        peaks = sorted((peak for each in healthy for peak in each.get(kind, [])), reverse=True)
+        allowed = int(FALSE_LESIONS * len(healthy))
+        first_refused = peaks[allowed] if allowed < len(peaks) else 0.0
+        limits[kind] = round(min(max(CERTAIN, first_refused + 1 / 255), 1.0), 4)
+    return limits
+
+
 def load_grade_model(run: Run) -> GradeModel:
     """Reads the model of a grade model's run.
 
@@ -152,14 +181,15 @@ def _read_rows(maps: LesionMaps, workers: int | None, progress: Progress | None)
     graded = prepared_manifest(maps, maps.prepared).graded()
     if not len(graded):
         raise ExperimentError(f"{maps.folder}: no photograph of {maps.prepared} has a grade")
-    numbers = read_lesion_numbers(maps, graded, workers, progress)
+    read = read_lesion_numbers(maps, graded, workers, progress)
+    numbers = read.table
     table = graded.table.set_index("image_id").loc[numbers.index]
     labels = pd.DataFrame({"grade": table["grade"].astype(int)})
     labels["fold"] = [record.photographs[str(image_id)] for image_id in labels.index]
     if OEDEMA_RISK in table:
         labels[OEDEMA_RISK] = pd.to_numeric(table[OEDEMA_RISK])
     name = f"val-camera-{'-'.join(record.camera)}" if record.camera else "val"
-    return _Rows(name, numbers, labels)
+    return _Rows(name, numbers, read.peaks, labels)
 
 
 def _fit(rows: Sequence[_Rows], kinds: tuple[str, ...], strength: float, without_fold: int | None = None) -> GradeModel:
@@ -167,8 +197,15 @@ def _fit(rows: Sequence[_Rows], kinds: tuple[str, ...], strength: float, without
     kept = [each.labels["fold"] != without_fold for each in rows]
     labels = pd.concat([each.labels[keep] for each, keep in zip(rows, kept, strict=True)])
     numbers = pd.concat([each.numbers[keep] for each, keep in zip(rows, kept, strict=True)])
+    healthy = [
+        peaks
+        for each, keep in zip(rows, kept, strict=True)
+        for peaks, grade, is_kept in zip(each.peaks, each.labels["grade"], keep, strict=True)
+        if is_kept and grade == 0
+    ]
     return GradeModel(
         kinds=kinds,
+        counted_from=find_limits(healthy),
         grade=_fit_labels(numbers, labels["grade"], N_GRADES - 1, strength, len(rows)),
         oedema=_fit_labels(numbers, labels[OEDEMA_RISK], _HIGHEST_RISK, strength, len(rows))
         if OEDEMA_RISK in labels and labels[OEDEMA_RISK].notna().any()

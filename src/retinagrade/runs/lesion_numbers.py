@@ -16,10 +16,23 @@ from retinagrade.images.camera import apply_camera, camera_of, lit_region
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.lesion_maps.anatomy import find_anatomy
-from retinagrade.lesion_maps.numbers import lesion_numbers, read_maps
+from retinagrade.lesion_maps.numbers import RED, lesion_numbers, read_maps
 from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.manifest import Manifest
 from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
+
+
+@dataclass(frozen=True)
+class LesionNumbers:
+    """The numbers of many photographs.
+
+    Attributes:
+        table: One row for each photograph, indexed and sorted by ``image_id``, with one column for each number.
+        peaks: Highest probability of each lesion, by kind, of each photograph, in the same order.
+    """
+
+    table: pd.DataFrame
+    peaks: list[dict[str, list[float]]]
 
 
 @dataclass(frozen=True)
@@ -29,12 +42,13 @@ class _Photograph:
     row: int
     image_id: str
     numbers: dict[str, float] | None = None
+    peaks: dict[str, list[float]] | None = None
     problem: str | None = None
 
 
 def read_lesion_numbers(
     maps: LesionMaps, manifest: Manifest, workers: int | None = None, progress: Progress | None = None
-) -> pd.DataFrame:
+) -> LesionNumbers:
     """Reads the numbers of all photographs of a manifest from their lesion maps.
 
     Args:
@@ -44,7 +58,7 @@ def read_lesion_numbers(
         progress: Receives the number of photographs.
 
     Returns:
-        One row for each photograph, indexed and sorted by ``image_id``, with one column for each number.
+        The numbers, and the peaks that they summarise.
 
     Raises:
         ExperimentError: A map can't be read.
@@ -52,13 +66,15 @@ def read_lesion_numbers(
     record = maps.finished_record()
     items = [_Photograph(row, image_id) for row, image_id in enumerate(manifest.table["image_id"])]
     step = begin_stage(progress, "reading lesion maps", len(items))
-    found = {}
+    found: dict[str, _Photograph] = {}
     for photograph in map_unordered(partial(_read, maps=maps, manifest=manifest, record=record), items, workers, _died):
         if photograph.numbers is None:
             raise ExperimentError(str(photograph.problem))
-        found[photograph.image_id] = photograph.numbers
+        found[photograph.image_id] = photograph
         step()
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis("image_id").sort_index()
+    ordered = [found[image_id] for image_id in sorted(found)]
+    table = pd.DataFrame([each.numbers for each in ordered], index=sorted(found)).rename_axis("image_id")
+    return LesionNumbers(table, [each.peaks or {} for each in ordered])
 
 
 def _read(item: _Photograph, maps: LesionMaps, manifest: Manifest, record: MapsRecord) -> _Photograph:
@@ -73,7 +89,9 @@ def _read(item: _Photograph, maps: LesionMaps, manifest: Manifest, record: MapsR
     photograph, inside = blacken_outside(resize_to_input(pixels, size))
     disc = of_photograph[record.kinds.index(OPTIC_DISC)] if OPTIC_DISC in record.kinds else None
     anatomy = find_anatomy(photograph, disc, inside)
-    return _Photograph(item.row, item.image_id, lesion_numbers(read_maps(of_photograph, record.kinds, inside), anatomy))
+    read = read_maps(of_photograph, record.kinds, inside)
+    peaks = {kind: regions.peaks.tolist() for kind, regions in read.regions.items() if kind != RED}
+    return _Photograph(item.row, item.image_id, lesion_numbers(read, anatomy), peaks)
 
 
 def _died(item: _Photograph) -> _Photograph:

@@ -61,11 +61,11 @@ def test_everything_is_fitted_on_the_calibrated_probabilities(source: Path) -> N
     calibrated = replace(graded, probabilities=calibrate_probabilities(temperature, graded.probabilities))
     fitted = fit_calibration(graded, source)
     assert fitted.temperature == temperature
-    assert fitted.conformal == fit_conformal(calibrated)
+    assert fitted.prediction_sets == fit_conformal(calibrated)
     assert fitted.review_share is not None
     assert fitted.review_share.reviewed <= 0.2
     raw = fit_calibration(graded, source, method="none")
-    assert raw.conformal == fit_conformal(graded)
+    assert raw.prediction_sets == fit_conformal(graded)
     assert np.array_equal(raw.calibrate(graded.probabilities), calibrate_probabilities(None, graded.probabilities))
     isotonic = fit_calibration(graded, source, method="isotonic")
     assert np.array_equal(
@@ -81,7 +81,7 @@ def test_any_photographs_give_a_file(graded: GradedPredictions, method: Calibrat
     assert Calibration.model_validate_json(json.dumps(calibration_to_json(fitted), allow_nan=False)) == fitted
     parts = ("referable", "vision_threatening", "grade_cuts", "review_share", "review_error")
     assert {name for name in parts if getattr(fitted, name) is None} == set(parts) & set(fitted.undefined)
-    sets = prediction_sets(fitted.conformal, fitted.calibrate(graded.probabilities))
+    sets = prediction_sets(fitted.prediction_sets, fitted.calibrate(graded.probabilities))
     assert sets[np.arange(len(graded)), graded.grades].mean() >= 0.9
 
 
@@ -91,7 +91,7 @@ def test_limits_hold_for_probabilities_as_they_will_be_applied(source: Path) -> 
     )
     graded = photographs(np.zeros(10, dtype=int), near_one)
     fitted = fit_calibration(graded, source, method="none")
-    assert prediction_sets(fitted.conformal, fitted.calibrate(graded.probabilities))[:, 0].all()
+    assert prediction_sets(fitted.prediction_sets, fitted.calibrate(graded.probabilities))[:, 0].all()
 
 
 def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
     fitted = fit_calibration(few, source)
     assert fitted.referable is None
     assert "no photograph has grade 2 or worse" in fitted.undefined["referable"]
-    assert "3 photographs are too few" in fitted.undefined["conformal"]
+    assert "3 photographs are too few" in fitted.undefined["prediction_sets"]
     said = "\n".join(fitted.warnings)
     assert "vision-threatening: no photograph has grade 3 or worse" in said
     assert "conformal sets hold all grades" in said
@@ -119,7 +119,7 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema_version": 1}, "schema_version: must be 2"),
+        ({"schema_version": 1}, "schema_version: must be 3"),
         ({"extra": 1}, "extra: unknown key"),
         ({"temperature": {"temperature": "hot"}}, "temperature.temperature: write a valid number"),
         ({"referable": {"threshold": 0.5}}, "referable.from_grade: is missing"),

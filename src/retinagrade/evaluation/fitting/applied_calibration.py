@@ -184,7 +184,10 @@ def apply_calibration(
         _grade_cuts_kappa(calibration, calibrated),
         [
             _measure_prediction_sets(conformal, by_grade, calibrated, resamples, seed)
-            for by_grade, conformal in ((False, calibration.conformal), (True, calibration.conformal_by_grade))
+            for by_grade, conformal in (
+                (False, calibration.prediction_sets),
+                (True, calibration.prediction_sets_by_grade),
+            )
         ],
         [_measure_review_threshold(threshold, calibrated) for threshold in thresholds if threshold is not None],
     )

@@ -38,11 +38,11 @@ from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.storage.files import read_json_model, sha256, write_json
 
-CALIBRATION_SCHEMA_VERSION: Final = 2
+CALIBRATION_SCHEMA_VERSION: Final = 3
 APPLICATION_ORDER: Final = (
     "divide the five probabilities by their sum, and calibrate them by `method`",
     "apply all other parts to the calibrated probabilities: referable, vision_threatening, grade_cuts, review_share, "
-    "review_error, conformal, conformal_by_grade",
+    "review_error, prediction_sets, prediction_sets_by_grade",
 )
 REVIEW_SHARE: Final = 0.2
 """Share of the photographs that a person has time to review, for ``review_share``."""
@@ -88,16 +88,16 @@ class Calibration(BaseModel):
         review_share: Threshold for review so that a person reviews at most :data:`REVIEW_SHARE` of the photographs.
         review_error: Threshold for review so that at most :data:`REVIEW_ERROR` of the other photographs have a wrong
             grade.
-        conformal: Sets of grades that hold the right grade for the stated share of all photographs.
-        conformal_by_grade: Sets of grades that hold the right grade for the stated share of the photographs of each
-            grade.
+        prediction_sets: Sets of grades that hold the right grade for the stated share of all photographs.
+        prediction_sets_by_grade: Sets of grades that hold the right grade for the stated share of the photographs of
+            each grade.
         undefined: Reasons why parts are ``None``, by name.
         source: The predictions that all parts were fitted on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    schema_version: Literal[2] = CALIBRATION_SCHEMA_VERSION
+    schema_version: Literal[3] = CALIBRATION_SCHEMA_VERSION
     order: tuple[str, ...] = APPLICATION_ORDER
     method: CalibrationMethodName
     temperature: Temperature
@@ -108,8 +108,8 @@ class Calibration(BaseModel):
     grade_cuts: GradeCuts | None
     review_share: ReviewThreshold | None
     review_error: ReviewThreshold | None
-    conformal: Conformal
-    conformal_by_grade: Conformal
+    prediction_sets: Conformal
+    prediction_sets_by_grade: Conformal
     undefined: dict[str, str]
     source: CalibrationSource
 
@@ -146,8 +146,8 @@ class Calibration(BaseModel):
                     f"{name}: a sensitivity of {point.sensitivity:.3f} with a specificity of {point.specificity:.3f} "
                     "is no better than chance"
                 )
-        if self.conformal.limits[0] is None:
-            messages.append(f"conformal sets hold all grades: {self.undefined['conformal']}")
+        if self.prediction_sets.limits[0] is None:
+            messages.append(f"conformal sets hold all grades: {self.undefined['prediction_sets']}")
         if (best := self.temperature.temperature) in TEMPERATURE_RANGE:
             messages.append(
                 f"no temperature fits; the best one is at the end of the search range ({best:g}): "
@@ -193,7 +193,7 @@ def fit_calibration(
             fit_probability_calibration(normalised, method), predictions.probabilities
         ),
     )
-    conformal, by_grade = _fit_sets(calibrated, coverage, undefined)
+    sets, by_grade = _fit_sets(calibrated, coverage, undefined)
     return Calibration(
         source=_describe_source(predictions, source),
         method=method,
@@ -214,8 +214,8 @@ def fit_calibration(
         review_error=_or_none(
             undefined, "review_error", partial(fit_review_threshold, calibrated, "error", REVIEW_ERROR)
         ),
-        conformal=conformal,
-        conformal_by_grade=by_grade,
+        prediction_sets=sets,
+        prediction_sets_by_grade=by_grade,
         undefined=undefined,
     )
 
@@ -252,14 +252,14 @@ def _describe_source(predictions: GradedPredictions, source: Path) -> Calibratio
 
 def _fit_sets(calibrated: GradedPredictions, coverage: float, undefined: dict[str, str]) -> tuple[Conformal, Conformal]:
     """Fits the limits for all photographs and by grade, and adds the reasons for missing limits to ``undefined``."""
-    conformal = fit_conformal(calibrated, coverage)
+    sets = fit_conformal(calibrated, coverage)
     by_grade = fit_conformal(calibrated, coverage, by_grade=True)
-    if conformal.limits[0] is None:
-        undefined["conformal"] = _too_few(len(calibrated), coverage)
+    if sets.limits[0] is None:
+        undefined["prediction_sets"] = _too_few(len(calibrated), coverage)
     for grade, (limit, count) in enumerate(zip(by_grade.limits, by_grade.photographs, strict=True)):
         if limit is None:
-            undefined[f"conformal_by_grade, grade {grade}"] = _too_few(count, coverage)
-    return conformal, by_grade
+            undefined[f"prediction_sets_by_grade, grade {grade}"] = _too_few(count, coverage)
+    return sets, by_grade
 
 
 def _too_few(count: int, coverage: float) -> str:

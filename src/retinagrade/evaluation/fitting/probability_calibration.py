@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from sklearn.isotonic import IsotonicRegression
 
 from retinagrade.evaluation.fitting.out_of_fold import out_of_fold
 from retinagrade.evaluation.metrics import expected_calibration_error, log_loss
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import N_GRADES
+from retinagrade.lesion_maps.grade_model import temper
 
 CalibrationMethodName = Literal["temperature", "isotonic", "none"]
 
@@ -167,8 +168,7 @@ def calibrate_probabilities(
     if calibration is None:
         return probabilities
     if isinstance(calibration, Temperature):
-        scaled: NDArray[np.float64] = softmax(_logits(probabilities) / calibration.temperature, axis=1)
-        return scaled
+        return temper(probabilities, calibration.temperature)
     by_grade = zip(probabilities.T, calibration.curves, strict=True)
     counts = np.stack([np.interp(p, curve.raw, curve.calibrated) for p, curve in by_grade], axis=1)
     counts = counts * calibration.photographs + 1 / N_GRADES

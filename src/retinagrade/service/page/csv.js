@@ -1,7 +1,9 @@
 // The CSV table of `retinagrade grade`, with eye and patient from the page.
 
+const KINDS = ["microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates"];
 const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "confidence",
-  "prediction_set", "needs_review", "gradable", "quality", "quality_reasons", "study", "laterality", "model",
+  "prediction_set", "needs_review", "gradable", "quality", "quality_reasons", "review_reasons", ...KINDS.flatMap((kind) => [kind, `${kind}_area`, `${kind}_quadrants`]),
+  "rule_grade", "oedema_probability", "oedema_risk", "study", "laterality", "model",
   "grader_digest", "path", "digest", "error"];
 
 export function table(photographs, grades) {
@@ -13,6 +15,8 @@ export function table(photographs, grades) {
       predicted_grade: grading.grade,
       prediction_set: grading.prediction_set?.join(" "),
       quality_reasons: grading.quality_reasons?.join(", "),
+      review_reasons: grading.review_reasons?.join(", "),
+      ...Object.fromEntries(KINDS.map((kind) => [`${kind}_quadrants`, grading[`${kind}_quadrants`]?.join(" ")])),
       study: patient,
       laterality: eye,
     };

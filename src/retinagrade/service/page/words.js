@@ -49,9 +49,9 @@ export function overall(photographs, model) {
 
 export function further(grading, model) {
   const sentences = [];
-  if (grading.prediction_set && model.conformal) {
+  if (grading.prediction_set && model.prediction_sets) {
     const grades = grading.prediction_set.map((grade) => `${grade} (${shortGradeName(grade).toLowerCase()})`).join(", ");
-    sentences.push(`Set of possible grades, which contains the right grade in ${percent(model.conformal.coverage)} of photographs: ${grades || "empty"}.`);
+    sentences.push(`Set of possible grades, which contains the right grade in ${percent(model.prediction_sets.coverage)} of photographs: ${grades || "empty"}.`);
   }
   sentences.push(`Image quality ${twoDigits(grading.quality)}. Model ${grading.model}.`);
   return sentences.join(" ");

@@ -68,7 +68,7 @@ class LesionPhotographs:
             ManifestError: No photograph has masks.
         """
         table = manifest.table
-        if OUTLINED not in table or not table[OUTLINED].notna().any():
+        if len(table) and (OUTLINED not in table or not table[OUTLINED].notna().any()):
             raise ManifestError(
                 f"{manifest.root}: no photograph of a split has lesion masks: prepare a set that has them with --masks"
             )
@@ -83,8 +83,8 @@ class LesionPhotographs:
             [kind in names or (zero and kind != OPTIC_DISC) for kind in kinds]
             for names, zero in zip(named, healthy, strict=True)
         ]
-        self.known = np.array(known, np.uint8)
-        with_outlines = np.array([bool(names) for names in named])
+        self.known = np.array(known, np.uint8).reshape(len(chosen), len(kinds))
+        with_outlines = np.array([bool(names) for names in named], bool)
         self.outlined, self.healthy = np.flatnonzero(with_outlines), np.flatnonzero(healthy & ~with_outlines)
         self.photograph = lru_cache(_KEPT)(self._read)
 

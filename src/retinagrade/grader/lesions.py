@@ -1,0 +1,66 @@
+"""Reading the lesion maps of a photograph: its lesions, its landmarks, and the probabilities that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retinagrade.grader.metadata import LesionMetadata
+from retinagrade.images.camera import lit_region
+from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy
+from retinagrade.lesion_maps.grade_model import temper
+from retinagrade.lesion_maps.measurements import LesionMeasurements, measure_lesions
+from retinagrade.lesion_maps.numbers import ReadMaps, lesion_numbers, number_row, read_maps
+from retinagrade.lesion_maps.rules import RuleGrade, grade_by_rules
+
+_OPTIC_DISC = "optic_disc"
+
+
+@dataclass(frozen=True)
+class PhotographLesions:
+    """The lesions of one photograph.
+
+    Attributes:
+        read: Maps and single lesions by kind, in the pixels of the prepared photograph.
+        counted_from: Highest probability, by kind, from which a lesion is counted and outlined.
+        measurements: Numbers and areas by kind and quadrant.
+        anatomy: Optic disc, fovea and laterality.
+        rule: The grade that clinical rules give to these lesions.
+        oedema: Probabilities of the risks 0 to 2 of macular oedema; ``None`` where the grader file has no model of it.
+    """
+
+    read: ReadMaps
+    counted_from: dict[str, float]
+    measurements: LesionMeasurements
+    anatomy: Anatomy
+    rule: RuleGrade
+    oedema: tuple[float, ...] | None
+
+
+def read_lesions(
+    photograph: NDArray[np.uint8], maps: NDArray[np.uint8], lesions: LesionMetadata, temperature: float
+) -> tuple[NDArray[np.float64], PhotographLesions]:
+    """Reads the lesion maps of a photograph.
+
+    Args:
+        photograph: RGB pixels (S, S, 3), uint8, the input of the network.
+        maps: Probabilities (K, S, S), 0 to 255.
+        lesions: The part of the grader file that reads them.
+        temperature: Softmax temperature of the calibration.
+
+    Returns:
+        Calibrated probabilities (5,) of the grades, and the lesions.
+    """
+    inside = lit_region(photograph)
+    read = read_maps(maps, lesions.kinds, inside)
+    disc = maps[lesions.kinds.index(_OPTIC_DISC)] if _OPTIC_DISC in lesions.kinds else None
+    anatomy = find_anatomy(photograph, disc, inside)
+    numbers = lesion_numbers(read, anatomy)
+    model = lesions.model
+    row = number_row(numbers, model.grade.names)[None]
+    oedema = None if model.oedema is None else tuple(model.oedema.probabilities(row)[0].tolist())
+    measurements = measure_lesions(read, model.counted_from)
+    found = PhotographLesions(read, model.counted_from, measurements, anatomy, grade_by_rules(measurements), oedema)
+    return temper(model.grade.probabilities(row), temperature)[0], found

@@ -1,0 +1,94 @@
+"""The place of a prepared photograph in its original, to draw results where they belong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retinagrade.images.field_of_view import FieldOfView
+from retinagrade.images.prepare import PreparationSettings
+
+_LIBJPEG_PARTS = 8
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The square of a prepared photograph in its upright original.
+
+    Attributes:
+        left: Position of the square's left edge in the original, in pixels; negative where it begins outside.
+        top: Position of its top edge.
+        width: Width of the square in the original, in pixels.
+        height: Height of the square in the original, in pixels.
+        side: Side of the prepared photograph, in pixels.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    side: int
+
+    def to_original(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Converts points (…, 2), as x and y in pixels of the prepared photograph, to pixels of the original.
+
+        Centres of pixels have whole coordinates.
+
+        Example:
+            >>> Placement(left=100, top=0, width=20, height=20, side=10).to_original(np.array([0.0, 4.5])).tolist()
+            [100.5, 9.5]
+        """
+        scale = np.array([self.width, self.height]) / self.side
+        return np.asarray((points + 0.5) * scale + np.array([self.left, self.top]) - 0.5, np.float64)
+
+    def resized(self, side: int) -> Self:
+        """Returns the place of the same square, resized to another side."""
+        return replace(self, side=side)
+
+    def enlarged(self, factor: float) -> Self:
+        """Returns the place in an original that is larger by a factor."""
+        return replace(
+            self,
+            left=self.left * factor,
+            top=self.top * factor,
+            width=self.width * factor,
+            height=self.height * factor,
+        )
+
+
+def place_square(fov: FieldOfView, settings: PreparationSettings) -> Placement:
+    """Returns the place of the square that :func:`~retinagrade.images.prepare.fit_photograph` makes.
+
+    Args:
+        fov: Field of view of the decoded photograph.
+        settings: Size and crop.
+    """
+    size = settings.size
+    if settings.square == "crop":
+        side = min(fov.width, fov.height)
+        return Placement(fov.x + (fov.width - side) // 2, fov.y + (fov.height - side) // 2, side, side, size)
+    height, width = (max(1, round(length * size / fov.side)) for length in (fov.height, fov.width))
+    across, down = fov.width / width, fov.height / height  # pixels of the original for one of the square
+    return Placement(
+        fov.x - (size - width) // 2 * across, fov.y - (size - height) // 2 * down, size * across, size * down, size
+    )
+
+
+def find_reduction(decoded: tuple[int, ...], size: tuple[int, int]) -> float:
+    """Returns the number of the original's pixels for one of the decoded photograph's.
+
+    libjpeg reduces by eighths, and rounds the sides up.
+
+    Args:
+        decoded: Height and width of the decoded photograph, upright.
+        size: Width and height of the file's picture, before it was turned upright.
+
+    Example:
+        >>> find_reduction((712, 1072, 3), (4288, 2848))
+        4.0
+    """
+    longer, original = max(decoded[:2]), max(size)
+    return 1.0 if longer == original else _LIBJPEG_PARTS / round(_LIBJPEG_PARTS * longer / original)
