@@ -235,11 +235,14 @@ def lit_region(photograph: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Returns:
         True (H, W) inside; everywhere where nothing is lit.
     """
-    brightest = photograph.max(axis=2)
-    lit = cv2.medianBlur((brightest > _LIT).astype(np.uint8), 5)
-    points = cv2.findNonZero(lit)
-    if points is None:
+    red, green, blue = cv2.split(photograph)
+    lit = cv2.medianBlur(cv2.threshold(cv2.max(cv2.max(red, green), blue), _LIT, 1, cv2.THRESH_BINARY)[1], 5) > 0
+    rows = np.flatnonzero(lit.any(axis=1))
+    if not len(rows):
         return np.ones(lit.shape, bool)
+    # The hull of each row's first and last lit pixel is the hull of all.
+    first, last = lit[rows].argmax(axis=1), lit.shape[1] - 1 - lit[rows, ::-1].argmax(axis=1)
+    points = np.column_stack([np.concatenate([first, last]), np.concatenate([rows, rows])]).astype(np.int32)
     hull = cv2.fillConvexPoly(np.zeros(lit.shape, np.uint8), cv2.convexHull(points), 1)
     return np.asarray(hull > 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], N
         RGB pixels (S, S, 3), and True (S, S) inside the field of view.
     """
     inside = lit_region(photograph)
-    return np.where(inside[..., None], photograph, 0).astype(np.uint8), inside
+    return np.asarray(cv2.bitwise_and(photograph, photograph, mask=inside.astype(np.uint8)), np.uint8), inside
 
 
 def as_bytes(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
