@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
+import typing
+from pathlib import Path
+from types import FunctionType
 
+import numpy.typing
 import pytest
+import typer
 
 import retinagrade
+from retinagrade.cli import app
 
 
 def test_every_public_name_loads_and_is_documented() -> None:
     for name in set(retinagrade.__all__) - {"__version__"}:
         value = getattr(retinagrade, name)
-        assert inspect.isclass(value) or inspect.isfunction(value), name
-        assert value.__module__.startswith("retinagrade.")
-        assert inspect.getdoc(value), name
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__module__.startswith("retinagrade.")
+            assert inspect.getdoc(value), name
     assert set(dir(retinagrade)) == set(retinagrade.__all__)
 
 
@@ -39,6 +46,57 @@ def test_public_functions_name_their_types() -> None:
             signature = inspect.signature(value)
             assert signature.return_annotation is not inspect.Signature.empty, name
             assert all(p.annotation is not inspect.Parameter.empty for p in signature.parameters.values()), name
+
+
+def test_public_functions_name_public_types_only() -> None:
+    for function in _public_functions():
+        for annotation in function.__annotations__.values():
+            names = re.findall(r"(?<![\w.])[A-Z]\w+", annotation)
+            named = {name: function.__globals__.get(name) for name in names}
+            own = {name for name, value in named.items() if _is_own(name, value)}
+            assert own <= set(retinagrade.__all__), function.__name__
+
+
+def _public_functions() -> list[FunctionType]:
+    values = [getattr(retinagrade, name) for name in retinagrade.__all__]
+    return [inspect.unwrap(value) for value in values if inspect.isfunction(value)]
+
+
+def _is_own(name: str, value: object) -> bool:
+    """Whether a type, or an alias of a union or of choices, is this package's own."""
+    if any(hasattr(library, name) for library in (typing, numpy.typing)):
+        return False
+    return getattr(value, "__module__", "").startswith(("retinagrade", "types", "typing"))
+
+
+def test_public_functions_document_arguments_results_and_errors() -> None:
+    for function in _public_functions():
+        documentation, signature = inspect.getdoc(function) or "", inspect.signature(function)
+        sections = {"Args:"} if signature.parameters else set()
+        sections |= {"Raises:"} if signature.parameters else set()
+        sections |= set() if signature.return_annotation == "None" else {"Returns:"}
+        lines = set(documentation.splitlines())
+        assert sections <= lines, f"{function.__name__} documents no {', '.join(sections - lines)}"
+        for parameter in signature.parameters:
+            assert re.search(rf"^    {parameter}: ", documentation, re.MULTILINE), (function.__name__, parameter)
+
+
+def test_the_table_of_commands_and_functions_is_complete() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", page.partition("## Commands and functions")[2], re.MULTILINE)
+    listed = {command: re.findall(r"`([a-z_]+)`", functions) for command, functions in rows}
+    program = typer.main.get_command(app)
+    assert set(listed) == set(_commands(program, ""))
+    named = {function for functions in listed.values() for function in functions}
+    assert named == {function.__name__ for function in _public_functions()}
+
+
+def _commands(group: object, prefix: str) -> list[str]:
+    commands: dict[str, object] = getattr(group, "commands", {})
+    names = []
+    for name, command in commands.items():
+        names += _commands(command, f"{prefix}{name} ") or [f"{prefix}{name}"]
+    return names
 
 
 @pytest.mark.parametrize(

@@ -25,29 +25,48 @@ if TYPE_CHECKING:
     from retinagrade.datasets.data_check import DataCheck
     from retinagrade.datasets.prepare import prepare
     from retinagrade.datasets.prepared_set import PreparedSet
-    from retinagrade.datasets.split import split
+    from retinagrade.datasets.split import GroupBy, split
     from retinagrade.datasets.synthetic.patients import synthesize
-    from retinagrade.demo import run_demo
+    from retinagrade.demo import DemoResult, run_demo
+    from retinagrade.ensembles.combination import EnsembleMethodName
     from retinagrade.ensembles.ensemble import Ensemble, ensemble
-    from retinagrade.errors import RetinagradeError
+    from retinagrade.errors import (
+        CalibrationError,
+        ExperimentError,
+        GraderFileError,
+        ImageError,
+        JoinError,
+        LayoutError,
+        ManifestError,
+        RetinagradeError,
+        UsageError,
+    )
     from retinagrade.evaluation.comparison import NetworkComparison
     from retinagrade.evaluation.evaluate import Evaluation, evaluate_confusion_matrix
     from retinagrade.evaluation.fitting.calibration import Calibration
+    from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
+    from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
     from retinagrade.evaluation.lesion_evaluation import LesionEvaluation
+    from retinagrade.execution.engine import Engine, EngineName
+    from retinagrade.execution.progress import Progress
     from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
     from retinagrade.explanations.explain import Explanation, explain
     from retinagrade.explanations.lesions.measure import measure_lesion_agreement
     from retinagrade.explanations.lesions.summary import LesionComparison
-    from retinagrade.exporting.export import export
-    from retinagrade.grader.grade import grade
+    from retinagrade.explanations.runs import RunOrFolder
+    from retinagrade.exporting.export import ExportedGrader, export
+    from retinagrade.grader.grade import PathArgument, grade
     from retinagrade.grader.grading_results import GradingResults
+    from retinagrade.grader.metadata import AuthorStatements, Precision
     from retinagrade.grader.results import Grading
     from retinagrade.grader.runtime import Grader
     from retinagrade.grader.studies import StudyGrading
     from retinagrade.grades import Grade
+    from retinagrade.images.camera import CameraChange
+    from retinagrade.images.prepare import Contrast, Square
     from retinagrade.manifest import Manifest
     from retinagrade.runs.calibrate import calibrate
-    from retinagrade.runs.compare import compare
+    from retinagrade.runs.compare import ComparedNetwork, compare
     from retinagrade.runs.cross_validation import CrossValidation
     from retinagrade.runs.evaluate import evaluate
     from retinagrade.runs.evaluate_lesions import evaluate_lesions
@@ -57,40 +76,72 @@ if TYPE_CHECKING:
     from retinagrade.runs.run import Run
     from retinagrade.service.server import serve
     from retinagrade.training.cross_validate import cross_validate
+    from retinagrade.training.distributed import Devices
     from retinagrade.training.learning_rate import RateSearch, find_learning_rate
     from retinagrade.training.lesions.outline import outline
     from retinagrade.training.predict import predict
     from retinagrade.training.sweep import Sweep, sweep
     from retinagrade.training.train import train
     from retinagrade.training.tuning.result import TuningResult
+    from retinagrade.training.tuning.search import PruningName
+    from retinagrade.training.tuning.search_space import SearchSpace
     from retinagrade.training.tuning.tune import tune
 
 __version__ = "0.2.0"
 
 _MODULES: Final = {
+    "AuthorStatements": "grader.metadata",
     "Calibration": "evaluation.fitting.calibration",
+    "CalibrationError": "errors",
+    "CalibrationMethodName": "evaluation.fitting.probability_calibration",
+    "CameraChange": "images.camera",
+    "ComparedNetwork": "runs.compare",
+    "Contrast": "images.prepare",
     "CrossValidation": "runs.cross_validation",
     "DataCheck": "datasets.data_check",
+    "DemoResult": "demo",
+    "Devices": "training.distributed",
+    "Engine": "execution.engine",
+    "EngineName": "execution.engine",
     "Ensemble": "ensembles.ensemble",
+    "EnsembleMethodName": "ensembles.combination",
     "Evaluation": "evaluation.evaluate",
     "Experiment": "experiments.experiment",
+    "ExperimentError": "errors",
     "Explanation": "explanations.explain",
+    "ExportedGrader": "exporting.export",
     "Grade": "grades",
     "Grader": "grader.runtime",
+    "GraderFileError": "errors",
     "Grading": "grader.results",
     "GradingResults": "grader.grading_results",
+    "GroupBy": "datasets.split",
+    "ImageError": "errors",
+    "JoinError": "errors",
+    "LayoutError": "errors",
     "LesionComparison": "explanations.lesions.summary",
+    "LesionEvaluation": "evaluation.lesion_evaluation",
     "LesionMaps": "runs.lesion_maps",
     "Manifest": "manifest",
+    "ManifestError": "errors",
     "NetworkComparison": "evaluation.comparison",
+    "OperatingPointRule": "evaluation.fitting.operating_points",
+    "PathArgument": "grader.grade",
+    "Precision": "grader.metadata",
     "Predictions": "runs.predictions",
     "PreparedSet": "datasets.prepared_set",
+    "Progress": "execution.progress",
+    "PruningName": "training.tuning.search",
     "RateSearch": "training.learning_rate",
     "RetinagradeError": "errors",
     "Run": "runs.run",
+    "RunOrFolder": "explanations.runs",
+    "SearchSpace": "training.tuning.search_space",
+    "Square": "images.prepare",
     "StudyGrading": "grader.studies",
     "Sweep": "training.sweep",
     "TuningResult": "training.tuning.result",
+    "UsageError": "errors",
     "calibrate": "runs.calibrate",
     "check": "datasets.check",
     "compare": "runs.compare",
@@ -99,7 +150,6 @@ _MODULES: Final = {
     "evaluate": "runs.evaluate",
     "evaluate_confusion_matrix": "evaluation.evaluate",
     "evaluate_lesions": "runs.evaluate_lesions",
-    "LesionEvaluation": "evaluation.lesion_evaluation",
     "experiment_names": "experiments.experiment",
     "explain": "explanations.explain",
     "export": "exporting.export",
@@ -122,30 +172,58 @@ _MODULES: Final = {
 """The module of every public name, below this package."""
 
 __all__ = [
+    "AuthorStatements",
     "Calibration",
+    "CalibrationError",
+    "CalibrationMethodName",
+    "CameraChange",
+    "ComparedNetwork",
+    "Contrast",
     "CrossValidation",
     "DataCheck",
+    "DemoResult",
+    "Devices",
+    "Engine",
+    "EngineName",
     "Ensemble",
+    "EnsembleMethodName",
     "Evaluation",
     "Experiment",
+    "ExperimentError",
     "Explanation",
+    "ExportedGrader",
     "Grade",
     "Grader",
+    "GraderFileError",
     "Grading",
     "GradingResults",
+    "GroupBy",
+    "ImageError",
+    "JoinError",
+    "LayoutError",
     "LesionComparison",
     "LesionEvaluation",
     "LesionMaps",
     "Manifest",
+    "ManifestError",
     "NetworkComparison",
+    "OperatingPointRule",
+    "PathArgument",
+    "Precision",
     "Predictions",
     "PreparedSet",
+    "Progress",
+    "PruningName",
     "RateSearch",
     "RetinagradeError",
     "Run",
+    "RunOrFolder",
+    "SearchSpace",
+    "Square",
     "StudyGrading",
     "Sweep",
     "TuningResult",
+    "UsageError",
     "__version__",
     "calibrate",
     "check",

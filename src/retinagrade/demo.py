@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from retinagrade.arguments import check_arguments
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
@@ -50,6 +51,7 @@ class DemoResult:
     needs_attention: bool
 
 
+@check_arguments()
 def run_demo(out: str | os.PathLike[str], *, progress: Progress | None = None) -> DemoResult:
     """Makes photographs, prepares and splits them, trains two networks, and evaluates both on held-out patients.
 

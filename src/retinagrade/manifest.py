@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -11,12 +12,13 @@ from typing import Final
 
 import pandas as pd
 
+from retinagrade.arguments import check_arguments
 from retinagrade.cells import decode_table, parse_number, parse_side, protect, split_table, unprotect
 from retinagrade.errors import ManifestError
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.messages import counted
 from retinagrade.storage.files import write_text
-from retinagrade.storage.paths import join_path, table_path_problem
+from retinagrade.storage.paths import as_path, join_path, table_path_problem
 
 REQUIRED: Final = ("image_id", "path")
 OPTIONAL: Final = ("grade", "patient_id", "laterality", "split", "dataset")
@@ -91,18 +93,21 @@ class Manifest:
         return cls(clean, root)
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
+    @check_arguments()
+    def read(cls, path: str | os.PathLike[str]) -> Manifest:
         """Reads and validates a manifest CSV; relative photograph paths start from the CSV's folder.
 
         Raises:
             ManifestError: The file can't be read, or cells are invalid; the message names line and column of each.
         """
-        table = read_csv_text(path)
-        return cls.from_table(table, path.parent, str(path), first_line=2 + int(table.index.min()) if len(table) else 2)
+        file = as_path(path)
+        table = read_csv_text(file)
+        return cls.from_table(table, file.parent, str(file), first_line=2 + int(table.index.min()) if len(table) else 2)
 
-    def write(self, path: Path) -> None:
+    @check_arguments()
+    def write(self, path: str | os.PathLike[str]) -> None:
         """Writes the table as CSV, atomically."""
-        write_text(path, self._csv())
+        write_text(as_path(path), self._csv())
 
     def digest(self) -> str:
         """Returns the SHA-256 digest, in hexadecimal, of the file that :meth:`write` makes."""

@@ -53,6 +53,6 @@ def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path: Path) -> None:
     table.drop(columns="grade").to_csv(tmp_path / "p.csv", index=False)
     assert "no photograph has a grade" in run("calibrate", tmp_path / "p.csv", code=2)
     assert "leave the target out" in run("calibrate", tmp_path / "p.csv", "--rule", "fda", "--target", 0.9, code=2)
-    assert "target 90" in run("calibrate", tmp_path / "p.csv", "--target", 90, code=2)
-    assert "coverage 1" in run("calibrate", tmp_path / "p.csv", "--coverage", 1, code=2)
+    assert "target=90" in run("calibrate", tmp_path / "p.csv", "--target", 90, code=2)
+    assert "coverage=1" in run("calibrate", tmp_path / "p.csv", "--coverage", 1, code=2)
     assert "no such file" in run("calibrate", tmp_path / "absent.csv", code=2)

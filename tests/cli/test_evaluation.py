@@ -98,7 +98,7 @@ def test_wrong_sums_and_repeated_rows_are_findings_beside_the_metrics(tmp_path: 
 def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path: Path) -> None:
     predictions(some_grades(60), skill=3).to_csv(tmp_path / "p.csv", index=False)
     assert "--confusion-matrix" in run("evaluate", code=2)
-    assert "prevalence 10" in run("evaluate", tmp_path / "p.csv", "--prevalence", 10, code=2)
+    assert "prevalence=10" in run("evaluate", tmp_path / "p.csv", "--prevalence", 10, code=2)
     assert "two or more runs" in run("compare", tmp_path / "p.csv", code=2)
     assert "twice" in run("compare", tmp_path / "p.csv", tmp_path / "p.csv", code=2)
     (tmp_path / "empty").mkdir()

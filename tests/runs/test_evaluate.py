@@ -46,7 +46,7 @@ def test_read_predictions_are_shown_and_evaluated_as_they_are(tmp_path: Path) ->
     assert evaluate(read, resamples=0).photographs == 60
     with pytest.raises(UsageError, match=r"Predictions\.read"):
         evaluate(read, grades=table)
-    with pytest.raises(UsageError, match="prevalence 2"):
+    with pytest.raises(UsageError, match="prevalence=2"):
         evaluate(read, prevalence=2)
 
 

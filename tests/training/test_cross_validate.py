@@ -115,7 +115,7 @@ def test_another_cross_validation_other_data_or_a_run_is_never_continued(
         cross_validate(prepared, SHORT, prepared, FOLDS)
     with pytest.raises(ExperimentError, match="not empty and not a run"):
         train(prepared, SHORT, result.folder)
-    with pytest.raises(UsageError, match="at least two folds"):
+    with pytest.raises(UsageError, match="folds=1"):
         cross_validate(prepared, SHORT, tmp_path / "one", 1)
     shutil.copytree(prepared, tmp_path / "set")
     manifest = Manifest.read(tmp_path / "set" / "manifest.csv")

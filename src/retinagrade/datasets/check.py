@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from retinagrade.arguments import AT_LEAST_ONE, Range, check_arguments
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.data_check import DataCheck
 from retinagrade.datasets.examine import ExaminedFile, examine_file
@@ -41,6 +42,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.storage.paths import file_stats, join_path, user_path
 
 
+@check_arguments(poor=Range(at_least=0, up_to=1), poorest=Range(at_least=0, up_to=1), workers=AT_LEAST_ONE)
 def check(
     source: str | os.PathLike[str],
     *,

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from retinagrade.arguments import AT_LEAST_ONE, Range, check_arguments
 from retinagrade.datasets.layouts import choose_reader, read_dataset
 from retinagrade.datasets.left_out import left_out_files
 from retinagrade.datasets.lesion_set import add_outlined, mark_same_eyes, prepare_masks
@@ -36,6 +37,7 @@ SMALLEST_SIDE: Final = 32
 COMMAND: Final = "prepare"
 
 
+@check_arguments(size=Range(at_least=SMALLEST_SIDE), workers=AT_LEAST_ONE)
 def prepare(
     source: str | os.PathLike[str] | Manifest,
     out: str | os.PathLike[str],
@@ -89,8 +91,6 @@ def prepare(
             lies in the source; or an argument is out of range.
         ImageError: No photograph could be used.
     """
-    if size < SMALLEST_SIDE:
-        raise UsageError(f"size {size}: prepared photographs need at least {SMALLEST_SIDE} pixels a side")
     folder, settings = user_path(out), PreparationSettings(size, contrast, square)
     if isinstance(source, Manifest):
         if layout is not None or grade_names is not None:

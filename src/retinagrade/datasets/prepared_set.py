@@ -12,6 +12,7 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import BaseModel
 
+from retinagrade.arguments import check_arguments
 from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
 from retinagrade.errors import LayoutError
@@ -83,6 +84,7 @@ class PreparedSet:
         contact_sheet: A picture of photographs before and after preparation, the most doubtful crops first.
     """
 
+    @check_arguments()
     def __init__(self, folder: str | os.PathLike[str], prepared: int = 0) -> None:
         """Reads a prepared set.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from retinagrade import provenance
+from retinagrade.arguments import NOT_NEGATIVE, SHARE, Range, check_arguments
 from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.prepared_set import PREPARED_MANIFEST, PreparedSet
 from retinagrade.datasets.stratification import assign_folds, assign_splits, photograph_groups, photograph_strata
@@ -62,6 +63,9 @@ class SplitSettings:
             raise UsageError(f"fold {self.fold} of {self.folds}: at least two folds, counted from 0")
 
 
+@check_arguments(
+    val=SHARE, test=Range(at_least=0, below=1), seed=NOT_NEGATIVE, folds=Range(at_least=2), fold=NOT_NEGATIVE
+)
 def split(
     prepared: str | os.PathLike[str],
     *,
@@ -94,8 +98,6 @@ def split(
         UsageError: Shares are out of range, a test share is given beside an official test set, or no photograph is
             left for validation.
     """
-    if group_by not in get_args(GroupBy):
-        raise UsageError(f"group_by {group_by!r}: choose one of {', '.join(get_args(GroupBy))}")
     settings = SplitSettings(val, test, group_by, seed, folds, fold)
     source = PreparedSet(prepared)
     path = source.folder / PREPARED_MANIFEST

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.ensembles.combination import (
     Combination,
     EnsembleMethodName,
@@ -111,6 +112,7 @@ class Ensemble:
         }
 
 
+@check_arguments(resamples=AT_LEAST_ONE)
 def ensemble(
     runs: Sequence[str | os.PathLike[str] | Run | CrossValidation],
     out: str | os.PathLike[str],

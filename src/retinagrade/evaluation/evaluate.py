@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import JoinError, UsageError
 from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
 from retinagrade.evaluation.fitting.applied_calibration import apply_calibration
@@ -158,12 +159,16 @@ def evaluate_predictions(
     )
 
 
+@check_arguments()
 def evaluate_confusion_matrix(matrix: str | os.PathLike[str] | ArrayLike) -> Evaluation:
     """Evaluates a bare confusion matrix; metrics that need probabilities are undefined, and there are no intervals.
 
     Args:
         matrix: A CSV file (:func:`~retinagrade.evaluation.confusion_matrix_file.read_confusion_matrix`), or counts
             (5, 5) by grade (row) and predicted grade (column) of at least one photograph.
+
+    Returns:
+        The metrics that the matrix determines. ``write(folder)`` writes the report.
 
     Raises:
         ManifestError: The file is not a confusion matrix.

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import ExperimentError, describe_validation_error
 from retinagrade.images.camera import CameraChange
 from retinagrade.models.settings import NetworkSettings
@@ -195,10 +196,15 @@ class Experiment(_Settings):
 
 
 def experiment_names() -> list[str]:
-    """Lists the names of the experiments that come with retinagrade, in alphabetical order."""
+    """Lists the experiments that come with retinagrade.
+
+    Returns:
+        Their names, in alphabetical order.
+    """
     return sorted(entry.name.removesuffix(".yaml") for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml"))
 
 
+@check_arguments()
 def load_experiment(experiment: str | os.PathLike[str] | Experiment, settings: Sequence[str] = ()) -> Experiment:
     """Loads an experiment and changes settings of it.
 

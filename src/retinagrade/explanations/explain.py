@@ -12,6 +12,7 @@ from typing import Final
 
 import pandas as pd
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress
 from retinagrade.explanations.activation_page import write_activations
@@ -74,6 +75,7 @@ class Explanation:
         return link + table
 
 
+@check_arguments(method=(*METHODS, ACTIVATIONS))
 def explain(
     photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     runs: RunOrFolder | Sequence[RunOrFolder],
@@ -101,6 +103,9 @@ def explain(
         overwrite: Whether ``out`` may hold other files, which are replaced where they have the same names.
         progress: Receives reports of progress; ``None`` for none.
 
+    Returns:
+        The page, the names of the runs and photographs on it, and the photographs that could not be used.
+
     Raises:
         ImageError: No photograph could be used.
         UsageError: The method is unknown, a layer was given for several runs or for activations, a folder or pattern
@@ -108,8 +113,6 @@ def explain(
         ExperimentError: The layer does not exist, or a run can't be read.
     """
     out, named = Path(out), name_runs(runs)
-    if method not in (*METHODS, ACTIVATIONS):
-        raise UsageError(f"unknown method {method!r}: choose one of {', '.join((*METHODS, ACTIVATIONS))}")
     if method == ACTIVATIONS and layer is not None:
         raise UsageError(f"the method {ACTIVATIONS} shows all layers: leave out the layer")
     names, left_out = list_photographs(photographs)

@@ -15,6 +15,7 @@ import onnx
 import pandas as pd
 from numpy.typing import NDArray
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.exporting.card import model_card
@@ -86,6 +87,7 @@ class ExportedGrader:
         return f"<p>{html.escape(repr(self))}</p>{table}"
 
 
+@check_arguments()
 def export(
     run: Run | str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -117,6 +119,9 @@ def export(
         prepared: The prepared set of the run, where it was moved without the run.
         overwrite: Whether to replace a file or a card that is no earlier export of the same network.
         progress: Receives reports of progress; ``None`` for none.
+
+    Returns:
+        The grader file, its model card and its metadata.
 
     Raises:
         UsageError: ``out`` does not end in ``.onnx``, is or lies in an input, or exists and is no earlier export of the

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage
@@ -27,6 +28,7 @@ PathArgument = str | os.PathLike[str]
 """A path; a string may also be a URL."""
 
 
+@check_arguments(advice={"photographs": "Grader.load().grade(photographs) grades arrays"}, workers=AT_LEAST_ONE)
 def grade(
     photographs: PathArgument | Iterable[PathArgument] = (),
     *,

@@ -14,6 +14,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
@@ -127,6 +128,7 @@ class Grader:
         return f"Grader({model_name(self.metadata)!r})"
 
     @classmethod
+    @check_arguments()
     def load(cls, path: str | os.PathLike[str] = "default", fast: bool = False) -> Self:
         """Opens a grader file.
 

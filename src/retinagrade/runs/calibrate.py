@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from retinagrade.arguments import SHARE, Range, check_arguments
 from retinagrade.errors import CalibrationError, UsageError
 from retinagrade.evaluation.fitting.calibration import (
     Calibration,
@@ -21,6 +22,9 @@ from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import Output, guard_outputs
 
 
+@check_arguments(
+    advice={"predictions": "write a DataFrame to a CSV file first"}, target=Range(above=0, up_to=1), coverage=SHARE
+)
 def calibrate(
     predictions: str | os.PathLike[str] | Run | Predictions,
     *,
@@ -55,10 +59,6 @@ def calibrate(
     """
     if rule == "fda" and target is not None:
         raise UsageError("the rule fda has its own requirements: leave the target out")
-    if target is not None and not 0 < target <= 1:
-        raise UsageError(f"target {target:g}: write a share above 0 and up to 1, such as 0.9")
-    if not 0 < coverage < 1:
-        raise UsageError(f"coverage {coverage:g}: write a share between 0 and 1, such as 0.9")
     source = _source(predictions)
     file = calibration_file(predictions) if out is None else Path(out)
     if file is not None:

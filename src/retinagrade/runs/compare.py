@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.comparison import NetworkComparison, compare_predictions
 from retinagrade.evaluation.resampling import RESAMPLES
@@ -19,6 +20,7 @@ ComparedNetwork = str | os.PathLike[str] | pd.DataFrame | Run | Predictions
 """A network to compare: a run or its folder, a table of predictions, or predictions that were read before."""
 
 
+@check_arguments(resamples=AT_LEAST_ONE)
 def compare(
     networks: Sequence[ComparedNetwork] | Mapping[str, ComparedNetwork],
     *,

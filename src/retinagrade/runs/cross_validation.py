@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,17 +10,23 @@ from pathlib import Path
 
 import pandas as pd
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import ExperimentError
 from retinagrade.runs.records import FinishedFolds, FoldsRecord, read_folds_record, write_record
 from retinagrade.runs.run import Run
 from retinagrade.storage.output_guard import path_from_folder
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class CrossValidation:
     """The folder of a cross-validation: ``fold-0`` …, ``folds.json``, ``predictions/val.csv``."""
 
     folder: Path
+
+    @check_arguments()
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Names a folder, which need not exist; nothing is read yet."""
+        object.__setattr__(self, "folder", Path(folder))
 
     @property
     def record_file(self) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from retinagrade.arguments import NOT_NEGATIVE, SHARE, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.evaluate import Evaluation, evaluate_predictions
 from retinagrade.evaluation.examples import example_photographs
@@ -19,6 +20,9 @@ from retinagrade.runs.predictions import Predictions
 from retinagrade.storage.files import file_digests
 
 
+@check_arguments(
+    advice={"predictions": "of a run, write run.predictions_file('val')"}, prevalence=SHARE, resamples=NOT_NEGATIVE
+)
 def evaluate(
     predictions: str | os.PathLike[str] | pd.DataFrame | Predictions,
     *,
@@ -54,8 +58,6 @@ def evaluate(
         CalibrationError: The calibration is unreadable.
         UsageError: An argument is out of range, or a column of ``by`` is missing.
     """
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise UsageError(f"prevalence {prevalence:g}: write a share between 0 and 1, such as 0.1")
     if not isinstance(predictions, Predictions):
         predictions = Predictions.read(predictions, grades=grades, calibration=calibration, prepared=prepared)
     elif grades is not None or calibration is not None or prepared is not None:

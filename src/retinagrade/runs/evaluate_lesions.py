@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.stratification import photograph_groups
 from retinagrade.errors import ExperimentError, ManifestError
 from retinagrade.evaluation.lesion_counts import read_counts
@@ -16,6 +17,7 @@ from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 
 
+@check_arguments(advice={"file": "of a run, write run.lesion_counts_file('val')"}, resamples=NOT_NEGATIVE)
 def evaluate_lesions(file: str | os.PathLike[str], *, resamples: int = 1000) -> LesionEvaluation:
     """Measures the lesion maps of a run.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import ExperimentError, ImageError
 from retinagrade.images.camera import CameraChange
 from retinagrade.messages import counted
@@ -52,7 +54,7 @@ class MapsRecord(BaseModel):
     photographs: dict[str, int]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class LesionMaps:
     """The folder of lesion maps: ``maps.json``, and ``maps/KIND/IMAGE_ID.png`` with probabilities from 0 to 255.
 
@@ -61,6 +63,11 @@ class LesionMaps:
     """
 
     folder: Path
+
+    @check_arguments()
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Names a folder, which need not exist; nothing is read yet."""
+        object.__setattr__(self, "folder", Path(folder))
 
     @property
     def record_file(self) -> Path:

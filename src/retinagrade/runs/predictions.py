@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import ImageError, ManifestError, UsageError
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
 from retinagrade.evaluation.integrity.checks import check_predictions
@@ -61,6 +62,7 @@ class Predictions:
     sources: tuple[Path, ...] = ()
 
     @classmethod
+    @check_arguments(advice={"predictions": "of a run, write run.predictions_file('val')"})
     def read(
         cls,
         predictions: str | os.PathLike[str] | pd.DataFrame,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from retinagrade.arguments import check_arguments
 from retinagrade.errors import ExperimentError
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.images.prepare import PreparationSettings
@@ -30,7 +32,7 @@ RATE_FILES: Final = ("learning_rate.csv", "learning_rate.png", "learning_rate.cs
 """Files that a search for the learning rate leaves in a run's folder before the run begins."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class Run:
     """The folder of one training, by convention ``runs/<name>``, or of an ensemble of trained networks.
 
@@ -41,6 +43,17 @@ class Run:
 
     folder: Path
     moved_set: Path | None = field(default=None, compare=False)
+
+    @check_arguments()
+    def __init__(self, folder: str | os.PathLike[str], moved_set: str | os.PathLike[str] | None = None) -> None:
+        """Names a folder; nothing is read yet.
+
+        Args:
+            folder: The folder, which need not exist.
+            moved_set: The prepared set, where it was moved without the run.
+        """
+        object.__setattr__(self, "folder", Path(folder))
+        object.__setattr__(self, "moved_set", None if moved_set is None else Path(moved_set))
 
     @property
     def experiment_file(self) -> Path:

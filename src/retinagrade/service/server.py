@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from retinagrade.arguments import AT_LEAST_ONE, Range, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.grader.results import model_name
 from retinagrade.grader.runtime import Grader
@@ -31,6 +32,12 @@ _DRAINING_SECONDS: Final = 2 * SECONDS
 """Seconds after a signal until requests that still aren't answered are given up."""
 
 
+@check_arguments(
+    port=Range(at_least=0, up_to=65_535),
+    max_requests=AT_LEAST_ONE,
+    max_megabytes=Range(above=0),
+    max_megapixels=Range(above=0),
+)
 def serve(
     model: str | os.PathLike[str] = "default",
     *,

@@ -63,6 +63,11 @@ def to_path(text: str) -> Path:
     return cast(Path, UPath(text))
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Returns the path for an argument of a function, unchecked; the path of a URL is unchanged."""
+    return to_path(os.fspath(path)) if isinstance(path, str) or hasattr(path, "__fspath__") else cast(Path, path)
+
+
 def join_path(root: Path, path: str) -> Path:
     """Returns the path for ``path``, which is relative to ``root``, absolute, or a URL."""
     return to_path(path) if _SCHEME in path else root / path

@@ -12,13 +12,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.prepared_set import preparation_settings
+from retinagrade.datasets.split import EXCLUDED, UNGRADED
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.images.camera import CAMERA_CHANGES, CameraChange
+from retinagrade.images.camera import CameraChange
 from retinagrade.manifest import Manifest
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
@@ -41,6 +43,11 @@ RawBatch = tuple[list[str], list[Tensor]]
 """Ids of a batch of N photographs, and its raw outputs (N, units), float, one tensor for each view."""
 
 
+SPLITS: Final = ("train", "val", "test", EXCLUDED, UNGRADED, "all")
+"""The photographs that can be predicted."""
+
+
+@check_arguments(split=SPLITS, workers=NOT_NEGATIVE)
 def predict(
     prepared: str | os.PathLike[str],
     run: str | os.PathLike[str] | Run | CrossValidation,
@@ -71,7 +78,8 @@ def predict(
         camera: Changes that another camera would make to the photographs, to test how well the network generalises.
             Each photograph has a camera of its own, which its id determines.
         overwrite: Whether to replace a file that is no earlier prediction of the same prepared set by the same run.
-        workers: Processes that load photographs; by default as many as speed this machine up.
+        workers: Processes that load photographs, 0 for none beside this one; by default as many as speed this
+            machine up.
         progress: Receives the number of photographs predicted.
 
     Returns:
@@ -119,14 +127,8 @@ def predict(
 
 
 def as_camera_changes(camera: CameraChange | Sequence[CameraChange]) -> tuple[CameraChange, ...]:
-    """Returns one or several changes of a camera as a tuple, each once.
-
-    Raises:
-        UsageError: A change is unknown.
-    """
+    """Returns one or several changes of a camera as a tuple, each once."""
     changes: tuple[CameraChange, ...] = (camera,) if isinstance(camera, str) else tuple(camera)
-    if unknown := [change for change in changes if change not in CAMERA_CHANGES]:
-        raise UsageError(f"camera {unknown[0]!r}: choose one or several of {', '.join(CAMERA_CHANGES)}")
     return tuple(dict.fromkeys(changes))
 
 
@@ -197,7 +199,8 @@ def predict_network(
         network: A trained network.
         experiment: The experiment of the network, which has the image size and the batch size.
         manifest: Photographs of a prepared set, graded or not.
-        workers: Processes that load photographs; by default as many as speed this machine up.
+        workers: Processes that load photographs, 0 for none beside this one; by default as many as speed this
+            machine up.
         tta: Average the probabilities of four views of each photograph: unchanged, mirrored left-right, up-down, and
             both. It takes four times as long.
         fast: Compute the backbone in half precision (bfloat16 or float16) where the machine has it. Probabilities then

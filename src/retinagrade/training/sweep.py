@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.errors import ExperimentError
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
@@ -91,6 +92,7 @@ class Sweep:
         return self.table._repr_html_()  # type: ignore[operator,no-any-return]  # pandas-stubs leave it out
 
 
+@check_arguments(workers=NOT_NEGATIVE)
 def sweep(
     prepared: str | os.PathLike[str],
     experiments: str | Sequence[str | os.PathLike[str] | Experiment],

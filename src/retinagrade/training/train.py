@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
+from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
@@ -22,6 +23,7 @@ from retinagrade.training.loggers import require_logger
 from retinagrade.training.start import begin_run, complete_experiment, find_start_run, training_inputs
 
 
+@check_arguments(advice={"devices": "Devices(4) stands for four devices of this machine"}, workers=NOT_NEGATIVE)
 def train(
     prepared: str | os.PathLike[str],
     experiment: str | os.PathLike[str] | Experiment,
@@ -48,7 +50,8 @@ def train(
         settings: Settings to change, as ``section.key=value``.
         start: The run that an experiment with ``starts_from`` starts from; by default the run of that name beside
             ``out``.
-        workers: Processes that load photographs; by default as many as speed this machine up.
+        workers: Processes that load photographs, 0 for none beside this one; by default as many as speed this
+            machine up.
         devices: The devices to train on. Each of several devices has its own process, which makes this same call in an
             environment prepared by ``torchrun`` or SLURM, with shared folders. Together, they train on the same batches
             as one device would; the first process writes the run, and all return when it is finished.

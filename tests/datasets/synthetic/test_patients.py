@@ -130,14 +130,6 @@ def test_sizes(size: int) -> None:
     assert not (made.pixels[0, 0] > 10).any()
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"count": 0}, {"size": 10, "count": 1}, {"seed": -1, "count": 1}, {"workers": 0, "count": 1}]
-)
-def test_arguments_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="at least one photograph"):
-        synthesize(tmp_path / "out", **wrong)  # type: ignore[arg-type]
-
-
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="not empty"):

@@ -230,7 +230,7 @@ def test_other_folders_and_other_searches_stay_unchanged(finished_search: Path, 
     with pytest.raises(ManifestError, match="no such file"):
         search(tmp_path / "nowhere", tmp_path / "new", trials=4)
     assert not (tmp_path / "new").exists()
-    with pytest.raises(UsageError, match=r"no metric .kappa.: .*quadratic_weighted_kappa"):
+    with pytest.raises(UsageError, match=r"metric=.kappa.: .*quadratic_weighted_kappa"):
         search(prepared, tmp_path / "new", trials=4, metric="kappa")
     for url in ("sqlite:////nowhere/at/all.db", "nonsense", "mysql://me:secret@nowhere/x"):
         with pytest.raises(UsageError, match="--storage") as told:

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
+from retinagrade.arguments import AT_LEAST_ONE, NOT_NEGATIVE, Range, check_arguments
 from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, draw_photograph
-from retinagrade.errors import UsageError
 from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grades import N_GRADES, Grade
@@ -35,6 +35,7 @@ _QUALITY: Final = 92
 _PATIENT, _GRADES = 2, 3
 
 
+@check_arguments(count=AT_LEAST_ONE, size=Range(at_least=SMALLEST_HEIGHT), seed=NOT_NEGATIVE, workers=AT_LEAST_ONE)
 def synthesize(
     out: str | os.PathLike[str],
     count: int,
@@ -66,11 +67,6 @@ def synthesize(
     Raises:
         UsageError: An argument is out of range, or the folder holds other files, or a set of other arguments.
     """
-    if count < 1 or size < SMALLEST_HEIGHT or seed < 0 or (workers is not None and workers < 1):
-        raise UsageError(
-            f"count={count}, size={size}, seed={seed}, workers={workers}: at least one photograph of "
-            f"{SMALLEST_HEIGHT} pixels, a seed from 0, and one worker"
-        )
     folder = Path(out)
     settings = {"count": count, "size": size, "seed": seed}
     record = folder / "synthesize.json"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.masks import read_masked_photographs
-from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.explanations.lesions.masked_inputs import find_copies_in_run
 from retinagrade.explanations.lesions.measurements import join_measurements, measure_network
@@ -22,6 +22,7 @@ COMPARED_METHODS: Final = ("gradcam", "hirescam", "layercam", "integrated-gradie
 """The methods that are compared by default."""
 
 
+@check_arguments(methods=METHODS, seed=NOT_NEGATIVE)
 def measure_lesion_agreement(
     masks: str | os.PathLike[str],
     runs: RunOrFolder | Sequence[RunOrFolder],
@@ -44,6 +45,9 @@ def measure_lesion_agreement(
         overwrite: Whether ``out`` may hold other files, which are replaced where they have the same names.
         progress: Receives reports of progress; ``None`` for none.
 
+    Returns:
+        The agreement of each method and network with the outlines, and the methods' differences.
+
     Raises:
         UsageError: A method is unknown; or ``out`` is, holds or lies in an input, or holds other files.
         LayoutError: The data set has no masks.
@@ -51,8 +55,6 @@ def measure_lesion_agreement(
         ImageError: A photograph or mask can't be read.
     """
     methods = list(dict.fromkeys(methods))
-    if unknown := [name for name in methods if name not in METHODS]:
-        raise UsageError(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
     named = name_runs(runs)
     sources = [*(run.folder for run in named.values()), Path(masks)]
     guard_outputs([folder_output(Path(out), COMMAND, sources)], sources, overwrite)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.prepared_set import preparation_settings
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.execution.progress import Progress, begin_stage
@@ -25,9 +26,10 @@ from retinagrade.training.checkpoints import load_lesion_network
 from retinagrade.training.devices import keep_freed_memory, loader_workers
 from retinagrade.training.lesions.predict import lesion_maps
 from retinagrade.training.loading import evaluation_loader
-from retinagrade.training.predict import as_camera_changes, with_split_of
+from retinagrade.training.predict import SPLITS, as_camera_changes, with_split_of
 
 
+@check_arguments(split=SPLITS, workers=NOT_NEGATIVE)
 def outline(
     prepared: str | os.PathLike[str],
     run: str | os.PathLike[str] | Run | CrossValidation,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from optuna.trial import TrialState
 
-from retinagrade.errors import UsageError
+from retinagrade.arguments import AT_LEAST_ONE, NOT_NEGATIVE, check_arguments
 from retinagrade.evaluation.intervals import REFERENCE_METRICS
 from retinagrade.evaluation.named_metrics import METRIC_NAMES
 from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
@@ -25,7 +25,11 @@ from retinagrade.training.tuning.search import PruningName, SearchPlan, open_sea
 from retinagrade.training.tuning.search_space import SearchSpace, load_space
 from retinagrade.training.tuning.trial import run_trial
 
+OPTIMISED: Final = tuple(name for name in METRIC_NAMES if name not in REFERENCE_METRICS)
+"""Metrics that a search can optimise."""
 
+
+@check_arguments(metric=OPTIMISED, trials=AT_LEAST_ONE, seed=NOT_NEGATIVE)
 def tune(
     prepared: str | os.PathLike[str],
     experiment: str | os.PathLike[str] | Experiment,
@@ -72,9 +76,6 @@ def tune(
             the unchanged experiment can't be trained.
         ManifestError: The prepared set is unreadable.
     """
-    if metric not in METRIC_NAMES or metric in REFERENCE_METRICS:
-        names = ", ".join(name for name in METRIC_NAMES if name not in REFERENCE_METRICS)
-        raise UsageError(f"no metric {metric!r}: choose one of {names}")
     inputs = training_inputs(prepared, experiment, start)
     if not isinstance(space, Mapping | SearchSpace):
         inputs.append(Path(space))
