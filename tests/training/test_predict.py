@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from retinagrade.errors import UsageError
+from retinagrade.datasets.split import split
+from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
@@ -89,6 +91,19 @@ def test_the_folds_of_a_cross_validation_predict_their_own_photographs(prepared:
     assert set(changed.table["image_id"]) == set(trained["image_id"])
     with pytest.raises(UsageError, match="val"):
         predict(prepared, folds.folder, split="test")
+
+
+def test_a_set_that_was_split_again_is_predicted_as_a_whole_only(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "set")
+    run = train(tmp_path / "set", tiny("training.epochs=1"), tmp_path / "run")
+    before = predict(tmp_path / "set", run, split="val", overwrite=True).table
+    split(tmp_path / "set", val=0.3, seed=7)
+    with pytest.raises(ExperimentError, match="train again"):
+        predict(tmp_path / "set", run, split="val")
+    shutil.move(tmp_path / "set", tmp_path / "moved")
+    with pytest.raises(ExperimentError, match="train again"):
+        predict(tmp_path / "moved", run, split="val", overwrite=True)
+    assert set(predict(tmp_path / "moved", run, split="all").table["image_id"]) > set(before["image_id"])
 
 
 def test_an_unknown_camera_is_refused_and_one_name_is_one_change(run: Run, prepared: Path) -> None:

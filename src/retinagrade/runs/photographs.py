@@ -8,8 +8,10 @@ from typing import Final
 
 import pandas as pd
 
+from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.leaks import changed_split_finding, missing_set_finding
+from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
@@ -54,6 +56,31 @@ def read_run_photographs(run: Run) -> RunPhotographs:
 
 def _is_unchanged(run: Run, split_file: Path) -> bool:
     return sha256(split_file) == run.record().data.manifest_sha256
+
+
+def require_split_of_training(run: Run, prepared: Path) -> None:
+    """Requires that a split can be looked up in a prepared set: no photograph may have changed sides since training.
+
+    A set of other photographs may have any split. A set that was moved is recognised by the run's validation
+    photographs.
+
+    Raises:
+        ExperimentError: The set is the run's own and was split, prepared or edited again since the run was trained.
+    """
+    file = prepared / "manifest.csv"
+    if not _is_unchanged(run, file) and _is_set_of(run, prepared, Manifest.read(file)):
+        raise ExperimentError(
+            f"{file} was split, prepared or edited again since {run.folder} was trained, so that any split may hold "
+            f"photographs of the training: split {prepared} as before, train again, or take the photographs of 'all' "
+            "splits"
+        )
+
+
+def _is_set_of(run: Run, prepared: Path, manifest: Manifest) -> bool:
+    if (run.prepared / "manifest.csv").is_file():
+        return run.prepared.resolve() == prepared.resolve()
+    file = run.predictions_file("val")
+    return file.is_file() and set(read_predictions(file)["image_id"]) <= set(manifest.table["image_id"])
 
 
 def add_manifest_columns(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.models.outputs import Output
 from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.photographs import require_split_of_training
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
@@ -154,11 +155,11 @@ def _predict_split(prepared: Path, run: Run, split: str, views: _Views, progress
             f"{prepared} was prepared with {settings}, but {run.folder} was trained on photographs prepared with "
             f"{trained_on}: prepare it again with these settings"
         )
-    manifest = with_split_of(run, Manifest.read(prepared / "manifest.csv"))
+    manifest = Manifest.read(prepared / "manifest.csv")
     return predict_network(
         load_network(run),
         run.experiment(),
-        manifest if split == "all" else manifest.split(split),
+        manifest if split == "all" else with_split_of(run, manifest).split(split),
         workers=views.workers,
         tta=views.tta,
         fast=views.fast,
@@ -168,9 +169,18 @@ def _predict_split(prepared: Path, run: Run, split: str, views: _Views, progress
 
 
 def with_split_of(run: Run, manifest: Manifest) -> Manifest:
-    """Returns the manifest with the split that a fold was trained on: the set's ``val`` may be in its training part."""
+    """Returns the manifest with the split that a run was trained on: the set's ``val`` may be in its training part.
+
+    Args:
+        run: A trained run.
+        manifest: A prepared set's photographs. Those of the run have the split of its training, others their own.
+
+    Raises:
+        ExperimentError: The split of the training is gone: the run's own one was changed, or its set was split again.
+    """
     trained_on = run.record().data
     if not trained_on.own_split:
+        require_split_of_training(run, manifest.root)
         return manifest
     if not run.manifest_file.is_file() or sha256(run.manifest_file) != trained_on.manifest_sha256:
         raise ExperimentError(

@@ -236,7 +236,7 @@ def test_other_folders_and_other_searches_stay_unchanged(finished_search: Path, 
         with pytest.raises(UsageError, match="--storage") as told:
             open_search(PLAN, tmp_path / "new", "digest", url)
         assert "secret" not in str(told.value)
-    with pytest.raises(ExperimentError, match="has not finished yet"):
+    with pytest.raises(UsageError, match="trials=0"):
         search(prepared, tmp_path / "new", trials=0)
 
 

@@ -116,8 +116,7 @@ def _photographs_of(run: Run, manifest: Manifest, split: str, settings: dict[str
             f"{manifest.root} was prepared with {settings}, but {run.folder} was trained on photographs prepared with "
             f"{trained_on}: prepare it again with these settings"
         )
-    own = with_split_of(run, manifest)
-    return own if split == "all" else own.split(split)
+    return manifest if split == "all" else with_split_of(run, manifest).split(split)
 
 
 def _begin(maps: LesionMaps, record: MapsRecord) -> None:
