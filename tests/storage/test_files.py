@@ -1,10 +1,32 @@
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from retinagrade.storage.files import atomic_path, is_free_folder, sha256, write_bytes, write_json, write_text
+from retinagrade.storage import files
+from retinagrade.storage.files import (
+    GrowingFile,
+    atomic_path,
+    is_free_folder,
+    is_temporary,
+    sha256,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from tests.faulty_disk import small_files
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from retinagrade.storage.files import atomic_path
+with atomic_path(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A program that is killed while it writes a file."""
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -48,3 +70,30 @@ def test_a_result_takes_only_a_free_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     assert not is_free_folder(tmp_path)
     assert not is_free_folder(tmp_path / "thesis.txt")
+
+
+def test_only_temporary_files_of_killed_commands_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(tmp_path / "run.json")], capture_output=True, check=False
+    )
+    assert killed.returncode != 0
+    (left,) = tmp_path.iterdir()
+    assert is_temporary(left)
+    (tmp_path / ".my-settings.json").touch()
+    with atomic_path(tmp_path / "slow.json") as in_use:
+        monkeypatch.setattr(files, "_CLEAN", set())
+        write_bytes(tmp_path / "other.json", b"{}")
+        assert in_use.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".my-settings.json", "other.json", "slow.json"]
+
+
+def test_a_growing_file_holds_whole_lines_after_a_failed_write(tmp_path: Path) -> None:
+    growing = GrowingFile(tmp_path / "rows.csv")
+    growing.append("a,1\n")
+    with small_files(7), pytest.raises(OSError, match="too large") as failed:
+        growing.append("b,22222\n")
+    assert failed.value.filename == str(tmp_path / "rows.csv")
+    assert (tmp_path / "rows.csv").read_text() == "a,1\n"
+    growing.append("c,3\n")
+    growing.close()
+    assert (tmp_path / "rows.csv").read_text() == "a,1\nc,3\n"

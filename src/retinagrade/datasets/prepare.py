@@ -153,7 +153,7 @@ def _prepare_photographs(
         (str(row.image_id), str(row.path), manifest.file(str(row.path)))
         for row in manifest.table[["image_id", "path"]].itertuples(index=False)
     ]
-    interrupted = [PreparedFile(**json.loads(line)) for line in journal.earlier]
+    interrupted = [outcome for line in journal.earlier if (outcome := _noted_outcome(line)) is not None]
     files = {image_id: file for image_id, _, file in items}
     tags = entity_tags(files.values())
     outcomes = reusable_outcomes([*started.photographs, *interrupted], items, out, tags)
@@ -171,6 +171,14 @@ def _prepare_photographs(
             prepared += outcome.reason is None
             step()
     return [outcomes[image_id] for image_id, _, _ in items], prepared
+
+
+def _noted_outcome(line: str) -> PreparedFile | None:
+    """Reads a line of the journal; ``None`` where it is damaged: its photograph is then prepared again."""
+    try:
+        return PreparedFile(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def _begin_set(out: Path, settings: PreparationSettings, source: Path, overwrite: bool) -> PreparationRecord:

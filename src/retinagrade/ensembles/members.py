@@ -56,7 +56,7 @@ class EnsembleMember:
     @property
     def splits(self) -> set[str]:
         """The splits that it has predicted."""
-        return {path.stem for path in (self.folder / "predictions").glob("*.csv")}
+        return {path.stem for path in (self.folder / "predictions").glob("[!.]*.csv")}
 
     def predictions_file(self, split: str) -> Path:
         """Its predictions of a split."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Self, TextIO
+from typing import Final, Self
 
-from retinagrade.storage.files import write_bytes, write_text
+from retinagrade.storage.files import GrowingFile, write_bytes, write_text
 from retinagrade.storage.paths import is_local, read_bytes
 
 PART_LINES: Final = 200
@@ -25,13 +25,13 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Opens or creates the journal. Args: ``path`` of the file, in an existing folder."""
         self._path = path
-        self._stream: TextIO | None = None
+        self._file: GrowingFile | None = None
         self._waiting: list[str] = []
         self.earlier = read_journal(path)
         self._parts = len(_files(path))
         if is_local(path):
             write_bytes(path, "".join(f"{line}\n" for line in self.earlier).encode())
-            self._stream = path.open("a", encoding="utf-8", newline="")
+            self._file = GrowingFile(path)
 
     def __enter__(self) -> Self:
         """Returns the journal; the end of the block closes it."""
@@ -43,9 +43,8 @@ class Journal:
 
     def add(self, line: str) -> None:
         """Appends a line; ``line`` has no line break."""
-        if self._stream is not None:
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
+        if self._file is not None:
+            self._file.append(f"{line}\n")
             return
         self._waiting.append(line)
         if len(self._waiting) >= PART_LINES:
@@ -53,8 +52,8 @@ class Journal:
 
     def close(self) -> None:
         """Writes all lines."""
-        if self._stream is not None:
-            self._stream.close()
+        if self._file is not None:
+            self._file.close()
         elif self._waiting:
             self._write_part()
 

@@ -35,7 +35,7 @@ from retinagrade.grader.metadata import KEY, AuthorStatements, MeasuredMetrics, 
 from retinagrade.grader.sessions import Outputs
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
-from retinagrade.storage.files import atomic_path, write_text
+from retinagrade.storage.files import write_text
 from retinagrade.storage.output_guard import Output, guard_outputs
 from retinagrade.training.loading import PhotographDataset
 
@@ -146,10 +146,8 @@ def export(
     if not isinstance(statements, AuthorStatements):
         statements = AuthorStatements() if statements is None else AuthorStatements.read(Path(statements))
     exportable = read_exportable(run, tta=tta, cross_validation=cross_validation)
-    with atomic_path(out) as temporary:
-        model, verification, change = _build_and_verify(exportable, precision, temporary, progress)
-        metadata = collect_metadata(exportable, precision, statements, verification, change)
-        metadata = write_grader(model, metadata, temporary)
+    model, verification, change = _build_and_verify(exportable, precision, out, progress)
+    metadata = write_grader(model, collect_metadata(exportable, precision, statements, verification, change), out)
     write_text(card, model_card(metadata, out.name))
     return ExportedGrader(out, card, metadata)
 
@@ -183,7 +181,7 @@ def _version_of(file: Path) -> str | None:
 
 
 def _build_and_verify(
-    exportable: Exportable, precision: Precision, scratch: Path, progress: Progress | None
+    exportable: Exportable, precision: Precision, file: Path, progress: Progress | None
 ) -> tuple[onnx.ModelProto, Verification, MeasuredMetrics | None]:
     """Builds the model and compares it with the network, and its compressed form with itself.
 
@@ -191,7 +189,7 @@ def _build_and_verify(
         GraderFileError: The model in float32 does not agree with the network.
     """
     if isinstance(exportable.networks, OutliningNetwork):
-        return *build_lesion_model(exportable, exportable.networks, precision, scratch, progress), None
+        return *build_lesion_model(exportable, exportable.networks, precision, file, progress), None
     begin_stage(progress, "building the graph")
     photographs = PhotographDataset(exportable.comparison, exportable.image_size)
     rows = range(min(VERIFIED, len(photographs)))
@@ -201,13 +199,13 @@ def _build_and_verify(
     expected = reference_outputs(
         exportable, _load(PhotographDataset(exportable.comparison, exportable.preparation.size), rows)
     )
-    compute = open_model(model, scratch)
+    compute = open_model(model, file)
     verification = require_agreement(measure_agreement_with_network(_unpack(compute(inputs)), expected))
     if precision == "float32":
         return model, verification, None
     begin_stage(progress, f"converting the weights to {precision}")
     compressed = to_float16(model) if precision == "float16" else to_int8(model, _int8_calibration(exportable))
-    compute_compressed = open_model(compressed, scratch)
+    compute_compressed = open_model(compressed, file)
     verification = measure_agreement_with_network(_unpack(compute_compressed(inputs)), expected)
     probabilities = _probabilities((compute, compute_compressed), photographs, progress)
     return compressed, verification, measure_change(exportable.comparison.table, *probabilities)

@@ -50,7 +50,7 @@ def build_lesion_model(
     exportable: Exportable,
     outlining: OutliningNetwork,
     precision: Precision,
-    scratch: Path,
+    file: Path,
     progress: Progress | None,
 ) -> tuple[onnx.ModelProto, Verification]:
     """Builds the graph of a network that outlines lesions, and compares it with the network.
@@ -59,7 +59,7 @@ def build_lesion_model(
         exportable: The exported run.
         outlining: Its network and its grade model.
         precision: Number format of the stored weights: float32 or float16.
-        scratch: Path of the file that is being written, for error messages.
+        file: The grader file, for error messages.
         progress: Receives the stages.
 
     Raises:
@@ -75,7 +75,7 @@ def build_lesion_model(
     if precision == "float16":
         model = to_float16(model)
     begin_stage(progress, "comparing the graph with the network")
-    compute = open_model(model, scratch)
+    compute = open_model(model, file)
     of_file = [compute(each[None])[LESIONS][0] for each in inputs]
     of_network = [as_bytes(lesion_maps(outlining.network, each[None])[0]) for each in inputs]
     verification = _measure(inputs, of_file, of_network, outlining.lesions, exportable.temperature)

@@ -15,6 +15,7 @@ from torch import nn
 from retinagrade.grader.metadata import KEY, Metadata, with_digest
 from retinagrade.grader.seal import sealed
 from retinagrade.grader.sessions import Outputs, onnx_runtime
+from retinagrade.storage.files import write_bytes
 
 
 def to_onnx(
@@ -63,12 +64,12 @@ def open_model(model: onnx.ModelProto, file: Path) -> Callable[[NDArray[np.uint8
 
 
 def write_grader(model: onnx.ModelProto, metadata: Metadata, file: Path) -> Metadata:
-    """Writes a grader file with its seal.
+    """Writes a grader file with its seal atomically.
 
     Returns:
         The metadata with the digest of the file, as they are read from it.
     """
     onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
     content = model.SerializeToString()
-    file.write_bytes(sealed(content))
+    write_bytes(file, sealed(content))
     return with_digest(metadata, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pydicom.valuerep import DA, TM
 
 from retinagrade.errors import ImageError
 from retinagrade.images.dicom import MAKER, read_elements
-from retinagrade.storage.files import atomic_path
+from retinagrade.storage.files import write_bytes
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -80,8 +81,10 @@ def write_dicom(result: Dataset, path: Path) -> None:
             raise ImageError(f"{path} is no result of retinagrade, and stays unchanged: choose another folder")
         if earlier.get("SOPInstanceUID") == result.SOPInstanceUID:
             return
-    with silence_patient_names(path), atomic_path(path) as temporary:
-        result.save_as(temporary, enforce_file_format=True)
+    stream = io.BytesIO()
+    with silence_patient_names(path):
+        result.save_as(stream, enforce_file_format=True)
+    write_bytes(path, stream.getvalue())
 
 
 @contextmanager

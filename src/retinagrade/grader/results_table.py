@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
 
 from retinagrade.cells import decode_table, parse_flag, parse_number, protect, split_table, unprotect
 from retinagrade.errors import ManifestError, UsageError
@@ -18,7 +18,7 @@ from retinagrade.execution.journal import Journal, read_journal
 from retinagrade.grader.results import GRADED_KINDS, Grading
 from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.storage.files import write_bytes, write_text
+from retinagrade.storage.files import GrowingFile, write_bytes, write_text
 from retinagrade.storage.paths import is_local, read_bytes
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class ResultsTable:
         _require_grader(rows, path, model, grader_digest)
         self.earlier = list({row.image_id: row for row in rows}.values())
         self._journal: Journal | None = None
-        self._stream: TextIO | None = None
+        self._file: GrowingFile | None = None
 
     def begin(self, kept: Sequence[Grading]) -> None:
         """Replaces the file by one with these rows, to which :meth:`add` adds.
@@ -142,16 +142,15 @@ class ResultsTable:
             self._journal = Journal(self._journal_file)
             return
         write_results(self.path, Grading, kept)
-        self._stream = self.path.open("a", encoding="utf-8", newline="")
+        self._file = GrowingFile(self.path)
 
     def add(self, grading: Grading) -> None:
         """Writes a row to disk at once."""
         if self._journal is not None:
             self._journal.add(_json_line(grading).rstrip("\n"))
             return
-        assert self._stream is not None, "begin() opens the file"
-        self._stream.write(_csv_line(_cells(grading)) if self.path.suffix == ".csv" else _json_line(grading))
-        self._stream.flush()
+        assert self._file is not None, "begin() opens the file"
+        self._file.append(_csv_line(_cells(grading)) if self.path.suffix == ".csv" else _json_line(grading))
 
     def finish(self, rows: Sequence[Grading]) -> None:
         """Closes the file, which then holds exactly these rows.
@@ -166,8 +165,8 @@ class ResultsTable:
 
     def close(self) -> None:
         """Closes the file without its last rows, after an error."""
-        if self._stream is not None:
-            self._stream.close()
+        if self._file is not None:
+            self._file.close()
         if self._journal is not None:
             self._journal.close()
 

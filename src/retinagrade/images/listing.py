@@ -13,6 +13,7 @@ from typing import Final
 from retinagrade.images.formats import HEAD, PHOTOGRAPH_SUFFIXES, recognise_file, recognise_suffix
 from retinagrade.images.own_pictures import is_own_picture
 from retinagrade.messages import counted, first_few
+from retinagrade.storage.files import is_temporary
 from retinagrade.storage.paths import is_local, list_files, read_head
 
 _SYSTEM_FOLDERS: Final = frozenset(
@@ -175,6 +176,8 @@ def _judge(path: Path, parts: tuple[str, ...]) -> _Problem | None:
         return _Problem("an index of DICOM files", False)
     if name.lower() in _SYSTEM_FILES:
         return _Problem("a file of the system", False)
+    if is_temporary(path):
+        return _Problem("a temporary file of a command that was stopped", False)
     if is_local(path) and is_own_picture(path):
         return _Problem(OWN_PICTURE, False)
     hidden = name.startswith(".")

@@ -6,20 +6,30 @@ import errno
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from retinagrade.errors import RetinagradeError, UsageError, describe_validation_error
 from retinagrade.storage.paths import is_local, upload_bytes
 from retinagrade.storage.system_errors import naming, reason
 
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_PREFIX: Final = ".retinagrade-"
+"""Start of the name of a temporary file; nobody else's file begins so."""
+_CLEAN: Final[set[Path]] = set()
+"""Folders from which this process has deleted the temporary files of killed ones."""
 Model = TypeVar("Model", bound="BaseModel")
 
 
@@ -35,21 +45,68 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:20]}-", suffix=path.suffix[:20], dir=path.parent)
-        os.close(handle)
+        _delete_leftovers(path.parent.resolve())
+        prefix, suffix = f"{_PREFIX}{path.stem[:20]}-", path.suffix[:20]
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
     temporary = Path(name)
     try:
-        yield temporary
-        with naming(path):
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results get the usual permissions
-            _flush_to_disk(temporary)
-            temporary.replace(path)
-            _flush_to_disk(path.parent)
+        with _held(handle):
+            with _naming_instead(temporary, path):
+                yield temporary
+            with naming(path):
+                umask = os.umask(0)
+                os.umask(umask)
+                temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results get the usual permissions
+                _flush_to_disk(temporary)
+                temporary.replace(path)
+                _flush_to_disk(path.parent)
     finally:
         with suppress(OSError):  # a disk that fails here has failed before, and its first error counts
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(handle: int) -> Iterator[None]:
+    """Marks a temporary file as in use, and closes it at the end. The system removes the mark of a killed process."""
+    if fcntl is None:  # Windows can't rename an open file
+        os.close(handle)
+        yield
+        return
+    try:
+        with suppress(OSError):  # some network drives have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _delete_leftovers(folder: Path) -> None:
+    """Deletes the temporary files that killed commands have left in a folder; once for each folder and process."""
+    if fcntl is None or folder in _CLEAN:
+        return
+    _CLEAN.add(folder)
+    leftovers: list[Path] = []
+    with suppress(OSError):  # a folder may take files and show none
+        leftovers += filter(is_temporary, folder.iterdir())
+    for path in leftovers:
+        with suppress(OSError):  # it is in use, or another process has deleted it
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(handle)
+
+
+@contextmanager
+def _naming_instead(temporary: Path, path: Path) -> Iterator[None]:
+    """Names a file in the errors of the block that name its temporary file, or none, as those of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -71,7 +128,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     if not is_local(path):
         upload_bytes(path, data)
         return
-    with atomic_path(path) as temporary, naming(path):
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
@@ -83,6 +140,40 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` to ``path`` atomically as indented JSON; NaN and infinity are errors."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class GrowingFile:
+    """A text file that grows by whole lines. A line that can't be written, as on a full disk, leaves no part behind."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or creates the file. Args: ``path`` of the file, in an existing folder."""
+        self._path = path
+        with naming(path):
+            self._stream = path.open("ab", buffering=0)  # a buffer would write a failed line again when it is closed
+            self._size = self._stream.seek(0, os.SEEK_END)
+
+    def append(self, lines: str) -> None:
+        """Writes whole lines, with their line breaks, to disk at once.
+
+        Raises:
+            OSError: They can't be written. The error names the file, which is as it was before.
+        """
+        rest = memoryview(lines.encode("utf-8"))
+        size = self._size + len(rest)
+        try:
+            with naming(self._path):
+                while rest:
+                    rest = rest[self._stream.write(rest) :]
+        except BaseException:
+            with suppress(OSError):  # the first error counts
+                self._stream.truncate(self._size)
+            raise
+        self._size = size
+
+    def close(self) -> None:
+        """Closes the file."""
+        with naming(self._path):
+            self._stream.close()
 
 
 def read_json_model(
@@ -117,7 +208,7 @@ def read_json_model(
 
 def is_temporary(path: Path) -> bool:
     """Whether a file has the name of a temporary file of :func:`atomic_path`, which a killed command may have left."""
-    return re.fullmatch(r"\..{0,20}-[a-z0-9_]{8}", path.name.removesuffix(path.suffix)) is not None
+    return path.name.startswith(_PREFIX)
 
 
 def is_free_folder(folder: Path, besides: Collection[str] = ()) -> bool:

@@ -112,8 +112,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Saves a checkpoint atomically."""
-        with atomic_path(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+            try:
+                torch.save(checkpoint, stream)  # into a file that has a name, torch would write the name as well
+            except RuntimeError as error:  # torch hides the error of the disk behind one of its own
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
 
 def training_callbacks(experiment: Experiment, folder: Path, leads: bool = True) -> list[pl.Callback]:

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.provenance import installed_versions
 from retinagrade.storage.environment import environment_number
+from retinagrade.storage.system_errors import naming
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.distributed import ONE_DEVICE, Devices, wait_for_all
 from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch
@@ -66,26 +68,44 @@ class FeatureStore:
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-            for name, (shape, dtype) in files.items():
-                np.lib.format.open_memmap(new / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
             try:
-                new.rename(folder)
-            except OSError:  # another process was faster
-                shutil.rmtree(new)
+                for name, (shape, dtype) in files.items():
+                    np.lib.format.open_memmap(new / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+                with suppress(OSError):  # another process was faster
+                    new.rename(folder)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
         os.utime(folder)
-        return cls(**{name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r+") for name in files})
+        return cls(**{name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r") for name in files})
 
     def reopen(self) -> FeatureStore:
         """Opens the store again, which makes features visible that another machine has written since."""
         files = (cast("np.memmap[Any, Any]", array).filename for array in (self.features, self.computed))
-        return FeatureStore(*(np.lib.format.open_memmap(cast("str", file), mode="r+") for file in files))
+        return FeatureStore(*(np.lib.format.open_memmap(cast("str", file), mode="r") for file in files))
 
     def put(self, keys: Sequence[tuple[int, int]], features: NDArray[np.float32]) -> None:
-        """Writes features (N, F) of N photographs and views; they are on disk before they are marked as computed."""
-        index = tuple(np.transpose(keys))
-        self.features[index] = features
-        cast("np.memmap[Any, Any]", self.features).flush()
-        self.computed[index] = 1
+        """Writes features (N, F) of N photographs and views; they are on disk before they are marked as computed.
+
+        The maps only read: to write through a map on a full disk kills the process.
+
+        Raises:
+            OSError: The features can't be written; they are then not marked.
+        """
+        index = np.ravel_multi_index(tuple(np.transpose(keys)), self.computed.shape)
+        _write_rows(self.features, index, features)
+        _write_rows(self.computed, index, np.ones(len(keys), np.uint8))
+
+
+def _write_rows(array: NDArray[Any], rows: NDArray[np.intp], values: NDArray[Any]) -> None:
+    """Writes values into the file of a map, at their numbers of photograph and view."""
+    mapped = cast("np.memmap[Any, Any]", array)
+    file = Path(cast("str", mapped.filename))
+    with naming(file), file.open("r+b") as stream:
+        for row, value in zip(rows.tolist(), values, strict=True):
+            stream.seek(mapped.offset + row * value.nbytes)
+            stream.write(value.tobytes())
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 class FeatureDataset(Dataset[tuple[Tensor, int, str]]):
