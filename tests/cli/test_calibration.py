@@ -27,7 +27,7 @@ def test_a_runs_folder_is_calibrated_in_place(tmp_path: Path) -> None:
     assert answer["warnings"] == []
     table.rename(table.with_name("test.csv"))
     assert "fitted on validation predictions" in run("calibrate", table.with_name("test.csv"), code=2)
-    assert "has no validation predictions" in run("calibrate", tmp_path / "run", code=2)
+    assert "has no predictions" in run("calibrate", tmp_path / "run", code=2)
 
 
 def test_any_table_is_calibrated_and_written_where_it_is_told_to(tmp_path: Path) -> None:

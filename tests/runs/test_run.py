@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retinagrade.errors import ExperimentError
+from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.manifest import Manifest
+from retinagrade.runs.calibrate import calibrate
+from retinagrade.runs.compare import compare
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation
 from retinagrade.runs.run import Run
@@ -26,6 +28,18 @@ def run(prepared: Path, tmp_path: Path) -> Run:
     history = pd.DataFrame({"epoch": [0, 1], **columns, "learning_rate": 0.001, "seconds": 1.0})
     history.to_csv(run.history_file, index=False)
     return run
+
+
+def test_a_run_that_outlines_lesions_has_nothing_to_calibrate_or_compare(tmp_path: Path) -> None:
+    run = Run(tmp_path / "lesions")
+    counts = run.lesion_counts_file("val")
+    counts.parent.mkdir(parents=True)
+    counts.touch()
+    with pytest.raises(UsageError, match="outlines lesions and grades nothing") as error:
+        calibrate(run)
+    assert f"evaluate {counts}" in str(error.value)
+    with pytest.raises(UsageError, match="outlines lesions and grades nothing"):
+        compare([run, run.folder])
 
 
 def test_a_run_shows_its_experiment_status_and_metrics(run: Run, tmp_path: Path) -> None:

@@ -105,10 +105,7 @@ def _run(predictions: str | os.PathLike[str] | Run | Predictions) -> Run | None:
 def _source(predictions: str | os.PathLike[str] | Run | Predictions) -> Path:
     """Returns the table of validation predictions."""
     if (run := _run(predictions)) is not None:
-        file = run.predictions_file("val")
-        if not file.is_file():
-            raise UsageError(f"{run.folder} has no validation predictions: there is no {file}")
-        return file
+        return run.existing_predictions("val")
     assert not isinstance(predictions, Run)
     table = predictions.file if isinstance(predictions, Predictions) else Path(predictions)
     split = table.stem.partition("-")[0]

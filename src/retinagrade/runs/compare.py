@@ -90,11 +90,8 @@ def _read(network: ComparedNetwork, split: str, grades: str | os.PathLike[str] |
 def _table_of(path: Path, split: str) -> Path:
     """Returns the table of predictions of a run, or the table itself."""
     if not path.exists():
-        raise UsageError(f"{path} does not exist: give the folder of a run, or a predictions table")
-    file = Run(path).predictions_file(split) if path.is_dir() else path
-    if not file.is_file():
-        raise UsageError(f"{path} has no predictions {file}: make them with `retinagrade predict`, or choose a --split")
-    return file
+        raise UsageError(f"{path} does not exist: name the folder of a run, or a table of predictions")
+    return Run(path).existing_predictions(split) if path.is_dir() else path
 
 
 def _names(predictions: Sequence[Predictions]) -> list[str]:

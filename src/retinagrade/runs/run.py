@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from retinagrade.arguments import check_arguments
-from retinagrade.errors import ExperimentError
+from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.images.prepare import PreparationSettings
 from retinagrade.runs.records import (
@@ -144,6 +144,24 @@ class Run:
     def predictions_file(self, split: str) -> Path:
         """Predictions of one split."""
         return self.folder / "predictions" / f"{split}.csv"
+
+    def existing_predictions(self, split: str) -> Path:
+        """Returns the predictions of one split, which must exist.
+
+        Raises:
+            UsageError: The folder has none of the split, or holds lesion maps, which have no grades.
+        """
+        file, counts = self.predictions_file(split), self.lesion_counts_file(split)
+        if file.is_file():
+            return file
+        if counts.is_file():
+            raise UsageError(
+                f"{self.folder} outlines lesions and grades nothing: measure its maps with `retinagrade evaluate "
+                f"{counts}`, or name a run that grades"
+            )
+        raise UsageError(
+            f"{self.folder} has no predictions of the split {split} ({file}): run `retinagrade predict` first"
+        )
 
     def lesion_counts_file(self, split: str) -> Path:
         """Counts of the lesion maps of one split; only runs that outline lesions have them."""
