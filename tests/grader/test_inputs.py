@@ -106,6 +106,8 @@ def test_nothing_to_grade_is_an_error(tmp_path: Path) -> None:
         find_photographs([])
     with pytest.raises(UsageError, match="no photographs"):
         find_photographs([str(tmp_path)])
+    with pytest.raises(UsageError, match="no such file"):
+        find_photographs([str(tmp_path / "absent.jpg")])
     with pytest.raises(UsageError, match="not a readable list"):
         find_photographs([], tmp_path / "absent.txt")
     (tmp_path / "latin.txt").write_bytes(b"M\xfcller.jpg\n")

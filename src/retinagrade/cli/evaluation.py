@@ -83,8 +83,13 @@ def evaluate(
 
     Exit code 0: no check has a finding; 1: a check has one; 2: the evaluation was not possible.
     """
-    if (predictions is None) == (confusion_matrix is None):
-        raise UsageError("evaluate needs a table of predictions, or --confusion-matrix FILE.csv, and not both")
+    if predictions is None and confusion_matrix is None:
+        raise UsageError(
+            "nothing to evaluate: name a table of predictions, such as RUN/predictions/val.csv, or a matrix with "
+            "--confusion-matrix FILE.csv"
+        )
+    if predictions is not None and confusion_matrix is not None:
+        raise UsageError(f"{predictions} and --confusion-matrix {confusion_matrix}: name one of them")
     if predictions is not None and predictions.suffix == ".npz":
         if grades is not None or calibration is not None or by or prevalence is not None:
             raise UsageError("--grades, --calibration, --by and --prevalence are for grades, not for lesion maps")

@@ -67,7 +67,7 @@ def export(
     """Export a run as one grader file.
 
     A grader file is an ONNX file that `grade` and `serve` use without PyTorch. It holds the network, the preparation
-    of photographs, the metrics, and the calibration of the run: give `calibrate` before. The command compares the file
+    of photographs, the metrics, and the calibration of the run: run `calibrate` first. The command compares the file
     with the network on up to 16 photographs of the prepared set, and writes nothing unless they agree.
     """
     from retinagrade.exporting.card import change_lines, describe_maps

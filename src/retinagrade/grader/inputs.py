@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 
 from retinagrade.cells import decode_table, decode_text, parse_side, split_table, unprotect
@@ -143,6 +143,8 @@ def _expand(each: str) -> tuple[list[PhotographFile], list[LeftOutFile]]:
     """Returns the photographs that one argument stands for, and the other files of its folders."""
     path = user_path(each)
     paths = [path] if path.exists() else [to_path(name) for name in sorted(glob(each, recursive=True))]  # noqa: PTH207  # Path.glob refuses absolute patterns
+    if not paths and not has_magic(each):
+        raise UsageError(f"{each}: no such file or folder")
     folders = [path for path in paths if path.is_dir()]
     own = [path for path in paths if path not in folders and is_local(path) and is_own_picture(path)]
     files = [PhotographFile(_default_id(path), str(path)) for path in paths if path not in (*folders, *own)]
