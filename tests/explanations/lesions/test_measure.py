@@ -18,7 +18,7 @@ from tests.cli.command_line import run as command
 
 def test_page_record_tables_and_figures_are_written(trained: Run, prepared: Path, tmp_path: Path) -> None:
     out, source = tmp_path / "out", prepared.parent / "source"
-    arguments = ("lesions", source, trained.folder, "--out", out, "--method", "gradcam", "--json")
+    arguments = ("lesion-agreement", source, trained.folder, "--out", out, "--method", "gradcam", "--json")
     try:
         record = json.loads(command(*arguments))
     except AssertionError:  # after one epoch, some maps may be 0 everywhere, which is a warning

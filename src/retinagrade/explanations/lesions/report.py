@@ -22,7 +22,7 @@ from retinagrade.provenance import provenance_record
 from retinagrade.storage.files import write_bytes, write_json, write_text
 from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin
 
-COMMAND: Final = "lesions"
+COMMAND: Final = "lesion-agreement"
 CAUTION: Final = (
     "A saliency map is no evidence of reasoning: it shows where a score depends on a photograph, not why, nor "
     "whether it should."

@@ -1,4 +1,4 @@
-"""``retinagrade lesions``."""
+"""``retinagrade lesion-agreement``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from retinagrade.cli.options import OverwriteOption
 _METHODS: Final = ("gradcam", "hirescam", "layercam", "integrated-gradients")
 
 
-def lesions(
-    masks: Annotated[
+def lesion_agreement(
+    source: Annotated[
         Path,
         typer.Argument(
-            metavar="MASKS",
+            metavar="SOURCE",
             help="Folder of a data set with lesion masks: IDRiD with its folder 'A. Segmentation', or a data set of "
             "`data synthesize`.",
         ),
@@ -66,7 +66,7 @@ def lesions(
 
     with terminal_progress() as progress:
         comparison = measure_lesion_agreement(
-            masks, runs, out, methods=method or _METHODS, seed=seed, overwrite=overwrite, progress=progress
+            source, runs, out, methods=method or _METHODS, seed=seed, overwrite=overwrite, progress=progress
         )
     if json:
         print_json(comparison.to_json())
