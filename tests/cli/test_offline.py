@@ -28,6 +28,8 @@ COMMANDS = [
     ["ensemble", "run", "search/trial-000", "--method", "mean", "--out", "both"],
     ["explain", "photograph", "run", "--out", "explanation"],
     ["lesion-agreement", "photograph", "run", "--out", "lesions"],
+    ["outline", "prepared", "run", "--out", "maps"],
+    ["fit-grades", "maps", "--out", "grades"],
     ["export", "run", "--out", "run.onnx"],
     ["grade", "photograph", "--model", "run.onnx", "--out", "results.csv"],
     ["grade", "photograph", "--fast"],
@@ -41,7 +43,7 @@ from typer.testing import CliRunner
 from retinagrade.cli import app
 for command in json.loads(sys.argv[1]):
     done = CliRunner().invoke(app, command)
-    if command[0] != "lesion-agreement":  # there are no masks, which it says when everything is loaded
+    if command[0] not in ("lesion-agreement", "outline", "fit-grades"):  # they miss masks when everything is loaded
         assert done.exception is None or done.exit_code in (0, 1) and isinstance(done.exception, SystemExit), (
             command, done.exit_code, done.output, done.exception)
 """
