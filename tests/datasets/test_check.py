@@ -75,6 +75,14 @@ def test_a_clean_set_has_no_problems(clean_set: Path) -> None:
     assert sum(result.grades().values()) == 12
     assert result.majority_baseline() == pytest.approx(max(result.grades().values()) / 12)
     assert result.sizes()["480 × 320"] >= 12
+    assert len(result.examined) == 12
+    assert {each.reason for each in result.left_out if each.file.startswith("masks/")} == {"a lesion mask"}
+
+
+def test_a_folder_without_photographs_needs_attention(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert [finding.kind for finding in result.findings] == ["empty"]
+    assert result.write(tmp_path.parent / f"{tmp_path.name}-check").is_file()
 
 
 def test_every_problem_is_found_once(broken: Path) -> None:

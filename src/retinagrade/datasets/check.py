@@ -21,6 +21,7 @@ from retinagrade.datasets.findings import (
     FINDING_KINDS,
     DataFinding,
     LabelRows,
+    absent_photographs,
     conflicting_grades,
     copied_files,
     doubtful_crops,
@@ -32,6 +33,7 @@ from retinagrade.datasets.findings import (
     unusable_files,
 )
 from retinagrade.datasets.layouts import read_dataset
+from retinagrade.datasets.masks import is_mask
 from retinagrade.datasets.retinamnist import is_retinamnist
 from retinagrade.errors import LayoutError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
@@ -119,16 +121,19 @@ def _check_files(
     for each in engine(partial(examine_file, root=root), files, workers, _crashed):
         by_file[each.file] = each
         step()
-    examined = [by_file[file] for file in files]
+    masks = [file for file in files if file not in labelled and is_mask(file)]
+    left_out += [LeftOutFile(file, "a lesion mask", False) for file in masks]
+    examined = [by_file[file] for file in files if file not in set(masks)]
     # Unlabelled files beside labelled ones may be anything, such as lesion masks: only broken ones are findings.
     judged = [each for each in examined if each.file in labelled or manifest is None]
-    broken = [each for each in examined if each.file in labelled or manifest is None or not each.decoded]
+    broken = [by_file[file] for file in files if file in labelled or manifest is None or not by_file[file].decoded]
     pairs = find_pairs(examined, root)
     findings = [
+        *absent_photographs(examined),
         *unread_files(left_out),
         *unusable_files(broken),
         *missing_files(absent, labelled),
-        *(unlabelled_files(files, labelled) if manifest is not None else []),
+        *(unlabelled_files((each.file for each in examined), labelled) if manifest is not None else []),
         *copied_files(pairs, labelled),
         *conflicting_grades(pairs, labelled),
         *split_leaks(pairs, labelled),
@@ -136,7 +141,15 @@ def _check_files(
         *poor_photographs(judged, poor, poorest),
     ]
     in_order = _in_order(findings)
-    return DataCheck(source, root, manifest, examined, in_order, tuple(left_out), unpacked=is_retinamnist(source))
+    return DataCheck(
+        source,
+        root,
+        manifest,
+        examined,
+        in_order,
+        tuple(sorted(left_out, key=lambda each: each.file)),
+        unpacked=is_retinamnist(source),
+    )
 
 
 def _list_files(source: Path, root: Path, labelled: LabelRows) -> tuple[list[str], set[str], list[LeftOutFile]]:

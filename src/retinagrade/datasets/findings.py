@@ -12,12 +12,12 @@ import pandas as pd
 
 from retinagrade.datasets.copies import CopyPair, group_pairs
 from retinagrade.datasets.examine import ExaminedFile
-from retinagrade.datasets.masks import is_mask
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
 
 FINDING_KINDS: Final = {
+    "empty": "data sets without a photograph",
     "unread": "files that may be photographs and aren't read",
     "unusable": "files that can't be used",
     "missing": "labels without a photograph",
@@ -51,6 +51,11 @@ class DataFinding:
     message: str
 
 
+def absent_photographs(examined: Sequence[ExaminedFile]) -> list[DataFinding]:
+    """Finds out whether a data set has no photographs at all."""
+    return [] if examined else [DataFinding("empty", (".",), "no photograph: name the folder that holds them")]
+
+
 def unread_files(left_out: Iterable[LeftOutFile]) -> list[DataFinding]:
     """Finds files that may be photographs, but aren't read."""
     return [DataFinding("unread", (each.file,), each.reason) for each in left_out if each.may_be_photograph]
@@ -70,10 +75,10 @@ def missing_files(absent: Iterable[str], labelled: LabelRows) -> list[DataFindin
 
 
 def unlabelled_files(files: Iterable[str], labelled: LabelRows) -> list[DataFinding]:
-    """Finds folders with files that have no label; masks of lesions need none."""
+    """Finds folders with photographs that have no label."""
     folders: dict[str, list[str]] = defaultdict(list)
     for file in files:
-        if file not in labelled and not is_mask(file):
+        if file not in labelled:
             folders[file.rpartition("/")[0] or "."].append(file)
     return [
         DataFinding("orphan", tuple(inside), f"{counted(len(inside), 'file')} in {folder!r} without a label")
