@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import sys
@@ -185,3 +186,12 @@ def test_a_raw_picture_is_never_read_by_its_small_copy(name: str) -> None:
     assert "raw" in reason(photograph_bytes("TIFF"), name)
     tagged = plain("TIFF", 64, 64, tiffinfo={254: 1})
     assert "raw" in reason(tagged, "a.tif")
+
+
+def test_a_damaged_tiff_prints_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(NOISE).save(stream, "TIFF", compression="tiff_lzw")
+    data = bytearray(stream.getvalue())
+    data[2000:4000] = b"\xff" * 2000
+    assert "corrupt TIFF" in reason(bytes(data), "a.tif")
+    assert capfd.readouterr() == ("", "")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import struct
+import warnings
 from contextlib import suppress
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, _imaging
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -92,6 +94,19 @@ def photograph_size(path: File) -> tuple[int, int]:
         if isinstance(image, TiffImageFile):  # Pillow gives the size of the upright picture
             return int(image.tag_v2[_WIDTH]), int(image.tag_v2[_HEIGHT])
         return image.size
+
+
+def _silence_libtiff() -> None:
+    """Keeps lines of libtiff from standard error: a picture that it can't decode is an error of ours."""
+    with suppress(OSError, AttributeError):  # Pillow may be built without libtiff, or hide its functions
+        library = ctypes.CDLL(_imaging.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
+
+
+_silence_libtiff()
+# Pillow warns of damaged metadata while it decodes; filters change for the process, since threads share them.
+warnings.filterwarnings("ignore", module=r"PIL\..*", category=UserWarning)
 
 
 def _opener(data: bytes, path: File) -> type[ImageFile]:
