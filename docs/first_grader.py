@@ -5,7 +5,7 @@ all of them and writes to FOLDER (by default ``first-grader``). The photographs 
 own folder.
 """
 
-# %% A data set: 80 made-up photographs of 40 patients, with labels and lesion masks
+# %% A data set: 80 synthetic photographs of 40 patients, with labels and lesion masks
 import sys
 from pathlib import Path
 

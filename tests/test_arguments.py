@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import retinagrade
-from retinagrade.arguments import AT_LEAST_ONE, SHARE, Range, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, SHARE, NumberRange, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.grader.grade import PathArgument
 from retinagrade.grader.metadata import BUNDLED
@@ -91,8 +91,8 @@ def test_a_wrong_argument_is_named_with_the_values_that_are_allowed(name: str, v
 
 @given(st.floats(), st.floats(-10, 10), st.floats(-10, 10))
 def test_a_range_holds_the_numbers_between_its_limits(number: float, low: float, high: float) -> None:
-    assert (number in Range(at_least=low, below=high)) == (low <= number < high)
-    assert (number in Range(above=low, up_to=high)) == (low < number <= high)
+    assert (number in NumberRange(at_least=low, below=high)) == (low <= number < high)
+    assert (number in NumberRange(above=low, up_to=high)) == (low < number <= high)
 
 
 def test_the_decorated_function_looks_like_the_function() -> None:

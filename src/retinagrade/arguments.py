@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar, Union, cast, get_ar
 from retinagrade.errors import UsageError
 
 
-class Range(NamedTuple):
+class NumberRange(NamedTuple):
     """The numbers that an argument may have."""
 
     at_least: float = -math.inf
@@ -40,10 +40,10 @@ class Range(NamedTuple):
         return " and ".join(f"{words} {limit:g}" for words, limit in limits.items() if math.isfinite(limit))
 
 
-_Allowed = Range | Collection[str]
-AT_LEAST_ONE: Final = Range(at_least=1)
-NOT_NEGATIVE: Final = Range(at_least=0)
-SHARE: Final = Range(above=0, below=1)
+_Allowed = NumberRange | Collection[str]
+AT_LEAST_ONE: Final = NumberRange(at_least=1)
+NOT_NEGATIVE: Final = NumberRange(at_least=0)
+SHARE: Final = NumberRange(above=0, below=1)
 """A share of photographs that is neither none nor all."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -64,7 +64,7 @@ def check_arguments(*, advice: Mapping[str, str] | None = None, **ranges: _Allow
         and the values that are allowed.
 
     Example:
-        >>> @check_arguments(size=Range(at_least=32))
+        >>> @check_arguments(size=NumberRange(at_least=32))
         ... def prepare(source: str, *, size: int = 512) -> int:
         ...     return size
         >>> prepare("IDRiD", size=0)
@@ -149,7 +149,7 @@ def _is_within(value: object, allowed: _Allowed | None) -> bool:
 
 def _describe(hint: Any, allowed: _Allowed | None = None) -> str:
     """Returns the values that are allowed, in words."""
-    if allowed is not None and not isinstance(allowed, Range):
+    if allowed is not None and not isinstance(allowed, NumberRange):
         choices = _either([repr(choice) for choice in allowed])
         return f"a list of {choices}" if _is_iterable(get_origin(hint)) else choices
     parts = _alternatives(hint)

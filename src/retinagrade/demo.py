@@ -1,4 +1,4 @@
-"""The demo: from made-up photographs to two networks, evaluated on held-out patients."""
+"""The demo: from synthetic photographs to two networks, evaluated on held-out patients."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def run_demo(out: str | os.PathLike[str], *, progress: Progress | None = None) -
         evaluation.write(run.folder / "evaluation" / "test")
         evaluations.append(evaluation)
     report = folder / "report.html"
-    write_text(report, render_report("retinagrade demo: made-up photographs", evaluations))
+    write_text(report, render_report("retinagrade demo: synthetic photographs", evaluations))
     return DemoResult(
         report,
         {evaluation.context.name: evaluation.quadratic_weighted_kappa for evaluation in evaluations},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retinagrade.lesion_maps.measurements import KindMeasurements, LesionMeasurements
+from retinagrade.lesion_maps.measurements import CountedKind, CountedLesions
 from retinagrade.lesion_maps.rules import grade_by_rules
 
 
@@ -21,5 +21,5 @@ from retinagrade.lesion_maps.rules import grade_by_rules
     ],
 )
 def test_counted_lesions_give_the_grade_of_the_scale(counts: dict[str, tuple[int, int, int, int]], grade: int) -> None:
-    lesions = LesionMeasurements({kind: KindMeasurements(each, (0, 0, 0, 0)) for kind, each in counts.items()})
+    lesions = CountedLesions({kind: CountedKind(each, (0, 0, 0, 0)) for kind, each in counts.items()})
     assert grade_by_rules(lesions).grade == grade

@@ -86,7 +86,7 @@ def synthesize(
     """Draw synthetic fundus photographs of all grades.
 
     The photographs have vessels and the lesions of their grade. The folder is a data set for `prepare` and `data
-    check`, and holds the lesion masks for `lesion-agreement`. Made-up photographs say nothing about real eyes.
+    check`, and holds the lesion masks for `lesion-agreement`. Synthetic photographs say nothing about real eyes.
     """
     from retinagrade.datasets.grade_counts import count_grades, describe_grade_counts
     from retinagrade.datasets.synthetic.patients import synthesize as draw

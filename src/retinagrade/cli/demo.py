@@ -22,7 +22,7 @@ def demo(
         Path, typer.Option(metavar="FOLDER", help="Folder to write: report.html, photographs, prepared set and runs.")
     ] = Path("demo"),
 ) -> None:
-    """Try the whole way on made-up photographs, in minutes.
+    """Try the whole way on synthetic photographs, in minutes.
 
     The command draws 300 photographs of 150 patients, prepares and splits them, trains two networks, and evaluates both
     on patients that neither has seen. The same command continues after an interruption.

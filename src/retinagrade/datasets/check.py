@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from retinagrade.arguments import AT_LEAST_ONE, Range, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.data_check import DataCheck
 from retinagrade.datasets.examine import ExaminedFile, examine_file
@@ -44,7 +44,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.storage.paths import file_stats, join_path, user_path
 
 
-@check_arguments(poor=Range(at_least=0, up_to=1), poorest=Range(at_least=0, up_to=1), workers=AT_LEAST_ONE)
+@check_arguments(poor=NumberRange(at_least=0, up_to=1), poorest=NumberRange(at_least=0, up_to=1), workers=AT_LEAST_ONE)
 def check(
     source: str | os.PathLike[str],
     *,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from retinagrade.arguments import AT_LEAST_ONE, Range, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
 from retinagrade.datasets.layouts import choose_reader, read_dataset
 from retinagrade.datasets.left_out import left_out_files
 from retinagrade.datasets.lesion_set import add_outlined, mark_same_eyes, prepare_masks
@@ -37,7 +37,7 @@ SMALLEST_SIDE: Final = 32
 COMMAND: Final = "prepare"
 
 
-@check_arguments(size=Range(at_least=SMALLEST_SIDE), workers=AT_LEAST_ONE)
+@check_arguments(size=NumberRange(at_least=SMALLEST_SIDE), workers=AT_LEAST_ONE)
 def prepare(
     source: str | os.PathLike[str] | Manifest,
     out: str | os.PathLike[str],

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retinagrade import provenance
-from retinagrade.arguments import NOT_NEGATIVE, SHARE, Range, check_arguments
+from retinagrade.arguments import NOT_NEGATIVE, SHARE, NumberRange, check_arguments
 from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.prepared_set import PREPARED_MANIFEST, PreparedSet
 from retinagrade.datasets.stratification import assign_folds, assign_splits, photograph_groups, photograph_strata
@@ -64,7 +64,11 @@ class SplitSettings:
 
 
 @check_arguments(
-    val=SHARE, test=Range(at_least=0, below=1), seed=NOT_NEGATIVE, folds=Range(at_least=2), fold=NOT_NEGATIVE
+    val=SHARE,
+    test=NumberRange(at_least=0, below=1),
+    seed=NOT_NEGATIVE,
+    folds=NumberRange(at_least=2),
+    fold=NOT_NEGATIVE,
 )
 def split(
     prepared: str | os.PathLike[str],

@@ -11,7 +11,7 @@ from retinagrade.grader.metadata import LesionMetadata
 from retinagrade.images.camera import lit_region
 from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy
 from retinagrade.lesion_maps.grade_model import temper
-from retinagrade.lesion_maps.measurements import LesionMeasurements, measure_lesions
+from retinagrade.lesion_maps.measurements import CountedLesions, measure_lesions
 from retinagrade.lesion_maps.numbers import ReadMaps, lesion_numbers, number_row, read_maps
 from retinagrade.lesion_maps.rules import RuleGrade, grade_by_rules
 
@@ -33,7 +33,7 @@ class PhotographLesions:
 
     read: ReadMaps
     counted_from: dict[str, float]
-    measurements: LesionMeasurements
+    measurements: CountedLesions
     anatomy: Anatomy
     rule: RuleGrade
     oedema: tuple[float, ...] | None

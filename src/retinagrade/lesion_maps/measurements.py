@@ -19,7 +19,7 @@ NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class KindMeasurements:
+class CountedKind:
     """The lesions of one kind.
 
     Attributes:
@@ -32,14 +32,14 @@ class KindMeasurements:
 
 
 @dataclass(frozen=True)
-class LesionMeasurements:
+class CountedLesions:
     """The lesions of a photograph.
 
     Attributes:
         by_kind: Measurements of each kind of lesion.
     """
 
-    by_kind: dict[str, KindMeasurements]
+    by_kind: dict[str, CountedKind]
 
     def counts_by_quadrant(self, kind: str) -> tuple[int, int, int, int]:
         """Returns the number of lesions of a kind in each of the :data:`QUADRANTS`; 0 for an unknown kind."""
@@ -54,7 +54,7 @@ class LesionMeasurements:
         return sum(self.by_kind[kind].areas) if kind in self.by_kind else 0.0
 
 
-def measure_lesions(read: ReadMaps, counted_from: Mapping[str, float] = NO_LIMITS) -> LesionMeasurements:
+def measure_lesions(read: ReadMaps, counted_from: Mapping[str, float] = NO_LIMITS) -> CountedLesions:
     """Counts the lesions that are certain enough, and measures their area.
 
     Args:
@@ -73,5 +73,5 @@ def measure_lesions(read: ReadMaps, counted_from: Mapping[str, float] = NO_LIMIT
         where = quadrants(regions.centres, read.inside.shape)
         counts = np.bincount(where[certain], minlength=4)
         areas = np.bincount(where[certain], weights=regions.cores[certain], minlength=4) / inside
-        by_kind[kind] = KindMeasurements(tuple(counts.tolist()), tuple(areas.tolist()))
-    return LesionMeasurements(by_kind)
+        by_kind[kind] = CountedKind(tuple(counts.tolist()), tuple(areas.tolist()))
+    return CountedLesions(by_kind)

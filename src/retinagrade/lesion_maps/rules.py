@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from retinagrade.lesion_maps.measurements import LesionMeasurements
+from retinagrade.lesion_maps.measurements import CountedLesions
 
 _SEVERE_HAEMORRHAGES: Final = 20
 """More haemorrhages than this in each of four quadrants are severe (the first part of the 4-2-1 rule)."""
@@ -30,7 +30,7 @@ class RuleGrade:
     reason: str
 
 
-def grade_by_rules(lesions: LesionMeasurements) -> RuleGrade:
+def grade_by_rules(lesions: CountedLesions) -> RuleGrade:
     """Grades a photograph by its counted lesions.
 
     Args:

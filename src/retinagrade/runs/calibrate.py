@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from retinagrade.arguments import SHARE, Range, check_arguments
+from retinagrade.arguments import SHARE, NumberRange, check_arguments
 from retinagrade.errors import CalibrationError, UsageError
 from retinagrade.evaluation.fitting.calibration import (
     Calibration,
@@ -23,7 +23,9 @@ from retinagrade.storage.output_guard import Output, guard_outputs
 
 
 @check_arguments(
-    advice={"predictions": "write a DataFrame to a CSV file first"}, target=Range(above=0, up_to=1), coverage=SHARE
+    advice={"predictions": "write a DataFrame to a CSV file first"},
+    target=NumberRange(above=0, up_to=1),
+    coverage=SHARE,
 )
 def calibrate(
     predictions: str | os.PathLike[str] | Run | Predictions,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retinagrade.arguments import AT_LEAST_ONE, Range, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.fitting.ordinal import fit_ordinal
 from retinagrade.evaluation.metrics import Undefined
@@ -58,7 +58,7 @@ class _Rows:
     labels: pd.DataFrame
 
 
-@check_arguments(strength=Range(above=0), workers=AT_LEAST_ONE)
+@check_arguments(strength=NumberRange(above=0), workers=AT_LEAST_ONE)
 def fit_grades(
     maps: str | os.PathLike[str] | LesionMaps | Sequence[str | os.PathLike[str] | LesionMaps],
     out: str | os.PathLike[str],

@@ -75,7 +75,7 @@ def encode_pictures(graded: GradedPhotograph) -> Pictures | None:
 
 
 def example_response(metadata: Metadata) -> dict[str, Any]:
-    """Makes a response of this grader file from made-up probabilities."""
+    """Makes a response of this grader file from synthetic probabilities."""
     probabilities = np.array([0.05, 0.1, 0.6, 0.2, 0.05])
     grading = make_grading("7_right", "7_right.jpg", probabilities, Quality(0.9, {}), metadata, EyeIdentity("7", "R"))
     return make_response([PhotographResult(grading=grading)]).model_dump(mode="json")

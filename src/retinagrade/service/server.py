@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from retinagrade.arguments import AT_LEAST_ONE, Range, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.grader.results import model_name
 from retinagrade.grader.runtime import Grader
@@ -33,10 +33,10 @@ _DRAINING_SECONDS: Final = 2 * SECONDS
 
 
 @check_arguments(
-    port=Range(at_least=0, up_to=65_535),
+    port=NumberRange(at_least=0, up_to=65_535),
     max_requests=AT_LEAST_ONE,
-    max_megabytes=Range(above=0),
-    max_megapixels=Range(above=0),
+    max_megabytes=NumberRange(above=0),
+    max_megapixels=NumberRange(above=0),
 )
 def serve(
     model: str | os.PathLike[str] = "default",

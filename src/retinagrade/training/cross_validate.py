@@ -11,7 +11,7 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.arguments import NOT_NEGATIVE, Range, check_arguments
+from retinagrade.arguments import NOT_NEGATIVE, NumberRange, check_arguments
 from retinagrade.datasets.split import fold_splits
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
@@ -32,7 +32,7 @@ METRICS: Final = ("val_loss", "val_accuracy", "val_qwk", "val_average_precision"
 """Metrics of each fold's kept epoch that are averaged."""
 
 
-@check_arguments(folds=Range(at_least=2), workers=NOT_NEGATIVE)
+@check_arguments(folds=NumberRange(at_least=2), workers=NOT_NEGATIVE)
 def cross_validate(
     prepared: str | os.PathLike[str],
     experiment: str | os.PathLike[str] | Experiment,

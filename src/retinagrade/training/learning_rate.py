@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from retinagrade.arguments import NOT_NEGATIVE, Range, check_arguments
+from retinagrade.arguments import NOT_NEGATIVE, NumberRange, check_arguments
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.execution.progress import Progress, begin_stage
@@ -66,7 +66,7 @@ class RateSearch:
         return _draw_curve(self.table, self.suggestion)
 
 
-@check_arguments(steps=Range(at_least=2), workers=NOT_NEGATIVE)
+@check_arguments(steps=NumberRange(at_least=2), workers=NOT_NEGATIVE)
 def find_learning_rate(
     prepared: str | os.PathLike[str],
     experiment: str | os.PathLike[str] | Experiment,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 
-from retinagrade.arguments import AT_LEAST_ONE, NOT_NEGATIVE, Range, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, NOT_NEGATIVE, NumberRange, check_arguments
 from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, draw_photograph
 from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
@@ -35,7 +35,9 @@ _QUALITY: Final = 92
 _PATIENT, _GRADES = 2, 3
 
 
-@check_arguments(count=AT_LEAST_ONE, size=Range(at_least=SMALLEST_HEIGHT), seed=NOT_NEGATIVE, workers=AT_LEAST_ONE)
+@check_arguments(
+    count=AT_LEAST_ONE, size=NumberRange(at_least=SMALLEST_HEIGHT), seed=NOT_NEGATIVE, workers=AT_LEAST_ONE
+)
 def synthesize(
     out: str | os.PathLike[str],
     count: int,
