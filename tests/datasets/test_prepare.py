@@ -27,6 +27,7 @@ from retinagrade.images.field_of_view import crop_square, detect_and_crop, find_
 from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
+from retinagrade.storage.locking import locked
 from tests.datasets.layouts import write_photograph
 from tests.folder_contents import file_digests
 
@@ -335,3 +336,11 @@ def test_a_crash_in_the_middle_is_known_by_bytes_as_well(tmp_path: Path) -> None
     prepare(folder, out, size=64, workers=1)
     (out / "photographs" / "a.jpg").write_bytes(b"half a photograph")
     assert prepare(folder, out, size=64, workers=1).prepared == 1
+
+
+def test_one_call_writes_a_prepared_set_at_a_time(tmp_path: Path) -> None:
+    synthesize(tmp_path / "source", count=2, size=64, seed=1, workers=1)
+    with locked(tmp_path / "out" / "prepare.json"), pytest.raises(UsageError):
+        prepare(tmp_path / "source", tmp_path / "out", size=48, workers=1)
+    prepare(tmp_path / "source", tmp_path / "out", size=48, workers=1)
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]

@@ -29,6 +29,7 @@ from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.manifest import Manifest
 from retinagrade.provenance import installed_versions
 from retinagrade.storage.files import write_json
+from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import ORIGIN, describe_origin, folder_output, guard_outputs, has_origin
 from retinagrade.storage.paths import entity_tags, user_path
 
@@ -88,7 +89,7 @@ def prepare(
         LayoutError: The source is missing or in no known layout.
         ManifestError: A table of the source is malformed.
         UsageError: ``out`` was prepared from another source or with other settings, holds other files, or is, holds or
-            lies in the source; or an argument is out of range.
+            lies in the source; another call is writing it; or an argument is out of range.
         ImageError: No photograph could be used.
     """
     folder, settings = user_path(out), PreparationSettings(size, contrast, square)
@@ -112,13 +113,14 @@ def prepare(
     if masked:
         manifest = add_outlined(manifest, masked, str(source))
     left_out = _left_out(root, manifest, masked, reader)
-    started = _begin_set(folder, settings, root, overwrite)
-    chosen_engine = choose_engine(engine, [root, folder])
-    outcomes, prepared = _prepare_photographs(manifest, folder, started, chosen_engine, workers, progress)
-    if masked:
-        outcomes = prepare_masks(masked, manifest, outcomes, folder, settings, chosen_engine, workers, progress)
-        manifest = mark_same_eyes(manifest, outcomes, folder, chosen_engine, workers, progress)
-    write_prepared_set(manifest, folder, started, outcomes, left_out)
+    with locked(folder / PREPARATION_RECORD):
+        started = _begin_set(folder, settings, root, overwrite)
+        chosen_engine = choose_engine(engine, [root, folder])
+        outcomes, prepared = _prepare_photographs(manifest, folder, started, chosen_engine, workers, progress)
+        if masked:
+            outcomes = prepare_masks(masked, manifest, outcomes, folder, settings, chosen_engine, workers, progress)
+            manifest = mark_same_eyes(manifest, outcomes, folder, chosen_engine, workers, progress)
+        write_prepared_set(manifest, folder, started, outcomes, left_out)
     if all(outcome.reason is not None for outcome in outcomes):
         raise ImageError(f"no photograph (of {len(outcomes)}) could be used; the first: {outcomes[0].reason}")
     return PreparedSet(folder, prepared)
