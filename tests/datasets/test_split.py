@@ -20,6 +20,7 @@ from retinagrade.datasets.split import (
     fold_splits,
     split,
     split_manifest,
+    split_shares,
 )
 from retinagrade.datasets.stratification import photograph_groups
 from retinagrade.errors import UsageError
@@ -132,6 +133,17 @@ def test_equal_patient_ids_in_two_data_sets_are_two_patients() -> None:
     rows = pd.DataFrame({"grade": [0] * 40, "patient_id": patients, "dataset": ["a"] * 20 + ["b"] * 20})
     table = split_manifest(manifest(rows), SplitSettings(val=0.5)).table
     assert (table.groupby("patient_id")["split"].nunique() == 2).any()
+
+
+def test_a_share_that_whole_groups_can_not_reach_is_far() -> None:
+    table = pd.DataFrame({"grade": [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], "patient_id": list("aabbccddee")})
+    settings_of = SplitSettings(val=0.5)
+    share = split_shares(split_manifest(manifest(table), settings_of), settings_of)["val"]
+    assert share.asked == 0.5
+    assert share.is_far == (abs(share.obtained - 0.5) > 0.1)
+    assert share.is_far
+    single = manifest(table.drop(columns="patient_id"))
+    assert not split_shares(split_manifest(single, settings_of), settings_of)["val"].is_far
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.0, 0.0), (1.0, 0.0), (0.6, 0.4), (-0.1, 0.0), (0.2, -0.1)])

@@ -340,20 +340,33 @@ def split(
 
     The command prints the numbers of photographs. It writes the split to manifest.csv of the prepared set, and its
     settings to split.json. It replaces an earlier split, and runs of the earlier split must be trained again.
+
+    Exit code 0: done; 1: done, but a split has a share that is far from the one asked for.
     """
+    from retinagrade.datasets.split import SplitSettings, split_shares
     from retinagrade.datasets.split import split as split_set
 
     if fold is not None and folds is None:
         raise UsageError("--fold chooses one of several folds: give their number with --folds")
-    print_split(
-        split_set(prepared, val=val, test=test, group_by=group_by.value, seed=seed, folds=folds, fold=fold or 0)
-    )
+    divided = split_set(prepared, val=val, test=test, group_by=group_by.value, seed=seed, folds=folds, fold=fold or 0)
+    print_split(divided)
     if group_by is GroupBy.IMAGE:
         console().print(
             "note: --group-by image separates the eyes of a patient, and copies of a photograph: metrics will be too "
             "good",
             style="yellow",
         )
+    settings = SplitSettings(val, test, group_by.value, seed, folds, fold or 0)
+    shares = split_shares(divided.manifest, settings)
+    for name, share in shares.items():
+        if share.is_far:
+            console().print(
+                f"attention: {name} has {share.obtained:.0%} of the photographs instead of {share.asked:.0%}: few "
+                "photographs of a grade, or large groups, allow no better division",
+                style="bold red",
+            )
+    if any(share.is_far for share in shares.values()):
+        raise typer.Exit(ATTENTION)
 
 
 def parse_quality(text: str) -> dict[str, float]:

@@ -25,6 +25,8 @@ UNGRADED: Final = "ungraded"
 """Split of an official test set whose grades were never published (APTOS 2019): it can be predicted, not evaluated."""
 
 
+_FAR: Final = 0.1
+"""Difference of two shares from which a person should look."""
 GroupBy = Literal["patient", "image"]
 """Unit that a split never separates."""
 
@@ -82,7 +84,7 @@ def split(
 ) -> PreparedSet:
     """Divides a prepared set into training, validation and test photographs.
 
-    The split is written to the set's ``manifest.csv``, and its settings and counts to ``split.json``.
+    The split is written to the set's ``manifest.csv``, and its settings, counts and shares to ``split.json``.
 
     Args:
         prepared: The prepared set.
@@ -112,11 +114,47 @@ def split(
         {
             "settings": asdict(settings),
             "counts": count_grades_by_split(manifest.table),
+            "shares": {name: asdict(share) for name, share in split_shares(manifest, settings).items()},
             "manifest_sha256": sha256(path),
             "versions": provenance.installed_versions(),
         },
     )
     return PreparedSet(source.folder)
+
+
+@dataclass(frozen=True)
+class SplitShare:
+    """The share of the photographs that a split should have, and the one that it has.
+
+    Attributes:
+        asked: The share in the settings.
+        obtained: The share of the photographs that were divided.
+    """
+
+    asked: float
+    obtained: float
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the shares differ so much that a person should look: few photographs, or large groups."""
+        return abs(self.obtained - self.asked) > _FAR
+
+
+def split_shares(manifest: Manifest, settings: SplitSettings) -> dict[str, SplitShare]:
+    """Compares the shares of a split with its settings.
+
+    Args:
+        manifest: The photographs with their split.
+        settings: The settings.
+
+    Returns:
+        The shares of ``val`` and ``test``, as far as the settings ask for one.
+    """
+    official = _official_test(manifest.table)
+    counts = manifest.table["split"][~official].value_counts()
+    divided = sum(int(counts.get(name, 0)) for name in ("train", "val", "test"))
+    asked = {"val": settings.val if settings.folds is None else 0.0, "test": settings.test}
+    return {name: SplitShare(share, counts.get(name, 0) / divided) for name, share in asked.items() if share}
 
 
 def split_manifest(manifest: Manifest, settings: SplitSettings) -> Manifest:
