@@ -9,6 +9,7 @@ import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, print_left_out, terminal_progress
 from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption, OverwriteOption
+from retinagrade.storage.files import short_names
 
 if TYPE_CHECKING:
     from retinagrade.grader.grading_results import GradingResults
@@ -154,6 +155,12 @@ def grade(
         raise typer.Exit(ATTENTION)
 
 
+def _short_studies(studies: list[str]) -> dict[str, str]:
+    """Returns short names of studies; those that come from file names are paths."""
+    paths = [study for study in studies if "/" in study]
+    return {study: study for study in studies} | dict(zip(paths, short_names(list(map(Path, paths))), strict=True))
+
+
 def _print_results(results: GradingResults, *, only_attention: bool) -> None:
     from retinagrade.grader.grading_results import describe_grading
     from retinagrade.grader.studies import describe_study
@@ -162,9 +169,10 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
     for grading in results.new:
         if not only_attention or grading.grade is None:
             output.print(f"{grading.image_id}: {describe_grading(grading)}")
+    names = _short_studies([study.study for study in results.studies])
     for study in results.studies:
         if not only_attention or study.undecided:
-            output.print(f"study {study.study}: {describe_study(study)}")
+            output.print(f"study {names[study.study]}: {describe_study(study)}")
     print_left_out(results.left_out)
     output.print(results.summary)
     for failure in results.failures:
