@@ -29,6 +29,7 @@ from retinagrade.evaluation.metrics import (
     two_by_two_table,
 )
 from retinagrade.evaluation.named_metrics import METRIC_NAMES, TASKS, compute_matrix_metrics, compute_metrics
+from retinagrade.evaluation.oedema import OEDEMA_AUC, evaluate_oedema
 from retinagrade.evaluation.predictions import GradedPredictions, graded_predictions, join_grades
 from retinagrade.evaluation.report.page import write_evaluation
 from retinagrade.evaluation.report.pictures import evaluation_pictures
@@ -108,9 +109,10 @@ def evaluate_predictions(
     """Evaluates predictions.
 
     Args:
-        predictions: Columns ``image_id``, ``p0`` … ``p4`` and, without ``grades``, ``grade``. The predicted grade
-            is the one with the largest probability, the lower one of two equals. If there is a column ``patient_id``,
-            the intervals resample patients, otherwise photographs.
+        predictions: Columns ``image_id``, ``p0`` … ``p4`` and, without ``grades``, ``grade``; where known,
+            ``oedema_probability`` and ``oedema_risk`` (0 to 2). The predicted grade is the one with the largest
+            probability, the lower one of two equals. If there is a column ``patient_id``, the intervals resample
+            patients, otherwise photographs.
         grades: Columns ``image_id`` and ``grade`` of the same photographs, in any order.
         findings: Findings of the integrity checks, if the caller has run them with more information than the table
             has; by default, :func:`~retinagrade.evaluation.integrity.checks.check_predictions` of the table.
@@ -140,6 +142,7 @@ def evaluate_predictions(
     if resamples:
         expected = [name for name, value in values.items() if value is not None and name not in REFERENCE_METRICS]
         undefined.update({f"{name}, interval": bootstrap.undefined[name] for name in expected if not intervals[name]})
+    _add_oedema(values, undefined, intervals, table, resamples, seed)
     if prevalence is not None:
         _add_predictive_values(values, undefined, intervals, graded, prevalence, resamples, seed)
     settings = {"resamples": resamples, "seed": seed}
@@ -211,6 +214,25 @@ def _independence(matrix: NDArray[np.int64], undefined: dict[str, str]) -> Indep
     except Undefined as reason:
         undefined["independence"] = str(reason)
         return None
+
+
+def _add_oedema(
+    values: dict[str, float | None],
+    undefined: dict[str, str],
+    intervals: dict[str, Interval | None],
+    table: pd.DataFrame,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Adds the ranking of macular oedema, where the table has its probability and its risk."""
+    found = evaluate_oedema(table, resamples, seed)
+    if found is None:
+        return
+    values[OEDEMA_AUC], interval, reason = found
+    if resamples:
+        intervals[OEDEMA_AUC] = interval
+    if reason is not None:
+        undefined[OEDEMA_AUC if values[OEDEMA_AUC] is None else f"{OEDEMA_AUC}, interval"] = reason
 
 
 def _add_predictive_values(

@@ -16,6 +16,7 @@ from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.fitting.ordinal import fit_ordinal
 from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.oedema import OEDEMA_PROBABILITY
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
@@ -35,8 +36,6 @@ STRENGTH: Final = 0.3
 """Default of scikit-learn's ``C``."""
 FALSE_LESIONS: Final = 0.25
 """Lesions of one kind that are counted in a healthy photograph, on average."""
-OEDEMA_COLUMN: Final = "oedema_probability"
-"""Column of predictions: probability of a risk of macular oedema of 1 or 2."""
 _HIGHEST_RISK: Final = 2
 _OUT_OF_FOLD: Final = "out of fold: each photograph by a model that was fitted on the photographs of the other folds"
 
@@ -114,7 +113,9 @@ def fit_grades(
     run.write_record(_record(run, folders, len(fitted), cross_validation, strength, rows, manifest))
     manifest.write(run.manifest_file)
     for each, table in zip(rows, tables, strict=True):
-        write_predictions(table, run.predictions_file(each.name), [OEDEMA_COLUMN] if OEDEMA_COLUMN in table else [])
+        write_predictions(
+            table, run.predictions_file(each.name), [OEDEMA_PROBABILITY] if OEDEMA_PROBABILITY in table else []
+        )
     numbers = pd.concat({each.name: each.numbers for each in rows}, names=["predictions", "image_id"])
     write_text(run.folder / "lesion_numbers.csv", numbers.to_csv(lineterminator="\n", float_format="%.6g"))
     write_json(run.grade_model_file, model.model_dump(mode="json"))
@@ -245,7 +246,7 @@ def _predict(model: GradeModel, numbers: pd.DataFrame, labels: pd.DataFrame) -> 
     table.insert(0, "image_id", numbers.index)
     table["grade"] = labels["grade"].to_numpy()
     if model.oedema is not None:
-        table[OEDEMA_COLUMN] = 1 - model.oedema.probabilities(values)[:, 0]
+        table[OEDEMA_PROBABILITY] = 1 - model.oedema.probabilities(values)[:, 0]
     return table
 
 

@@ -166,7 +166,11 @@ def _render(title: str, evaluations: Sequence[tuple[EvaluationResults, Evaluatio
 
 
 def _side_by_side(evaluations: Sequence[EvaluationResults]) -> TextTable:
-    rows = [(label, *(metric_text(results, name) for results in evaluations)) for name, label in METRIC_LABELS.items()]
+    rows = [
+        (label, *(metric_text(results, name) for results in evaluations))
+        for name, label in METRIC_LABELS.items()
+        if any(name in results.metrics for results in evaluations)
+    ]
     return TextTable("Side by side", ("", *(results.context.name for results in evaluations)), rows)
 
 

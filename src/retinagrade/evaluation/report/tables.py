@@ -15,6 +15,7 @@ from retinagrade.evaluation.fitting.applied_calibration import CALIBRATION_METRI
 from retinagrade.evaluation.fitting.operating_points import OperatingPoint
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.intervals import Interval
+from retinagrade.evaluation.oedema import OEDEMA_AUC
 from retinagrade.evaluation.results import EvaluationResults
 from retinagrade.evaluation.subgroups import SMALL_SUBGROUP, SUBGROUP_METRICS
 from retinagrade.grades import Grade
@@ -44,6 +45,7 @@ METRIC_LABELS: Final = {
     "vision_threatening_specificity": "  specificity",
     "vision_threatening_ppv": "  positive predictive value",
     "vision_threatening_npv": "  negative predictive value",
+    OEDEMA_AUC: "macular oedema: AUC",
     "brier": "Brier score (0 to 2)",
     "log_loss": "log loss",
     "expected_calibration_error": "expected calibration error",
@@ -52,7 +54,14 @@ METRIC_LABELS: Final = {
 
 GRADE_METRIC_NAMES: Final = ("precision", "recall", "f1", "specificity")
 """Metrics of a single grade, in the order of the columns."""
-_MAIN_METRICS: Final = ("quadratic_weighted_kappa", "accuracy", "referable_auc", "vision_threatening_auc", "macro_auc")
+_MAIN_METRICS: Final = (
+    "quadratic_weighted_kappa",
+    "accuracy",
+    "referable_auc",
+    "vision_threatening_auc",
+    OEDEMA_AUC,
+    "macro_auc",
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ def with_interval(value: float | None, interval: Interval | None) -> str:
 
 def metric_text(results: EvaluationResults, name: str) -> str:
     """Returns a metric of an evaluation as text, with its interval in brackets."""
-    return with_interval(results.metrics[name], results.intervals.get(name))
+    return with_interval(results.metrics.get(name), results.intervals.get(name))
 
 
 def main_metrics_text(results: EvaluationResults) -> str:
@@ -94,7 +103,7 @@ def main_metrics_text(results: EvaluationResults) -> str:
     lines += [
         f"  {METRIC_LABELS[name]}: {metric_text(results, name)}"
         for name in _MAIN_METRICS
-        if results.metrics[name] is not None
+        if results.metrics.get(name) is not None
     ]
     lines += [f"  finding: {finding.message}" for finding in results.findings]
     return "\n".join(lines if results.findings else [*lines, "  no findings of the integrity checks"])
@@ -106,6 +115,7 @@ def metrics_table(results: EvaluationResults) -> TextTable:
     rows = [
         (label, format_metric(results.metrics[name]), interval_text(results.intervals.get(name)))
         for name, label in labels.items()
+        if name in results.metrics
     ]
     return TextTable(counted(results.photographs, "photograph"), ("metric", "value", "95 % interval"), rows)
 
