@@ -24,7 +24,7 @@ def test_explain(prepared: Path, tmp_path: Path) -> None:
     run("explain", image_id, tmp_path / "run", "--method", "activations", "--out", tmp_path / "c")
     assert (tmp_path / "c" / "activations.html").is_file()
     assert "no photograph could be used" in run("explain", "absent", tmp_path / "run", "--out", tmp_path / "d", code=2)
-    assert "unknown method 'saliency'" in run(*explained, "--method", "saliency", code=2)
+    assert "occlusion" in run(*explained, "--method", "saliency", code=2)
     assert "one of blocks.0" in run(*explained, "--layer", "x", code=2)
     (tmp_path / "empty").mkdir()
     assert "is not a run" in run("explain", image_id, tmp_path / "empty", "--out", tmp_path / "e", code=2)

@@ -422,7 +422,8 @@ def test_outputs_that_are_no_probabilities_are_no_result(
     grader: Grader, eyes: list[Path], monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     def network(squares: NDArray[np.uint8]) -> Any:
-        return np.full((len(squares), 5), value, np.float32), np.zeros((len(squares), 5, 4, 4), np.float32)
+        probabilities = np.full((len(squares), 5), value, np.float32)
+        return {"probabilities": probabilities, "saliency": np.zeros((len(squares), 5, 4, 4), np.float32)}
 
     monkeypatch.setattr(grader, "network", network)
     with TestClient(create_app(grader, ServiceSettings())) as client:

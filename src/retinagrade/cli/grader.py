@@ -158,7 +158,8 @@ def grade(
 def _short_studies(studies: list[str]) -> dict[str, str]:
     """Returns short names of studies; those that come from file names are paths."""
     paths = [study for study in studies if "/" in study]
-    return {study: study for study in studies} | dict(zip(paths, short_names(list(map(Path, paths))), strict=True))
+    short = short_names([Path(path) for path in paths]) if paths else []
+    return {study: study for study in studies} | dict(zip(paths, short, strict=True))
 
 
 def _print_results(results: GradingResults, *, only_attention: bool) -> None:

@@ -76,6 +76,11 @@ def count_lesions(
     return LesionCounts(pixels[0].astype(np.int64), pixels[1].astype(np.int64), found[1:], false)
 
 
+def level_logits() -> NDArray[np.float64]:
+    """Returns the logit (LEVELS,) in the middle of each level."""
+    return np.asarray((np.arange(LEVELS) + 0.5) / (LEVELS - 1) * 2 * _LOGIT - _LOGIT)
+
+
 def average_precision(counts: Sequence[LesionCounts]) -> float:
     """Computes the area under the precision-recall curve over the pixels of all photographs.
 

@@ -20,9 +20,10 @@ from retinagrade.exporting.precision import to_float16
 from retinagrade.grader.lesions import read_lesions
 from retinagrade.grader.metadata import LesionMetadata, Precision, Verification
 from retinagrade.grader.sessions import LESIONS
-from retinagrade.lesion_maps.outline import as_bytes, blacken_outside
+from retinagrade.lesion_maps.calibration import MapCalibration
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.models.lesion_network import LesionNetwork
-from retinagrade.training.lesions.predict import lesion_maps
+from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.loading import PhotographDataset
 
 COMPARED: Final = 6
@@ -34,14 +35,20 @@ MAX_MAP_DIFFERENCE: Final = 0.02
 class LesionGraph(nn.Module):
     """A network that outlines lesions, from photographs as they are stored to maps as they are stored."""
 
-    def __init__(self, network: LesionNetwork) -> None:
-        """Takes a ``network`` in evaluation mode."""
+    scales: Tensor
+    biases: Tensor
+
+    def __init__(self, network: LesionNetwork, calibration: MapCalibration) -> None:
+        """Takes a ``network`` in evaluation mode, and the ``calibration`` of its maps."""
         super().__init__()
         self.network = network
+        for name, values in (("scales", calibration.scales), ("biases", calibration.biases)):
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, photographs: Tensor) -> Tensor:
         """Computes maps (N, K, S, S), uint8, of photographs (N, S, S, 3), uint8."""
-        maps = self.network(photographs.permute(0, 3, 1, 2).float()).sigmoid()
+        logits = self.network(photographs.permute(0, 3, 1, 2).float())
+        maps = (logits * self.scales + self.biases).sigmoid()
         bytes_of_maps: Tensor = (maps * 255).round().to(torch.uint8)
         return bytes_of_maps
 
@@ -67,17 +74,18 @@ def build_lesion_model(
     """
     if precision == "int8":
         raise GraderFileError("a network that outlines lesions can't be stored in int8: choose float16 or float32")
+    calibration = outlining.lesions.model.maps
     begin_stage(progress, "building the graph")
     photographs = PhotographDataset(exportable.comparison, exportable.image_size)
     rows = np.unique(np.linspace(0, len(photographs) - 1, COMPARED).round().astype(int))
     inputs = [blacken_outside(photographs[int(row)][0])[0] for row in rows]
-    model = to_onnx(LesionGraph(outlining.network).eval(), np.stack(inputs[:2]), [LESIONS])
+    model = to_onnx(LesionGraph(outlining.network, calibration).eval(), np.stack(inputs[:2]), [LESIONS])
     if precision == "float16":
         model = to_float16(model)
     begin_stage(progress, "comparing the graph with the network")
     compute = open_model(model, file)
     of_file = [compute(each[None])[LESIONS][0] for each in inputs]
-    of_network = [as_bytes(lesion_maps(outlining.network, each[None])[0]) for each in inputs]
+    of_network = [calibration.maps(lesion_logits(outlining.network, each[None])[0]) for each in inputs]
     verification = _measure(inputs, of_file, of_network, outlining.lesions, exportable.temperature)
     difference = verification.max_map_difference
     if difference is None or (precision == "float32" and difference > MAX_MAP_DIFFERENCE):

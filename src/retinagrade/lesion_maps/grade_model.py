@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from retinagrade.lesion_maps.calibration import MapCalibration
+
 _FLOOR: Final = 1e-12
 """Lower limit of probabilities."""
 
@@ -70,7 +72,7 @@ class GradeModel(BaseModel):
     """The models that read lesion numbers.
 
     Attributes:
-        kinds: Kinds of lesions whose maps the numbers come from.
+        maps: Calibration of the lesion maps, whose kinds are those of the numbers.
         counted_from: Highest probability, by kind, that a lesion must reach to be counted and outlined for people. From
             it on, healthy photographs that the networks had not seen show few such lesions.
         grade: Probabilities of the five grades.
@@ -79,10 +81,15 @@ class GradeModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kinds: tuple[str, ...]
+    maps: MapCalibration
     counted_from: dict[str, float] = {}
     grade: OrdinalModel
     oedema: OrdinalModel | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of lesions, in the order of the maps."""
+        return self.maps.kinds
 
 
 def temper(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

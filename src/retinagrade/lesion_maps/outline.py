@@ -20,8 +20,3 @@ def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], N
     """
     inside = lit_region(photograph)
     return np.asarray(cv2.bitwise_and(photograph, photograph, mask=inside.astype(np.uint8)), np.uint8), inside
-
-
-def as_bytes(probabilities: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Returns probabilities, 0 to 1, as whole numbers from 0 to 255, the values of lesion maps."""
-    return np.asarray(np.round(255 * probabilities), np.uint8)

@@ -20,12 +20,13 @@ from retinagrade.evaluation.oedema import OEDEMA_PROBABILITY
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
+from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.grade_model import GradeModel, OrdinalModel
 from retinagrade.lesion_maps.regions import CERTAIN
 from retinagrade.manifest import OEDEMA_RISK, Manifest
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.cross_validation import CrossValidation
-from retinagrade.runs.lesion_maps import LesionMaps
+from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
 from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbers
 from retinagrade.runs.records import GradeModelRecord, TrainingDataRecord
 from retinagrade.runs.run import Run
@@ -105,10 +106,10 @@ def fit_grades(
         _read_rows(each, workers, prefix_stages(progress, f"maps {number} of {len(folders)}"))
         for number, each in enumerate(folders, 1)
     ]
-    kinds = folders[0].finished_record().kinds
+    calibration = folders[0].finished_record().calibration
     fit_on = rows[: len(fitted)]
-    model = _fit(fit_on, kinds, strength)
-    tables = [_predict_out_of_fold(fit_on, each, kinds, strength) for each in rows]
+    model = _fit(fit_on, calibration, strength)
+    tables = [_predict_out_of_fold(fit_on, each, calibration, strength) for each in rows]
     manifest = _validated(cross_validation)
     run.write_record(_record(run, folders, len(fitted), cross_validation, strength, rows, manifest))
     manifest.write(run.manifest_file)
@@ -165,7 +166,7 @@ def _require_common(folders: Sequence[LesionMaps]) -> CrossValidation:
                 f"{folder.folder} has maps of a single run, which may have been trained on its photographs: outline "
                 "with a cross-validation"
             )
-        if (record.networks, record.kinds, record.photographs) != (first.networks, first.kinds, first.photographs):
+        if _source(record) != _source(first):
             raise ExperimentError(
                 f"{folder.folder} has maps of other networks or photographs than {folders[0].folder}: outline the same "
                 "set with the same cross-validation"
@@ -177,6 +178,10 @@ def _require_common(folders: Sequence[LesionMaps]) -> CrossValidation:
     if not result.is_cross_validation:
         raise ExperimentError(f"{folders[0].folder}: its cross-validation {result.folder} is gone: move both together")
     return result
+
+
+def _source(record: MapsRecord) -> tuple[object, ...]:
+    return record.networks, record.calibration, record.photographs
 
 
 def _read_rows(maps: LesionMaps, workers: int | None, progress: Progress | None) -> _Rows:
@@ -195,7 +200,9 @@ def _read_rows(maps: LesionMaps, workers: int | None, progress: Progress | None)
     return _Rows(name, numbers, read.peaks, labels)
 
 
-def _fit(rows: Sequence[_Rows], kinds: tuple[str, ...], strength: float, without_fold: int | None = None) -> GradeModel:
+def _fit(
+    rows: Sequence[_Rows], calibration: MapCalibration, strength: float, without_fold: int | None = None
+) -> GradeModel:
     """Fits the models on all photographs but those of one fold."""
     kept = [each.labels["fold"] != without_fold for each in rows]
     labels = pd.concat([each.labels[keep] for each, keep in zip(rows, kept, strict=True)])
@@ -207,7 +214,7 @@ def _fit(rows: Sequence[_Rows], kinds: tuple[str, ...], strength: float, without
         if is_kept and grade == 0
     ]
     return GradeModel(
-        kinds=kinds,
+        maps=calibration,
         counted_from=find_limits(healthy),
         grade=_fit_labels(numbers, labels["grade"], N_GRADES - 1, strength, len(rows)),
         oedema=_fit_labels(numbers, labels[OEDEMA_RISK], _HIGHEST_RISK, strength, len(rows))
@@ -231,11 +238,13 @@ def _fit_labels(numbers: pd.DataFrame, labels: pd.Series, highest: int, strength
         raise ExperimentError(f"the model of {labels.name} can't be fitted: {error}") from error
 
 
-def _predict_out_of_fold(fit_on: Sequence[_Rows], rows: _Rows, kinds: tuple[str, ...], strength: float) -> pd.DataFrame:
+def _predict_out_of_fold(
+    fit_on: Sequence[_Rows], rows: _Rows, calibration: MapCalibration, strength: float
+) -> pd.DataFrame:
     parts = []
     for fold in sorted(rows.labels["fold"].unique()):
         own = rows.labels["fold"] == fold
-        model = _fit(fit_on, kinds, strength, without_fold=int(fold))
+        model = _fit(fit_on, calibration, strength, without_fold=int(fold))
         parts.append(_predict(model, rows.numbers[own], rows.labels[own]))
     return pd.concat(parts).sort_values("image_id", ignore_index=True)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import ExperimentError, ImageError
 from retinagrade.images.camera import CameraChange
+from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.messages import counted
 from retinagrade.storage.files import read_json_model, write_bytes, write_json
 from retinagrade.storage.output_guard import path_from_folder
@@ -36,6 +37,7 @@ class MapsRecord(BaseModel):
         networks: SHA-256 digests of the networks: one, or one for each fold.
         split: The split of the photographs.
         camera: Changes that a different camera would make to the photographs.
+        calibration: Calibration of the maps, fitted on outlined photographs that the networks were not trained on.
         photographs: The ids of the photographs, and the number of the network that made their maps. In a
             cross-validation, this is the fold that was not trained on the photograph.
     """
@@ -51,6 +53,7 @@ class MapsRecord(BaseModel):
     networks: tuple[str, ...]
     split: str
     camera: tuple[CameraChange, ...]
+    calibration: MapCalibration
     photographs: dict[str, int]
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.prepared_set import preparation_settings
-from retinagrade.datasets.split import EXCLUDED, UNGRADED
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.execution.progress import Progress, begin_stage, prefix_stages
@@ -44,11 +43,7 @@ RawBatch = tuple[list[str], list[Tensor]]
 """Ids of a batch of N photographs, and its raw outputs (N, units), float, one tensor for each view."""
 
 
-SPLITS: Final = ("train", "val", "test", EXCLUDED, UNGRADED, "all")
-"""The photographs that can be predicted."""
-
-
-@check_arguments(split=SPLITS, workers=NOT_NEGATIVE)
+@check_arguments(workers=NOT_NEGATIVE)
 def predict(
     prepared: str | os.PathLike[str],
     run: str | os.PathLike[str] | Run | CrossValidation,

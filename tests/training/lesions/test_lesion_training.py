@@ -21,7 +21,7 @@ from retinagrade.training.checkpoints import load_lesion_network, load_network
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.lesions.crops import WholePhotographs
 from retinagrade.training.lesions.module import lesion_loss
-from retinagrade.training.lesions.predict import lesion_maps
+from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.train import train
 from tests.training.lesions.lesion_sets import tiny_lesions, write_lesion_set
 
@@ -49,8 +49,8 @@ def test_a_run_has_history_record_and_counts_of_its_validation_photographs(run: 
     # The counts are those of the kept network's maps of whole photographs.
     whole = WholePhotographs(Manifest.read(prepared / "manifest.csv").split("val"), ("haemorrhages",))
     pixels, masks, _, inside, image_id = whole[0]
-    maps = lesion_maps(load_lesion_network(run), pixels[None])
-    assert maps.shape[:2] == (1, 4)
+    logits = lesion_logits(load_lesion_network(run), pixels[None])
+    assert logits.shape[:2] == (1, 4)
     of_haemorrhages = counts[image_id]["haemorrhages"]
     assert of_haemorrhages.inside.sum() == ((masks[0] > 127) & inside).sum()
     assert of_haemorrhages.inside.sum() + of_haemorrhages.outside.sum() == inside.sum()

@@ -13,9 +13,12 @@ import torch
 from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.prepared_set import preparation_settings
 from retinagrade.errors import ExperimentError, UsageError
+from retinagrade.evaluation.fitting.map_calibration import fit_map_calibration
+from retinagrade.evaluation.lesion_counts import read_counts
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.camera import CameraChange
-from retinagrade.lesion_maps.outline import as_bytes, blacken_outside
+from retinagrade.lesion_maps.calibration import MapCalibration
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
@@ -24,12 +27,12 @@ from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import continued_folder, guard_outputs, relative_to_folder
 from retinagrade.training.checkpoints import load_lesion_network
 from retinagrade.training.devices import keep_freed_memory, loader_workers
-from retinagrade.training.lesions.predict import lesion_maps
+from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.loading import evaluation_loader
-from retinagrade.training.predict import SPLITS, as_camera_changes, with_split_of
+from retinagrade.training.predict import as_camera_changes, with_split_of
 
 
-@check_arguments(split=SPLITS, workers=NOT_NEGATIVE)
+@check_arguments(workers=NOT_NEGATIVE)
 def outline(
     prepared: str | os.PathLike[str],
     run: str | os.PathLike[str] | Run | CrossValidation,
@@ -41,6 +44,9 @@ def outline(
     progress: Progress | None = None,
 ) -> LesionMaps:
     """Outlines the lesions of photographs of a prepared set: writes a map of each kind of lesion.
+
+    The maps are calibrated on the outlined validation photographs of the run, or of all folds: of the pixels with a
+    probability of 0.8, eight in ten belong to a lesion.
 
     The same call continues after an interruption.
 
@@ -71,10 +77,10 @@ def outline(
     if isinstance(folds, CrossValidation) and folds.is_cross_validation:
         if split != "val":
             raise UsageError(f"{folds.folder} is a cross-validation, which outlines the split val: leave split out")
-        runs, folder = folds.runs(), folds.folder
+        runs, folder, counts_file = folds.runs(), folds.folder, folds.lesion_counts_file
     else:
         single = folds if isinstance(folds, Run) else Run(folds.folder)
-        runs, folder = [single], single.folder
+        runs, folder, counts_file = [single], single.folder, single.lesion_counts_file("val")
     guard_outputs([continued_folder(maps.folder)], [prepared, folder])
     manifest = Manifest.read(prepared / "manifest.csv")
     parts = [_photographs_of(each, manifest, split, preparation_settings(prepared)) for each in runs]
@@ -89,6 +95,7 @@ def outline(
         networks=tuple(sha256(each.best_checkpoint) for each in runs),
         split=split,
         camera=changes,
+        calibration=_calibration(counts_file, experiment.network.lesions),
         photographs={image_id: fold for fold, part in enumerate(parts) for image_id in part.table["image_id"]},
     )
     _begin(maps, record)
@@ -99,11 +106,16 @@ def outline(
             step()
         if any(missing):
             rest = Manifest(part.table[missing].reset_index(drop=True), part.root)
-            for image_id in _outline_with(each, rest, changes, maps, workers):
+            for image_id in _outline_with(each, rest, changes, record.calibration, maps, workers):
                 assert image_id in record.photographs
                 step()
     maps.write_record(record.model_copy(update={"status": "finished"}))
     return maps
+
+
+def _calibration(counts_file: Path, kinds: tuple[str, ...]) -> MapCalibration:
+    """Fits the calibration of the maps to the counts of a run's validation photographs, if it has some."""
+    return fit_map_calibration(read_counts(counts_file) if counts_file.is_file() else {}, kinds)
 
 
 def _photographs_of(run: Run, manifest: Manifest, split: str, settings: dict[str, object]) -> Manifest:
@@ -135,7 +147,12 @@ def _begin(maps: LesionMaps, record: MapsRecord) -> None:
 
 
 def _outline_with(
-    run: Run, manifest: Manifest, camera: Sequence[CameraChange], maps: LesionMaps, workers: int | None
+    run: Run,
+    manifest: Manifest,
+    camera: Sequence[CameraChange],
+    calibration: MapCalibration,
+    maps: LesionMaps,
+    workers: int | None,
 ) -> Iterator[str]:
     """Writes the maps of photographs by one network; yields their ids."""
     keep_freed_memory()
@@ -146,5 +163,5 @@ def _outline_with(
     for batch in loader:
         for image_id, pixels in zip(batch["image_ids"], batch["photographs"], strict=True):
             photograph, _ = blacken_outside(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
-            maps.write(image_id, as_bytes(lesion_maps(network, photograph[None])[0]), network.lesions)
+            maps.write(image_id, calibration.maps(lesion_logits(network, photograph[None])[0]), network.lesions)
             yield image_id

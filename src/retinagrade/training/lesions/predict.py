@@ -17,8 +17,8 @@ from retinagrade.training.lesions.crops import whole_loader
 
 
 @torch.inference_mode()
-def lesion_maps(network: LesionNetwork, photographs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Computes the lesion maps of photographs, in float32.
+def lesion_logits(network: LesionNetwork, photographs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Computes the logits of the lesion maps of photographs, in float32.
 
     Args:
         network: A trained network, in evaluation mode.
@@ -26,12 +26,12 @@ def lesion_maps(network: LesionNetwork, photographs: NDArray[np.uint8]) -> NDArr
             of the network's stride.
 
     Returns:
-        Probabilities (N, kinds, H, W), float32, 0 to 1.
+        Logits (N, kinds, H, W), float32.
     """
     device = network.mean.device
     pixels = torch.from_numpy(photographs).permute(0, 3, 1, 2).to(device)
-    maps: NDArray[np.float32] = network(pixels).sigmoid().cpu().numpy()
-    return maps
+    logits: NDArray[np.float32] = network(pixels).cpu().numpy()
+    return logits
 
 
 def count_photographs(
@@ -55,7 +55,7 @@ def count_photographs(
     step = begin_stage(progress, "outlining lesions", len(loader))
     counts: dict[str, dict[str, LesionCounts]] = {}
     for batch in loader:
-        maps = torch.from_numpy(lesion_maps(network, batch["photographs"].permute(0, 2, 3, 1).numpy()))
-        counts |= dict(count_batch(maps, network.lesions, batch))
+        logits = torch.from_numpy(lesion_logits(network, batch["photographs"].permute(0, 2, 3, 1).numpy()))
+        counts |= dict(count_batch(logits.sigmoid(), network.lesions, batch))
         step()
     return counts
