@@ -262,6 +262,8 @@ def test_codes_have_the_lengths_of_the_standard() -> None:
     private = [each for each in vars(dicom_codes).values() if isinstance(each, Code)] + [
         *dicom_codes.PROBABILITIES,
         *dicom_codes.REASONS.values(),
+        *dicom_codes.LESIONS.values(),
+        *dicom_codes.OEDEMA_RISKS,
     ]
     assert all(len(each.value) <= 16 and len(each.meaning) <= 64 for each in private)
     assert len({each.value for each in private}) == len(private)
@@ -272,7 +274,9 @@ def test_the_documentation_lists_every_code() -> None:
     cells = {cell for line in page.splitlines() for column in line.split("|")[2:3] for cell in column.split(",")}
     listed = {cell.strip() for cell in cells}
     named = [each for each in vars(dicom_codes).values() if isinstance(each, Code)]
-    for code in [*named, *dicom_codes.GRADES.values(), *dicom_codes.PROBABILITIES, *dicom_codes.REASONS.values()]:
+    groups = (dicom_codes.GRADES, dicom_codes.REASONS, dicom_codes.LESIONS)
+    named += [code for group in groups for code in group.values()]
+    for code in [*named, *dicom_codes.PROBABILITIES, *dicom_codes.OEDEMA_RISKS]:
         assert code.value in listed, code
 
 

@@ -38,8 +38,8 @@ class SideOutputs:
         table: Table with one row per photograph; ``None`` for no table.
         saliency: Folder for saliency overlays; ``None`` for none.
         lesions: Folder for outlines of lesions; ``None`` for none.
-        dicom: Folder with one folder per study, which holds its report and the saliency overlays of its DICOM
-            photographs; ``None`` for none.
+        dicom: Folder with one folder per study, which holds its report, and the saliency overlays or outlined
+            lesions of its DICOM photographs; ``None`` for none.
         failures: Reasons why some DICOM results could not be written, one line each.
     """
 
@@ -78,6 +78,8 @@ def grade_files(
         _write_overlays(graded, grading, outputs)
         if outputs.lesions is not None and graded.lesions is not None:
             write_outlines(graded, grading, picture_path(outputs.lesions, grading.image_id, ".png"))
+        if outputs.dicom is not None and graded.lesions is not None:
+            _write_segmentation(graded, grading, outputs)
         if outputs.table is not None:
             outputs.table.add(grading)
         on_done()
@@ -110,7 +112,7 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Side
     )
     for study, members in group_by_study(of_dicom).items():
         try:
-            report = structured_report(grade_study(study, members), members, metadata)
+            report = structured_report(grade_study(study, members), members, metadata, outputs.dicom)
             write_dicom(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
         except ImageError as error:
             outputs.failures.append(f"no report: {error}")
@@ -130,6 +132,19 @@ def _write_overlays(graded: GradedPhotograph, grading: Grading, outputs: SideOut
             _write_capture(overlay, grading, outputs.dicom)
         except ImageError as error:
             outputs.failures.append(f"no saliency overlay: {error}")
+
+
+def _write_segmentation(graded: GradedPhotograph, grading: Grading, outputs: SideOutputs) -> None:
+    if outputs.dicom is None or grading.path is None or not holds_dicom(to_path(grading.path)):
+        return
+    assert graded.lesions is not None
+    assert graded.placement is not None
+    from retinagrade.grader.segmentation import write_segmentation
+
+    try:
+        write_segmentation(graded.lesions, graded.placement, grading, outputs.dicom)
+    except ImageError as error:
+        outputs.failures.append(f"no outlines of lesions: {error}")
 
 
 def _write_capture(overlay: NDArray[np.uint8], grading: Grading, folder: Path) -> None:

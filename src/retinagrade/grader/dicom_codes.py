@@ -49,6 +49,28 @@ REASONS: Final = {
 """Codes by the names of :mod:`retinagrade.images.quality`."""
 PROBABILITIES: Final = tuple(_private(f"P{grade}", f"Probability of ICDR grade {grade}") for grade in range(N_GRADES))
 
+# Lesions. SNOMED CT's codes come from DICOM PS3.16 (haemorrhage; optic disc: CID 4209) and from published code lists of
+# diabetes (microaneurysm). We found no published code that tells hard exudates from cotton-wool spots (HL7's "Posterior
+# Segment Observation Codes" have 39832008, "Retinal exudates", for both), so these two are private.
+LESIONS: Final = {
+    "microaneurysms": Code("25412000", "SCT", "Microaneurysm of retinal artery due to diabetes mellitus"),
+    "haemorrhages": Code("50960005", "SCT", "Hemorrhage"),
+    "hard_exudates": _private("HARD-EXUDATE", "Hard exudate of the retina"),
+    "soft_exudates": _private("SOFT-EXUDATE", "Soft exudate of the retina (cotton-wool spot)"),
+}
+"""Codes by the kinds of lesions that results count. Each is used with the site retina."""
+OPTIC_DISC: Final = Code("81016008", "SCT", "Optic disc structure")
+LESION_COUNT: Final = Code("246206008", "SCT", "Number of lesions")
+LESION_AREA: Final = _private("LESION-AREA", "Area of lesions, as a share of the field of view")
+RULE: Final = _private("RULE", "ICDR grade that clinical rules give to counted lesions")
+OEDEMA: Final = _private("OEDEMA", "Risk of macular oedema")
+OEDEMA_RISKS: Final = (
+    _private("OEDEMA-0", "No hard exudates"),
+    _private("OEDEMA-1", "Hard exudates beyond one disc diameter of the fovea"),
+    _private("OEDEMA-2", "Hard exudates within one disc diameter of the fovea"),
+)
+OEDEMA_PROBABILITY: Final = _private("P-OEDEMA", "Probability of a risk of macular oedema")
+
 
 def coding_scheme() -> CodingSchemeIdentificationItem:
     """Returns the description of the private scheme that a file carries."""

@@ -38,7 +38,7 @@ _PATIENT_AND_STUDY: Final = (
 """Elements that patient and study must have, and the issuer of the patient's id, without which the id is ambiguous.
 Nothing else leaves the photograph: no address, no names of staff, no comments."""
 _UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-_IMAGE: Final = ("InstanceNumber", "PatientOrientation", "BurnedInAnnotation")
+_IMAGE: Final = ("InstanceNumber", "PatientOrientation", "BurnedInAnnotation", "Modality", "Rows", "Columns")
 
 
 def read_source_elements(path: Path) -> Dataset:

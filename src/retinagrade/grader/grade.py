@@ -59,7 +59,8 @@ def grade(
             Only for a grader file that outlines no lesions.
         lesions: Folder for outlines of lesions: ``ID.png``, the photograph with outlines, and ``ID.json``, their
             polygons in pixels of the original photograph. Only for a grader file that outlines lesions.
-        dicom: Folder for DICOM results of DICOM photographs: one Structured Report per study, and saliency overlays.
+        dicom: Folder for DICOM results of DICOM photographs: one Structured Report per study, and saliency overlays
+            or, for a grader file that outlines lesions, Segmentations.
         fast: Compute in half precision (bfloat16): faster, but may change some grades.
         workers: Number of worker processes; with the local engine, number of threads that decode photographs. By
             default, one per processor. The results don't depend on it.

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from retinagrade.grader.metadata import LesionMetadata
 from retinagrade.images.camera import lit_region
-from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy
+from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy, mask_disc
 from retinagrade.lesion_maps.grade_model import temper
 from retinagrade.lesion_maps.measurements import CountedLesions, measure_lesions
 from retinagrade.lesion_maps.numbers import ReadMaps, lesion_numbers, number_row, read_maps
+from retinagrade.lesion_maps.outlines import mask_lesions
+from retinagrade.lesion_maps.regions import CERTAIN
 from retinagrade.lesion_maps.rules import RuleGrade, grade_by_rules
 
 _OPTIC_DISC = "optic_disc"
@@ -29,6 +31,7 @@ class PhotographLesions:
         anatomy: Optic disc, fovea and laterality.
         rule: The grade that clinical rules give to these lesions.
         oedema: Probabilities of the risks 0 to 2 of macular oedema; ``None`` where the grader file has no model of it.
+        disc: Pixels (S, S) of the optic disc; ``None`` where the grader file doesn't outline it.
     """
 
     read: ReadMaps
@@ -37,6 +40,11 @@ class PhotographLesions:
     anatomy: Anatomy
     rule: RuleGrade
     oedema: tuple[float, ...] | None
+    disc: NDArray[np.bool_] | None = None
+
+    def mask(self, kind: str) -> NDArray[np.bool_]:
+        """Returns the pixels (S, S) of all lesions of a kind that are certain enough to be counted."""
+        return mask_lesions(self.read.maps[kind], self.read.regions[kind], self.counted_from.get(kind, CERTAIN))
 
 
 def read_lesions(
@@ -62,5 +70,6 @@ def read_lesions(
     row = number_row(numbers, model.grade.names)[None]
     oedema = None if model.oedema is None else tuple(model.oedema.probabilities(row)[0].tolist())
     measurements = measure_lesions(read, model.counted_from)
-    found = PhotographLesions(read, model.counted_from, measurements, anatomy, grade_by_rules(measurements), oedema)
+    rule, pixels = grade_by_rules(measurements), None if disc is None else mask_disc(disc)
+    found = PhotographLesions(read, model.counted_from, measurements, anatomy, rule, oedema, pixels)
     return temper(model.grade.probabilities(row), temperature)[0], found

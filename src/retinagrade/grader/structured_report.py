@@ -6,6 +6,7 @@ Source: DICOM PS3.16, TID 1500 (Measurement Report) and TID 1501 (Measurement an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from highdicom.sr import (
@@ -31,22 +32,26 @@ from pydicom.uid import generate_uid
 from retinagrade import __version__
 from retinagrade.grader import dicom_codes
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
+from retinagrade.grader.lesion_groups import lesion_groups, retina_of
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.results import Grading
+from retinagrade.grader.segmentation import find_segmentation
 from retinagrade.grader.studies import StudyGrading, describe_study
 from retinagrade.grades import Grade
 from retinagrade.images.dicom import MAKER
 from retinagrade.storage.paths import to_path
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
     from pydicom.sr.coding import Code
 
 _SERIES: Final = 9000
-_SIDES: Final = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 _ANSWERS: Final = {True: codes.SCT.Yes, False: codes.SCT.No, None: codes.SCT.Undetermined}
 
 
-def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata: Metadata) -> EnhancedSR:
+def structured_report(
+    study: StudyGrading, gradings: Sequence[Grading], metadata: Metadata, results: Path | None = None
+) -> EnhancedSR:
     """Makes the report of a study whose photographs are DICOM files.
 
     The report belongs to their patient and study. It is marked as preliminary and unverified. Reports of equal results
@@ -56,6 +61,7 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
         study: Grading of the study.
         gradings: Gradings of its photographs.
         metadata: Metadata of the grader file.
+        results: Folder of DICOM results; the report refers to the Segmentations of the photographs in it.
 
     Raises:
         ImageError: The header of a photograph can't be read, or lacks a UID that the report must refer to.
@@ -65,24 +71,31 @@ def structured_report(study: StudyGrading, gradings: Sequence[Grading], metadata
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
     groups = [_study_group(study, algorithm, series)]
-    groups += [
-        _photograph_group(grading, number, source.SOPClassUID, source.SOPInstanceUID, algorithm)
-        for number, (grading, source) in enumerate(zip(gradings, sources, strict=True), start=1)
-    ]
+    segmentations, reasons = [], []
+    for number, (grading, source) in enumerate(zip(gradings, sources, strict=True), start=1):
+        name, segmentation = f"photograph {number}", None
+        if results is not None and grading.rule_grade is not None:
+            segmentation = find_segmentation(results, grading, source)
+        segmentations += [] if segmentation is None else [segmentation]
+        groups.append(_photograph_group(grading, name, source, algorithm))
+        groups += lesion_groups(grading, name, source, segmentation, algorithm)
+        if grading.review_reasons:
+            reasons.append(f"{name}: a person should review it: {'; '.join(grading.review_reasons)}.".capitalize())
     observer = ObserverContext(
         codes.DCM.Device, DeviceObserverIdentifyingAttributes(uid=series, name=MAKER, model_name=study.model)
     )
     content = MeasurementReport(
         ObservationContext(observer), dicom_codes.CAMERA_FUNDOSCOPY, imaging_measurements=groups
     )
-    content[0].ContentSequence += [_comment(NOTICE), _comment(f"The study: {describe_study(study)}.")]
+    comments = [NOTICE, f"The study: {describe_study(study)}.", *reasons]
+    content[0].ContentSequence += [_comment(text) for text in comments]
     with silence_patient_names(to_path(gradings[0].path or "")):
         return EnhancedSR(
-            sources,
+            [*sources, *segmentations],
             content,
             series_instance_uid=series,
             series_number=_SERIES,
-            sop_instance_uid=generate_uid(entropy_srcs=[series, repr(study), repr(gradings)]),
+            sop_instance_uid=generate_uid(entropy_srcs=[series, repr(study), repr(gradings), *_uids(segmentations)]),
             instance_number=1,
             manufacturer=MAKER,
             manufacturer_model_name=study.model[:LONG],
@@ -110,7 +123,7 @@ def _study_group(
 
 
 def _photograph_group(
-    grading: Grading, number: int, sop_class: str, sop_instance: str, algorithm: AlgorithmIdentification
+    grading: Grading, name: str, source: Dataset, algorithm: AlgorithmIdentification
 ) -> MeasurementsAndQualitativeEvaluations:
     probabilities = grading.probabilities or (None,) * len(dicom_codes.PROBABILITIES)
     evaluations: list[tuple[Code, Code]] = []
@@ -119,27 +132,30 @@ def _photograph_group(
     else:
         evaluations.append((dicom_codes.ICDR, dicom_codes.GRADES[Grade(grading.grade)]))
     evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.prediction_set or ()]
+    if grading.rule_grade is not None:
+        evaluations.append((dicom_codes.RULE, dicom_codes.GRADES[Grade(grading.rule_grade)]))
+    if grading.oedema_risk is not None:
+        evaluations.append((dicom_codes.OEDEMA, dicom_codes.OEDEMA_RISKS[grading.oedema_risk]))
     evaluations += [(dicom_codes.QUALITY_REASON, dicom_codes.REASONS[each]) for each in grading.quality_reasons]
     measurements = [
-        (name, value, unit)
-        for name, value, unit in (
-            *((name, p, codes.UCUM.NoUnits) for name, p in zip(dicom_codes.PROBABILITIES, probabilities, strict=True)),
+        (code, value, unit)
+        for code, value, unit in (
+            *((code, p, codes.UCUM.NoUnits) for code, p in zip(dicom_codes.PROBABILITIES, probabilities, strict=True)),
             (dicom_codes.EXPECTED, grading.expected_grade, codes.UCUM.NoUnits),
             (codes.DCM.CertaintyOfFinding, grading.confidence and 100 * grading.confidence, codes.UCUM.Percent),
             (dicom_codes.QUALITY, grading.quality, codes.UCUM.NoUnits),
+            (dicom_codes.OEDEMA_PROBABILITY, grading.oedema_probability, codes.UCUM.NoUnits),
         )
         if value is not None
     ]
     return MeasurementsAndQualitativeEvaluations(
-        TrackingIdentifier(
-            uid=generate_uid(entropy_srcs=[sop_instance, grading.model]), identifier=f"photograph {number}"
-        ),
+        TrackingIdentifier(uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, grading.model]), identifier=name),
         finding_type=dicom_codes.DIABETIC_RETINOPATHY,
-        finding_sites=[FindingSite(codes.SCT.Retina, _SIDES.get(grading.laterality or ""))],
+        finding_sites=[retina_of(grading)],
         algorithm_id=algorithm,
-        measurements=[Measurement(name, float(f"{value:.6g}"), unit) for name, value, unit in measurements],
+        measurements=[Measurement(code, float(f"{value:.6g}"), unit) for code, value, unit in measurements],
         qualitative_evaluations=[*(QualitativeEvaluation(*each) for each in evaluations), *_decisions(grading)],
-        source_images=[SourceImageForMeasurementGroup(sop_class, sop_instance)],
+        source_images=[SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
     )
 
 
@@ -163,6 +179,10 @@ def _algorithm(metadata: Metadata) -> AlgorithmIdentification:
             f"{name} from a probability of {at.threshold:.6g}" for name, at in thresholds.items() if at is not None
         ],
     )
+
+
+def _uids(segmentations: Sequence[Dataset]) -> list[str]:
+    return [each.SOPInstanceUID for each in segmentations]
 
 
 def _comment(text: str) -> TextContentItem:

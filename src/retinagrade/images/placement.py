@@ -44,6 +44,23 @@ class Placement:
         scale = np.array([self.width, self.height]) / self.side
         return np.asarray((points + 0.5) * scale + np.array([self.left, self.top]) - 0.5, np.float64)
 
+    def paste(self, mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+        """Brings a mask (S, S) of the prepared photograph into the pixels (height, width) of the original.
+
+        A pixel of the original is marked where its centre lies in a marked pixel of the prepared photograph, or where
+        the centre of a marked pixel lies in it, so that nothing small gets lost in an original with fewer pixels.
+        """
+        rows = np.floor((np.arange(height) + 0.5 - self.top) * self.side / self.height).astype(np.intp)
+        columns = np.floor((np.arange(width) + 0.5 - self.left) * self.side / self.width).astype(np.intp)
+        inner_rows, inner_columns = (np.flatnonzero((each >= 0) & (each < self.side)) for each in (rows, columns))
+        pasted = np.zeros((height, width), np.bool_)
+        pasted[np.ix_(inner_rows, inner_columns)] = mask[np.ix_(rows[inner_rows], columns[inner_columns])]
+        marked = np.argwhere(mask)[:, ::-1].astype(np.float64)
+        x, y = np.floor(self.to_original(marked) + 0.5).astype(np.intp).T
+        within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        pasted[y[within], x[within]] = True
+        return pasted
+
     def resized(self, side: int) -> Self:
         """Returns the place of the same square, resized to another side."""
         return replace(self, side=side)

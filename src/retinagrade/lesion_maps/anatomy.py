@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from retinagrade.lesion_maps.regions import find_regions
+from retinagrade.lesion_maps.regions import OUTLINED_ABOVE, Regions, find_regions
 
 Laterality = Literal["left", "right"]
 TYPICAL_DIAMETER: Final = 0.155
@@ -103,16 +103,33 @@ def find_anatomy(
     return Anatomy(disc, None if found is None else found[:2], eye)
 
 
+def mask_disc(disc_map: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Returns the pixels (S, S) of the optic disc that are more probable than not; none without a disc."""
+    regions = find_regions(disc_map)
+    best = _choose_disc(regions)
+    if best is None:
+        return np.zeros(disc_map.shape, np.bool_)
+    return np.asarray((regions.labels == best) & (disc_map > OUTLINED_ABOVE), np.bool_)
+
+
 def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
     """Returns the region with the largest area and probability that is as large as an optic disc."""
-    regions, side = find_regions(disc_map), max(disc_map.shape)
-    diameters = 2 * np.sqrt(regions.areas / np.pi)
-    plausible = (diameters > _DIAMETERS[0] * side) & (diameters < _DIAMETERS[1] * side) & (regions.peaks > _LEAST_PEAK)
-    if not plausible.any():
+    regions = find_regions(disc_map)
+    best = _choose_disc(regions)
+    if best is None:
         return None
-    best = int(np.argmax(np.where(plausible, regions.areas * regions.peaks, 0)))
     x, y = regions.centres[best]
-    return OpticDisc(float(x), float(y), float(diameters[best]), float(regions.peaks[best]))
+    return OpticDisc(float(x), float(y), float(_diameters(regions)[best]), float(regions.peaks[best]))
+
+
+def _choose_disc(regions: Regions) -> int | None:
+    side, diameters = max(regions.labels.shape), _diameters(regions)
+    plausible = (diameters > _DIAMETERS[0] * side) & (diameters < _DIAMETERS[1] * side) & (regions.peaks > _LEAST_PEAK)
+    return int(np.argmax(np.where(plausible, regions.areas * regions.peaks, 0))) if plausible.any() else None
+
+
+def _diameters(regions: Regions) -> NDArray[np.float64]:
+    return np.asarray(2 * np.sqrt(regions.areas / np.pi), np.float64)
 
 
 def _darkness(photograph: NDArray[np.uint8], inside: NDArray[np.bool_], disc: OpticDisc) -> NDArray[np.float32]:

@@ -51,8 +51,7 @@ def outline_lesions(lesion_map: NDArray[np.uint8], regions: Regions, counted_fro
     Returns:
         One outline for each part of a lesion, around the pixels with a probability above one half; the largest first.
     """
-    certain = np.append(regions.peaks >= counted_from, False)[regions.labels]  # the label -1 selects the last value
-    inside = (certain & (lesion_map > OUTLINED_ABOVE)).astype(np.uint8)
+    inside = mask_lesions(lesion_map, regions, counted_from).astype(np.uint8)
     if not inside.any():
         return []
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(inside)
@@ -64,6 +63,12 @@ def outline_lesions(lesion_map: NDArray[np.uint8], regions: Regions, counted_fro
         peak = float(regions.peaks[regions.labels[top + row, left + column]])
         outlines.append(Outline(_trace(box) + np.array([left, top]), peak, area))
     return sorted(outlines, key=lambda outline: -outline.area)
+
+
+def mask_lesions(lesion_map: NDArray[np.uint8], regions: Regions, counted_from: float = CERTAIN) -> NDArray[np.bool_]:
+    """Returns the pixels (H, W) within the outlines of :func:`outline_lesions`; same arguments."""
+    certain = np.append(regions.peaks >= counted_from, False)[regions.labels]  # the label -1 selects the last value
+    return np.asarray(certain & (lesion_map > OUTLINED_ABOVE), np.bool_)
 
 
 def draw_outlines(photograph: NDArray[np.uint8], outlines: Mapping[str, Sequence[Outline]]) -> NDArray[np.uint8]:

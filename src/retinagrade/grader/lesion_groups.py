@@ -1,0 +1,86 @@
+"""The lesions of a photograph in its DICOM Structured Report: one measurement group (TID 1501) for each kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    FindingSite,
+    Measurement,
+    MeasurementsAndQualitativeEvaluations,
+    SourceImageForMeasurementGroup,
+    TrackingIdentifier,
+)
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
+
+from retinagrade.grader import dicom_codes
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from retinagrade.grader.results import Grading
+
+_SIDES: Final = {"L": codes.SCT.Left, "R": codes.SCT.Right}
+
+
+def retina_of(grading: Grading) -> FindingSite:
+    """Returns the site of a photograph's findings: the retina, of the left or right eye if the eye is known."""
+    return FindingSite(codes.SCT.Retina, _SIDES.get(grading.laterality or ""))
+
+
+def lesion_groups(
+    grading: Grading, name: str, source: Dataset, segmentation: Dataset | None, algorithm: AlgorithmIdentification
+) -> list[MeasurementsAndQualitativeEvaluations]:
+    """Makes the measurement groups of a photograph's lesions: their number and area by kind.
+
+    Args:
+        grading: Grading of the photograph.
+        name: Name of the photograph in the report.
+        source: UIDs of the photograph.
+        segmentation: UIDs and segments of its Segmentation; ``None`` for none.
+        algorithm: The grader file.
+
+    Returns:
+        One group for each kind that the grader file outlines. Its source images are the photograph and the frame of the
+        Segmentation that shows this kind.
+    """
+    frames = {} if segmentation is None else _frames(segmentation)
+    groups = []
+    for kind, code in dicom_codes.LESIONS.items():
+        count, area = getattr(grading, kind), getattr(grading, f"{kind}_area")
+        if count is None:
+            continue
+        images = [SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)]
+        if segmentation is not None and code.value in frames:
+            images.append(
+                SourceImageForMeasurementGroup(
+                    segmentation.SOPClassUID, segmentation.SOPInstanceUID, [frames[code.value]]
+                )
+            )
+        groups.append(
+            MeasurementsAndQualitativeEvaluations(
+                TrackingIdentifier(
+                    uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, grading.model, kind]),
+                    identifier=f"{name}: {kind.replace('_', ' ')}",
+                ),
+                finding_type=code,
+                finding_sites=[retina_of(grading)],
+                algorithm_id=algorithm,
+                measurements=[
+                    Measurement(dicom_codes.LESION_COUNT, count, codes.UCUM.NoUnits),
+                    Measurement(dicom_codes.LESION_AREA, float(f"{100 * area:.6g}"), codes.UCUM.Percent),
+                ],
+                source_images=images,
+            )
+        )
+    return groups
+
+
+def _frames(segmentation: Dataset) -> dict[str, int]:
+    """Returns the number of the frame of each segment, by its code; each segment has one frame, in their order."""
+    return {
+        segment.SegmentedPropertyTypeCodeSequence[0].CodeValue: segment.SegmentNumber
+        for segment in segmentation.SegmentSequence
+    }
