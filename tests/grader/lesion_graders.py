@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retinagrade.grader.metadata import KEY, LesionMetadata, PreparationMetadata
 from retinagrade.grader.seal import sealed
+from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.grade_model import GradeModel, OrdinalModel
 from tests.grader.graders import metadata
 
@@ -42,7 +43,9 @@ def write_lesion_grader(path: Path, side: int = 128) -> Path:
     )
     oedema = OrdinalModel(names=("hard_exudates_load",), weights=((1.0,),) * 2, biases=(-1.0, -3.0), **number)
     lesions = LesionMetadata(
-        kinds=KINDS, model=GradeModel(kinds=KINDS, grade=grade, oedema=oedema, counted_from={}), networks=("0" * 12,)
+        kinds=KINDS,
+        model=GradeModel(maps=MapCalibration.identity(KINDS), grade=grade, oedema=oedema, counted_from={}),
+        networks=("0" * 12,),
     )
     model = onnx.parser.parse_model(_GRAPH.replace("SIDE", str(side)))
     preparation = PreparationMetadata(size=side, contrast="none", square="pad", recipe=1)
