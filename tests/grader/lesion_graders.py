@@ -42,11 +42,8 @@ def write_lesion_grader(path: Path, side: int = 128) -> Path:
         names=("haemorrhages_count_from_0.5",), weights=((2.0,),) * 4, biases=(0.0, -1.0, -3.0, -5.0), **number
     )
     oedema = OrdinalModel(names=("hard_exudates_load",), weights=((1.0,),) * 2, biases=(-1.0, -3.0), **number)
-    lesions = LesionMetadata(
-        kinds=KINDS,
-        model=GradeModel(maps=MapCalibration.identity(KINDS), grade=grade, oedema=oedema, counted_from={}),
-        networks=("0" * 12,),
-    )
+    grades = GradeModel(maps=MapCalibration.identity(KINDS), grade=grade, oedema=oedema)
+    lesions = LesionMetadata(kinds=KINDS, model=grades, networks=("0" * 12,))
     model = onnx.parser.parse_model(_GRAPH.replace("SIDE", str(side)))
     preparation = PreparationMetadata(size=side, contrast="none", square="pad", recipe=1)
     facts = metadata(

@@ -35,9 +35,11 @@ from retinagrade.service import pipeline
 from retinagrade.service.app import create_app
 from retinagrade.service.decoding import DecodedPhotograph, Decoder, decode_photograph
 from retinagrade.service.logs import LOGGER, JsonFormatter
+from retinagrade.service.pictures import Drawing
 from retinagrade.service.schemas import GradeResponse
 from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
 from tests.grader.graders import metadata
+from tests.grader.lesion_graders import draw_photograph, write_lesion_grader
 from tests.images.dicom_files import write_dicom
 from tests.images.encoded_files import encoded, giant, gradient
 
@@ -162,6 +164,37 @@ def test_pictures_are_sent_on_request(client: TestClient, eyes: list[Path]) -> N
     assert poor["grading"]["gradable"] is False
     assert poor["pictures"]["saliency"] is None
     assert problem(client.post("/v1/grade?pictures=maybe", files=files(("a", b""))), 422)["errors"][0]["field"]
+
+
+def test_outlines_are_sent_instead_of_a_saliency_overlay(tmp_path: Path) -> None:
+    lesion_grader = Grader.load(write_lesion_grader(tmp_path / "lesions.onnx", 128))
+    picture, _ = draw_photograph(180, 143)
+    with TestClient(create_app(lesion_grader, ServiceSettings()), base_url="http://localhost") as sent_to:
+        sent = files(("eye.png", encoded(picture, "PNG")))
+        (plain,) = sent_to.post("/v1/grade", files=sent).json()["photographs"]
+        (result,) = sent_to.post("/v1/grade?pictures=true", files=sent).json()["photographs"]
+    assert plain["pictures"] is None
+    pictures = result["pictures"]
+    assert pictures["saliency"] is None
+    assert pictures["side"] == 128
+    by_kind = {each["kind"]: each for each in pictures["lesions"]}
+    assert len(by_kind["haemorrhages"]["outlines"]) == result["grading"]["haemorrhages"] == 1
+    assert by_kind["haemorrhages"]["colour"] == "#4080ff"
+    (outline,) = by_kind["haemorrhages"]["outlines"]
+    assert outline["probability"] > 0.5
+    middle = np.mean(outline["polygon"], axis=0)
+    assert (middle > 64).tolist() == [True, False]  # the mark is at the upper right
+
+
+def test_no_lesion_maps_wait_for_their_responses(tmp_path: Path) -> None:
+    lesion_grader = Grader.load(write_lesion_grader(tmp_path / "lesions.onnx", 128))
+    prepared = lesion_grader.prepare(draw_photograph(180, 143)[0], "eye")
+    for wants_pictures in (True, False):
+        waiting = pipeline.WaitingPhotograph(prepared, wants_pictures)
+        (drawing,) = pipeline._grade_each(lesion_grader, [waiting])
+        assert isinstance(drawing, Drawing)
+        assert (drawing.photograph is not None) is wants_pictures
+        assert not hasattr(drawing, "lesions")
 
 
 def test_a_bad_photograph_affects_no_other(client: TestClient, eyes: list[Path]) -> None:

@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
 
 from retinagrade import Grader
 from retinagrade.grader.results_table import COLUMNS
+from tests.grader.lesion_graders import draw_photograph, write_lesion_grader
+from tests.images.encoded_files import encoded
 from tests.programs import require_program
 from tests.service.served import Served, served
 
@@ -198,4 +201,29 @@ def test_the_page_asks_for_the_token(browser: Browser, grader_file: Path, eyes: 
         page.get_by_role("button", name="Use this token").click()
         expect(page.locator(".grade")).to_have_text(re.compile("Grade"))
         expect(page.get_by_label("token")).to_be_hidden()
+        page.close()
+
+
+def test_outlines_are_switched_on_and_off_by_kind(browser: Browser, tmp_path: Path) -> None:
+    picture, _ = draw_photograph(450, 356)
+    noisy = np.clip(picture + np.random.default_rng(0).normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+    (tmp_path / "7_left.png").write_bytes(encoded(noisy, "PNG"))
+    with served(write_lesion_grader(tmp_path / "lesions.onnx", 320)) as running:
+        page = browser.new_page(viewport=DESKTOP)
+        page.goto(running.url)
+        upload(page, [tmp_path / "7_left.png"])
+        drawn = page.locator("svg.outlines")
+        expect(drawn).to_have_attribute("aria-label", re.compile("1 haemorrhage.*1 hard exudate"))
+        expect(drawn.locator("g:visible polygon")).to_have_count(2)
+        switch = page.get_by_label("haemorrhages (1)")
+        switch.focus()
+        switch.press("Space")
+        expect(drawn.locator("g:visible polygon")).to_have_count(1)
+        expect(drawn).to_have_attribute("aria-label", "Outlines of 1 hard exudate")
+        expect(page.get_by_label("Saliency map")).to_be_hidden()
+        findings = page.get_by_role("list", name="Lesions")
+        for text in ("1 haemorrhage: 1 upper right.", "clinical rules", "risk of macular oedema"):
+            expect(findings).to_contain_text(text)
+        result = Axe().run(page)
+        assert result.violations_count == 0, result.generate_report()
         page.close()

@@ -26,7 +26,7 @@ from retinagrade.errors import ImageError
 from retinagrade.grader import dicom_codes
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names, write_dicom
 from retinagrade.images.dicom import MAKER, read_elements
-from retinagrade.lesion_maps.outlines import COLOURS
+from retinagrade.lesion_maps.outlines import COLOURS, OTHER_COLOUR
 from retinagrade.storage.paths import to_path
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ _REFERENCED: Final = (
     "SegmentSequence",
 )
 _OPTIC_DISC: Final = "optic_disc"
-_DISC_COLOUR: Final = (255, 255, 255)
 
 
 class _NoPixelMeasures(Dataset):
@@ -151,5 +150,5 @@ def _describe(kind: str, number: int, grading: Grading) -> SegmentDescription:
             name=name[:LONG], family=codes.DCM.ArtificialIntelligence, version=version[:LONG]
         ),
         anatomic_regions=[codes.SCT.Retina],
-        display_color=CIELabColor.from_rgb(*COLOURS.get(kind, _DISC_COLOUR)),
+        display_color=CIELabColor.from_rgb(*COLOURS.get(kind, OTHER_COLOUR)),
     )

@@ -19,7 +19,8 @@ COLOURS: Final[dict[str, tuple[int, int, int]]] = {
     "soft_exudates": (0, 255, 255),
 }
 """Colour of each kind's outlines, RGB. None of them is a colour of the retina."""
-_OTHER: Final = (255, 255, 255)
+OTHER_COLOUR: Final = (255, 255, 255)
+"""Colour of the outlines of all other kinds, RGB."""
 _GAP: Final = 5
 """Side of the square, in pixels, by which a drawn outline is wider than its lesion, so that it doesn't cover it."""
 
@@ -88,7 +89,7 @@ def draw_outlines(photograph: NDArray[np.uint8], outlines: Mapping[str, Sequence
             cv2.fillPoly(filled, [np.round(outline.polygon).astype(np.int32)], 1)
         wider = cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP, _GAP)))
         found, _ = cv2.findContours(wider, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, found, -1, COLOURS.get(kind, _OTHER), 1, cv2.LINE_AA)
+        cv2.drawContours(picture, found, -1, COLOURS.get(kind, OTHER_COLOUR), 1, cv2.LINE_AA)
     return picture
 
 

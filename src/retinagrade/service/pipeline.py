@@ -14,12 +14,13 @@ from retinagrade.execution.guarded import GuardedError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.results import failed_grading
-from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader, PreparedPhotograph
+from retinagrade.grader.runtime import BATCH, Grader, PreparedPhotograph
 from retinagrade.images.decoding import InMemory
 from retinagrade.service.batching import Batcher
 from retinagrade.service.decoding import DecodedPhotograph, Decoder, start_decoder
 from retinagrade.service.metrics import ServiceMetrics
-from retinagrade.service.schemas import PhotographResult, encode_pictures
+from retinagrade.service.pictures import Drawing, encode_pictures, make_drawing
+from retinagrade.service.schemas import PhotographResult
 from retinagrade.service.settings import ServiceSettings
 
 PATIENCE: Final = 0.004
@@ -44,6 +45,19 @@ class RefusedPhotograph:
     failure: Exception | None = None
 
 
+@dataclass(frozen=True)
+class WaitingPhotograph:
+    """A photograph that waits for the network.
+
+    Attributes:
+        prepared: The photograph.
+        wants_pictures: Whether its request asked for pictures.
+    """
+
+    prepared: PreparedPhotograph
+    wants_pictures: bool
+
+
 class Pipeline:
     """Grades the photographs of many requests together, in bounded memory. Use it in one event loop.
 
@@ -64,7 +78,7 @@ class Pipeline:
         self._decoders = SimpleQueue[Decoder]()
         self._network = ThreadPoolExecutor(1, "network")
         self._room = asyncio.Semaphore(processors() + (1 + _AHEAD) * BATCH)
-        self._batcher = Batcher[PreparedPhotograph, GradedPhotograph | Exception](self._grade_batch, BATCH, PATIENCE)
+        self._batcher = Batcher[WaitingPhotograph, Drawing | Exception](self._grade_batch, BATCH, PATIENCE)
 
     def start(self) -> None:
         """Starts to accept photographs."""
@@ -100,10 +114,10 @@ class Pipeline:
                 decoded = await self._decode(file)
                 if decoded.prepared.error is not None:
                     return self._refuse(decoded.prepared, is_too_large=decoded.is_too_large)
-                graded = await self._batcher(decoded.prepared)
+                graded = await self._batcher(WaitingPhotograph(decoded.prepared, wants_pictures))
                 if isinstance(graded, Exception):
                     raise graded
-                pictures = await _run_in(self._threads, lambda: encode_pictures(graded)) if wants_pictures else None
+                pictures = await _run_in(self._threads, lambda: encode_pictures(graded))
             except GuardedError as error:
                 reason = f"{file}: can't be decoded: {error}: export the photograph again, as JPEG or PNG"
                 return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason))
@@ -143,16 +157,18 @@ class Pipeline:
             gone.set()
             raise
 
-    async def _grade_batch(self, batch: Sequence[PreparedPhotograph]) -> list[GradedPhotograph | Exception]:
+    async def _grade_batch(self, batch: Sequence[WaitingPhotograph]) -> list[Drawing | Exception]:
         self._metrics.batch.observe(len(batch))
         with self._metrics.network.time():
             return await _run_in(self._network, lambda: _grade_each(self._grader, batch))
 
 
-def _grade_each(grader: Grader, batch: Sequence[PreparedPhotograph]) -> list[GradedPhotograph | Exception]:
+def _grade_each(grader: Grader, batch: Sequence[WaitingPhotograph]) -> list[Drawing | Exception]:
     """Grades a batch; where that fails, each photograph alone, and the exception stands for those that fail."""
     try:
-        return list(grader.grade_prepared(batch))
+        graded = grader.grade_prepared([each.prepared for each in batch])
+        # One photograph after the other: its lesion maps are gone before those of the next are computed.
+        return [make_drawing(each, waiting.wants_pictures) for each, waiting in zip(graded, batch, strict=True)]
     except Exception as error:
         if len(batch) == 1:
             return [error]

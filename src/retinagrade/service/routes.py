@@ -96,7 +96,10 @@ async def grade_uploads(
     request: Request,
     state: State,
     pictures: Annotated[
-        bool, Query(description="Add the photograph as the network saw it, and its saliency overlay.")
+        bool,
+        Query(
+            description="Add the photograph as the network saw it, and outlines of its lesions or a saliency overlay."
+        ),
     ] = False,
 ) -> GradeResponse:
     """Grade one or more photographs.

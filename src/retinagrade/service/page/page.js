@@ -2,7 +2,8 @@
 
 import { table } from "./csv.js";
 import { ServiceError, getModel, grade, setToken } from "./service.js";
-import { SIDE, advice, further, gradeName, operatingPoint, overall, shortGradeName } from "./words.js";
+import { drawOutlines } from "./outlines.js";
+import { SIDE, advice, findings, further, gradeName, operatingPoint, overall, shortGradeName } from "./words.js";
 
 const find = (selector, within = document) => within.querySelector(selector);
 const photographs = [];
@@ -124,6 +125,15 @@ function show(photograph) {
   find(".photograph", node).alt = "The photograph as the network saw it";
   find(".slider", node).hidden = pictures.saliency === null;
   find(".saliency-note", node).textContent = pictures.saliency === null ? "" : "The colours show the regions that the score of this grade depends on. They do not explain the grade.";
+  find(".findings", node).replaceChildren(...findings(grading).map((text) => element("li", text)));
+  const outlined = pictures.lesions !== null;
+  find(".outlines", node).toggleAttribute("hidden", !outlined);
+  find(".kinds", node).hidden = !outlined;
+  if (outlined) {
+    const legend = find("legend", node);
+    find(".kinds", node).replaceChildren(legend, ...drawOutlines(find(".outlines", node), pictures, grading));
+    find(".saliency-note", node).textContent = "The outlines show what the program takes for lesions. It may miss some and invent others.";
+  }
   if (pictures.saliency) {
     find(".saliency", node).src = pictures.saliency;
     find(".saliency", node).hidden = false;

@@ -23,7 +23,8 @@ export function operatingPoint(model) {
 
 export function advice(grading, model) {
   if (!grading.gradable) return { refer: true, text: "The image quality is insufficient: a person should review this photograph." };
-  const review = grading.needs_review ? ` Low confidence (${twoDigits(grading.confidence)}): a person should review this photograph.` : "";
+  const reasons = grading.review_reasons.map((reason) => (reason === "uncertain grade" ? `low confidence (${twoDigits(grading.confidence)})` : reason));
+  const review = grading.needs_review ? ` A person should review this photograph: ${reasons.join("; ")}.` : "";
   if (grading.referable === null) return { refer: grading.needs_review === true, text: `No advice on referral: the model has no operating point.${review}` };
   const sum = grading.probabilities.slice(2).reduce((a, b) => a + b);
   const [verdict, side] = grading.referable ? ["Refer", "at or above"] : ["No referral", "below"];
@@ -55,4 +56,31 @@ export function further(grading, model) {
   }
   sentences.push(`Image quality ${twoDigits(grading.quality)}. Model ${grading.model}.`);
   return sentences.join(" ");
+}
+
+const KINDS = { microaneurysms: "microaneurysm", haemorrhages: "haemorrhage", hard_exudates: "hard exudate", soft_exudates: "soft exudate (cotton-wool spot)" };
+const PLACES = ["upper left", "upper right", "lower left", "lower right"];
+const OEDEMA = ["no hard exudates", "hard exudates, all farther than one disc diameter from the fovea", "hard exudates within one disc diameter of the fovea"];
+
+// The name of a kind of lesion: one, or several.
+export function kindName(kind, count = 2) {
+  const one = KINDS[kind] ?? kind.replaceAll("_", " ");
+  if (count === 1 || !KINDS[kind]) return one;
+  return one.includes(" (") ? one.replace(" (", "s (").replace(")", "s)") : `${one}s`;
+}
+
+// The lesions, the second opinion of the clinical rules, and the risk of macular oedema: one sentence each.
+export function findings(grading) {
+  if (grading.rule_grade === null) return [];
+  const counts = Object.keys(KINDS).filter((kind) => grading[kind] !== null).map((kind) => {
+    const places = grading[`${kind}_quadrants`].map((count, index) => [count, PLACES[index]]).filter(([count]) => count > 0);
+    const where = places.map(([count, place]) => `${count} ${place}`).join(", ");
+    return upperFirst(`${grading[kind] || "no"} ${kindName(kind, grading[kind])}${where ? `: ${where}` : ""}.`);
+  });
+  const rule = grading.rule_grade === 0 ? "no retinopathy" : shortGradeName(grading.rule_grade).toLowerCase();
+  return [
+    ...counts,
+    `Second opinion by clinical rules, from these numbers alone: grade ${grading.rule_grade}, ${rule}.`,
+    ...(grading.oedema_risk === null ? [] : [`Most probable risk of macular oedema: ${grading.oedema_risk} of 2 (${OEDEMA[grading.oedema_risk]}). Probability of risk 1 or 2: ${twoDigits(grading.oedema_probability)}.`]),
+  ];
 }
