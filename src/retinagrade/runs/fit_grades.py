@@ -35,7 +35,7 @@ from retinagrade.storage.output_guard import Output, guard_outputs, path_from_fo
 
 STRENGTH: Final = 0.3
 """Default of scikit-learn's ``C``."""
-FALSE_LESIONS: Final = 0.25
+FALSE_LESIONS: Final = 0.1
 """Lesions of one kind that are counted in a healthy photograph, on average."""
 _HIGHEST_RISK: Final = 2
 _OUT_OF_FOLD: Final = "out of fold: each photograph by a model that was fitted on the photographs of the other folds"
@@ -135,7 +135,7 @@ def find_limits(healthy: Sequence[dict[str, list[float]]]) -> dict[str, float]:
 
     Example:
         >>> find_limits([{"haemorrhages": [0.9, 0.6]}, {"haemorrhages": []}, {}, {}])
-        {'haemorrhages': 0.6039}
+        {'haemorrhages': 0.9039}
     """
     kinds = sorted({kind for peaks in healthy for kind in peaks})
     limits = {}
