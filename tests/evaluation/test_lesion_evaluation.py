@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from retinagrade.errors import JoinError, UsageError
 from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
@@ -30,6 +38,7 @@ COUNTS = {
     **{f"eye-{seed}": {"haemorrhages": counts_of(seed), "optic_disc": counts_of(seed + 50)} for seed in range(6)},
     "healthy": {"haemorrhages": counts_of(9, lesions=False), "soft_exudates": counts_of(8, lesions=False)},
 }
+FEW = {name: COUNTS[name] for name in ("eye-1", "healthy")}
 
 
 def test_counts_survive_their_file(tmp_path: Path) -> None:
@@ -48,6 +57,45 @@ def test_a_broken_file_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "counts.npz").write_bytes(content)
     with pytest.raises(JoinError, match=r"counts\.npz"):
         read_counts(tmp_path / "counts.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("inside", lambda inside: -inside),
+        ("outside", lambda outside: outside[:, 1:]),
+        ("found", lambda found: found + 2),
+        ("false", lambda false: false * np.nan),
+        ("false_numbers", lambda numbers: numbers + 1),
+        ("kind", lambda kinds: np.full_like(kinds, "haemorrhages")),
+        ("kind", lambda kinds: np.full_like(kinds, "freckles")),
+        ("image_id", lambda ids: ids[1:]),
+        ("image_id", lambda ids: ids.astype(object)),
+    ],
+)
+def test_an_edited_file_is_refused_and_untouched(
+    name: str, change: Callable[[NDArray[Any]], NDArray[Any]], tmp_path: Path
+) -> None:
+    file = tmp_path / "counts.npz"
+    with np.load(BytesIO(encode_counts(COUNTS))) as archive:
+        arrays = dict(archive)
+    np.savez(file, **{**arrays, name: change(arrays[name])})
+    content = file.read_bytes()
+    with pytest.raises(JoinError, match=r"counts\.npz") as refused:
+        read_counts(file)
+    assert "\n" not in str(refused.value)
+    assert file.read_bytes() == content
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_refused_or_without_effect(place: float, bit: int) -> None:
+    content = bytearray(encode_counts(FEW))
+    content[int(place * len(content))] ^= 1 << bit
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "counts.npz"
+        file.write_bytes(content)
+        with suppress(JoinError):
+            assert encode_counts(read_counts(file)) == encode_counts(FEW)
 
 
 def test_every_kind_is_measured_with_intervals_or_a_reason(tmp_path: Path) -> None:

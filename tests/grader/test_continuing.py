@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retinagrade.errors import ManifestError, RetinagradeError, UsageError
-from retinagrade.grader import runtime
 from retinagrade.grader.grade import grade
 from retinagrade.grader.results_table import SUFFIXES
 from retinagrade.storage.locking import locked
@@ -181,12 +180,6 @@ def test_a_changed_cell_is_refused_and_the_table_untouched(
     assert (tmp_path / "r.csv").read_text() == text
 
 
-@pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of one: the last bits of the sums in this small graph depend on the size of the batch."""
-    monkeypatch.setattr(runtime, "BATCH", 1)
-
-
 @pytest.fixture(scope="module")
 def photographs(eyes: Path) -> list[Path]:
     return sorted(eyes.iterdir())[:WHOLE]
@@ -196,11 +189,9 @@ def photographs(eyes: Path) -> list[Path]:
 def tables(photographs: list[Path], grader_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tables of an uninterrupted call, ``whole``, and of its first half, ``half``."""
     folder = tmp_path_factory.mktemp("tables")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime, "BATCH", 1)
-        for suffix in SUFFIXES:
-            grade(photographs, model=grader_file, out=folder / f"whole{suffix}")
-            grade(photographs[:HALF], model=grader_file, out=folder / f"half{suffix}")
+    for suffix in SUFFIXES:
+        grade(photographs, model=grader_file, out=folder / f"whole{suffix}")
+        grade(photographs[:HALF], model=grader_file, out=folder / f"half{suffix}")
     return folder
 
 
@@ -246,7 +237,6 @@ def edited(content: bytes, edit: tuple[str, int, bytes]) -> bytes:
     return b"".join([*lines[:1], *reversed(lines[1:])])
 
 
-@pytest.mark.usefixtures("one_by_one")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(suffix=st.sampled_from(SUFFIXES), name=st.sampled_from(["whole", "half"]), edit=edits())
 def test_any_edit_ends_in_the_same_rows_or_in_an_untouched_table(
@@ -280,7 +270,6 @@ class StoppedError(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("steps", range(WHOLE))
 def test_an_interrupted_call_ends_in_the_same_rows(

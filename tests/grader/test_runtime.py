@@ -116,3 +116,12 @@ def test_memory_is_bounded_for_any_number_of_photographs(grader_file: Path, tmp_
 
     few, many = megabytes(40), megabytes(400)
     assert many < few + 60, f"{few:.0f} MB for 40 photographs, {many:.0f} MB for 400"
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_a_photograph_has_the_same_digits_in_any_company(grader: Grader, count: int) -> None:
+    side = grader.metadata.image_size
+    photographs = list(np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
+    together = [each.grading.probabilities for each in grader.stream(photographs)]
+    alone = [grader.grade(photograph)[0].probabilities for photograph in photographs]
+    assert together == alone

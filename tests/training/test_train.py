@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from retinagrade.ensembles.ensemble import ensemble
 from retinagrade.errors import ExperimentError, LayoutError, ManifestError, UsageError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
@@ -20,7 +21,9 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.settings import UNIT
 from retinagrade.runs.records import KeptEpoch
 from retinagrade.runs.run import Run
+from retinagrade.storage.locking import locked
 from retinagrade.training.checkpoints import load_network
+from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.loading import (
     EpochSampler,
     PhotographDataset,
@@ -29,6 +32,7 @@ from retinagrade.training.loading import (
     training_loader,
 )
 from retinagrade.training.predict import predict, predict_network
+from retinagrade.training.sweep import sweep
 from retinagrade.training.sweep_report import finished_runs
 from retinagrade.training.train import train
 from tests.training.interruption import interrupted
@@ -95,6 +99,22 @@ def test_a_finished_run_stays_unchanged(run: Run, prepared: Path) -> None:
     before = run.best_checkpoint.stat().st_mtime_ns
     assert train(prepared, tiny(), run.folder) == run
     assert run.best_checkpoint.stat().st_mtime_ns == before
+
+
+def test_one_call_writes_a_folder_at_a_time(run: Run, prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with locked(folder / "run.json"):
+        for write in (
+            lambda: train(prepared, tiny(), folder),
+            lambda: ensemble([run.folder, tmp_path / "other"], folder),
+        ):
+            with pytest.raises(UsageError, match="another command"):
+                write()
+    assert not folder.exists()
+    with locked(folder / "folds.json"), pytest.raises(UsageError, match="another command"):
+        cross_validate(prepared, tiny(), folder, 2)
+    with locked(folder / "comparison.csv"), pytest.raises(UsageError, match="another command"):
+        sweep(prepared, [tiny()], folder)
 
 
 def test_kill_9_in_the_middle_and_the_same_command_again_give_the_same_history(

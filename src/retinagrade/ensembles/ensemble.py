@@ -48,6 +48,7 @@ from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import EnsembleRecord, MemberRecord
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import is_free_folder, sha256, write_text
+from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs, path_from_folder, relative_to_folder
 
 ALL_MEMBERS: Final = "all members"
@@ -146,36 +147,37 @@ def ensemble(
     _require_members(method, len(folders))
     run = Run(Path(out))
     guard_outputs([continued_folder(run.folder)], folders)
-    members = read_members(folders)
-    earlier = _begin(run, method, _sources(members, run.folder))
-    validation = join_members(members, "val")
-    splits = sorted(set.intersection(*(member.splits for member in members)) - {"val"})
-    try:
-        fit = _fit(method, members, validation, earlier, run.folder, without=bool(splits))
-    except Undefined as reason:
-        raise ExperimentError(f"--method {method}: {reason}") from None
-    networks = {"val": _networks(validation, members, fit.validated)}
-    skipped = {}
-    for split in splits:
-        joined = join_members(members, split)
+    with locked(run.record_file):
+        members = read_members(folders)
+        earlier = _begin(run, method, _sources(members, run.folder))
+        validation = join_members(members, "val")
+        splits = sorted(set.intersection(*(member.splits for member in members)) - {"val"})
         try:
-            networks[split] = _networks(joined, members, fit.predict(joined))
-        except UsageError as reason:
-            skipped[split] = str(reason)
-    save_combination(fit.fitted, run.ensemble_file)  # first, so that the same call continues after an interruption
-    for split, tables in networks.items():
-        write_predictions(tables[ALL_MEMBERS], run.predictions_file(split))
-    record = _record(run, members, fit.fitted, [*networks], skipped)
-    run.write_record(record)
-    comparisons = {
-        split: _compare(tables, run, split, resamples)
-        for split, tables in networks.items()
-        if tables[ALL_MEMBERS]["grade"].notna().any()
-    }
-    made = Ensemble(run, fit.fitted, networks, skipped, comparisons)
-    for split, comparison in comparisons.items():
-        comparison.write(run.folder / "members" / split)
-    write_text(run.folder / "members.csv", made.contributions.to_csv(index=False, lineterminator="\n"))
+            fit = _fit(method, members, validation, earlier, run.folder, without=bool(splits))
+        except Undefined as reason:
+            raise ExperimentError(f"--method {method}: {reason}") from None
+        networks = {"val": _networks(validation, members, fit.validated)}
+        skipped = {}
+        for split in splits:
+            joined = join_members(members, split)
+            try:
+                networks[split] = _networks(joined, members, fit.predict(joined))
+            except UsageError as reason:
+                skipped[split] = str(reason)
+        save_combination(fit.fitted, run.ensemble_file)  # first, so that the same call continues after an interruption
+        for split, tables in networks.items():
+            write_predictions(tables[ALL_MEMBERS], run.predictions_file(split))
+        record = _record(run, members, fit.fitted, [*networks], skipped)
+        run.write_record(record)
+        comparisons = {
+            split: _compare(tables, run, split, resamples)
+            for split, tables in networks.items()
+            if tables[ALL_MEMBERS]["grade"].notna().any()
+        }
+        made = Ensemble(run, fit.fitted, networks, skipped, comparisons)
+        for split, comparison in comparisons.items():
+            comparison.write(run.folder / "members" / split)
+        write_text(run.folder / "members.csv", made.contributions.to_csv(index=False, lineterminator="\n"))
     return made
 
 

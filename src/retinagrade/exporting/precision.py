@@ -14,6 +14,8 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from retinagrade.storage.system_errors import naming_where_unnamed
+
 _SMALL: Final = 16384
 """Tensors with fewer elements are not converted. The kernels of the first layer and of depthwise convolutions cause
 most of the error: with float16 kernels there, too, the probabilities of ``efficientnet-lite0`` changed by up to 0.02
@@ -66,7 +68,7 @@ def to_int8(model: onnx.ModelProto, batches: Iterator[NDArray[np.uint8]]) -> onn
     """
     sizes = {tensor.name: np.prod(tensor.dims) for tensor in model.graph.initializer}
     small = [n.name for n in model.graph.node if n.op_type == "Conv" and sizes.get(n.input[1], 0) < _SMALL]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, naming_where_unnamed(Path(folder)):
         inferred, written = Path(folder) / "inferred.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(model, inferred, skip_optimization=True, skip_symbolic_shape=True)
         quantize_static(

@@ -42,7 +42,7 @@ from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.storage.paths import store_tag, to_path
 
 BATCH: Final = 8
-"""Photographs in a batch of the network."""
+"""Photographs that are prepared together, and graded one after the other."""
 SUM_TOLERANCE: Final = 1e-3
 """Largest distance of a sum of probabilities from 1 in the outputs of a graph."""
 _AHEAD: Final = 2
@@ -256,15 +256,12 @@ class Grader:
 
     def _read_outputs(self, squares: Sequence[NDArray[np.uint8]]) -> Iterator[_Reading]:
         """Computes the graph, and reads its outputs for each photograph."""
-        if not squares:
-            return
         lesions = self.metadata.lesions
-        if lesions is None:
-            outputs = self.network(np.stack(squares))
-            for probabilities, saliency in zip(outputs["probabilities"], outputs["saliency"], strict=True):
-                yield _Reading(probabilities, saliency)
-            return
-        for square in squares:  # one at a time: the maps of a batch would take hundreds of megabytes
+        for square in squares:  # one at a time: in a batch, the last digits would depend on the other photographs
+            if lesions is None:
+                outputs = self.network(square[None])
+                yield _Reading(outputs["probabilities"][0], outputs["saliency"][0])
+                continue
             photograph, _ = blacken_outside(square)
             maps = self.network(photograph[None])[LESIONS][0]
             probabilities, found = read_lesions(photograph, maps, lesions, self.metadata.temperature)

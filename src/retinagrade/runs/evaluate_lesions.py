@@ -9,10 +9,11 @@ from pathlib import Path
 
 from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.stratification import photograph_groups
-from retinagrade.errors import ExperimentError, ManifestError
+from retinagrade.errors import ExperimentError, JoinError, ManifestError
 from retinagrade.evaluation.lesion_counts import read_counts
 from retinagrade.evaluation.lesion_evaluation import LesionEvaluation, evaluate_lesion_counts
 from retinagrade.manifest import Manifest
+from retinagrade.messages import first_few
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 
@@ -31,10 +32,16 @@ def evaluate_lesions(file: str | os.PathLike[str], *, resamples: int = 1000) -> 
         Average precision, Dice and FROC of every kind of lesion. ``write(folder)`` writes them.
 
     Raises:
-        JoinError: The file can't be read.
+        JoinError: The file can't be read, or has photographs that the run's manifest doesn't have.
     """
     path = Path(file)
-    evaluation = evaluate_lesion_counts(read_counts(path), _groups(path.parent.parent), resamples)
+    counts, groups = read_counts(path), _groups(path.parent.parent)
+    if groups is not None and (strange := counts.keys() - groups.keys()):
+        raise JoinError(
+            f"{path} has photographs that its run doesn't know ({first_few(strange)}): take the file from a backup, or "
+            "train the network again"
+        )
+    evaluation = evaluate_lesion_counts(counts, groups, resamples)
     return replace(evaluation, inputs=(path,))
 
 

@@ -31,6 +31,7 @@ from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbe
 from retinagrade.runs.records import GradeModelRecord, TrainingDataRecord
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import read_json_model, write_json, write_text
+from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import Output, guard_outputs, path_from_folder, relative_to_folder
 
 STRENGTH: Final = 0.3
@@ -101,25 +102,26 @@ def fit_grades(
     inputs = [each.folder for each in folders]
     output = Output(run.folder, True, lambda: _is_earlier_result(run, inputs))
     guard_outputs([output], inputs, overwrite)
-    cross_validation = _require_common(folders)
-    rows = [
-        _read_rows(each, workers, prefix_stages(progress, f"maps {number} of {len(folders)}"))
-        for number, each in enumerate(folders, 1)
-    ]
-    calibration = folders[0].finished_record().calibration
-    fit_on = rows[: len(fitted)]
-    model = _fit(fit_on, calibration, strength)
-    tables = [_predict_out_of_fold(fit_on, each, calibration, strength) for each in rows]
-    manifest = _validated(cross_validation)
-    run.write_record(_record(run, folders, len(fitted), cross_validation, strength, rows, manifest))
-    manifest.write(run.manifest_file)
-    for each, table in zip(rows, tables, strict=True):
-        write_predictions(
-            table, run.predictions_file(each.name), [OEDEMA_PROBABILITY] if OEDEMA_PROBABILITY in table else []
-        )
-    numbers = pd.concat({each.name: each.numbers for each in rows}, names=["predictions", "image_id"])
-    write_text(run.folder / "lesion_numbers.csv", numbers.to_csv(lineterminator="\n", float_format="%.6g"))
-    write_json(run.grade_model_file, model.model_dump(mode="json"))
+    with locked(run.record_file):
+        cross_validation = _require_common(folders)
+        rows = [
+            _read_rows(each, workers, prefix_stages(progress, f"maps {number} of {len(folders)}"))
+            for number, each in enumerate(folders, 1)
+        ]
+        calibration = folders[0].finished_record().calibration
+        fit_on = rows[: len(fitted)]
+        model = _fit(fit_on, calibration, strength)
+        tables = [_predict_out_of_fold(fit_on, each, calibration, strength) for each in rows]
+        manifest = _validated(cross_validation)
+        run.write_record(_record(run, folders, len(fitted), cross_validation, strength, rows, manifest))
+        manifest.write(run.manifest_file)
+        for each, table in zip(rows, tables, strict=True):
+            write_predictions(
+                table, run.predictions_file(each.name), [OEDEMA_PROBABILITY] if OEDEMA_PROBABILITY in table else []
+            )
+        numbers = pd.concat({each.name: each.numbers for each in rows}, names=["predictions", "image_id"])
+        write_text(run.folder / "lesion_numbers.csv", numbers.to_csv(lineterminator="\n", float_format="%.6g"))
+        write_json(run.grade_model_file, model.model_dump(mode="json"))
     return run
 
 

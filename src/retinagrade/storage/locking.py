@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retinagrade.errors import UsageError
@@ -17,19 +17,21 @@ def locked(path: Path) -> Iterator[None]:
     A hidden file beside it carries the lock, because the file itself is replaced. An object store has no locks.
 
     Args:
-        path: The file; a missing folder is made.
+        path: The file; a missing folder is made, and removed if it stays empty.
 
     Raises:
         UsageError: Another command is writing the file.
+        OSError: The lock can't be made.
     """
     if not is_local(path):
         yield
         return
     from filelock import FileLock, Timeout  # loaded here, because most commands write no such file
 
+    is_new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_file = path.with_name(f".{path.name[:200]}.lock")
-    lock = FileLock(lock_file)
+    lock = FileLock(lock_file, mode=0o644)  # with write permission for others, it would pass over a failed open
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -39,3 +41,6 @@ def locked(path: Path) -> Iterator[None]:
     finally:
         lock_file.unlink(missing_ok=True)  # before the release: after it, the file may be another command's lock
         lock.release()
+        if is_new:
+            with suppress(OSError):  # it is no longer empty
+                path.parent.rmdir()

@@ -110,6 +110,17 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def naming_where_unnamed(path: Path) -> Iterator[None]:
+    """Names a file or folder in those errors of the block that name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def _is_working_folder_gone() -> bool:
     try:
         Path.cwd()

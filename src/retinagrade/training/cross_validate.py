@@ -22,6 +22,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation, StartedFolds
 from retinagrade.storage.files import is_free_folder, write_bytes
+from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs, write_origin
 from retinagrade.storage.system_errors import reason
 from retinagrade.training.predict import PREDICT
@@ -67,7 +68,8 @@ def cross_validate(
     Raises:
         ExperimentError: A training fails, as in :func:`~retinagrade.training.train.train`, or ``out`` holds something
             else.
-        UsageError: The set has too few photographs for so many folds; or ``out`` is, holds or lies in an input.
+        UsageError: The set has too few photographs for so many folds; or ``out`` is, holds or lies in an input, or
+            another call is writing it.
     """
     guard_outputs([continued_folder(Path(out))], training_inputs(prepared, experiment, start))
     experiment, prepared, out = load_experiment(experiment, settings), Path(prepared), Path(out)
@@ -75,33 +77,34 @@ def cross_validate(
     seed = _split_seed(prepared)
     parts = fold_splits(manifest, folds, seed)
     result = CrossValidation(out)
-    _begin(result, StartedFolds(experiment=experiment.name, folds=folds, seed=seed))
-    if experiment.starts_from is not None:
-        start = start or out.parent / experiment.starts_from
-    for number, part in enumerate(parts):
-        train(
-            prepared,
-            experiment,
-            result.fold(number).folder,
-            start=None if start is None else Path(start) / f"fold-{number}",
-            workers=workers,
-            manifest=part,
-            progress=prefix_stages(progress, f"fold {number + 1} of {folds}"),
+    with locked(result.record_file):
+        _begin(result, StartedFolds(experiment=experiment.name, folds=folds, seed=seed))
+        if experiment.starts_from is not None:
+            start = start or out.parent / experiment.starts_from
+        for number, part in enumerate(parts):
+            train(
+                prepared,
+                experiment,
+                result.fold(number).folder,
+                start=None if start is None else Path(start) / f"fold-{number}",
+                workers=workers,
+                manifest=part,
+                progress=prefix_stages(progress, f"fold {number + 1} of {folds}"),
+            )
+        runs = [result.fold(number) for number in range(folds)]
+        if experiment.outlines_lesions:
+            counts = {name: each for run in runs for name, each in read_counts(run.lesion_counts_file("val")).items()}
+            write_bytes(result.lesion_counts_file, encode_counts(counts))
+        else:
+            predicted = pd.concat([read_predictions(run.predictions_file("val")) for run in runs], ignore_index=True)
+            divided = Manifest(parts[0].table[parts[0].table["fold"].notna()], manifest.root).graded()
+            # Joining fails unless each photograph is predicted exactly once.
+            write_origin(result.predictions_file, PREDICT, [prepared, out])
+            write_predictions(join_grades(predicted, divided.table), result.predictions_file)
+        kept = tuple(FoldRecord(fold=number, **dict(run.finished_record().kept)) for number, run in enumerate(runs))
+        result.write_record(
+            FinishedFolds(experiment=experiment.name, folds=folds, seed=seed, kept=kept, over_folds=_over_folds(kept))
         )
-    runs = [result.fold(number) for number in range(folds)]
-    if experiment.outlines_lesions:
-        counts = {name: each for run in runs for name, each in read_counts(run.lesion_counts_file("val")).items()}
-        write_bytes(result.lesion_counts_file, encode_counts(counts))
-    else:
-        predicted = pd.concat([read_predictions(run.predictions_file("val")) for run in runs], ignore_index=True)
-        divided = Manifest(parts[0].table[parts[0].table["fold"].notna()], manifest.root).graded()
-        # Joining fails unless each photograph is predicted exactly once.
-        write_origin(result.predictions_file, PREDICT, [prepared, out])
-        write_predictions(join_grades(predicted, divided.table), result.predictions_file)
-    kept = tuple(FoldRecord(fold=number, **dict(run.finished_record().kept)) for number, run in enumerate(runs))
-    result.write_record(
-        FinishedFolds(experiment=experiment.name, folds=folds, seed=seed, kept=kept, over_folds=_over_folds(kept))
-    )
     return result
 
 

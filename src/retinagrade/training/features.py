@@ -31,7 +31,7 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.provenance import installed_versions
 from retinagrade.storage.environment import environment_number
-from retinagrade.storage.system_errors import naming
+from retinagrade.storage.system_errors import naming, naming_where_unnamed
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.distributed import ONE_DEVICE, Devices, wait_for_all
 from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch
@@ -65,16 +65,17 @@ class FeatureStore:
     def open(cls, folder: Path, photographs: int, views: int, width: int) -> FeatureStore:
         """Opens or creates the store in a folder; its files take disk space only for features that are written."""
         files = {"features": ((photographs, views, width), "float32"), "computed": ((photographs, views), "uint8")}
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-            try:
-                for name, (shape, dtype) in files.items():
-                    np.lib.format.open_memmap(new / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
-                with suppress(OSError):  # another process was faster
-                    new.rename(folder)
-            finally:
-                shutil.rmtree(new, ignore_errors=True)
+        with naming_where_unnamed(folder):
+            if not folder.is_dir():
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+                try:
+                    for name, (shape, dtype) in files.items():
+                        np.lib.format.open_memmap(new / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+                    with suppress(OSError):  # another process was faster
+                        new.rename(folder)
+                finally:
+                    shutil.rmtree(new, ignore_errors=True)
         os.utime(folder)
         return cls(**{name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="r") for name in files})
 

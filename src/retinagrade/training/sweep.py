@@ -17,6 +17,7 @@ from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
 from retinagrade.messages import counted
 from retinagrade.runs.run import Run
+from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs
 from retinagrade.training.sweep_report import finished_runs, report_outputs, sweep_table, write_sweep_report
 from retinagrade.training.train import train
@@ -129,19 +130,20 @@ def sweep(
     guard_outputs([continued_folder(out), *report_outputs(out)], inputs)
     named = [[each] if isinstance(each, Experiment) else choose_experiments([os.fspath(each)]) for each in asked]
     ordered = order_experiments([load_experiment(experiment, settings) for each in named for experiment in each])
-    runs: list[Run] = []
-    failures: dict[str, str] = {}
-    for number, experiment in enumerate(ordered, 1):
-        prefix = f"{experiment.name} ({number} of {len(ordered)})"
-        if progress is not None:
-            progress(f"{prefix}: {experiment.description}", 0, None)
-        try:
-            own_progress = prefix_stages(progress, prefix)
-            runs.append(train(prepared, experiment, out / experiment.name, workers=workers, progress=own_progress))
-        except Exception as error:  # the other experiments are worth training, whatever made this one fail
-            failures[experiment.name] = str(error) or type(error).__name__
+    with locked(out / "comparison.csv"):
+        runs: list[Run] = []
+        failures: dict[str, str] = {}
+        for number, experiment in enumerate(ordered, 1):
+            prefix = f"{experiment.name} ({number} of {len(ordered)})"
             if progress is not None:
-                progress(f"{experiment.name} failed: {failures[experiment.name]}", 0, None)
-    if not (finished := finished_runs(out)):
-        return Sweep(out, runs, failures, pd.DataFrame(), None)
-    return Sweep(out, runs, failures, sweep_table(finished), write_sweep_report(out, failures))
+                progress(f"{prefix}: {experiment.description}", 0, None)
+            try:
+                own_progress = prefix_stages(progress, prefix)
+                runs.append(train(prepared, experiment, out / experiment.name, workers=workers, progress=own_progress))
+            except Exception as error:  # the other experiments are worth training, whatever made this one fail
+                failures[experiment.name] = str(error) or type(error).__name__
+                if progress is not None:
+                    progress(f"{experiment.name} failed: {failures[experiment.name]}", 0, None)
+        if not (finished := finished_runs(out)):
+            return Sweep(out, runs, failures, pd.DataFrame(), None)
+        return Sweep(out, runs, failures, sweep_table(finished), write_sweep_report(out, failures))

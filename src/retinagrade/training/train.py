@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -13,8 +14,9 @@ from retinagrade.execution.progress import Progress
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
+from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs
-from retinagrade.training.data import read_training_data
+from retinagrade.training.data import TrainingData, read_training_data
 from retinagrade.training.devices import loader_workers
 from retinagrade.training.distributed import ONE_DEVICE, Devices, disconnect
 from retinagrade.training.finish import finish_run
@@ -70,7 +72,7 @@ def train(
             missing; memory or disk is too small; batches can't be divided among the devices; or the loss is no longer
             finite.
         ManifestError: The prepared set has no graded photographs in a split.
-        UsageError: ``out`` is, holds or lies in an input.
+        UsageError: ``out`` is, holds or lies in an input, or another call is writing it.
     """
     guard_outputs([continued_folder(Path(out))], training_inputs(prepared, experiment, start))
     experiment = load_experiment(experiment, settings)
@@ -79,13 +81,28 @@ def train(
     data = read_training_data(Path(prepared), experiment, manifest)
 
     run = Run(Path(out))
+    workers = loader_workers(devices.per_machine) if workers is None else workers
+    with nullcontext() if devices.rank else locked(run.record_file):  # the first process writes for all of a training
+        _train(run, experiment, data, start, workers, devices, callbacks, progress)
+    return run
+
+
+def _train(
+    run: Run,
+    experiment: Experiment,
+    data: TrainingData,
+    start: str | os.PathLike[str] | Run | None,
+    workers: int,
+    devices: Devices,
+    callbacks: Sequence[pl.Callback],
+    progress: Progress | None,
+) -> None:
+    """Trains a run, or continues it; a finished one stays unchanged."""
     resumed = run.last_checkpoint.is_file()  # it holds all weights
     start_run = None if resumed else find_start_run(experiment, run.folder, start, data.digest)
     experiment = complete_experiment(experiment, run, start_run)
     if begin_run(run, experiment, data, start_run, devices):
-        return run
-
-    workers = loader_workers(devices.per_machine) if workers is None else workers
+        return
     fit_run(
         run,
         experiment,
@@ -99,4 +116,3 @@ def train(
     if devices.rank == 0:
         finish_run(run, experiment, data, workers=workers, devices=devices, progress=progress)
     disconnect()
-    return run

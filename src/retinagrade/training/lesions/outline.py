@@ -24,6 +24,7 @@ from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
+from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs, relative_to_folder
 from retinagrade.training.checkpoints import load_lesion_network
 from retinagrade.training.devices import keep_freed_memory, loader_workers
@@ -98,18 +99,19 @@ def outline(
         calibration=_calibration(counts_file, experiment.network.lesions),
         photographs={image_id: fold for fold, part in enumerate(parts) for image_id in part.table["image_id"]},
     )
-    _begin(maps, record)
-    step = begin_stage(progress, "outlining lesions", len(record.photographs))
-    for each, part in zip(runs, parts, strict=True):
-        missing = [not maps.has(image_id) for image_id in part.table["image_id"]]
-        for _ in range(len(part) - sum(missing)):
-            step()
-        if any(missing):
-            rest = Manifest(part.table[missing].reset_index(drop=True), part.root)
-            for image_id in _outline_with(each, rest, changes, record.calibration, maps, workers):
-                assert image_id in record.photographs
+    with locked(maps.record_file):
+        _begin(maps, record)
+        step = begin_stage(progress, "outlining lesions", len(record.photographs))
+        for each, part in zip(runs, parts, strict=True):
+            missing = [not maps.has(image_id) for image_id in part.table["image_id"]]
+            for _ in range(len(part) - sum(missing)):
                 step()
-    maps.write_record(record.model_copy(update={"status": "finished"}))
+            if any(missing):
+                rest = Manifest(part.table[missing].reset_index(drop=True), part.root)
+                for image_id in _outline_with(each, rest, changes, record.calibration, maps, workers):
+                    assert image_id in record.photographs
+                    step()
+        maps.write_record(record.model_copy(update={"status": "finished"}))
     return maps
 
 
