@@ -69,7 +69,7 @@ def test_photographs_are_graded_like_predict_grades_the_prepared_set(trained: Ru
     assert [one.image_id for one in gradings] == list(paths)
     expected = table.loc[list(paths), list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
     np.testing.assert_allclose([one.probabilities or () for one in gradings], expected, atol=1e-5)
-    assert all(one.grade == p.argmax() for one, p in zip(gradings, expected, strict=True) if one.gradable)
+    assert all(one.predicted_grade == p.argmax() for one, p in zip(gradings, expected, strict=True) if one.gradable)
     assert all(one.needs_review for one in gradings if not one.gradable)
     assert all(one.referable is None for one in gradings)  # not calibrated
     array = np.array(Image.open(next(iter(paths.values()))).convert("RGB"))

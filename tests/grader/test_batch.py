@@ -16,7 +16,9 @@ from retinagrade.grader.runtime import GradedPhotograph
 @pytest.mark.parametrize("image_id", ["eye", "a/eye", "/a/eye", "../../eye", "....//eye", "./a/..../../eye"])
 def test_an_overlay_stays_in_its_folder_for_every_id(image_id: str, tmp_path: Path) -> None:
     graded = GradedPhotograph(
-        Grading(image_id, "eye.jpg", grade=2), np.zeros((32, 32, 3), np.uint8), np.zeros((5, 4, 4), np.float32)
+        Grading(image_id, "eye.jpg", predicted_grade=2),
+        np.zeros((32, 32, 3), np.uint8),
+        np.zeros((5, 4, 4), np.float32),
     )
     folder = tmp_path / "in" / "saliency"
     grade_files(lambda *_: [graded], [PhotographFile(image_id, "eye.jpg")], SideOutputs(saliency=folder))

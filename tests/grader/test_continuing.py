@@ -84,7 +84,7 @@ def test_failed_photographs_are_graded_again_and_count_until_then(folders: Path,
     shutil.copy(folders / "tuesday" / "1_left.jpg", folders / "wednesday" / "3_left.jpg")
     other = grade(folders / "wednesday", model=grader_file, out=out)  # the table still holds the failed one
     assert other.needs_attention
-    assert [each.image_id for each in other.others if each.grade is None] == ["2_left"]
+    assert [each.image_id for each in other.others if each.predicted_grade is None] == ["2_left"]
     assert "1 without a grade" in other.summary
     shutil.copy(folders / "tuesday" / "1_left.jpg", broken)
     again = grade(folders / "monday", model=grader_file, out=out)

@@ -99,15 +99,15 @@ def test_results_are_valid_and_equal_the_gradings(results: tuple[list[Grading], 
         "PRELIMINARY",
     )
     study, *eyes = groups(report)
-    worse = max(each.grade for each in gradings[:2] if each.grade is not None)
+    worse = max(each.predicted_grade for each in gradings[:2] if each.predicted_grade is not None)
     assert evaluation(study, dicom_codes.ICDR) == [dicom_codes.GRADES[Grade(worse)]]
     assert study.finding_sites[0].laterality == codes.SCT.RightAndLeft
     assert len(eyes) == 2
     for group, grading, side, name in zip(
         eyes, gradings[:2], (codes.SCT.Left, codes.SCT.Right), ("1.dcm", "2.dcm"), strict=True
     ):
-        assert grading.grade is not None
-        assert evaluation(group, dicom_codes.ICDR) == [dicom_codes.GRADES[Grade(grading.grade)]]
+        assert grading.predicted_grade is not None
+        assert evaluation(group, dicom_codes.ICDR) == [dicom_codes.GRADES[Grade(grading.predicted_grade)]]
         assert evaluation(group, dicom_codes.IN_SET) == [
             dicom_codes.GRADES[Grade(each)] for each in grading.prediction_set or ()
         ]
@@ -173,7 +173,7 @@ def test_overlays_belong_to_the_study_of_their_photograph(
     assert graded.photograph is not None
     assert graded.saliency is not None
     assert np.array_equal(
-        capture.pixel_array, saliency_overlay(graded.photograph, graded.saliency[gradings[1].grade or 0])
+        capture.pixel_array, saliency_overlay(graded.photograph, graded.saliency[gradings[1].predicted_grade or 0])
     )
     assert capture.StudyInstanceUID == source.StudyInstanceUID
     assert capture.SeriesInstanceUID != source.SeriesInstanceUID
@@ -202,7 +202,7 @@ def test_equal_results_are_equal_objects(results: tuple[list[Grading], Path], gr
     metadata = Grader.load(grader_file).metadata
     write_reports(gradings, metadata, SideOutputs(dicom=out))
     assert {path: path.read_bytes() for path in out.rglob("*.dcm")} == before
-    other = [replace(gradings[0], grade=4), gradings[1]]
+    other = [replace(gradings[0], predicted_grade=4), gradings[1]]
     (study,) = grade_studies(other)
     old, new = (next(p for p in before if p.name == "report.dcm"), structured_report(study, other, metadata))
     assert new.SOPInstanceUID != dcmread(old).SOPInstanceUID

@@ -66,7 +66,7 @@ def test_a_photograph_that_kills_its_worker_gets_a_row_with_an_error(damaged_sou
         if each.image_id != "00003_right":
             grading = results[each.image_id]
             assert grading.probabilities == pytest.approx(each.probabilities, abs=1e-4)  # a different batch
-            assert (grading.grade, grading.error) == (each.grade, each.error)
+            assert (grading.predicted_grade, grading.error) == (each.predicted_grade, each.error)
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -38,8 +38,11 @@ def test_photographs_and_studies_are_written_in_every_format(eyes: Path, grader_
     assert len(table) == 12
     assert table["laterality"].value_counts().to_dict() == {"L": 6, "R": 6}
     studies = pd.read_csv(tmp_path / "s.csv")
-    worse = table.groupby("study")["grade"].max()
-    assert studies.set_index("study")["grade"].to_dict() == worse.dropna().to_dict() or studies["grade"].isna().any()
+    worse = table.groupby("study")["predicted_grade"].max()
+    assert (
+        studies.set_index("study")["predicted_grade"].to_dict() == worse.dropna().to_dict()
+        or studies["predicted_grade"].isna().any()
+    )
     again = run(*call, "--out", tmp_path / "r.parquet", "--studies", tmp_path / "s.jsonl", code=None)
     assert "12 photographs, 12 taken over" in again
     lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]

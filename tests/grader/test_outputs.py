@@ -38,7 +38,7 @@ def test_a_graph_without_probabilities_gives_error_rows(eyes: Path, tmp_path: Pa
     results = grade(sorted(eyes.iterdir())[:2], model=file, out=tmp_path / "r.csv")
     assert results.needs_attention
     for grading in (*results, *Grader.load(file).grade(sorted(eyes.iterdir())[:2])):
-        assert grading.grade is None
+        assert grading.predicted_grade is None
         assert grading.referable is None
         assert grading.needs_review
         assert "a person should look" in (grading.error or "")
@@ -53,7 +53,7 @@ def test_a_wrong_saliency_map_is_no_result(eyes: Path, tmp_path: Path) -> None:
             maps, "raw = Conv (cells, kernel) none = Sub (raw, raw) saliency = Div (none, none)"
         ),
     )
-    assert [each.grade for each in Grader.load(file).grade(sorted(eyes.iterdir())[:1])] == [None]
+    assert [each.predicted_grade for each in Grader.load(file).grade(sorted(eyes.iterdir())[:1])] == [None]
 
 
 @pytest.mark.parametrize("count", [4, 6])

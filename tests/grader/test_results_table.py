@@ -165,7 +165,7 @@ def test_studies_have_a_table_too(tmp_path: Path, suffix: str) -> None:
     else:
         table = pd.read_parquet(path) if suffix == ".parquet" else pd.read_json(path, lines=True)
     assert list(table.columns) == list(studies[0].to_json())
-    assert table[["study", "grade", "referable"]].to_numpy().tolist() == [["s", 2, True]]
+    assert table[["study", "predicted_grade", "referable"]].to_numpy().tolist() == [["s", 2, True]]
     write_results(path, StudyGrading, [])
 
 

@@ -17,11 +17,17 @@ HEALTHY = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threat
 def eye(side: str | None, grade: int | None, study: str | None = "s", **changed: object) -> Grading:
     """Makes a grading of a photograph; without a grade, the photograph is ungradable."""
     if grade is None:
-        bad = {"grade": None, "label": None, "referable": None, "vision_threatening": None, "needs_review": True}
+        bad = {
+            "predicted_grade": None,
+            "label": None,
+            "referable": None,
+            "vision_threatening": None,
+            "needs_review": True,
+        }
         changed = {"quality_reasons": ("dark",), **bad, **changed}
     else:
         changed = {"referable": grade >= REFERABLE, "vision_threatening": grade >= 3, **changed}
-        changed = {"label": Grade(grade).label, "grade": grade, **changed}
+        changed = {"label": Grade(grade).label, "predicted_grade": grade, **changed}
     return replace(HEALTHY, image_id=f"{side}{grade}", laterality=side, study=study, **changed)  # type: ignore[arg-type]
 
 
@@ -32,17 +38,22 @@ def only(*gradings: Grading) -> StudyGrading:
 
 def test_the_worse_eye_counts() -> None:
     study = only(eye("L", 1), eye("R", 3), eye("L", 0))
-    assert (study.grade, study.label, study.left, study.right) == (3, "severe", 1, 3)
+    assert (study.predicted_grade, study.label, study.left, study.right) == (3, "severe", 1, 3)
     assert (study.referable, study.vision_threatening, study.needs_review) == (True, True, False)
     assert study.photographs == ("L1", "R3", "L0")
     healthy = only(eye("L", 0), eye("R", 1))
-    assert (healthy.grade, healthy.referable, healthy.needs_review, healthy.undecided) == (1, False, False, ())
+    assert (healthy.predicted_grade, healthy.referable, healthy.needs_review, healthy.undecided) == (
+        1,
+        False,
+        False,
+        (),
+    )
     assert describe_study(healthy) == "grade 1, mild non-proliferative diabetic retinopathy, not referable"
 
 
 def test_an_ungradable_eye_never_counts_as_healthy() -> None:
     dark = only(eye("L", 0), eye("R", None))
-    assert (dark.grade, dark.referable, dark.vision_threatening, dark.needs_review) == (0, None, None, True)
+    assert (dark.predicted_grade, dark.referable, dark.vision_threatening, dark.needs_review) == (0, None, None, True)
     assert dark.undecided == ("right eye ungradable (dark)",)
     assert describe_study(dark).endswith("right eye ungradable (dark); needs review by a person")
     assert only(eye("L", 2), eye("R", None)).referable is True
@@ -51,7 +62,7 @@ def test_an_ungradable_eye_never_counts_as_healthy() -> None:
     broken = only(eye("L", 0), eye("R", None, quality_reasons=(), error="eye.jpg: corrupt"))
     assert broken.undecided == ("right eye ungradable (could not be read)",)
     nothing = only(eye("L", None), eye("R", None))
-    assert (nothing.grade, nothing.referable, len(nothing.undecided)) == (None, None, 2)
+    assert (nothing.predicted_grade, nothing.referable, len(nothing.undecided)) == (None, None, 2)
     assert only(eye("L", None), eye("L", 0), eye("R", 0)).referable is False  # another photograph shows the eye
 
 
@@ -61,7 +72,7 @@ def test_without_a_threshold_there_is_no_decision() -> None:
 
 def test_studies_are_separate_and_photographs_without_a_study_are_left_out() -> None:
     studies = grade_studies([eye("L", 0, "b"), eye("R", 1, "a"), eye("R", 2, "b"), eye("L", 4, None)])
-    assert [(study.study, study.grade) for study in studies] == [("b", 2), ("a", 1)]
+    assert [(study.study, study.predicted_grade) for study in studies] == [("b", 2), ("a", 1)]
 
 
 SIDES, GRADES = st.sampled_from(["L", "R", None]), st.sampled_from([0, 1, 2, 3, 4, None])
@@ -71,11 +82,13 @@ SIDES, GRADES = st.sampled_from(["L", "R", None]), st.sampled_from([0, 1, 2, 3, 
 def test_no_referral_only_where_both_eyes_are_known_to_need_none(gradings: list[Grading]) -> None:
     study = only(*gradings)
     worst = {
-        side: max((g.grade for g in gradings if g.laterality == side and g.grade is not None), default=9)
+        side: max(
+            (g.predicted_grade for g in gradings if g.laterality == side and g.predicted_grade is not None), default=9
+        )
         for side in "LR"
     }
-    highest = max((g.grade for g in gradings if g.grade is not None), default=None)
-    assert study.grade == highest
+    highest = max((g.predicted_grade for g in gradings if g.predicted_grade is not None), default=None)
+    assert study.predicted_grade == highest
     assert (study.referable is True) == (highest is not None and highest >= REFERABLE)
     assert (study.referable is False) == (max(*worst.values(), highest or 0) < REFERABLE)
     assert study.needs_review or max(worst.values()) < 9

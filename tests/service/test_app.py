@@ -136,7 +136,7 @@ def test_results_equal_those_of_the_grader(client: TestClient, grader: Grader, e
         assert each.grading.path == f"{each.grading.image_id}.jpg"
         np.testing.assert_allclose(each.grading.probabilities or (), expected.probabilities or (), atol=1e-4)
         same = (
-            "grade",
+            "predicted_grade",
             "label",
             "referable",
             "vision_threatening",
@@ -464,7 +464,7 @@ def test_outputs_that_are_no_probabilities_are_no_result(
         response = client.post("/v1/grade", files=sent, params={"pictures": True})
     (photograph,) = response.json()["photographs"]
     assert "a person should look" in photograph["grading"]["error"]
-    assert photograph["grading"]["grade"] is None
+    assert photograph["grading"]["predicted_grade"] is None
     assert photograph["grading"]["referable"] is None
     assert photograph["grading"]["needs_review"] is True
 

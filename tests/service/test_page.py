@@ -87,7 +87,9 @@ def test_photographs_are_graded_side_by_side(page: Page, eyes: list[Path], grade
     assert boxes[1] is not None
     assert boxes[0]["y"] == boxes[1]["y"]
     grading = grader.grade([path for path in eyes if path.name == "00000_right.jpg"])[0]
-    expect(right.locator(".grade")).to_have_text(f"Grade {grading.grade}: {NAMES[grading.grade or 0]}")
+    expect(right.locator(".grade")).to_have_text(
+        f"Grade {grading.predicted_grade}: {NAMES[grading.predicted_grade or 0]}"
+    )
     expect(right.locator("td:nth-child(2)")).to_have_text([f"{p:.3f}" for p in grading.probabilities or ()])
     expect(right.locator(".advice")).to_contain_text("operating point 0.40")
     expect(first.locator(".overall")).to_have_text("Refer: right eye, left eye.")
@@ -137,7 +139,7 @@ def test_results_are_downloaded_and_printed(page: Page, eyes: list[Path], tmp_pa
     assert list(rows[0]) == list(COLUMNS)
     for row, expected in zip(rows, grader.grade(eyes[:2]), strict=False):
         assert row["image_id"] == expected.image_id
-        assert row["predicted_grade"] == str(expected.grade)
+        assert row["predicted_grade"] == str(expected.predicted_grade)
         assert row["referable"] == str(expected.referable).lower()
         assert row["laterality"] == ("L" if "left" in expected.image_id else "R")
     assert rows[2]["path"] == 'a "quoted", name.jpg'

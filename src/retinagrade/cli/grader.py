@@ -168,7 +168,7 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
 
     output = console()
     for grading in results.new:
-        if not only_attention or grading.grade is None:
+        if not only_attention or grading.predicted_grade is None:
             output.print(f"{grading.image_id}: {describe_grading(grading)}")
     names = _short_studies([study.study for study in results.studies])
     for study in results.studies:

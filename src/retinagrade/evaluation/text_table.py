@@ -22,8 +22,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
 
     Args:
         path: A CSV file, or a file ``.jsonl`` or ``.parquet``. Where these two have a list of ``probabilities``, as
-            results of ``retinagrade grade`` have, it becomes the columns ``p0`` … ``p4``, and their ``grade`` becomes
-            ``predicted_grade``, as in its CSV tables.
+            results of ``retinagrade grade`` have, it becomes the columns ``p0`` … ``p4``, as in its CSV tables.
 
     Returns:
         A table of strings, as :func:`~retinagrade.manifest.read_csv_text` returns it. The row of a Parquet file with
@@ -72,8 +71,9 @@ def _json_rows(path: Path) -> Iterable[dict[str, Any]]:
 
 def _flat(row: dict[str, Any]) -> dict[str, str]:
     if _PROBABILITIES in row:
-        row = {"predicted_grade" if name == "grade" else name: value for name, value in row.items()}
-        row |= dict(zip(PROBABILITY_COLUMNS, row.pop(_PROBABILITIES) or (), strict=False))
+        probabilities = row[_PROBABILITIES] or ()
+        others = {name: value for name, value in row.items() if name != _PROBABILITIES}
+        row = others | dict(zip(PROBABILITY_COLUMNS, probabilities, strict=False))
     return {name: _text(value) for name, value in row.items()}
 
 

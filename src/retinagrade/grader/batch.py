@@ -119,11 +119,11 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Side
 
 
 def _write_overlays(graded: GradedPhotograph, grading: Grading, outputs: SideOutputs) -> None:
-    if grading.grade is None or graded.photograph is None or graded.saliency is None:
+    if grading.predicted_grade is None or graded.photograph is None or graded.saliency is None:
         return
     if outputs.saliency is None and outputs.dicom is None:
         return
-    overlay = saliency_overlay(graded.photograph, graded.saliency[grading.grade])
+    overlay = saliency_overlay(graded.photograph, graded.saliency[grading.predicted_grade])
     if outputs.saliency is not None:
         picture = mark_jpeg(simplejpeg.encode_jpeg(overlay, 90), grading.digest or "")
         write_bytes(picture_path(outputs.saliency, grading.image_id, ".jpg"), picture)

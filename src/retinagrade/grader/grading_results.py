@@ -78,7 +78,7 @@ class GradingResults(Sequence[Grading]):
     @property
     def graded(self) -> list[Grading]:
         """Gradings that have a grade."""
-        return [each for each in self if each.grade is not None]
+        return [each for each in self if each.predicted_grade is not None]
 
     @property
     def ungradable(self) -> list[Grading]:
@@ -108,7 +108,7 @@ class GradingResults(Sequence[Grading]):
     @property
     def needs_attention(self) -> bool:
         """True if a photograph of the whole table has no grade, or may be left out, or a result or study is missing."""
-        ungraded = any(each.grade is None for each in (*self, *self.others))
+        ungraded = any(each.predicted_grade is None for each in (*self, *self.others))
         without_study = self._by_study and bool(self.without_study)
         may_be_photographs = any(each.may_be_photograph for each in self.left_out)
         return ungraded or bool(self.failures) or without_study or may_be_photographs
@@ -116,7 +116,7 @@ class GradingResults(Sequence[Grading]):
     @property
     def summary(self) -> str:
         """Counts of the photographs, of the others in the table, and of the studies, in one sentence each."""
-        number = Counter(each.grade for each in self.graded)
+        number = Counter(each.predicted_grade for each in self.graded)
         names = {grade: grade.label if grade else "without retinopathy" for grade in Grade}
         grades = ", ".join(f"{number[grade]} {name}" for grade, name in names.items() if number[grade])
         before = f", {len(self.taken_over)} taken over from an earlier call" if self._taken_over else ""
@@ -127,7 +127,7 @@ class GradingResults(Sequence[Grading]):
         if self.left_out:
             text += f" {counted(len(self.left_out), 'other file')} left out."
         if self.others:
-            ungraded = sum(each.grade is None for each in self.others)
+            ungraded = sum(each.predicted_grade is None for each in self.others)
             text += f" The table has {counted(len(self.others), 'other photograph')}, {ungraded} without a grade."
         if not self.studies and not self._by_study:
             return text
@@ -183,14 +183,15 @@ def describe_grading(grading: Grading) -> str:
     """Describes a grading in one line.
 
     Example:
-        >>> describe_grading(Grading("a", "a.jpg", grade=2, confidence=0.81, referable=True, needs_review=False))
+        >>> fields = {"predicted_grade": 2, "confidence": 0.81, "referable": True, "needs_review": False}
+        >>> describe_grading(Grading("a", "a.jpg", **fields))
         'grade 2, moderate non-proliferative diabetic retinopathy, referable (confidence 0.81)'
     """
-    if grading.grade is None:
+    if grading.predicted_grade is None:
         return _without_grade(grading)
     decision = {None: "", True: ", referable", False: ", not referable"}[grading.referable]
     review = "; needs review by a person" if grading.needs_review else ""
-    return f"{describe_grade(grading.grade)}{decision} (confidence {grading.confidence:.2f}){review}"
+    return f"{describe_grade(grading.predicted_grade)}{decision} (confidence {grading.confidence:.2f}){review}"
 
 
 def _without_grade(grading: Grading) -> str:
@@ -200,5 +201,5 @@ def _without_grade(grading: Grading) -> str:
 
 
 def _short_row(grading: Grading) -> tuple[str, str, str]:
-    result = _without_grade(grading) if grading.grade is None else describe_grade(grading.grade)
+    result = _without_grade(grading) if grading.predicted_grade is None else describe_grade(grading.predicted_grade)
     return grading.image_id, result, "" if grading.confidence is None else f"{grading.confidence:.2f}"

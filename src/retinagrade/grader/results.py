@@ -41,14 +41,14 @@ class Grading:
         study: Id that the photographs of both eyes of a patient share; ``None`` where it is unknown. See
             :func:`~retinagrade.grader.studies.grade_studies`.
         laterality: ``L`` or ``R``; ``None`` where it is unknown.
-        grade: ICDR grade, 0 to 4: the most probable one, and the lower of two equally probable ones; or, where the
-            grader file says so, the one with the lowest expected quadratic cost.
-        label: Name of the grade.
+        predicted_grade: ICDR grade, 0 to 4: the most probable one, and the lower of two equally probable ones; or,
+            where the grader file says so, the one with the lowest expected quadratic cost.
+        label: Name of this grade.
         probabilities: Calibrated probabilities of grades 0 to 4.
         expected_grade: Mean of the grades, weighted by their probabilities; 0 to 4.
         referable: True from the threshold of the grader file on; ``None`` where the file has no such threshold.
         vision_threatening: Same for vision-threatening retinopathy.
-        confidence: Probability of ``grade``.
+        confidence: Probability of the predicted grade.
         prediction_set: Neighbouring grades that contain the right grade with the coverage that the grader file states.
         needs_review: True where a person should review the photograph, whatever its grade; ``None`` where the
             grader file has no rule.
@@ -85,7 +85,7 @@ class Grading:
     path: str | None
     study: str | None = None
     laterality: str | None = None
-    grade: int | None = None
+    predicted_grade: int | None = None
     label: str | None = None
     probabilities: tuple[float, ...] | None = None
     expected_grade: float | None = None
@@ -211,7 +211,7 @@ def make_grading(
     reasons = _review_reasons(grade, confidence, eye, lesions, width, metadata)
     return replace(
         ungraded,
-        grade=grade,
+        predicted_grade=grade,
         label=Grade(grade).label,
         referable=_is_positive(p, REFERABLE, metadata.referable),
         vision_threatening=_is_positive(p, VISION_THREATENING, metadata.vision_threatening),

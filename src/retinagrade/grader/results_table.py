@@ -334,7 +334,6 @@ def grading_row(grading: Grading) -> dict[str, Any]:
     """Returns the row of a grading by the names of :data:`COLUMNS`."""
     probabilities = grading.probabilities or [None] * len(PROBABILITY_COLUMNS)
     row = grading.to_json() | dict(zip(PROBABILITY_COLUMNS, probabilities, strict=True))
-    row["predicted_grade"] = grading.grade
     row["error"] = _one_line(grading.error)
     return {column: row[column] for column in COLUMNS}
 
@@ -367,7 +366,6 @@ def _parse_cells(row: dict[str, str], path: Path, line: int) -> Grading:
             reason = str(error) if column in (*_NUMBERS, *_FLAGS) else f"{cell!r} is not what was written"
             raise _changed(path, f"line {line}, column {column!r}", reason) from error
     probabilities = tuple(values.pop(column) for column in PROBABILITY_COLUMNS)
-    values["grade"] = values.pop("predicted_grade")
     values["probabilities"] = None if None in probabilities else probabilities
     values |= {name: values[name] or () for name in _LISTS_OF_TEXTS}
     values |= {name: values[name] or "" for name in ("model", "grader_digest")}

@@ -71,9 +71,8 @@ def secondary_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
         image.PatientOrientation = source.get("PatientOrientation") or []
         image.BurnedInAnnotation = source.get("BurnedInAnnotation") or "YES"
         image.LossyImageCompression = "01"  # the input of the network is a JPEG
-        image.DerivationDescription = (
-            f"Grad-CAM saliency map of {describe_grade(grading.grade or 0)}, over the photograph as the network saw it"
-        )
+        grade = describe_grade(grading.predicted_grade or 0)
+        image.DerivationDescription = f"Grad-CAM saliency map of {grade}, over the photograph as the network saw it"
         image.ImageComments = f"Regions that the score of this grade is sensitive to; no explanation. {NOTICE}"
         image.SourceImageSequence = [_reference(source)]
     return image

@@ -109,7 +109,9 @@ def structured_report(
 def _study_group(
     study: StudyGrading, algorithm: AlgorithmIdentification, series: str
 ) -> MeasurementsAndQualitativeEvaluations:
-    grade = dicom_codes.UNGRADABLE if study.grade is None else dicom_codes.GRADES[Grade(study.grade)]
+    grade = (
+        dicom_codes.UNGRADABLE if study.predicted_grade is None else dicom_codes.GRADES[Grade(study.predicted_grade)]
+    )
     both = codes.SCT.RightAndLeft
     return MeasurementsAndQualitativeEvaluations(
         TrackingIdentifier(uid=generate_uid(entropy_srcs=[series, "study"]), identifier="study: the worse eye"),
@@ -127,10 +129,10 @@ def _photograph_group(
 ) -> MeasurementsAndQualitativeEvaluations:
     probabilities = grading.probabilities or (None,) * len(dicom_codes.PROBABILITIES)
     evaluations: list[tuple[Code, Code]] = []
-    if grading.grade is None:
+    if grading.predicted_grade is None:
         evaluations.append((dicom_codes.ICDR, dicom_codes.UNREADABLE if grading.error else dicom_codes.UNGRADABLE))
     else:
-        evaluations.append((dicom_codes.ICDR, dicom_codes.GRADES[Grade(grading.grade)]))
+        evaluations.append((dicom_codes.ICDR, dicom_codes.GRADES[Grade(grading.predicted_grade)]))
     evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.prediction_set or ()]
     if grading.rule_grade is not None:
         evaluations.append((dicom_codes.RULE, dicom_codes.GRADES[Grade(grading.rule_grade)]))

@@ -21,7 +21,7 @@ class StudyGrading:
 
     Attributes:
         study: Id of the study: DICOM's ``StudyInstanceUID``, or the patient.
-        grade: Highest grade of its photographs.
+        predicted_grade: Highest grade of its photographs.
         label: Name of the grade.
         left: Grade of the left eye; ``None`` where none of its photographs was graded.
         right: Grade of the right eye; ``None`` where none of its photographs was graded.
@@ -34,7 +34,7 @@ class StudyGrading:
     """
 
     study: str
-    grade: int | None
+    predicted_grade: int | None
     label: str | None
     left: int | None
     right: int | None
@@ -68,11 +68,12 @@ def describe_study(study: StudyGrading) -> str:
     """Describes a study in one line.
 
     Example:
-        >>> left, right = (Grading(side, None, "7", side, grade=2, label="moderate", referable=True) for side in "LR")
+        >>> fields = {"predicted_grade": 2, "label": "moderate", "referable": True}
+        >>> left, right = (Grading(side, None, "7", side, **fields) for side in "LR")
         >>> describe_study(grade_study("7", [left, right]))
         'grade 2, moderate non-proliferative diabetic retinopathy, referable; needs review by a person'
     """
-    grade = "no grade" if study.grade is None else describe_grade(study.grade)
+    grade = "no grade" if study.predicted_grade is None else describe_grade(study.predicted_grade)
     referable = {None: "", True: ", referable", False: ", not referable"}[study.referable]
     unknown = "".join(f"; {reason}" for reason in study.undecided)
     return f"{grade}{referable}{unknown}{'; needs review by a person' if study.needs_review else ''}"
@@ -98,7 +99,7 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
         right=_highest(eyes["R"]),
         referable=_decide("referable", gradings, undecided),
         vision_threatening=_decide("vision_threatening", gradings, undecided),
-        needs_review=bool(undecided) or any(each.needs_review for each in gradings if each.grade is not None),
+        needs_review=bool(undecided) or any(each.needs_review for each in gradings if each.predicted_grade is not None),
         undecided=undecided,
         photographs=tuple(each.image_id for each in gradings),
         model=gradings[0].model,
@@ -106,7 +107,7 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
 
 
 def _highest(gradings: Sequence[Grading]) -> int | None:
-    return max((grading.grade for grading in gradings if grading.grade is not None), default=None)
+    return max((grading.predicted_grade for grading in gradings if grading.predicted_grade is not None), default=None)
 
 
 def _unknown(side: str, of_eye: Sequence[Grading], gradings: Sequence[Grading]) -> str | None:
@@ -123,7 +124,7 @@ def _unknown(side: str, of_eye: Sequence[Grading], gradings: Sequence[Grading]) 
 def _decide(
     decision: Literal["referable", "vision_threatening"], gradings: Sequence[Grading], undecided: Sequence[str]
 ) -> bool | None:
-    answers = [getattr(grading, decision) for grading in gradings if grading.grade is not None]
+    answers = [getattr(grading, decision) for grading in gradings if grading.predicted_grade is not None]
     if any(answers):
         return True
     return None if undecided or None in answers else False

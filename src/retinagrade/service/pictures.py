@@ -84,7 +84,7 @@ def make_drawing(graded: GradedPhotograph, wants_pictures: bool) -> Drawing:
     """Takes from a graded photograph the part that a response needs."""
     if not wants_pictures or graded.photograph is None:
         return Drawing(graded.grading)
-    grade = graded.grading.grade
+    grade = graded.grading.predicted_grade
     saliency = None if graded.saliency is None or grade is None else graded.saliency[grade].copy()
     outlines = None if graded.lesions is None else find_outlines(graded.lesions)
     return Drawing(graded.grading, graded.photograph, saliency, outlines)

@@ -184,7 +184,7 @@ def test_the_grader_file_grades_as_its_parts_do(grader_file: Path, prepared: Pat
         assert graded.lesions is not None
         if not grading.gradable:
             continue
-        assert grading.grade == least_cost_grade(grading.probabilities or ())
+        assert grading.predicted_grade == least_cost_grade(grading.probabilities or ())
         assert grading.haemorrhages == sum(grading.haemorrhages_quadrants or ())
         assert grading.rule_grade == graded.lesions.rule.grade
         assert grading.oedema_probability is not None

@@ -12,7 +12,6 @@ export function table(photographs, grades) {
     const grading = result?.grading ?? { image_id: file.name.replace(/\.[^.]*$/, ""), path: file.name, needs_review: true, error };
     const row = {
       ...grading,
-      predicted_grade: grading.grade,
       prediction_set: grading.prediction_set?.join(" "),
       quality_reasons: grading.quality_reasons?.join(", "),
       review_reasons: grading.review_reasons?.join(", "),

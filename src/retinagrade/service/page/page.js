@@ -116,7 +116,7 @@ function show(photograph) {
   find(".progress", node).textContent = "";
   find(".error", node).textContent = "";
   find(".outcome", node).hidden = false;
-  find(".grade", node).textContent = grading.grade === null ? "Ungradable" : `Grade ${grading.grade}: ${gradeName(grading.grade)}`;
+  find(".grade", node).textContent = grading.predicted_grade === null ? "Ungradable" : `Grade ${grading.predicted_grade}: ${gradeName(grading.predicted_grade)}`;
   const { refer, text } = advice(grading, model);
   find(".advice", node).textContent = text;
   find(".advice", node).classList.toggle("refer", refer);
@@ -141,7 +141,7 @@ function show(photograph) {
   }
   find("tbody", node).replaceChildren(...grading.probabilities.map((probability, index) => {
     const row = document.createElement("tr");
-    row.classList.toggle("predicted", index === grading.grade);
+    row.classList.toggle("predicted", index === grading.predicted_grade);
     const name = element("th", `${index} ${shortGradeName(index)}`);
     name.scope = "row";
     const bar = document.createElement("meter");

@@ -35,7 +35,7 @@ export function advice(grading, model) {
 
 // Both eyes together, by the same rule as the studies of the grader: an eye without a grade does not count as healthy.
 export function overall(photographs, model) {
-  const graded = photographs.filter(({ result }) => result && result.grading.grade !== null);
+  const graded = photographs.filter(({ result }) => result && result.grading.predicted_grade !== null);
   const side = ({ eye }) => SIDE[eye].toLowerCase();
   const refer = graded.filter(({ result }) => result.grading.referable);
   if (refer.length > 0) return `Refer: ${refer.map(side).join(", ")}.`;
