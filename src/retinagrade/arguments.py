@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
@@ -82,11 +83,10 @@ def check_arguments(*, advice: Mapping[str, str] | None = None, **ranges: _Allow
 
         @functools.wraps(function)
         def checked(*positional: object, **named: object) -> object:
-            try:
-                arguments = signature.bind(*positional, **named).arguments
-            except TypeError:
-                return function(*positional, **named)  # Python names the function in its error
-            for parameter, value in arguments.items():
+            bound = None
+            with contextlib.suppress(TypeError):  # Python's own error, from the call below, names the function
+                bound = signature.bind(*positional, **named)
+            for parameter, value in ({} if bound is None else bound.arguments).items():
                 hint, allowed = type_hints().get(parameter, Any), ranges.get(parameter)
                 if not (_fits(value, hint) and _is_within(value, allowed)):
                     raise UsageError(

@@ -346,9 +346,7 @@ def split(
     from retinagrade.datasets.split import SplitSettings, split_shares
     from retinagrade.datasets.split import split as split_set
 
-    if fold is not None and folds is None:
-        raise UsageError("--fold chooses one of several folds: give their number with --folds")
-    divided = split_set(prepared, val=val, test=test, group_by=group_by.value, seed=seed, folds=folds, fold=fold or 0)
+    divided = split_set(prepared, val=val, test=test, group_by=group_by.value, seed=seed, folds=folds, fold=fold)
     print_split(divided)
     if group_by is GroupBy.IMAGE:
         console().print(

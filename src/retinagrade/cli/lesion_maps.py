@@ -45,7 +45,7 @@ def outline(
     ] = "val",
     camera: CameraOption = None,
 ) -> None:
-    """Outline the lesions of prepared photographs.
+    """Write lesion maps of prepared photographs.
 
     The command writes one map for each photograph and each kind of lesion: maps/KIND/IMAGE_ID.png in the folder. Its
     grey values from 0 to 255 are the probabilities, from 0 to 1, that a pixel belongs to such a lesion.

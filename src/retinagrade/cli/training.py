@@ -321,7 +321,8 @@ def predict(
         str,
         typer.Option(
             metavar="SPLIT",
-            help="Split of the photographs to predict: train, val or test; 'all' takes every photograph.",
+            help="Split of the photographs to predict: train, val, test, or another one in manifest.csv of the set; "
+            "'all' takes every photograph.",
         ),
     ] = "test",
     out: Annotated[
@@ -338,7 +339,7 @@ def predict(
     camera: CameraOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Grade prepared photographs with a trained network.
+    """Predict the grades of prepared photographs.
 
     The command writes a table with the probabilities p0 … p4 of the five grades, one row for each photograph. `grade`
     takes photographs that nobody has prepared.

@@ -80,7 +80,7 @@ def split(
     group_by: GroupBy = "patient",
     seed: int = 0,
     folds: int | None = None,
-    fold: int = 0,
+    fold: int | None = None,
 ) -> PreparedSet:
     """Divides a prepared set into training, validation and test photographs.
 
@@ -94,7 +94,7 @@ def split(
             does.
         seed: Seed of the draw.
         folds: Number of folds of a cross-validation, which replace the share ``val``.
-        fold: The fold for validation, counted from 0.
+        fold: The fold for validation, counted from 0; only with ``folds``. By default, the first one.
 
     Returns:
         The prepared set with its new split.
@@ -104,7 +104,9 @@ def split(
         UsageError: Shares are out of range, a test share is given beside an official test set, or no photograph is
             left for validation.
     """
-    settings = SplitSettings(val, test, group_by, seed, folds, fold)
+    if fold is not None and folds is None:
+        raise UsageError("a fold is one of several: give their number as well (folds, --folds)")
+    settings = SplitSettings(val, test, group_by, seed, folds, fold or 0)
     source = PreparedSet(prepared)
     path = source.folder / PREPARED_MANIFEST
     manifest = split_manifest(source.manifest, settings)

@@ -98,6 +98,8 @@ def fit_grades(
     """
     fitted = [maps] if isinstance(maps, str | os.PathLike | LesionMaps) else list(maps)
     folders = [each if isinstance(each, LesionMaps) else LesionMaps(Path(each)) for each in [*fitted, *judge]]
+    if not fitted:
+        raise UsageError("no maps to fit on: name one or several folders of maps")
     run = Run(Path(out))
     inputs = [each.folder for each in folders]
     output = Output(run.folder, True, lambda: _is_earlier_result(run, inputs))

@@ -89,7 +89,7 @@ def cross_validate(
                 start=None if start is None else Path(start) / f"fold-{number}",
                 workers=workers,
                 manifest=part,
-                progress=prefix_stages(progress, f"fold {number + 1} of {folds}"),
+                progress=prefix_stages(progress, f"fold {number} ({number + 1} of {folds})"),
             )
         runs = [result.fold(number) for number in range(folds)]
         if experiment.outlines_lesions:

@@ -114,7 +114,7 @@ def predict(
     inputs = [Path(prepared), folder]
     guard_outputs([file_output(file, PREDICT, inputs, place)], inputs, overwrite)
     tables = []
-    for number, each in enumerate(runs, 1):
+    for number, each in enumerate(runs):
         own_progress = progress if len(runs) == 1 else prefix_stages(progress, f"fold {number}")
         tables.append(_predict_split(Path(prepared), each, split, views, own_progress))
     write_origin(file, PREDICT, inputs)
