@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from retinagrade.grader.eyes import EyeIdentity, identify_eye
+from retinagrade.grader.inputs import find_photographs
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.images.dicom_files import write_dicom
-from tests.images.encoded_files import gradient
+from tests.images.encoded_files import encoded, gradient
 
 PIXELS = gradient(60, 90)
+
+
+def test_a_name_is_one_name_however_its_accents_are_stored(tmp_path: Path) -> None:
+    together, apart = unicodedata.normalize("NFC", "Müller_left"), unicodedata.normalize("NFD", "Müller_right")
+    for name in (together, apart):
+        (tmp_path / f"{name}.jpg").write_bytes(encoded(PIXELS, "JPEG"))
+    left, right = sorted(find_photographs([str(tmp_path)]).photographs, key=lambda each: each.image_id)
+    assert (left.image_id, right.image_id) == ("Müller_left", "Müller_right")
+    eyes = [identify_eye(Path(each.path)) for each in (left, right)]
+    assert eyes[0].study == eyes[1].study
+    assert [eye.laterality for eye in eyes] == ["L", "R"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from retinagrade.cells import parse_side
@@ -20,11 +21,13 @@ def parse_eye_name(name: str) -> tuple[str, str] | None:
         name: A file's name without its suffix.
 
     Returns:
-        The patient, and ``L`` or ``R``; ``None`` for a name in neither of the two forms.
+        The patient, and ``L`` or ``R``; ``None`` for a name in neither of the two forms. Letters with accents have one
+        form (NFC), whatever the system that wrote the name: macOS stores accents apart.
 
     Example:
         >>> [parse_eye_name(name) for name in ("10_left", "P1-OD", "7_r2", "left_over")]
         [('10', 'L'), ('P1', 'R'), ('7', 'R'), None]
     """
+    name = unicodedata.normalize("NFC", name)
     match = NAMED_EYE.fullmatch(name) or DEEPDRID_NAME.fullmatch(name)
     return match and (match["patient"], parse_side(match["side"]))

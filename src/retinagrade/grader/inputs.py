@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -160,6 +161,6 @@ def _expand(each: str) -> tuple[list[PhotographFile], list[LeftOutFile]]:
 
 
 def _default_id(path: Path, folder: Path | None = None) -> str:
-    """Returns the id of a file, without the suffix of a photograph."""
+    """Returns the id of a file, without the suffix of a photograph; names that look alike have equal ids (NFC)."""
     bare = without_photograph_suffix(path)
-    return bare.name if folder is None else bare.relative_to(folder).as_posix()
+    return unicodedata.normalize("NFC", bare.name if folder is None else bare.relative_to(folder).as_posix())
