@@ -94,7 +94,7 @@ def test_one_long_picture_and_one_device_cost_no_other_photograph(source: Path, 
     done = run(["grade", *paths, "--out", str(tmp_path / "r.jsonl")])
     assert done.exit_code == 1
     rows = {row["image_id"]: row for row in map(json.loads, (tmp_path / "r.jsonl").read_text().splitlines())}
-    assert rows["a"]["grade"] is not None
+    assert rows["a"]["predicted_grade"] is not None
     assert rows["long"]["error"]
     assert rows["zero"]["error"]
 

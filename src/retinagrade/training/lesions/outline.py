@@ -23,7 +23,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
 from retinagrade.runs.run import Run
-from retinagrade.storage.files import sha256
+from retinagrade.storage.files import is_free_folder, sha256
 from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs, relative_to_folder
 from retinagrade.training.checkpoints import load_lesion_network
@@ -143,7 +143,7 @@ def _begin(maps: LesionMaps, record: MapsRecord) -> None:
                 "that folder"
             )
         return
-    if maps.folder.exists() and any(maps.folder.iterdir()):
+    if not is_free_folder(maps.folder):
         raise UsageError(f"{maps.folder} is not empty and holds no lesion maps: choose another --out")
     maps.write_record(record)
 
