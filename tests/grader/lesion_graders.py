@@ -43,7 +43,7 @@ def write_lesion_grader(path: Path, side: int = 128) -> Path:
     )
     oedema = OrdinalModel(names=("hard_exudates_load",), weights=((1.0,),) * 2, biases=(-1.0, -3.0), **number)
     grades = GradeModel(maps=MapCalibration.identity(KINDS), grade=grade, oedema=oedema)
-    lesions = LesionMetadata(kinds=KINDS, model=grades, networks=("0" * 12,))
+    lesions = LesionMetadata(model=grades, networks=("0" * 12,))
     model = onnx.parser.parse_model(_GRAPH.replace("SIDE", str(side)))
     preparation = PreparationMetadata(size=side, contrast="none", square="pad", recipe=1)
     facts = metadata(

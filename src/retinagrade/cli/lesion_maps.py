@@ -8,19 +8,11 @@ from typing import Annotated
 import typer
 
 from retinagrade.cli.console import console, terminal_progress
-from retinagrade.cli.options import CameraOption, OverwriteOption, WorkersOption
+from retinagrade.cli.options import CameraOption, OverwriteOption, SameSettingsArgument, WorkersOption
 
 
 def outline(
-    prepared: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PREPARED",
-            help="Folder of a set that was prepared with the same settings, such as --size, as the training "
-            "photographs.",
-            show_default=False,
-        ),
-    ],
+    prepared: SameSettingsArgument,
     run: Annotated[
         Path,
         typer.Argument(

@@ -118,3 +118,12 @@ CameraOption = Annotated[
         show_default=False,
     ),
 ]
+
+SameSettingsArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PREPARED",
+        help="Folder of a set that was prepared with the same settings, such as --size, as the training photographs.",
+        show_default=False,
+    ),
+]

@@ -19,7 +19,14 @@ from retinagrade.cli.console import (
     print_text,
     terminal_progress,
 )
-from retinagrade.cli.options import CameraOption, FastOption, OverwriteOption, SettingsOption, TtaOption
+from retinagrade.cli.options import (
+    CameraOption,
+    FastOption,
+    OverwriteOption,
+    SameSettingsArgument,
+    SettingsOption,
+    TtaOption,
+)
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
 from retinagrade.messages import counted
@@ -300,15 +307,7 @@ def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], 
 
 
 def predict(
-    prepared: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PREPARED",
-            help="Folder of a set that was prepared with the same settings, such as --size, as the training "
-            "photographs.",
-            show_default=False,
-        ),
-    ],
+    prepared: SameSettingsArgument,
     run: Annotated[
         Path,
         typer.Argument(

@@ -194,7 +194,7 @@ def _require_grade_model(run: Run, grades: CrossValidation | None) -> tuple[Run,
         )
     model = load_grade_model(fitted)
     networks = tuple(digest[:12] for digest in record.networks)
-    return fitted, LesionMetadata(kinds=model.kinds, model=model, networks=networks)
+    return fitted, LesionMetadata(model=model, networks=networks)
 
 
 def read_networks(run: Run) -> Networks:

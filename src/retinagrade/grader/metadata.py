@@ -186,15 +186,18 @@ class LesionMetadata(_Part):
     """The part of a grader file that reads lesion maps.
 
     Attributes:
-        kinds: The kinds of lesions, in the order of the maps.
         model: The grade model, which turns plain numbers of the lesions into probabilities.
         networks: First digits of the SHA-256 digests of the cross-validated networks whose maps the model was fitted
             on. They outlined photographs that they had not seen.
     """
 
-    kinds: tuple[str, ...] = Field(min_length=1)
     model: GradeModel
     networks: tuple[str, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of lesions, in the order of the maps."""
+        return self.model.kinds
 
 
 class Metadata(_Part):
