@@ -60,7 +60,7 @@ def test_harmless_files_are_named_and_need_no_attention(source: Path, tmp_path: 
 @pytest.mark.parametrize("command", ["prepare", "check", "grade"])
 def test_each_file_that_may_be_a_photograph_needs_attention(source: Path, tmp_path: Path, command: str) -> None:
     extra = {
-        "0/scan.dcm.gz": gzip.compress(b"DICM"),
+        "0/scan.dcm.gz": gzip.compress(b"DICM", mtime=0),
         "1/camera.cr2": b"II*\0\x10\0\0\0CR\2\0" + bytes(80),
         "2/.hidden.jpg": (source / "0" / "a.jpg").read_bytes(),
     }

@@ -24,7 +24,7 @@ CONTENTS = {
     "TIFF": encoded(_PIXELS, "TIFF"),
     "text": b"image,level\n",
     "empty": b"",
-    "gzip": gzip.compress(b"DICM"),
+    "gzip": gzip.compress(b"DICM", mtime=0),
     "zeros": bytes(600),
     "macOS": b"\0\5\x16\7" + bytes(60),
 }
