@@ -1,11 +1,11 @@
 """From a folder of photographs to a grader file, by the Python interface alone.
 
 A script in cells (``# %%``), which editors and Jupyter run one by one. ``python docs/first_grader.py [FOLDER]`` runs
-all of them and writes to FOLDER (by default ``first-grader``). The photographs are made up; replace ``source`` by your
-own folder.
+all of them and writes to FOLDER (by default ``first-grader``). The photographs are synthetic; replace ``source`` by
+your own folder.
 """
 
-# %% A data set: 80 synthetic photographs of 40 patients, with labels and lesion masks
+# %% A data set: 48 synthetic photographs of 24 patients, with labels and lesion masks
 import sys
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import retinagrade
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "first-grader")
 source = out / "source"
 if not source.is_dir():
-    retinagrade.synthesize(source, 80, size=256, seed=1)
+    retinagrade.synthesize(source, 48, size=192, seed=1)
 
 # %% Look at the data first: corrupt files, copies, conflicting grades, leaks
 check = retinagrade.check(source)

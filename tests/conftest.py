@@ -15,8 +15,8 @@ from retinagrade.datasets.synthetic.patients import synthesize
 pytest_plugins = ["tests.ray_cluster"]
 
 # A busy machine is no failure, so examples have no deadline. CI draws the same examples each time, so that luck decides
-# no build; new examples are drawn on developers' machines.
-settings.register_profile("retinagrade", deadline=None, derandomize="CI" in os.environ)
+# no build; new examples are drawn on developers' machines, a few in each of many runs.
+settings.register_profile("retinagrade", deadline=None, derandomize="CI" in os.environ, max_examples=25)
 settings.load_profile("retinagrade")
 
 REAL_DATA = Path(os.environ.get("RETINAGRADE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -21,5 +21,5 @@ def test_the_tutorial_goes_from_a_folder_to_a_grader_file(tmp_path: Path) -> Non
     written = ["check/check.html", "prepared/manifest.csv", "run/predictions/test.csv", "evaluation/report.html"]
     assert all((out / name).is_file() for name in [*written, "evaluation/metrics.json", "grader.onnx", "grader.md"])
     results = pd.read_csv(out / "results.csv")
-    assert len(results) == 80
+    assert len(results) == 48
     assert results["image_id"].is_unique

@@ -10,6 +10,7 @@ import sys
 import typing
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import numpy.typing
 import pytest
@@ -83,7 +84,7 @@ def test_public_functions_document_arguments_results_and_errors() -> None:
 
 def test_the_table_of_commands_and_functions_is_complete() -> None:
     page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", page.partition("## Commands and functions")[2], re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", page.partition("| command |")[2], re.MULTILINE)
     listed = {command: re.findall(r"`([a-z_]+)`", functions) for command, functions in rows}
     program = typer.main.get_command(app)
     assert set(listed) == set(_commands(program, ""))
@@ -91,12 +92,36 @@ def test_the_table_of_commands_and_functions_is_complete() -> None:
     assert named == {function.__name__ for function in _public_functions()}
 
 
-def _commands(group: object, prefix: str) -> list[str]:
-    commands: dict[str, object] = getattr(group, "commands", {})
-    names = []
-    for name, command in commands.items():
-        names += _commands(command, f"{prefix}{name} ") or [f"{prefix}{name}"]
-    return names
+def test_names_of_choices_are_listed_with_their_values() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z]\w+)` \| (.*) \|$", page, re.MULTILINE))
+    values = {name: getattr(retinagrade, name) for name in retinagrade.__all__}
+    aliases = {name: value for name, value in values.items() if typing.get_origin(value) or "Union" in str(type(value))}
+    assert set(rows) == set(aliases)
+    for name, value in aliases.items():
+        if typing.get_origin(value) is typing.Literal:
+            assert {f"`{choice}`" for choice in typing.get_args(value)} <= set(re.findall(r"`\w+`", rows[name])), name
+
+
+def test_options_without_an_argument_of_their_name_are_listed() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    options, _, commands = page.partition("## Commands and functions")[2].partition("| command |")
+    rows = dict(re.findall(r"^\| `([a-z -]+)` \| (.*) \|$", commands, re.MULTILINE))
+    listed = set(re.findall(r"`--([a-z-]+)`", options)) - {"grade-names"}
+    differing = set()
+    for name, command in _commands(typer.main.get_command(app), "").items():
+        functions = [getattr(retinagrade, each) for each in re.findall(r"`([a-z_]+)`", rows[name])]
+        arguments = {parameter for function in functions for parameter in inspect.signature(function).parameters}
+        names = [option[2:] for each in command.params for option in each.opts if option.startswith("--")]
+        differing |= {option for option in names if option.replace("-", "_") not in arguments and arguments}
+    assert listed == differing
+
+
+def _commands(group: Any, prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, command in getattr(group, "commands", {}).items():
+        found |= _commands(command, f"{prefix}{name} ") or {f"{prefix}{name}": command}
+    return found
 
 
 @pytest.mark.parametrize(

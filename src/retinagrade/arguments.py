@@ -70,7 +70,7 @@ def check_arguments(*, advice: Mapping[str, str] | None = None, **ranges: _Allow
         ...     return size
         >>> prepare("IDRiD", size=0)
         Traceback (most recent call last):
-        retinagrade.errors.UsageError: prepare: size=0: write a whole number of at least 32
+        retinagrade.errors.UsageError: prepare: size=0: write a whole number (int) of at least 32
     """
     hints_of_mistakes = advice or {}
 
@@ -177,7 +177,7 @@ def _name(hint: Any, allowed: _Allowed | None, several: bool = False) -> str:
     if _is_iterable(origin):
         return f"a list of {_either([_name(part, None, several=True) for part in _alternatives(parts[0])])}"
     if hint in (int, float):
-        noun = "whole number" if hint is int else "number"
+        noun = "whole number (int)" if hint is int else "number"
         return f"a {noun} {allowed or ''}".rstrip()
     kind = hint if origin is None else origin
     if getattr(kind, "_is_protocol", False) and kind is not os.PathLike:

@@ -34,7 +34,7 @@ _RESERVED = frozenset('<>:"\\|?*')
 
 @dataclass(frozen=True, repr=False)
 class Manifest:
-    """A validated table of photographs.
+    """A validated table of photographs; ``Manifest.read("manifest.csv")`` reads one.
 
     Attributes:
         table: One row for each photograph. ``image_id`` and ``path`` are never missing; ``grade`` (nullable integer 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 _SHOWN: Final = 5
@@ -37,6 +38,22 @@ def first_few(names: Iterable[object]) -> str:
     """
     listed = sorted(map(str, names))
     return ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")
+
+
+def name_choices(wrong: str, choices: Iterable[str]) -> str:
+    """Returns the names to choose from: the ones most like a wrong name, or all where none is.
+
+    Example:
+        >>> name_choices("efficientnet", ["vgg16", "efficientnet-lite0"])
+        "'efficientnet-lite0'"
+        >>> name_choices("x", ["vgg16", "resnet50"])
+        'one of resnet50, vgg16'
+    """
+    by_spelling = {name.casefold(): name for name in choices}
+    near = get_close_matches(wrong.casefold(), by_spelling, n=3)
+    if near:
+        return " or ".join(repr(by_spelling[name]) for name in near)
+    return f"one of {', '.join(sorted(by_spelling.values()))}"
 
 
 def count_and_first_few(names: Iterable[object]) -> str:

@@ -70,7 +70,7 @@ def test_every_difficult_file_gets_an_outcome(tmp_path: Path) -> None:
 def test_check_explains_wrong_usage(tmp_path: Path) -> None:
     write_folders(tmp_path / "source", ["0", "1"])
     assert "--out" in run("data", "check", tmp_path / "source", "--fix", code=2)
-    assert "--quality 'bad'" in run("data", "check", tmp_path / "source", "--quality", "bad", code=2)
+    assert "quality='bad'" in run("data", "check", tmp_path / "source", "--quality", "bad", code=2)
     assert "no such file" in run("data", "check", tmp_path / "absent", code=2)
     (tmp_path / "plain").mkdir()
     write_photograph(tmp_path / "plain" / "a.jpg", size=200)
@@ -86,6 +86,12 @@ def test_a_file_in_the_place_of_a_folder_is_one_clear_line(tmp_path: Path) -> No
 
 def test_split_refuses_a_fold_without_folds(tmp_path: Path) -> None:
     assert "--folds" in run("split", tmp_path, "--fold", 1, code=2)
+
+
+def test_split_names_the_grades_that_a_split_lacks(tmp_path: Path) -> None:
+    run("data", "synthesize", "--out", tmp_path / "source", "--count", 12, "--size", 64)
+    run("prepare", tmp_path / "source", "--out", tmp_path / "set", "--size", 32)
+    assert "has no photograph of grade" in run("split", tmp_path / "set", "--val", 0.3, code=1)
 
 
 def test_split_makes_folds(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def test_every_misorder_of_a_file_is_named_and_the_good_one_passes(tmp_path: Pat
         "No shift, reversal or order of names": np.random.default_rng(1).permutation(400),
     }
     table.to_csv(file, index=False)
-    run("evaluate", file)
+    run("evaluate", file, "--resamples", 200)
     for said, order in misorders.items():
         table.assign(**{column: table[column].to_numpy()[order] for column in columns}).to_csv(file, index=False)
-        printed = run("evaluate", file, "--out", tmp_path / "out", code=1)
+        printed = run("evaluate", file, "--out", tmp_path / "out", "--resamples", 200, code=1)
         assert said in printed
         page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
         assert "trust these metrics yet" in page

@@ -61,7 +61,7 @@ def broken(clean_set: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, **options: float) -> DataCheck:
+def run(folder: Path, **options: float | str) -> DataCheck:
     return check(folder, workers=1, **options)  # type: ignore[arg-type]
 
 
@@ -114,9 +114,9 @@ def test_copies_across_splits_leak(clean_set: Path, tmp_path: Path) -> None:
 
 
 def test_quality_thresholds_are_a_value_or_a_share(clean_set: Path) -> None:
-    assert len(run(clean_set, poorest=0.25).of_kind("quality")) == 3
-    assert len(run(clean_set, poor=0.0).of_kind("quality")) == 0
-    assert len(run(clean_set, poor=1.0).of_kind("quality")) == 12
+    assert len(run(clean_set, quality="25%").of_kind("quality")) == 3
+    assert len(run(clean_set, quality=0.0).of_kind("quality")) == 0
+    assert len(run(clean_set, quality=1.0).of_kind("quality")) == 12
 
 
 def test_the_number_of_workers_changes_nothing(broken: Path) -> None:

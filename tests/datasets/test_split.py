@@ -18,6 +18,7 @@ from retinagrade.datasets.split import (
     UNGRADED,
     SplitSettings,
     fold_splits,
+    missing_grades,
     split,
     split_manifest,
     split_shares,
@@ -158,6 +159,13 @@ def test_a_second_test_set_or_too_few_photographs_are_refused() -> None:
         split_manifest(manifest(rows), SplitSettings(test=0.1))
     with pytest.raises(UsageError, match="too few for a validation share"):
         split_manifest(manifest(pd.DataFrame({"grade": [0, 1, 2]})), SplitSettings())
+
+
+def test_splits_that_lack_a_grade_are_named() -> None:
+    grades, splits = [0, 0, 0, 1, 1, 4, 4], ["train", "val", "test", "train", "val", "test", "test"]
+    table = pd.DataFrame({"grade": grades, "split": splits, "official_split": [""] * 6 + ["test"]})
+    assert missing_grades(manifest(table)) == {"train": [4], "val": [4], "test": [1]}
+    assert missing_grades(manifest(table[:5])) == {"test": [1]}
 
 
 def test_a_split_is_written_with_its_record(prepared: Path) -> None:

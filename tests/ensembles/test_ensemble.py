@@ -30,7 +30,12 @@ from retinagrade.training.sweep_report import finished_runs
 from tests.ensembles.simulated import prepared_set, simulated_folds, simulated_run
 
 P = list(PROBABILITY_COLUMNS)
-OF_MANY: tuple[EnsembleMethodName, ...] = tuple(method for method in ENSEMBLE_METHODS if method != "eyes")
+OF_MANY = [
+    pytest.param(method, marks=pytest.mark.slow if method == "stacking" else ())
+    for method in ENSEMBLE_METHODS
+    if method != "eyes"
+]
+"""Every method of several members; stacking trains a small network for each fold and each member left out."""
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_an_ensemble_is_fitted_on_validation_and_applied_to_others(
     assert [member.name for member in record.members] == ["bad", "fair", "good"]
 
 
-@pytest.mark.parametrize("method", ["majority", "qwk", "stacking"])
+@pytest.mark.parametrize("method", ["majority", "qwk", pytest.param("stacking", marks=pytest.mark.slow)])
 def test_the_order_on_the_command_line_does_not_matter(
     method: EnsembleMethodName, runs: list[Path], tmp_path: Path
 ) -> None:
@@ -201,7 +206,7 @@ def test_folders_that_are_no_finished_runs(runs: list[Path], tmp_path: Path) -> 
     with pytest.raises(ExperimentError, match="is not finished"):
         ensemble(runs, tmp_path / "mean", resamples=20)
     (runs[1] / "predictions" / "val.csv").unlink()
-    with pytest.raises(ExperimentError, match="has no validation predictions"):
+    with pytest.raises(UsageError, match="has no predictions of the split val"):
         ensemble(runs[1:], tmp_path / "mean", resamples=20)
 
 
@@ -215,7 +220,7 @@ def test_class_weights_come_from_the_training_photographs(runs: list[Path], mani
         ensemble(runs, tmp_path / "again", method="recall", resamples=20)
 
 
-@pytest.mark.parametrize("method", ["mean", "recall", "logistic"])
+@pytest.mark.parametrize("method", ["mean", "recall", pytest.param("logistic", marks=pytest.mark.slow)])
 def test_cross_validations_are_members_by_their_out_of_fold_predictions(
     method: EnsembleMethodName, manifest: Manifest, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from retinagrade.datasets.split import split
 from retinagrade.errors import ExperimentError, ImageError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.explanations.explain import explain
@@ -58,6 +59,17 @@ def test_a_file_and_its_id_give_the_network_the_same_input(
     assert by_id.split == "test"
     assert read_photograph(by_file.file).shape == (96, 144, 3)
     assert read_photograph(by_id.file).shape == (64, 64, 3)
+
+
+def test_a_split_that_changed_since_training_is_unknown(
+    runs: list[Run], prepared: Path, ids: list[str], tmp_path: Path
+) -> None:
+    shutil.copytree(prepared, tmp_path / "set")
+    split(tmp_path / "set", val=0.3, test=0.2, seed=4)
+    inputs = RunInputs(Run(runs[0].folder, moved_set=tmp_path / "set"), tmp_path / "scratch")
+    known = inputs.prepare(ids[0], ids[0])
+    assert known.split is None
+    assert known.grade is not None
 
 
 def test_page_record_overlays_and_maps_are_written(

@@ -43,7 +43,7 @@ def plain_loss(
     return float(-np.log(np.maximum(p, 1e-300)).sum())
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_no_other_cut_points_are_more_likely(seed: int) -> None:
     rng = np.random.default_rng(seed)
     grades = np.concatenate([np.arange(5), rng.choice(5, 75, p=[0.5, 0.1, 0.2, 0.1, 0.1])])

@@ -155,7 +155,6 @@ def check(
 
     if fix and out is None:
         raise UsageError("--fix writes a cleaned manifest: name its folder with --out")
-    thresholds = parse_quality(quality)
     if out is not None:
         guard_check(out, source, overwrite)
     with terminal_progress() as progress:
@@ -163,10 +162,10 @@ def check(
             source,
             layout=layout,
             grade_names=parse_grade_map(grade_names),
+            quality=quality,
             workers=workers,
             engine=choose_engine(engine.value, [source], address),
             progress=progress,
-            **thresholds,
         )
     if json:
         print_json(result.to_json())
@@ -335,15 +334,17 @@ def split(
     """Divide a prepared set for training, validation and test.
 
     A network learns from the training photographs. The validation photographs choose its best epoch and fit its
-    calibration. Only the test photographs measure it without flattery. Every split has the same shares of grades, and
-    an official test set stays the test set.
+    calibration. Only the test photographs measure it without flattery. Every split has nearly the same shares of
+    grades: photographs of one patient and copies of one photograph stay together. An official test set stays the test
+    set.
 
     The command prints the numbers of photographs. It writes the split to manifest.csv of the prepared set, and its
     settings to split.json. It replaces an earlier split, and runs of the earlier split must be trained again.
 
-    Exit code 0: done; 1: done, but a split has a share that is far from the one asked for.
+    Exit code 0: done; 1: done, but a split has a share that is far from the one asked for, or
+    lacks a grade.
     """
-    from retinagrade.datasets.split import SplitSettings, split_shares
+    from retinagrade.datasets.split import SplitSettings, missing_grades, split_shares
     from retinagrade.datasets.split import split as split_set
 
     divided = split_set(prepared, val=val, test=test, group_by=group_by.value, seed=seed, folds=folds, fold=fold)
@@ -363,28 +364,15 @@ def split(
                 "photographs of a grade, or large groups, allow no better division",
                 style="bold red",
             )
-    if any(share.is_far for share in shares.values()):
+    lacking = missing_grades(divided.manifest)
+    for name, grades in lacking.items():
+        console().print(
+            f"attention: {name} has no photograph of grade {', '.join(map(str, grades))}: metrics of such a split say "
+            "little. More photographs, or other shares, would help",
+            style="bold red",
+        )
+    if lacking or any(share.is_far for share in shares.values()):
         raise typer.Exit(ATTENTION)
-
-
-def parse_quality(text: str) -> dict[str, float]:
-    """Parses a threshold of quality: a value, or a share of the photographs in per cent.
-
-    Raises:
-        UsageError: The text is neither, or out of range.
-
-    Example:
-        >>> parse_quality("0.4"), parse_quality("5%")
-        ({'poor': 0.4}, {'poorest': 0.05})
-    """
-    share = text.strip().endswith("%")
-    try:
-        value = float(text.strip().removesuffix("%")) / (100 if share else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise UsageError(f"--quality {text!r}: write a value from 0 to 1, or a share such as 5%")
-    return {"poorest" if share else "poor": value}
 
 
 def parse_grade_map(text: str | None) -> dict[str, int] | None:

@@ -59,6 +59,8 @@ def ensemble(
     Each run is a member of the ensemble. The command fits the ensemble on the saved validation predictions, and
     combines every further split that all members have predicted (see `predict`). Tables and pages show the contribution
     of each member.
+
+    Exit code 0: done; 2: the ensemble was not possible.
     """
     from retinagrade.ensembles.ensemble import ensemble as combine_runs
 

@@ -69,6 +69,8 @@ def export(
     A grader file is an ONNX file that `grade` and `serve` use without PyTorch. It holds the network, the preparation
     of photographs, the metrics, and the calibration of the run: run `calibrate` first. The command compares the file
     with the network on up to 16 photographs of the prepared set, and writes nothing unless they agree.
+
+    Exit code 0: done; 2: the export was not possible.
     """
     from retinagrade.exporting.card import change_lines, describe_maps
     from retinagrade.exporting.export import export as export_run

@@ -41,6 +41,8 @@ def outline(
 
     The command writes one map for each photograph and each kind of lesion: maps/KIND/IMAGE_ID.png in the folder. Its
     grey values from 0 to 255 are the probabilities, from 0 to 1, that a pixel belongs to such a lesion.
+
+    Exit code 0: done; 2: the maps could not be written.
     """
     from retinagrade.training.lesions.outline import outline as outline_photographs
 
@@ -85,6 +87,8 @@ def fit_grades(
     A grade model computes the probabilities of the five grades from the number, the size and the place of lesions, and
     where the data set has labels for it, the probability of macular oedema. The command grades each photograph by a
     model that was fitted on the photographs of the other folds, so that `evaluate` measures it honestly.
+
+    Exit code 0: done; 2: no model could be fitted.
     """
     from retinagrade.runs.fit_grades import fit_grades as fit
 

@@ -225,12 +225,14 @@ def train(
 def _train_one(
     prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None, devices: Devices
 ) -> None:
+    from retinagrade.runs.run import Run
     from retinagrade.training.launch import is_launched, launch
     from retinagrade.training.train import train as train_experiment
 
     if not is_launched(devices) and devices.count > 1:
         launch(devices, sys.argv[1:])
         return
+    was_finished = Run(out).is_finished
     try:
         with terminal_progress() as progress:
             run = train_experiment(
@@ -246,6 +248,8 @@ def _train_one(
     written = [file for file in (run.predictions_file("val"), run.lesion_counts_file("val")) if file.is_file()]
     kept = record.kept
     printed = console()
+    if was_finished:
+        printed.print(f"{out} was trained before: nothing was left to do")
     printed.print(
         f"{record.experiment}: {counted(record.epochs, 'epoch')} in {record.training_seconds:.0f} s; kept epoch "
         f"{kept.epoch + 1} {'with ' + kept.describe() if written else 'without validation photographs'}",
@@ -278,13 +282,17 @@ def _train_several(prepared: Path, experiments: list[str], out: Path, settings: 
 def _cross_validate(
     prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None, folds: int
 ) -> None:
+    from retinagrade.runs.cross_validation import CrossValidation
     from retinagrade.runs.records import describe_metrics
     from retinagrade.training.cross_validate import cross_validate
 
+    was_finished = CrossValidation(out).is_finished
     with terminal_progress() as progress:
         result = cross_validate(prepared, experiment, out, folds, settings=settings, start=start, progress=progress)
     record = result.finished_record()
     printed = console()
+    if was_finished:
+        printed.print(f"{out} was cross-validated before: nothing was left to do")
     for kept in record.kept:
         printed.print(f"fold {kept.fold}: kept epoch {kept.epoch + 1} with {kept.describe()}")
     means = {name: None if over is None else over.mean for name, over in record.over_folds.items()}
@@ -342,6 +350,8 @@ def predict(
 
     The command writes a table with the probabilities p0 … p4 of the five grades, one row for each photograph. `grade`
     takes photographs that nobody has prepared.
+
+    Exit code 0: done; 2: the prediction was not possible.
     """
     from retinagrade.training.predict import predict as predict_split
 

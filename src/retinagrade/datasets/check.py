@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.datasets.copies import find_pairs
 from retinagrade.datasets.data_check import DataCheck
 from retinagrade.datasets.examine import ExaminedFile, examine_file
@@ -21,6 +21,7 @@ from retinagrade.datasets.findings import (
     FINDING_KINDS,
     DataFinding,
     LabelRows,
+    QualityThreshold,
     absent_photographs,
     conflicting_grades,
     copied_files,
@@ -44,14 +45,13 @@ from retinagrade.manifest import Manifest
 from retinagrade.storage.paths import file_stats, join_path, user_path
 
 
-@check_arguments(poor=NumberRange(at_least=0, up_to=1), poorest=NumberRange(at_least=0, up_to=1), workers=AT_LEAST_ONE)
+@check_arguments(workers=AT_LEAST_ONE)
 def check(
     source: str | os.PathLike[str],
     *,
     layout: str | None = None,
     grade_names: Mapping[str, int] | None = None,
-    poor: float = POOR,
-    poorest: float | None = None,
+    quality: float | str = POOR,
     workers: int | None = None,
     engine: EngineName | Engine = "local",
     progress: Progress | None = None,
@@ -66,8 +66,8 @@ def check(
             folder in no known layout is checked without labels.
         layout: The layout of the source; ``None`` detects it.
         grade_names: For a source with a folder for each grade: folder names and their grades.
-        poor: Quality, 0 to 1, below which a photograph is a finding.
-        poorest: Share of the usable photographs, 0 to 1, that are findings of poor quality; it replaces ``poor``.
+        quality: Quality, 0 to 1, below which a photograph is a finding; or a share such as ``"5%"``: so many of the
+            usable photographs, the worst, are findings.
         workers: Number of worker processes; ``None`` takes one per processor.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
         progress: Callback for progress.
@@ -78,12 +78,14 @@ def check(
     Raises:
         LayoutError: The source is missing, fits several layouts, or is not in the named layout.
         ManifestError: A table of the source is malformed.
+        UsageError: The quality is neither a number from 0 to 1 nor such a share.
     """
+    threshold = QualityThreshold.parse(quality)
     path = user_path(source)
     unpacked = Path(tempfile.mkdtemp(prefix="retinagrade-check-"))
     try:
         manifest = _read_labels(path, layout, grade_names, unpacked)
-        result = _check_files(path, manifest, poor, poorest, choose_engine(engine, [path]), workers, progress)
+        result = _check_files(path, manifest, threshold, choose_engine(engine, [path]), workers, progress)
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise
@@ -107,8 +109,7 @@ def _read_labels(
 def _check_files(
     source: Path,
     manifest: Manifest | None,
-    poor: float,
-    poorest: float | None,
+    threshold: QualityThreshold,
     engine: Engine,
     workers: int | None,
     progress: Progress | None,
@@ -138,7 +139,7 @@ def _check_files(
         *conflicting_grades(pairs, labelled),
         *split_leaks(pairs, labelled),
         *doubtful_crops(judged),
-        *poor_photographs(judged, poor, poorest),
+        *poor_photographs(judged, threshold),
     ]
     in_order = _in_order(findings)
     return DataCheck(

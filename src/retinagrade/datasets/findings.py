@@ -12,6 +12,7 @@ import pandas as pd
 
 from retinagrade.datasets.copies import CopyPair, group_pairs
 from retinagrade.datasets.examine import ExaminedFile
+from retinagrade.errors import UsageError
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
@@ -49,6 +50,46 @@ class DataFinding:
     kind: str
     files: tuple[str, ...]
     message: str
+
+
+@dataclass(frozen=True)
+class QualityThreshold:
+    """Photographs to report: those below a quality, or a share of them, the worst.
+
+    Attributes:
+        number: Quality or share, 0 to 1.
+        is_share: Whether the number is a share of the usable photographs.
+    """
+
+    number: float
+    is_share: bool
+
+    @classmethod
+    def parse(cls, quality: float | str) -> QualityThreshold:
+        """Reads a quality such as 0.4 or ``"0.4"``, or a share such as ``"5%"``.
+
+        Raises:
+            UsageError: The value is neither, or out of range.
+
+        Example:
+            >>> QualityThreshold.parse("5%")
+            QualityThreshold(number=0.05, is_share=True)
+        """
+        text = str(quality).strip()
+        is_share = text.endswith("%")
+        try:
+            number = float(text.removesuffix("%")) / (100 if is_share else 1)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= 1:
+            raise UsageError(f"check: quality={quality!r}: write a number from 0 to 1, or a share such as '5%'")
+        return cls(number, is_share)
+
+    def lowest_quality(self, scores: Sequence[float]) -> float:
+        """Returns the quality below which a photograph is a finding, given the scores of all photographs."""
+        if not self.is_share:
+            return self.number
+        return float(np.quantile(scores, self.number)) if scores else 0.0
 
 
 def absent_photographs(examined: Sequence[ExaminedFile]) -> list[DataFinding]:
@@ -144,17 +185,14 @@ def doubtful_crops(examined: Iterable[ExaminedFile]) -> list[DataFinding]:
     ]
 
 
-def poor_photographs(examined: Sequence[ExaminedFile], poor: float, poorest: float | None) -> list[DataFinding]:
+def poor_photographs(examined: Sequence[ExaminedFile], threshold: QualityThreshold) -> list[DataFinding]:
     """Finds photographs of poor quality.
 
     Args:
         examined: The files.
-        poor: Quality, 0 to 1, below which a photograph is a finding.
-        poorest: Share of the usable photographs, 0 to 1, that replaces ``poor`` where it is given.
+        threshold: The photographs to report.
     """
-    scores = [each.quality for each in examined if each.quality is not None]
-    if poorest is not None:
-        poor = float(np.quantile(scores, poorest)) if scores else 0.0
+    lowest = threshold.lowest_quality([each.quality for each in examined if each.quality is not None])
     return [
         DataFinding(
             "quality",
@@ -162,5 +200,5 @@ def poor_photographs(examined: Sequence[ExaminedFile], poor: float, poorest: flo
             f"{', '.join(each.quality_problems) or 'below the threshold'} (quality {each.quality:.2f})",
         )
         for each in examined
-        if each.quality is not None and each.quality < poor
+        if each.quality is not None and each.quality < lowest
     ]

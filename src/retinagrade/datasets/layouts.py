@@ -32,6 +32,7 @@ from retinagrade.datasets.retinamnist import RETINAMNIST, read_retinamnist
 from retinagrade.datasets.table import TABLE
 from retinagrade.errors import LayoutError, UsageError
 from retinagrade.manifest import Manifest
+from retinagrade.messages import name_choices
 
 LAYOUTS: Final = {
     reader.layout: reader
@@ -82,7 +83,7 @@ def choose_reader(source: Path, layout: str | None = None, grade_names: Mapping[
     if layout is None:
         return _detect(source)
     if layout not in LAYOUTS:
-        raise UsageError(f"no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
+        raise UsageError(f"no layout {layout!r}: choose {name_choices(layout, LAYOUTS)}")
     return LAYOUTS[layout]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from retinagrade.datasets.masks import is_mask
 from retinagrade.images.listing import FolderListing, LeftOutFile, relative_name
 from retinagrade.manifest import is_safe_id
 
@@ -33,7 +34,8 @@ def left_out_files(
         if not is_safe_id(name):
             unread.append(LeftOutFile(name, "its name has characters that no id can have: rename it", True))
         else:
-            unread.append(LeftOutFile(name, reason, not labelled or real_place(path).parent in beside))
+            own = "a lesion mask: prepare it with --masks" if is_mask(name) else reason
+            unread.append(LeftOutFile(name, own, not labelled or real_place(path).parent in beside))
     others = [each for each in listing.left_out if real_place(folder / each.file) not in kept]
     return tuple(sorted([*unread, *others], key=lambda each: each.file))
 

@@ -159,6 +159,22 @@ def split_shares(manifest: Manifest, settings: SplitSettings) -> dict[str, Split
     return {name: SplitShare(share, counts.get(name, 0) / divided) for name, share in asked.items() if share}
 
 
+def missing_grades(manifest: Manifest) -> dict[str, list[int]]:
+    """Finds the grades that a data set has and one of its splits lacks; official test sets are left out.
+
+    Args:
+        manifest: The photographs with their split.
+
+    Returns:
+        Grades by split, without the splits that lack none.
+    """
+    divided = manifest.table[~_official_test(manifest.table)]
+    splits = divided[divided["split"].isin(["train", "val", "test"]) & divided["grade"].notna()]
+    present = set(splits["grade"])
+    lacking = {str(name): sorted(present - set(rows["grade"])) for name, rows in splits.groupby("split")}
+    return {name: [int(grade) for grade in grades] for name, grades in lacking.items() if grades}
+
+
 def split_manifest(manifest: Manifest, settings: SplitSettings) -> Manifest:
     """Assigns every photograph to a split.
 

@@ -111,9 +111,9 @@ def read_members(folders: Sequence[Path]) -> list[EnsembleMember]:
         The members, sorted by name, so that the order of the folders changes nothing.
 
     Raises:
-        ExperimentError: A folder is none of these, is not finished, has no validation predictions, or was trained on
-            another split than the others: one member may have learnt the validation photographs of another.
-        UsageError: A folder is named twice, or is a file.
+        ExperimentError: A folder is none of these, is not finished, or was trained on another split than the others:
+            one member may have learnt the validation photographs of another.
+        UsageError: A folder is named twice, is a file, or has no validation predictions.
     """
     members = [_read_member(folder, name) for folder, name in zip(folders, short_names(folders), strict=True)]
     first, *others = members
@@ -235,8 +235,7 @@ def _read_member(folder: Path, name: str) -> EnsembleMember:
         data = run.ensemble_record().data if run.is_ensemble else run.finished_record().data
         cut_points = has_cut_points(run)
     member = EnsembleMember(name, folder, data, cut_points)
-    if not member.predictions_file("val").is_file():
-        raise ExperimentError(f"{folder} has no validation predictions, {member.predictions_file('val')}")
+    run.existing_predictions("val")  # raises an error for runs that predicted none, or that outline lesions
     return member
 
 

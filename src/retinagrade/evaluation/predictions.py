@@ -109,6 +109,8 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
             column).
         UsageError: The file is Parquet, and pyarrow isn't installed.
     """
+    if path.is_dir() and (tables := sorted(path.glob("predictions/*.csv"))):
+        raise ManifestError(f"{path} is a folder with tables of predictions: name one, such as {tables[-1]}")
     table = read_text_table(path)
     missing = [column for column in PREDICTION_COLUMNS[:-1] if column not in table.columns]
     if missing:

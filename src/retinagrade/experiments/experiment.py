@@ -25,6 +25,7 @@ from pydantic import (
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import ExperimentError, describe_validation_error
 from retinagrade.images.camera import CameraChange
+from retinagrade.messages import name_choices
 from retinagrade.models.settings import NetworkSettings
 from retinagrade.storage.yaml_files import parse_yaml, read_yaml
 
@@ -237,7 +238,7 @@ def _read_values(name: str) -> Any:
         return parse_yaml((SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"), name, ExperimentError)
     if Path(name).suffix not in (".yaml", ".yml"):
         raise ExperimentError(
-            f"no experiment {name!r}: name a file ending in .yaml, or one of {', '.join(experiment_names())}"
+            f"no experiment {name!r}: name {name_choices(name, experiment_names())}, or a file ending in .yaml"
         )
     if not os.path.lexists(name):
         raise ExperimentError(

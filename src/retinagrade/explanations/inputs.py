@@ -21,7 +21,7 @@ from retinagrade.images.formats import without_photograph_suffix
 from retinagrade.images.listing import LeftOutFile, describe_left_out, list_folder
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
-from retinagrade.manifest import Manifest
+from retinagrade.runs.photographs import read_run_photographs
 from retinagrade.runs.run import Run
 
 
@@ -63,9 +63,7 @@ class RunInputs:
             ExperimentError: The run's preparation recipe does not exist in this version.
         """
         self.settings, self.prepared, self._scratch = run.preparation(), run.prepared, scratch
-        manifest = run.split_file
-        # Files can be explained even if the run's prepared set is gone.
-        self._manifest = Manifest.read(manifest).table.set_index("image_id") if manifest.is_file() else pd.DataFrame()
+        self._manifest = _known_photographs(run)
 
     def prepare(self, name: str, photograph: str) -> PreparedInput:
         """Prepares one photograph.
@@ -110,6 +108,19 @@ class RunInputs:
             Grade(int(grades[0])) if len(grades) == 1 else None,
             None if len(splits) == 0 else "train" if "train" in splits else str(splits[0]),
         )
+
+
+def _known_photographs(run: Run) -> pd.DataFrame:
+    """Reads the photographs of a run by ``image_id``: without splits that changed since training, or none at all.
+
+    Files can be explained even if the run's prepared set is gone.
+    """
+    photographs = read_run_photographs(run)
+    if photographs.trained_on is not None:
+        return photographs.trained_on.table.set_index("image_id")
+    if photographs.manifest is not None:
+        return photographs.manifest.table.assign(split=None).set_index("image_id")
+    return pd.DataFrame()
 
 
 def list_photographs(

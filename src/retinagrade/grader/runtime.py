@@ -107,7 +107,7 @@ class _Reading:
 
 
 class Grader:
-    """A grader file, ready to grade photographs.
+    """A grader file, ready to grade photographs; ``Grader.load("grader.onnx")`` opens one.
 
     Attributes:
         metadata: Metadata of the file.

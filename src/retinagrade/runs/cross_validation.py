@@ -48,6 +48,15 @@ class CrossValidation:
         """Whether the folder has a record of folds."""
         return self.record_file.is_file()
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the folder has a record that says so.
+
+        Raises:
+            ExperimentError: The record is broken.
+        """
+        return self.is_cross_validation and isinstance(self.record(), FinishedFolds)
+
     def fold(self, number: int) -> Run:
         """The run of one fold, counted from 0."""
         return Run(self.folder / f"fold-{number}")

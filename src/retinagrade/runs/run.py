@@ -174,7 +174,7 @@ class Run:
             ExperimentError: The folder is not a run.
         """
         if not self.experiment_file.is_file():
-            raise ExperimentError(f"{self.folder} is not a run: it has no experiment.yaml")
+            raise self._not_a_run(self.experiment_file)
         return load_experiment(str(self.experiment_file))
 
     def record(self) -> RunRecord:
@@ -184,8 +184,17 @@ class Run:
             ExperimentError: The folder is not a run, or the record is broken.
         """
         if not self.record_file.is_file():
-            raise ExperimentError(f"{self.folder} is not a run: it has no {self.record_file.name}")
+            raise self._not_a_run(self.record_file)
         return read_run_record(self.record_file)
+
+    def _not_a_run(self, missing: Path) -> ExperimentError:
+        if (self.folder / "folds.json").is_file():
+            return ExperimentError(
+                f"{self.folder} is a cross-validation, not a run: name the run of a fold, such as "
+                f"{self.folder / 'fold-0'}; `export` takes a run on all photographs, and the cross-validation with "
+                "--cross-validation"
+            )
+        return ExperimentError(f"{self.folder} is not a run: it has no {missing.name}")
 
     def training_record(self) -> StartedTraining | FinishedTraining:
         """Reads ``run.json`` of a training, finished or not.

@@ -13,7 +13,7 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_MAX: Final = -4
 """Parameters of glibc's mallopt(3)."""
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+TrainingPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 def loader_workers(trainings: int = 1) -> int:
@@ -39,14 +39,14 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Precision:
+def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> TrainingPrecision:
     """Returns Lightning's name of a precision; ``auto`` selects the fastest that the machine has.
 
     A processor that emulates bfloat16 reached a tenth of the speed of float32, so a processor must have the
     instructions (AMX or AVX512-BF16).
     """
     if precision != "auto":
-        names: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+        names: dict[str, TrainingPrecision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
         return names[precision]
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"

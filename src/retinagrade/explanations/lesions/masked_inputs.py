@@ -19,7 +19,7 @@ from retinagrade.datasets.masks import MaskedPhotograph, read_mask
 from retinagrade.datasets.prepare_file import PREPARED_PHOTOGRAPHS, prepare_file, prepared_path
 from retinagrade.images.encode import encode_prepared
 from retinagrade.images.prepare import PreparationSettings, prepare_mask, prepare_photograph, resize_to_input
-from retinagrade.manifest import Manifest
+from retinagrade.runs.photographs import read_run_photographs
 from retinagrade.runs.run import Run
 
 MASK_COVERAGE: Final = 0.1
@@ -76,12 +76,12 @@ def find_copies_in_run(run: Run, masked: Sequence[MaskedPhotograph]) -> dict[str
 
     Returns:
         Splits of the copies by ``image_id`` (``train`` if copies are in several splits); ``None`` if the prepared set
-        is gone.
+        is gone, or its split has changed since training.
     """
-    prepared, manifest = run.prepared, run.split_file
-    if not manifest.is_file() or not (prepared / PREPARED_PHOTOGRAPHS).is_dir():
+    prepared, trained_on = run.prepared, read_run_photographs(run).trained_on
+    if trained_on is None or not (prepared / PREPARED_PHOTOGRAPHS).is_dir():
         return None
-    table = Manifest.read(manifest).table
+    table = trained_on.table
     splits = {str((prepared / path).resolve()): str(split) for path, split in table[["path", "split"]].to_numpy()}
     with TemporaryDirectory() as scratch:
         # The photographs are prepared like the run's, so that both have the same frame.

@@ -202,7 +202,8 @@ def copies_lines(comparison: LesionComparison) -> list[str]:
     for network, counts in comparison.copies.items():
         if counts is None:
             lines.append(
-                f"{network}: its prepared set is gone, so it is unknown which of the photographs it was trained on."
+                f"{network}: its prepared set is gone or was split again. The photographs that it was trained on are "
+                "unknown."
             )
             continue
         copies = ", ".join(f"{count} in {split}" for split, count in sorted(counts.items())) or "none"

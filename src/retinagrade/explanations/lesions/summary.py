@@ -66,7 +66,7 @@ class LesionComparison:
     Attributes:
         rows: All metrics.
         copies: Numbers of photographs of which a network's run has copies, by network and split; ``None`` for a network
-            whose prepared set is gone.
+            whose prepared set is gone or was split again.
         photographs: Number of photographs.
         warnings: Reasons not to trust some of the maps.
     """
