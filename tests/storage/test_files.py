@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import subprocess
@@ -12,6 +13,7 @@ from retinagrade.storage.files import (
     atomic_path,
     is_free_folder,
     is_temporary,
+    naming,
     sha256,
     write_bytes,
     write_json,
@@ -42,6 +44,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         fail()
     assert target.read_text() == "old\n"
     assert [path.name for path in target.parent.iterdir()] == ["result.csv"]
+
+
+@pytest.mark.parametrize(
+    ("names", "named"), [((), "r.csv"), ((".retinagrade-r-x1.csv", None, "r.csv"), "r.csv"), (("folder",), "folder")]
+)
+def test_an_error_names_a_file_that_a_person_knows(names: tuple[str | None, ...], named: str) -> None:
+    with pytest.raises(OSError, match="No space") as failed, naming(Path("r.csv")):
+        raise OSError(errno.ENOSPC, "No space left on device", *names)
+    assert (failed.value.filename, failed.value.filename2) == (named, None)
 
 
 def test_results_are_readable_by_others(tmp_path: Path) -> None:

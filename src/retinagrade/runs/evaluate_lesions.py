@@ -10,7 +10,7 @@ from pathlib import Path
 from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.stratification import photograph_groups
 from retinagrade.errors import ExperimentError, JoinError, ManifestError
-from retinagrade.evaluation.lesion_counts import read_counts
+from retinagrade.evaluation.lesion_counts import PhotographCounts, read_counts
 from retinagrade.evaluation.lesion_evaluation import LesionEvaluation, evaluate_lesion_counts
 from retinagrade.manifest import Manifest
 from retinagrade.messages import first_few
@@ -35,14 +35,23 @@ def evaluate_lesions(file: str | os.PathLike[str], *, resamples: int = 1000) -> 
         JoinError: The file can't be read, or has photographs that the run's manifest doesn't have.
     """
     path = Path(file)
-    counts, groups = read_counts(path), _groups(path.parent.parent)
+    evaluation = evaluate_lesion_counts(read_run_counts(path), _groups(path.parent.parent), resamples)
+    return replace(evaluation, inputs=(path,))
+
+
+def read_run_counts(file: Path) -> PhotographCounts:
+    """Reads the counts of the lesion maps of a run, or of a cross-validation.
+
+    Raises:
+        JoinError: The file can't be read, or has photographs that the run's manifest doesn't have.
+    """
+    counts, groups = read_counts(file), _groups(file.parent.parent)
     if groups is not None and (strange := counts.keys() - groups.keys()):
         raise JoinError(
-            f"{path} has photographs that its run doesn't know ({first_few(strange)}): take the file from a backup, or "
+            f"{file} has photographs that its run doesn't know ({first_few(strange)}): take the file from a backup, or "
             "train the network again"
         )
-    evaluation = evaluate_lesion_counts(counts, groups, resamples)
-    return replace(evaluation, inputs=(path,))
+    return counts
 
 
 def _groups(folder: Path) -> Mapping[str, object] | None:

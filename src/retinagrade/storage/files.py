@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from retinagrade.errors import RetinagradeError, UsageError, describe_validation_error
 from retinagrade.storage.paths import is_local, upload_bytes
-from retinagrade.storage.system_errors import naming, reason
+from retinagrade.storage.system_errors import reason
 
 fcntl: ModuleType | None
 try:
@@ -48,21 +48,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _delete_leftovers(path.parent.resolve())
         prefix, suffix = f"{_PREFIX}{path.stem[:20]}-", path.suffix[:20]
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
-    temporary = Path(name)
-    try:
-        with _held(handle):
-            with _naming_instead(temporary, path):
+        temporary = Path(name)
+        try:
+            with _held(handle):
                 yield temporary
-            with naming(path):
                 umask = os.umask(0)
                 os.umask(umask)
                 temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; results get the usual permissions
                 _flush_to_disk(temporary)
                 temporary.replace(path)
                 _flush_to_disk(path.parent)
-    finally:
-        with suppress(OSError):  # a disk that fails here has failed before, and its first error counts
-            temporary.unlink(missing_ok=True)
+        finally:
+            with suppress(OSError):  # a disk that fails here has failed before, and its first error counts
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -99,12 +97,12 @@ def _delete_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def _naming_instead(temporary: Path, path: Path) -> Iterator[None]:
-    """Names a file in the errors of the block that name its temporary file, or none, as those of a full disk."""
+def naming(path: Path) -> Iterator[None]:
+    """Names a path in those errors of the block that name none, as on a full disk, or only a temporary file."""
     try:
         yield
     except OSError as error:
-        if error.filename is None or str(error.filename) == str(temporary):
+        if error.filename is None or is_temporary(Path(os.fsdecode(error.filename))):
             error.filename, error.filename2 = str(path), None
         raise
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Final
@@ -98,27 +96,6 @@ def reason(error: Exception) -> str:
         case KeyError():
             return f"it has no {error}"
     return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Names a file in the errors of the block: a full disk names no file, and a temporary file means nothing."""
-    try:
-        yield
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
-
-
-@contextmanager
-def naming_where_unnamed(path: Path) -> Iterator[None]:
-    """Names a file or folder in those errors of the block that name none."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
 
 
 def _is_working_folder_gone() -> bool:

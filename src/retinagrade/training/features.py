@@ -31,7 +31,7 @@ from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network
 from retinagrade.provenance import installed_versions
 from retinagrade.storage.environment import environment_number
-from retinagrade.storage.system_errors import naming, naming_where_unnamed
+from retinagrade.storage.files import naming
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.distributed import ONE_DEVICE, Devices, wait_for_all
 from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch
@@ -65,7 +65,7 @@ class FeatureStore:
     def open(cls, folder: Path, photographs: int, views: int, width: int) -> FeatureStore:
         """Opens or creates the store in a folder; its files take disk space only for features that are written."""
         files = {"features": ((photographs, views, width), "float32"), "computed": ((photographs, views), "uint8")}
-        with naming_where_unnamed(folder):
+        with naming(folder):
             if not folder.is_dir():
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 
 import retinagrade
 from retinagrade.cli import app
-from retinagrade.errors import ExperimentError, GraderFileError, UsageError
+from retinagrade.errors import ExperimentError, GraderFileError, JoinError, UsageError
+from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.images.own_pictures import is_own_picture
 from retinagrade.images.read import read_photograph
@@ -22,9 +24,11 @@ from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.fit_grades import find_limits, fit_grades, load_grade_model
 from retinagrade.runs.lesion_maps import LesionMaps
 from retinagrade.runs.run import Run
+from retinagrade.storage.locking import locked
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.lesions.outline import outline
 from retinagrade.training.train import train
+from tests.folder_contents import file_digests
 from tests.training.lesions.lesion_sets import SIDE, tiny_lesions, write_lesion_set
 
 QUICK = ("training.epochs=1", "crops.an_epoch=8", "training.keep=last")
@@ -152,6 +156,44 @@ def test_maps_that_do_not_belong_together_are_refused(
         fit_grades(single, tmp_path / "b")
     with pytest.raises(ExperimentError, match="no lesion maps"):
         fit_grades(tmp_path / "nothing", tmp_path / "c")
+
+
+def test_one_call_writes_a_folder_at_a_time(
+    maps: LesionMaps, grades: Run, prepared: Path, folds: CrossValidation, tmp_path: Path
+) -> None:
+    for result, record, write in (
+        (maps.folder, "maps.json", lambda out: outline(prepared, folds, out, workers=0)),
+        (grades.folder, "run.json", lambda out: fit_grades(maps, out, workers=1, overwrite=True)),
+    ):
+        for folder in (shutil.copytree(result, result.with_name("copy")), tmp_path / "new"):
+            before = file_digests(folder)
+            with locked(folder / record), pytest.raises(UsageError, match="another command"):
+                write(folder)
+            assert file_digests(folder) == before
+
+
+def test_photographs_that_nobody_knows_are_refused(
+    maps: LesionMaps, prepared: Path, folds: CrossValidation, tmp_path: Path
+) -> None:
+    strange = shutil.copytree(folds.folder, tmp_path / "folds")
+    file = CrossValidation(strange).lesion_counts_file
+    counts = read_counts(file)
+    file.write_bytes(encode_counts(counts | {"stranger": next(iter(counts.values()))}))
+    content = file.read_bytes()
+    for refuse in (lambda: retinagrade.evaluate_lesions(file), lambda: outline(prepared, strange, tmp_path / "maps")):
+        with pytest.raises(JoinError, match="stranger"):
+            refuse()
+    assert file.read_bytes() == content
+    assert not (tmp_path / "maps").exists()
+
+
+def test_maps_of_photographs_that_the_set_lacks_are_refused(maps: LesionMaps, tmp_path: Path) -> None:
+    other = LesionMaps(shutil.copytree(maps.folder, maps.folder.parent / "other"))
+    record = other.record()
+    other.write_record(record.model_copy(update={"photographs": {**record.photographs, "stranger": 0}}))
+    with pytest.raises(ExperimentError, match="stranger"):
+        fit_grades(other, tmp_path / "grades", workers=1)
+    assert not (tmp_path / "grades").exists()
 
 
 def test_the_same_maps_give_the_same_model(maps: LesionMaps, changed: LesionMaps, grades: Run, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.datasets.prepared_set import preparation_settings
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.fitting.map_calibration import fit_map_calibration
-from retinagrade.evaluation.lesion_counts import read_counts
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.camera import CameraChange
 from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.evaluate_lesions import read_run_counts
 from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import is_free_folder, sha256
@@ -69,6 +69,7 @@ def outline(
     Raises:
         ExperimentError: The run grades photographs instead of outlining lesions, or the set was prepared with different
             settings.
+        JoinError: The counts that the calibration is fitted to are damaged, or have photographs unknown to the run.
         ManifestError: The split is empty.
         UsageError: A change is unknown, a cross-validation is to outline another split, or ``out`` holds something
             else.
@@ -117,7 +118,7 @@ def outline(
 
 def _calibration(counts_file: Path, kinds: tuple[str, ...]) -> MapCalibration:
     """Fits the calibration of the maps to the counts of a run's validation photographs, if it has some."""
-    return fit_map_calibration(read_counts(counts_file) if counts_file.is_file() else {}, kinds)
+    return fit_map_calibration(read_run_counts(counts_file) if counts_file.is_file() else {}, kinds)
 
 
 def _photographs_of(run: Run, manifest: Manifest, split: str, settings: dict[str, object]) -> Manifest:
