@@ -18,10 +18,18 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.network import Network, build_network
 from retinagrade.runs.run import Run
 from retinagrade.training import features as room
-from retinagrade.training.features import FeatureDataset, FeatureSampler, cache_folder, evict_features, feature_loaders
+from retinagrade.training.features import (
+    FeatureDataset,
+    FeatureSampler,
+    FeatureStore,
+    cache_folder,
+    evict_features,
+    feature_loaders,
+)
 from retinagrade.training.loading import EpochSampler
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
+from tests.faulty_disk import FaultyDisk, faulty
 
 TINY = [
     "network.backbone=lcnet_050",
@@ -200,6 +208,16 @@ def test_the_least_recently_used_features_make_room(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"new", "middle"}
     evict_features(tmp_path, 1000, limit=400)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_a_full_disk_refuses_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with faulty(FaultyDisk(tmp_path)) as healthy:
+        FeatureStore.open(tmp_path / "first", 3, 1, 4)
+    for number in range(len(healthy.operations)):
+        with faulty(FaultyDisk(tmp_path, number, stays_full=False)), pytest.raises(OSError, match="No space") as failed:
+            FeatureStore.open(tmp_path / "store", 3, 1, 4)
+        assert failed.value.filename is not None
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "scratch"]
 
 
 def test_without_room_for_a_view_there_are_no_features(

@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,8 +71,11 @@ class FeatureStore:
                 try:
                     for name, (shape, dtype) in files.items():
                         np.lib.format.open_memmap(new / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
-                    with suppress(OSError):  # another process was faster
+                    try:
                         new.rename(folder)
+                    except OSError:
+                        if not folder.is_dir():  # otherwise, another process was faster
+                            raise
                 finally:
                     shutil.rmtree(new, ignore_errors=True)
         os.utime(folder)
