@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -336,6 +337,18 @@ def test_a_crash_in_the_middle_is_known_by_bytes_as_well(tmp_path: Path) -> None
     prepare(folder, out, size=64, workers=1)
     (out / "photographs" / "a.jpg").write_bytes(b"half a photograph")
     assert prepare(folder, out, size=64, workers=1).prepared == 1
+
+
+def test_photographs_that_disappear_from_the_set_are_named_and_prepared_again(tmp_path: Path) -> None:
+    synthesize(tmp_path / "source", count=3, size=64, seed=1, workers=1)
+
+    def delete(stage: str, done: int, total: int | None) -> None:
+        if done == total:
+            shutil.rmtree(tmp_path / "out" / "photographs", ignore_errors=True)
+
+    with pytest.raises(LayoutError, match="3: "):
+        prepare(tmp_path / "source", tmp_path / "out", size=48, workers=1, progress=delete)
+    assert prepare(tmp_path / "source", tmp_path / "out", size=48, workers=1).prepared == 3
 
 
 def test_one_call_writes_a_prepared_set_at_a_time(tmp_path: Path) -> None:

@@ -149,6 +149,17 @@ def test_a_run_without_its_prepared_set_explains_files(
         explain(source_file(prepared, ids[0]), run, tmp_path / "third")
 
 
+def test_a_photograph_that_changed_since_it_was_prepared_is_not_explained(
+    runs: list[Run], prepared: Path, ids: list[str], tmp_path: Path
+) -> None:
+    run = Run(shutil.copytree(runs[0].folder, tmp_path / "one" / "two" / "run"))
+    folder = shutil.copytree(prepared, run.prepared)
+    first, second = (folder / "photographs" / f"{image_id}.jpg" for image_id in ids)
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ImageError, match=rf"{first.name} differs"):
+        RunInputs(run, tmp_path / "scratch").prepare(ids[0], ids[0])
+
+
 def test_activations_are_one_page_and_one_picture_per_layer(runs: list[Run], ids: list[str], tmp_path: Path) -> None:
     made = explain(",".join(ids), runs, tmp_path, method="activations")
     page = made.page.read_text(encoding="utf-8")

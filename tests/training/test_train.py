@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from retinagrade.ensembles.ensemble import ensemble
-from retinagrade.errors import ExperimentError, LayoutError, ManifestError, UsageError
+from retinagrade.errors import ExperimentError, ImageError, LayoutError, ManifestError, UsageError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
@@ -337,3 +337,31 @@ def test_prepared_photographs_are_known_by_their_bytes(prepared: Path, tmp_path:
     second.write_bytes(data)
     with pytest.raises(LayoutError, match="differ from those"):
         train(tmp_path / "set", tiny("training.epochs=1"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photograph_that_changes_during_the_training_ends_it_in_one_line(
+    workers: int, prepared: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(prepared, tmp_path / "set")
+    first, second = (folder / name for name in Manifest.read(folder / "manifest.csv").split("train").table["path"][:2])
+
+    def change(stage: str, done: int, total: int | None) -> None:
+        if stage.startswith("epoch 2"):
+            first.write_bytes(second.read_bytes())
+
+    with pytest.raises(ImageError, match=first.name) as failed:
+        train(folder, tiny(), tmp_path / "run", workers=workers, progress=change)
+    assert "\n" not in str(failed.value)
+    assert not Run(tmp_path / "run").is_finished
+    first.write_bytes((prepared / "photographs" / first.name).read_bytes())
+    assert train(folder, tiny(), tmp_path / "run", workers=0).is_finished
+
+
+def test_a_photograph_that_was_changed_is_not_predicted(run: Run, prepared: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(prepared, tmp_path / "set")
+    first, second = (folder / name for name in Manifest.read(folder / "manifest.csv").split("val").table["path"][:2])
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ImageError, match=first.name):
+        predict(folder, run, split="val", out=tmp_path / "val.csv")
+    assert not (tmp_path / "val.csv").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from retinagrade.arguments import check_arguments
 from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
-from retinagrade.errors import LayoutError
+from retinagrade.errors import ImageError, LayoutError
 from retinagrade.execution.local import processors
+from retinagrade.images.decoding import InMemory, read_photograph_bytes
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
+from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few, counted
 from retinagrade.storage.files import sha256
@@ -182,7 +187,7 @@ def require_prepared_bytes(folder: Path, image_ids: Iterable[str]) -> None:
     Raises:
         LayoutError: The folder is no prepared set, or photographs are missing or changed; the message names them.
     """
-    digests = {outcome.image_id: outcome.prepared_sha256 for outcome in _read_finished(folder).photographs}
+    digests = prepared_digests(folder)
 
     def is_changed(image_id: str) -> bool:
         try:
@@ -198,6 +203,36 @@ def require_prepared_bytes(folder: Path, image_ids: Iterable[str]) -> None:
             f"{folder}: photographs are missing, or differ from those that `prepare` wrote "
             f"({count_and_first_few(changed)}): run the same `retinagrade prepare` again"
         )
+
+
+def prepared_digests(folder: Path) -> dict[str, str | None]:
+    """Returns the SHA-256 digest of each prepared photograph by id, as ``prepare`` wrote it; ``None`` for none.
+
+    Raises:
+        LayoutError: The folder is no prepared set, or its preparation has not ended.
+    """
+    return {outcome.image_id: outcome.prepared_sha256 for outcome in _read_finished(folder).photographs}
+
+
+def read_prepared(file: Path, digest: str | None) -> NDArray[np.uint8]:
+    """Reads a prepared photograph, and requires the bytes that ``prepare`` wrote.
+
+    Args:
+        file: The photograph.
+        digest: Its digest, from :func:`prepared_digests`.
+
+    Returns:
+        RGB pixels (S, S, 3), uint8.
+
+    Raises:
+        ImageError: The file can't be read, or has other bytes.
+    """
+    data = read_photograph_bytes(file)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ImageError(
+            f"{file} differs from the photograph that `prepare` wrote: run the same `retinagrade prepare` again"
+        )
+    return read_photograph(InMemory(str(file), data))
 
 
 def _read_finished(folder: Path) -> PreparationRecord:

@@ -16,11 +16,13 @@ from retinagrade.datasets.prepared_set import (
     PREPARED_MANIFEST,
     PreparationRecord,
 )
+from retinagrade.errors import LayoutError
 from retinagrade.images.contrast import CLIP_LIMIT, TILES
 from retinagrade.images.encode import JPEG_QUALITY
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.manifest import Manifest
+from retinagrade.messages import count_and_first_few
 from retinagrade.provenance import installed_versions
 from retinagrade.storage.files import is_temporary, write_bytes, write_json
 from retinagrade.storage.paths import list_files
@@ -45,7 +47,11 @@ def write_prepared_set(
         started: The record that was written before the first photograph.
         outcomes: The outcome of every photograph of the source, in its order.
         left_out: The other files of the source.
+
+    Raises:
+        LayoutError: Prepared photographs have disappeared.
     """
+    _require_photographs(out, outcomes)
     table = _prepared_table(source, out, outcomes)
     if len(table):
         manifest = Manifest.from_table(table, out, str(out / PREPARED_MANIFEST))
@@ -60,6 +66,17 @@ def write_prepared_set(
     write_bytes(out / CONTACT_SHEET, sheet)
     write_json(out / PREPARATION_RECORD, _record(started, outcomes, left_out).model_dump())
     _delete_leftovers(out, {prepared_path(out, image_id) for image_id in table["image_id"]})
+
+
+def _require_photographs(out: Path, outcomes: Sequence[PreparedFile]) -> None:
+    there = set(list_files(out))
+    gone = [
+        each.image_id for each in outcomes if each.reason is None and prepared_path(out, each.image_id) not in there
+    ]
+    if gone:
+        raise LayoutError(
+            f"{out}: prepared photographs have disappeared ({count_and_first_few(gone)}): give the same command again"
+        )
 
 
 def _prepared_table(source: Manifest, out: Path, outcomes: Sequence[PreparedFile]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from glob import glob
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from retinagrade.datasets.prepare_file import prepare_file, prepared_path
+from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
 from retinagrade.errors import ImageError, UsageError
 from retinagrade.explanations.overlay import WHOLE, SquarePlacement, square_placement
 from retinagrade.grades import Grade
@@ -73,7 +75,8 @@ class RunInputs:
             photograph: A file, or the ``image_id`` of a photograph of the prepared set.
 
         Raises:
-            ImageError: It is neither, or can't be read.
+            ImageError: It is neither, can't be read, or was changed since it was prepared.
+            LayoutError: The prepared set is gone.
         """
         if _is_file(photograph):
             return self._prepare_file(name, Path(photograph))
@@ -81,7 +84,7 @@ class RunInputs:
             raise ImageError(f"{photograph}: neither a file nor an image_id of {self.prepared}")
         row = self._manifest.loc[photograph]
         path = self.prepared / str(row["path"])
-        read_photograph(path)  # a missing or broken file fails here, before any photograph is explained
+        read_prepared(path, self._digests.get(photograph))  # a changed file fails here, before any is explained
         grade, split = row["grade"], row["split"]
         return PreparedInput(
             path,
@@ -90,6 +93,10 @@ class RunInputs:
             None if pd.isna(grade) else Grade(int(str(grade))),
             None if pd.isna(split) else str(split),
         )
+
+    @cached_property
+    def _digests(self) -> dict[str, str | None]:
+        return prepared_digests(self.prepared)
 
     def _prepare_file(self, name: str, path: Path) -> PreparedInput:
         outcome = prepare_file((name, str(path), path), self.settings, self._scratch)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from retinagrade.datasets.masks import OPTIC_DISC
+from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
 from retinagrade.errors import ExperimentError, ImageError
 from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.camera import apply_camera, camera_of, lit_region
 from retinagrade.images.prepare import resize_to_input
-from retinagrade.images.read import read_photograph
 from retinagrade.lesion_maps.anatomy import find_anatomy
 from retinagrade.lesion_maps.numbers import RED, lesion_numbers, read_maps
 from retinagrade.lesion_maps.outline import blacken_outside
@@ -41,6 +41,7 @@ class _Photograph:
 
     row: int
     image_id: str
+    digest: str | None
     numbers: dict[str, float] | None = None
     peaks: dict[str, list[float]] | None = None
     problem: str | None = None
@@ -61,10 +62,11 @@ def read_lesion_numbers(
         The numbers, and the peaks that they summarise.
 
     Raises:
-        ExperimentError: A map can't be read.
+        ExperimentError: A map can't be read, or a photograph was changed since it was prepared.
     """
     record = maps.finished_record()
-    items = [_Photograph(row, image_id) for row, image_id in enumerate(manifest.table["image_id"])]
+    digests = prepared_digests(manifest.root)
+    items = [_Photograph(row, name, digests.get(name)) for row, name in enumerate(manifest.table["image_id"])]
     step = begin_stage(progress, "reading lesion maps", len(items))
     found: dict[str, _Photograph] = {}
     for photograph in map_unordered(partial(_read, maps=maps, manifest=manifest, record=record), items, workers, _died):
@@ -81,9 +83,9 @@ def _read(item: _Photograph, maps: LesionMaps, manifest: Manifest, record: MapsR
     try:
         of_photograph = maps.read(item.image_id, record.kinds)
         size = of_photograph.shape[-1]
-        pixels = read_photograph(manifest.file(manifest.table["path"].iloc[item.row]))
+        pixels = read_prepared(manifest.file(manifest.table["path"].iloc[item.row]), item.digest)
     except ImageError as error:
-        return _Photograph(item.row, item.image_id, problem=str(error))
+        return replace(item, problem=str(error))
     if record.camera:
         pixels = apply_camera(camera_of(item.image_id, record.camera), pixels, lit_region(pixels))
     photograph, inside = blacken_outside(resize_to_input(pixels, size))
@@ -91,11 +93,11 @@ def _read(item: _Photograph, maps: LesionMaps, manifest: Manifest, record: MapsR
     anatomy = find_anatomy(photograph, disc, inside)
     read = read_maps(of_photograph, record.kinds, inside)
     peaks = {kind: regions.peaks.tolist() for kind, regions in read.regions.items() if kind != RED}
-    return _Photograph(item.row, item.image_id, lesion_numbers(read, anatomy), peaks)
+    return replace(item, numbers=lesion_numbers(read, anatomy), peaks=peaks)
 
 
 def _died(item: _Photograph) -> _Photograph:
-    return _Photograph(item.row, item.image_id, problem=f"reading the maps of {item.image_id} killed the process")
+    return replace(item, problem=f"reading the maps of {item.image_id} killed the process")
 
 
 def prepared_manifest(maps: LesionMaps, prepared: Path) -> Manifest:

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from retinagrade.datasets.balance import Balance, balance
+from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
+from retinagrade.errors import ImageError
 from retinagrade.experiments.experiment import AugmentationSettings, Experiment
 from retinagrade.images.camera import CameraChange, apply_camera, camera_of, lit_region
 from retinagrade.images.prepare import resize_to_input
-from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import augment
 from retinagrade.training.distributed import ONE_DEVICE, Devices
@@ -41,6 +42,44 @@ class Batch(TypedDict):
     image_ids: list[str]
 
 
+class LoadingError(ImageError):
+    """A prepared photograph can't be used.
+
+    Processes of torch's loaders put the message into a traceback; the error takes it out again.
+    """
+
+    def __init__(self, message: str) -> None:
+        """Args: ``message``, or a traceback that ends with it."""
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
+class PreparedPhotographs:
+    """The photographs of a manifest, known by the bytes that ``prepare`` wrote.
+
+    Attributes:
+        image_ids: Their ids, in the order of the manifest.
+        paths: Their files.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        """Args: ``manifest`` of a prepared set. Raises: ``LayoutError`` if its folder is none."""
+        self.paths = [manifest.file(path) for path in manifest.table["path"]]
+        self.image_ids: list[str] = manifest.table["image_id"].tolist()
+        digests = prepared_digests(manifest.root)
+        self._digests = [digests.get(image_id) for image_id in self.image_ids]
+
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """Reads a photograph as RGB (S, S, 3) uint8.
+
+        Raises:
+            LoadingError: It can't be read, or was changed since it was prepared.
+        """
+        try:
+            return read_prepared(self.paths[row], self._digests[row])
+        except ImageError as error:
+            raise LoadingError(str(error)) from error
+
+
 class PhotographDataset(Dataset[tuple[NDArray[np.uint8], int, str]]):
     """Prepared photographs of a manifest at the network's input size; ungraded ones have grade -1."""
 
@@ -63,19 +102,19 @@ class PhotographDataset(Dataset[tuple[NDArray[np.uint8], int, str]]):
                 camera.
         """
         table = manifest.table
-        self.paths = [manifest.file(path) for path in table["path"]]
+        self.photographs = PreparedPhotographs(manifest)
         self.grades = table["grade"].fillna(-1).to_numpy(dtype=np.int64)
-        self.image_ids: list[str] = table["image_id"].tolist()
+        self.image_ids = self.photographs.image_ids
         self.size, self.augmentation, self.seed, self.camera = size, augmentation, seed, camera
 
     def __len__(self) -> int:
         """Returns the number of photographs."""
-        return len(self.paths)
+        return len(self.image_ids)
 
     def __getitem__(self, draw: Draw | int) -> tuple[NDArray[np.uint8], int, str]:
         """Reads one photograph as RGB (S, S, 3) uint8, with grade and id; a :class:`Draw` augments it."""
         row = draw.row if isinstance(draw, Draw) else draw
-        photograph = read_photograph(self.paths[row])
+        photograph = self.photographs.read(row)
         if self.camera and not isinstance(draw, Draw):
             camera = camera_of(self.image_ids[row], self.camera)
             photograph = apply_camera(camera, photograph, lit_region(photograph))

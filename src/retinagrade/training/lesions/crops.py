@@ -18,10 +18,9 @@ from retinagrade.datasets.masks import OPTIC_DISC
 from retinagrade.errors import ManifestError
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.images.camera import Place, apply_camera, channel_histogram, draw_camera, lit_region, visible_part
-from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.training.distributed import ONE_DEVICE, Devices
-from retinagrade.training.loading import Draw
+from retinagrade.training.loading import Draw, PreparedPhotographs
 
 _KEPT: Final = 64
 """Number of decoded photographs that each process keeps."""
@@ -74,8 +73,8 @@ class LesionPhotographs:
             )
         self.root, self.kinds = manifest.root, kinds
         chosen = table[table[OUTLINED].notna() | (table["grade"] == 0)].reset_index(drop=True)
-        self.image_ids: list[str] = chosen["image_id"].tolist()
-        self.paths = [manifest.file(path) for path in chosen["path"]]
+        self._prepared = PreparedPhotographs(Manifest(chosen, manifest.root))
+        self.image_ids = self._prepared.image_ids
         named = [set(str(cell).split()) if isinstance(cell, str) else set() for cell in chosen[OUTLINED]]
         healthy = (chosen["grade"] == 0).fillna(False).to_numpy(bool)
         # A photograph of grade 0 has no lesion; nobody has outlined its optic disc.
@@ -90,11 +89,11 @@ class LesionPhotographs:
 
     def __len__(self) -> int:
         """Returns the number of photographs."""
-        return len(self.paths)
+        return len(self.image_ids)
 
     def _read(self, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
         """Reads a photograph (S, S, 3), its masks (kinds, S, S) and its field of view (S, S)."""
-        pixels = read_photograph(self.paths[row])
+        pixels = self._prepared.read(row)
         masks = read_masks(self.root, self.image_ids[row], self.kinds, pixels.shape[0])
         return pixels, masks, lit_region(pixels)
 
@@ -110,7 +109,7 @@ class CropDataset(Dataset[LesionItem]):
         self.seed = experiment.training.seed
         kinds = experiment.network.lesions
         self._drawn_kinds = [index for index, kind in enumerate(kinds) if kind != OPTIC_DISC] or [0]
-        self._side = read_photograph(self.photographs.paths[0]).shape[0]
+        self._side = self.photographs.photograph(0)[0].shape[0]
         self._centres: dict[int, list[NDArray[np.float64]]] = {}
         self._histograms: dict[int, NDArray[np.float64]] = {}
 
