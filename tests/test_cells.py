@@ -97,6 +97,7 @@ def test_other_encodings_and_binary_files_are_refused_with_advice(data: bytes) -
         ("a,a\n1,2\n", 1),
         ("sep=;\na;b\n1;2;3\n", 3),
         (f"a,b\n1,2\n3,{'x' * 140_000}\n", 3),
+        (",".join(map(str, range(1_000_000))), 1),
         ("", None),
     ],
 )

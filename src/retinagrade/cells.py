@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,8 @@ _BINARY: Final = {
     b"\xd0\xcf\x11\xe0": f"an old Excel workbook: {SAVE_AS}",
     b"\x1f\x8b": "a compressed file: unpack it",
 }
+MOST_COLUMNS: Final = 1000
+"""Limit of the columns of a table."""
 HEADER_BYTES: Final = 1 << 16
 """Bytes in which the header of a table ends."""
 _FORMULA: Final = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
@@ -162,8 +165,8 @@ def split_table(text: str, source: str) -> CellTable:
         source: Name of the file, for errors.
 
     Raises:
-        ManifestError: A quote stays open, a cell is too long, a row has more cells than the header, or two columns have
-            one name.
+        ManifestError: A quote stays open, a cell is too long, a row has more cells than the header or than
+            :data:`MOST_COLUMNS`, or two columns have one name.
     """
     first, _, rest = text.partition("\n")
     named = _SEPARATOR_LINE.fullmatch(first)
@@ -177,7 +180,7 @@ def split_table(text: str, source: str) -> CellTable:
                 f"{source}, line {line}: not a readable CSV table: {len(row)} cells, but the header has "
                 f"{len(header)} columns; quote cells that hold the delimiter"
             )
-    if twice := [name for name in header if header.count(name) > 1]:
+    if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise ManifestError(f"{source}, line {1 + skipped}: two columns {twice[0]!r}: rename one, or remove it")
     return CellTable(header, rows, lines, 2 + skipped)
 
@@ -243,6 +246,11 @@ def _parse(text: str, delimiter: str, source: str, skipped: int) -> tuple[list[s
     rows, lines = [], []
     try:
         for row in reader:
+            if len(row) > MOST_COLUMNS:
+                raise ManifestError(
+                    f"{source}, line {reader.line_num + skipped}: {len(row)} columns, more than the limit of "
+                    f"{MOST_COLUMNS}: leave out the others"
+                )
             rows.append(row)
             lines.append(reader.line_num + skipped)
     except csv.Error as error:

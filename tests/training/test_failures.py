@@ -164,3 +164,14 @@ def test_ctrl_c_and_the_same_command_again_give_the_same_history(prepared: Path,
     assert again.returncode == 0, again.stderr
     undisturbed = train(prepared, load_experiment("scratch-2", longer), tmp_path / "undisturbed")
     pd.testing.assert_frame_equal(comparable(stopped), comparable(undisturbed), rtol=1e-4)
+
+
+def test_sigterm_ends_a_training_like_any_other_command(prepared: Path, tmp_path: Path) -> None:
+    before, during = signal.getsignal(signal.SIGTERM), []
+
+    def look(stage: str, done: int, total: int | None) -> None:
+        if stage == "training batches":
+            during.append(signal.getsignal(signal.SIGTERM))
+
+    train(prepared, tiny("training.epochs=1"), tmp_path / "run", workers=0, progress=look)
+    assert set(during) == {before}

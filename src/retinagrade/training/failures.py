@@ -63,6 +63,19 @@ class FiniteLossCheck(pl.Callback):
         )
 
 
+class EndAtSigterm(pl.Callback):
+    """Lets SIGTERM end a training like any other command. Lightning would end it with exit code 0, which means done."""
+
+    def __init__(self) -> None:
+        """Remembers the handler of the signal."""
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Puts the handler back in its place."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
+
+
 @contextmanager
 def clear_training_errors(experiment: Experiment, folder: Path) -> Iterator[None]:
     """Turns the errors of a training into messages that a person can act on.

@@ -26,7 +26,13 @@ from retinagrade.training.checkpoints import read_checkpoint, restore_lesion_net
 from retinagrade.training.data import TrainingData
 from retinagrade.training.devices import keep_freed_memory, lightning_precision
 from retinagrade.training.distributed import ONE_DEVICE, Devices
-from retinagrade.training.failures import CHECKPOINTS, checkpoint_bytes, clear_training_errors, require_space
+from retinagrade.training.failures import (
+    CHECKPOINTS,
+    EndAtSigterm,
+    checkpoint_bytes,
+    clear_training_errors,
+    require_space,
+)
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.lesions.crops import crop_loader, whole_loader
 from retinagrade.training.lesions.module import LesionModule
@@ -168,7 +174,7 @@ def make_trainer(
         precision=lightning_precision(settings.precision),
         gradient_clip_val=settings.gradient_clip,
         accumulate_grad_batches=settings.accumulate,
-        callbacks=callbacks,
+        callbacks=[EndAtSigterm(), *callbacks],
         plugins=[AtomicCheckpointIO()],
         logger=False,
         deterministic="warn",
