@@ -19,8 +19,8 @@ def evaluate(
         typer.Argument(
             metavar="PREDICTIONS",
             help="CSV, .jsonl or .parquet file with the columns image_id, p0 … p4 and, where known, grade, such as "
-            "RUN/predictions/val.csv; or RUN/predictions/val-lesions.npz of a network that outlines lesions. Leave it "
-            "out with --confusion-matrix.",
+            "RUN/predictions/val.csv. Or RUN/predictions/val-lesions.npz of a network that outlines lesions; or a "
+            "folder of lesion maps, with --masks-from. Leave it out with --confusion-matrix.",
         ),
     ] = None,
     grades: GradesTableOption = None,
@@ -43,6 +43,15 @@ def evaluate(
         ),
     ] = None,
     prepared: MovedSetOption = None,
+    masks_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Data set with lesion masks, such as IDRiD's folder, with which to compare a folder of lesion maps at "
+            "the resolution of the photographs. `outline` writes such a folder.",
+            show_default=False,
+        ),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,10 +99,14 @@ def evaluate(
         )
     if predictions is not None and confusion_matrix is not None:
         raise UsageError(f"{predictions} and --confusion-matrix {confusion_matrix}: name one of them")
-    if predictions is not None and predictions.suffix == ".npz":
+    from retinagrade.runs.lesion_maps import MAPS_RECORD
+
+    if predictions is not None and (
+        predictions.suffix == ".npz" or masks_from is not None or (predictions / MAPS_RECORD).is_file()
+    ):
         if grades is not None or calibration is not None or by or prevalence is not None:
             raise UsageError("--grades, --calibration, --by and --prevalence are for grades, not for lesion maps")
-        _evaluate_lesions(predictions, resamples, out, overwrite, json)
+        _evaluate_lesions(predictions, masks_from, resamples, out, overwrite, json)
         return
     from retinagrade.evaluation.report.page import guard_evaluation
 
@@ -135,10 +148,13 @@ def evaluate(
         raise typer.Exit(ATTENTION)
 
 
-def _evaluate_lesions(counts: Path, resamples: int, out: Path | None, overwrite: bool, json: bool) -> None:
+def _evaluate_lesions(
+    maps: Path, masks_from: Path | None, resamples: int, out: Path | None, overwrite: bool, json: bool
+) -> None:
     from retinagrade.runs.evaluate_lesions import evaluate_lesions
 
-    evaluation = evaluate_lesions(counts, resamples=resamples)
+    with terminal_progress() as progress:
+        evaluation = evaluate_lesions(maps, masks_from=masks_from, resamples=resamples, progress=progress)
     picture = None if out is None else evaluation.write(out, overwrite=overwrite)
     if json:
         print_json(evaluation.to_json())

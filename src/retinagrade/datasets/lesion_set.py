@@ -20,7 +20,6 @@ from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
 from retinagrade.errors import ImageError
 from retinagrade.execution.engine import Engine
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.images.field_of_view import FieldOfView
 from retinagrade.images.prepare import PreparationSettings, prepare_mask
 from retinagrade.manifest import Manifest
 from retinagrade.storage.files import write_bytes
@@ -112,14 +111,12 @@ def _prepare_masks_of(
     outcome, masked = item
     crop = outcome.field_of_view
     assert crop is not None
-    box = (crop["x"], crop["y"], crop["width"], crop["height"])
-    fov = FieldOfView(*box, None, crop["method"], crop["confidence"], np.ones((1, 1), bool))
     for kind, path in masked.masks.items():
         try:
             mask = read_mask(path, masked.photograph)
         except ImageError as error:
             return replace(outcome, reason=str(error))
-        covered = prepare_mask(mask, fov, (crop["decoded_height"], crop["decoded_width"]), settings)
+        covered = prepare_mask(mask, outcome.crop, (crop["decoded_height"], crop["decoded_width"]), settings)
         code = cv2.imencode(".png", np.round(255 * covered).astype(np.uint8))[1]
         write_bytes(mask_path(out, kind, outcome.image_id), code.tobytes())
     return outcome

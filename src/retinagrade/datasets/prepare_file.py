@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from retinagrade.errors import ImageError
 from retinagrade.images.decoding import InMemory, as_photograph_errors, read_file_bytes
 from retinagrade.images.encode import encode_prepared
-from retinagrade.images.field_of_view import LOW_CONFIDENCE
+from retinagrade.images.field_of_view import LOW_CONFIDENCE, FieldOfView
+from retinagrade.images.placement import Placement, place_square
 from retinagrade.images.prepare import PreparationSettings, prepare_photograph
 from retinagrade.images.read import photograph_size
 from retinagrade.storage.files import write_bytes
@@ -52,6 +55,26 @@ class PreparedFile:
     def doubtful(self) -> bool:
         """True if a person should look at the crop."""
         return self.field_of_view is not None and self.field_of_view["confidence"] < LOW_CONFIDENCE
+
+    def place(self, width: int, settings: PreparationSettings) -> Placement:
+        """Returns the place of the prepared photograph in its original.
+
+        Args:
+            width: Width of the original, in pixels, at the scale of the place.
+            settings: The settings of the preparation.
+        """
+        crop = self.crop
+        assert self.field_of_view is not None
+        return place_square(crop, settings).enlarged(width / self.field_of_view["decoded_width"])
+
+    @property
+    def crop(self) -> FieldOfView:
+        """The field of view in the decoded photograph; a photograph that could not be used has none."""
+        assert self.field_of_view is not None
+        parts = ("x", "y", "width", "height", "method", "confidence")
+        return FieldOfView(
+            circle=None, mask=np.ones((1, 1), bool), **{part: self.field_of_view[part] for part in parts}
+        )
 
 
 def prepare_file(item: tuple[str, str, Path], settings: PreparationSettings, out: Path) -> PreparedFile:

@@ -27,9 +27,9 @@ LEAST_PEAK: Final = 0.05
 """Lowest probability of a peak that counts as a detection."""
 _LOGIT: Final = float(np.log(1e6))
 _PEAK_WIDTH: Final = 7
-"""Side of the window, in pixels, in which a detection has the highest probability."""
+"""Side of the window, in pixels of the map, in which a detection has the highest probability."""
 _TOLERANCE: Final = 3
-"""Distance from a lesion, in pixels, within which a peak belongs to it: outlines are drawn by hand."""
+"""Distance from a lesion, in pixels of the map, within which a peak belongs to it: outlines are drawn by hand."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class LesionCounts:
 
 
 def count_lesions(
-    probability: NDArray[np.float32], lesions: NDArray[np.bool_], inside: NDArray[np.bool_]
+    probability: NDArray[np.float32], lesions: NDArray[np.bool_], inside: NDArray[np.bool_], scale: float = 1
 ) -> LesionCounts:
     """Counts the pixels and the lesions of one kind in one photograph.
 
@@ -58,6 +58,7 @@ def count_lesions(
         probability: Probability of the lesion (H, W), 0 to 1.
         lesions: True (H, W) on outlined lesions.
         inside: True (H, W) inside the field of view.
+        scale: Number of pixels for one pixel of the network's map, for maps that were enlarged.
 
     Returns:
         The counts.
@@ -68,9 +69,9 @@ def count_lesions(
     number, labels = cv2.connectedComponents(lesions.astype(np.uint8))
     found = np.zeros(number)
     np.maximum.at(found, labels.reshape(-1).astype(np.intp), probability.reshape(-1).astype(np.float64))
-    window = np.ones((_PEAK_WIDTH, _PEAK_WIDTH), np.uint8)
+    window = np.ones((2 * round((_PEAK_WIDTH // 2) * scale) + 1,) * 2, np.uint8)
     peaks = (probability >= cv2.dilate(probability, window)) & (probability >= LEAST_PEAK) & inside
-    near = cv2.dilate(lesions.astype(np.uint8), np.ones((2 * _TOLERANCE + 1,) * 2, np.uint8)) > 0
+    near = cv2.dilate(lesions.astype(np.uint8), np.ones((2 * round(_TOLERANCE * scale) + 1,) * 2, np.uint8)) > 0
     _, first = np.unique(cv2.connectedComponents((peaks & ~near).astype(np.uint8))[1], return_index=True)
     false = probability.reshape(-1)[first[1:]].astype(np.float64)  # a plateau is one detection
     return LesionCounts(pixels[0].astype(np.int64), pixels[1].astype(np.int64), found[1:], false)

@@ -14,7 +14,7 @@ from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.explanations.inputs import PreparedInput
 from retinagrade.explanations.layers import find_layer
-from retinagrade.explanations.overlay import draw_overlay, project_map, scale_maximum, smooth_for_display
+from retinagrade.explanations.overlay import draw_overlay, scale_maximum, smooth_for_display
 from retinagrade.explanations.saliency import saliency_maps
 from retinagrade.explanations.scores import TARGETS, Target
 from retinagrade.grades import REFERABLE, Grade
@@ -80,7 +80,9 @@ class PhotographExplanation:
         """
         saliency = smooth_for_display(self.map_of(target))
         maximum = scale_maximum(saliency)
-        projected = project_map(saliency, self.photograph.placement, photograph.shape[0], photograph.shape[1])
+        height, width = photograph.shape[:2]
+        placement = self.photograph.placement.enlarged(width / self.photograph.width)
+        projected = placement.project(saliency, height, width)
         return DrawnSaliency(draw_overlay(photograph, projected, maximum), projected, maximum)
 
 

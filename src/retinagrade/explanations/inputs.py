@@ -17,10 +17,10 @@ from torch import Tensor
 from retinagrade.datasets.prepare_file import prepare_file, prepared_path
 from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
 from retinagrade.errors import ImageError, UsageError
-from retinagrade.explanations.overlay import WHOLE, SquarePlacement, square_placement
 from retinagrade.grades import Grade
 from retinagrade.images.formats import without_photograph_suffix
 from retinagrade.images.listing import LeftOutFile, describe_left_out, list_folder
+from retinagrade.images.placement import Placement
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.runs.photographs import read_run_photographs
@@ -34,14 +34,16 @@ class PreparedInput:
     Attributes:
         file: The file on which saliency maps are drawn.
         prepared: The prepared square, from which the network's input is made.
-        placement: Position of that square in the photograph of ``file``.
+        placement: Place of that square in the photograph of ``file``, at the width ``width``.
+        width: Width of that photograph, in pixels.
         grade: Grade of the photograph, if the run's manifest has it.
         split: Split of the photograph, if the run's manifest has it.
     """
 
     file: Path
     prepared: Path
-    placement: SquarePlacement
+    placement: Placement
+    width: int
     grade: Grade | None = None
     split: str | None = None
 
@@ -85,11 +87,12 @@ class RunInputs:
         row = self._manifest.loc[photograph]
         path = self.prepared / str(row["path"])
         read_prepared(path, self._digests.get(photograph))  # a changed file fails here, before any is explained
-        grade, split = row["grade"], row["split"]
+        grade, split, size = row["grade"], row["split"], self.settings.size
         return PreparedInput(
             path,
             path,
-            WHOLE,
+            Placement(0, 0, size, size, size),
+            size,
             None if pd.isna(grade) else Grade(int(str(grade))),
             None if pd.isna(split) else str(split),
         )
@@ -102,8 +105,9 @@ class RunInputs:
         outcome = prepare_file((name, str(path), path), self.settings, self._scratch)
         if outcome.field_of_view is None:
             raise ImageError(outcome.reason or f"{path}: can't be read")
-        placement = square_placement(outcome.field_of_view, self.settings.square)
-        return PreparedInput(path, prepared_path(self._scratch, name), placement, *self._look_up(outcome.sha256))
+        width = outcome.field_of_view["decoded_width"]
+        placement = outcome.place(width, self.settings)
+        return PreparedInput(path, prepared_path(self._scratch, name), placement, width, *self._look_up(outcome.sha256))
 
     def _look_up(self, sha256: str | None) -> tuple[Grade | None, str | None]:
         """Grade and split of the run's photographs with the same bytes; ``train`` if one of several is in ``train``."""

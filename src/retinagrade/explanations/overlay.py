@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from retinagrade.images.own_pictures import mark_jpeg, mark_png
-from retinagrade.images.prepare import Square
 
 _COVER: Final = 0.5
 """Opacity of the colours at the end of the scale: lesions must stay visible through them."""
@@ -30,67 +28,6 @@ _ON_PAGE: Final = 400
 _QUALITY: Final = 90
 _COLOURS: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()
 """Matplotlib's viridis (256, 3), RGB uint8: evenly spaced for any colour vision, and unlike the orange of a retina."""
-
-
-@dataclass(frozen=True)
-class SquarePlacement:
-    """Position of a prepared square in a photograph, in units of the photograph's width; it may reach beyond it.
-
-    Attributes:
-        x: Left edge.
-        y: Top edge.
-        side: Side.
-    """
-
-    x: float
-    y: float
-    side: float
-
-
-WHOLE: Final = SquarePlacement(0, 0, 1)
-"""Position in a photograph that is itself the prepared square."""
-
-
-def square_placement(field_of_view: dict[str, Any], square: Square) -> SquarePlacement:
-    """Computes the position of the square that preparation made from a photograph.
-
-    Args:
-        field_of_view: The field of view in :class:`~retinagrade.datasets.prepare_file.PreparedFile`.
-        square: The way in which the field of view was made square.
-
-    Example:
-        >>> fov = {"x": 25, "y": 0, "width": 300, "height": 240, "decoded_width": 400, "decoded_height": 240}
-        >>> square_placement(fov, "pad")
-        SquarePlacement(x=0.0625, y=-0.075, side=0.75)
-    """
-    lengths = field_of_view["width"], field_of_view["height"]
-    side = min(lengths) if square == "crop" else max(lengths)
-    x, y = field_of_view["x"] + (lengths[0] - side) / 2, field_of_view["y"] + (lengths[1] - side) / 2
-    width = field_of_view["decoded_width"]
-    return SquarePlacement(x / width, y / width, side / width)
-
-
-def project_map(
-    saliency: NDArray[np.float32], placement: SquarePlacement, height: int, width: int
-) -> NDArray[np.float32]:
-    """Enlarges a saliency map to a photograph's resolution by cubic interpolation.
-
-    Args:
-        saliency: Saliency map (h, w), at least 0.
-        placement: Position of the map's square in the photograph.
-        height: Height of the photograph in pixels.
-        width: Width of the photograph in pixels.
-
-    Returns:
-        Saliency map (height, width), at least 0, and 0 outside the square.
-    """
-    x, y, side = round(placement.x * width), round(placement.y * width), max(1, round(placement.side * width))
-    shrinks = side < saliency.shape[0]
-    square = cv2.resize(saliency, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    projected = np.zeros((height, width), np.float32)
-    top, left, bottom, right = max(0, y), max(0, x), min(height, y + side), min(width, x + side)
-    projected[top:bottom, left:right] = square[top - y : bottom - y, left - x : right - x].clip(0)
-    return projected
 
 
 def smooth_for_display(saliency: NDArray[np.float32]) -> NDArray[np.float32]:

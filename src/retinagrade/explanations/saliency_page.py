@@ -117,11 +117,11 @@ def _write_photograph(folder: Path, explanations: Sequence[PhotographExplanation
             stream = io.BytesIO()
             np.save(stream, explanation.map_of(target))
             write_bytes(path.with_suffix(".npy"), stream.getvalue())
-        placement = explanation.photograph.placement
+        place = explanation.photograph.placement.enlarged(photograph.shape[1] / explanation.photograph.width)
         networks[explanation.network] = {
             "probabilities": explanation.probabilities.tolist(),
             "predicted_grade": explanation.predicted.value,
-            "square": {"x": placement.x, "y": placement.y, "side": placement.side},
+            "square": {"left": place.left, "top": place.top, "width": place.width, "height": place.height},
             "scale_maxima": scale_maxima,
         }
     file, grade = explanations[0].photograph.file, explanations[0].photograph.grade

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,6 +61,29 @@ class Placement:
         within = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         pasted[y[within], x[within]] = True
         return pasted
+
+    def project(self, values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+        """Enlarges a map of the square to the pixels of the original, by cubic interpolation.
+
+        Args:
+            values: Values (S, S) of the square, of at least 0, at any resolution.
+            height: Height of the original, in pixels.
+            width: Width of the original, in pixels.
+
+        Returns:
+            Values (height, width), at least 0, and 0 outside the square.
+        """
+        if self.width < values.shape[1]:  # a smaller original: averages, so that no small spot gets lost
+            smaller = max(1, round(self.width)), max(1, round(self.height))
+            values = np.asarray(cv2.resize(values, smaller, interpolation=cv2.INTER_AREA), np.float32)
+        across, down = self.width / values.shape[1], self.height / values.shape[0]
+        to_original = np.array([[across, 0, self.left + across / 2 - 0.5], [0, down, self.top + down / 2 - 0.5]])
+        projected = cv2.warpAffine(
+            values, to_original, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        columns, rows = np.arange(width) + 0.5 - self.left, np.arange(height) + 0.5 - self.top
+        inside = np.outer((rows >= 0) & (rows < self.height), (columns >= 0) & (columns < self.width))
+        return np.where(inside, np.asarray(projected, np.float32).clip(0), np.float32(0))
 
     def resized(self, side: int) -> Self:
         """Returns the place of the same square, resized to another side."""

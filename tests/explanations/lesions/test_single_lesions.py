@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -13,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.prepared_set import PreparationRecord
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic import photograph
 from retinagrade.datasets.synthetic.lesions import draw_blob, random_point
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.experiments.experiment import load_experiment
-from retinagrade.explanations.overlay import project_map, square_placement
 from retinagrade.explanations.saliency import saliency_maps
 from retinagrade.grades import REFERABLE
 from retinagrade.manifest import Manifest
@@ -60,17 +59,17 @@ def test_the_most_salient_point_is_near_the_only_lesion(tmp_path: Path, monkeypa
     with torch.inference_mode():
         right = network(pixels).argmax(1) == REFERABLE
     saliency = saliency_maps(network, pixels, "gradcam", ["referable"])[:, 0].numpy()
-    photographs_record = json.loads((prepared / "prepare.json").read_text())["photographs"]
-    fields = {entry["image_id"]: entry["field_of_view"] for entry in photographs_record}
+    record = PreparationRecord.read(prepared)
+    outcomes = {outcome.image_id: outcome for outcome in record.photographs}
     hits, by_chance = [], []
     for row in np.flatnonzero(right.numpy()):
         image_id = batch["image_ids"][row]
         lesion = cv2.imread(str(source / "masks" / "haemorrhages" / f"{image_id}.png"), cv2.IMREAD_GRAYSCALE)
         assert lesion is not None
-        placement = square_placement(fields[image_id], "pad")
-        projected = project_map(saliency[row], placement, *lesion.shape)
+        placement = outcomes[image_id].place(lesion.shape[1], record.settings)
+        projected = placement.project(saliency[row], *lesion.shape)
         # The neighbourhood has the width of one value of the map, its smallest distinguishable distance.
-        side = placement.side * lesion.shape[1]
+        side = placement.width
         near = cv2.distanceTransform((lesion == 0).astype(np.uint8), cv2.DIST_L2, 5) <= side / saliency.shape[-1]
         hits.append(bool(near.flat[projected.argmax()]))
         by_chance.append(near.sum() / (np.pi / 4 * side**2))
