@@ -7,7 +7,7 @@ import math
 import os
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import pandas as pd
@@ -17,6 +17,7 @@ from retinagrade.cells import decode_table, parse_number, parse_side, protect, s
 from retinagrade.errors import ManifestError
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.messages import counted
+from retinagrade.storage.file_names import file_key, is_safe_id
 from retinagrade.storage.files import write_text
 from retinagrade.storage.paths import as_path, join_path, table_path_problem
 
@@ -29,7 +30,6 @@ one diameter of the optic disc from the fovea; 2: nearer ones."""
 _SHOWN = 10
 _FIRST_ROWS: Final = 5
 """Rows that a notebook shows."""
-_RESERVED = frozenset('<>:"\\|?*')
 
 
 @dataclass(frozen=True, repr=False)
@@ -242,6 +242,7 @@ def _problems(table: pd.DataFrame) -> list[tuple[int, str, str]]:
         problems += [(int(row), column, "is empty") for row in table.index[table[column].isna()]]
         problems += _repeated(table[column])
     ids = table["image_id"]
+    problems += _alike(ids)
     for row, value in ids.dropna().items():
         if not is_safe_id(str(value)):
             problems.append((int(str(row)), "image_id", f"{value!r} can't be a file name"))
@@ -260,12 +261,12 @@ def _repeated(cells: pd.Series) -> list[tuple[int, str, str]]:
     ]
 
 
-def is_safe_id(image_id: str) -> bool:
-    """Whether an id can be a file name within the prepared set's folder, on all systems."""
-    parts = PurePosixPath(image_id).parts
-    return (
-        not image_id.startswith("/")
-        and not _RESERVED & set(image_id)
-        and image_id.isprintable()
-        and all(part not in ("..", ".") and not part.startswith(".") for part in parts)
-    )
+def _alike(ids: pd.Series) -> list[tuple[int, str, str]]:
+    """Returns ids that differ from an earlier one in case only."""
+    known = ids.dropna().drop_duplicates()
+    keys = known.map(file_key)
+    first = dict(reversed([*zip(keys, known.index, strict=True)]))
+    return [
+        (int(row), "image_id", f"{known[row]!r} and {known[first[keys[row]]]!r} are one file on disks that ignore case")
+        for row in keys.index[keys.duplicated()]
+    ]

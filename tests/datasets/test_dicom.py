@@ -59,7 +59,7 @@ def test_other_files_are_left_out_unless_their_suffix_is_dcm(tmp_path: Path) -> 
 def test_names_that_differ_in_suffix_only_are_refused(tmp_path: Path) -> None:
     write_eye(tmp_path / "a.dcm")
     write_eye(tmp_path / "a")
-    with pytest.raises(LayoutError, match=r"differ in suffix only \(1: a\)"):
+    with pytest.raises(LayoutError, match=r"differ in suffix or case only \(2: a, a\)"):
         read_dicom_folder(tmp_path)
 
 

@@ -56,7 +56,16 @@ def test_names_as_in_eyepacs_tell_patients_and_eyes(tmp_path: Path) -> None:
 def test_names_that_differ_in_suffix_only_are_refused(tmp_path: Path) -> None:
     write_photograph(tmp_path / "0" / "a.jpg")
     write_photograph(tmp_path / "0" / "a.png")
-    with pytest.raises(LayoutError, match="differ in suffix only"):
+    with pytest.raises(LayoutError, match="differ in suffix or case only"):
+        read_folders(tmp_path)
+
+
+def test_names_that_differ_in_case_only_get_ids_with_their_folders_or_are_refused(tmp_path: Path) -> None:
+    write_photograph(tmp_path / "0" / "a.jpg")
+    write_photograph(tmp_path / "1" / "A.JPG", 1)
+    assert sorted(read_folders(tmp_path).table["image_id"]) == ["0/a", "1/A"]
+    write_photograph(tmp_path / "0" / "A.JPG", 2)
+    with pytest.raises(LayoutError, match="differ in suffix or case only"):
         read_folders(tmp_path)
 
 

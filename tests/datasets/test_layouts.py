@@ -100,7 +100,7 @@ def test_an_unknown_layout_lists_the_expected_files(tmp_path: Path) -> None:
 def test_a_table_with_missing_photographs(tmp_path: Path) -> None:
     write_table(tmp_path)
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,eyes/a.jpg,3\nb,eyes/b.jpg,1\n")
-    with pytest.raises(LayoutError, match=r"missing, looked for from .* \(1: b\)"):
+    with pytest.raises(LayoutError, match=r"photographs are missing \(1: .*b\.jpg\)"):
         read_dataset(tmp_path)
     (tmp_path / "labels.csv").write_text("image_id,path,grade\na,eyes/a.jpg,8\n")
     with pytest.raises(ManifestError, match="line 2, column 'grade'"):

@@ -11,6 +11,7 @@ import pytest
 from retinagrade.errors import RetinagradeError, UsageError
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.inputs import PhotographFile, find_photographs, read_list
+from retinagrade.grader.outputs import GradeOutputs
 from retinagrade.images.own_pictures import mark_jpeg
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.images.encoded_files import gradient
@@ -144,3 +145,11 @@ def test_a_list_from_a_spreadsheet_is_read(folder: Path) -> None:
             PhotographFile("=1+1", str(folder / "a.jpg"), EyeIdentity("007", "R")),
             PhotographFile("b", str(folder / "sub/b.PNG"), EyeIdentity("007", "L")),
         ]
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "A"), ("x", "../x"), ("a:b", "a_b"), ("é", "e\u0301")])
+def test_photographs_that_would_share_a_picture_are_refused(one: str, other: str, tmp_path: Path) -> None:
+    photographs = [PhotographFile(image_id, f"{number}.jpg") for number, image_id in enumerate((one, other))]
+    with pytest.raises(UsageError, match="one picture"):
+        GradeOutputs(saliency=tmp_path / "maps").guard_photographs(photographs)
+    GradeOutputs(table=tmp_path / "results.csv").guard_photographs(photographs)

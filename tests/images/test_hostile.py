@@ -168,6 +168,18 @@ def test_further_formats_are_read_whole_or_named_damaged(kind: str) -> None:
     assert "corrupt" in reason(data[: len(data) // 2])
 
 
+def test_every_flipped_bit_of_a_png_is_damage() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(NOISE[:40, :48]).save(stream, "PNG")
+    whole = stream.getvalue()
+    np.testing.assert_array_equal(read_photograph(InMemory("a.png", whole + b"behind")), NOISE[:40, :48])
+    for place in np.random.default_rng(0).integers(0, len(whole), 400).tolist():
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(ImageError):
+            read_photograph(InMemory("a.png", bytes(damaged)))
+
+
 def test_heic_is_read_where_its_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     package = pytest.importorskip("pillow_heif")
     package.register_heif_opener()

@@ -15,6 +15,7 @@ from retinagrade.images.dicom import DicomFacts, holds_dicom, read_dicom_facts
 from retinagrade.images.listing import list_folder
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few
+from retinagrade.storage.file_names import file_key
 
 _SUFFIXES: Final = (".dcm", ".dicom")
 
@@ -50,9 +51,10 @@ def read_dicom_folder(source: Path) -> Manifest:
         raise LayoutError(f"{source}: no DICOM files in it or in the folders below it")
     relative = [path.relative_to(source) for path in files]
     ids = [_without_suffix(path).as_posix() for path in relative]
-    if repeated := [name for name, count in Counter(ids).items() if count > 1]:
+    count = Counter(map(file_key, ids))
+    if repeated := [name for name in ids if count[file_key(name)] > 1]:
         raise LayoutError(
-            f"{source}: DICOM files that differ in suffix only ({count_and_first_few(repeated)}): keep one of each"
+            f"{source}: files that differ in suffix or case only ({count_and_first_few(repeated)}): keep or rename one"
         )
     facts = [_read_facts(path) for path in files]
     rows = pd.DataFrame(

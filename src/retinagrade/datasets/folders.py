@@ -18,6 +18,7 @@ from retinagrade.images.formats import without_photograph_suffix
 from retinagrade.images.listing import is_hidden_folder, list_folder
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few, counted
+from retinagrade.storage.file_names import file_key
 
 _SPLITS: Final = {
     "train": "train",
@@ -144,10 +145,11 @@ def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
     relative = [file.relative_to(source) for file in rows["file"]]
     bare = [without_photograph_suffix(path) for path in relative]
     stems = [path.name for path in bare]
-    ids = stems if len(set(stems)) == len(stems) else [path.as_posix() for path in bare]
-    if repeated := [name for name, count in Counter(ids).items() if count > 1]:
+    ids = stems if len({*map(file_key, stems)}) == len(stems) else [path.as_posix() for path in bare]
+    count = Counter(map(file_key, ids))
+    if repeated := [name for name in ids if count[file_key(name)] > 1]:
         raise LayoutError(
-            f"{source}: photographs that differ in suffix only ({count_and_first_few(repeated)}): keep one of each"
+            f"{source}: names that differ in suffix or case only ({count_and_first_few(repeated)}): keep or rename one"
         )
     table = pd.DataFrame({"image_id": ids, "path": [path.as_posix() for path in relative]})
     table[["grade", "split"]] = rows[["grade", "split"]].to_numpy()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retinagrade.datasets.masks import is_mask
 from retinagrade.images.listing import FolderListing, LeftOutFile, relative_name
-from retinagrade.manifest import is_safe_id
+from retinagrade.storage.file_names import is_safe_id
 
 
 def left_out_files(
@@ -32,7 +32,7 @@ def left_out_files(
         if real_place(path) in kept:
             continue
         if not is_safe_id(name):
-            unread.append(LeftOutFile(name, "its name has characters that no id can have: rename it", True))
+            unread.append(LeftOutFile(name, "its name can't be an id: rename it", True))
         else:
             own = "a lesion mask: prepare it with --masks" if is_mask(name) else reason
             unread.append(LeftOutFile(name, own, not labelled or real_place(path).parent in beside))

@@ -47,10 +47,11 @@ def read_table(source: Path, complete: bool = True) -> Manifest:
     manifest = _read_parquet(path) if path.suffix.lower() == ".parquet" else Manifest.read(path)
     files = {str(row.image_id): manifest.file(str(row.path)) for row in manifest.table.itertuples(index=False)}
     stats = file_stats(files.values())
-    missing = [image_id for image_id, file in files.items() if file not in stats or file.is_dir()]
+    missing = [file for file in files.values() if file not in stats or file.is_dir()]
     if missing and complete:
         raise LayoutError(
-            f"{path}: photographs are missing, looked for from {path.parent} ({count_and_first_few(missing)})"
+            f"{path}: photographs are missing ({count_and_first_few(missing)}): correct the column 'path', or copy "
+            f"them there; relative paths begin in {path.parent}"
         )
     return manifest
 

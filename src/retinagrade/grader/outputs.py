@@ -11,6 +11,7 @@ from retinagrade.errors import UsageError
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.lesion_files import outlined_digest
 from retinagrade.images.own_pictures import own_source
+from retinagrade.storage.file_names import file_key, safe_name
 from retinagrade.storage.files import write_json
 from retinagrade.storage.output_guard import Output, describe_origin, guard_outputs, has_origin, origin_file
 from retinagrade.storage.paths import is_local
@@ -57,8 +58,16 @@ class GradeOutputs:
         """Checks the places again when the photographs of patterns and lists are known.
 
         Raises:
-            UsageError: An output is, or holds, a photograph.
+            UsageError: An output is, or holds, a photograph; or two photographs would have one picture.
         """
+        pictures: dict[str, str] = {}
+        for each in photographs:
+            for picture in self.pictures(each.image_id):
+                if (other := pictures.setdefault(file_key(str(picture)), each.image_id)) != each.image_id:
+                    raise UsageError(
+                        f"the photographs {other!r} and {each.image_id!r} would have one picture, {picture}, at least "
+                        "on disks that ignore case: rename one, or give them ids of their own with --list"
+                    )
         paths = [Path(each.path) for each in photographs if "://" not in each.path]
         guard_outputs((Output(each.path, each.is_folder, lambda: True) for each in self._outputs(())), paths)
 
@@ -106,9 +115,8 @@ class GradeOutputs:
 
 
 def picture_path(folder: Path, image_id: str, suffix: str) -> Path:
-    """Returns a file of a photograph in a folder of pictures; an id may be a path."""
-    safe = "/".join(part for part in image_id.split("/") if part.strip("."))
-    return folder / f"{safe}{suffix}"
+    """Returns a file of a photograph in a folder of pictures; an id may be a path, or a text that no file can have."""
+    return folder / f"{safe_name(image_id)}{suffix}"
 
 
 def _source(picture: Path) -> str | None:
