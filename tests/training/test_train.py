@@ -365,3 +365,13 @@ def test_a_photograph_that_was_changed_is_not_predicted(run: Run, prepared: Path
     with pytest.raises(ImageError, match=first.name):
         predict(folder, run, split="val", out=tmp_path / "val.csv")
     assert not (tmp_path / "val.csv").exists()
+
+
+def test_a_checkpoint_of_another_training_is_refused(run: Run, tmp_path: Path) -> None:
+    other = Run(shutil.copytree(run.folder, tmp_path / "other"))
+    content = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)
+    name = next(iter(content["state_dict"]))
+    content["state_dict"][name] += 1
+    torch.save(content, other.best_checkpoint)
+    with pytest.raises(ExperimentError, match=r"best\.ckpt is not the checkpoint"):
+        load_network(other)

@@ -14,7 +14,9 @@ from retinagrade.models.cut_points import CutPoints
 from retinagrade.models.lesion_network import LesionNetwork, build_lesion_network
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.outputs import Output, RegressionOutput
+from retinagrade.runs.records import FinishedTraining
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import sha256
 from retinagrade.storage.system_errors import reason
 
 _DAMAGED: Final = "{} is damaged, or no checkpoint of a run: copy it again, or train the run anew in another folder"
@@ -30,8 +32,8 @@ def load_network(run: Run) -> Network:
         The network with the weights of the epoch that was kept, in evaluation mode on the CPU.
 
     Raises:
-        ExperimentError: The checkpoint is missing or doesn't fit the experiment, or cut points are missing or
-            unreadable.
+        ExperimentError: The checkpoint is missing, is another one than the training kept, or doesn't fit the
+            experiment; or cut points are missing or unreadable.
     """
     if run.experiment().outlines_lesions:
         raise ExperimentError(f"{run.folder} outlines lesions and grades nothing: name a run that grades")
@@ -48,7 +50,8 @@ def load_lesion_network(run: Run) -> LesionNetwork:
         The network with the weights of the epoch that was kept, in evaluation mode on the CPU.
 
     Raises:
-        ExperimentError: The run grades, or its checkpoint is missing or doesn't fit the experiment.
+        ExperimentError: The run grades, or its checkpoint is missing, is another one than the training kept, or doesn't
+            fit the experiment.
     """
     if not run.experiment().outlines_lesions:
         raise ExperimentError(f"{run.folder} grades and outlines no lesions: name a run that outlines them")
@@ -59,6 +62,13 @@ def load_lesion_network(run: Run) -> LesionNetwork:
 def _require_checkpoint(run: Run) -> None:
     if not run.best_checkpoint.is_file():
         raise ExperimentError(f"{run.folder} holds no {run.best_checkpoint.name}: train it first")
+    record = run.training_record() if run.is_finished else None
+    kept = record.checkpoint_sha256 if isinstance(record, FinishedTraining) else None
+    if kept is not None and sha256(run.best_checkpoint) != kept:
+        raise ExperimentError(
+            f"{run.best_checkpoint} is not the checkpoint that this training kept: copy the whole run again, or train "
+            "it anew in another folder"
+        )
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.outputs import RegressionOutput
 from retinagrade.runs.records import FinishedTraining, KeptEpoch, ParameterCounts
 from retinagrade.runs.run import Run
-from retinagrade.storage.files import write_bytes, write_json
+from retinagrade.storage.files import sha256, write_bytes, write_json
 from retinagrade.storage.output_guard import write_origin
 from retinagrade.training.checkpoints import load_lesion_network, load_network
 from retinagrade.training.data import TrainingData
@@ -82,6 +82,7 @@ def finish_run(
         parameters=ParameterCounts(total=total, trainable=trainable),
         epochs=len(history),
         kept=KeptEpoch.model_validate({name: _defined(value) for name, value in metrics.items()}),
+        checkpoint_sha256=sha256(run.best_checkpoint),
         training_seconds=float(history["seconds"].sum()),
         devices=device if devices.count == 1 else f"{devices.count} × {device}",
         precision=lightning_precision(experiment.training.precision),
