@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retinagrade.arguments import check_arguments
-from retinagrade.errors import UsageError
+from retinagrade.errors import GraderFileError, UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.exporting.card import model_card
 from retinagrade.exporting.exportable import Exportable, OutliningNetwork, read_exportable
@@ -186,10 +186,15 @@ def _build_and_verify(
     """Builds the model and compares it with the network, and its compressed form with itself.
 
     Raises:
-        GraderFileError: The model in float32 does not agree with the network.
+        GraderFileError: The model in float32 does not agree with the network, or outlines lesions in another precision.
     """
     if isinstance(exportable.networks, OutliningNetwork):
-        return *build_lesion_model(exportable, exportable.networks, precision, file, progress), None
+        if precision != "float32":
+            raise GraderFileError(
+                f"{exportable.run.folder} outlines lesions, and the files of such small networks are in float32 only: "
+                "leave out --precision"
+            )
+        return *build_lesion_model(exportable, exportable.networks, file, progress), None
     begin_stage(progress, "building the graph")
     photographs = PhotographDataset(exportable.comparison, exportable.image_size)
     rows = range(min(VERIFIED, len(photographs)))

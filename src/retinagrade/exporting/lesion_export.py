@@ -16,9 +16,8 @@ from retinagrade.errors import GraderFileError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.exporting.exportable import Exportable, OutliningNetwork
 from retinagrade.exporting.onnx_file import open_model, to_onnx
-from retinagrade.exporting.precision import to_float16
 from retinagrade.grader.lesions import read_lesions
-from retinagrade.grader.metadata import LesionMetadata, Precision, Verification
+from retinagrade.grader.metadata import LesionMetadata, Verification
 from retinagrade.grader.sessions import LESIONS
 from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.outline import blacken_outside
@@ -56,39 +55,33 @@ class LesionGraph(nn.Module):
 def build_lesion_model(
     exportable: Exportable,
     outlining: OutliningNetwork,
-    precision: Precision,
     file: Path,
     progress: Progress | None,
 ) -> tuple[onnx.ModelProto, Verification]:
-    """Builds the graph of a network that outlines lesions, and compares it with the network.
+    """Builds the graph of a network that outlines lesions in float32, and compares it with the network.
 
     Args:
         exportable: The exported run.
         outlining: Its network and its grade model.
-        precision: Number format of the stored weights: float32 or float16.
         file: The grader file, for error messages.
         progress: Receives the stages.
 
     Raises:
-        GraderFileError: The maps differ too much, or the precision is int8.
+        GraderFileError: The maps differ too much.
     """
-    if precision == "int8":
-        raise GraderFileError("a network that outlines lesions can't be stored in int8: choose float16 or float32")
     calibration = outlining.lesions.model.maps
     begin_stage(progress, "building the graph")
     photographs = PhotographDataset(exportable.comparison, exportable.image_size)
     rows = np.unique(np.linspace(0, len(photographs) - 1, COMPARED).round().astype(int))
     inputs = [blacken_outside(photographs[int(row)][0])[0] for row in rows]
     model = to_onnx(LesionGraph(outlining.network, calibration).eval(), np.stack(inputs[:2]), [LESIONS])
-    if precision == "float16":
-        model = to_float16(model)
     begin_stage(progress, "comparing the graph with the network")
     compute = open_model(model, file)
     of_file = [compute(each[None])[LESIONS][0] for each in inputs]
     of_network = [calibration.maps(lesion_logits(outlining.network, each[None])[0]) for each in inputs]
     verification = _measure(inputs, of_file, of_network, outlining.lesions, exportable.temperature)
     difference = verification.max_map_difference
-    if difference is None or (precision == "float32" and difference > MAX_MAP_DIFFERENCE):
+    if difference is None or difference > MAX_MAP_DIFFERENCE:
         raise GraderFileError(
             f"the exported graph does not agree with the network on {len(inputs)} photographs: pixels of lesion maps "
             f"differ by up to {difference:.3f} (permitted: {MAX_MAP_DIFFERENCE}). No file was written"

@@ -267,6 +267,13 @@ def test_pictures_that_a_file_does_not_make_are_refused(grader_file: Path, prepa
         retinagrade.grade(photographs, lesions=tmp_path / "outlines")
 
 
+def test_such_files_are_in_float32_only(prepared: Path, grades: Run, grader_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(GraderFileError, match="--precision"):
+        retinagrade.export(
+            grader_file.parent / "run", tmp_path / "half.onnx", precision="float16", cross_validation=grades.folder
+        )
+
+
 def test_a_network_that_outlines_lesions_needs_its_grade_model(
     folds: CrossValidation, grades: Run, prepared: Path, tmp_path: Path
 ) -> None:
