@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retinagrade.datasets.lesion_set import add_outlined, read_masks
+from retinagrade.datasets.lesion_set import add_outlined, mask_digests, read_masks
 from retinagrade.datasets.masks import MaskedPhotograph
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.prepared_set import PreparedSet
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.errors import UsageError
+from retinagrade.errors import ImageError, UsageError
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 
@@ -53,14 +53,30 @@ def lesions(source: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedS
 
 def test_masks_line_up_with_their_photographs(source: Path, lesions: PreparedSet) -> None:
     image_id = marked_photograph(source).stem
-    (mask,) = read_masks(lesions.folder, image_id, ["hard_exudates"], SIDE)
+    digests = mask_digests(lesions.folder)[image_id]
+    (mask,) = read_masks(lesions.folder, image_id, ["hard_exudates"], SIDE, digests)
     green = read_photograph(lesions.folder / "photographs" / f"{image_id}.jpg")[..., 1]
     assert mask.max() == 255
     assert green[mask == 255].min() > 220
     near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
     ring = near & (cv2.dilate(mask, np.ones((3, 3), np.uint8)) == 0)
     assert green[ring].mean() < 190
-    assert read_masks(lesions.folder, image_id, ["microaneurysms"], SIDE).max() == 0
+    assert read_masks(lesions.folder, image_id, ["microaneurysms"], SIDE, digests).max() == 0
+
+
+def test_masks_that_changed_or_are_gone_are_no_healthy_retina(source: Path, tmp_path: Path) -> None:
+    folder = prepare(source, tmp_path / "set", size=SIDE, masks=True, workers=1).folder
+    image_id = marked_photograph(source).stem
+    file, digests = folder / "masks" / "hard_exudates" / f"{image_id}.png", mask_digests(folder)[image_id]
+    whole = file.read_bytes()
+    cv2.imwrite(str(file), np.zeros((SIDE, SIDE), np.uint8))
+    with pytest.raises(ImageError, match=file.name):
+        read_masks(folder, image_id, ["hard_exudates"], SIDE, digests)
+    file.unlink()
+    with pytest.raises(ImageError, match=file.name):
+        read_masks(folder, image_id, ["hard_exudates"], SIDE, digests)
+    prepare(source, folder, size=SIDE, masks=True, workers=1)
+    assert file.read_bytes() == whole
 
 
 def test_the_manifest_names_the_outlined_kinds_and_keeps_grades(source: Path, lesions: PreparedSet) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from retinagrade.datasets.lesion_set import read_masks
+from retinagrade.datasets.lesion_set import mask_digests, read_masks
 from retinagrade.datasets.masks import LESIONS, read_mask, read_masked_photographs
 from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.prepared_set import PreparationRecord
@@ -38,8 +38,9 @@ def maps(source: Path, tmp_path_factory: pytest.TempPathFactory) -> LesionMaps:
     prepare(source, folder / "set", size=SIDE, masks=True, workers=1)
     made = LesionMaps(folder / "maps")
     ids = Manifest.read(folder / "set" / "manifest.csv").table["image_id"].tolist()
+    digests = mask_digests(folder / "set")
     for image_id in ids:
-        made.write(image_id, read_masks(folder / "set", image_id, LESIONS, SIDE), LESIONS)
+        made.write(image_id, read_masks(folder / "set", image_id, LESIONS, SIDE, digests[image_id]), LESIONS)
     made.write_record(
         MapsRecord(
             status="finished",

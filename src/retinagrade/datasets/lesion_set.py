@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from retinagrade.datasets.copies import find_pairs, group_pairs
 from retinagrade.datasets.examine import ExaminedFile, examine_file
 from retinagrade.datasets.masks import MaskedPhotograph, read_mask
 from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
+from retinagrade.datasets.prepared_set import PreparationRecord
 from retinagrade.errors import ImageError
 from retinagrade.execution.engine import Engine
 from retinagrade.execution.progress import Progress, begin_stage
@@ -111,27 +113,40 @@ def _prepare_masks_of(
     outcome, masked = item
     crop = outcome.field_of_view
     assert crop is not None
+    digests = {}
     for kind, path in masked.masks.items():
         try:
             mask = read_mask(path, masked.photograph)
         except ImageError as error:
             return replace(outcome, reason=str(error))
         covered = prepare_mask(mask, outcome.crop, (crop["decoded_height"], crop["decoded_width"]), settings)
-        code = cv2.imencode(".png", np.round(255 * covered).astype(np.uint8))[1]
-        write_bytes(mask_path(out, kind, outcome.image_id), code.tobytes())
-    return outcome
+        png = cv2.imencode(".png", np.round(255 * covered).astype(np.uint8))[1].tobytes()
+        write_bytes(_mask_path(out, kind, outcome.image_id), png)
+        digests[kind] = hashlib.sha256(png).hexdigest()
+    return replace(outcome, mask_sha256=digests)
 
 
 def _crashed(item: tuple[PreparedFile, MaskedPhotograph]) -> PreparedFile:
     return replace(item[0], reason=f"{item[1].photograph}: decoding its masks killed the process")
 
 
-def mask_path(prepared: Path, kind: str, image_id: str) -> Path:
+def _mask_path(prepared: Path, kind: str, image_id: str) -> Path:
     """Returns the file of a mask in a prepared set."""
     return prepared / _MASKS / kind / f"{image_id}.png"
 
 
-def read_masks(prepared: Path, image_id: str, kinds: Sequence[str], size: int) -> NDArray[np.uint8]:
+def mask_digests(prepared: Path) -> dict[str, dict[str, str]]:
+    """Returns the SHA-256 digests of the prepared masks by photograph and kind.
+
+    Raises:
+        LayoutError: The folder is no prepared set.
+    """
+    return {outcome.image_id: outcome.mask_sha256 for outcome in PreparationRecord.read(prepared).photographs}
+
+
+def read_masks(
+    prepared: Path, image_id: str, kinds: Sequence[str], size: int, digests: Mapping[str, str]
+) -> NDArray[np.uint8]:
     """Reads the masks of a photograph of a prepared set.
 
     Args:
@@ -139,21 +154,28 @@ def read_masks(prepared: Path, image_id: str, kinds: Sequence[str], size: int) -
         image_id: Id of the photograph.
         kinds: The kinds of masks to read.
         size: Side of the prepared photographs, in pixels.
+        digests: Digests of the photograph's masks, from :func:`mask_digests`.
 
     Returns:
-        The share of each pixel that the lesion covers, (kinds, size, size), uint8, 0 to 255; 0 for a kind without file.
+        The share of each pixel that the lesion covers, (kinds, size, size), uint8, 0 to 255; 0 for a kind of which the
+        photograph has no mask.
 
     Raises:
-        ImageError: A mask can't be read.
+        ImageError: A mask is missing, can't be read, or differs from the one that ``prepare`` wrote.
     """
     masks = np.zeros((len(kinds), size, size), np.uint8)
     for index, kind in enumerate(kinds):
-        path = mask_path(prepared, kind, image_id)
-        if not path.is_file():
+        if kind not in digests:
             continue
-        mask = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_GRAYSCALE)
-        if mask is None or mask.shape != (size, size):
-            raise ImageError(f"{path} is not a mask of {size} × {size} px: prepare the set again")
+        path = _mask_path(prepared, kind, image_id)
+        data = read_bytes(path) if path.is_file() else b""
+        if hashlib.sha256(data).hexdigest() != digests[kind]:
+            raise ImageError(
+                f"{path} is missing, or differs from the mask that `prepare` wrote: run the same `retinagrade prepare` "
+                "again"
+            )
+        mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert mask is not None
         masks[index] = mask
     return masks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ class PreparedFile:
         source_size: Width and height of the source's photograph in pixels, such as ``4288x2848``, which differ between
             cameras; ``None`` if the photograph could not be used.
         prepared_sha256: Digest of the prepared photograph, hexadecimal; ``None`` if there is none.
+        mask_sha256: Digest of each prepared lesion mask, hexadecimal, by kind.
         etag: Entity tag and size of a source in an object store; ``None`` for a local file, or without a tag.
     """
 
@@ -49,6 +50,7 @@ class PreparedFile:
     field_of_view: dict[str, Any] | None
     source_size: str | None = None
     prepared_sha256: str | None = None
+    mask_sha256: dict[str, str] = field(default_factory=dict)
     etag: str | None = None
 
     @property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from retinagrade.datasets.lesion_set import OUTLINED, read_masks
+from retinagrade.datasets.lesion_set import OUTLINED, mask_digests, read_masks
 from retinagrade.datasets.masks import OPTIC_DISC
 from retinagrade.errors import ManifestError
 from retinagrade.experiments.experiment import Experiment
@@ -75,6 +75,7 @@ class LesionPhotographs:
         chosen = table[table[OUTLINED].notna() | (table["grade"] == 0)].reset_index(drop=True)
         self._prepared = PreparedPhotographs(Manifest(chosen, manifest.root))
         self.image_ids = self._prepared.image_ids
+        self._mask_digests = mask_digests(manifest.root)
         named = [set(str(cell).split()) if isinstance(cell, str) else set() for cell in chosen[OUTLINED]]
         healthy = (chosen["grade"] == 0).fillna(False).to_numpy(bool)
         # A photograph of grade 0 has no lesion; nobody has outlined its optic disc.
@@ -94,7 +95,8 @@ class LesionPhotographs:
     def _read(self, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
         """Reads a photograph (S, S, 3), its masks (kinds, S, S) and its field of view (S, S)."""
         pixels = self._prepared.read(row)
-        masks = read_masks(self.root, self.image_ids[row], self.kinds, pixels.shape[0])
+        image_id = self.image_ids[row]
+        masks = read_masks(self.root, image_id, self.kinds, pixels.shape[0], self._mask_digests.get(image_id, {}))
         return pixels, masks, lit_region(pixels)
 
 
