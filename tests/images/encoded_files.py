@@ -8,8 +8,11 @@ import zlib
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
+
+AVIF = pytest.param("AVIF", marks=pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF"))
 
 
 def gradient(height: int, width: int) -> NDArray[np.uint8]:

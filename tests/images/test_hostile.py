@@ -21,7 +21,7 @@ from retinagrade.images.decoding import InMemory
 from retinagrade.images.jpeg_stream import count_scans
 from retinagrade.images.read import photograph_size, read_photograph
 from tests.images.dicom_files import write_dicom
-from tests.images.encoded_files import gradient, jpeg
+from tests.images.encoded_files import AVIF, gradient, jpeg
 from tests.images.folder_trees import photograph_bytes
 from tests.images.hostile_files import (
     many_pages,
@@ -158,7 +158,7 @@ def test_scans_are_counted_without_decoding() -> None:
     assert count_scans(b"\xff\xd8" + bytes(50), 50) == 0
 
 
-@pytest.mark.parametrize("kind", ["GIF", "JPEG2000", "AVIF"])
+@pytest.mark.parametrize("kind", ["GIF", "JPEG2000", AVIF])
 def test_further_formats_are_read_whole_or_named_damaged(kind: str) -> None:
     data = photograph_bytes(kind)
     pixels = read_photograph(InMemory("a", data))

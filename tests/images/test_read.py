@@ -20,7 +20,7 @@ from retinagrade.errors import ImageError
 from retinagrade.images.decoding import InMemory
 from retinagrade.images.read import photograph_size, read_photograph
 from tests.images.dicom_files import lossless_jpeg
-from tests.images.encoded_files import encoded, giant, gradient, jpeg, near
+from tests.images.encoded_files import AVIF, encoded, giant, gradient, jpeg, near
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "bmp"])
@@ -173,7 +173,7 @@ def test_lab_is_refused(tmp_path: Path) -> None:
         read_photograph(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP", "GIF", "AVIF"])
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP", "GIF", AVIF])
 def test_several_pages_or_frames_are_refused(tmp_path: Path, kind: str) -> None:
     first, second = (Image.fromarray(gradient(60, 90) + shift) for shift in (0, 9))
     first.save(tmp_path / "many", kind, save_all=True, append_images=[second])
