@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from typing import Final
 
 _SHOWN: Final = 5
+_ALIKE: Final = 0.75
+"""Likeness, 0 to 1, from which a name may be meant by another one."""
 _OBEYED: Final = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
 )
@@ -50,7 +52,7 @@ def name_choices(wrong: str, choices: Iterable[str]) -> str:
         'one of resnet50, vgg16'
     """
     by_spelling = {name.casefold(): name for name in choices}
-    near = get_close_matches(wrong.casefold(), by_spelling, n=3)
+    near = get_close_matches(wrong.casefold(), by_spelling, n=3, cutoff=_ALIKE)
     if near:
         return " or ".join(repr(by_spelling[name]) for name in near)
     return f"one of {', '.join(sorted(by_spelling.values()))}"

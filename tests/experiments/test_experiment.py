@@ -106,9 +106,11 @@ def test_experiments_of_outputs_differ_from_the_plain_one_in_nothing_else(output
     assert ours.model_copy(update={"name": plain.name, "description": plain.description}) == plain
 
 
-def test_unknown_experiments_list_the_known_ones() -> None:
+def test_unknown_experiments_list_the_known_ones_or_the_one_that_is_meant() -> None:
     with pytest.raises(ExperimentError, match=r"efficientnet-lite0, .*scratch-2"):
-        load_experiment("resnet-9000")
+        load_experiment("convnext")
+    with pytest.raises(ExperimentError, match=r"name 'efficientnet-lite0'"):
+        load_experiment("EfficientNet-lite")
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "name: [", ""])
