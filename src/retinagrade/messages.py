@@ -49,13 +49,13 @@ def name_choices(wrong: str, choices: Iterable[str]) -> str:
         >>> name_choices("efficientnet", ["vgg16", "efficientnet-lite0"])
         "'efficientnet-lite0'"
         >>> name_choices("x", ["vgg16", "resnet50"])
-        'one of resnet50, vgg16'
+        'one of vgg16, resnet50'
     """
     by_spelling = {name.casefold(): name for name in choices}
     near = get_close_matches(wrong.casefold(), by_spelling, n=3, cutoff=_ALIKE)
     if near:
         return " or ".join(repr(by_spelling[name]) for name in near)
-    return f"one of {', '.join(sorted(by_spelling.values()))}"
+    return f"one of {', '.join(by_spelling.values())}"
 
 
 def count_and_first_few(names: Iterable[object]) -> str:
