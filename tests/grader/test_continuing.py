@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as parquet
@@ -137,6 +138,14 @@ def test_one_call_writes_a_table_at_a_time(eyes: Path, grader_file: Path, tmp_pa
     assert [each.name for each in tmp_path.iterdir()] == ["r.csv"]
     with locked(out), pytest.raises(UsageError, match="another command"):
         grade(eyes, model=grader_file, out=out)
+
+
+@pytest.mark.parametrize("output", ["studies", "saliency", "dicom"])
+def test_one_call_writes_a_folder_at_a_time(output: str, eyes: Path, grader_file: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {output: tmp_path / "shared.csv"}
+    with locked(tmp_path / "shared.csv"), pytest.raises(UsageError, match="another command"):
+        grade(eyes, model=grader_file, out=tmp_path / "r.csv", **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def saved_by_a_spreadsheet(text: str) -> str:

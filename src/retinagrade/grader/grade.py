@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -96,7 +96,9 @@ def grade(
     outputs_of_grade.guard_photographs(files)
     grader = Grader.load(model, fast)
     _require_pictures(grader, saliency_folder, lesion_folder)
-    with nullcontext() if table_path is None else locked(table_path):
+    with ExitStack() as locks:
+        for path in filter(None, (table_path, studies_path, saliency_folder, lesion_folder, dicom_folder)):
+            locks.enter_context(locked(path))
         if overwrite and table_path is not None:
             delete_table(table_path)
         table = None if table_path is None else ResultsTable(table_path, *model_identity(grader.metadata))
@@ -131,11 +133,11 @@ def grade(
         every = [*rows.values()]
         if table is not None:
             table.finish(every)
-    study_gradings = grade_studies(every)
-    if studies_path is not None:
-        outputs_of_grade.write_origin(named)
-        write_results(studies_path, StudyGrading, study_gradings)
-    write_reports(every, grader.metadata, outputs)
+        study_gradings = grade_studies(every)
+        if studies_path is not None:
+            outputs_of_grade.write_origin(named)
+            write_results(studies_path, StudyGrading, study_gradings)
+        write_reports(every, grader.metadata, outputs)
     return GradingResults(
         [rows.pop(file.image_id) for file in files],
         study_gradings,
