@@ -341,8 +341,7 @@ def split(
     The command prints the numbers of photographs. It writes the split to manifest.csv of the prepared set, and its
     settings to split.json. It replaces an earlier split, and runs of the earlier split must be trained again.
 
-    Exit code 0: done; 1: done, but a split has a share that is far from the one asked for, or
-    lacks a grade.
+    Exit code 0: done; 1: done, but a split lacks a grade, or has a share that is far from the one asked for.
     """
     from retinagrade.datasets.split import SplitSettings, missing_grades, split_shares
     from retinagrade.datasets.split import split as split_set

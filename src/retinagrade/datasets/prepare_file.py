@@ -65,9 +65,8 @@ class PreparedFile:
             width: Width of the original, in pixels, at the scale of the place.
             settings: The settings of the preparation.
         """
-        crop = self.crop
         assert self.field_of_view is not None
-        return place_square(crop, settings).enlarged(width / self.field_of_view["decoded_width"])
+        return place_square(self.crop, settings).enlarged(width / self.field_of_view["decoded_width"])
 
     @property
     def crop(self) -> FieldOfView:
