@@ -58,10 +58,10 @@ if TYPE_CHECKING:
     from retinagrade.grader.grade import PathArgument, grade
     from retinagrade.grader.grading_results import GradingResults
     from retinagrade.grader.metadata import AuthorStatements, Precision
-    from retinagrade.grader.results import Grading
     from retinagrade.grader.runtime import Grader
-    from retinagrade.grader.studies import StudyGrading
     from retinagrade.grades import Grade
+    from retinagrade.gradings.grading import Grading
+    from retinagrade.gradings.studies import StudyGrading
     from retinagrade.images.camera import CameraChange
     from retinagrade.images.prepare import Contrast, Square
     from retinagrade.manifest import Manifest
@@ -113,7 +113,7 @@ _MODULES: Final = {
     "Grade": "grades",
     "Grader": "grader.runtime",
     "GraderFileError": "errors",
-    "Grading": "grader.results",
+    "Grading": "gradings.grading",
     "GradingResults": "grader.grading_results",
     "GroupBy": "datasets.split",
     "ImageError": "errors",
@@ -138,7 +138,7 @@ _MODULES: Final = {
     "RunOrFolder": "explanations.runs",
     "SearchSpace": "training.tuning.search_space",
     "Square": "images.prepare",
-    "StudyGrading": "grader.studies",
+    "StudyGrading": "gradings.studies",
     "Sweep": "training.sweep",
     "TuningResult": "training.tuning.result",
     "UsageError": "errors",

@@ -20,7 +20,7 @@ from retinagrade.ensembles.ensemble import ALL_MEMBERS, ensemble, predict_ensemb
 from retinagrade.ensembles.members import join_members, read_members
 from retinagrade.errors import ExperimentError, JoinError, UsageError
 from retinagrade.evaluation.fitting.out_of_fold import out_of_fold
-from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.evaluation.predictions import read_predictions, write_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.runs.predictions import Predictions
@@ -151,15 +151,15 @@ def test_what_it_was_fitted_on_is_never_judged(runs: list[Path], tmp_path: Path)
 def test_members_that_miss_photographs_or_have_other_grades_are_named(runs: list[Path], tmp_path: Path) -> None:
     file = runs[1] / "predictions" / "val.csv"
     table = pd.read_csv(file, dtype={"image_id": str})
-    table.iloc[2:].to_csv(file, index=False)
+    write_predictions(table.iloc[2:], file)
     with pytest.raises(JoinError, match=r"val: fair misses 2 photographs \(i00006, i00007\), which others have"):
         ensemble(runs, tmp_path / "mean", resamples=20)
-    table.assign(grade=[(table["grade"][0] + 1) % 5, *table["grade"][1:]]).to_csv(file, index=False)
+    write_predictions(table.assign(grade=[(table["grade"][0] + 1) % 5, *table["grade"][1:]]), file)
     with pytest.raises(JoinError, match=r"1 photograph with two grades \(i00006; i00006: bad \d, fair \d, good \d\)"):
         ensemble(runs, tmp_path / "mean", resamples=20)
     for run in runs:
         other = pd.read_csv(run / "predictions" / "val.csv", dtype={"image_id": str})
-        other.assign(grade="").to_csv(run / "predictions" / "val.csv", index=False)
+        write_predictions(other.assign(grade=None), run / "predictions" / "val.csv")
     with pytest.raises(JoinError, match="24 validation photographs without a grade"):
         ensemble(runs, tmp_path / "mean", resamples=20)
     assert not (tmp_path / "mean").exists()

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,50 @@ def test_formulas_are_ids_in_a_file(tmp_path: Path) -> None:
     assert read_predictions(tmp_path / "p.csv")["image_id"].tolist() == ["-x", "=1+1"]
     (tmp_path / "g.csv").write_text("image_id,grade\n=1+1,1\n'-x,2\n")
     assert join_grades(table, read_grades(tmp_path / "g.csv"))["grade"].tolist() == [2, 1]
+
+
+CHANGES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "one sorted column": lambda table: table.assign(image_id=sorted(table["image_id"], reverse=True)),
+    "an edited grade": lambda table: table.assign(grade=[(int(table["grade"][0]) + 1) % 5, *table["grade"][1:]]),
+    "two exchanged probabilities": lambda table: table.assign(p0=table["p1"], p1=table["p0"]),
+    "a rounded probability": lambda table: table.assign(p0=table["p0"].astype(float).round(3).astype(str)),
+    "a row without its check": lambda table: table.assign(check=["", *table["check"][1:]]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_row_of_our_own_table_is_refused(tmp_path: Path, change: str) -> None:
+    file = tmp_path / "val.csv"
+    write_predictions(predictions(some_grades(12), skill=1), file)
+    CHANGES[change](pd.read_csv(file, dtype=str)).to_csv(file, index=False)
+    with pytest.raises(ManifestError, match=rf"{file.name}, line \d+: the row of"):
+        read_predictions(file)
+
+
+def test_our_own_table_is_read_exactly_after_a_spreadsheet(tmp_path: Path) -> None:
+    file, saved = tmp_path / "val.csv", tmp_path / "saved.csv"
+    write_predictions(predictions(some_grades(12), skill=1), file)
+    table = pd.read_csv(file)
+    for column in ("p0", "p1", "p2", "p3", "p4"):
+        table[column] = [float(f"{p:.15g}") for p in table[column]]
+    table = table.sample(frac=1, random_state=0).assign(remark="seen")
+    table.to_csv(saved, index=False, sep=";", decimal=",", encoding="utf-16")
+    ours, theirs = read_predictions(file), read_predictions(saved)
+    numbers = list(PREDICTION_COLUMNS[1:])
+    assert theirs["image_id"].tolist() == ours["image_id"].tolist()
+    assert theirs[numbers].to_numpy(float) == pytest.approx(ours[numbers].to_numpy(float), abs=1e-14)
+
+
+def test_a_table_in_the_folder_of_a_run_has_checks(tmp_path: Path) -> None:
+    file = tmp_path / "predictions" / "val.csv"
+    table = predictions(some_grades(6), skill=1)
+    file.parent.mkdir()
+    table.assign(check="ok").to_csv(file, index=False)
+    assert len(read_predictions(file)) == 6  # a table of another program, with a column of the same name
+    (tmp_path / "run.json").write_text("{}")
+    table.to_csv(file, index=False)
+    with pytest.raises(ManifestError, match="no column 'check'"):
+        read_predictions(file)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])

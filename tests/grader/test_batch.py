@@ -9,8 +9,8 @@ import pytest
 
 from retinagrade.grader.batch import SideOutputs, grade_files
 from retinagrade.grader.inputs import PhotographFile
-from retinagrade.grader.results import Grading
 from retinagrade.grader.runtime import GradedPhotograph
+from retinagrade.gradings.grading import Grading
 
 
 @pytest.mark.parametrize("image_id", ["eye", "a/eye", "/a/eye", "../../eye", "....//eye", "./a/..../../eye"])

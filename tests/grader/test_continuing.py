@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from retinagrade.errors import ManifestError, RetinagradeError, UsageError
 from retinagrade.grader.grade import grade
-from retinagrade.grader.results_table import SUFFIXES
+from retinagrade.gradings.table import SUFFIXES
 from retinagrade.storage.locking import locked
 from tests.grader.graders import write_grader
 

@@ -21,12 +21,12 @@ from retinagrade.grader import dicom_codes
 from retinagrade.grader.batch import SideOutputs, grade_files, write_reports
 from retinagrade.grader.dicom_source import NOTICE
 from retinagrade.grader.inputs import find_photographs
-from retinagrade.grader.results import Grading
 from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.grader.secondary_capture import secondary_capture
 from retinagrade.grader.structured_report import structured_report
-from retinagrade.grader.studies import grade_studies
 from retinagrade.grades import Grade
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import grade_studies
 from retinagrade.images.field_of_view import whole_frame
 from retinagrade.images.quality import assess_quality
 from retinagrade.images.read import read_photograph

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retinagrade.errors import JoinError
+from retinagrade.errors import JoinError, ManifestError
 from retinagrade.grader.grade import grade
-from retinagrade.grader.results_table import SUFFIXES
+from retinagrade.gradings.table import SUFFIXES
 from retinagrade.images.read import read_photograph
 from retinagrade.runs.evaluate import evaluate
 from retinagrade.runs.predictions import Predictions
@@ -54,6 +54,35 @@ def test_rows_without_a_grade_are_counted_and_named(
     labels.write_text("image_id,grade\n=1+1,1\n")
     with pytest.raises(JoinError, match="predictions without a grade"):
         Predictions.read(out, grades=labels)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_changed_results_are_not_evaluated(photographs: Path, grader_file: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"r{suffix}"
+    grade(photographs, model=grader_file, out=out)
+    table = _read(out)
+    table["grade"] = [1, *[0] * (len(table) - 1)]
+    _write(table, out)
+    assert Predictions.read(out).table["grade"].sum() == 1  # a further column is welcome
+    table["image_id"] = table["image_id"][::-1].tolist()
+    _write(table, out)
+    with pytest.raises(ManifestError, match="a cell was changed"):
+        Predictions.read(out)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    if file.suffix == ".csv":
+        return pd.read_csv(file)
+    return pd.read_json(file, lines=True) if file.suffix == ".jsonl" else pd.read_parquet(file)
+
+
+def _write(table: pd.DataFrame, file: Path) -> None:
+    if file.suffix == ".csv":
+        table.to_csv(file, index=False)
+    elif file.suffix == ".jsonl":
+        table.to_json(file, orient="records", lines=True, double_precision=15)
+    else:
+        table.to_parquet(file)
 
 
 def test_no_cell_is_a_formula_in_a_spreadsheet(photographs: Path, grader_file: Path, tmp_path: Path) -> None:

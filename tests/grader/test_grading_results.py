@@ -11,10 +11,10 @@ import pytest
 from retinagrade.errors import UsageError
 from retinagrade.grader.grade import grade
 from retinagrade.grader.grading_results import GradingResults, describe_grading
-from retinagrade.grader.results import Grading
-from retinagrade.grader.results_table import COLUMNS
 from retinagrade.grader.runtime import Grader
-from retinagrade.grader.studies import grade_studies
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import grade_studies
+from retinagrade.gradings.table import COLUMNS
 
 GRADED = Grading(
     "<left>", "left.jpg", "7", "L", 2, "moderate", (0.1, 0.2, 0.4, 0.2, 0.1), 2.0, True, False, 0.4, (1, 2, 3),

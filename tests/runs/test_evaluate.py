@@ -8,6 +8,7 @@ import pytest
 
 from retinagrade.errors import ManifestError, UsageError
 from retinagrade.evaluation.fitting.calibration import load_calibration
+from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.manifest import Manifest
 from retinagrade.runs.calibrate import calibrate
 from retinagrade.runs.compare import compare
@@ -67,14 +68,14 @@ def test_a_run_is_calibrated_in_its_folder_and_a_table_where_it_is_asked_for(pre
     run.write_record(finished_training(Manifest.read(prepared / "manifest.csv"), "0" * 64))
     table = predictions(some_grades(200), skill=3)
     run.predictions_file("val").parent.mkdir()
-    table.to_csv(run.predictions_file("val"), index=False)
+    write_predictions(table, run.predictions_file("val"))
     assert load_calibration(run.calibration_file if calibrate(run) else tmp_path) == calibrate(run.folder)
     file = tmp_path / "val.csv"
     table.to_csv(file, index=False)
     calibration = calibrate(Predictions.read(file), out=tmp_path / "c.json", rule="specificity", target=0.8)
     assert load_calibration(tmp_path / "c.json") == calibration
     assert {path.name for path in tmp_path.iterdir()} == {"run", "val.csv", "c.json"}
-    table.to_csv(run.predictions_file("test-fast"), index=False)
+    write_predictions(table, run.predictions_file("test-fast"))
     with pytest.raises(UsageError, match="validation predictions"):
         calibrate(run.predictions_file("test-fast"))
     with pytest.raises(UsageError, match="leave the target out"):

@@ -28,7 +28,7 @@ from retinagrade.execution.guarded import GuardedProcess
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.runtime import PreparedPhotograph
-from retinagrade.grader.studies import grade_studies
+from retinagrade.gradings.studies import grade_studies
 from retinagrade.images.decoding import InMemory
 from retinagrade.images.quality import Quality
 from retinagrade.service import pipeline

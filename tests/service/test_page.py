@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
 
 from retinagrade import Grader
-from retinagrade.grader.results_table import COLUMNS
+from retinagrade.gradings.table import COLUMNS
 from tests.grader.lesion_graders import draw_photograph, write_lesion_grader
 from tests.images.encoded_files import encoded
 from tests.programs import require_program

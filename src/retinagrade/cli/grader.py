@@ -164,7 +164,7 @@ def _short_studies(studies: list[str]) -> dict[str, str]:
 
 def _print_results(results: GradingResults, *, only_attention: bool) -> None:
     from retinagrade.grader.grading_results import describe_grading
-    from retinagrade.grader.studies import describe_study
+    from retinagrade.gradings.studies import describe_study
 
     output = console()
     for grading in results.new:

@@ -15,9 +15,12 @@ from retinagrade.cells import parse_number
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation.text_table import read_text_table
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
+from retinagrade.gradings.table import read_gradings
 from retinagrade.manifest import protect_text
 from retinagrade.messages import count_and_first_few
+from retinagrade.row_check import CHECK, is_check, row_check
 from retinagrade.storage.files import write_text
+from retinagrade.storage.output_guard import FOLDER_RECORD
 
 PREDICTION_COLUMNS: Final = ("image_id", *PROBABILITY_COLUMNS, "grade")
 """Columns of a predictions table."""
@@ -31,6 +34,8 @@ NO_GRADE_COLUMN: Final = "no_grade"
 """Name of the column with the reason why ``retinagrade grade`` gave no grade, in the rows of its tables only."""
 _RESULT_COLUMNS: Final = {"predicted_grade", "quality_reasons", "study", "error"}
 """Columns by which a table of results is known."""
+_CHECKED_DIGITS: Final = 12
+"""Significant digits of probabilities that a check depends on; spreadsheets keep 15."""
 _SHOWN: Final = 10
 _Problem = tuple[int, str, str]
 """A row number, a column and the problem there."""
@@ -105,8 +110,8 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
         probabilities, and its studies are the patients.
 
     Raises:
-        ManifestError: The file is unreadable or empty, a column is missing, or cells are invalid (named by line and
-            column).
+        ManifestError: The file is unreadable or empty, a column is missing, cells are invalid (named by line and
+            column), or a row of a table that retinagrade wrote has been changed.
         UsageError: The file is Parquet, and pyarrow isn't installed.
     """
     if path.is_dir() and (tables := sorted(path.glob("predictions/*.csv"))):
@@ -121,6 +126,8 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
     if table.empty:
         raise ManifestError(f"{path}: the table has no rows")
     if {*table.columns} >= _RESULT_COLUMNS:
+        if CHECK in table:
+            read_gradings(path, further_columns=True)  # which refuses changed rows
         table = _name_ungraded(table)
     problems: list[_Problem] = []
     clean = _ids(table, problems)
@@ -135,8 +142,15 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
     clean["grade"] = _grades(table, problems)
     hint = _scale_hint(clean) or _count_hint(table)
     _raise_problems(problems, f"{path} is not a valid predictions table", hint)
+    if CHECK in table and not {*table.columns} >= _RESULT_COLUMNS:
+        _require_unchanged(clean, table[CHECK], path)
+    elif path.parent.name == "predictions" and (path.parent.parent / FOLDER_RECORD).is_file():
+        raise ManifestError(
+            f"{path}: no column {CHECK!r}, which every table of predictions in the folder of a run has: predict again, "
+            "or keep a table of your own elsewhere"
+        )
     clean[LINE_COLUMN] = clean.index.to_numpy() + 2
-    return clean.join(_further_columns(table, clean.columns))
+    return clean.join(_further_columns(table, {*clean.columns, CHECK}))
 
 
 def tidy_predictions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -189,7 +203,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path, further: Sequence[str] = ()) -> None:
-    """Writes predictions as CSV, atomically, sorted by ``image_id``, with all digits.
+    """Writes predictions as CSV, atomically, sorted by ``image_id``, with all digits and a check of each row.
 
     Args:
         predictions: Columns :data:`PREDICTION_COLUMNS`; other columns are left out.
@@ -197,7 +211,35 @@ def write_predictions(predictions: pd.DataFrame, path: Path, further: Sequence[s
         further: Names of further columns to write.
     """
     table = predictions[[*PREDICTION_COLUMNS, *further]].sort_values("image_id")
+    table = table.assign(**{CHECK: _checks(table)})
     write_text(path, protect_text(table).to_csv(index=False, lineterminator="\n"))
+
+
+def _checks(table: pd.DataFrame) -> list[str]:
+    """Returns the check of each row of :data:`PREDICTION_COLUMNS`, from the digits that every spreadsheet keeps."""
+    columns = [table[name].tolist() for name in PREDICTION_COLUMNS]
+    return [
+        row_check(
+            {
+                "image_id": str(image_id),
+                "probabilities": [f"{p:.{_CHECKED_DIGITS}g}" for p in probabilities],
+                "grade": None if pd.isna(grade) else int(grade),
+            }
+        )
+        for image_id, *probabilities, grade in zip(*columns, strict=True)
+    ]
+
+
+def _require_unchanged(clean: pd.DataFrame, checks: pd.Series, path: Path) -> None:
+    """Raises a ManifestError where a row is not as it was written. A column ``check`` of another program is ignored."""
+    if not checks.map(is_check).any():
+        return
+    for row, (found, expected) in enumerate(zip(checks.str.strip(), _checks(clean), strict=True)):
+        if found != expected:
+            raise ManifestError(
+                f"{path}, line {row + 2}: the row of {clean['image_id'][row]!r} is not as it was written: a cell was "
+                "changed. Undo the change, or predict again"
+            )
 
 
 def read_grades(path: Path) -> pd.DataFrame:

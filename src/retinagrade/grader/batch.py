@@ -15,11 +15,11 @@ from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.lesion_files import write_outlines
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.outputs import picture_path
-from retinagrade.grader.results import Grading
 from retinagrade.grader.results_table import ResultsTable
 from retinagrade.grader.runtime import GradedPhotograph
 from retinagrade.grader.saliency import saliency_overlay
-from retinagrade.grader.studies import grade_study, group_by_study
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import grade_study, group_by_study
 from retinagrade.images.dicom import holds_dicom
 from retinagrade.images.own_pictures import mark_jpeg
 from retinagrade.messages import count_and_first_few

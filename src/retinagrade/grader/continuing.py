@@ -15,7 +15,7 @@ from retinagrade.execution.local import processors
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grader.eyes import identify_eye
 from retinagrade.grader.inputs import PhotographFile
-from retinagrade.grader.results import Grading
+from retinagrade.gradings.grading import Grading
 from retinagrade.storage.paths import is_local, read_bytes, store_tag, to_path
 
 Digests = Callable[[Iterable[str]], dict[str, str | None]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 
 from retinagrade.execution.engine import Engine
-from retinagrade.grader.results import failed_grading
+from retinagrade.grader.make_grading import failed_grading
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader
 
 NamedPath = tuple[str, str]

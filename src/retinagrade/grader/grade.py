@@ -16,11 +16,12 @@ from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, wr
 from retinagrade.grader.continuing import NOTHING, continue_from, photograph_digests
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
+from retinagrade.grader.make_grading import failed_grading, model_identity
 from retinagrade.grader.outputs import GradeOutputs
-from retinagrade.grader.results import failed_grading, model_identity
-from retinagrade.grader.results_table import ResultsTable, delete_table, require_format, write_results
+from retinagrade.grader.results_table import ResultsTable, delete_table
 from retinagrade.grader.runtime import Grader
-from retinagrade.grader.studies import StudyGrading, grade_studies
+from retinagrade.gradings.studies import StudyGrading, grade_studies
+from retinagrade.gradings.table import require_format, write_results
 from retinagrade.storage.locking import locked
 from retinagrade.storage.paths import user_path
 

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from retinagrade.grader.results import Grading, describe_grade
-from retinagrade.grader.results_table import COLUMNS, grading_row
-from retinagrade.grader.studies import StudyGrading
 from retinagrade.grades import Grade
+from retinagrade.gradings.grading import Grading, describe_grade
+from retinagrade.gradings.studies import StudyGrading
+from retinagrade.gradings.table import COLUMNS, grading_row
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted, first_few
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.grader.lesions import PhotographLesions
-from retinagrade.grader.results import Grading
 from retinagrade.grader.runtime import GradedPhotograph
+from retinagrade.gradings.grading import Grading
 from retinagrade.images.own_pictures import mark_png
 from retinagrade.images.placement import Placement
 from retinagrade.lesion_maps.numbers import RED

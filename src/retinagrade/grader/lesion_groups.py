@@ -20,7 +20,7 @@ from retinagrade.grader import dicom_codes
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from retinagrade.grader.results import Grading
+    from retinagrade.gradings.grading import Grading
 
 _SIDES: Final = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 

@@ -19,11 +19,12 @@ from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
 from retinagrade.grader.lesions import PhotographLesions, read_lesions
+from retinagrade.grader.make_grading import failed_grading, make_grading, model_name
 from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata, with_digest
-from retinagrade.grader.results import Grading, failed_grading, make_grading, model_name
 from retinagrade.grader.seal import read_sealed, without_seal
 from retinagrade.grader.sessions import LESIONS, Outputs, Session, onnx_runtime, openvino
 from retinagrade.grades import N_GRADES
+from retinagrade.gradings.grading import Grading
 from retinagrade.images.decoding import (
     MAX_MEGAPIXELS,
     File,
@@ -63,7 +64,7 @@ class PreparedPhotograph:
         square: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
         quality: Image quality; ``None`` after an error.
         error: Reason why the photograph can't be used.
-        digest: Digest of the file, see :class:`~retinagrade.grader.results.Grading`.
+        digest: Digest of the file, see :class:`~retinagrade.gradings.grading.Grading`.
         placement: Place of the square in the original photograph; ``None`` after an error.
     """
 

@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 
 from retinagrade import __version__
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
-from retinagrade.grader.results import Grading, describe_grade
+from retinagrade.gradings.grading import Grading, describe_grade
 from retinagrade.images.dicom import MAKER
 from retinagrade.storage.paths import to_path
 

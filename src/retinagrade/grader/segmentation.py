@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from retinagrade.grader.lesions import PhotographLesions
-    from retinagrade.grader.results import Grading
+    from retinagrade.gradings.grading import Grading
     from retinagrade.images.placement import Placement
 
 _SERIES: Final = {None: 9004, "L": 9005, "R": 9006}

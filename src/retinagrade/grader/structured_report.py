@@ -34,10 +34,10 @@ from retinagrade.grader import dicom_codes
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
 from retinagrade.grader.lesion_groups import lesion_groups, retina_of
 from retinagrade.grader.metadata import Metadata
-from retinagrade.grader.results import Grading
 from retinagrade.grader.segmentation import find_segmentation
-from retinagrade.grader.studies import StudyGrading, describe_study
 from retinagrade.grades import Grade
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import StudyGrading, describe_study
 from retinagrade.images.dicom import MAKER
 from retinagrade.storage.paths import to_path
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from retinagrade.grader.lesion_files import find_outlines
-from retinagrade.grader.results import Grading
 from retinagrade.grader.runtime import GradedPhotograph
 from retinagrade.grader.saliency import saliency_overlay
+from retinagrade.gradings.grading import Grading
 from retinagrade.lesion_maps.outlines import COLOURS, OTHER_COLOUR, Outline
 
 _JPEG_QUALITY: Final = 90

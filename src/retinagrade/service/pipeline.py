@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from retinagrade.execution.guarded import GuardedError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN
-from retinagrade.grader.results import failed_grading
+from retinagrade.grader.make_grading import failed_grading
 from retinagrade.grader.runtime import BATCH, Grader, PreparedPhotograph
 from retinagrade.images.decoding import InMemory
 from retinagrade.service.batching import Batcher

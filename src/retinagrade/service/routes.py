@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from retinagrade.grader.make_grading import model_name
 from retinagrade.grader.metadata import Metadata
-from retinagrade.grader.results import model_name
 from retinagrade.grader.runtime import Grader
 from retinagrade.service.disconnecting import while_connected
 from retinagrade.service.limits import CapacityError, RequestLimits

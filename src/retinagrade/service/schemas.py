@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import BaseModel
 
 from retinagrade.grader.eyes import EyeIdentity
+from retinagrade.grader.make_grading import make_grading
 from retinagrade.grader.metadata import Metadata
-from retinagrade.grader.results import Grading, make_grading
-from retinagrade.grader.studies import StudyGrading, grade_studies
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import StudyGrading, grade_studies
 from retinagrade.images.quality import Quality
 from retinagrade.service.pictures import Pictures
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
 from retinagrade.errors import UsageError
-from retinagrade.grader.results import model_name
+from retinagrade.grader.make_grading import model_name
 from retinagrade.grader.runtime import Grader
 from retinagrade.service.app import create_app
 from retinagrade.service.connections import ClosedConnections, Connections, limited_protocol

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from retinagrade.grader.results import Grading, describe_grade
 from retinagrade.grades import Grade
+from retinagrade.gradings.grading import Grading, describe_grade
 
 SIDES: Final = {"L": "left", "R": "right"}
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.predictions import read_predictions
-from retinagrade.grader.results import Grading
-from retinagrade.grader.results_table import SUFFIXES, ResultsTable, write_results
-from retinagrade.grader.studies import StudyGrading, grade_studies
+from retinagrade.grader.results_table import ResultsTable
 from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import StudyGrading, grade_studies
+from retinagrade.gradings.table import SUFFIXES, write_results
 
 MODEL = "m 1"
 GOOD = Grading(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Self
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,145 +13,14 @@ from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.grader.lesions import PhotographLesions
 from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
+from retinagrade.gradings.grading import DIGITS, GRADED_KINDS, Grading
 from retinagrade.images.quality import POOR, Quality
 from retinagrade.lesion_maps.grade_model import least_cost_grade
 
-DIGITS: Final = 9
-"""Decimals of the numbers in results. A network computes about seven, and a cell of a spreadsheet keeps nine."""
-
-
-GRADED_KINDS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates")
-"""Kinds of lesions that results count."""
 _FAR_FROM_RULES: Final = 2
 """Difference between the grade and that of the clinical rules from which a person should look."""
 _SMALLEST_WIDTH: Final = 500.0
 """Width of the field of view, in pixels, below which a microaneurysm covers less than two pixels."""
-
-
-@dataclass(frozen=True)
-class Grading:
-    """The result for one photograph.
-
-    An ungradable photograph gets no grade, no decision and no set of grades. It keeps the probabilities of the network
-    for analysis; nobody should act on them.
-
-    Attributes:
-        image_id: Id of the photograph.
-        path: File of the photograph; ``None`` for an array.
-        study: Id that the photographs of both eyes of a patient share; ``None`` where it is unknown. See
-            :func:`~retinagrade.grader.studies.grade_studies`.
-        laterality: ``L`` or ``R``; ``None`` where it is unknown.
-        predicted_grade: ICDR grade, 0 to 4: the most probable one, and the lower of two equally probable ones; or,
-            where the grader file says so, the one with the lowest expected quadratic cost.
-        label: Name of this grade.
-        probabilities: Calibrated probabilities of grades 0 to 4.
-        expected_grade: Mean of the grades, weighted by their probabilities; 0 to 4.
-        referable: True from the threshold of the grader file on; ``None`` where the file has no such threshold.
-        vision_threatening: Same for vision-threatening retinopathy.
-        confidence: Probability of the predicted grade.
-        prediction_set: Neighbouring grades that contain the right grade with the coverage that the grader file states.
-        needs_review: True where a person should review the photograph, whatever its grade; ``None`` where the
-            grader file has no rule.
-        gradable: True where the quality is sufficient; ``None`` where the photograph could not be read.
-        quality: Image quality, 0 to 1.
-        quality_reasons: Reasons for poor quality, the most serious one first.
-        review_reasons: Reasons why a person should review a photograph that has a grade.
-        microaneurysms: Number of microaneurysms; like the following fields ``None`` where the grader file doesn't
-            outline such lesions, and where the photograph could not be read.
-        microaneurysms_area: Their area, as a share of the field of view, 0 to 1.
-        microaneurysms_quadrants: Their numbers in the upper left, upper right, lower left and lower right quadrant of
-            the photograph.
-        haemorrhages: Number of haemorrhages.
-        haemorrhages_area: Their area.
-        haemorrhages_quadrants: Their numbers by quadrant.
-        hard_exudates: Number of hard exudates.
-        hard_exudates_area: Their area.
-        hard_exudates_quadrants: Their numbers by quadrant.
-        soft_exudates: Number of soft exudates (cotton-wool spots).
-        soft_exudates_area: Their area.
-        soft_exudates_quadrants: Their numbers by quadrant.
-        rule_grade: Grade, 0 to 3, that the counted lesions give by the definitions of the ICDR scale: a second opinion.
-        oedema_probability: Probability of a risk of macular oedema of 1 or 2.
-        oedema_risk: Most probable risk of macular oedema: 0 no hard exudates, 1 exudates farther than one diameter of
-            the optic disc from the fovea, 2 nearer ones.
-        model: Name and version of the grader file.
-        error: Reason why the photograph could not be used.
-        digest: SHA-256 digest of the photograph's file; in an object store its ETag and size, where it has one;
-            ``None`` for an array, and where the file could not be read.
-        grader_digest: SHA-256 digest of the grader file, apart from the time of its export.
-    """
-
-    image_id: str
-    path: str | None
-    study: str | None = None
-    laterality: str | None = None
-    predicted_grade: int | None = None
-    label: str | None = None
-    probabilities: tuple[float, ...] | None = None
-    expected_grade: float | None = None
-    referable: bool | None = None
-    vision_threatening: bool | None = None
-    confidence: float | None = None
-    prediction_set: tuple[int, ...] | None = None
-    needs_review: bool | None = True
-    gradable: bool | None = None
-    quality: float | None = None
-    quality_reasons: tuple[str, ...] = ()
-    review_reasons: tuple[str, ...] = ()
-    microaneurysms: int | None = None
-    microaneurysms_area: float | None = None
-    microaneurysms_quadrants: tuple[int, ...] | None = None
-    haemorrhages: int | None = None
-    haemorrhages_area: float | None = None
-    haemorrhages_quadrants: tuple[int, ...] | None = None
-    hard_exudates: int | None = None
-    hard_exudates_area: float | None = None
-    hard_exudates_quadrants: tuple[int, ...] | None = None
-    soft_exudates: int | None = None
-    soft_exudates_area: float | None = None
-    soft_exudates_quadrants: tuple[int, ...] | None = None
-    rule_grade: int | None = None
-    oedema_probability: float | None = None
-    oedema_risk: int | None = None
-    model: str = ""
-    error: str | None = None
-    digest: str | None = None
-    grader_digest: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields by name."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Self:
-        """Makes a grading from the fields that :meth:`to_json` returned; lists become tuples.
-
-        Raises:
-            TypeError: A field is missing or unknown.
-        """
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
-        }
-        return cls(**values)
-
-
-_DESCRIPTIONS: Final = {
-    Grade.NONE: "no diabetic retinopathy",
-    Grade.MILD: "mild non-proliferative diabetic retinopathy",
-    Grade.MODERATE: "moderate non-proliferative diabetic retinopathy",
-    Grade.SEVERE: "severe non-proliferative diabetic retinopathy",
-    Grade.PROLIFERATIVE: "proliferative diabetic retinopathy",
-}
-
-
-def describe_grade(grade: int) -> str:
-    """Returns a grade with its clinical name.
-
-    Example:
-        >>> describe_grade(1)
-        'grade 1, mild non-proliferative diabetic retinopathy'
-    """
-    return f"grade {grade}, {_DESCRIPTIONS[Grade(grade)]}"
 
 
 def model_name(metadata: Metadata) -> str:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.grader.results import Grading
-from retinagrade.grader.studies import StudyGrading, describe_study, grade_studies
 from retinagrade.grades import REFERABLE, Grade
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import StudyGrading, describe_study, grade_studies
 
 HEALTHY = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threatening=False, needs_review=False)
 

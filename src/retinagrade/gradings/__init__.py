@@ -1,0 +1,1 @@
+"""Results: the gradings of photographs and studies, and their tables."""
