@@ -69,6 +69,15 @@ def test_a_photograph_that_needs_a_longer_id_is_not_graded_twice(folders: Path, 
     assert pd.read_csv(out)["image_id"].tolist() == [each.image_id for each in both]
 
 
+def test_a_patient_that_left_the_list_leaves_the_table(folders: Path, grader_file: Path) -> None:
+    listed = folders / "list.csv"
+    call = {"listed": listed, "model": grader_file, "out": folders / "r.csv"}
+    for patient in ("7", ""):
+        listed.write_text(f"path,patient_id\nmonday/1_left.jpg,{patient}\n")
+        (grading,) = grade(**call)  # type: ignore[arg-type]
+        assert (grading.study, grading.laterality) == (patient or None, "L")
+
+
 def test_a_photograph_that_is_gone_keeps_its_row(folders: Path, grader_file: Path) -> None:
     (folders / "list.txt").write_text("monday/1_left.jpg\n")
     call = {"listed": folders / "list.txt", "model": grader_file, "out": folders / "r.csv"}

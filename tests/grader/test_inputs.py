@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retinagrade.errors import RetinagradeError, UsageError
-from retinagrade.grader.eyes import EyeIdentity
+from retinagrade.grader.eyes import EyeIdentity, identify_eye
 from retinagrade.grader.inputs import PhotographFile, find_photographs, read_list
 from retinagrade.grader.outputs import GradeOutputs
 from retinagrade.images.own_pictures import mark_jpeg
@@ -82,10 +82,31 @@ def test_a_manifest_provides_ids_patients_and_eyes(folder: Path) -> None:
         encoding="utf-8",
     )
     assert read_list(manifest) == [
-        PhotographFile("x", str(folder / "a.jpg"), EyeIdentity("007", "L")),
-        PhotographFile("y", str(folder / "sub/a.jpg"), EyeIdentity("007", "R")),
-        PhotographFile("b", str(folder / "sub/b.PNG"), EyeIdentity()),
+        PhotographFile("x", str(folder / "a.jpg"), EyeIdentity("007", "L"), name_has_patient=False),
+        PhotographFile("y", str(folder / "sub/a.jpg"), EyeIdentity("007", "R"), name_has_patient=False),
+        PhotographFile("b", str(folder / "sub/b.PNG"), EyeIdentity(), name_has_patient=False),
     ]
+
+
+@pytest.mark.parametrize(("column", "study"), [("patient_id", None), ("image_id", "1")])
+def test_no_name_tells_a_patient_where_the_list_names_patients(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, column: str, study: str | None
+) -> None:
+    monkeypatch.chdir(folder)
+    for name in ("0_left.jpg", "1_right.jpg", "1_left.jpg"):
+        (folder / name).write_bytes(b"x")
+    Path("list.csv").write_text(f"path,{column},laterality\n0_left.jpg,1,L\n1_right.jpg,,\n")
+    listed, empty, beside = find_photographs(["1_left.jpg"], Path("list.csv")).photographs
+    assert empty.complete_eye(identify_eye(Path(empty.path))) == EyeIdentity(study, "R")
+    assert beside.complete_eye(identify_eye(Path(beside.path))) == EyeIdentity(study, "L")
+    seen = listed.complete_eye(identify_eye(Path(listed.path)))
+    assert seen == EyeIdentity("0" if study else "1", "L")
+
+
+def test_the_header_tells_the_study_where_the_list_names_no_patient(folder: Path) -> None:
+    (folder / "list.csv").write_text("path,patient_id\n1.2.840.1,\n")
+    (file,) = read_list(folder / "list.csv")
+    assert file.complete_eye(identify_eye(folder / "1.2.840.1")) == identify_eye(folder / "1.2.840.1")
 
 
 @pytest.mark.parametrize(
@@ -142,8 +163,8 @@ def test_a_list_from_a_spreadsheet_is_read(folder: Path) -> None:
     for encoding in ("utf-8-sig", "utf-16"):
         (folder / "list.csv").write_bytes(text.encode(encoding))
         assert read_list(folder / "list.csv") == [
-            PhotographFile("=1+1", str(folder / "a.jpg"), EyeIdentity("007", "R")),
-            PhotographFile("b", str(folder / "sub/b.PNG"), EyeIdentity("007", "L")),
+            PhotographFile("=1+1", str(folder / "a.jpg"), EyeIdentity("007", "R"), name_has_patient=False),
+            PhotographFile("b", str(folder / "sub/b.PNG"), EyeIdentity("007", "L"), name_has_patient=False),
         ]
 
 

@@ -38,7 +38,8 @@ _List = Annotated[
         metavar="FILE",
         help="List of photographs: a text file with one path per line, or a .csv file with a column path and, where "
         "known, image_id, patient_id and laterality (L, R, OS or OD). Relative paths start from its folder. PHOTOGRAPH "
-        "adds to it.",
+        "adds to it. With a column patient_id, no patient is read from a file name; a patient with an empty cell is "
+        "unknown.",
     ),
 ]
 _Out = Annotated[
@@ -55,7 +56,8 @@ _Studies = Annotated[
     typer.Option(
         metavar="FILE",
         help="Table to write with one row per study, both eyes of a patient together: a .csv, .jsonl or .parquet file. "
-        "Studies come from DICOM headers, from file names such as 7_left.jpg, P1_OD.jpg or P2-L.jpg, or from --list.",
+        "Studies come from the patients of --list, else from DICOM headers, else from file names such as 7_left.jpg, "
+        "P1_OD.jpg or P2-L.jpg. If --list has a column patient_id, file names don't count.",
     ),
 ]
 _Saliency = Annotated[

@@ -11,6 +11,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
+from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.lesion_files import write_outlines
 from retinagrade.grader.metadata import Metadata
@@ -71,9 +72,9 @@ def grade_files(
     gradings = []
     by_id = {each.image_id: each for each in photographs}
     for graded in stream([each.path for each in photographs], by_id):
-        eye = by_id[graded.grading.image_id].eye
-        listed = {name: value for name, value in vars(eye).items() if value is not None}
-        grading = replace(graded.grading, **listed)
+        seen = EyeIdentity(graded.grading.study, graded.grading.laterality)
+        eye = by_id[graded.grading.image_id].complete_eye(seen)
+        grading = replace(graded.grading, study=eye.study, laterality=eye.laterality)
         gradings.append(grading)
         _write_overlays(graded, grading, outputs)
         if outputs.lesions is not None and graded.lesions is not None:

@@ -13,7 +13,7 @@ from typing import Final
 from retinagrade.errors import UsageError
 from retinagrade.execution.local import processors
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.grader.eyes import identify_eye
+from retinagrade.grader.eyes import EyeIdentity, identify_eye
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.gradings.grading import Grading
 from retinagrade.storage.paths import is_local, read_bytes, store_tag, to_path
@@ -117,10 +117,11 @@ def _digest(name: str) -> str | None:
 
 def _readdressed(row: Grading, file: PhotographFile) -> Grading:
     """Returns a grading with the id, the path and the eye that this call gives to the photograph."""
-    changed = {name: value for name, value in vars(file.eye).items() if value is not None}
-    if row.path != file.path:
-        changed = vars(identify_eye(to_path(file.path))) | changed
-    return replace(row, image_id=file.image_id, path=file.path, **changed)
+    seen = EyeIdentity(row.study, row.laterality)
+    if row.path != file.path or not file.name_has_patient:
+        seen = identify_eye(to_path(file.path))
+    eye = file.complete_eye(seen)
+    return replace(row, image_id=file.image_id, path=file.path, study=eye.study, laterality=eye.laterality)
 
 
 def _is_same_path(one: str | None, other: str) -> bool:

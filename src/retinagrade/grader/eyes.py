@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from retinagrade.datasets.eye_names import parse_eye_name
@@ -44,5 +44,14 @@ def identify_eye(path: File) -> EyeIdentity:
         except (ImageError, ModuleNotFoundError):
             return UNKNOWN
         return EyeIdentity(facts.study_instance_uid or facts.patient_key, facts.laterality)
+    return _eye_in_name(path)
+
+
+def without_patient_of_name(eye: EyeIdentity, path: File) -> EyeIdentity:
+    """Returns what :func:`identify_eye` found, without a study that stands in the name of the file only."""
+    return replace(eye, study=None) if eye.study == _eye_in_name(path).study else eye
+
+
+def _eye_in_name(path: File) -> EyeIdentity:
     named = parse_eye_name(path.stem)
     return UNKNOWN if named is None else EyeIdentity((path.parent / named[0]).as_posix(), named[1])

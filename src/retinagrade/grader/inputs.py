@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retinagrade.cells import decode_table, decode_text, parse_side, split_table, unprotect
 from retinagrade.errors import UsageError
-from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
+from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, without_patient_of_name
 from retinagrade.images.formats import without_photograph_suffix
 from retinagrade.images.listing import OWN_PICTURE, LeftOutFile, describe_left_out, list_folder
 from retinagrade.images.own_pictures import is_own_picture
@@ -27,12 +27,25 @@ class PhotographFile:
         path: Path or URL of the file.
         eye: Study and laterality from a list; the grader reads missing facts from the file.
         problem: Reason why the file can't be named in a table, so that it isn't read; ``None`` for all others.
+        name_has_patient: Whether the name of the file may tell the patient. Where a list names patients, none does: a
+            number in a name may be another numbering than that of the list.
     """
 
     image_id: str
     path: str
     eye: EyeIdentity = UNKNOWN
     problem: str | None = None
+    name_has_patient: bool = True
+
+    def complete_eye(self, seen: EyeIdentity) -> EyeIdentity:
+        """Returns the eye from the list, with the missing facts from the file.
+
+        Args:
+            seen: The eye of the file, from :func:`~retinagrade.grader.eyes.identify_eye`.
+        """
+        if not self.name_has_patient:
+            seen = without_patient_of_name(seen, to_path(self.path))
+        return EyeIdentity(self.eye.study or seen.study, self.eye.laterality or seen.laterality)
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,9 @@ def find_photographs(inputs: Sequence[str], listed: Path | None = None) -> Found
             bytes or suffix are those of a photograph.
         listed: A list of files, see :func:`read_list`.
 
+    Where the list has a column ``patient_id``, no file name tells a patient, neither that of a listed photograph nor
+    that of another one.
+
     Returns:
         The photographs. The id of a file from a folder is its path below that folder without suffix; the id of any
         other file is its name without suffix. Files that would share an id get their whole path as id.
@@ -66,8 +82,10 @@ def find_photographs(inputs: Sequence[str], listed: Path | None = None) -> Found
     photographs: dict[str, PhotographFile] = {}
     left_out: dict[str, LeftOutFile] = {}
     found = [_expand(each) for each in inputs]
-    for each in [*([] if listed is None else read_list(listed)), *(file for files, _ in found for file in files)]:
-        photographs.setdefault(each.path, each)
+    from_list = [] if listed is None else read_list(listed)
+    names_have_patients = all(each.name_has_patient for each in from_list)
+    for each in [*from_list, *(file for files, _ in found for file in files)]:
+        photographs.setdefault(each.path, replace(each, name_has_patient=names_have_patients))
     for file in (file for _, files in found for file in files):
         if file.file not in photographs:
             left_out.setdefault(file.file, file)
@@ -92,7 +110,8 @@ def read_list(path: Path) -> list[PhotographFile]:
     Args:
         path: A text file with one path per line; or a ``.csv`` file, such as a manifest, with a column ``path`` and,
             where known, ``image_id``, ``patient_id``, which identifies the study, and ``laterality`` (L, R, left,
-            right, OS, OD).
+            right, OS, OD). An empty ``patient_id`` is an unknown patient, unless a DICOM header tells the study; an
+            empty ``laterality`` is read from the header or the name of the file.
 
     Raises:
         UsageError: The list is not readable, has no column ``path``, or a cell is wrong.
@@ -114,7 +133,8 @@ def read_list(path: Path) -> list[PhotographFile]:
         raise UsageError(
             f"{path}, line {table.first_line - 1}: no column 'path'; found {', '.join(map(repr, table.header))}"
         )
-    rows = (dict(zip(table.header, map(unprotect, row), strict=False)) for row in table.rows)
+    blank = dict.fromkeys(table.header, "")
+    rows = (blank | dict(zip(table.header, map(unprotect, row), strict=False)) for row in table.rows)
     return [_read_row(row, path, line) for row, line in zip(rows, table.lines, strict=True) if any(row.values())]
 
 
@@ -128,7 +148,8 @@ def _read_row(row: dict[str, str], source: Path, line: int) -> PhotographFile:
         raise UsageError(f"{source}, line {line}, column 'laterality': {error}") from error
     image_id = cells["image_id"] or _default_id(Path(cells["path"]))
     path = _listed_path(source, cells["path"], line)
-    return PhotographFile(image_id, path, EyeIdentity(cells["patient_id"] or None, side))
+    eye = EyeIdentity(cells["patient_id"] or None, side)
+    return PhotographFile(image_id, path, eye, name_has_patient="patient_id" not in row)
 
 
 def _listed_path(source: Path, name: str, line: int) -> str:
