@@ -55,5 +55,5 @@ def test_a_missing_set_is_a_finding_and_can_be_named(moved: Path, tmp_path: Path
     with pytest.raises(UsageError, match="no prepared set"):
         Predictions.read(file, prepared=moved)
     shutil.copy(file, tmp_path / "alone.csv")
-    with pytest.raises(UsageError, match="folder of a run"):
+    with pytest.raises(UsageError, match="that a run has made"):
         Predictions.read(tmp_path / "alone.csv", prepared=tmp_path / "elsewhere")

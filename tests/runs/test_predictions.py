@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +13,11 @@ from retinagrade.evaluation.fitting.calibration import fit_calibration, save_cal
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions, write_predictions
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.manifest import Manifest
-from retinagrade.runs.predictions import Predictions, find_run
+from retinagrade.runs.calibrate import calibrate
+from retinagrade.runs.predictions import PREDICT, Predictions, find_run
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
+from retinagrade.storage.output_guard import write_origin
 from tests.evaluation.tables import predictions
 from tests.runs.trainings import finished_training
 
@@ -68,6 +71,42 @@ def test_a_table_elsewhere_is_just_a_table(run: Run, tmp_path: Path) -> None:
     assert read.run is None
     assert read.manifest is None
     assert "patient_id" not in read.table
+
+
+def elsewhere(run: Run, prepared: Path, folder: Path, split: str) -> Path:
+    """A table of `predict --out`, with its origin beside it."""
+    file = shutil.copy(run.predictions_file(split), folder / "away.csv")
+    write_origin(file, PREDICT, [prepared, run.folder])
+    return file
+
+
+def test_a_table_elsewhere_knows_its_run_by_its_origin(run: Run, prepared: Path, tmp_path: Path) -> None:
+    calibrated(run)
+    file = elsewhere(run, prepared, tmp_path, "train")
+    read = Predictions.read(file)
+    assert {"leaked-photographs"} <= {finding.code for finding in read.findings}
+    assert (read.run, read.calibration, read.name) == (None, None, "away")  # its results don't go into the run
+    assert "patient_id" in read.table
+    with pytest.raises(UsageError, match="trained on"):
+        calibrate(file)
+    unseen = Predictions.read(elsewhere(run, prepared, tmp_path, "test"))
+    assert not {each.code for each in unseen.findings} & {"leaked-photographs", "run-missing", "set-missing"}
+
+
+def test_a_run_that_is_gone_loses_the_check_for_leaks(run: Run, prepared: Path, tmp_path: Path) -> None:
+    file = elsewhere(run, prepared, tmp_path, "train")
+    run.folder.rename(tmp_path / "moved")
+    assert "run-missing" in {finding.code for finding in Predictions.read(file).findings}
+
+
+def test_the_photographs_of_another_set_may_have_the_same_ids(run: Run, prepared: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(prepared / "manifest.csv")
+    (tmp_path / "clinic").mkdir()
+    other = manifest.table.assign(sha256="0" * 64, dataset="clinic")
+    Manifest(other, tmp_path / "clinic").write(tmp_path / "clinic" / "manifest.csv")
+    read = Predictions.read(elsewhere(run, tmp_path / "clinic", tmp_path, "train"))
+    assert not {finding.code for finding in read.findings} & {"leaked-photographs", "leaked-copies", "leaked-patients"}
+    assert set(read.table["dataset"]) == {"clinic"}
 
 
 def test_a_runs_calibration_is_applied_to_others_only(run: Run) -> None:

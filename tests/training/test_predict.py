@@ -15,6 +15,7 @@ from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.runs.photographs import require_split_of_training
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.cross_validate import cross_validate
@@ -104,6 +105,32 @@ def test_a_set_that_was_split_again_is_predicted_as_a_whole_only(prepared: Path,
     with pytest.raises(ExperimentError, match="train again"):
         predict(tmp_path / "moved", run, split="val", overwrite=True)
     assert set(predict(tmp_path / "moved", run, split="all").table["image_id"]) > set(before["image_id"])
+
+
+def test_a_copy_of_the_set_with_another_split_is_known_by_its_photographs(
+    run: Run, prepared: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(prepared, tmp_path / "copy"))
+    assert len(predict(copy, run, split="test", out=tmp_path / "same.csv").table)
+    split(copy, val=0.3, seed=7)
+    table = Manifest.read(copy / "manifest.csv").table
+    for renamed in (table, table.assign(image_id="new-" + table["image_id"]), table.iloc[: len(table) // 2]):
+        Manifest(renamed, copy).write(copy / "manifest.csv")
+        with pytest.raises(ExperimentError, match="another split"):
+            predict(copy, run, split="test", out=tmp_path / "leak.csv")
+    assert not (tmp_path / "leak.csv").exists()
+
+
+def test_a_copy_is_known_when_the_split_of_the_training_is_gone(prepared: Path, tmp_path: Path) -> None:
+    copy, own = (Path(shutil.copytree(prepared, tmp_path / name)) for name in ("copy", "own"))
+    run = train(own, tiny("training.epochs=1"), tmp_path / "run")
+    split(copy, val=0.3, seed=7)
+    split(own, val=0.3, seed=8)
+    with pytest.raises(ExperimentError, match="train again"):
+        predict(copy, run, split="test")
+    other = Manifest.read(copy / "manifest.csv")
+    Manifest(other.table.assign(sha256="0" * 64), copy).write(copy / "manifest.csv")  # the same ids by chance
+    require_split_of_training(run, Manifest.read(copy / "manifest.csv"))
 
 
 def test_an_unknown_camera_is_refused_and_one_name_is_one_change(run: Run, prepared: Path) -> None:

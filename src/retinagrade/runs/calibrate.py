@@ -55,7 +55,7 @@ def calibrate(
 
     Raises:
         UsageError: A share is out of range, the run has no validation predictions, the table holds another split, or
-            ``out`` is the table, lies in the run, or exists and was not fitted on the same table.
+            its photographs are among those of the training, or ``out`` is the table, lies in the run, or exists and was not fitted on the same table.
         ManifestError: The table is unreadable, or not valid.
         JoinError: No photograph has a grade.
     """
@@ -65,11 +65,23 @@ def calibrate(
     file = calibration_file(predictions) if out is None else Path(out)
     if file is not None:
         guard_outputs([_output(file, source, _run(predictions))], _inputs(predictions, source), overwrite)
+    if _run(predictions) is None:
+        _require_unseen(predictions if isinstance(predictions, Predictions) else Predictions.read(source))
     graded = graded_predictions(read_predictions(source))
     calibration = fit_calibration(graded, source, rule=rule, target=target, coverage=coverage, method=method)
     if file is not None:
         save_calibration(calibration, file)
     return calibration
+
+
+def _require_unseen(predictions: Predictions) -> None:
+    """Requires that the network was not trained on the photographs, as far as its run is known."""
+    for finding in predictions.findings:
+        if finding.code == "leaked-photographs":
+            raise UsageError(
+                f"{predictions.file}: a calibration is fitted on validation photographs, which the network has never "
+                f"seen. {finding.message}"
+            )
 
 
 def calibration_file(predictions: str | os.PathLike[str] | Run | Predictions) -> Path | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from retinagrade.errors import ImageError, ManifestError, UsageError
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
 from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
+from retinagrade.evaluation.integrity.leaks import missing_run_finding
 from retinagrade.evaluation.predictions import (
     NO_GRADE_COLUMN,
     find_ungraded,
@@ -30,9 +32,13 @@ from retinagrade.images.quality import assess_quality
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
+from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.photographs import RunPhotographs, add_manifest_columns, read_run_photographs
 from retinagrade.runs.run import Run
+from retinagrade.storage.output_guard import origin_file, read_origin
 
+PREDICT: Final = "predict"
+"""Name of the command, in the origin of its predictions."""
 _SHOWN_ROWS = 10
 
 
@@ -46,7 +52,7 @@ class Predictions:
         findings: Findings of the integrity checks.
         source_file: The file; ``None`` for a DataFrame.
         run: The run whose folder holds the file; ``None`` elsewhere.
-        manifest: The run's prepared set; ``None`` where there is none.
+        manifest: The prepared set of the photographs; ``None`` where it is unknown or gone.
         calibration: The calibration to apply, which was fitted on other photographs; ``None`` without one.
         inputs: The files of predictions and grades; none where the predictions are a DataFrame.
         sources: All files that the table was made from.
@@ -89,6 +95,7 @@ class Predictions:
             JoinError: Predictions and grades don't have the same photographs.
             CalibrationError: The calibration is unreadable.
             UsageError: ``prepared`` is no prepared set, or the predictions belong to no run.
+            ExperimentError: The record of the run is broken.
         """
         file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
         rows = _rows(predictions)
@@ -100,29 +107,34 @@ class Predictions:
                 table = table.drop(columns="patient_id")  # studies stand for patients where nothing better is known
             table = join_grades(table, known[~known["image_id"].isin(left_out)])
         run = None if file is None else find_run(file)
+        origin = _NO_ORIGIN if file is None else _find_origin(file, run)
+        maker = origin.maker
         if prepared is not None:
-            if run is None:
-                raise UsageError("a prepared set goes with predictions in the folder of a run: leave prepared out")
+            if maker is None:
+                raise UsageError("a prepared set goes with predictions that a run has made: leave prepared out")
             if not (Path(prepared) / "manifest.csv").is_file():
                 raise UsageError(f"{prepared} is no prepared set: it has no manifest.csv")
-            run = replace(run, moved_set=Path(prepared))
-        photographs = RunPhotographs() if run is None else read_run_photographs(run)
-        if photographs.manifest is not None:
-            table = add_manifest_columns(table, photographs.manifest)
+            maker = replace(maker, moved_set=Path(prepared))
+            run = maker if run is not None else None
+        photographs = RunPhotographs() if maker is None else read_run_photographs(maker)
+        manifest = photographs.manifest if origin.manifest is None or prepared is not None else origin.manifest
+        if manifest is not None:
+            table = add_manifest_columns(table, manifest)
         fitted, fitted_file = _calibration(file, table, run, calibration)
         findings = check_predictions(
             table,
             rows=rows,
+            predicted=manifest,
             trained_on=photographs.trained_on,
-            fitted_on=_fitted_on(file, run, photographs.trained_on, fitted),
+            fitted_on=_fitted_on(file, maker, photographs.trained_on, fitted),
         )
         files = [Path(source) for source in (predictions, grades) if not isinstance(source, pd.DataFrame | None)]
         return cls(
             table,
-            findings + ([] if photographs.finding is None else [photographs.finding]),
+            [*findings, *filter(None, (origin.finding, photographs.finding))],
             file,
             run,
-            photographs.manifest,
+            manifest,
             fitted,
             () if file is None else tuple(files),
             (*files, *([] if fitted_file is None else [fitted_file])),
@@ -194,6 +206,49 @@ def find_run(file: Path) -> Run | None:
     run = Run(folder.parent)
     in_run = folder.name == "predictions" and (run.experiment_file.is_file() or not run.has_network)
     return run if in_run else None
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The origin of a table.
+
+    Attributes:
+        maker: The run that predicted; ``None`` where no single run did, or where it is unknown.
+        manifest: The prepared set of the photographs; ``None`` where it is unknown or gone.
+        finding: The finding that the run is gone; ``None`` otherwise.
+    """
+
+    maker: Run | None = None
+    manifest: Manifest | None = None
+    finding: Finding | None = None
+
+
+_NO_ORIGIN: Final = _Origin()
+
+
+def _find_origin(file: Path, run: Run | None) -> _Origin:
+    """Finds the origin of a table: the record beside it names a run and a prepared set.
+
+    Args:
+        file: The table.
+        run: The run whose folder holds it; ``None`` elsewhere.
+
+    Raises:
+        ManifestError: The manifest of the set is broken.
+    """
+    inputs = read_origin(origin_file(file), PREDICT)
+    if inputs is None or len(inputs) != 2:
+        return _Origin(run)
+    prepared, folder = inputs
+    manifest_file = prepared / "manifest.csv"
+    manifest = Manifest.read(manifest_file) if manifest_file.is_file() else None
+    if run is not None:
+        return _Origin(run, manifest)
+    if CrossValidation(folder).is_cross_validation:  # each fold predicts photographs that it wasn't trained on
+        return _NO_ORIGIN
+    if not Run(folder).record_file.is_file():
+        return _Origin(None, manifest, missing_run_finding(str(file), str(folder)))
+    return _Origin(Run(folder), manifest)
 
 
 def has_cut_points(run: Run) -> bool:

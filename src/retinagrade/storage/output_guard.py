@@ -116,14 +116,18 @@ def describe_origin(command: str, inputs: Iterable[Path], folder: Path) -> dict[
 
 def has_origin(record: Path, command: str, inputs: Iterable[Path]) -> bool:
     """Whether a record names this command and these inputs as the origin of its result."""
+    earlier, now = read_origin(record, command), list(inputs)
+    return earlier is not None and len(earlier) == len(now) and all(map(_same, earlier, now))
+
+
+def read_origin(record: Path, command: str) -> list[Path] | None:
+    """Returns the inputs that a record names, which may be gone; ``None`` where it names no result of this command."""
     try:
         origin = json.loads(read_bytes(record))[ORIGIN]
-        earlier = [path_from_folder(path, record.parent) for path in origin["inputs"]]
-        same_command = origin["command"] == command
+        inputs = [path_from_folder(path, record.parent) for path in origin["inputs"]]
+        return inputs if origin["command"] == command else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-    now = list(inputs)
-    return same_command and len(earlier) == len(now) and all(map(_same, earlier, now))
+        return None
 
 
 def origin_file(file: Path) -> Path:

@@ -20,12 +20,12 @@ from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.predictions import PREDICT
 from retinagrade.runs.records import FinishedFolds, FoldRecord, MeanAndDeviation, StartedFolds
 from retinagrade.storage.files import is_free_folder, write_bytes
 from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs, write_origin
 from retinagrade.storage.system_errors import reason
-from retinagrade.training.predict import PREDICT
 from retinagrade.training.start import training_inputs
 from retinagrade.training.train import train
 

@@ -20,6 +20,7 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.cut_points import fit_cut_points
 from retinagrade.models.network import Network, count_parameters
 from retinagrade.models.outputs import RegressionOutput
+from retinagrade.runs.predictions import PREDICT
 from retinagrade.runs.records import FinishedTraining, KeptEpoch, ParameterCounts
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256, write_bytes, write_json
@@ -31,7 +32,7 @@ from retinagrade.training.distributed import Devices
 from retinagrade.training.features import cache_folder, feature_loaders
 from retinagrade.training.lesions.predict import count_photographs
 from retinagrade.training.module import validation_metrics
-from retinagrade.training.predict import PREDICT, RawBatch, predict_batches, predict_photographs, predictions_table
+from retinagrade.training.predict import RawBatch, predict_batches, predict_photographs, predictions_table
 
 
 def finish_run(

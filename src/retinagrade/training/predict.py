@@ -26,7 +26,7 @@ from retinagrade.models.network import Network
 from retinagrade.models.outputs import Output
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.photographs import require_split_of_training
-from retinagrade.runs.predictions import Predictions
+from retinagrade.runs.predictions import PREDICT, Predictions
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import file_output, guard_outputs, write_origin
@@ -34,8 +34,6 @@ from retinagrade.training.checkpoints import load_network
 from retinagrade.training.devices import keep_freed_memory, loader_workers, weights_dtype
 from retinagrade.training.loading import Batch, evaluation_loader, fill_batch
 
-PREDICT: Final = "predict"
-"""Name of the command, in the origin of its predictions."""
 FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
 """Axes of (N, 3, S, S) that are mirrored for each of a photograph's four views in test-time augmentation."""
 
@@ -175,7 +173,7 @@ def with_split_of(run: Run, manifest: Manifest) -> Manifest:
     """
     trained_on = run.record().data
     if not trained_on.own_split:
-        require_split_of_training(run, manifest.root)
+        require_split_of_training(run, manifest)
         return manifest
     if not run.manifest_file.is_file() or sha256(run.manifest_file) != trained_on.manifest_sha256:
         raise ExperimentError(

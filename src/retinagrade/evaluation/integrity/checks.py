@@ -58,6 +58,7 @@ def check_predictions(
     table: pd.DataFrame,
     *,
     rows: pd.DataFrame | None = None,
+    predicted: Manifest | None = None,
     trained_on: Manifest | None = None,
     fitted_on: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Finding]:
@@ -68,6 +69,7 @@ def check_predictions(
             columns of text, as :func:`~retinagrade.evaluation.predictions.read_predictions` keeps them, for the search
             of a better order.
         rows: The rows of its file, from :func:`~retinagrade.evaluation.predictions.read_prediction_rows`.
+        predicted: The prepared set of the photographs, where it is known.
         trained_on: The manifest that the network was trained on, with its split.
         fitted_on: Photographs that parts were fitted on after the training (``image_id`` and, where known,
             ``patient_id``), by the names of the parts in the plural, such as ``The thresholds``.
@@ -84,7 +86,7 @@ def check_predictions(
         realignment = find_realignment(table)
         findings = _add_shuffled(findings) if realignment is None else [_misaligned(realignment)]
     if trained_on is not None:
-        findings += check_leaks(table, trained_on)
+        findings += check_leaks(table, trained_on, predicted)
     for fitted, photographs in (fitted_on or {}).items():
         findings += check_fitted_on(table, photographs, fitted)
     return findings + ([] if rows is None else check_rows(rows))

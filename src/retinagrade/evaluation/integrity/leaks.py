@@ -13,24 +13,28 @@ from retinagrade.messages import counted, first_few
 _ORIGIN_COLUMNS: Final = ("dataset", "patient_id", "sha256")
 
 
-def check_leaks(table: pd.DataFrame, trained_on: Manifest) -> list[Finding]:
+def check_leaks(table: pd.DataFrame, trained_on: Manifest, predicted: Manifest | None = None) -> list[Finding]:
     """Looks for evaluated photographs among the photographs that a network was trained on.
 
     Args:
         table: The evaluated photographs: ``image_id`` and, where known, ``dataset``, ``patient_id`` and ``sha256``;
             missing
-            values come from the manifest's row with the same id.
+            values come from the row of ``predicted`` with the same id.
         trained_on: The manifest that the network was trained on, with its ``split``; ``sha256`` where known.
+        predicted: The prepared set of the photographs; by default that of ``trained_on``. A photograph of another set
+            may have the id of another photograph.
 
     Returns:
         At most one finding each on photographs of the training split, byte-identical copies of such photographs, and
         other photographs of patients in the training split.
     """
     training = trained_on.table[trained_on.table["split"].eq("train").fillna(False)]
-    evaluated = _with_origin(table, trained_on.table)
-    same = evaluated["image_id"].isin(training["image_id"])
+    evaluated = _with_origin(table, (trained_on if predicted is None else predicted).table)
+    digests = _with_origin(training, training).set_index("image_id")["sha256"]
+    is_another = (evaluated["image_id"].map(digests).astype("string") != evaluated["sha256"]).fillna(False)
+    same = evaluated["image_id"].isin(training["image_id"]) & ~is_another
     others = evaluated[~same]
-    training_digests = _with_origin(training, training)["sha256"].dropna()
+    training_digests = digests.dropna()
     copies = others[others["sha256"].notna() & others["sha256"].isin(training_digests)]
     patients = others[_have_patients_of(others, training)]
     photographs = counted(len(evaluated), "photograph")
@@ -111,6 +115,20 @@ def missing_set_finding(run: str, manifest: str) -> Finding:
         f"{manifest} isn't there, which {run} was trained on: patients, subgroups and leaks can't be looked up, and "
         "the intervals take each photograph for a patient of its own. Move the prepared set back, or name it with "
         "--prepared.",
+    )
+
+
+def missing_run_finding(predictions: str, run: str) -> Finding:
+    """Returns the finding that nobody can look up the photographs of the training.
+
+    Args:
+        predictions: The table.
+        run: The folder of the run that made it.
+    """
+    return Finding(
+        "run-missing",
+        f"{run} isn't there, which made {predictions}: nobody can check whether it was trained on some of these "
+        "photographs. Move the run or the table back.",
     )
 
 
