@@ -47,6 +47,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert "The cut points between grades were fitted on" in run("evaluate", folder / "predictions" / "val.csv", code=1)
     run("split", prepared, "--val", 0.2, "--test", 0.2, "--seed", 9, code=None)
     assert "was split, prepared or edited again" in run("evaluate", folder / "predictions" / "test.csv", code=1)
+    assert "was split, prepared or edited again" in run("predict", prepared, folder, "--split", "all", code=1)
 
 
 def test_retinamnist_as_it_is_downloaded(tmp_path: Path) -> None:

@@ -109,6 +109,27 @@ def test_the_photographs_of_another_set_may_have_the_same_ids(run: Run, prepared
     assert set(read.table["dataset"]) == {"clinic"}
 
 
+def test_grades_that_contradict_those_of_the_table_are_a_finding(run: Run, tmp_path: Path) -> None:
+    file = run.predictions_file("test").rename(tmp_path / "alone.csv")
+    grades = read_predictions(file)[["image_id", "grade"]]
+    assert "other-grades" not in {each.code for each in Predictions.read(file, grades=grades).findings}
+    grades.loc[:1, "grade"] = (grades.loc[:1, "grade"] + 1) % 5
+    read = Predictions.read(file, grades=grades)
+    (finding,) = (each for each in read.findings if each.code == "other-grades")
+    assert f"for 2 of {len(grades)} photographs" in finding.message
+    assert read.table["grade"].tolist() == grades["grade"].tolist()
+
+
+def test_grades_that_changed_since_the_training_are_a_finding(run: Run, prepared: Path, tmp_path: Path) -> None:
+    assert "changed-grades" not in codes(run, "val")
+    file = elsewhere(run, prepared, tmp_path, "val")
+    table = read_predictions(file)
+    table.loc[0, "grade"] = (table.loc[0, "grade"] + 1) % 5
+    write_predictions(table, file)
+    (finding,) = (each for each in Predictions.read(file).findings if each.code == "changed-grades")
+    assert table.loc[0, "image_id"] in finding.message
+
+
 def test_a_runs_calibration_is_applied_to_others_only(run: Run) -> None:
     assert Predictions.read(run.predictions_file("test")).calibration is None
     calibrated(run)

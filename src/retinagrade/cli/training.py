@@ -351,7 +351,8 @@ def predict(
     The command writes a table with the probabilities p0 … p4 of the five grades, one row for each photograph. `grade`
     takes photographs that nobody has prepared.
 
-    Exit code 0: done; 2: the prediction was not possible.
+    Exit code 0: done; 1: done, but grades or splits have changed since the training; 2: the prediction was not
+    possible.
     """
     from retinagrade.training.predict import predict as predict_split
 
@@ -368,3 +369,8 @@ def predict(
             progress=progress,
         )
     console().print(f"wrote {predictions.file}")
+    changed = [each for each in predictions.findings if each.code in ("changed-grades", "split-changed")]
+    for finding in changed:
+        console().print(f"attention: {finding.message}", style="bold red")
+    if changed:
+        raise typer.Exit(ATTENTION)

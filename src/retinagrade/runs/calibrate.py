@@ -54,8 +54,9 @@ def calibrate(
         The calibration; its ``warnings`` name parts that can't be relied on.
 
     Raises:
-        UsageError: A share is out of range, the run has no validation predictions, the table holds another split, or
-            its photographs are among those of the training, or ``out`` is the table, lies in the run, or exists and was not fitted on the same table.
+        UsageError: A share is out of range, the run has no validation predictions, the table holds another split or
+            photographs of the training, or ``out`` is the table, lies in the run, or exists and was not fitted on the
+            same table.
         ManifestError: The table is unreadable, or not valid.
         JoinError: No photograph has a grade.
     """

@@ -18,6 +18,7 @@ from retinagrade.evaluation.fitting.calibration import Calibration, load_calibra
 from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.leaks import missing_run_finding
+from retinagrade.evaluation.integrity.other_grades import check_changed_grades, check_other_grades
 from retinagrade.evaluation.predictions import (
     NO_GRADE_COLUMN,
     find_ungraded,
@@ -99,9 +100,9 @@ class Predictions:
         """
         file = None if isinstance(predictions, pd.DataFrame) else Path(predictions)
         rows = _rows(predictions)
-        table = tidy_predictions(rows)
-        if grades is not None:
-            known = _grades(grades)
+        table = own = tidy_predictions(rows)
+        known = None if grades is None else _grades(grades)
+        if known is not None:
             left_out = set(find_ungraded(rows)["image_id"]) - set(table["image_id"])
             if NO_GRADE_COLUMN in rows and "patient_id" in known:
                 table = table.drop(columns="patient_id")  # studies stand for patients where nothing better is known
@@ -128,6 +129,10 @@ class Predictions:
             trained_on=photographs.trained_on,
             fitted_on=_fitted_on(file, maker, photographs.trained_on, fitted),
         )
+        if known is not None:
+            findings += check_other_grades(own, known)
+        if photographs.trained_on is not None:
+            findings += check_changed_grades(own, photographs.trained_on, manifest)
         files = [Path(source) for source in (predictions, grades) if not isinstance(source, pd.DataFrame | None)]
         return cls(
             table,

@@ -29,12 +29,10 @@ def check_leaks(table: pd.DataFrame, trained_on: Manifest, predicted: Manifest |
         other photographs of patients in the training split.
     """
     training = trained_on.table[trained_on.table["split"].eq("train").fillna(False)]
-    evaluated = _with_origin(table, (trained_on if predicted is None else predicted).table)
-    digests = _with_origin(training, training).set_index("image_id")["sha256"]
-    is_another = (evaluated["image_id"].map(digests).astype("string") != evaluated["sha256"]).fillna(False)
-    same = evaluated["image_id"].isin(training["image_id"]) & ~is_another
+    evaluated = with_origin(table, (trained_on if predicted is None else predicted).table)
+    same = evaluated["image_id"].isin(training["image_id"]) & ~are_other_photographs(evaluated, training)
     others = evaluated[~same]
-    training_digests = digests.dropna()
+    training_digests = with_origin(training, training)["sha256"].dropna()
     copies = others[others["sha256"].notna() & others["sha256"].isin(training_digests)]
     patients = others[_have_patients_of(others, training)]
     photographs = counted(len(evaluated), "photograph")
@@ -81,7 +79,7 @@ def check_fitted_on(table: pd.DataFrame, fitted_on: pd.DataFrame, fitted: str) -
     Returns:
         One finding, or none.
     """
-    evaluated = _with_origin(table, fitted_on)
+    evaluated = with_origin(table, fitted_on)
     same = evaluated["image_id"].isin(fitted_on["image_id"])
     others = evaluated[~same]
     patients = others[_have_patients_of(others, fitted_on)]
@@ -146,7 +144,7 @@ def changed_split_finding(run: str, manifest: str) -> Finding:
     )
 
 
-def _with_origin(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+def with_origin(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     """Returns ``image_id``, ``dataset``, ``patient_id`` and ``sha256``, from a table or else from a manifest."""
     by_id = manifest.drop_duplicates("image_id").set_index("image_id")
     origin = pd.DataFrame({"image_id": table["image_id"].astype(str)})
@@ -158,9 +156,20 @@ def _with_origin(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     return origin
 
 
+def are_other_photographs(evaluated: pd.DataFrame, known: pd.DataFrame) -> pd.Series:
+    """Returns which photographs (bool) only share the id of a known one, because their bytes differ.
+
+    Args:
+        evaluated: Photographs from :func:`with_origin`.
+        known: The known photographs: ``image_id`` and, where known, ``sha256``.
+    """
+    digests = with_origin(known, known).set_index("image_id")["sha256"]
+    return (evaluated["image_id"].map(digests).astype("string") != evaluated["sha256"]).fillna(False)
+
+
 def _have_patients_of(evaluated: pd.DataFrame, used: pd.DataFrame) -> pd.Series:
     """Returns which evaluated photographs (bool) are of patients of the used ones; patient ids count by data set."""
-    used_patients = _with_origin(used, used).dropna(subset="patient_id")
+    used_patients = with_origin(used, used).dropna(subset="patient_id")
     any_dataset = set(used_patients["patient_id"])
     by_dataset = set(zip(used_patients["dataset"].fillna(""), used_patients["patient_id"], strict=True))
     shared = [
