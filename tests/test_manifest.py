@@ -41,7 +41,10 @@ def test_reads_what_spreadsheets_write(tmp_path: Path) -> None:
         ("image_id,path\na,\n", "line 2, column 'path': is empty"),
         ("image_id,path\n\na,a.jpg\nb,\n", "line 4, column 'path': is empty"),
         ("image_id,path,laterality\na,a.jpg,X\n", "line 2, column 'laterality': 'X' is neither L nor R"),
-        ("image_id,path\na,a.jpg\nA,b.jpg\n", "line 3, column 'image_id': 'A' and 'a' are one file"),
+        (
+            "image_id,path\na,a.jpg\nA,b.jpg\n",
+            "line 3, column 'image_id': 'A' and 'a' (the same letters, upper and lower case) are one file",
+        ),
         ("image_id,path\nb//a,a.jpg\n", "line 2, column 'image_id': 'b//a' can't be a file name"),
         ("image_id,path\nCon.1,a.jpg\n", "line 2, column 'image_id': 'Con.1' can't be a file name"),
         ("image_id,path\n../a,a.jpg\n", "line 2, column 'image_id': '../a' can't be a file name"),

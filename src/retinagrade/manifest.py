@@ -16,7 +16,7 @@ from retinagrade.arguments import check_arguments
 from retinagrade.cells import decode_table, parse_number, parse_side, protect, split_table, unprotect
 from retinagrade.errors import ManifestError
 from retinagrade.grades import N_GRADES, Grade
-from retinagrade.messages import counted
+from retinagrade.messages import counted, describe_alike
 from retinagrade.storage.file_names import file_key, is_safe_id
 from retinagrade.storage.files import write_text
 from retinagrade.storage.paths import as_path, join_path, table_path_problem
@@ -262,11 +262,12 @@ def _repeated(cells: pd.Series) -> list[tuple[int, str, str]]:
 
 
 def _alike(ids: pd.Series) -> list[tuple[int, str, str]]:
-    """Returns ids that differ from an earlier one in case only."""
+    """Returns ids that differ from an earlier one in case or in the Unicode form only."""
     known = ids.dropna().drop_duplicates()
     keys = known.map(file_key)
     first = dict(reversed([*zip(keys, known.index, strict=True)]))
+    pairs = [(int(row), str(known[row]), str(known[first[keys[row]]])) for row in keys.index[keys.duplicated()]]
     return [
-        (int(row), "image_id", f"{known[row]!r} and {known[first[keys[row]]]!r} are one file on disks that ignore case")
-        for row in keys.index[keys.duplicated()]
+        (row, "image_id", f"{one!r} and {other!r}{describe_alike((one, other))} are one file on some disks")
+        for row, one, other in pairs
     ]

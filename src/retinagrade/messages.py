@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
@@ -56,6 +57,22 @@ def name_choices(wrong: str, choices: Iterable[str]) -> str:
     if near:
         return " or ".join(repr(by_spelling[name]) for name in near)
     return f"one of {', '.join(by_spelling.values())}"
+
+
+def describe_alike(names: Iterable[str]) -> str:
+    """Returns a note on names that differ only in a way that is hard to see; an empty text where none do.
+
+    Example:
+        >>> describe_alike(["M\u00fcller", "Mu\u0308ller"]), describe_alike(["a", "A"]), describe_alike(["a", "b"])
+        (' (the same letters in another Unicode form)', ' (the same letters, upper and lower case)', '')
+    """
+    every = set(names)
+    composed = {unicodedata.normalize("NFC", name) for name in every}
+    if len(composed) < len(every):
+        return " (the same letters in another Unicode form)"
+    if len({name.casefold() for name in composed}) < len(composed):
+        return " (the same letters, upper and lower case)"
+    return ""
 
 
 def count_and_first_few(names: Iterable[object]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 CHECK: Final = "check"
 """Name of the column with the checks; it is the last one."""
 _DIGITS: Final = 12
+_SHOWN: Final = 5
 CHECK_PATTERN: Final = rf"x[0-9a-f]{{{_DIGITS}}}"
 _CHECK: Final = re.compile(CHECK_PATTERN)
 
@@ -27,6 +28,22 @@ def row_check(values: Mapping[str, Any]) -> str:
     """
     text = json.dumps(values, sort_keys=True)
     return f"x{hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}"
+
+
+def count_changed(places: Sequence[str]) -> str:
+    """Returns how many rows of a table were changed, for the message about the first one; nothing for a single row.
+
+    Args:
+        places: The places of the changed rows, in their order.
+
+    Example:
+        >>> count_changed(["line 2"]), count_changed(["line 2", "line 5"])
+        ('', '; 2 rows were changed (line 2, line 5)')
+    """
+    if len(places) == 1:
+        return ""
+    more = ", …" if len(places) > _SHOWN else ""
+    return f"; {len(places)} rows were changed ({', '.join(places[:_SHOWN])}{more})"
 
 
 def is_check(cell: str) -> bool:

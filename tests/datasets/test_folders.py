@@ -60,12 +60,28 @@ def test_names_that_differ_in_suffix_only_are_refused(tmp_path: Path) -> None:
         read_folders(tmp_path)
 
 
+def test_names_that_look_alike_are_explained(tmp_path: Path) -> None:
+    for name in ("\u00e9.jpg", "e\u0301.png"):
+        write_photograph(tmp_path / "0" / name)
+    with pytest.raises(LayoutError, match="another Unicode form"):
+        read_folders(tmp_path)
+
+
 def test_names_that_differ_in_case_only_get_ids_with_their_folders_or_are_refused(tmp_path: Path) -> None:
     write_photograph(tmp_path / "0" / "a.jpg")
     write_photograph(tmp_path / "1" / "A.JPG", 1)
     assert sorted(read_folders(tmp_path).table["image_id"]) == ["0/a", "1/A"]
     write_photograph(tmp_path / "0" / "A.JPG", 2)
     with pytest.raises(LayoutError, match="differ in suffix or case only"):
+        read_folders(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["loop", "2", "train/loop"])
+def test_a_folder_that_is_a_link_to_one_above_is_a_loop(tmp_path: Path, name: str) -> None:
+    write_folders(tmp_path, ["0", "1"])
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(tmp_path)
+    with pytest.raises(LayoutError, match=rf"{name} is a link to a folder above it.*loop"):
         read_folders(tmp_path)
 
 

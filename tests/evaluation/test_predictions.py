@@ -92,6 +92,9 @@ def test_ids_that_do_not_match_are_errors() -> None:
         join_grades(table, grades.iloc[:-1])
     with pytest.raises(JoinError, match=r"grades name photographs twice \(1: i00000\)"):
         join_grades(table, pd.concat([grades, grades.head(1)]))
+    forms = [table.replace("i00000", name) for name in ("é", "e\u0301")]
+    with pytest.raises(JoinError, match="another Unicode form"):
+        join_grades(forms[0], forms[1][["image_id", "grade"]])
     with pytest.raises(JoinError, match=r"predictions name photographs twice \(8: .*…"):
         join_grades(pd.concat([table, table]), grades)
 
@@ -212,6 +215,15 @@ def test_our_own_table_is_read_exactly_after_a_spreadsheet(tmp_path: Path) -> No
     numbers = list(PREDICTION_COLUMNS[1:])
     assert theirs["image_id"].tolist() == ours["image_id"].tolist()
     assert theirs[numbers].to_numpy(float) == pytest.approx(ours[numbers].to_numpy(float), abs=1e-14)
+
+
+def test_all_changed_rows_are_counted(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    write_predictions(predictions(some_grades(8), skill=2), file)
+    table = pd.read_csv(file)
+    table.assign(grade=[*table["grade"][:6], *(table["grade"][6:] + 1) % 5]).to_csv(file, index=False)
+    with pytest.raises(ManifestError, match=r"line 8: .*2 rows were changed \(line 8, line 9\)"):
+        read_prediction_rows(file)
 
 
 def test_a_table_in_the_folder_of_a_run_has_checks(tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ def test_a_list_from_a_spreadsheet_is_read(folder: Path) -> None:
 @pytest.mark.parametrize(("one", "other"), [("a", "A"), ("x", "../x"), ("a:b", "a_b"), ("é", "e\u0301")])
 def test_photographs_that_would_share_a_picture_are_refused(one: str, other: str, tmp_path: Path) -> None:
     photographs = [PhotographFile(image_id, f"{number}.jpg") for number, image_id in enumerate((one, other))]
-    with pytest.raises(UsageError, match="one picture"):
+    with pytest.raises(UsageError, match="one picture") as error:
         GradeOutputs(saliency=tmp_path / "maps").guard_photographs(photographs)
+    assert ("another Unicode form" in str(error.value)) == (one == "é")
     GradeOutputs(table=tmp_path / "results.csv").guard_photographs(photographs)

@@ -6,18 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retinagrade.errors import UsageError
+from retinagrade.errors import ManifestError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grader.results_table import ResultsTable
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import StudyGrading, grade_studies
-from retinagrade.gradings.table import SUFFIXES, write_results
+from retinagrade.gradings.table import SUFFIXES, read_gradings, write_results
 
 MODEL = "m 1"
 GOOD = Grading(
@@ -183,3 +184,19 @@ def test_files_that_are_no_tables_of_gradings_are_refused(tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="no table of gradings"):
             ResultsTable(tmp_path / name, MODEL)
         assert (tmp_path / name).read_text() == text
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_all_changed_rows_are_counted_and_the_first_ones_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"r{suffix}"
+    write_results(path, Grading, [replace(GOOD, image_id=f"photograph {number}") for number in range(8)])
+    if suffix == ".parquet":
+        rows = parquet.read_table(path).to_pylist()
+        changed = [row | {"predicted_grade": 3} if number else row for number, row in enumerate(rows)]
+        parquet.write_table(pa.Table.from_pylist(changed), path)
+    else:
+        first, rest = path.read_text().split("photograph 1", 1)
+        path.write_text(f"{first}photograph 1{rest.replace('moderate', 'mild')}")
+    with pytest.raises(ManifestError, match=r"photograph 1.*7 rows were changed \(.* \d, .*, …\)") as error:
+        read_gradings(path)
+    assert "\n" not in str(error.value)

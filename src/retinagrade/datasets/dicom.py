@@ -14,7 +14,7 @@ from retinagrade.errors import ImageError, LayoutError
 from retinagrade.images.dicom import DicomFacts, holds_dicom, read_dicom_facts
 from retinagrade.images.listing import list_folder
 from retinagrade.manifest import Manifest
-from retinagrade.messages import count_and_first_few
+from retinagrade.messages import count_and_first_few, describe_alike
 from retinagrade.storage.file_names import file_key
 
 _SUFFIXES: Final = (".dcm", ".dicom")
@@ -54,7 +54,8 @@ def read_dicom_folder(source: Path) -> Manifest:
     count = Counter(map(file_key, ids))
     if repeated := [name for name in ids if count[file_key(name)] > 1]:
         raise LayoutError(
-            f"{source}: files that differ in suffix or case only ({count_and_first_few(repeated)}): keep or rename one"
+            f"{source}: files that differ in suffix or case only ({count_and_first_few(repeated)})"
+            f"{describe_alike(repeated)}: keep or rename one"
         )
     facts = [_read_facts(path) for path in files]
     rows = pd.DataFrame(

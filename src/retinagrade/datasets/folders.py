@@ -17,7 +17,7 @@ from retinagrade.grades import grade_from_name
 from retinagrade.images.formats import without_photograph_suffix
 from retinagrade.images.listing import is_hidden_folder, list_folder
 from retinagrade.manifest import Manifest
-from retinagrade.messages import count_and_first_few, counted
+from retinagrade.messages import count_and_first_few, counted, describe_alike
 from retinagrade.storage.file_names import file_key
 
 _SPLITS: Final = {
@@ -60,14 +60,18 @@ def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> 
         known as well.
 
     Raises:
-        LayoutError: A folder of photographs names no grade, two folders have one grade without an explanation in
-            ``grade_names``, photographs differ in their suffix only, or lie in two folders of grades by links.
+        LayoutError: A folder of photographs names no grade, a folder is a link to one above it, two folders have one
+            grade without an explanation in ``grade_names``, photographs differ in their suffix only, or lie in two
+            folders of grades by links.
     """
     mapping = None if grade_names is None else {name.lower(): grade for name, grade in grade_names.items()}
     rows = []
     every_file: list[Path] = []
     folders: dict[tuple[str | None, int], Path] = {}
+    around = {source.resolve(), *source.resolve().parents}
     for split, folder in _grade_folders(source):
+        if folder.resolve() in around:
+            raise LayoutError(f"{folder} is a link to a folder above it, so that the two are a loop: delete the link")
         listing = list_folder(folder)
         files = with_safe_names(listing, source)
         if not listing.photographs:
@@ -149,7 +153,8 @@ def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
     count = Counter(map(file_key, ids))
     if repeated := [name for name in ids if count[file_key(name)] > 1]:
         raise LayoutError(
-            f"{source}: names that differ in suffix or case only ({count_and_first_few(repeated)}): keep or rename one"
+            f"{source}: names that differ in suffix or case only ({count_and_first_few(repeated)})"
+            f"{describe_alike(repeated)}: keep or rename one"
         )
     table = pd.DataFrame({"image_id": ids, "path": [path.as_posix() for path in relative]})
     table[["grade", "split"]] = rows[["grade", "split"]].to_numpy()

@@ -20,7 +20,7 @@ from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.named_metrics import compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.resampling import RESAMPLES, resampled_metrics
-from retinagrade.messages import counted, first_few
+from retinagrade.messages import counted, describe_alike, first_few
 
 COMPARED_METRICS: Final = (
     "quadratic_weighted_kappa",
@@ -184,10 +184,12 @@ def _align(first: GradedPredictions, second: GradedPredictions) -> tuple[GradedP
     """Sorts both by ``image_id``, and gives both the patients of the one that knows of more shared patients."""
     first, second = (part.rows(np.argsort(part.image_ids, kind="stable")) for part in (first, second))
     if not np.array_equal(first.image_ids, second.image_ids):
+        alike = describe_alike(np.setxor1d(first.image_ids, second.image_ids).tolist())
         only = [np.setdiff1d(a.image_ids, b.image_ids) for a, b in ((first, second), (second, first))]
         raise JoinError(
             f"the two networks have predictions of different photographs ({len(only[0])} only of the first, "
-            f"{len(only[1])} only of the second: {first_few(np.concatenate(only))}): predict the same split with both"
+            f"{len(only[1])} only of the second: {first_few(np.concatenate(only))}){alike}: "
+            "predict the same split with both"
         )
     differing = first.image_ids[first.grades != second.grades]
     if len(differing):

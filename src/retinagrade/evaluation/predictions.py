@@ -17,8 +17,8 @@ from retinagrade.evaluation.text_table import read_text_table
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 from retinagrade.gradings.table import read_gradings
 from retinagrade.manifest import protect_text
-from retinagrade.messages import count_and_first_few
-from retinagrade.row_check import CHECK, is_check, row_check
+from retinagrade.messages import count_and_first_few, describe_alike
+from retinagrade.row_check import CHECK, count_changed, is_check, row_check
 from retinagrade.storage.files import write_text
 from retinagrade.storage.output_guard import FOLDER_RECORD
 
@@ -234,12 +234,12 @@ def _require_unchanged(clean: pd.DataFrame, checks: pd.Series, path: Path) -> No
     """Raises a ManifestError where a row is not as it was written. A column ``check`` of another program is ignored."""
     if not checks.map(is_check).any():
         return
-    for row, (found, expected) in enumerate(zip(checks.str.strip(), _checks(clean), strict=True)):
-        if found != expected:
-            raise ManifestError(
-                f"{path}, line {row + 2}: the row of {clean['image_id'][row]!r} is not as it was written: a cell was "
-                "changed. Undo the change, or predict again"
-            )
+    wrong = (checks.str.strip() != pd.Series(_checks(clean), index=checks.index)).to_numpy().nonzero()[0]
+    if len(wrong):
+        raise ManifestError(
+            f"{path}, line {wrong[0] + 2}: the row of {clean['image_id'][wrong[0]]!r} is not as it was written: a cell "
+            f"was changed{count_changed([f'line {row + 2}' for row in wrong])}. Undo the change, or predict again"
+        )
 
 
 def read_grades(path: Path) -> pd.DataFrame:
@@ -297,7 +297,8 @@ def join_grades(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame
     if grade_ids - prediction_ids:
         problems.append(f"grades without a prediction ({count_and_first_few(grade_ids - prediction_ids)})")
     if problems:
-        raise JoinError(f"{'; '.join(problems)}: both tables must have the same photographs")
+        alike = describe_alike((*(prediction_ids - grade_ids), *(grade_ids - prediction_ids)))
+        raise JoinError(f"{'; '.join(problems)}{alike}: both tables must have the same photographs")
     kept = predictions.drop(columns="grade", errors="ignore")
     added = ["image_id", *(column for column in grades.columns if column not in kept)]
     joined = kept.merge(grades[added], on="image_id", validate="1:1")

@@ -11,6 +11,7 @@ from retinagrade.errors import UsageError
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.lesion_files import outlined_digest
 from retinagrade.images.own_pictures import own_source
+from retinagrade.messages import describe_alike
 from retinagrade.storage.file_names import file_key, safe_name
 from retinagrade.storage.files import write_json
 from retinagrade.storage.output_guard import Output, describe_origin, guard_outputs, has_origin, origin_file
@@ -65,8 +66,9 @@ class GradeOutputs:
             for picture in self.pictures(each.image_id):
                 if (other := pictures.setdefault(file_key(str(picture)), each.image_id)) != each.image_id:
                     raise UsageError(
-                        f"the photographs {other!r} and {each.image_id!r} would have one picture, {picture}, at least "
-                        "on disks that ignore case: rename one, or give them ids of their own with --list"
+                        f"the photographs {other!r} and {each.image_id!r}{describe_alike((other, each.image_id))} "
+                        f"would have one picture, {picture}, at least on some disks: rename one, or give them ids of "
+                        "their own with --list"
                     )
         paths = [Path(each.path) for each in photographs if "://" not in each.path]
         guard_outputs((Output(each.path, each.is_folder, lambda: True) for each in self._outputs(())), paths)

@@ -9,15 +9,16 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from retinagrade.cells import decode_table, parse_flag, parse_number, protect, split_table, unprotect
 from retinagrade.errors import ManifestError, UsageError
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.gradings.grading import DIGITS, GRADED_KINDS, Grading
 from retinagrade.gradings.studies import StudyGrading
-from retinagrade.row_check import CHECK, CHECK_PATTERN, row_check
+from retinagrade.row_check import CHECK, CHECK_PATTERN, count_changed, row_check
 from retinagrade.storage.files import write_bytes, write_text
 from retinagrade.storage.paths import read_bytes
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Result = Grading | StudyGrading
+Row = TypeVar("Row")
 SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 COLUMNS: Final = (
     "image_id",
@@ -173,23 +175,24 @@ def _read_parquet(path: Path, further_columns: bool) -> list[Grading]:
         rows = pq.read_table(io.BytesIO(content)).to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UsageError(f"{path} is no table of gradings ({error}): choose another file") from error
-    return [_checked(row, path, f"row {number}", further_columns) for number, row in enumerate(rows, start=1)]
+    parse = partial(_checked, path=path, further_columns=further_columns)
+    return _parse_rows(((f"row {number}", row) for number, row in enumerate(rows, start=1)), path, parse)
 
 
 def parse_json_lines(lines: Iterable[str], path: Path, further_columns: bool = False) -> list[Grading]:
     """Reads the rows of a ``.jsonl`` table or journal, as :func:`read_gradings` does; blank lines are left out."""
-    gradings = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+
+    def parse(line: str, place: str) -> Grading:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise UsageError(
-                f"{path} is no table of gradings (line {number} is no JSON: {error}): choose another file"
+                f"{path} is no table of gradings ({place} is no JSON: {error}): choose another file"
             ) from error
-        gradings.append(_checked(row, path, f"line {number}", further_columns))
-    return gradings
+        return _checked(row, place, path, further_columns)
+
+    placed = ((f"line {number}", line) for number, line in enumerate(lines, start=1) if line.strip())
+    return _parse_rows(placed, path, parse)
 
 
 def _read_csv(text: str, path: Path, further_columns: bool) -> list[Grading]:
@@ -201,20 +204,47 @@ def _read_csv(text: str, path: Path, further_columns: bool) -> list[Grading]:
     if missing or (further and not further_columns):
         problem = f"no column {missing[0]!r}" if missing else f"a further column {further[0]!r}"
         raise UsageError(f"{path} is no table of gradings (it has {problem}): choose another file")
-    gradings = []
-    for row, line in zip(table.rows, table.lines, strict=True):
-        if not any(row):
-            continue
+
+    def parse(row: list[str], place: str) -> Grading:
         cells = dict(zip(table.header, row, strict=False))
-        if len(cells) == len(table.header):
-            known = {name: cell for name, cell in cells.items() if name not in further}
-            gradings.append(_parse_cells(known, path, line))
-        else:
-            raise _changed(path, f"line {line}", f"it has {len(row)} cells instead of {len(table.header)}")
+        if len(cells) < len(table.header):
+            raise _ChangedRowError(place, f"it has {len(row)} cells instead of {len(table.header)}")
+        return _parse_cells({name: cell for name, cell in cells.items() if name not in further}, path, place)
+
+    placed = ((f"line {line}", row) for row, line in zip(table.rows, table.lines, strict=True) if any(row))
+    return _parse_rows(placed, path, parse)
+
+
+class _ChangedRowError(Exception):
+    """A row, or a cell of it, is not as it was written."""
+
+    def __init__(self, place: str, problem: str, column: str | None = None) -> None:
+        super().__init__(problem)
+        self.place = place
+        self.problem = f"{place}{'' if column is None else f', column {column!r}'}: {problem}"
+
+
+def _parse_rows(rows: Iterable[tuple[str, Row]], path: Path, parse: Callable[[Row, str], Grading]) -> list[Grading]:
+    """Parses the rows of a table, each with its place.
+
+    Raises:
+        ManifestError: Rows were changed; the message names the first one, and counts them.
+    """
+    gradings, changed = [], []
+    for place, row in rows:
+        try:
+            gradings.append(parse(row, place))
+        except _ChangedRowError as error:
+            changed.append(error)
+    if changed:
+        counted = count_changed([each.place for each in changed])
+        raise ManifestError(
+            f"{path}, {changed[0].problem}{counted}. Undo the change, delete the row, or choose another file"
+        )
     return gradings
 
 
-def _checked(row: Any, path: Path, place: str, further_columns: bool = False) -> Grading:
+def _checked(row: Any, place: str, path: Path, further_columns: bool = False) -> Grading:
     """Returns the grading of a row that is as it was written."""
     if not isinstance(row, dict) or CHECK not in row:
         raise UsageError(f"{path} is no table of gradings ({place} has no {CHECK!r}): choose another file")
@@ -225,7 +255,7 @@ def _checked(row: Any, path: Path, place: str, further_columns: bool = False) ->
     except (TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is no table of gradings ({place}: {error}): choose another file") from error
     if not unchanged:
-        raise _changed(path, place, f"the row of {grading.image_id!r} is not as it was written: a cell was changed")
+        raise _ChangedRowError(place, f"the row of {grading.image_id!r} is not as it was written: a cell was changed")
     return grading
 
 
@@ -238,10 +268,6 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, float) and name in _COUNTS and value.is_integer():
         return int(value)
     return float(value) if isinstance(value, int) and name in _NUMBERS else value
-
-
-def _changed(path: Path, place: str, problem: str) -> ManifestError:
-    return ManifestError(f"{path}, {place}: {problem}. Undo the change, delete the row, or choose another file")
 
 
 def _check(grading: Grading) -> str:
@@ -289,19 +315,19 @@ def _cell(value: Any) -> Any:
     return protect(value) if isinstance(value, str) else value
 
 
-def _parse_cells(row: dict[str, str], path: Path, line: int) -> Grading:
+def _parse_cells(row: dict[str, str], path: Path, place: str) -> Grading:
     values: dict[str, Any] = {}
     for column, cell in row.items():
         try:
             values[column] = _PARSERS.get(column, unprotect)(cell) if cell else None
         except ValueError as error:
             reason = str(error) if column in (*_NUMBERS, *_COUNTS, *_FLAGS) else f"{cell!r} is not what was written"
-            raise _changed(path, f"line {line}, column {column!r}", reason) from error
+            raise _ChangedRowError(place, reason, column) from error
     probabilities = tuple(values.pop(column) for column in PROBABILITY_COLUMNS)
     values["probabilities"] = None if None in probabilities else probabilities
     values |= {name: values[name] or () for name in _LISTS_OF_TEXTS}
     values |= {name: values[name] or "" for name in ("model", "grader_digest")}
-    return _checked(values, path, f"line {line}")
+    return _checked(values, place, path)
 
 
 def format_row(grading: Grading, suffix: Literal[".csv", ".jsonl"]) -> str:

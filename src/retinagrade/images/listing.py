@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -161,7 +162,9 @@ def _kind_problem(entry: os.DirEntry[str]) -> _Problem | None:
     except OSError as error:
         if not entry.is_symlink():
             return _Problem(f"can't be read ({error.strerror}): check its permissions", True)
-        return _Problem("a link to a file that doesn't exist: copy the file", _may_be_photograph(entry.name))
+        is_loop = error.errno == errno.ELOOP
+        reason = "a link that leads to itself" if is_loop else "a link to a file that doesn't exist"
+        return _Problem(f"{reason}: copy the file", _may_be_photograph(entry.name))
     if S_ISREG(status.st_mode):
         return None
     return _Problem("not a regular file, but a pipe, a socket or a device", _may_be_photograph(entry.name))

@@ -98,7 +98,7 @@ def _changed_sides(manifest: Manifest, trained_on: Manifest) -> list[str]:
     before = trained_on.table.dropna(subset=[key]).drop_duplicates(key).set_index(key)["split"]
     known = manifest.table[manifest.table[key].isin(before.index)]
     same = known["split"].fillna("").to_numpy() == known[key].map(before).fillna("").to_numpy()
-    return known["image_id"][~same].tolist()
+    return [str(image_id) for image_id in known["image_id"][~same]]
 
 
 def _is_set_of(run: Run, manifest: Manifest, own: Manifest | None) -> bool:
