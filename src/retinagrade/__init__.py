@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from retinagrade.evaluation.comparison import NetworkComparison
     from retinagrade.evaluation.evaluate import Evaluation, evaluate_confusion_matrix
-    from retinagrade.evaluation.fitting.calibration import Calibration
+    from retinagrade.evaluation.fitting.calibration import Calibration, Referral
     from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
     from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
     from retinagrade.evaluation.lesion_evaluation import LesionEvaluation
@@ -133,6 +133,7 @@ _MODULES: Final = {
     "Progress": "execution.progress",
     "PruningName": "training.tuning.search",
     "RateSearch": "training.learning_rate",
+    "Referral": "evaluation.fitting.calibration",
     "RetinagradeError": "errors",
     "Run": "runs.run",
     "RunOrFolder": "explanations.runs",
@@ -215,6 +216,7 @@ __all__ = [
     "Progress",
     "PruningName",
     "RateSearch",
+    "Referral",
     "RetinagradeError",
     "Run",
     "RunOrFolder",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from retinagrade.evaluation.evaluate import evaluate_predictions
+from retinagrade.evaluation.fitting.calibration import fit_calibration
+from retinagrade.evaluation.oedema import oedema_photographs
+from retinagrade.evaluation.predictions import graded_predictions
 
 
 def table(count: int = 60) -> pd.DataFrame:
@@ -30,6 +35,36 @@ def test_the_area_is_that_of_scikit_learn() -> None:
     assert interval is not None
     assert interval.low < expected < interval.high
     assert "macular oedema" in repr(evaluation)
+
+
+def test_the_threshold_is_fitted_and_measured(tmp_path: Path) -> None:
+    rows = table(120)
+    fitted_on, others = rows[:80], rows[80:]
+    (tmp_path / "val.csv").write_text("")
+    calibration = fit_calibration(
+        graded_predictions(fitted_on), tmp_path / "val.csv", oedema=oedema_photographs(fitted_on)
+    )
+    point = calibration.oedema
+    assert point is not None
+    called, sick = fitted_on["oedema_probability"] >= point.threshold, fitted_on["oedema_risk"] >= 1
+    assert point.sensitivity == pytest.approx(called[sick].mean())
+    assert point.specificity == pytest.approx((~called[~sick]).mean())
+    assert point.sensitivity >= 0.9
+    applied = evaluate_predictions(others, calibration=calibration, resamples=50).applied_calibration
+    assert applied is not None
+    (measured,) = [each for each in applied.operating_points if each.task == "oedema"]
+    called, sick = others["oedema_probability"] >= point.threshold, others["oedema_risk"] >= 1
+    assert measured.metrics["sensitivity"] == pytest.approx(called[sick].mean())
+    without = fit_calibration(graded_predictions(fitted_on), tmp_path / "val.csv")
+    assert without.oedema is None
+    assert "oedema" not in without.undefined
+    healthy = fit_calibration(
+        graded_predictions(fitted_on),
+        tmp_path / "val.csv",
+        oedema=oedema_photographs(fitted_on.assign(oedema_risk=0)),
+    )
+    assert healthy.oedema is None
+    assert "oedema" in healthy.undefined
 
 
 def test_photographs_without_a_risk_are_left_out() -> None:

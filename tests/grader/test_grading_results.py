@@ -17,8 +17,8 @@ from retinagrade.gradings.studies import grade_studies
 from retinagrade.gradings.table import COLUMNS
 
 GRADED = Grading(
-    "<left>", "left.jpg", "7", "L", 2, "moderate", (0.1, 0.2, 0.4, 0.2, 0.1), 2.0, True, False, 0.4, (1, 2, 3),
-    needs_review=False, gradable=True, quality=0.9, model="m 1",
+    "<left>", "left.jpg", "7", "L", 2, "moderate", (0.1, 0.2, 0.4, 0.2, 0.1), 2.0, True, False,
+    ("retinopathy",), 0.4, (1, 2, 3), needs_review=False, gradable=True, quality=0.9, model="m 1",
 )  # fmt: skip
 HEALTHY = Grading("right", "right.jpg", "7", "R", 0, "none", confidence=0.9, referable=False, gradable=True)
 DARK = Grading("dark", "dark.jpg", gradable=False, quality=0.1, quality_reasons=("dark",))

@@ -32,6 +32,7 @@ GOOD = Grading(
     2.0,
     True,
     False,
+    ("retinopathy",),
     0.4,
     (1, 2, 3),
     False,
@@ -134,6 +135,7 @@ def test_half_a_row_of_a_killed_call_is_graded_again(tmp_path: Path) -> None:
         (tmp_path / "cut.csv").write_bytes(whole[:size])
         found = earlier(tmp_path / "cut.csv")
         assert found == rows[: len(found)]
+    (tmp_path / "cut.csv").write_bytes(whole[:-2])
     assert earlier(tmp_path / "cut.csv") == rows[:2]
 
 

@@ -31,6 +31,13 @@ class CalibrationMethod(StrEnum):
     NONE = "none"
 
 
+class Referral(StrEnum):
+    """Findings for which a photograph is referable."""
+
+    RETINOPATHY = "retinopathy"
+    RETINOPATHY_OR_OEDEMA = "retinopathy-or-oedema"
+
+
 def calibrate(
     predictions: Annotated[
         Path,
@@ -51,7 +58,7 @@ def calibrate(
     rule: Annotated[
         Rule,
         typer.Option(
-            help="Rule that chooses the thresholds for referable and vision-threatening retinopathy: sensitivity and "
+            help="Rule that chooses the thresholds of all decisions: sensitivity and "
             "specificity reach --target; fda reaches the bar of IDx-DR's trial for the FDA (sensitivity above 85 %, "
             "specificity above 82.5 %)."
         ),
@@ -80,6 +87,13 @@ def calibrate(
             "steps; none leaves the probabilities unchanged. The command fits thresholds and prediction sets after it."
         ),
     ] = CalibrationMethod.TEMPERATURE,
+    referral: Annotated[
+        Referral,
+        typer.Option(
+            help="Findings for which a photograph is referable: retinopathy of grade 2 or worse, or also macular "
+            "oedema, as in the pivotal trials. The second one needs a network that knows macular oedema."
+        ),
+    ] = Referral.RETINOPATHY,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -104,6 +118,7 @@ def calibrate(
         target=target,
         coverage=coverage,
         method=method.value,
+        referral=referral.value,
     )
     if json:
         print_json({**calibration_to_json(calibration), "warnings": calibration.warnings})

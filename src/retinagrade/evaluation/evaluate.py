@@ -29,7 +29,7 @@ from retinagrade.evaluation.metrics import (
     two_by_two_table,
 )
 from retinagrade.evaluation.named_metrics import METRIC_NAMES, TASKS, compute_matrix_metrics, compute_metrics
-from retinagrade.evaluation.oedema import OEDEMA_AUC, evaluate_oedema
+from retinagrade.evaluation.oedema import OEDEMA_AUC, evaluate_oedema, oedema_photographs
 from retinagrade.evaluation.predictions import GradedPredictions, graded_predictions, join_grades
 from retinagrade.evaluation.report.page import write_evaluation
 from retinagrade.evaluation.report.pictures import evaluation_pictures
@@ -155,7 +155,11 @@ def evaluate_predictions(
         intervals,
         len(table) - len(graded),
         graded,
-        None if calibration is None else apply_calibration(calibration, graded, prevalence=prevalence, **settings),
+        None
+        if calibration is None
+        else apply_calibration(
+            calibration, graded, oedema=oedema_photographs(table), prevalence=prevalence, **settings
+        ),
         [subgroup for column in by for subgroup in evaluate_subgroups(table, column, **settings)],
         context=context or EvaluationContext(),
         **settings,

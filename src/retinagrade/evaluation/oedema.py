@@ -33,11 +33,9 @@ def evaluate_oedema(
         The area under the ROC curve of a risk of 1 or 2, its interval, and the reason why one of them is ``None``;
         ``None`` where the table lacks one of the columns.
     """
-    if not {OEDEMA_PROBABILITY, OEDEMA_RISK} <= {*table.columns}:
+    graded = oedema_photographs(table)
+    if graded is None:
         return None
-    numbers = table[[OEDEMA_PROBABILITY, OEDEMA_RISK]].apply(pd.to_numeric, errors="coerce")
-    known = numbers.notna().all(axis=1)
-    graded = _as_referable(table[known], numbers[known])
     named = compute_metrics(graded)
     value = named.values[_SAME_AREA]
     if value is None:
@@ -46,9 +44,22 @@ def evaluate_oedema(
     return value, intervals.values.get(_SAME_AREA), intervals.undefined.get(_SAME_AREA) if resamples else None
 
 
-def _as_referable(table: pd.DataFrame, numbers: pd.DataFrame) -> GradedPredictions:
-    """Returns the photographs with the risk in the place of a referable grade, for the same metrics and resamples."""
-    probability = numbers[OEDEMA_PROBABILITY].to_numpy(np.float64)
-    none = np.zeros(len(table))
+def oedema_photographs(table: pd.DataFrame) -> GradedPredictions | None:
+    """Returns photographs with the risk of oedema in the place of a referable grade, for the same metrics.
+
+    Args:
+        table: Predictions with their labels. Photographs without a risk or a probability are left out.
+
+    Returns:
+        Grade 2 for a risk of 1 or 2, else grade 0; the probability of oedema as that of grade 2. ``None`` where the
+        table lacks one of the columns.
+    """
+    if not {OEDEMA_PROBABILITY, OEDEMA_RISK} <= {*table.columns}:
+        return None
+    numbers = table[[OEDEMA_PROBABILITY, OEDEMA_RISK]].apply(pd.to_numeric, errors="coerce")
+    known = numbers.notna().all(axis=1)
+    probability = numbers[OEDEMA_PROBABILITY][known].to_numpy(np.float64)
+    none = np.zeros(len(probability))
     places = {"p0": 1 - probability, "p1": none, "p2": probability, "p3": none, "p4": none}
-    return graded_predictions(table.assign(**places, grade=2 * (numbers[OEDEMA_RISK] >= 1).astype("Int64")))
+    grades = 2 * (numbers[OEDEMA_RISK][known] >= 1).astype("Int64")
+    return graded_predictions(table[known].assign(**places, grade=grades))

@@ -118,9 +118,19 @@ def _decisions(metadata: Metadata) -> list[str]:
         f"* Calibration: softmax temperature {metadata.temperature:.4g}.",
         f"* Referable retinopathy: {referable}.",
         f"* Vision-threatening retinopathy: {vision_threatening}.",
+        *_oedema(metadata),
         f"* Conformal prediction sets: {sets}.",
         f"* Review: {review}.",
     ]
+
+
+def _oedema(metadata: Metadata) -> list[str]:
+    if metadata.lesions is None:
+        return []
+    counts = (
+        "A photograph is referable for it, too" if metadata.referral == "retinopathy-or-oedema" else "It is separate"
+    )
+    return [f"* Macular oedema: {_threshold(metadata.oedema, metadata.undefined.get('oedema'))}. {counts}."]
 
 
 def _threshold(threshold: Threshold | None, reason: str | None) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.fitting.calibration import Calibration
-from retinagrade.evaluation.fitting.operating_points import OperatingPoint
+from retinagrade.evaluation.fitting.operating_points import FittedThreshold
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, OutliningNetwork, list_networks
 from retinagrade.grader.metadata import (
@@ -171,7 +171,7 @@ def _export_versions() -> dict[str, str]:
 
 def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
     """Thresholds, prediction sets and the rule of review, or the reasons why they are undefined."""
-    names = ("referable", "vision_threatening", "prediction_sets", "review")
+    names = ("referable", "vision_threatening", "oedema", "prediction_sets", "review")
     if calibration is None:
         undefined = dict.fromkeys(names, "the run was not calibrated before the export")
         return {**dict.fromkeys(names), "undefined": undefined}
@@ -182,6 +182,8 @@ def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
     return {
         "referable": _threshold(calibration.referable),
         "vision_threatening": _threshold(calibration.vision_threatening),
+        "oedema": _threshold(calibration.oedema),
+        "referral": calibration.referral,
         "prediction_sets": PredictionSetsMetadata(
             coverage=calibration.prediction_sets.coverage, limits=calibration.prediction_sets.limits
         ),
@@ -190,7 +192,7 @@ def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
     }
 
 
-def _threshold(point: OperatingPoint | None) -> Threshold | None:
+def _threshold(point: FittedThreshold | None) -> Threshold | None:
     if point is None:
         return None
     return Threshold.model_validate(point.model_dump(include=set(Threshold.model_fields)))

@@ -63,6 +63,7 @@ OPTIC_DISC: Final = Code("81016008", "SCT", "Optic disc structure")
 LESION_COUNT: Final = Code("246206008", "SCT", "Number of lesions")
 LESION_AREA: Final = _private("LESION-AREA", "Area of lesions, as a share of the field of view")
 RULE: Final = _private("RULE", "ICDR grade that clinical rules give to counted lesions")
+HAS_OEDEMA: Final = _private("HAS-OEDEMA", "Macular oedema is likely")
 OEDEMA: Final = _private("OEDEMA", "Risk of macular oedema")
 OEDEMA_RISKS: Final = (
     _private("OEDEMA-0", "No hard exudates"),

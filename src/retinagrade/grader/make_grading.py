@@ -77,12 +77,16 @@ def make_grading(
     confidence = float(p[grade])
     sets, review = metadata.prediction_sets, metadata.review
     members = None if sets is None else grow_sets(p[None], sets.limits)[0]
+    oedema = None if lesions is None else _has_oedema(lesions, metadata.oedema)
+    referral_reasons = _referral_reasons(_is_positive(p, REFERABLE, metadata.referable), oedema, metadata)
     reasons = _review_reasons(grade, confidence, eye, lesions, width, metadata)
     return replace(
         ungraded,
         predicted_grade=grade,
         label=Grade(grade).label,
-        referable=_is_positive(p, REFERABLE, metadata.referable),
+        referable=None if referral_reasons is None else bool(referral_reasons),
+        referral_reasons=referral_reasons or (),
+        oedema=oedema,
         vision_threatening=_is_positive(p, VISION_THREATENING, metadata.vision_threatening),
         confidence=round(confidence, DIGITS),
         prediction_set=None if members is None else tuple(np.flatnonzero(members).tolist()),
@@ -157,6 +161,21 @@ def _review_reasons(
         if width is not None and width < _SMALLEST_WIDTH:
             reasons.append(f"too small to show microaneurysms ({width:.0f} px across)")
     return tuple(reasons)
+
+
+def _has_oedema(lesions: PhotographLesions, threshold: Threshold | None) -> bool | None:
+    if lesions.oedema is None or threshold is None:
+        return None
+    return 1 - lesions.oedema[0] >= threshold.threshold
+
+
+def _referral_reasons(retinopathy: bool | None, oedema: bool | None, metadata: Metadata) -> tuple[str, ...] | None:
+    """Returns the findings for which a photograph is referable; ``None`` where that depends on an unknown one."""
+    findings = {"retinopathy": retinopathy}
+    if metadata.referral == "retinopathy-or-oedema":
+        findings["macular oedema"] = oedema
+    found = tuple(name for name, is_found in findings.items() if is_found)
+    return None if not found and None in findings.values() else found
 
 
 def _is_positive(p: NDArray[np.float64], lowest: int, threshold: Threshold | None) -> bool | None:

@@ -45,10 +45,10 @@ class PreparationMetadata(_Part):
 
 
 class Threshold(_Part):
-    """A photograph is positive if the summed probability of the positive grades is ``threshold`` or more.
+    """A photograph is positive if its probability, such as the sum over the positive grades, is ``threshold`` or more.
 
     Attributes:
-        threshold: Least sum of calibrated probabilities.
+        threshold: Least probability.
         rule: Rule by which the threshold was chosen.
         target: Sensitivity or specificity that the rule aimed at; ``None`` for rules without a target.
         sensitivity: Sensitivity on the photographs on which the threshold was chosen.
@@ -223,9 +223,11 @@ class Metadata(_Part):
             the file reads lesion maps.
         referable: Threshold of referable retinopathy.
         vision_threatening: Threshold of vision-threatening retinopathy.
+        oedema: Threshold of the probability of macular oedema, for a file that reads lesion maps.
+        referral: A photograph is referable for referable retinopathy alone, or for that or macular oedema.
         prediction_sets: Conformal prediction sets.
         review: Rule by which a person should review a photograph.
-        undefined: Reasons why some of these four are ``None``, by field name.
+        undefined: Reasons why some of these parts are ``None``, by field name.
         training_data: The photographs of the exported run.
         initial_weights: Source and licence of the weights with which training began.
         validation: Metrics on the validation photographs, on which the best epoch was chosen.
@@ -259,6 +261,8 @@ class Metadata(_Part):
     temperature: PositiveFloat
     referable: Threshold | None
     vision_threatening: Threshold | None
+    oedema: Threshold | None = None
+    referral: Literal["retinopathy", "retinopathy-or-oedema"] = "retinopathy"
     prediction_sets: PredictionSetsMetadata | None
     review: ReviewRule | None
     undefined: dict[str, str]

@@ -136,6 +136,8 @@ def _photograph_group(
     evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.prediction_set or ()]
     if grading.rule_grade is not None:
         evaluations.append((dicom_codes.RULE, dicom_codes.GRADES[Grade(grading.rule_grade)]))
+    if grading.oedema is not None:
+        evaluations.append((dicom_codes.HAS_OEDEMA, _ANSWERS[grading.oedema]))
     if grading.oedema_risk is not None:
         evaluations.append((dicom_codes.OEDEMA, dicom_codes.OEDEMA_RISKS[grading.oedema_risk]))
     evaluations += [(dicom_codes.QUALITY_REASON, dicom_codes.REASONS[each]) for each in grading.quality_reasons]
@@ -173,12 +175,17 @@ def _decisions(result: Grading | StudyGrading) -> list[QualitativeEvaluation]:
 
 
 def _algorithm(metadata: Metadata) -> AlgorithmIdentification:
-    thresholds = {"referable": metadata.referable, "vision-threatening": metadata.vision_threatening}
+    thresholds = {
+        "referable": metadata.referable,
+        "vision-threatening": metadata.vision_threatening,
+        "macular oedema": metadata.oedema,
+    }
     return AlgorithmIdentification(
         metadata.name,
         metadata.version,
         parameters=[
-            f"{name} from a probability of {at.threshold:.6g}" for name, at in thresholds.items() if at is not None
+            *(f"{name} from a probability of {at.threshold:.6g}" for name, at in thresholds.items() if at is not None),
+            f"referable for {metadata.referral.replace('-', ' ')}",
         ],
     )
 

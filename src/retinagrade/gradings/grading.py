@@ -33,6 +33,8 @@ class Grading:
         expected_grade: Mean of the grades, weighted by their probabilities; 0 to 4.
         referable: True from the threshold of the grader file on; ``None`` where the file has no such threshold.
         vision_threatening: Same for vision-threatening retinopathy.
+        referral_reasons: The findings for which the photograph is referable: ``retinopathy``, ``macular oedema`` or
+            both; none where it isn't referable. The grader file says whether macular oedema counts.
         confidence: Probability of the predicted grade.
         prediction_set: Neighbouring grades that contain the right grade with the coverage that the grader file states.
         needs_review: True where a person should review the photograph, whatever its grade; ``None`` where the
@@ -57,6 +59,7 @@ class Grading:
         soft_exudates_quadrants: Their numbers by quadrant.
         rule_grade: Grade, 0 to 3, that the counted lesions give by the definitions of the ICDR scale: a second opinion.
         oedema_probability: Probability of a risk of macular oedema of 1 or 2.
+        oedema: True from the threshold of the grader file on; ``None`` where the file has no such threshold.
         oedema_risk: Most probable risk of macular oedema: 0 no hard exudates, 1 exudates farther than one diameter of
             the optic disc from the fovea, 2 nearer ones.
         model: Name and version of the grader file.
@@ -76,6 +79,7 @@ class Grading:
     expected_grade: float | None = None
     referable: bool | None = None
     vision_threatening: bool | None = None
+    referral_reasons: tuple[str, ...] = ()
     confidence: float | None = None
     prediction_set: tuple[int, ...] | None = None
     needs_review: bool | None = True
@@ -97,6 +101,7 @@ class Grading:
     soft_exudates_quadrants: tuple[int, ...] | None = None
     rule_grade: int | None = None
     oedema_probability: float | None = None
+    oedema: bool | None = None
     oedema_risk: int | None = None
     model: str = ""
     error: str | None = None

@@ -36,6 +36,7 @@ COLUMNS: Final = (
     "expected_grade",
     "referable",
     "vision_threatening",
+    "referral_reasons",
     "confidence",
     "prediction_set",
     "needs_review",
@@ -57,6 +58,7 @@ COLUMNS: Final = (
     "soft_exudates_quadrants",
     "rule_grade",
     "oedema_probability",
+    "oedema",
     "oedema_risk",
     "study",
     "laterality",
@@ -82,8 +84,8 @@ _NUMBERS: Final = (
 )
 _COUNTS: Final = ("predicted_grade", "rule_grade", "oedema_risk", *GRADED_KINDS)
 _LISTS_OF_COUNTS: Final = ("prediction_set", *(f"{kind}_quadrants" for kind in GRADED_KINDS))
-_LISTS_OF_TEXTS: Final = ("quality_reasons", "review_reasons")
-_FLAGS: Final = ("referable", "vision_threatening", "needs_review", "gradable")
+_LISTS_OF_TEXTS: Final = ("referral_reasons", "quality_reasons", "review_reasons")
+_FLAGS: Final = ("referable", "vision_threatening", "oedema", "needs_review", "gradable")
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys(_NUMBERS, parse_number),
     **dict.fromkeys(_FLAGS, parse_flag),

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
+
 from retinagrade.arguments import SHARE, NumberRange, check_arguments
 from retinagrade.errors import CalibrationError, UsageError
 from retinagrade.evaluation.fitting.calibration import (
     Calibration,
+    Referral,
     fit_calibration,
     load_calibration,
     save_calibration,
 )
 from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
 from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
+from retinagrade.evaluation.oedema import OEDEMA_PROBABILITY, oedema_photographs
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
-from retinagrade.runs.predictions import Predictions
+from retinagrade.manifest import OEDEMA_RISK
+from retinagrade.runs.photographs import add_manifest_columns, read_run_photographs
+from retinagrade.runs.predictions import Predictions, find_run
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import Output, guard_outputs
@@ -36,6 +42,7 @@ def calibrate(
     target: float | None = None,
     coverage: float = 0.9,
     method: CalibrationMethodName = "temperature",
+    referral: Referral = "retinopathy",
 ) -> Calibration:
     """Fits a calibration on validation predictions: temperature, thresholds, and sets of grades.
 
@@ -49,14 +56,16 @@ def calibrate(
         target: Sensitivity or specificity of the rule, above 0 and up to 1; 0.9 by default.
         coverage: Share of the photographs, between 0 and 1, whose right grade the prediction sets should hold.
         method: Calibration of the probabilities, on which all other parts are fitted.
+        referral: Findings for which a photograph is referable: ``retinopathy`` of grade 2 or worse, or
+            ``retinopathy-or-oedema``, as in the pivotal trials of such systems.
 
     Returns:
         The calibration; its ``warnings`` name parts that can't be relied on.
 
     Raises:
-        UsageError: A share is out of range, the run has no validation predictions, the table holds another split or
-            photographs of the training, or ``out`` is the table, lies in the run, or exists and was not fitted on the
-            same table.
+        UsageError: A share is out of range, referral for oedema has no known oedema, the run has no validation
+            predictions, the table holds another split or photographs of the training, or ``out`` is the table, lies in
+            the run, or exists and was not fitted on the same table.
         ManifestError: The table is unreadable, or not valid.
         JoinError: No photograph has a grade.
     """
@@ -68,8 +77,23 @@ def calibrate(
         guard_outputs([_output(file, source, _run(predictions))], _inputs(predictions, source), overwrite)
     if _run(predictions) is None:
         _require_unseen(predictions if isinstance(predictions, Predictions) else Predictions.read(source))
-    graded = graded_predictions(read_predictions(source))
-    calibration = fit_calibration(graded, source, rule=rule, target=target, coverage=coverage, method=method)
+    table = read_predictions(source)
+    oedema = oedema_photographs(_with_labels(table, find_run(source)))
+    if referral == "retinopathy-or-oedema" and not oedema:
+        raise UsageError(
+            f"{source}: no photograph has both a probability of macular oedema and a known risk of it (columns "
+            f"{OEDEMA_PROBABILITY} and {OEDEMA_RISK}): refer for retinopathy alone"
+        )
+    calibration = fit_calibration(
+        graded_predictions(table),
+        source,
+        rule=rule,
+        target=target,
+        coverage=coverage,
+        method=method,
+        oedema=oedema,
+        referral=referral,
+    )
     if file is not None:
         save_calibration(calibration, file)
     return calibration
@@ -89,6 +113,12 @@ def calibration_file(predictions: str | os.PathLike[str] | Run | Predictions) ->
     """Returns the file that :func:`calibrate` writes by default: that of a run; ``None`` for a table."""
     run = _run(predictions)
     return None if run is None else run.calibration_file
+
+
+def _with_labels(table: pd.DataFrame, run: Run | None) -> pd.DataFrame:
+    """Adds the columns of the run's prepared set, where it still exists."""
+    manifest = None if run is None else read_run_photographs(run).manifest
+    return table if manifest is None else add_manifest_columns(table, manifest)
 
 
 def _output(file: Path, source: Path, run: Run | None) -> Output:

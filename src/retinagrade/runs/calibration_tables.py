@@ -58,14 +58,16 @@ def _probabilities(calibration: Calibration) -> TextTable:
 
 def _operating_points(calibration: Calibration) -> TextTable:
     rows = []
-    points = {"referable": calibration.referable, "vision-threatening": calibration.vision_threatening}
-    for name, point in points.items():
+    for name, point in calibration.thresholds.items():
+        shown = {"oedema": "macular oedema"}.get(name, name.replace("_", "-"))
+        if point is None and name == "oedema" and name not in calibration.undefined:
+            continue  # the network doesn't know oedema
         if point is None:
-            rows.append([name, *["–"] * 5])
+            rows.append([shown, *["–"] * 5])
             continue
         rows.append(
             [
-                name,
+                shown,
                 _RULES[point.rule].format(point.target),
                 f"{point.threshold:.3f}",
                 f"{point.sensitivity:.3f}",
@@ -74,7 +76,10 @@ def _operating_points(calibration: Calibration) -> TextTable:
             ]
         )
     head = ["positive", "rule", "threshold", "sensitivity", "specificity", "photographs + / -"]
-    return TextTable("Thresholds", head, rows)
+    note = "A photograph is referable for referable retinopathy or macular oedema." * (
+        calibration.referral == "retinopathy-or-oedema"
+    )
+    return TextTable("Thresholds", head, rows, note)
 
 
 def _rules(calibration: Calibration) -> TextTable:

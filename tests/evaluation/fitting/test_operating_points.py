@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from retinagrade.evaluation.fitting.operating_points import (
     FDA_BAR,
     OperatingPoint,
     OperatingPointRule,
-    apply_operating_point,
     fit_operating_point,
 )
 from retinagrade.evaluation.metrics import Undefined, probability_from_grade
@@ -60,10 +60,14 @@ def test_the_rule_is_met_and_no_threshold_is_better(
     point = fit_operating_point(graded, from_grade, rule, target)
     assert (point.sensitivity, point.specificity) == pytest.approx(best, abs=1e-12)
     again = OperatingPoint.model_validate_json(point.model_dump_json())
-    called = apply_operating_point(again, graded.probabilities)
+    called = decide(again, graded.probabilities)
     assert called[positive].mean() == point.sensitivity
     assert (~called[~positive]).mean() == point.specificity
     assert (point.positives, point.negatives) == (positive.sum(), (~positive).sum())
+
+
+def decide(point: OperatingPoint, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return probability_from_grade(probabilities, point.from_grade) >= point.threshold
 
 
 def test_a_share_that_is_met_exactly_is_met() -> None:
@@ -83,14 +87,14 @@ def test_a_threshold_lies_between_photographs_so_that_rounding_decides_nothing()
     graded = simulated(200)
     point = fit_operating_point(graded, 2)
     rounded = graded.probabilities.astype(np.float32).astype(np.float64)
-    assert (apply_operating_point(point, rounded) == apply_operating_point(point, graded.probabilities)).all()
+    assert (decide(point, rounded) == decide(point, graded.probabilities)).all()
 
 
 def test_nobody_is_positive_where_a_specificity_of_1_asks_for_it() -> None:
     certain = np.tile([0.0, 0, 1, 0, 0], (4, 1))
     point = fit_operating_point(photographs(np.array([0, 0, 2, 2]), certain), 2, "specificity", 1.0)
     assert (point.sensitivity, point.specificity) == (0, 1)
-    assert not apply_operating_point(point, certain).any()
+    assert not decide(point, certain).any()
 
 
 def test_targets_belong_to_their_rules() -> None:

@@ -71,7 +71,7 @@ def grades(maps: LesionMaps, changed: LesionMaps, tmp_path_factory: pytest.TempP
 def grader_file(prepared: Path, grades: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grader")
     run = train(prepared, tiny_lesions(*QUICK), folder / "run", workers=0)
-    retinagrade.calibrate(grades)
+    retinagrade.calibrate(grades, referral="retinopathy-or-oedema")
     return retinagrade.export(run, folder / "lesions.onnx", cross_validation=grades.folder).file
 
 
@@ -142,6 +142,10 @@ def test_a_grade_model_is_evaluated_and_calibrated_like_a_run(grades: Run) -> No
     text = pd.read_csv(grades.predictions_file("val"))
     assert text["oedema_probability"].between(0, 1).all()
     assert load_grade_model(grades).oedema is not None
+    calibration = retinagrade.calibrate(grades)
+    assert calibration.oedema is not None
+    manifest = Manifest.read(grades.prepared / "manifest.csv").graded().table
+    assert calibration.oedema.positives == (pd.to_numeric(manifest[OEDEMA_RISK]) >= 1).sum()
     result = CliRunner().invoke(app, ["evaluate", str(grades.predictions_file("val-camera-colour-light"))])
     assert result.exit_code in (0, 1), result.output
 
@@ -230,6 +234,11 @@ def test_the_grader_file_grades_as_its_parts_do(grader_file: Path, prepared: Pat
         assert grading.haemorrhages == sum(grading.haemorrhages_quadrants or ())
         assert grading.rule_grade == graded.lesions.rule.grade
         assert grading.oedema_probability is not None
+        oedema = grader.metadata.oedema
+        assert oedema is not None
+        assert grading.oedema == (grading.oedema_probability >= oedema.threshold)
+        assert grading.referable == bool(grading.referral_reasons)
+        assert grading.oedema == ("macular oedema" in grading.referral_reasons)
         assert "too small to show microaneurysms" in " ".join(grading.review_reasons)
 
 

@@ -12,14 +12,14 @@ from retinagrade.evaluation import metrics
 from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.evaluation.fitting.conformal import Conformal, prediction_sets
 from retinagrade.evaluation.fitting.grade_cuts import apply_grade_cuts
-from retinagrade.evaluation.fitting.operating_points import OperatingPoint, apply_operating_point
+from retinagrade.evaluation.fitting.operating_points import FittedThreshold
 from retinagrade.evaluation.fitting.selective_prediction import ReviewThreshold, needs_review
 from retinagrade.evaluation.intervals import Interval, decision_intervals, metric_intervals
-from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.metrics import Undefined, probability_from_grade
 from retinagrade.evaluation.named_metrics import DECISION_METRICS, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.resampling import RESAMPLES
-from retinagrade.grades import N_GRADES
+from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING
 
 CALIBRATION_METRICS: Final = ("log_loss", "brier", "expected_calibration_error")
 """Metrics that a calibration of the probabilities should improve."""
@@ -30,14 +30,14 @@ class AppliedOperatingPoint:
     """An operating point, and its metrics on these photographs.
 
     Attributes:
-        task: ``referable`` or ``vision_threatening``.
-        point: The fitted operating point.
+        task: ``referable``, ``vision_threatening`` or ``oedema``.
+        point: The fitted threshold.
         metrics: Sensitivity, specificity and predictive values; ``None`` where undefined.
         intervals: Their 95 % intervals.
     """
 
     task: str
-    point: OperatingPoint
+    point: FittedThreshold
     metrics: dict[str, float | None]
     intervals: dict[str, Interval | None]
 
@@ -153,6 +153,7 @@ def apply_calibration(
     calibration: Calibration,
     predictions: GradedPredictions,
     *,
+    oedema: GradedPredictions | None = None,
     prevalence: float | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -162,6 +163,8 @@ def apply_calibration(
     Args:
         calibration: A calibration that was fitted on other photographs.
         predictions: At least one graded photograph, with probabilities as predicted.
+        oedema: Photographs with a known risk of macular oedema in the place of a referable grade; see
+            :func:`~retinagrade.evaluation.oedema.oedema_photographs`.
         prevalence: Share of diseased photographs at which predictive values are computed as well.
         resamples: Number of resamples for the intervals.
         seed: Seed of the resamples.
@@ -169,7 +172,12 @@ def apply_calibration(
     calibrated = replace(predictions, probabilities=calibration.calibrate(predictions.probabilities))
     intervals = metric_intervals(calibrated, CALIBRATION_METRICS, resamples=resamples, seed=seed).values
     values = compute_metrics(calibrated).values
-    points = {"referable": calibration.referable, "vision_threatening": calibration.vision_threatening}
+    measured: list[tuple[str, FittedThreshold | None, GradedPredictions, int]] = [
+        ("referable", calibration.referable, calibrated, REFERABLE),
+        ("vision_threatening", calibration.vision_threatening, calibrated, VISION_THREATENING),
+    ]
+    if oedema:
+        measured.append(("oedema", calibration.oedema, oedema, REFERABLE))
     thresholds = (calibration.review_share, calibration.review_error)
     return AppliedCalibration(
         calibration,
@@ -177,8 +185,8 @@ def apply_calibration(
         {name: values[name] for name in CALIBRATION_METRICS},
         intervals,
         [
-            _measure_operating_point(task, point, calibrated, prevalence, resamples, seed)
-            for task, point in points.items()
+            _measure_threshold(task, point, photographs, grade, prevalence, resamples, seed)
+            for task, point, photographs, grade in measured
             if point is not None
         ],
         _grade_cuts_kappa(calibration, calibrated),
@@ -193,16 +201,17 @@ def apply_calibration(
     )
 
 
-def _measure_operating_point(
+def _measure_threshold(
     task: str,
-    point: OperatingPoint,
+    point: FittedThreshold,
     predictions: GradedPredictions,
+    from_grade: int,
     prevalence: float | None,
     resamples: int,
     seed: int,
 ) -> AppliedOperatingPoint:
-    truths = predictions.grades >= point.from_grade
-    decisions = apply_operating_point(point, predictions.probabilities)
+    truths = predictions.grades >= from_grade
+    decisions = probability_from_grade(predictions.probabilities, from_grade) >= point.threshold
     table = metrics.two_by_two_table(truths, decisions)
     intervals = decision_intervals(
         truths, decisions, predictions.patients, prevalence=prevalence, resamples=resamples, seed=seed

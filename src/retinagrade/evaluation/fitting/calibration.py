@@ -20,7 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from retinagrade.errors import CalibrationError, JoinError
 from retinagrade.evaluation.fitting.conformal import DEFAULT_COVERAGE, Conformal, fit_conformal
 from retinagrade.evaluation.fitting.grade_cuts import GradeCuts, fit_grade_cuts
-from retinagrade.evaluation.fitting.operating_points import OperatingPoint, OperatingPointRule, fit_operating_point
+from retinagrade.evaluation.fitting.operating_points import (
+    FittedThreshold,
+    OperatingPoint,
+    OperatingPointRule,
+    fit_operating_point,
+    fit_threshold,
+)
 from retinagrade.evaluation.fitting.probability_calibration import (
     TEMPERATURE_RANGE,
     CalibrationMethodName,
@@ -34,11 +40,12 @@ from retinagrade.evaluation.fitting.probability_calibration import (
     fit_temperature,
 )
 from retinagrade.evaluation.fitting.selective_prediction import ReviewThreshold, fit_review_threshold
-from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.metrics import Undefined, probability_from_grade
 from retinagrade.evaluation.predictions import GradedPredictions
+from retinagrade.grades import REFERABLE
 from retinagrade.storage.files import read_json_model, sha256, write_json
 
-CALIBRATION_SCHEMA_VERSION: Final = 3
+CALIBRATION_SCHEMA_VERSION: Final = 4
 APPLICATION_ORDER: Final = (
     "divide the five probabilities by their sum, and calibrate them by `method`",
     "apply all other parts to the calibrated probabilities: referable, vision_threatening, grade_cuts, review_share, "
@@ -49,6 +56,8 @@ REVIEW_SHARE: Final = 0.2
 REVIEW_ERROR: Final = 0.1
 """Tolerated share of wrong grades among the photographs without review, for ``review_error``."""
 CALIBRATION_METHODS: Final[tuple[CalibrationMethodName, ...]] = ("none", "temperature", "isotonic")
+Referral = Literal["retinopathy", "retinopathy-or-oedema"]
+"""Findings for which a photograph is referable."""
 _Part = TypeVar("_Part")
 
 
@@ -84,6 +93,9 @@ class Calibration(BaseModel):
             (cross-validated); ``None`` where undefined.
         referable: Threshold for referable retinopathy.
         vision_threatening: Threshold for vision-threatening retinopathy.
+        oedema: Threshold of the probability of macular oedema, which no part calibrates; ``None`` where the predictions
+            or the labels don't know oedema.
+        referral: A photograph is referable for referable retinopathy alone, or for that or macular oedema.
         grade_cuts: Cuts of the expected grade with the highest quadratic weighted kappa.
         review_share: Threshold for review so that a person reviews at most :data:`REVIEW_SHARE` of the photographs.
         review_error: Threshold for review so that at most :data:`REVIEW_ERROR` of the other photographs have a wrong
@@ -97,7 +109,7 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    schema_version: Literal[3] = CALIBRATION_SCHEMA_VERSION
+    schema_version: Literal[4] = CALIBRATION_SCHEMA_VERSION
     order: tuple[str, ...] = APPLICATION_ORDER
     method: CalibrationMethodName
     temperature: Temperature
@@ -105,6 +117,8 @@ class Calibration(BaseModel):
     metrics: dict[CalibrationMethodName, CalibrationMetrics | None]
     referable: OperatingPoint | None
     vision_threatening: OperatingPoint | None
+    oedema: FittedThreshold | None
+    referral: Referral
     grade_cuts: GradeCuts | None
     review_share: ReviewThreshold | None
     review_error: ReviewThreshold | None
@@ -117,10 +131,10 @@ class Calibration(BaseModel):
         """Returns the method, the thresholds and the warnings."""
         method = f"temperature {self.temperature.temperature:.3f}" if self.method == "temperature" else self.method
         lines = [f"Calibration on {self.source.photographs} photographs of {self.source.file}: {method}"]
-        for name, point in (("referable", self.referable), ("vision-threatening", self.vision_threatening)):
+        for name, point in self.thresholds.items():
             if point is not None:
                 lines.append(
-                    f"  {name}: probability {point.threshold:.3f} or more "
+                    f"  {name.replace('_', '-')}: probability {point.threshold:.3f} or more "
                     f"(sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f})"
                 )
         return "\n".join([*lines, *(f"  warning: {message}" for message in self.warnings)])
@@ -133,18 +147,27 @@ class Calibration(BaseModel):
         return calibrate_probabilities(by_method[self.method], probabilities)
 
     @property
+    def thresholds(self) -> dict[str, FittedThreshold | None]:
+        """Thresholds of all decisions, by name."""
+        return {
+            "referable": self.referable,
+            "vision_threatening": self.vision_threatening,
+            "oedema": self.oedema,
+        }
+
+    @property
     def warnings(self) -> list[str]:
         """Reasons for caution before anything is decided by this calibration."""
         messages = [
             f"{name.replace('_', '-')}: {self.undefined[name]}"
-            for name in ("referable", "vision_threatening", "grade_cuts")
+            for name in ("referable", "vision_threatening", "oedema", "grade_cuts")
             if name in self.undefined
         ]
-        for name, point in (("referable", self.referable), ("vision-threatening", self.vision_threatening)):
+        for name, point in self.thresholds.items():
             if point is not None and point.sensitivity + point.specificity <= 1:
                 messages.append(
-                    f"{name}: a sensitivity of {point.sensitivity:.3f} with a specificity of {point.specificity:.3f} "
-                    "is no better than chance"
+                    f"{name.replace('_', '-')}: a sensitivity of {point.sensitivity:.3f} with a specificity of "
+                    f"{point.specificity:.3f} is no better than chance"
                 )
         if self.prediction_sets.limits[0] is None:
             messages.append(f"conformal sets hold all grades: {self.undefined['prediction_sets']}")
@@ -164,6 +187,8 @@ def fit_calibration(
     target: float | None = None,
     coverage: float = DEFAULT_COVERAGE,
     method: CalibrationMethodName = "temperature",
+    oedema: GradedPredictions | None = None,
+    referral: Referral = "retinopathy",
 ) -> Calibration:
     """Fits a calibration on validation photographs.
 
@@ -174,6 +199,9 @@ def fit_calibration(
         target: Sensitivity or specificity of the rule; 0.9 by default.
         coverage: Share of the photographs whose right grade the conformal sets should hold.
         method: Calibration of the probabilities that the other parts are fitted on.
+        oedema: Photographs with a known risk of macular oedema in the place of a referable grade; see
+            :func:`~retinagrade.evaluation.oedema.oedema_photographs`.
+        referral: Findings for which a photograph is referable.
 
     Returns:
         The calibration; parts that can't be fitted are ``None``, with a reason.
@@ -207,6 +235,8 @@ def fit_calibration(
         vision_threatening=_or_none(
             undefined, "vision_threatening", partial(fit_operating_point, calibrated, 3, rule, target)
         ),
+        oedema=None if oedema is None else _or_none(undefined, "oedema", partial(_fit_oedema, oedema, rule, target)),
+        referral=referral,
         grade_cuts=_or_none(undefined, "grade_cuts", partial(fit_grade_cuts, calibrated)),
         review_share=_or_none(
             undefined, "review_share", partial(fit_review_threshold, calibrated, "share", REVIEW_SHARE)
@@ -248,6 +278,11 @@ def _describe_source(predictions: GradedPredictions, source: Path) -> Calibratio
         photographs=len(predictions),
         image_ids=tuple(sorted(map(str, predictions.image_ids))),
     )
+
+
+def _fit_oedema(oedema: GradedPredictions, rule: OperatingPointRule, target: float | None) -> FittedThreshold:
+    scores = probability_from_grade(oedema.probabilities, REFERABLE)
+    return fit_threshold(scores, oedema.grades >= REFERABLE, "a risk of macular oedema", rule, target)
 
 
 def _fit_sets(calibrated: GradedPredictions, coverage: float, undefined: dict[str, str]) -> tuple[Conformal, Conformal]:

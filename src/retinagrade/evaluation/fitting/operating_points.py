@@ -1,4 +1,4 @@
-"""Operating points: the thresholds of the decisions "referable" and "vision-threatening".
+"""Operating points: the thresholds of the decisions "referable", "vision-threatening" and "macular oedema".
 
 A rule chooses them on validation photographs, and they are applied unchanged to other photographs. A threshold that is
 chosen on the evaluated photographs only shows how lucky one can be. The two thresholds are independent, so that the
@@ -29,24 +29,22 @@ retinopathy in primary care offices", npj Digital Medicine 1:39, 2018. In that t
 counted persons, with more than mild retinopathy or macular oedema, and no threshold was chosen on its photographs."""
 
 
-class OperatingPoint(BaseModel):
-    """A photograph is positive if the probability of ``from_grade`` or worse is ``threshold`` or more.
+class FittedThreshold(BaseModel):
+    """A photograph is positive if its probability is ``threshold`` or more.
 
     Attributes:
-        from_grade: The mildest grade that counts as positive: 2 is referable, 3 vision-threatening.
         rule: Goal of the choice: a sensitivity, a specificity, or :data:`FDA_BAR`.
         target: The stated sensitivity or specificity; ``None`` for ``fda``.
         threshold: Threshold of the probability. It lies in the middle between two photographs, so that rounding changes
             no decision.
         sensitivity: Sensitivity on the validation photographs.
         specificity: Specificity on the validation photographs.
-        positives: Number of validation photographs of ``from_grade`` or worse.
+        positives: Number of validation photographs that are positive.
         negatives: Number of the other validation photographs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    from_grade: Literal[2, 3]
     rule: OperatingPointRule
     target: float | None = Field(gt=0, le=1)
     threshold: float = Field(ge=0)
@@ -62,17 +60,14 @@ class OperatingPoint(BaseModel):
         return self
 
 
-def apply_operating_point(point: OperatingPoint, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Decides which photographs are positive.
+class OperatingPoint(FittedThreshold):
+    """A photograph is positive if the probability of ``from_grade`` or worse is ``threshold`` or more.
 
-    Args:
-        point: The operating point.
-        probabilities: Probabilities (N, 5), calibrated in the same way as for the choice.
-
-    Returns:
-        Decisions (N,).
+    Attributes:
+        from_grade: The mildest grade that counts as positive: 2 is referable, 3 vision-threatening.
     """
-    return probability_from_grade(probabilities, point.from_grade) >= point.threshold
+
+    from_grade: Literal[2, 3]
 
 
 def fit_operating_point(
@@ -81,21 +76,13 @@ def fit_operating_point(
     rule: OperatingPointRule = "sensitivity",
     target: float | None = None,
 ) -> OperatingPoint:
-    """Chooses a threshold by a rule.
-
-    Several thresholds may meet the rule. For a stated sensitivity, the one with the highest specificity is chosen; for
-    a stated specificity, the one with the highest sensitivity; for the FDA's bar, the one with the highest sum of the
-    two (Youden's index). Among equals, the one with the higher stated metric is chosen. Photographs with the same
-    probability are always on the same side.
+    """Chooses the threshold of a decision on grades.
 
     Args:
         predictions: Validation photographs.
         from_grade: The mildest grade that counts as positive.
-        rule: ``sensitivity`` or ``specificity``: at least ``target``; ``fda``: both above :data:`FDA_BAR`.
-        target: Above 0 and at most 1; :data:`DEFAULT_TARGET` by default. The rule ``fda`` takes none.
-
-    Returns:
-        The threshold, with its sensitivity and specificity on these photographs.
+        rule: Rule of :func:`fit_threshold`.
+        target: Target of the rule.
 
     Raises:
         Undefined: All photographs are positive, or none is; or no threshold exceeds the FDA's bar.
@@ -108,11 +95,41 @@ def fit_operating_point(
         >>> round(point.threshold, 2), point.sensitivity, point.specificity
         (0.2, 1.0, 0.5)
     """
-    positive = predictions.grades >= from_grade
+    scores = probability_from_grade(predictions.probabilities, from_grade)
+    fitted = fit_threshold(scores, predictions.grades >= from_grade, f"grade {from_grade} or worse", rule, target)
+    return OperatingPoint(from_grade=from_grade, **fitted.model_dump())
+
+
+def fit_threshold(
+    scores: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+    finding: str,
+    rule: OperatingPointRule = "sensitivity",
+    target: float | None = None,
+) -> FittedThreshold:
+    """Chooses a threshold by a rule.
+
+    Several thresholds may meet the rule. For a stated sensitivity, the one with the highest specificity is chosen; for
+    a stated specificity, the one with the highest sensitivity; for the FDA's bar, the one with the highest sum of the
+    two (Youden's index). Among equals, the one with the higher stated metric is chosen. Photographs with the same
+    probability are always on the same side.
+
+    Args:
+        scores: Probabilities (N,) of validation photographs.
+        positive: The photographs (N,) that have the finding.
+        finding: Name of the finding, for the reason why no threshold can be chosen.
+        rule: ``sensitivity`` or ``specificity``: at least ``target``; ``fda``: both above :data:`FDA_BAR`.
+        target: Above 0 and at most 1; :data:`DEFAULT_TARGET` by default. The rule ``fda`` takes none.
+
+    Returns:
+        The threshold, with its sensitivity and specificity on these photographs.
+
+    Raises:
+        Undefined: All photographs are positive, or none is; or no threshold exceeds the FDA's bar.
+    """
     if positive.all() or not positive.any():
         which = "all photographs have" if positive.any() else "no photograph has"
-        raise Undefined(f"{which} grade {from_grade} or worse")
-    scores = probability_from_grade(predictions.probabilities, from_grade)
+        raise Undefined(f"{which} {finding}")
     false_positive, sensitivity, edges = roc_curve(positive, scores, drop_intermediate=False)
     negatives = int((~positive).sum())
     # Computed from counts, because 1 - 0.1 is not 0.9, and a target that is met exactly must count as met.
@@ -135,8 +152,7 @@ def fit_operating_point(
     chosen = np.lexsort((tie_breaker, optimised, meets_rule))[-1]
     lower = np.append(edges[1:], 0.0)
     edges[0] = np.nextafter(max(1.0, edges[1]), np.inf)  # no photograph is positive
-    return OperatingPoint(
-        from_grade=from_grade,
+    return FittedThreshold(
         rule=rule,
         target=target,
         threshold=float(threshold_between(lower[chosen], edges[chosen])),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from retinagrade.evaluation.curves import TASK_NAMES
 from retinagrade.evaluation.fitting.applied_calibration import CALIBRATION_METRICS, AppliedCalibration
-from retinagrade.evaluation.fitting.operating_points import OperatingPoint
+from retinagrade.evaluation.fitting.operating_points import FittedThreshold
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.oedema import OEDEMA_AUC
@@ -234,7 +234,7 @@ def evaluation_tables(results: EvaluationResults) -> list[TextTable]:
     return tables + ([subgroups_table(results)] if results.subgroups else [])
 
 
-def rule_text(point: OperatingPoint) -> str:
+def rule_text(point: FittedThreshold) -> str:
     """Returns the rule that chose an operating point, as text."""
     if point.target is None:
         return "sensitivity > 85 % and specificity > 82.5 %"

@@ -1,9 +1,9 @@
 // The CSV table of `retinagrade grade`, with eye and patient from the page.
 
 const KINDS = ["microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates"];
-const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "confidence",
+const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "referral_reasons", "confidence",
   "prediction_set", "needs_review", "gradable", "quality", "quality_reasons", "review_reasons", ...KINDS.flatMap((kind) => [kind, `${kind}_area`, `${kind}_quadrants`]),
-  "rule_grade", "oedema_probability", "oedema_risk", "study", "laterality", "model",
+  "rule_grade", "oedema_probability", "oedema", "oedema_risk", "study", "laterality", "model",
   "grader_digest", "path", "digest", "error"];
 
 export function table(photographs, grades) {
@@ -13,6 +13,7 @@ export function table(photographs, grades) {
     const row = {
       ...grading,
       prediction_set: grading.prediction_set?.join(" "),
+      referral_reasons: grading.referral_reasons?.join(", "),
       quality_reasons: grading.quality_reasons?.join(", "),
       review_reasons: grading.review_reasons?.join(", "),
       ...Object.fromEntries(KINDS.map((kind) => [`${kind}_quadrants`, grading[`${kind}_quadrants`]?.join(" ")])),

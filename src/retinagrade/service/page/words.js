@@ -27,8 +27,9 @@ export function advice(grading, model) {
   const review = grading.needs_review ? ` A person should review this photograph: ${reasons.join("; ")}.` : "";
   if (grading.referable === null) return { refer: grading.needs_review === true, text: `No advice on referral: the model has no operating point.${review}` };
   const sum = grading.probabilities.slice(2).reduce((a, b) => a + b);
-  const [verdict, side] = grading.referable ? ["Refer", "at or above"] : ["No referral", "below"];
-  const threat = grading.vision_threatening ? " Vision-threatening retinopathy is suspected." : "";
+  const side = sum >= model.referable.threshold ? "at or above" : "below";
+  const verdict = grading.referable ? `Refer for ${grading.referral_reasons.join(" and ")}` : "No referral";
+  const threat = `${grading.vision_threatening ? " Vision-threatening retinopathy is suspected." : ""}${grading.oedema ? " Macular oedema is suspected." : ""}`;
   const text = `${verdict}: the probability of grade 2 or worse is ${twoDigits(sum)}, ${side} the operating point ${twoDigits(model.referable.threshold)}.${threat}${review}`;
   return { refer: grading.referable || grading.needs_review === true, text };
 }
