@@ -100,7 +100,9 @@ def test_names_of_choices_are_listed_with_their_values() -> None:
     assert set(rows) == set(aliases)
     for name, value in aliases.items():
         if typing.get_origin(value) is typing.Literal:
-            assert {f"`{choice}`" for choice in typing.get_args(value)} <= set(re.findall(r"`\w+`", rows[name])), name
+            assert {f"`{choice}`" for choice in typing.get_args(value)} <= set(re.findall(r"`[\w-]+`", rows[name])), (
+                name
+            )
 
 
 def test_options_without_an_argument_of_their_name_are_listed() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from retinagrade.evaluation.predictions import write_predictions
 from tests.cli.command_line import run
 from tests.ensembles.simulated import prepared_set, simulated_run
 
@@ -57,7 +58,7 @@ def test_weights_are_printed_and_programs_get_json(runs: list[Path], tmp_path: P
 
 def test_both_eyes_and_ungraded_photographs(runs: list[Path], tmp_path: Path) -> None:
     file = runs[0] / "predictions" / "test.csv"
-    pd.read_csv(file).assign(grade="").to_csv(file, index=False)
+    write_predictions(pd.read_csv(file).assign(grade=None), file)
     printed = run("ensemble", runs[0], "--method", "eyes", "--out", tmp_path / "eyes", "--resamples", 200)
     assert "eyes: good" in printed
     assert "test: 60" not in printed
