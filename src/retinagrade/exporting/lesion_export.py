@@ -19,6 +19,7 @@ from retinagrade.exporting.onnx_file import open_model, to_onnx
 from retinagrade.grader.lesions import read_lesions
 from retinagrade.grader.metadata import LesionMetadata, Verification
 from retinagrade.grader.sessions import LESIONS
+from retinagrade.images.camera import lit_region
 from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.models.lesion_network import LesionNetwork
@@ -99,7 +100,8 @@ def _measure(
     differences, probabilities = [], []
     for photograph, first, second in zip(photographs, of_file, of_network, strict=True):
         differences.append(float(np.abs(first.astype(int) - second.astype(int)).max()) / 255)
-        read = [read_lesions(photograph, maps, lesions, temperature)[0] for maps in (first, second)]
+        inside = lit_region(photograph)
+        read = [read_lesions(photograph, inside, maps, lesions, temperature)[0] for maps in (first, second)]
         probabilities.append(float(np.abs(read[0] - read[1]).max()))
     return Verification(
         photographs=len(photographs),

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.grader.metadata import LesionMetadata
-from retinagrade.images.camera import lit_region
-from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy, mask_disc
+from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy
 from retinagrade.lesion_maps.grade_model import temper
 from retinagrade.lesion_maps.measurements import CountedLesions, measure_lesions
 from retinagrade.lesion_maps.numbers import ReadMaps, lesion_numbers, number_row, read_maps
@@ -48,12 +47,17 @@ class PhotographLesions:
 
 
 def read_lesions(
-    photograph: NDArray[np.uint8], maps: NDArray[np.uint8], lesions: LesionMetadata, temperature: float
+    photograph: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    maps: NDArray[np.uint8],
+    lesions: LesionMetadata,
+    temperature: float,
 ) -> tuple[NDArray[np.float64], PhotographLesions]:
     """Reads the lesion maps of a photograph.
 
     Args:
         photograph: RGB pixels (S, S, 3), uint8, the input of the network.
+        inside: True (S, S) inside the field of view.
         maps: Probabilities (K, S, S), 0 to 255.
         lesions: The part of the grader file that reads them.
         temperature: Softmax temperature of the calibration.
@@ -61,7 +65,6 @@ def read_lesions(
     Returns:
         Calibrated probabilities (5,) of the grades, and the lesions.
     """
-    inside = lit_region(photograph)
     read = read_maps(maps, lesions.kinds, inside)
     disc = maps[lesions.kinds.index(_OPTIC_DISC)] if _OPTIC_DISC in lesions.kinds else None
     anatomy = find_anatomy(photograph, disc, inside)
@@ -70,6 +73,14 @@ def read_lesions(
     row = number_row(numbers, model.grade.names)[None]
     oedema = None if model.oedema is None else tuple(model.oedema.probabilities(row)[0].tolist())
     measurements = measure_lesions(read, model.counted_from)
-    rule, pixels = grade_by_rules(measurements), None if disc is None else mask_disc(disc)
-    found = PhotographLesions(read, model.counted_from, measurements, anatomy, rule, oedema, pixels)
+    rule = grade_by_rules(measurements)
+    found = PhotographLesions(
+        read, model.counted_from, measurements, anatomy, rule, oedema, _disc_pixels(anatomy, disc)
+    )
     return temper(model.grade.probabilities(row), temperature)[0], found
+
+
+def _disc_pixels(anatomy: Anatomy, disc_map: NDArray[np.uint8] | None) -> NDArray[np.bool_] | None:
+    if disc_map is None:
+        return None
+    return np.zeros(disc_map.shape, np.bool_) if anatomy.disc is None else anatomy.disc.pixels

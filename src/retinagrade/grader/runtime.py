@@ -20,7 +20,7 @@ from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
 from retinagrade.grader.lesions import PhotographLesions, read_lesions
 from retinagrade.grader.make_grading import failed_grading, make_grading, model_name
-from retinagrade.grader.metadata import BUNDLED, Metadata, read_metadata, with_digest
+from retinagrade.grader.metadata import BUNDLED, LesionMetadata, Metadata, read_metadata, with_digest
 from retinagrade.grader.seal import read_sealed, without_seal
 from retinagrade.grader.sessions import LESIONS, Outputs, Session, onnx_runtime, openvino
 from retinagrade.grades import N_GRADES
@@ -105,6 +105,17 @@ class _Reading:
     probabilities: NDArray[np.floating]
     saliency: NDArray[np.float32] | None = None
     lesions: PhotographLesions | None = None
+
+
+def _read_maps(
+    photograph: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    maps: NDArray[np.uint8],
+    lesions: LesionMetadata,
+    temperature: float,
+) -> _Reading:
+    probabilities, found = read_lesions(photograph, inside, maps, lesions, temperature)
+    return _Reading(probabilities, lesions=found)
 
 
 class Grader:
@@ -257,16 +268,23 @@ class Grader:
 
     def _read_outputs(self, squares: Sequence[NDArray[np.uint8]]) -> Iterator[_Reading]:
         """Computes the graph, and reads its outputs for each photograph."""
-        lesions = self.metadata.lesions
-        for square in squares:  # one at a time: in a batch, the last digits would depend on the other photographs
-            if lesions is None:
+        lesions, temperature = self.metadata.lesions, self.metadata.temperature
+        # One at a time: in a batch, the last digits would depend on the other photographs.
+        if lesions is None:
+            for square in squares:
                 outputs = self.network(square[None])
                 yield _Reading(outputs["probabilities"][0], outputs["saliency"][0])
-                continue
-            photograph, _ = blacken_outside(square)
-            maps = self.network(photograph[None])[LESIONS][0]
-            probabilities, found = read_lesions(photograph, maps, lesions, self.metadata.temperature)
-            yield _Reading(probabilities, lesions=found)
+            return
+        with ThreadPoolExecutor(1) as pool:  # which reads maps while the graph computes the next ones
+            reading: Future[_Reading] | None = None
+            for square in squares:
+                photograph, inside = blacken_outside(square)
+                maps = self.network(photograph[None])[LESIONS][0]
+                if reading is not None:
+                    yield reading.result()
+                reading = pool.submit(_read_maps, photograph, inside, maps, lesions, temperature)
+            if reading is not None:
+                yield reading.result()
 
     def _failed(self, each: PreparedPhotograph, error: str | None) -> Grading:
         return failed_grading(each.image_id, each.path, error, self.metadata, each.eye, each.digest)

@@ -7,7 +7,7 @@ fundus", IOVS 45(9), 2004).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import cv2
@@ -41,12 +41,14 @@ class OpticDisc:
         y: Vertical position, in pixels.
         diameter: Diameter of the disc with the same area, in pixels.
         confidence: Highest probability of its region, 0 to 1.
+        pixels: True (S, S) where a pixel of the region is more probable than not.
     """
 
     x: float
     y: float
     diameter: float
     confidence: float
+    pixels: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,6 @@ def find_anatomy(
     return Anatomy(disc, None if found is None else found[:2], eye)
 
 
-def mask_disc(disc_map: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Returns the pixels (S, S) of the optic disc that are more probable than not; none without a disc."""
-    regions = find_regions(disc_map)
-    best = _choose_disc(regions)
-    if best is None:
-        return np.zeros(disc_map.shape, np.bool_)
-    return np.asarray((regions.labels == best) & (disc_map > OUTLINED_ABOVE), np.bool_)
-
-
 def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
     """Returns the region with the largest area and probability that is as large as an optic disc."""
     regions = find_regions(disc_map)
@@ -119,7 +112,13 @@ def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
     if best is None:
         return None
     x, y = regions.centres[best]
-    return OpticDisc(float(x), float(y), float(_diameters(regions)[best]), float(regions.peaks[best]))
+    return OpticDisc(
+        float(x),
+        float(y),
+        float(_diameters(regions)[best]),
+        float(regions.peaks[best]),
+        np.asarray((regions.labels == best) & (disc_map > OUTLINED_ABOVE), np.bool_),
+    )
 
 
 def _choose_disc(regions: Regions) -> int | None:

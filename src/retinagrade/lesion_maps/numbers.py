@@ -59,8 +59,12 @@ def read_maps(maps: NDArray[np.uint8], kinds: Sequence[str], inside: NDArray[np.
         The lesions of each kind, and of :data:`RED` where the maps have both of its kinds.
     """
     inner = without_rim(inside)
-    of_kind = {kind: np.where(inner, each, 0).astype(np.uint8) for kind, each in zip(kinds, maps, strict=True)}
-    of_kind.pop("optic_disc", None)
+    mask = inner.astype(np.uint8)
+    of_kind = {
+        kind: np.asarray(cv2.bitwise_and(each, each, mask=mask), np.uint8)
+        for kind, each in zip(kinds, maps, strict=True)
+        if kind != "optic_disc"
+    }
     if all(kind in of_kind for kind in _RED_KINDS):
         of_kind[RED] = np.maximum(of_kind[_RED_KINDS[0]], of_kind[_RED_KINDS[1]])
     return ReadMaps(of_kind, {kind: find_regions(each) for kind, each in of_kind.items()}, inner)
@@ -105,9 +109,9 @@ def number_row(numbers: Mapping[str, float], names: Sequence[str]) -> NDArray[np
 
 
 def _describe(lesion_map: NDArray[np.uint8], regions: Regions, pixels: int) -> dict[str, float]:
-    disc, share = float(max(1, pixels)), np.bincount(lesion_map.reshape(-1), minlength=256)
-    numbers = {f"area_above_{level:g}": _log(1e4 * share[_first(level) :].sum() / disc) for level in _AREAS_ABOVE}
     first = _first(_LOAD_ABOVE)
+    disc, share = float(max(1, pixels)), np.bincount(lesion_map[lesion_map >= first], minlength=256)
+    numbers = {f"area_above_{level:g}": _log(1e4 * share[_first(level) :].sum() / disc) for level in _AREAS_ABOVE}
     numbers["load"] = _log(1e4 * float(share[first:] @ np.arange(first, 256)) / 255 / disc)
     numbers["sum_of_peaks"] = _log(float(regions.peaks.sum()))
     for level in _COUNTED_FROM:
@@ -129,11 +133,15 @@ def _describe(lesion_map: NDArray[np.uint8], regions: Regions, pixels: int) -> d
 def _exudates_near_fovea(lesion_map: NDArray[np.uint8], anatomy: Anatomy) -> dict[str, float]:
     """Returns the area of exudates, and their highest probability, within distances from the fovea."""
     x, y = anatomy.fovea_or_middle(lesion_map.shape)
-    rows, columns = np.ogrid[: lesion_map.shape[0], : lesion_map.shape[1]]
-    distance = np.hypot(rows - y, columns - x) / anatomy.disc_diameter(lesion_map.shape)
+    diameter = anatomy.disc_diameter(lesion_map.shape)
+    farthest = _NEAR_FOVEA[-1] * diameter
+    top, left = max(0, int(y - farthest)), max(0, int(x - farthest))
+    part = lesion_map[top : max(0, int(y + farthest) + 2), left : max(0, int(x + farthest) + 2)]
+    rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
+    distance = np.hypot(rows - y, columns - x) / diameter
     numbers = {}
     for reach in _NEAR_FOVEA:
-        near = lesion_map[distance < reach]
+        near = part[distance < reach]
         numbers[f"peak_within_{reach:g}"] = _logit(float(near.max(initial=0)) / 255)
         numbers[f"area_within_{reach:g}"] = _log(1e4 * float((near > 127).sum()) / lesion_map.size)
     return numbers

@@ -49,9 +49,10 @@ def find_regions(lesion_map: NDArray[np.uint8]) -> Regions:
     Returns:
         The regions above :data:`LEAST`, in no particular order.
     """
-    count, labels, boxes, centres = cv2.connectedComponentsWithStats((lesion_map > LEAST).astype(np.uint8))
+    lit_pixels = lesion_map > LEAST
+    count, labels, boxes, centres = cv2.connectedComponentsWithStats(lit_pixels.view(np.uint8))
     highest = np.zeros(count, np.uint8)
-    lit = np.flatnonzero(labels)
+    lit = np.flatnonzero(lit_pixels)
     owners, values = labels.reshape(-1)[lit].astype(np.intp), lesion_map.reshape(-1)[lit]
     np.maximum.at(highest, owners, values)
     return Regions(
