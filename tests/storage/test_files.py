@@ -3,6 +3,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from retinagrade.storage.files import (
     is_free_folder,
     is_temporary,
     naming,
+    scratch_folder,
     sha256,
     write_bytes,
     write_json,
@@ -53,6 +55,16 @@ def test_an_error_names_a_file_that_a_person_knows(names: tuple[str | None, ...]
     with pytest.raises(OSError, match="No space") as failed, naming(Path("r.csv")):
         raise OSError(errno.ENOSPC, "No space left on device", *names)
     assert (failed.value.filename, failed.value.filename2) == (named, None)
+
+
+def test_an_error_at_a_scratch_file_names_the_folder_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error, scratch_folder() as folder:
+        (folder / "a.jpg").read_bytes()
+    assert error.value.filename == tempfile.gettempdir()
+    assert not folder.exists()
+    with pytest.raises(FileNotFoundError) as error, scratch_folder():
+        (tmp_path / "a.jpg").read_bytes()
+    assert error.value.filename == str(tmp_path / "a.jpg")
 
 
 def test_results_are_readable_by_others(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import pandas as pd
@@ -25,7 +24,7 @@ from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.run import Run
-from retinagrade.storage.files import write_json
+from retinagrade.storage.files import scratch_folder, write_json
 from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 
 _COMMAND: Final = "explain"
@@ -118,8 +117,8 @@ def explain(
     names, left_out = list_photographs(photographs)
     sources = [*_files(names, named), *(run.folder for run in named.values())]
     guard_outputs([folder_output(out, _COMMAND, sources)], [*sources, *_folders(photographs)], overwrite)
-    with TemporaryDirectory() as scratch:
-        inputs, failures = prepare_inputs(names, named, Path(scratch))
+    with scratch_folder() as scratch:
+        inputs, failures = prepare_inputs(names, named, scratch)
         record = describe_origin(_COMMAND, sources, out) | provenance_record()
         if method == ACTIVATIONS:
             write_json(out / FOLDER_RECORD, record)

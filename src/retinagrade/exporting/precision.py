@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from retinagrade.storage.files import naming
+from retinagrade.storage.files import naming, scratch_folder
 
 _SMALL: Final = 16384
 """Tensors with fewer elements are not converted. The kernels of the first layer and of depthwise convolutions cause
@@ -68,8 +68,8 @@ def to_int8(model: onnx.ModelProto, batches: Iterator[NDArray[np.uint8]]) -> onn
     """
     sizes = {tensor.name: np.prod(tensor.dims) for tensor in model.graph.initializer}
     small = [n.name for n in model.graph.node if n.op_type == "Conv" and sizes.get(n.input[1], 0) < _SMALL]
-    with naming(Path(gettempdir())), TemporaryDirectory() as folder:
-        inferred, written = Path(folder) / "inferred.onnx", Path(folder) / "int8.onnx"
+    with naming(Path(gettempdir())), scratch_folder() as folder:
+        inferred, written = folder / "inferred.onnx", folder / "int8.onnx"
         quant_pre_process(model, inferred, skip_optimization=True, skip_symbolic_shape=True)
         quantize_static(
             inferred,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from retinagrade.messages import counted
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.photographs import RunPhotographs, add_manifest_columns, read_run_photographs
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import scratch_folder
 from retinagrade.storage.output_guard import origin_file, read_origin
 
 PREDICT: Final = "predict"
@@ -280,8 +280,8 @@ def _grades(grades: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
 @contextmanager
 def _csv_file(table: pd.DataFrame, name: str) -> Iterator[Path]:
     """Writes a DataFrame to a temporary CSV file, so that it has the checks and the outcomes of a file."""
-    with tempfile.TemporaryDirectory(prefix="retinagrade-") as folder:
-        file = Path(folder) / "table.csv"
+    with scratch_folder() as folder:
+        file = folder / "table.csv"
         table.to_csv(file, index=False)
         try:
             yield file

@@ -107,6 +107,23 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yields a temporary folder of the system, and deletes it at the end of the block.
+
+    Errors at its files name the system's folder of temporary files: only that one has a name which a person knows.
+    """
+    with tempfile.TemporaryDirectory(prefix="retinagrade-") as name:
+        folder = Path(name).resolve()
+        try:
+            yield folder
+        except OSError as error:
+            place = error.filename2 or error.filename
+            if isinstance(place, str | bytes) and Path(os.fsdecode(place)).is_relative_to(folder):
+                error.filename, error.filename2 = tempfile.gettempdir(), None
+            raise
+
+
 def _flush_to_disk(path: Path) -> None:
     """Waits until a file, or the names in a folder, are on the disk: a power cut then leaves no empty file."""
     if os.name == "nt" and path.is_dir():

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from retinagrade.images.encode import encode_prepared
 from retinagrade.images.prepare import PreparationSettings, prepare_mask, prepare_photograph, resize_to_input
 from retinagrade.runs.photographs import read_run_photographs
 from retinagrade.runs.run import Run
+from retinagrade.storage.files import scratch_folder
 
 MASK_COVERAGE: Final = 0.1
 """Share of a pixel of the network's input that a mask must cover. With a half, a sixth of IDRiD's microaneurysms would
@@ -83,9 +83,9 @@ def find_copies_in_run(run: Run, masked: Sequence[MaskedPhotograph]) -> dict[str
         return None
     table = trained_on.table
     splits = {str((prepared / path).resolve()): str(split) for path, split in table[["path", "split"]].to_numpy()}
-    with TemporaryDirectory() as scratch:
+    with scratch_folder() as folder:
         # The photographs are prepared like the run's, so that both have the same frame.
-        folder, settings = Path(scratch).resolve(), run.preparation()
+        settings = run.preparation()
         for one in masked:
             prepare_file((one.image_id, one.image_id, one.photograph), settings, folder)
         ids = {str(prepared_path(folder, one.image_id)): one.image_id for one in masked}
