@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import lightning.pytorch as pl
 import pandas as pd
 import pytest
 import torch
@@ -17,6 +18,7 @@ from retinagrade.experiments.experiment import load_experiment
 from retinagrade.models.network import build_network
 from retinagrade.runs.run import Run
 from retinagrade.training.failures import (
+    EndAtSigterm,
     checkpoint_bytes,
     clear_training_errors,
     is_out_of_memory,
@@ -175,3 +177,26 @@ def test_sigterm_ends_a_training_like_any_other_command(prepared: Path, tmp_path
 
     train(prepared, tiny("training.epochs=1"), tmp_path / "run", workers=0, progress=look)
     assert set(during) == {before}
+
+
+def test_sigterm_that_comes_before_the_first_batch_does_not_mean_done(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_train_start = EndAtSigterm.on_train_start
+
+    def too_early(self: EndAtSigterm, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        signal.raise_signal(signal.SIGTERM)  # Lightning's handler takes it
+        on_train_start(self, trainer, module)
+
+    taken: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: taken.append(number))
+    monkeypatch.setattr(EndAtSigterm, "on_train_start", too_early)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            train(prepared, tiny("training.epochs=1"), tmp_path / "run", workers=0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        monkeypatch.undo()
+    assert ended.value.code == 143
+    assert len(taken) == 2, "Lightning's handler takes the first one, and the process gets it again"
+    assert train(prepared, tiny("training.epochs=1"), tmp_path / "run", workers=0).is_finished

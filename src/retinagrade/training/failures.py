@@ -13,6 +13,7 @@ from typing import Final
 import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
@@ -88,6 +89,7 @@ def clear_training_errors(experiment: Experiment, folder: Path) -> Iterator[None
         ExperimentError: Memory is used up (the message suggests a smaller batch with the same step), or another process
             of a training on several devices has ended.
         KeyboardInterrupt: Ctrl-C, which Lightning turns into ``SystemExit``; afterwards, Ctrl-C works as before.
+        SystemExit: SIGTERM, where its handler has not ended the process.
     """
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
@@ -95,6 +97,9 @@ def clear_training_errors(experiment: Experiment, folder: Path) -> Iterator[None
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
+        if isinstance(error, SIGTERMException):  # the signal came before `EndAtSigterm`, and the exit code would be 0
+            signal.raise_signal(signal.SIGTERM)  # whose handler Lightning has put back by now
+            raise SystemExit(128 + signal.SIGTERM) from error
         raise
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
