@@ -22,9 +22,11 @@ SETTINGS = NetworkSettings(
 )
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80)])
-def test_maps_have_the_size_of_the_photograph(height: int, width: int) -> None:
-    network = build_lesion_network(SETTINGS).eval()
+@pytest.mark.parametrize(
+    ("height", "width", "decoder"), [(64, 64, (32, 16, 8)), (48, 80, (32, 16, 8)), (48, 80, (32,))]
+)
+def test_maps_have_the_size_of_the_photograph(height: int, width: int, decoder: tuple[int, ...]) -> None:
+    network = build_lesion_network(SETTINGS.model_copy(update={"decoder": decoder})).eval()
     photographs = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
     with torch.no_grad():
         maps = network(photographs)
@@ -45,7 +47,8 @@ def test_every_part_learns() -> None:
     "change",
     [
         {"lesions": ()},
-        {"decoder": (32, 16)},
+        {"decoder": (32, 16, 8, 4)},
+        {"decoder": ()},
         {"stages": (1, 2, 3)},
         {"stages": None},
         {"dense": (8,)},

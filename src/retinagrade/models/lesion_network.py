@@ -74,7 +74,7 @@ class UnetHead(nn.Module):
         """
         super().__init__()
         self.decoder = UnetDecoder((3, *channels), tuple(decoder), n_blocks=len(decoder))
-        self.last = SegmentationHead(decoder[-1], kinds)
+        self.last = SegmentationHead(decoder[-1], kinds, upsampling=2 ** (len(channels) - len(decoder)))
         nn.init.constant_(self.last[0].bias, _RARE)
 
     def forward(self, maps: list[Tensor]) -> Tensor:

@@ -131,7 +131,8 @@ class NetworkSettings(_Settings):
     lesions: tuple[LesionName, ...] = ()
     """Kinds of lesions that the output ``lesions`` outlines."""
     decoder: tuple[PositiveInt, ...] = ()
-    """Channels of the U-Net decoder's blocks for the output ``lesions``, one for each of ``stages``, deepest first."""
+    """Channels of the U-Net decoder's blocks for the output ``lesions``, deepest first: one for each of ``stages``, or
+    fewer. Each missing block halves the maps, which are then enlarged."""
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -178,8 +179,8 @@ class NetworkSettings(_Settings):
             raise ValueError("the output 'lesions' needs the kinds of lesions, each once")
         if len(self.backbones) > 1 or self.stages is None or list(self.stages) != list(range(len(self.stages))):
             raise ValueError("the output 'lesions' needs one backbone and its first stages, such as [0, 1, 2, 3]")
-        if len(self.decoder) != len(self.stages):
-            raise ValueError("decoder: give the channels of one block for each of the stages")
+        if not 0 < len(self.decoder) <= len(self.stages):
+            raise ValueError("decoder: give the channels of one block for each of the stages, or of fewer blocks")
         if self.dense or self.feature_dropout or self.dense_dropout or self.trained_from != "all":
             raise ValueError(
                 "the output 'lesions' has no dense layers, no dropout and no frozen layers: leave them out"
