@@ -46,9 +46,7 @@ def write_lesion_grader(path: Path, side: int = 128) -> Path:
     lesions = LesionMetadata(model=grades, networks=("0" * 12,))
     model = onnx.parser.parse_model(_GRAPH.replace("SIDE", str(side)))
     preparation = PreparationMetadata(size=side, contrast="none", square="pad", recipe=1)
-    facts = metadata(
-        name="lesions-by-colour", image_size=side, preparation=preparation, lesions=lesions, decision="least-cost"
-    )
+    facts = metadata(name="lesions-by-colour", image_size=side, preparation=preparation, lesions=lesions)
     onnx.helper.set_model_props(model, {KEY: facts.model_dump_json()})
     path.write_bytes(sealed(model.SerializeToString()))
     return path

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from retinagrade.evaluation.fitting.ordinal import fit_ordinal
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.lesion_maps.grade_model import OrdinalModel, least_cost_grade, temper
+from retinagrade.lesion_maps.grade_model import OrdinalModel, temper
 
 FINITE = st.floats(-1e3, 1e3)
 
@@ -62,13 +62,6 @@ def test_a_missing_level_is_undefined() -> None:
 def test_parts_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValidationError):
         OrdinalModel(names=("a",), means=(0, 1), deviations=(1,), weights=((1,),), biases=(0,))
-
-
-@given(arrays(float, 5, elements=st.floats(0.001, 1)))
-def test_the_least_cost_grade_has_the_least_cost(values: np.ndarray) -> None:
-    p = values / values.sum()
-    costs = [(p * (np.arange(5) - grade) ** 2).sum() for grade in range(5)]
-    assert costs[least_cost_grade(p)] == pytest.approx(min(costs))
 
 
 @given(arrays(float, (3, 5), elements=st.floats(0.001, 1)), st.floats(0.1, 10))

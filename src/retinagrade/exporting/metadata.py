@@ -89,7 +89,6 @@ def collect_metadata(
     outlining = exportable.networks if isinstance(exportable.networks, OutliningNetwork) else None
     return Metadata(
         lesions=None if outlining is None else outlining.lesions,
-        decision="most-probable" if outlining is None else "least-cost",
         **_describe_networks(exportable),
         **_describe_decisions(exportable.calibration),
         version=_version(exportable, precision),

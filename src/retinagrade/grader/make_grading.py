@@ -15,7 +15,6 @@ from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.gradings.grading import DIGITS, GRADED_KINDS, Grading
 from retinagrade.images.quality import POOR, Quality
-from retinagrade.lesion_maps.grade_model import least_cost_grade
 
 _FAR_FROM_RULES: Final = 2
 """Difference between the grade and that of the clinical rules from which a person should look."""
@@ -73,7 +72,7 @@ def make_grading(
     )
     if not ungraded.gradable:
         return ungraded
-    grade = int(p.argmax()) if metadata.decision == "most-probable" else least_cost_grade(p)
+    grade = int(p.argmax())
     confidence = float(p[grade])
     sets, review = metadata.prediction_sets, metadata.review
     members = None if sets is None else grow_sets(p[None], sets.limits)[0]

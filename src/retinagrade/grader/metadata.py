@@ -21,8 +21,6 @@ BUNDLED: Final = Path(__file__).with_name("default.onnx")
 """The grader that comes with the package; ``make default-grader`` builds it."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Limit = Annotated[float, Field(ge=0)]
-Decision = Literal["most-probable", "least-cost"]
-"""The way from probabilities to the predicted grade."""
 Precision = Literal["float32", "float16", "int8"]
 """Number format of the stored weights. With int8, the convolutions are computed in 8-bit integers, too."""
 
@@ -214,8 +212,6 @@ class Metadata(_Part):
         preparation: Preparation of a photograph before it is given to the graph.
         output: Meaning of the network's raw outputs; for an ensemble, how its members are combined.
         lesions: The part that reads lesion maps; ``None`` for a network that computes probabilities itself.
-        decision: The predicted grade: ``most-probable``, or ``least-cost``, the one with the lowest expected quadratic
-            cost.
         members: The networks of an ensemble; empty for a single network.
         tta: True if all outputs are means over four mirrored views of the photograph (test-time augmentation).
         precision: Number format of the stored weights.
@@ -254,7 +250,6 @@ class Metadata(_Part):
     preparation: PreparationMetadata
     output: str
     lesions: LesionMetadata | None = None
-    decision: Decision = "most-probable"
     members: tuple[MemberMetadata, ...]
     tta: bool
     precision: Precision

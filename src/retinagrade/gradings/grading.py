@@ -26,8 +26,7 @@ class Grading:
         study: Id that the photographs of both eyes of a patient share; ``None`` where it is unknown. See
             :func:`~retinagrade.gradings.studies.grade_studies`.
         laterality: ``L`` or ``R``; ``None`` where it is unknown.
-        predicted_grade: ICDR grade, 0 to 4: the most probable one, and the lower of two equally probable ones; or,
-            where the grader file says so, the one with the lowest expected quadratic cost.
+        predicted_grade: ICDR grade, 0 to 4: the most probable one, and the lower of two equally probable ones.
         label: Name of this grade.
         probabilities: Calibrated probabilities of grades 0 to 4.
         expected_grade: Mean of the grades, weighted by their probabilities; 0 to 4.

@@ -5,7 +5,6 @@ The model is a few rows of weights, so a person can read from it how much each n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, Self
 
 import numpy as np
@@ -103,19 +102,3 @@ def temper(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np
     """
     powers = np.maximum(probabilities, _FLOOR) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def least_cost_grade(probabilities: Sequence[float] | NDArray[np.floating]) -> int:
-    """Returns the grade with the lowest expected quadratic cost: the whole number next to the expected grade.
-
-    Quadratic weighted kappa counts an error by the square of its distance, so this grade serves it best.
-
-    Args:
-        probabilities: Probabilities of the five grades.
-
-    Example:
-        >>> least_cost_grade([0.4, 0.0, 0.3, 0.3, 0.0])
-        2
-    """
-    expected = float(np.arange(len(probabilities)) @ np.asarray(probabilities))
-    return int(np.floor(expected + 0.5))
