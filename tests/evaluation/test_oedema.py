@@ -50,7 +50,10 @@ def test_the_threshold_is_fitted_and_measured(tmp_path: Path) -> None:
     assert point.sensitivity == pytest.approx(called[sick].mean())
     assert point.specificity == pytest.approx((~called[~sick]).mean())
     assert point.sensitivity >= 0.9
-    applied = evaluate_predictions(others, calibration=calibration, resamples=50).applied_calibration
+    evaluation = evaluate_predictions(others, calibration=calibration, resamples=50)
+    evaluation.write(tmp_path / "evaluation")
+    assert "Macular oedema" in (tmp_path / "evaluation" / "report.html").read_text("utf-8")
+    applied = evaluation.applied_calibration
     assert applied is not None
     (measured,) = [each for each in applied.operating_points if each.task == "oedema"]
     called, sick = others["oedema_probability"] >= point.threshold, others["oedema_risk"] >= 1

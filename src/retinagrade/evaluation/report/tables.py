@@ -138,12 +138,16 @@ def confusion_table(results: EvaluationResults) -> TextTable:
     return TextTable("", ("grade", *(f"predicted {grade.value}" for grade in Grade)), rows)
 
 
+DECISION_NAMES: Final = {**TASK_NAMES, "oedema": "Macular oedema"}
+"""Names of the decisions that have an operating point."""
+
+
 def operating_points_table(applied: AppliedCalibration) -> TextTable:
     """Returns the operating points with their metrics on the evaluated and on the validation photographs."""
     names = list(applied.operating_points[0].metrics) if applied.operating_points else []
     rows = [
         (
-            TASK_NAMES[one.task],
+            DECISION_NAMES[one.task],
             rule_text(one.point),
             f"{one.point.threshold:.3f}",
             f"{one.point.sensitivity:.3f} / {one.point.specificity:.3f}",
