@@ -11,6 +11,7 @@ import retinagrade
 from retinagrade.datasets.synthetic.patients import synthesize
 from retinagrade.exporting.card import model_card
 from retinagrade.grader.metadata import BUNDLED
+from retinagrade.gradings.grading import GRADED_KINDS
 from tests.cli.command_line import run as command
 
 
@@ -46,6 +47,15 @@ def test_it_documents_its_training_data_and_metrics() -> None:
     assert "Apache-2.0" in (metadata.licence or "")
     measured = metadata.cross_validation
     assert measured is not None
-    assert measured.photographs == metadata.training_data.photographs["train"]
+    assert measured.photographs == 405  # with a grade; the others have outlined lesions
+    assert metadata.training_data.photographs == {"train": 459, "val": 0, "test": 0}
     assert all(metric.interval is not None for metric in measured.metrics.values())
-    assert None not in (metadata.referable, metadata.vision_threatening, metadata.prediction_sets, metadata.review)
+    assert None not in (
+        metadata.referable,
+        metadata.vision_threatening,
+        metadata.oedema,
+        metadata.prediction_sets,
+        metadata.review,
+    )
+    assert metadata.lesions is not None
+    assert set(GRADED_KINDS) < set(metadata.lesions.kinds)

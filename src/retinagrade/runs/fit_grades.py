@@ -36,8 +36,8 @@ from retinagrade.storage.output_guard import Output, guard_outputs, path_from_fo
 
 STRENGTH: Final = 0.3
 """Default of scikit-learn's ``C``."""
-FALSE_LESIONS: Final = 0.1
-"""Lesions of one kind that are counted in a healthy photograph, on average."""
+FALSE_ALARMS: Final = 0.1
+"""Share of the healthy photographs in which a lesion of one kind is counted."""
 _HIGHEST_RISK: Final = 2
 _OUT_OF_FOLD: Final = "out of fold: each photograph by a model that was fitted on the photographs of the other folds"
 
@@ -134,8 +134,8 @@ def find_limits(healthy: Sequence[dict[str, list[float]]]) -> dict[str, float]:
         healthy: Highest probability of each lesion, by kind, in photographs without any lesion.
 
     Returns:
-        For each kind, the lowest probability, at least :data:`CERTAIN`, that on average no more than
-        :data:`FALSE_LESIONS` lesions of a photograph exceed.
+        For each kind, the lowest probability, at least :data:`CERTAIN`, that a lesion reaches in no more than
+        :data:`FALSE_ALARMS` of the photographs. One photograph with many false lesions counts once.
 
     Example:
         >>> find_limits([{"haemorrhages": [0.9, 0.6]}, {"haemorrhages": []}, {}, {}])
@@ -144,8 +144,8 @@ def find_limits(healthy: Sequence[dict[str, list[float]]]) -> dict[str, float]:
     kinds = sorted({kind for peaks in healthy for kind in peaks})
     limits = {}
     for kind in kinds:
-        peaks = sorted((peak for each in healthy for peak in each.get(kind, [])), reverse=True)
-        allowed = int(FALSE_LESIONS * len(healthy))
+        peaks = sorted((max(each.get(kind, []), default=0.0) for each in healthy), reverse=True)
+        allowed = int(FALSE_ALARMS * len(healthy))
         first_refused = peaks[allowed] if allowed < len(peaks) else 0.0
         limits[kind] = round(min(max(CERTAIN, first_refused + 1 / 255), 1.0), 4)
     return limits
