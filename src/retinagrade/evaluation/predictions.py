@@ -34,8 +34,8 @@ NO_GRADE_COLUMN: Final = "no_grade"
 """Name of the column with the reason why ``retinagrade grade`` gave no grade, in the rows of its tables only."""
 _RESULT_COLUMNS: Final = {"predicted_grade", "quality_reasons", "study", "error"}
 """Columns by which a table of results is known."""
-_CHECKED_DIGITS: Final = 12
-"""Significant digits of probabilities that a check depends on; spreadsheets keep 15."""
+_CHECKED_DECIMALS: Final = 4
+"""Decimals of probabilities that a check depends on. Spreadsheets save nine or ten, and round the last one."""
 _SHOWN: Final = 10
 _Problem = tuple[int, str, str]
 """A row number, a column and the problem there."""
@@ -222,7 +222,7 @@ def _checks(table: pd.DataFrame) -> list[str]:
         row_check(
             {
                 "image_id": str(image_id),
-                "probabilities": [f"{p:.{_CHECKED_DIGITS}g}" for p in probabilities],
+                "probabilities": [f"{p:.{_CHECKED_DECIMALS}f}" for p in probabilities],
                 "grade": None if pd.isna(grade) else int(grade),
             }
         )

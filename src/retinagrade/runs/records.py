@@ -138,7 +138,7 @@ class FinishedTraining(Provenance, _Begun):
         parameters: Numbers of parameters.
         epochs: Number of epochs that were trained.
         kept: The epoch whose weights were kept.
-        checkpoint_sha256: SHA-256 digest of the checkpoint with these weights; ``None`` where it isn't known.
+        checkpoint_sha256: SHA-256 digest of the checkpoint with these weights.
         training_seconds: Duration of all epochs.
         devices: The processors that trained the network.
         precision: Precision of the computation.
@@ -149,7 +149,7 @@ class FinishedTraining(Provenance, _Begun):
     parameters: ParameterCounts
     epochs: int
     kept: KeptEpoch
-    checkpoint_sha256: str | None = None
+    checkpoint_sha256: str
     training_seconds: float
     devices: str
     precision: str
