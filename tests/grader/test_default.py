@@ -48,7 +48,7 @@ def test_it_documents_its_training_data_and_metrics() -> None:
     measured = metadata.cross_validation
     assert measured is not None
     assert measured.photographs == 405  # with a grade; the others have outlined lesions
-    assert metadata.training_data.photographs == {"train": 459, "val": 0, "test": 0}
+    assert metadata.training_data.photographs == {"train": 459, "val": 0}
     assert all(metric.interval is not None for metric in measured.metrics.values())
     assert None not in (
         metadata.referable,

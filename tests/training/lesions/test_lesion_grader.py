@@ -29,6 +29,7 @@ from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.lesions.outline import outline
 from retinagrade.training.train import train
 from tests.folder_contents import file_digests
+from tests.grader.graders import write_grader
 from tests.training.lesions.lesion_sets import SIDE, tiny_lesions, write_lesion_set
 
 QUICK = ("training.epochs=1", "crops.an_epoch=8", "training.keep=last")
@@ -274,7 +275,7 @@ def test_pictures_that_a_file_does_not_make_are_refused(grader_file: Path, prepa
     with pytest.raises(UsageError, match="makes no saliency maps"):
         retinagrade.grade(photographs, model=grader_file, saliency=tmp_path / "maps")
     with pytest.raises(UsageError, match="outlines no lesions"):
-        retinagrade.grade(photographs, lesions=tmp_path / "outlines")
+        retinagrade.grade(photographs, model=write_grader(tmp_path / "g.onnx"), lesions=tmp_path / "outlines")
 
 
 def test_such_files_are_in_float32_only(prepared: Path, grades: Run, grader_file: Path, tmp_path: Path) -> None:
