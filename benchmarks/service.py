@@ -85,13 +85,13 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def request(path: Path) -> bytes:
+def request(path: Path, host: str) -> bytes:
     """Returns a complete HTTP request; it is made before the measurement."""
     head = f'--x\r\nContent-Disposition: form-data; name="photographs"; filename="{path.name}"\r\n\r\n'.encode()
     body = head + path.read_bytes() + b"\r\n--x--\r\n"
     return (
-        b"POST /v1/grade HTTP/1.1\r\nHost: benchmark\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(body)
+        b"POST /v1/grade HTTP/1.1\r\nHost: %s\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        b"Content-Length: %d\r\n\r\n" % (host.encode(), len(body))
     ) + body
 
 
@@ -158,7 +158,7 @@ def main() -> None:
         url = json.loads(service.stderr.readline())["url"]
         # The log must be read, or the service would block; reading it in a separate process costs it nothing more.
         drain = subprocess.Popen(["cat"], stdin=service.stderr, stdout=subprocess.DEVNULL)
-        requests = [request(path) for path in paths]
+        requests = [request(path, urlsplit(url).netloc) for path in paths]
         for _ in range(_ROUNDS):
             load_grader(grader, paths, options.seconds / _ROUNDS, alone)
             asyncio.run(load_service(service.pid, url, requests, options.clients, options.seconds / _ROUNDS, load))
@@ -166,6 +166,8 @@ def main() -> None:
         service.wait()
         drain.wait()
     graded = len(load.latencies)
+    if not graded:
+        raise SystemExit(f"the service graded nothing; responses by status: {dict(load.statuses)}")
     rate, reference = graded / load.seconds, alone.photographs / alone.seconds
     p50, p99 = np.percentile(load.latencies, [50, 99])
     print(f"{len(paths)} photographs, {options.clients} clients, {load.seconds:.0f} s")
