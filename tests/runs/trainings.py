@@ -41,6 +41,7 @@ def finished_training(
         parameters=ParameterCounts(total=1, trainable=1),
         epochs=1,
         kept=KeptEpoch(epoch=0, val_loss=1.6, val_accuracy=0.4, val_qwk=0.2),
+        checkpoint_sha256="0" * 64,
         training_seconds=1.0,
         devices="cpu, 1 threads",
         precision="32",
