@@ -1,0 +1,54 @@
+"""The gate's inputs: the whole picture, and its field of view, each in a black square of fixed size."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from retinagrade.images.field_of_view import FieldOfView
+
+FRAME: Final = 96
+"""Side, in pixels, of the input that shows the whole picture."""
+SQUARE: Final = 256
+"""Side, in pixels, of the input that shows the field of view."""
+
+
+def gate_inputs(photograph: NDArray[np.uint8], fov: FieldOfView) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Returns the two pictures that the gate looks at.
+
+    Training and grading both call this function. Nothing else prepares the pixels: the gate judges light, colour and
+    detail as the camera gave them.
+
+    Args:
+        photograph: RGB pixels (H, W, 3), uint8.
+        fov: Its field of view; :func:`~retinagrade.images.field_of_view.whole_frame` where none was found.
+
+    Returns:
+        The whole picture (FRAME, FRAME, 3) and the field of view (SQUARE, SQUARE, 3), uint8, in the middle of black
+        squares whose sides the longer sides fill.
+    """
+    box = photograph[fov.y : fov.y + fov.height, fov.x : fov.x + fov.width]
+    return letterbox(photograph, FRAME), letterbox(box, SQUARE)
+
+
+def letterbox(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resizes a picture so that its longer side fills a black square.
+
+    Args:
+        pixels: RGB pixels (H, W, 3), uint8.
+        side: Side of the square, in pixels.
+
+    Returns:
+        RGB pixels (side, side, 3), uint8.
+    """
+    height, width = pixels.shape[:2]
+    factor = side / max(height, width)
+    height, width = max(1, round(height * factor)), max(1, round(width * factor))
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.zeros((side, side, 3), np.uint8)
+    square[top : top + height, left : left + width] = cv2.resize(pixels, (width, height), interpolation=interpolation)
+    return square

@@ -1,0 +1,41 @@
+"""The gate's inputs."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retinagrade.gate.inputs import FRAME, SQUARE, gate_inputs, letterbox
+from retinagrade.images.field_of_view import FieldOfView, whole_frame
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 700), st.integers(1, 700))
+def test_the_picture_fills_its_square(height: int, width: int) -> None:
+    picture = np.full((height, width, 3), 200, np.uint8)
+    frame, square = gate_inputs(picture, whole_frame(picture))
+    for side, pixels in ((FRAME, frame), (SQUARE, square)):
+        assert pixels.shape == (side, side, 3)
+        assert pixels.dtype == np.uint8
+        rows, columns = np.nonzero(pixels[..., 0])
+        sizes = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert max(sizes) == side
+        longer = max(height, width)
+        assert np.abs(np.subtract(sizes, (height * side / longer, width * side / longer))).max() <= 1
+        assert abs((rows.min() + rows.max()) / 2 - (side - 1) / 2) <= 0.5
+        assert abs((columns.min() + columns.max()) / 2 - (side - 1) / 2) <= 0.5
+
+
+def test_only_the_field_of_view_fills_the_square() -> None:
+    picture = np.zeros((300, 400, 3), np.uint8)
+    picture[50:250, 100:300] = (180, 90, 30)
+    fov = FieldOfView(100, 50, 200, 200, None, "background", 1.0, np.ones((300, 400), bool))
+    frame, square = gate_inputs(picture, fov)
+    assert (square == (180, 90, 30)).all()
+    assert np.array_equal(frame, letterbox(picture, FRAME))
+
+
+def test_inputs_hardly_depend_on_the_size_of_the_photograph() -> None:
+    small = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    sizes = [np.repeat(np.repeat(small, times, 0), times, 1) for times in (16, 64)]
+    pairs = zip(*(gate_inputs(each, whole_frame(each)) for each in sizes), strict=True)
+    assert all(np.abs(one.astype(int) - other).max() <= 1 for one, other in pairs)
