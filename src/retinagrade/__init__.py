@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from retinagrade.explanations.lesions.summary import LesionComparison
     from retinagrade.explanations.runs import RunOrFolder
     from retinagrade.exporting.export import ExportedGrader, export
+    from retinagrade.grader.calibrate_gate import GateCalibration, calibrate_gate
     from retinagrade.grader.grade import PathArgument, grade
     from retinagrade.grader.grading_results import GradingResults
     from retinagrade.grader.metadata import AuthorStatements, Precision
@@ -110,6 +111,7 @@ _MODULES: Final = {
     "ExperimentError": "errors",
     "Explanation": "explanations.explain",
     "ExportedGrader": "exporting.export",
+    "GateCalibration": "grader.calibrate_gate",
     "Grade": "grades",
     "Grader": "grader.runtime",
     "GraderFileError": "errors",
@@ -144,6 +146,7 @@ _MODULES: Final = {
     "TuningResult": "training.tuning.result",
     "UsageError": "errors",
     "calibrate": "runs.calibrate",
+    "calibrate_gate": "grader.calibrate_gate",
     "check": "datasets.check",
     "compare": "runs.compare",
     "cross_validate": "training.cross_validate",
@@ -193,6 +196,7 @@ __all__ = [
     "ExperimentError",
     "Explanation",
     "ExportedGrader",
+    "GateCalibration",
     "Grade",
     "Grader",
     "GraderFileError",
@@ -228,6 +232,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "calibrate",
+    "calibrate_gate",
     "check",
     "compare",
     "cross_validate",

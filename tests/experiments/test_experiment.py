@@ -83,6 +83,7 @@ def test_the_precision_is_a_word_or_a_number() -> None:
         ("training.accumulate=0", r"training\.accumulate: .*greater than 0"),
         ("training.ema=1", r"training\.ema: .*less than 1"),
         ("training.logger=paper", r"training\.logger: .*'tensorboard'"),
+        ("training.validate_every=2", "keep: best"),
         ("epochs", "section.key=value"),
         ("training.epochs=[", "training.epochs"),
     ],

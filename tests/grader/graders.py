@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import onnx
 import onnx.parser
 
 from retinagrade.grader.metadata import (
+    GATE_KEY,
     KEY,
     MeasuredMetrics,
     Metadata,
@@ -41,6 +43,45 @@ by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5
   saliency = Conv (cells, kernel)
 }
 """
+_GATE = """
+<ir_version: 8, opset_import: ["" : 17]>
+by_brightness (uint8[N,96,96,3] frame, uint8[N,256,256,3] square)
+=> (float[N,5] modality, float[N,2] quality, float[N,8] reasons, float[N,2] visible, float[N,3] centre)
+<float[1] middle = {20}, float[1,5] no_modality = {0,0,0,0,0}, float[5] colour = {0,1,0,0,0},
+ float[1,2] both = {1,1}, float[1,8] dark = {1,0,0,0,0,0,0,0},
+ float[1,2] no_landmark = {0,0}, float[2] landmarks = {1,1}, float[1,3] no_centre = {0,0,0}, float[3] macula = {1,0,0}>
+{
+  values = Cast <to=1> (square)
+  mean = ReduceMean <axes=[1,2], keepdims=0> (values)
+  brightness = ReduceMean <axes=[1], keepdims=1> (mean)
+  below = Sub (middle, brightness)
+  darkness = Sigmoid (below)
+  modalities = MatMul (darkness, no_modality)
+  modality = Add (modalities, colour)
+  quality = MatMul (darkness, both)
+  reasons = MatMul (darkness, dark)
+  landmark = MatMul (darkness, no_landmark)
+  visible = Add (landmark, landmarks)
+  centres = MatMul (darkness, no_centre)
+  centre = Add (centres, macula)
+}
+"""
+"""A gate that lets everything pass but dark photographs."""
+
+
+def gate_network() -> bytes:
+    """Makes the gate of a few nodes, as the content of an ONNX file."""
+    model = onnx.parser.parse_model(_GATE)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def seal_grader(model: onnx.ModelProto, facts: Metadata, path: Path) -> Path:
+    """Writes a grader file with these metadata and the gate of a few nodes."""
+    gate = base64.b64encode(gate_network()).decode()
+    onnx.helper.set_model_props(model, {KEY: facts.model_dump_json(), GATE_KEY: gate})
+    path.write_bytes(sealed(model.SerializeToString()))
+    return path
 
 
 def metadata(**changed: object) -> Metadata:
@@ -89,7 +130,5 @@ def write_grader(path: Path, change: Callable[[str], str] = str, **changed: obje
         changed: Fields of the metadata that differ.
     """
     model = onnx.parser.parse_model(change(_GRAPH))
-    onnx.helper.set_model_props(model, {KEY: metadata(**changed).model_dump_json()})
     onnx.checker.check_model(model)
-    path.write_bytes(sealed(model.SerializeToString()))
-    return path
+    return seal_grader(model, metadata(**changed), path)

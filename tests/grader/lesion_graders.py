@@ -10,11 +10,10 @@ import onnx
 import onnx.parser
 from numpy.typing import NDArray
 
-from retinagrade.grader.metadata import KEY, LesionMetadata, PreparationMetadata
-from retinagrade.grader.seal import sealed
+from retinagrade.grader.metadata import LesionMetadata, PreparationMetadata
 from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.grade_model import GradeModel, OrdinalModel
-from tests.grader.graders import metadata
+from tests.grader.graders import metadata, seal_grader
 
 KINDS = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "optic_disc")
 RETINA = (150, 80, 30)
@@ -47,9 +46,7 @@ def write_lesion_grader(path: Path, side: int = 128) -> Path:
     model = onnx.parser.parse_model(_GRAPH.replace("SIDE", str(side)))
     preparation = PreparationMetadata(size=side, contrast="none", square="pad", recipe=1)
     facts = metadata(name="lesions-by-colour", image_size=side, preparation=preparation, lesions=lesions)
-    onnx.helper.set_model_props(model, {KEY: facts.model_dump_json()})
-    path.write_bytes(sealed(model.SerializeToString()))
-    return path
+    return seal_grader(model, facts, path)
 
 
 def draw_photograph(width: int, height: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.bool_]]]:

@@ -6,7 +6,7 @@ import subprocess
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from pydicom.sr.coding import Code
 
 from retinagrade import Grader
 from retinagrade.errors import ImageError
+from retinagrade.gate.names import ADVICE, Level, describe_reason
 from retinagrade.grader import dicom_codes
 from retinagrade.grader.batch import SideOutputs, grade_files, write_reports
 from retinagrade.grader.dicom_source import NOTICE
@@ -27,8 +28,6 @@ from retinagrade.grader.structured_report import structured_report
 from retinagrade.grades import Grade
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import grade_studies
-from retinagrade.images.field_of_view import whole_frame
-from retinagrade.images.quality import assess_quality
 from retinagrade.images.read import read_photograph
 from tests.grader.ophthalmic import SECRETS, write_ophthalmic
 from tests.programs import require_program
@@ -253,15 +252,16 @@ def test_a_result_is_never_graded_as_a_photograph(results: tuple[list[Grading], 
             read_photograph(path)
 
 
-def test_every_quality_reason_has_a_code(eyes: Path) -> None:
-    photograph = read_photograph(sorted(eyes.iterdir())[0])
-    assert set(assess_quality(photograph, whole_frame(photograph)).scores) == set(dicom_codes.REASONS)
+def test_every_quality_reason_has_a_code() -> None:
+    assert set(map(describe_reason, ADVICE)) == set(dicom_codes.REASONS)
+    assert set(get_args(Level)) == set(dicom_codes.QUALITY_LEVELS)
 
 
 def test_codes_have_the_lengths_of_the_standard() -> None:
     private = [each for each in vars(dicom_codes).values() if isinstance(each, Code)] + [
         *dicom_codes.PROBABILITIES,
         *dicom_codes.REASONS.values(),
+        *dicom_codes.QUALITY_LEVELS.values(),
         *dicom_codes.LESIONS.values(),
         *dicom_codes.OEDEMA_RISKS,
     ]
@@ -274,7 +274,7 @@ def test_the_documentation_lists_every_code() -> None:
     cells = {cell for line in page.splitlines() for column in line.split("|")[2:3] for cell in column.split(",")}
     listed = {cell.strip() for cell in cells}
     named = [each for each in vars(dicom_codes).values() if isinstance(each, Code)]
-    groups = (dicom_codes.GRADES, dicom_codes.REASONS, dicom_codes.LESIONS)
+    groups = (dicom_codes.GRADES, dicom_codes.REASONS, dicom_codes.QUALITY_LEVELS, dicom_codes.LESIONS)
     named += [code for group in groups for code in group.values()]
     for code in [*named, *dicom_codes.PROBABILITIES, *dicom_codes.OEDEMA_RISKS]:
         assert code.value in listed, code

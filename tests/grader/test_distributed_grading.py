@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from retinagrade.cli import app
 from retinagrade.execution.engine import WorkItem, WorkResult
+from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.distributed import grade_on_engine
 from retinagrade.grader.runtime import BATCH, Grader
 from tests.grader.graders import write_grader
@@ -57,7 +58,14 @@ def test_a_photograph_that_kills_its_worker_gets_a_row_with_an_error(damaged_sou
     results = {
         graded.grading.image_id: graded.grading
         for graded in grade_on_engine(
-            map(str, paths), ids, engine=without_one, workers=None, model=model, fast=False, saliency=False
+            map(str, paths),
+            ids,
+            engine=without_one,
+            workers=None,
+            model=model,
+            fast=False,
+            saliency=False,
+            gate=GateSettings(),
         )
     }
     assert sorted(results) == ids

@@ -23,13 +23,12 @@ NAMES = ("=1+1", "+cmd", "-x", "@y", "7_left")
 
 @pytest.fixture(scope="module")
 def photographs(eyes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs whose names are formulas, one that can't be read, and one that is blurred."""
+    """Photographs whose names are formulas, one that can't be read, and one that is too dark."""
     folder = tmp_path_factory.mktemp("formulas")
     for name, source in zip(NAMES, sorted(eyes.iterdir()), strict=False):
         shutil.copy(source, folder / f"{name}.jpg")
     (folder / "bad.jpg").write_bytes(b"text")
-    blurred = cv2.GaussianBlur(read_photograph(sorted(eyes.iterdir())[0]), (0, 0), 9)
-    cv2.imwrite(str(folder / "blurred.png"), blurred)
+    cv2.imwrite(str(folder / "dark.png"), read_photograph(sorted(eyes.iterdir())[0]) // 8)
     return folder
 
 
@@ -49,7 +48,7 @@ def test_rows_without_a_grade_are_counted_and_named(
     (finding,) = [each for each in predictions.findings if each.code == "without-grade"]
     assert f"{len(results) - len(results.graded)} of {len(results)} photographs" in finding.message
     assert "bad (" in finding.message
-    assert "blurred (ungradable: " in finding.message
+    assert "dark (ungradable: " in finding.message
     assert evaluate(predictions, resamples=0).photographs == len(ids) - 1
     labels.write_text("image_id,grade\n=1+1,1\n")
     with pytest.raises(JoinError, match="predictions without a grade"):

@@ -17,12 +17,22 @@ from numpy.typing import NDArray
 
 from retinagrade import Grader
 from retinagrade.execution.local import processors
+from retinagrade.gate.inputs import FRAME, SQUARE
 from retinagrade.grader import runtime
+from retinagrade.grader.runtime import GateInputs
+from retinagrade.grader.sessions import Outputs
+from retinagrade.images.placement import Placement
 from retinagrade.images.prepare import PreparationSettings
-from retinagrade.images.quality import Quality
 
+Prepared = tuple[NDArray[np.uint8], GateInputs, Placement]
 PATIENCE = 30
 """Seconds that threads wait for one another; only a failing test waits so long."""
+
+
+def nothing(side: int) -> Prepared:
+    """A prepared photograph without content."""
+    frame, square = (np.zeros((each, each, 3), np.uint8) for each in (FRAME, SQUARE))
+    return np.zeros((side, side, 3), np.uint8), (frame, square), Placement(0, 0, side, side, side)
 
 
 @pytest.fixture
@@ -34,10 +44,10 @@ def grader(grader_file: Path) -> Grader:
 def squares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Photographs that take no time to prepare."""
 
-    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> tuple[NDArray[np.uint8], Quality]:
-        return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
+    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> Prepared:
+        return nothing(settings.size)
 
-    monkeypatch.setattr(runtime, "prepare_with_quality", prepared)
+    monkeypatch.setattr(runtime, "prepare_with_gate_inputs", prepared)
 
 
 def test_photographs_are_read_lazily(grader: Grader, squares: None) -> None:
@@ -57,31 +67,32 @@ def test_photographs_are_read_lazily(grader: Grader, squares: None) -> None:
 def test_every_processor_decodes_by_default(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
     together = Barrier(processors(), timeout=PATIENCE)
 
-    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> tuple[NDArray[np.uint8], Quality]:
+    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> Prepared:
         together.wait()  # the barrier breaks unless as many threads wait at once
-        return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
+        return nothing(settings.size)
 
-    monkeypatch.setattr(runtime, "prepare_with_quality", prepared)
+    monkeypatch.setattr(runtime, "prepare_with_gate_inputs", prepared)
     assert len(grader.grade([np.zeros((64, 64, 3), np.uint8)] * 4 * processors())) == 4 * processors()
 
 
 def test_the_network_computes_during_decoding(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = Event()
 
-    def network(squares: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def network(squares: NDArray[np.uint8]) -> Outputs:
         begun.set()
-        return np.full((len(squares), 5), 0.2, np.float32), np.zeros((len(squares), 5, 4, 4), np.float32)
+        probabilities = np.full((len(squares), 5), 0.2, np.float32)
+        return {"probabilities": probabilities, "saliency": np.zeros((len(squares), 5, 4, 4), np.float32)}
 
-    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> tuple[NDArray[np.uint8], Quality]:
+    def prepared(item: Path | NDArray[np.uint8], settings: PreparationSettings) -> Prepared:
         assert isinstance(item, np.ndarray)
         if item[0, 0, 0]:
             assert begun.wait(PATIENCE), "the network waited for a photograph of a later batch"
-        return np.zeros((settings.size, settings.size, 3), np.uint8), Quality(1.0, {})
+        return nothing(settings.size)
 
     monkeypatch.setattr(grader, "network", network)
-    monkeypatch.setattr(runtime, "prepare_with_quality", prepared)
+    monkeypatch.setattr(runtime, "prepare_with_gate_inputs", prepared)
     late = [np.full((64, 64, 3), index == 23, np.uint8) for index in range(24)]
-    assert len(grader.grade(late)) == 24
+    assert [grading.error for grading in grader.grade(late)] == [None] * 24
 
 
 @pytest.mark.parametrize("workers", [1, 3, 20])

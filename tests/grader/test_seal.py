@@ -20,7 +20,11 @@ from tests.grader.graders import write_grader
 def test_a_sealed_file_is_onnx_and_knows_its_digest(grader_file: Path) -> None:
     model = onnx.load(grader_file)
     onnx.checker.check_model(model)
-    assert [entry.key for entry in model.metadata_props] == ["retinagrade", "retinagrade.sha256"]
+    assert [entry.key for entry in model.metadata_props] == [
+        "retinagrade",
+        "retinagrade.gate-network",
+        "retinagrade.sha256",
+    ]
     assert read_sealed(grader_file) == grader_file.read_bytes()
     assert len(Grader.load(grader_file).metadata.digest) == 64
 

@@ -37,7 +37,10 @@ GOOD = Grading(
     (1, 2, 3),
     False,
     True,
+    "colour",
+    "macula",
     0.9,
+    "good",
     model=MODEL,
 )
 POOR = Grading(
@@ -45,8 +48,10 @@ POOR = Grading(
     "d.jpg",
     probabilities=GOOD.probabilities,
     gradable=False,
+    modality="colour",
     quality=0.1,
-    quality_reasons=("dark", "blurred"),
+    quality_level="reject",
+    quality_reasons=("dark: use more flash", "blurred: focus again"),
     model=MODEL,
 )
 BROKEN = Grading("broken", "b.jpg", error="b.jpg: corrupt\n  JPEG", model=MODEL)

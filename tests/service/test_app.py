@@ -25,12 +25,12 @@ from pydicom import uid
 
 from retinagrade import Grader
 from retinagrade.execution.guarded import GuardedProcess
+from retinagrade.gate.inputs import FRAME, SQUARE
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.runtime import PreparedPhotograph
 from retinagrade.gradings.studies import grade_studies
 from retinagrade.images.decoding import InMemory
-from retinagrade.images.quality import Quality
 from retinagrade.service import pipeline
 from retinagrade.service.app import create_app
 from retinagrade.service.decoding import DecodedPhotograph, Decoder, decode_photograph
@@ -50,7 +50,8 @@ def mark_bad(file: InMemory, metadata: Metadata, settings: ServiceSettings) -> D
     """Decodes; a file that isn't a photograph becomes pixels that the test recognises."""
     if file.data == b"bad":
         square = np.full((metadata.image_size, metadata.image_size, 3), 77, np.uint8)
-        return DecodedPhotograph(PreparedPhotograph(file.stem, file.name, UNKNOWN, square, Quality(1.0, {})))
+        inputs = (np.full((FRAME, FRAME, 3), 77, np.uint8), np.full((SQUARE, SQUARE, 3), 77, np.uint8))
+        return DecodedPhotograph(PreparedPhotograph(file.stem, file.name, UNKNOWN, square, inputs))
     return decode_photograph(file, metadata.preparation.settings(), metadata.image_size, settings.max_megapixels)
 
 

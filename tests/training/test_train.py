@@ -159,8 +159,10 @@ def test_another_experiment_or_other_data_never_continue_a_run(run: Run, prepare
 
 
 def test_the_last_epoch_is_kept_where_the_experiment_keeps_the_last(prepared: Path, tmp_path: Path) -> None:
-    run = train(prepared, tiny("training.keep=last", "training.patience=1", "training.epochs=6"), tmp_path / "run")
+    settings = ("training.keep=last", "training.patience=1", "training.epochs=6", "training.validate_every=3")
+    run = train(prepared, tiny(*settings), tmp_path / "run")
     history = run.history()
+    assert history["val_loss"].notna().tolist() == [False, False, True] * 2
     assert len(history) == 6
     assert history["kept"].tolist() == [False] * 5 + [True]
     assert_kept_the_last(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,15 @@ def calibrate(
             "columns image_id, p0 … p4 and grade.",
         ),
     ],
+    quality: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Calibrate the gate of `grade` instead: a CSV table with the columns image_id and quality (good, "
+            "usable or reject), as a person has judged a few dozen photographs. RUN is a table of results of `grade` "
+            "with these photographs. `grade --gate FILE` takes the file of --out.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -97,7 +107,7 @@ def calibrate(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Fit temperature, thresholds and prediction sets.
+    """Fit temperature, thresholds and sets of grades, or the gate.
 
     The command fits everything on validation predictions. `evaluate` measures the file on other photographs, and
     `export` puts it into the grader file. A temperature makes probabilities honest. A threshold turns a probability
@@ -106,6 +116,9 @@ def calibrate(
     Exit code 0: done; 1: something can't be fitted or relied on, and a line that begins with "attention" names it; 2:
     nothing could be fitted.
     """
+    if quality is not None:
+        _calibrate_gate(predictions, quality, out, overwrite, json)
+        return
     from retinagrade.evaluation.fitting.calibration import calibration_to_json
     from retinagrade.runs.calibrate import calibrate as calibrate_run
     from retinagrade.runs.calibrate import calibration_file
@@ -125,6 +138,21 @@ def calibrate(
     else:
         _print_calibration(calibration, out or calibration_file(predictions))
     if calibration.warnings:
+        raise typer.Exit(ATTENTION)
+
+
+def _calibrate_gate(results: Path, quality: Path, out: Path | None, overwrite: bool, json: bool) -> None:
+    from retinagrade.grader.calibrate_gate import calibrate_gate
+
+    calibration = calibrate_gate(results, quality, out=out, overwrite=overwrite)
+    if json:
+        print_json(asdict(calibration) | {"settings": calibration.settings.model_dump()})
+    else:
+        console().print(repr(calibration))
+        if calibration.left_out:
+            console().print(f"left out, because they could not be read: {', '.join(calibration.left_out)}")
+        console().print(f"wrote {out}" if out else "nothing was written: name a file with --out")
+    if calibration.warnings or calibration.left_out:
         raise typer.Exit(ATTENTION)
 
 

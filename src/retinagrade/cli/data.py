@@ -127,13 +127,15 @@ def check(
         ),
     ] = False,
     quality: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="QUALITY",
             help="Report photographs below this quality, from 0 (certainly not gradable) to 1 (certainly gradable). A "
-            "value with %, such as 5%, reports that share of the photographs, the worst.",
+            "value with %, such as 5%, reports that share of the photographs, the worst. [default: those that the gate "
+            "rejects]",
+            show_default=False,
         ),
-    ] = "0.5",
+    ] = None,
     layout: LayoutOption = None,
     grade_names: GradeNamesOption = None,
     workers: WorkersOption = None,
@@ -146,7 +148,8 @@ def check(
 
     The command decodes every photograph, and compares it with all others and with its label. It changes no photograph.
     A copy shows the same picture as another file. A conflict is two copies with different grades. A leak is a
-    photograph, patient or copy that stands on both sides of a split.
+    photograph, patient or copy that stands on both sides of a split. The gate of `grade` judges the quality of each
+    photograph. The command warns where it rejects so many for one reason that the gate may be wrong.
 
     Exit code 0: nothing needs attention; 1: something does; 2: the data set can't be read.
     """

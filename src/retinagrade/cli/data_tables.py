@@ -33,9 +33,13 @@ def print_check(check: DataCheck) -> None:
         accuracy = "unknown without grades" if baseline is None else f"accuracy {baseline:.1%}"
         contents.add_row("always predicting the most frequent grade", accuracy)
     contents.add_row("sizes", _first_counts(check.sizes()))
+    qualities = ", ".join(f"{count} {level}" for level, count in check.qualities().items())
+    contents.add_row("quality", qualities or "unknown")
     contents.add_row("cameras", counted(len(check.cameras()), "different shape") + " of the field of view")
     console().print(contents)
     print_left_out(check.left_out)
+    if check.doubt is not None:
+        console().print(check.doubt, style="yellow")
     if not check.findings:
         console().print("nothing needs attention", style="green")
         return

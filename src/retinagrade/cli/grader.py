@@ -84,6 +84,17 @@ _Dicom = Annotated[
         "saliency overlays. Needs pip install 'retinagrade[dicom]'.",
     ),
 ]
+_Gate = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SETTING",
+        help="Setting of the gate, which refuses photographs that can't be graded: 'off' grades every photograph, with "
+        "a warning on every result; 'percentile' refuses the worst 5 % of these photographs ('percentile=2': 2 %); "
+        "'haze=0.9' refuses for haze from a probability of 0.9 on; or a .json file of `calibrate --quality`. Repeat "
+        "the option for more settings. [default: the cut points of the grader file]",
+        show_default=False,
+    ),
+]
 _Fast = Annotated[
     bool,
     typer.Option(
@@ -113,6 +124,7 @@ def grade(
     saliency: _Saliency = None,
     lesions: _Lesions = None,
     dicom: _Dicom = None,
+    gate: _Gate = None,
     fast: _Fast = False,
     workers: _Workers = None,
     engine: EngineOption = EngineChoice.LOCAL,
@@ -125,6 +137,7 @@ def grade(
     The command prints the grade of every photograph; with --out, it prints only the photographs and studies that need
     attention. It crops the photographs itself: they need no `prepare`. A photograph that isn't gradable gets no grade,
     but "needs review by a person".
+    The command warns where so many are refused for one reason that the gate may be wrong.
 
     Exit code 0: all photographs are graded; 1: some are unreadable, not gradable or left out; 2: grading was not
     possible.
@@ -145,6 +158,7 @@ def grade(
             engine=engine.value,
             address=address,
             listed=listed,
+            gate=gate or (),
             overwrite=overwrite,
             progress=progress,
         )
@@ -178,6 +192,8 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
             output.print(f"study {names[study.study]}: {describe_study(study)}")
     print_left_out(results.left_out)
     output.print(results.summary)
+    if results.doubt is not None:
+        output.print(results.doubt)
     for failure in results.failures:
         output.print(failure)
     output.print("Research software, not a medical device.")

@@ -40,7 +40,6 @@ from retinagrade.errors import LayoutError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.listing import LeftOutFile, list_folder, relative_name
-from retinagrade.images.quality import POOR
 from retinagrade.manifest import Manifest
 from retinagrade.storage.paths import file_stats, join_path, user_path
 
@@ -51,7 +50,7 @@ def check(
     *,
     layout: str | None = None,
     grade_names: Mapping[str, int] | None = None,
-    quality: float | str = POOR,
+    quality: float | str | None = None,
     workers: int | None = None,
     engine: EngineName | Engine = "local",
     progress: Progress | None = None,
@@ -67,7 +66,7 @@ def check(
         layout: The layout of the source; ``None`` detects it.
         grade_names: For a source with a folder for each grade: folder names and their grades.
         quality: Quality, 0 to 1, below which a photograph is a finding; or a share such as ``"5%"``: so many of the
-            usable photographs, the worst, are findings.
+            usable photographs, the worst, are findings; ``None`` for photographs that the bundled gate rejects.
         workers: Number of worker processes; ``None`` takes one per processor.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
         progress: Callback for progress.

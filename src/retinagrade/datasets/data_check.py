@@ -18,6 +18,7 @@ from retinagrade.datasets.examine import ExaminedFile
 from retinagrade.datasets.findings import FINDING_KINDS, DataFinding
 from retinagrade.datasets.grade_counts import count_grades
 from retinagrade.errors import ImageError, UsageError
+from retinagrade.gate.folder import doubt_of_gate
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
@@ -77,6 +78,16 @@ class DataCheck:
         """Counts the usable photographs by the shape of their field of view, the most frequent shape first."""
         return _count(each.framing for each in self.examined if each.framing is not None)
 
+    def qualities(self) -> dict[str, int]:
+        """Counts the usable photographs by the level of their quality, the most frequent level first."""
+        return _count(each.quality_level for each in self.examined if each.quality_level is not None)
+
+    @property
+    def doubt(self) -> str | None:
+        """Warning where so many photographs are refused for one reason that the gate may be wrong."""
+        judged = [each for each in self.examined if each.quality_level is not None]
+        return doubt_of_gate(each.quality_reasons if each.quality_level == "reject" else () for each in judged)
+
     def findings_table(self) -> pd.DataFrame:
         """Returns a row for each file of each finding: columns ``kind``, ``file`` and ``message``."""
         rows = [
@@ -88,11 +99,22 @@ class DataCheck:
 
     def files_table(self) -> pd.DataFrame:
         """Returns a row of measurements for each file."""
-        columns = ("file", "bytes", "sha256", "width", "height", "crop_confidence", "crop_method", "quality")
+        columns = (
+            "file",
+            "bytes",
+            "sha256",
+            "width",
+            "height",
+            "crop_confidence",
+            "crop_method",
+            "modality",
+            "quality",
+            "quality_level",
+        )
         return pd.DataFrame(
             [
                 {name: getattr(each, name) for name in columns}
-                | {"quality_problems": "; ".join(each.quality_problems), "unusable": each.reason}
+                | {"quality_reasons": ", ".join(each.quality_reasons), "unusable": each.reason}
                 for each in self.examined
             ]
         )
@@ -109,6 +131,8 @@ class DataCheck:
             "majority_baseline": self.majority_baseline(),
             "sizes": self.sizes(),
             "cameras": self.cameras(),
+            "qualities": self.qualities(),
+            "doubt": self.doubt,
             "counts": {kind: len(self.of_kind(kind)) for kind in FINDING_KINDS},
             "findings": [
                 {"kind": finding.kind, "files": list(finding.files), "message": finding.message}

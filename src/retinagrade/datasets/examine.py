@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
+from retinagrade.gate.inputs import SQUARE
+from retinagrade.gate.session import assess_quality
 from retinagrade.images.decoding import InMemory, as_photograph_errors, read_file_bytes
 from retinagrade.images.field_of_view import SEARCH_SIDE, find_field_of_view
-from retinagrade.images.quality import SIDE, assess_quality
 from retinagrade.images.read import photograph_size, read_photograph
 from retinagrade.images.similarity import descriptor, perceptual_hash
 from retinagrade.storage.paths import join_path
 
-_DECODED_SIDE: Final = max(SEARCH_SIDE, SIDE)
+_DECODED_SIDE: Final = 2 * max(SEARCH_SIDE, SQUARE)
+"""The gate sees fine detail, which a photograph that was decoded at a reduced size must not lack."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class ExaminedFile:
         crop_method: The method that found the field of view.
         framing: Shape of the field of view, which differs between cameras: its width, height and radius as shares of
             the picture's width, height and width, rounded.
-        quality: Gradability, 0 to 1.
-        quality_problems: Reasons against gradability.
+        modality: Kind of photograph, one of :data:`~retinagrade.gate.names.MODALITIES`.
+        quality: Quality, 0 to 1.
+        quality_level: ``good``, ``usable`` or ``reject``.
+        quality_reasons: Reasons for a warning or a refusal.
         perceptual_hash: Hash (4,) of 256 bits, uint64, that similar photographs almost share.
         descriptor: Structures of the photograph (1024,), int8; see :func:`~retinagrade.images.similarity.descriptor`.
     """
@@ -53,8 +57,10 @@ class ExaminedFile:
     crop_confidence: float | None = None
     crop_method: str | None = None
     framing: str | None = None
+    modality: str | None = None
     quality: float | None = None
-    quality_problems: tuple[str, ...] = ()
+    quality_level: str | None = None
+    quality_reasons: tuple[str, ...] = ()
     perceptual_hash: NDArray[np.uint64] | None = None
     descriptor: NDArray[np.int8] | None = None
 
@@ -95,8 +101,10 @@ def _measure(photograph: NDArray[np.uint8], examined: ExaminedFile) -> ExaminedF
         crop_confidence=fov.confidence,
         crop_method=fov.method,
         framing=" ".join(f"{share:.2f}" for share in shares),
+        modality=quality.modality,
         quality=quality.score,
-        quality_problems=tuple(quality.reasons),
+        quality_level=quality.level,
+        quality_reasons=quality.reasons,
         perceptual_hash=perceptual_hash(photograph, fov),
         descriptor=descriptor(photograph, fov),
     )

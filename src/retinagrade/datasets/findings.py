@@ -28,7 +28,7 @@ FINDING_KINDS: Final = {
     "copy": "copies, encoded or resized differently",
     "same-eye": "two photographs of one eye without a common patient_id",
     "crop": "doubtful fields of view",
-    "quality": "photographs that may not be gradable",
+    "quality": "photographs that can't be graded",
     "orphan": "folders with unlabelled files",
 }
 """Kinds of findings and their meaning, the gravest first."""
@@ -54,19 +54,19 @@ class DataFinding:
 
 @dataclass(frozen=True)
 class QualityThreshold:
-    """Photographs to report: those below a quality, or a share of them, the worst.
+    """Photographs to report: those that the gate rejects, those below a quality, or a share of them, the worst.
 
     Attributes:
-        number: Quality or share, 0 to 1.
+        number: Quality or share, 0 to 1; ``None`` for those that the gate rejects.
         is_share: Whether the number is a share of the usable photographs.
     """
 
-    number: float
+    number: float | None
     is_share: bool
 
     @classmethod
-    def parse(cls, quality: float | str) -> QualityThreshold:
-        """Reads a quality such as 0.4 or ``"0.4"``, or a share such as ``"5%"``.
+    def parse(cls, quality: float | str | None) -> QualityThreshold:
+        """Reads a quality such as 0.4 or ``"0.4"``, a share such as ``"5%"``, or ``None`` for what the gate rejects.
 
         Raises:
             UsageError: The value is neither, or out of range.
@@ -75,6 +75,8 @@ class QualityThreshold:
             >>> QualityThreshold.parse("5%")
             QualityThreshold(number=0.05, is_share=True)
         """
+        if quality is None:
+            return cls(None, False)
         text = str(quality).strip()
         is_share = text.endswith("%")
         try:
@@ -85,11 +87,15 @@ class QualityThreshold:
             raise UsageError(f"check: quality={quality!r}: write a number from 0 to 1, or a share such as '5%'")
         return cls(number, is_share)
 
-    def lowest_quality(self, scores: Sequence[float]) -> float:
-        """Returns the quality below which a photograph is a finding, given the scores of all photographs."""
-        if not self.is_share:
-            return self.number
-        return float(np.quantile(scores, self.number)) if scores else 0.0
+    def find_poor(self, examined: Sequence[ExaminedFile]) -> list[ExaminedFile]:
+        """Returns the photographs to report."""
+        judged = [(each, each.quality) for each in examined if each.quality is not None]
+        if self.number is None:
+            return [each for each, _ in judged if each.quality_level == "reject"]
+        lowest = self.number
+        if self.is_share:
+            lowest = float(np.quantile([quality for _, quality in judged], self.number)) if judged else 0.0
+        return [each for each, quality in judged if quality < lowest]
 
 
 def absent_photographs(examined: Sequence[ExaminedFile]) -> list[DataFinding]:
@@ -192,13 +198,11 @@ def poor_photographs(examined: Sequence[ExaminedFile], threshold: QualityThresho
         examined: The files.
         threshold: The photographs to report.
     """
-    lowest = threshold.lowest_quality([each.quality for each in examined if each.quality is not None])
     return [
         DataFinding(
             "quality",
             (each.file,),
-            f"{', '.join(each.quality_problems) or 'below the threshold'} (quality {each.quality:.2f})",
+            f"{', '.join(each.quality_reasons) or 'below the threshold'} (quality {each.quality:.2f})",
         )
-        for each in examined
-        if each.quality is not None and each.quality < lowest
+        for each in threshold.find_poor(examined)
     ]

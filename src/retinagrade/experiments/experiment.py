@@ -129,6 +129,10 @@ class TrainingSettings(_Settings):
     photographs select nothing, and a prepared set without them is allowed."""
     patience: PositiveInt
     """Number of epochs without a lower validation loss after which training stops, with ``keep: best``."""
+    validate_every: PositiveInt = 1
+    """Number of epochs from one validation to the next, with ``keep: last``. Epochs without validation have no
+    validation metrics in the history. The number of epochs must be a multiple of it, so that the last one is
+    validated."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of initial weights, order, augmentation and dropout."""
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_as_text)] = "auto"
@@ -175,6 +179,18 @@ class Experiment(_Settings):
             raise ValueError("crops are turned, mirrored and zoomed by themselves: set augmentation.camera only")
         if self.outlines_lesions and (self.training.balance is not None or self.training.class_weights != "none"):
             raise ValueError("crops balance the kinds of lesions: leave balance and class_weights out")
+        return self
+
+    @model_validator(mode="after")
+    def _validates_the_kept_epoch(self) -> Self:
+        training = self.training
+        if training.validate_every > 1 and training.keep == "best":
+            raise ValueError("training.keep: best needs the validation of every epoch: set validate_every to 1")
+        if training.epochs % training.validate_every:
+            raise ValueError(
+                f"training.epochs ({training.epochs}) must be a multiple of validate_every "
+                f"({training.validate_every}), so that the last epoch is validated"
+            )
         return self
 
     @property

@@ -121,6 +121,8 @@ def _decisions(metadata: Metadata) -> list[str]:
         *_oedema(metadata),
         f"* Conformal prediction sets: {sets}.",
         f"* Review: {review}.",
+        f"* Gate: no grade below a quality of {metadata.gate.reject_below:g}, and a warning below "
+        f"{metadata.gate.usable_below:g} (set by {metadata.gate.origin}).",
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
+from retinagrade.gate.names import ADVICE, describe_reason
 from retinagrade.grades import N_GRADES, Grade
 
 SCHEME: Final = "99RETINAGRADE"
@@ -37,16 +38,17 @@ EXPECTED: Final = _private("EXPECTED", "Expected ICDR grade")
 QUALITY: Final = _private("QUALITY", "Image quality, from 0 to 1")
 QUALITY_REASON: Final = _private("REASON", "Reason for poor image quality")
 REASONS: Final = {
-    name: _private(value, name)
-    for name, value in {
-        "dark": "DARK",
-        "over-exposed": "OVEREXPOSED",
-        "blurred": "BLURRED",
-        "field of view cut": "CUT",
-        "not a fundus photograph": "NO-FUNDUS",
-    }.items()
+    describe_reason(reason): _private(reason.upper().replace(" ", "-").removeprefix("OPTIC-"), describe_reason(reason))
+    for reason in ADVICE
 }
-"""Codes by the names of :mod:`retinagrade.images.quality`."""
+"""Codes by the reasons of :mod:`retinagrade.gate.names`."""
+QUALITY_LEVEL: Final = _private("QUALITY-LEVEL", "Level of image quality")
+QUALITY_LEVELS: Final = {
+    "good": _private("LEVEL-GOOD", "Good: graded"),
+    "usable": _private("LEVEL-USABLE", "Usable: graded with a warning"),
+    "reject": _private("LEVEL-REJECT", "Rejected: not graded"),
+    "unchecked": _private("LEVEL-UNCHECKED", "Not checked: graded with the gate off"),
+}
 PROBABILITIES: Final = tuple(_private(f"P{grade}", f"Probability of ICDR grade {grade}") for grade in range(N_GRADES))
 
 # Lesions. SNOMED CT's codes come from DICOM PS3.16 (haemorrhage; optic disc: CID 4209) and from published code lists of

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 
 from retinagrade.execution.engine import Engine
+from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.make_grading import failed_grading
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader
 
@@ -23,6 +24,7 @@ def grade_on_engine(
     model: str | os.PathLike[str],
     fast: bool,
     saliency: bool,
+    gate: GateSettings,
 ) -> Iterator[GradedPhotograph]:
     """Grades photographs like :meth:`~retinagrade.grader.runtime.Grader.stream`, on an engine and in any order.
 
@@ -34,13 +36,15 @@ def grade_on_engine(
         model: The grader file; every worker must reach it.
         fast: See :meth:`~retinagrade.grader.runtime.Grader.load`.
         saliency: Return the inputs of the network and the saliency maps as well.
+        gate: Cut points of the gate.
 
     Yields:
         One result per photograph, equal to that of :meth:`~retinagrade.grader.runtime.Grader.stream`, whose last bits
         depend on the batch. If a photograph kills its worker, the photographs of its batch are graded one by one.
     """
     named = list(zip(image_ids, photographs, strict=True))
-    work = partial(_grade_batch, model=os.fspath(model), fast=fast, saliency=saliency)
+    load = partial(_load_once, os.fspath(model), fast, gate.model_dump_json())
+    work = partial(_grade_batch, load=load, saliency=saliency)
     alone: list[list[NamedPath]] = []
     batches = [named[start : start + BATCH] for start in range(0, len(named), BATCH)]
     for graded, lost in engine(work, batches, workers, _lose_batch):
@@ -50,14 +54,14 @@ def grade_on_engine(
         yield from graded
         for image_id, path in lost:
             error = f"{path}: decoding it killed the process"
-            yield GradedPhotograph(failed_grading(image_id, path, error, _load_once(os.fspath(model), fast).metadata))
+            yield GradedPhotograph(failed_grading(image_id, path, error, load().metadata))
 
 
 def _grade_batch(
-    batch: list[NamedPath], model: str, fast: bool, saliency: bool
+    batch: list[NamedPath], load: Callable[[], Grader], saliency: bool
 ) -> tuple[list[GradedPhotograph], list[NamedPath]]:
     """Grades a batch in a worker; returns its results, and no lost photographs."""
-    results = _load_once(model, fast).stream([path for _, path in batch], [image_id for image_id, _ in batch])
+    results = load().stream([path for _, path in batch], [image_id for image_id, _ in batch])
     return [each if saliency else GradedPhotograph(each.grading) for each in results], []
 
 
@@ -67,5 +71,5 @@ def _lose_batch(batch: list[NamedPath]) -> tuple[list[GradedPhotograph], list[Na
 
 
 @lru_cache(maxsize=1)
-def _load_once(model: str, fast: bool) -> Grader:
-    return Grader.load(model, fast)
+def _load_once(model: str, fast: bool, gate: str) -> Grader:
+    return Grader.load(model, fast).with_gate(GateSettings.model_validate_json(gate))

@@ -12,10 +12,11 @@ from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.gate.settings import GateSettings, parse_gate, percentile_settings
 from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, write_reports
 from retinagrade.grader.continuing import NOTHING, continue_from, photograph_digests
 from retinagrade.grader.grading_results import GradingResults
-from retinagrade.grader.inputs import find_photographs
+from retinagrade.grader.inputs import PhotographFile, find_photographs
 from retinagrade.grader.make_grading import failed_grading, model_identity
 from retinagrade.grader.outputs import GradeOutputs
 from retinagrade.grader.results_table import ResultsTable, delete_table
@@ -44,6 +45,7 @@ def grade(
     engine: EngineName | Engine = "local",
     address: str | None = None,
     listed: PathArgument | None = None,
+    gate: str | Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> GradingResults:
@@ -68,6 +70,10 @@ def grade(
         engine: ``local``, ``ray`` or an engine object.
         address: Address of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:10001``.
         listed: List of photographs, see :func:`~retinagrade.grader.inputs.read_list`.
+        gate: Settings of the gate, one or several: ``off`` grades every photograph, with a warning on every result;
+            ``percentile`` or ``percentile=5`` refuses so many per cent of these photographs, the worst;
+            ``REASON=PROBABILITY``, such as ``haze=0.9``, refuses for this reason from this probability on; or the file
+            of cut points that :func:`~retinagrade.gate.calibrate.calibrate_gate` found.
         overwrite: Whether to begin the table of results anew, and to replace a table of studies and overlays that are
             no earlier results of the same photographs.
         progress: Callback that receives progress reports.
@@ -77,9 +83,9 @@ def grade(
         other. ``left_out`` lists the files in folders that were not graded, with reasons.
 
     Raises:
-        UsageError: There is nothing to grade, a list or table can't be used, an id in the table is that of another
-            photograph, another call is writing the table, or the engine isn't available; or an output is, holds or
-            lies in an input, or would replace another file.
+        UsageError: There is nothing to grade, a setting of the gate is unknown, a list or table can't be used, an id in
+            the table is that of another photograph, another call is writing the table, or the engine isn't available;
+            or an output is, holds or lies in an input, or would replace another file.
         ManifestError: A row of the table was changed so that it can't be understood.
         GraderFileError: The grader file can't be used.
         ModuleNotFoundError: A format needs a package that isn't installed.
@@ -97,6 +103,10 @@ def grade(
     outputs_of_grade.guard_photographs(files)
     grader = Grader.load(model, fast)
     _require_pictures(grader, saliency_folder, lesion_folder)
+    settings, worst = parse_gate([gate] if isinstance(gate, str) else gate, grader.metadata.gate)
+    if worst is not None:
+        settings = percentile_settings(settings, _scores(grader, files, workers, progress), worst)
+    grader = grader.with_gate(settings)
     with ExitStack() as locks:
         for path in filter(None, (table_path, studies_path, saliency_folder, lesion_folder, dicom_folder)):
             locks.enter_context(locked(path))
@@ -117,7 +127,7 @@ def grade(
         chosen = choose_engine(engine, shared, address)
         stream: GradingStream = partial(grader.stream, workers=workers)
         if engine != "local":
-            stream = _stream_on(chosen, workers, model, fast, bool(outputs_of_grade.folders))
+            stream = _stream_on(chosen, workers, model, fast, bool(outputs_of_grade.folders), settings)
         on_done = begin_stage(progress if new_files else None, "grading photographs", len(new_files))
         if table is not None:
             table.begin([*earlier.rows.values()])
@@ -183,7 +193,22 @@ def _shared_paths(model: PathArgument, inputs: Sequence[str], listed: Path | Non
     return [path for path in paths if path.exists()]
 
 
-def _stream_on(engine: Engine, workers: int | None, model: PathArgument, fast: bool, saliency: bool) -> GradingStream:
+def _scores(
+    grader: Grader, files: Sequence[PhotographFile], workers: int | None, progress: Progress | None
+) -> list[float]:
+    """Returns the quality of all photographs that can be used."""
+    step, scores = begin_stage(progress, "judging photographs", len(files)), []
+    for quality in grader.judge([file.path for file in files], workers=workers):
+        step()
+        scores += [] if quality is None else [quality.score]
+    return scores
+
+
+def _stream_on(
+    engine: Engine, workers: int | None, model: PathArgument, fast: bool, saliency: bool, gate: GateSettings
+) -> GradingStream:
     from retinagrade.grader.distributed import grade_on_engine
 
-    return partial(grade_on_engine, engine=engine, workers=workers, model=model, fast=fast, saliency=saliency)
+    return partial(
+        grade_on_engine, engine=engine, workers=workers, model=model, fast=fast, saliency=saliency, gate=gate
+    )

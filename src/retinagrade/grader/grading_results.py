@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from retinagrade.gate.folder import count_levels, doubt_of_gate
 from retinagrade.grades import Grade
 from retinagrade.gradings.grading import Grading, describe_grade
 from retinagrade.gradings.studies import StudyGrading
@@ -86,6 +87,12 @@ class GradingResults(Sequence[Grading]):
         return [each for each in self if each.gradable is False]
 
     @property
+    def doubt(self) -> str | None:
+        """Warning where so many photographs are refused for one reason that the gate may be wrong."""
+        judged = [each for each in self if each.gradable is not None]
+        return doubt_of_gate(() if each.gradable else each.quality_reasons for each in judged)
+
+    @property
     def errors(self) -> list[Grading]:
         """Gradings of photographs that could not be used."""
         return [each for each in self if each.error is not None]
@@ -124,6 +131,8 @@ class GradingResults(Sequence[Grading]):
             f"{counted(len(self), 'photograph')}{before}: {grades or 'no grades'}; "
             f"{len(self.ungradable)} ungradable, {counted(len(self.errors), 'error')}."
         )
+        if levels := count_levels(each.quality_level for each in self):
+            text += f" Quality: {levels}."
         if self.left_out:
             text += f" {counted(len(self.left_out), 'other file')} left out."
         if self.others:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.evaluation.ordinal_sets import grow_sets
+from retinagrade.gate.quality import Quality
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.grader.lesions import PhotographLesions
 from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.gradings.grading import DIGITS, GRADED_KINDS, Grading
-from retinagrade.images.quality import POOR, Quality
 
 _FAR_FROM_RULES: Final = 2
 """Difference between the grade and that of the clinical rules from which a person should look."""
@@ -63,9 +63,12 @@ def make_grading(
         eye.laterality,
         probabilities=tuple(p.round(DIGITS).tolist()),
         expected_grade=round(float(p @ np.arange(N_GRADES)), DIGITS),
-        gradable=quality.score >= POOR,
+        gradable=quality.is_gradable,
+        modality=quality.modality,
+        centre=quality.centre,
         quality=round(quality.score, DIGITS),
-        quality_reasons=tuple(quality.reasons),
+        quality_level=quality.level,
+        quality_reasons=quality.reasons,
         model=model_name(metadata),
         grader_digest=metadata.digest,
         **({} if lesions is None else _lesion_fields(lesions)),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from retinagrade.errors import GraderFileError, describe_validation_error
+from retinagrade.gate.settings import GateSettings
 from retinagrade.grades import N_GRADES
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.lesion_maps.grade_model import GradeModel
@@ -17,6 +18,8 @@ from retinagrade.storage.yaml_files import read_yaml
 
 KEY: Final = "retinagrade"
 """Key of the metadata in the ONNX file's ``metadata_props``; the value is JSON."""
+GATE_KEY: Final = "retinagrade.gate-network"
+"""Key of the gate's network; the value is an ONNX file in Base64."""
 BUNDLED: Final = Path(__file__).with_name("default.onnx")
 """The grader that comes with the package; ``make default-grader`` builds it."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -223,6 +226,7 @@ class Metadata(_Part):
         referral: A photograph is referable for referable retinopathy alone, or for that or macular oedema.
         prediction_sets: Conformal prediction sets.
         review: Rule by which a person should review a photograph.
+        gate: Cut points of the gate, whose network the file holds beside that of the grades.
         undefined: Reasons why some of these parts are ``None``, by field name.
         training_data: The photographs of the exported run.
         initial_weights: Source and licence of the weights with which training began.
@@ -241,7 +245,7 @@ class Metadata(_Part):
             before. The file itself doesn't hold it here: see :mod:`retinagrade.grader.seal`.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     name: str
     version: str
     created: str
@@ -260,6 +264,7 @@ class Metadata(_Part):
     referral: Literal["retinopathy", "retinopathy-or-oedema"] = "retinopathy"
     prediction_sets: PredictionSetsMetadata | None
     review: ReviewRule | None
+    gate: GateSettings = GateSettings()
     undefined: dict[str, str]
     training_data: TrainingDataMetadata
     initial_weights: dict[str, Any]
@@ -311,3 +316,11 @@ def with_digest(metadata: Metadata, model: bytes) -> Metadata:
     """
     timeless = model.replace(metadata.created.encode(), b"")
     return metadata.model_copy(update={"digest": hashlib.sha256(timeless).hexdigest()})
+
+
+def with_gate(metadata: Metadata, gate: GateSettings) -> Metadata:
+    """Returns metadata with other cut points of the gate. Their digest differs: the same file would grade otherwise."""
+    if gate == metadata.gate:
+        return metadata
+    digest = hashlib.sha256(f"{metadata.digest} {gate.model_dump_json()}".encode()).hexdigest()
+    return metadata.model_copy(update={"gate": gate, "digest": digest})

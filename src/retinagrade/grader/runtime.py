@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections import deque
@@ -17,10 +18,22 @@ from numpy.typing import NDArray
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
+from retinagrade.gate.inputs import gate_inputs
+from retinagrade.gate.quality import Quality
+from retinagrade.gate.session import Gate
+from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
 from retinagrade.grader.lesions import PhotographLesions, read_lesions
 from retinagrade.grader.make_grading import failed_grading, make_grading, model_name
-from retinagrade.grader.metadata import BUNDLED, LesionMetadata, Metadata, read_metadata, with_digest
+from retinagrade.grader.metadata import (
+    BUNDLED,
+    GATE_KEY,
+    LesionMetadata,
+    Metadata,
+    read_metadata,
+    with_digest,
+    with_gate,
+)
 from retinagrade.grader.seal import read_sealed, without_seal
 from retinagrade.grader.sessions import LESIONS, Outputs, Session, onnx_runtime, openvino
 from retinagrade.grades import N_GRADES
@@ -37,7 +50,6 @@ from retinagrade.images.encode import encode_prepared
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
 from retinagrade.images.placement import Placement, find_reduction, place_square
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
-from retinagrade.images.quality import Quality, assess_quality
 from retinagrade.images.read import photograph_size
 from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.storage.paths import store_tag, to_path
@@ -51,6 +63,8 @@ _AHEAD: Final = 2
 
 PhotographSource = str | os.PathLike[str] | NDArray[np.uint8]
 """A photograph: a path, a URL, or RGB pixels (H, W, 3)."""
+GateInputs = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""The inputs of the gate, see :func:`~retinagrade.gate.inputs.gate_inputs`."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class PreparedPhotograph:
         path: File of the photograph; ``None`` for an array.
         eye: Study and laterality.
         square: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
-        quality: Image quality; ``None`` after an error.
+        gate_inputs: The inputs of the gate; ``None`` after an error.
         error: Reason why the photograph can't be used.
         digest: Digest of the file, see :class:`~retinagrade.gradings.grading.Grading`.
         placement: Place of the square in the original photograph; ``None`` after an error.
@@ -72,7 +86,7 @@ class PreparedPhotograph:
     path: str | None
     eye: EyeIdentity
     square: NDArray[np.uint8] | None = None
-    quality: Quality | None = None
+    gate_inputs: GateInputs | None = None
     error: str | None = None
     digest: str | None = None
     placement: Placement | None = None
@@ -125,15 +139,21 @@ class Grader:
         metadata: Metadata of the file.
     """
 
-    def __init__(self, session: Session, metadata: Metadata) -> None:
+    def __init__(self, session: Session, gate: Gate, metadata: Metadata) -> None:
         """Makes a grader; use :meth:`load` to open a file.
 
         Args:
             session: The session that computes the graph.
+            gate: The gate.
             metadata: Metadata of the file.
         """
         self._session = session
+        self._gate = gate
         self.metadata = metadata
+
+    def with_gate(self, settings: GateSettings) -> Self:
+        """Returns the same grader with other cut points of the gate."""
+        return type(self)(self._session, replace(self._gate, settings=settings), with_gate(self.metadata, settings))
 
     def __repr__(self) -> str:
         """Returns name and version."""
@@ -165,9 +185,12 @@ class Grader:
                 f"{file}: its graph does not take photographs of {metadata.image_size} px, or does not give five "
                 "probabilities and saliency maps, or the lesion maps that its metadata name: export the run again"
             )
+        network = _gate_network(session.properties, file)
+        gate = Gate.open(network, metadata.gate, file)
         if not fast:
-            return cls(session, metadata)
-        return cls(openvino(content, session), metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"}))
+            return cls(session, gate, metadata)
+        metadata = metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"})
+        return cls(openvino(content, session), gate, metadata)
 
     def grade(
         self,
@@ -224,6 +247,24 @@ class Grader:
             while ahead:
                 yield from self.grade_prepared([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
 
+    def judge(self, photographs: Iterable[PhotographSource], *, workers: int | None = None) -> Iterator[Quality | None]:
+        """Judges the quality of photographs lazily, without grading them; see :meth:`grade` for the arguments.
+
+        Yields:
+            One quality per photograph, in their order; ``None`` for one that can't be used.
+        """
+        with ThreadPoolExecutor(workers or processors()) as pool:
+            ahead: deque[Future[PreparedPhotograph]] = deque()
+            for item in map(_as_item, photographs):
+                ahead.append(pool.submit(self.prepare, item, ""))
+                if len(ahead) >= BATCH * (1 + _AHEAD):
+                    yield self._judge(ahead.popleft().result())
+            while ahead:
+                yield self._judge(ahead.popleft().result())
+
+    def _judge(self, photograph: PreparedPhotograph) -> Quality | None:
+        return None if photograph.gate_inputs is None else self._gate.judge(*photograph.gate_inputs)
+
     def network(self, squares: NDArray[np.uint8]) -> Outputs:
         """Computes the graph.
 
@@ -245,7 +286,8 @@ class Grader:
         squares = [each.square for each in batch if each.square is not None]
         readings = self._read_outputs(squares)
         for each in batch:
-            if each.square is None or each.quality is None:
+            quality = self._judge(each)
+            if each.square is None or quality is None:
                 yield GradedPhotograph(self._failed(each, each.error))
                 continue
             reading = next(readings)
@@ -257,7 +299,7 @@ class Grader:
                 each.image_id,
                 each.path,
                 reading.probabilities,
-                each.quality,
+                quality,
                 self.metadata,
                 each.eye,
                 reading.lesions,
@@ -310,21 +352,21 @@ def prepare_for_grading(
             item, digest = _read(item)
             eye = identify_eye(item)
         with as_photograph_errors(path or image_id):
-            square, quality, placement = prepare_with_quality(item, settings)
+            square, inputs, placement = prepare_with_gate_inputs(item, settings)
     except ModuleNotFoundError as error:
         reason = f"{path}: reading it needs {error.name}: pip install 'retinagrade[dicom]'"
         return PreparedPhotograph(image_id, path, eye, error=reason, digest=digest)
     except ImageError as error:
         return PreparedPhotograph(image_id, path, eye, error=str(error), digest=digest)
     return PreparedPhotograph(
-        image_id, path, eye, resize_to_input(square, side), quality, digest=digest, placement=placement.resized(side)
+        image_id, path, eye, resize_to_input(square, side), inputs, digest=digest, placement=placement.resized(side)
     )
 
 
-def prepare_with_quality(
+def prepare_with_gate_inputs(
     item: File | NDArray[np.uint8], settings: PreparationSettings
-) -> tuple[NDArray[np.uint8], Quality, Placement]:
-    """Prepares a photograph exactly as a prepared set would hold it, and assesses its quality.
+) -> tuple[NDArray[np.uint8], GateInputs, Placement]:
+    """Prepares a photograph for the network, exactly as a prepared set would hold it, and for the gate.
 
     A prepared set stores JPEGs, so the pixels are JPEG-encoded and decoded once: the network sees the same pixels as
     in a prepared set.
@@ -334,7 +376,7 @@ def prepare_with_quality(
         settings: Settings of the prepared set.
 
     Returns:
-        RGB pixels (size, size, 3), uint8, the quality of the original photograph, and the place of the pixels in it.
+        RGB pixels (size, size, 3), uint8, the inputs of the gate, and the place of the pixels in the original.
 
     Raises:
         ImageError: The photograph can't be used.
@@ -349,7 +391,7 @@ def prepare_with_quality(
         reduction = find_reduction(photograph.shape, photograph_size(item))
     jpeg = encode_prepared(fit_photograph(photograph, field, settings))
     square = decode_jpeg(jpeg, Path("prepared"), None, MAX_MEGAPIXELS)
-    return square, assess_quality(photograph, field), place_square(field, settings).enlarged(reduction)
+    return square, gate_inputs(photograph, field), place_square(field, settings).enlarged(reduction)
 
 
 def find_wrong_outputs(probabilities: NDArray[np.floating], saliency: NDArray[np.float32] | None = None) -> str | None:
@@ -377,6 +419,14 @@ def find_wrong_outputs(probabilities: NDArray[np.floating], saliency: NDArray[np
     else:
         return None
     return f"{wrong}; a person should look at it, and the run should be exported again"
+
+
+def _gate_network(properties: dict[str, str], file: Path) -> bytes:
+    """Returns the ONNX file of the gate that a grader file holds."""
+    try:
+        return base64.b64decode(properties[GATE_KEY], validate=True)
+    except (KeyError, ValueError) as error:
+        raise GraderFileError(f"{file} has no gate that can be read: export the run again") from error
 
 
 def _as_photographs(photographs: PhotographSource | Iterable[PhotographSource]) -> Iterable[PhotographSource]:

@@ -140,6 +140,8 @@ def _photograph_group(
         evaluations.append((dicom_codes.HAS_OEDEMA, _ANSWERS[grading.oedema]))
     if grading.oedema_risk is not None:
         evaluations.append((dicom_codes.OEDEMA, dicom_codes.OEDEMA_RISKS[grading.oedema_risk]))
+    if grading.quality_level is not None:
+        evaluations.append((dicom_codes.QUALITY_LEVEL, dicom_codes.QUALITY_LEVELS[grading.quality_level]))
     evaluations += [(dicom_codes.QUALITY_REASON, dicom_codes.REASONS[each]) for each in grading.quality_reasons]
     measurements = [
         (code, value, unit)

@@ -39,8 +39,13 @@ class Grading:
         needs_review: True where a person should review the photograph, whatever its grade; ``None`` where the
             grader file has no rule.
         gradable: True where the quality is sufficient; ``None`` where the photograph could not be read.
-        quality: Image quality, 0 to 1.
-        quality_reasons: Reasons for poor quality, the most serious one first.
+        modality: ``colour``, ``red-free``, ``fluorescence``, ``wide-field``, or ``no fundus`` for anything but one
+            photograph of one fundus.
+        centre: ``macula``, ``optic disc`` or ``neither``: the landmark in the centre of a colour photograph.
+        quality: Image quality, 0 to 1: about 1 for a good photograph, a half for a usable one, 0 for a rejected one.
+        quality_level: ``good``, ``usable`` (graded with a warning), ``reject`` (no grade), or ``unchecked`` where the
+            gate was off.
+        quality_reasons: Reasons for a warning or a refusal, the most serious one first, and what a photographer can do.
         review_reasons: Reasons why a person should review a photograph that has a grade.
         microaneurysms: Number of microaneurysms; like the following fields ``None`` where the grader file doesn't
             outline such lesions, and where the photograph could not be read.
@@ -83,7 +88,10 @@ class Grading:
     prediction_set: tuple[int, ...] | None = None
     needs_review: bool | None = True
     gradable: bool | None = None
+    modality: str | None = None
+    centre: str | None = None
     quality: float | None = None
+    quality_level: str | None = None
     quality_reasons: tuple[str, ...] = ()
     review_reasons: tuple[str, ...] = ()
     microaneurysms: int | None = None

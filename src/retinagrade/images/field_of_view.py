@@ -62,8 +62,6 @@ class FieldOfView:
         confidence: 0 to 1. With a background: agreement of the region with a disc. Without: share of pixels that have
             the hue of a retina. A person should look at crops below :data:`LOW_CONFIDENCE`.
         mask: True (h, w) inside the lit region of a reduced copy of the whole photograph; holes are filled.
-        rival: Area of the next largest lit region as a share of this one. Stamps and labels are small; a second
-            photograph in the same picture is not.
     """
 
     x: int
@@ -74,7 +72,6 @@ class FieldOfView:
     method: Literal["background", "full-frame"]
     confidence: float
     mask: NDArray[np.bool_]
-    rival: float = 0.0
 
     @property
     def side(self) -> int:
@@ -122,7 +119,7 @@ def find_field_of_view(photograph: NDArray[np.uint8]) -> FieldOfView:
     if background is None:
         everything = np.ones(small.shape[:2], bool)
         return FieldOfView(0, 0, width, height, None, "full-frame", float(_retinal(small).mean()), everything)
-    region, outline, rival = _region(small, background)
+    region, outline = _region(small, background)
     circle = _fit_circle(outline, region.shape)
     left, top, right, bottom = _edges(region, circle)
     x, y = max(0, round(left * factor)), max(0, round(top * factor))
@@ -135,7 +132,6 @@ def find_field_of_view(photograph: NDArray[np.uint8]) -> FieldOfView:
         "background",
         _agreement(region, circle),
         region.astype(bool),
-        rival,
     )
 
 
@@ -206,13 +202,8 @@ def _background(small: NDArray[np.uint8]) -> NDArray[np.int64] | None:
     return np.array([_quantile(channel, 0.5) for channel in candidates[near].astype(np.uint8).T])
 
 
-def _region(
-    small: NDArray[np.uint8], background: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], float]:
-    """Returns the largest connected region that is not background (h, w), without holes, its outline (n, 2) and rival.
-
-    The rival is the area of the second region as a share of the first.
-    """
+def _region(small: NDArray[np.uint8], background: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Returns the largest connected region that is not background (h, w), without holes, and its outline (n, 2)."""
     distance = _brightest(cv2.absdiff(small, np.array([*background, 0.0])).astype(np.uint8, copy=False))
     bright = _quantile(distance[::2, ::2], 0.9)
     if bright < _FAINTEST:
@@ -221,13 +212,12 @@ def _region(
     lit = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8), borderValue=0).astype(np.uint8, copy=False)
     contours, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=cv2.contourArea, default=None)
-    areas = [0.0, 0.0, *sorted(map(cv2.contourArea, contours))]
     region = np.zeros_like(lit)
     if outline is not None:
         cv2.drawContours(region, [outline], -1, 1, cv2.FILLED)
     if outline is None or cv2.countNonZero(region) < _SMALLEST_SHARE * region.size:
         raise ImageError("no field of view: no lit region is large enough to be a fundus")
-    return region, np.asarray(outline, np.int32)[:, 0], areas[-2] / areas[-1]
+    return region, np.asarray(outline, np.int32)[:, 0]
 
 
 def _fit_circle(outline: NDArray[np.int32], shape: tuple[int, ...]) -> Circle | None:

@@ -27,8 +27,8 @@ from retinagrade.evaluation.predictions import (
     tidy_predictions,
 )
 from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.gate.session import assess_quality
 from retinagrade.images.field_of_view import find_field_of_view
-from retinagrade.images.quality import assess_quality
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
@@ -182,7 +182,7 @@ class Predictions:
         return self.table.head(_SHOWN_ROWS).to_html(index=False)
 
     def with_quality(self, progress: Progress | None = None) -> Predictions:
-        """Adds a column ``quality``: ``gradable`` or ``doubtful``, from the photographs in the prepared set.
+        """Adds a column ``quality``: ``good``, ``usable`` or ``reject``, from the photographs in the prepared set.
 
         Args:
             progress: Receives the number of photographs assessed.
@@ -326,6 +326,6 @@ def _fitted_on(
 def _quality(path: Path) -> str | None:
     try:
         photograph = read_photograph(path)
+        return assess_quality(photograph, find_field_of_view(photograph)).level
     except ImageError:
         return None
-    return "doubtful" if assess_quality(photograph, find_field_of_view(photograph)).reasons else "gradable"

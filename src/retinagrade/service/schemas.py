@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel
 
+from retinagrade.gate.quality import Quality
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.make_grading import make_grading
 from retinagrade.grader.metadata import Metadata
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import StudyGrading, grade_studies
-from retinagrade.images.quality import Quality
 from retinagrade.service.pictures import Pictures
 
 NOTICE: Final = "Research software, not a medical device. Do not use it to diagnose or treat patients."
@@ -52,5 +52,6 @@ def make_response(photographs: list[PhotographResult]) -> GradeResponse:
 def example_response(metadata: Metadata) -> dict[str, Any]:
     """Makes a response of this grader file from synthetic probabilities."""
     probabilities = np.array([0.05, 0.1, 0.6, 0.2, 0.05])
-    grading = make_grading("7_right", "7_right.jpg", probabilities, Quality(0.9, {}), metadata, EyeIdentity("7", "R"))
+    quality = Quality("good", 0.95, "colour", "macula", ())
+    grading = make_grading("7_right", "7_right.jpg", probabilities, quality, metadata, EyeIdentity("7", "R"))
     return make_response([PhotographResult(grading=grading)]).model_dump(mode="json")

@@ -47,10 +47,9 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Appends the epoch and rewrites the file."""
-        metrics = trainer.callback_metrics
         row: dict[str, float] = {
             "epoch": trainer.current_epoch,
-            **{name: float(metrics[name]) for name in METRIC_NAMES if name in metrics},
+            **_epoch_metrics(trainer),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(time.monotonic() - self._started, 1),
         }
@@ -88,8 +87,8 @@ class ProgressReport(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Reports an epoch's metrics."""
-        metrics = trainer.callback_metrics
-        named = [f"{name} {float(metrics[key]):.3f}" for key, name in METRIC_NAMES.items() if key in metrics]
+        metrics = _epoch_metrics(trainer)
+        named = [f"{name} {metrics[key]:.3f}" for key, name in METRIC_NAMES.items() if key in metrics]
         self.progress(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {', '.join(named)}", 0, None)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -102,6 +101,18 @@ class ProgressReport(pl.Callback):
         assert trainer.max_epochs is not None
         total = trainer.max_epochs * int(trainer.num_training_batches)
         self.progress("training batches", batches, total)
+
+
+def _epoch_metrics(trainer: pl.Trainer) -> dict[str, float]:
+    """Returns the metrics of this epoch by name; Lightning keeps those of an earlier validation."""
+    every = trainer.check_val_every_n_epoch or 1
+    is_validated = (trainer.current_epoch + 1) % every == 0
+    metrics = trainer.callback_metrics
+    return {
+        name: float(metrics[name])
+        for name in METRIC_NAMES
+        if name in metrics and (is_validated or not name.startswith("val_"))
+    }
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -163,6 +163,7 @@ def make_trainer(
     return pl.Trainer(
         max_epochs=settings.epochs if trial_steps is None else -1,
         max_steps=trial_steps or -1,
+        check_val_every_n_epoch=settings.validate_every,
         limit_val_batches=1.0 if trial_steps is None else 0,
         enable_checkpointing=trial_steps is None,
         devices=devices.per_machine,

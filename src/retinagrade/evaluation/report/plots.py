@@ -223,12 +223,13 @@ def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figur
     epochs = history["epoch"] + 1
     best = int(epochs[history["kept"]].iloc[0])
     left.plot(epochs, history["train_loss"], color=_GREY, marker=".", label="training")
-    left.plot(epochs, history["val_loss"], color=_BLUE, marker=".", label="validation")
+    validated = history.dropna(subset="val_loss")
+    left.plot(validated["epoch"] + 1, validated["val_loss"], color=_BLUE, marker=".", label="validation")
     left.set(ylabel=loss, ylim=(0, None))
     names = {"val_accuracy": "accuracy", "val_qwk": "QWK", "val_average_precision": "average precision of lesions"}
     shown = [name for name in names if name in history]
     for name, colour in zip(shown, (_ORANGE, _BLUE), strict=False):
-        right.plot(epochs, history[name], color=colour, marker=".", label=f"validation {names[name]}")
+        right.plot(validated["epoch"] + 1, validated[name], color=colour, marker=".", label=f"validation {names[name]}")
     right.set(ylim=(min(0.0, float(history[shown].min(skipna=True).min())), 1))
     for axes in (left, right):
         axes.axvline(best, color="black", linewidth=0.8, linestyle=":", label=f"kept: epoch {best}")

@@ -2,7 +2,7 @@
 
 const KINDS = ["microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates"];
 const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "referral_reasons", "confidence",
-  "prediction_set", "needs_review", "gradable", "quality", "quality_reasons", "review_reasons", ...KINDS.flatMap((kind) => [kind, `${kind}_area`, `${kind}_quadrants`]),
+  "prediction_set", "needs_review", "gradable", "modality", "centre", "quality", "quality_level", "quality_reasons", "review_reasons", ...KINDS.flatMap((kind) => [kind, `${kind}_area`, `${kind}_quadrants`]),
   "rule_grade", "oedema_probability", "oedema", "oedema_risk", "study", "laterality", "model",
   "grader_digest", "path", "digest", "error"];
 

@@ -22,7 +22,7 @@ export function operatingPoint(model) {
 }
 
 export function advice(grading, model) {
-  if (!grading.gradable) return { refer: true, text: "The image quality is insufficient: a person should review this photograph." };
+  if (!grading.gradable) return { refer: true, text: "This photograph can't be graded: take it again, or let a person review it." };
   const reasons = grading.review_reasons.map((reason) => (reason === "uncertain grade" ? `low confidence (${twoDigits(grading.confidence)})` : reason));
   const review = grading.needs_review ? ` A person should review this photograph: ${reasons.join("; ")}.` : "";
   if (grading.referable === null) return { refer: grading.needs_review === true, text: `No advice on referral: the model has no operating point.${review}` };
@@ -55,7 +55,7 @@ export function further(grading, model) {
     const grades = grading.prediction_set.map((grade) => `${grade} (${shortGradeName(grade).toLowerCase()})`).join(", ");
     sentences.push(`Set of possible grades, which contains the right grade in ${percent(model.prediction_sets.coverage)} of photographs: ${grades || "empty"}.`);
   }
-  sentences.push(`Image quality ${twoDigits(grading.quality)}. Model ${grading.model}.`);
+  sentences.push(`Image quality ${twoDigits(grading.quality)} (${grading.quality_level}). Model ${grading.model}.`);
   return sentences.join(" ");
 }
 
