@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from retinagrade.explanations.lesions.summary import LesionComparison
     from retinagrade.explanations.runs import RunOrFolder
     from retinagrade.exporting.export import ExportedGrader, export
+    from retinagrade.exporting.gate_export import ExportedGate, export_gate
     from retinagrade.grader.calibrate_gate import GateCalibration, calibrate_gate
     from retinagrade.grader.grade import PathArgument, grade
     from retinagrade.grader.grading_results import GradingResults
@@ -78,6 +79,8 @@ if TYPE_CHECKING:
     from retinagrade.service.server import serve
     from retinagrade.training.cross_validate import cross_validate
     from retinagrade.training.distributed import Devices
+    from retinagrade.training.gate.run import GateRun
+    from retinagrade.training.gate.train import train_gate
     from retinagrade.training.learning_rate import RateSearch, find_learning_rate
     from retinagrade.training.lesions.outline import outline
     from retinagrade.training.predict import predict
@@ -110,8 +113,10 @@ _MODULES: Final = {
     "Experiment": "experiments.experiment",
     "ExperimentError": "errors",
     "Explanation": "explanations.explain",
+    "ExportedGate": "exporting.gate_export",
     "ExportedGrader": "exporting.export",
     "GateCalibration": "grader.calibrate_gate",
+    "GateRun": "training.gate.run",
     "Grade": "grades",
     "Grader": "grader.runtime",
     "GraderFileError": "errors",
@@ -157,6 +162,7 @@ _MODULES: Final = {
     "experiment_names": "experiments.experiment",
     "explain": "explanations.explain",
     "export": "exporting.export",
+    "export_gate": "exporting.gate_export",
     "find_learning_rate": "training.learning_rate",
     "fit_grades": "runs.fit_grades",
     "grade": "grader.grade",
@@ -171,6 +177,7 @@ _MODULES: Final = {
     "sweep": "training.sweep",
     "synthesize": "datasets.synthetic.patients",
     "train": "training.train",
+    "train_gate": "training.gate.train",
     "tune": "training.tuning.tune",
 }
 """The module of every public name, below this package."""
@@ -195,8 +202,10 @@ __all__ = [
     "Experiment",
     "ExperimentError",
     "Explanation",
+    "ExportedGate",
     "ExportedGrader",
     "GateCalibration",
+    "GateRun",
     "Grade",
     "Grader",
     "GraderFileError",
@@ -243,6 +252,7 @@ __all__ = [
     "experiment_names",
     "explain",
     "export",
+    "export_gate",
     "find_learning_rate",
     "fit_grades",
     "grade",
@@ -257,6 +267,7 @@ __all__ = [
     "sweep",
     "synthesize",
     "train",
+    "train_gate",
     "tune",
 ]
 

@@ -20,6 +20,7 @@ from retinagrade.cli import (
     evaluation,
     explanation,
     export,
+    gate,
     grader,
     info,
     lesion_agreement,
@@ -87,6 +88,7 @@ def _add_commands() -> None:
             ensembles.ensemble,
             lesion_maps.outline,
             lesion_maps.fit_grades,
+            gate.train_gate,
         ),
         "Evaluation": (
             evaluation.evaluate,

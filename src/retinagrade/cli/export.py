@@ -10,6 +10,7 @@ import typer
 
 from retinagrade.cli.console import console, terminal_progress
 from retinagrade.cli.options import MovedSetOption, OverwriteOption, TtaOption
+from retinagrade.errors import UsageError
 
 
 class WeightPrecision(StrEnum):
@@ -24,7 +25,8 @@ def export(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="Folder of a trained run or an ensemble. Its prepared set must still exist."
+            metavar="RUN",
+            help="Folder of a trained run, an ensemble, or a gate (`train-gate`). Its prepared set must still exist.",
         ),
     ],
     out: Annotated[
@@ -70,11 +72,19 @@ def export(
     of photographs, the metrics, and the calibration of the run: run `calibrate` first. The command compares the file
     with the network on up to 16 photographs of the prepared set, and writes nothing unless they agree.
 
+    A gate becomes an ONNX file of its own, without a model card; of the options, it takes --out and --overwrite only.
+
     Exit code 0: done; 2: the export was not possible.
     """
     from retinagrade.exporting.card import change_lines, describe_maps
     from retinagrade.exporting.export import export as export_run
+    from retinagrade.training.gate.run import GateRun
 
+    if GateRun(run).is_gate:
+        if precision != WeightPrecision.FLOAT32 or tta or cross_validation or statements or prepared:
+            raise UsageError("a gate takes --out and --overwrite only: leave the other options out")
+        _export_gate(run, out, overwrite)
+        return
     with terminal_progress() as progress:
         exported = export_run(
             run,
@@ -103,3 +113,16 @@ def export(
     for name, reason in metadata.undefined.items():
         printed.print(f"undefined: {name}: {reason}", style="dim")
     printed.print(f"wrote {exported.file} ({exported.size / 1e6:.1f} MB) and {exported.card}")
+
+
+def _export_gate(run: Path, out: Path, overwrite: bool) -> None:
+    from retinagrade.exporting.gate_export import export_gate
+
+    with terminal_progress() as progress:
+        exported = export_gate(run, out, overwrite=overwrite, progress=progress)
+    printed = console()
+    printed.print(
+        f"file and network agree on {exported.photographs} pictures: probabilities differ by up to "
+        f"{exported.max_difference:.1e}"
+    )
+    printed.print(f"wrote {exported.file} ({exported.file.stat().st_size / 1e6:.1f} MB)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +21,30 @@ from retinagrade.storage.files import write_bytes
 
 
 def to_onnx(
-    graph: nn.Module, example: NDArray[np.uint8], outputs: Sequence[str] = ("probabilities", "saliency")
+    graph: nn.Module,
+    example: NDArray[np.uint8] | Mapping[str, NDArray[np.uint8]],
+    outputs: Sequence[str] = ("probabilities", "saliency"),
 ) -> onnx.ModelProto:
     """Converts a graph to ONNX, for batches of any size.
 
     Args:
-        graph: A module from photographs (N, S, S, 3), uint8, to the outputs, in evaluation mode.
-        example: Photographs (N, S, S, 3); at least one.
+        graph: A module from the inputs, in their order, to the outputs, in evaluation mode.
+        example: Pictures (N, S, S, 3), uint8, at least one, of each input by name; of a single input ``photographs``
+            without a name.
         outputs: Names of the outputs, in the order of the module's.
     """
+    examples = example if isinstance(example, Mapping) else {"photographs": example}
     # With a batch of one, the exporter would make the batch size a constant.
-    batch = torch.from_numpy(np.concatenate([example, example])[:2])
+    batches = tuple(torch.from_numpy(np.concatenate([each, each])[:2]) for each in examples.values())
+    size = torch.export.Dim("N", min=1, max=4096)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # onnxscript warns about operators that the graph doesn't use
         program = torch.onnx.export(
             graph,
-            (batch,),
-            input_names=["photographs"],
+            batches,
+            input_names=list(examples),
             output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=4096)},),
+            dynamic_shapes=({0: size},) * len(batches),
             dynamo=True,
             verbose=False,
         )

