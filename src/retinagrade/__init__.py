@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from retinagrade.explanations.runs import RunOrFolder
     from retinagrade.exporting.export import ExportedGrader, export
     from retinagrade.exporting.gate_export import ExportedGate, export_gate
+    from retinagrade.exporting.local import LocalGrader, localize
+    from retinagrade.gate.settings import GateSettings
     from retinagrade.grader.calibrate_gate import GateCalibration, calibrate_gate
     from retinagrade.grader.grade import PathArgument, grade
     from retinagrade.grader.grading_results import GradingResults
@@ -116,6 +118,7 @@ _MODULES: Final = {
     "ExportedGate": "exporting.gate_export",
     "ExportedGrader": "exporting.export",
     "GateCalibration": "grader.calibrate_gate",
+    "GateSettings": "gate.settings",
     "GateRun": "training.gate.run",
     "Grade": "grades",
     "Grader": "grader.runtime",
@@ -129,6 +132,7 @@ _MODULES: Final = {
     "LesionComparison": "explanations.lesions.summary",
     "LesionEvaluation": "evaluation.lesion_evaluation",
     "LesionMaps": "runs.lesion_maps",
+    "LocalGrader": "exporting.local",
     "Manifest": "manifest",
     "ManifestError": "errors",
     "NetworkComparison": "evaluation.comparison",
@@ -166,6 +170,7 @@ _MODULES: Final = {
     "find_learning_rate": "training.learning_rate",
     "fit_grades": "runs.fit_grades",
     "grade": "grader.grade",
+    "localize": "exporting.local",
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
     "outline": "training.lesions.outline",
@@ -206,6 +211,7 @@ __all__ = [
     "ExportedGrader",
     "GateCalibration",
     "GateRun",
+    "GateSettings",
     "Grade",
     "Grader",
     "GraderFileError",
@@ -218,6 +224,7 @@ __all__ = [
     "LesionComparison",
     "LesionEvaluation",
     "LesionMaps",
+    "LocalGrader",
     "Manifest",
     "ManifestError",
     "NetworkComparison",
@@ -257,6 +264,7 @@ __all__ = [
     "fit_grades",
     "grade",
     "load_experiment",
+    "localize",
     "measure_lesion_agreement",
     "outline",
     "predict",

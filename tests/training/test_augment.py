@@ -157,3 +157,12 @@ def test_a_camera_changes_the_look_of_training_photographs() -> None:
     assert len(looks) > 15
     with pytest.raises(ValueError, match="camera"):
         AugmentationSettings.model_validate({"camera": ["lens"]})
+
+
+def test_a_share_of_the_photographs_keeps_its_look() -> None:
+    photograph = np.full((40, 40, 3), 90, np.uint8)
+    settings = AugmentationSettings(camera=("colour", "light"), camera_share=0.4)
+    kept = [
+        np.array_equal(augment(photograph, np.random.default_rng(seed), settings), photograph) for seed in range(200)
+    ]
+    assert 0.5 < np.mean(kept) < 0.7

@@ -48,6 +48,15 @@ def calibrate(
             "columns image_id, p0 … p4 and grade.",
         ),
     ],
+    grades: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Table with the columns image_id and grade, for a table of results of `grade`. `export --model` puts "
+            "the calibration into the grader file.",
+            show_default=False,
+        ),
+    ] = None,
     quality: Annotated[
         Path | None,
         typer.Option(
@@ -125,6 +134,7 @@ def calibrate(
 
     calibration = calibrate_run(
         predictions,
+        grades=grades,
         out=out,
         overwrite=overwrite,
         rule=rule.value,
@@ -136,7 +146,7 @@ def calibrate(
     if json:
         print_json({**calibration_to_json(calibration), "warnings": calibration.warnings})
     else:
-        _print_calibration(calibration, out or calibration_file(predictions))
+        _print_calibration(calibration, grades, out or calibration_file(predictions))
     if calibration.warnings:
         raise typer.Exit(ATTENTION)
 
@@ -156,13 +166,16 @@ def _calibrate_gate(results: Path, quality: Path, out: Path | None, overwrite: b
         raise typer.Exit(ATTENTION)
 
 
-def _print_calibration(calibration: Calibration, file: Path | None) -> None:
+def _print_calibration(calibration: Calibration, grades: Path | None, file: Path | None) -> None:
     from retinagrade.evaluation.predictions import graded_predictions, read_predictions
     from retinagrade.evaluation.report.tables import rich_table
     from retinagrade.runs.calibration_tables import FITTED_ON_NOTE, calibration_tables
+    from retinagrade.runs.predictions import Predictions
 
     printed = console()
-    graded = graded_predictions(read_predictions(Path(calibration.source.file)))
+    source = Path(calibration.source.file)
+    rows = read_predictions(source) if grades is None else Predictions.read(source, grades=grades).table
+    graded = graded_predictions(rows[rows["image_id"].isin(calibration.source.image_ids)])
     for table in calibration_tables(calibration, graded):
         printed.print(rich_table(table))
     printed.print(FITTED_ON_NOTE.format(calibration.source.photographs))

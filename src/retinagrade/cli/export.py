@@ -23,12 +23,15 @@ class WeightPrecision(StrEnum):
 
 def export(
     run: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="RUN",
-            help="Folder of a trained run, an ensemble, or a gate (`train-gate`). Its prepared set must still exist.",
+            help="Folder of a trained run, an ensemble, or a gate (`train-gate`). Its prepared set must still exist. "
+            "[default: the grader file of --model]",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    *,
     out: Annotated[
         Path,
         typer.Option(
@@ -64,6 +67,31 @@ def export(
         ),
     ] = None,
     prepared: MovedSetOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Grader file to write anew with a site's own decisions, instead of RUN: those of --calibration, "
+            "--gate or both. 'default' is the bundled one.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For --model: calibration that `calibrate RESULTS --grades LABELS` fitted on results of this file.",
+            show_default=False,
+        ),
+    ] = None,
+    gate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For --model: cut points of the gate, from `calibrate --quality`.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Export a run as one grader file.
@@ -72,16 +100,27 @@ def export(
     of photographs, the metrics, and the calibration of the run: run `calibrate` first. The command compares the file
     with the network on up to 16 photographs of the prepared set, and writes nothing unless they agree.
 
+    With --model, the command writes a grader file anew with the temperature, the thresholds and the gate of a site. The
+    network stays the same, and PyTorch isn't needed. The file gets a new version and remembers the change.
+
     A gate becomes an ONNX file of its own, without a model card; of the options, it takes --out and --overwrite only.
 
     Exit code 0: done; 2: the export was not possible.
     """
+    of_run = precision != WeightPrecision.FLOAT32 or tta or cross_validation or statements or prepared
+    if model is not None:
+        if run is not None or of_run:
+            raise UsageError("--model takes --calibration, --gate, --out and --overwrite only: leave out the rest")
+        _localize(model, out, calibration, gate, overwrite)
+        return
+    if run is None or calibration is not None or gate is not None:
+        raise UsageError("name a RUN to export, or a grader file with --model and --calibration or --gate")
     from retinagrade.exporting.card import change_lines, describe_maps
     from retinagrade.exporting.export import export as export_run
     from retinagrade.training.gate.run import GateRun
 
     if GateRun(run).is_gate:
-        if precision != WeightPrecision.FLOAT32 or tta or cross_validation or statements or prepared:
+        if of_run:
             raise UsageError("a gate takes --out and --overwrite only: leave the other options out")
         _export_gate(run, out, overwrite)
         return
@@ -113,6 +152,15 @@ def export(
     for name, reason in metadata.undefined.items():
         printed.print(f"undefined: {name}: {reason}", style="dim")
     printed.print(f"wrote {exported.file} ({exported.size / 1e6:.1f} MB) and {exported.card}")
+
+
+def _localize(model: str, out: Path, calibration: Path | None, gate: Path | None, overwrite: bool) -> None:
+    from retinagrade.exporting.local import localize
+
+    local = localize(model, out, calibration=calibration, gate=gate, overwrite=overwrite)
+    change = local.metadata.history[-1]
+    console().print(f"changed {', '.join(change.changed).replace('_', ' ')}; fitted on {change.data}")
+    console().print(f"wrote {local.file} (version {local.metadata.version}) and {local.card}")
 
 
 def _export_gate(run: Path, out: Path, overwrite: bool) -> None:

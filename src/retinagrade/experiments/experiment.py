@@ -65,6 +65,8 @@ class AugmentationSettings(_Settings):
     camera: tuple[CameraChange, ...] = ()
     """Changes that another camera would make to the photograph: any of ``colour``, ``light``, ``resolution``,
     ``sharpness`` and ``cut`` (``docs/cameras.md``)."""
+    camera_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the photographs that ``camera`` changes. The others keep their look."""
 
 
 class CropSettings(_Settings):
@@ -174,9 +176,13 @@ class Experiment(_Settings):
     def _crops_lesions(self) -> Self:
         if self.outlines_lesions != (self.crops is not None):
             raise ValueError("the section 'crops' is required for network.output: lesions, and only for it")
-        own = self.augmentation.model_dump(exclude={"camera"}) != AugmentationSettings().model_dump(exclude={"camera"})
+        own = self.augmentation.model_dump(exclude={"camera", "camera_share"}) != AugmentationSettings().model_dump(
+            exclude={"camera", "camera_share"}
+        )
         if self.outlines_lesions and own:
-            raise ValueError("crops are turned, mirrored and zoomed by themselves: set augmentation.camera only")
+            raise ValueError(
+                "crops are turned, mirrored and zoomed by themselves: set augmentation.camera and camera_share only"
+            )
         if self.outlines_lesions and (self.training.balance is not None or self.training.class_weights != "none"):
             raise ValueError("crops balance the kinds of lesions: leave balance and class_weights out")
         return self

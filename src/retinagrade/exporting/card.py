@@ -30,6 +30,7 @@ def model_card(metadata: Metadata, name: str) -> str:
         *("## Training", "", *_training(metadata), ""),
         *("## Metrics", "", *_metrics(metadata)),
         *("## Decisions", "", *_decisions(metadata), ""),
+        *_history(metadata),
         *("## Verification", "", *_verification(metadata), ""),
     ]
     return "\n".join(lines)
@@ -120,10 +121,22 @@ def _decisions(metadata: Metadata) -> list[str]:
         f"* Vision-threatening retinopathy: {vision_threatening}.",
         *_oedema(metadata),
         f"* Conformal prediction sets: {sets}.",
+        *([] if metadata.site_temperature == 1 else [f"* Temperature of this site: {metadata.site_temperature:.4g}."]),
         f"* Review: {review}.",
         f"* Gate: no grade below a quality of {metadata.gate.reject_below:g}, and a warning below "
         f"{metadata.gate.usable_below:g} (set by {metadata.gate.origin}).",
     ]
+
+
+def _history(metadata: Metadata) -> list[str]:
+    if not metadata.history:
+        return []
+    changes = (
+        f"* {change.date}: {', '.join(change.changed)} of version {change.version}, on {change.data}."
+        for change in metadata.history
+    )
+    note = "The metrics above were measured before these changes, on the photographs of the makers."
+    return ["## Changes after the export", "", *changes, "", note, ""]
 
 
 def _oedema(metadata: Metadata) -> list[str]:

@@ -10,9 +10,8 @@ import pandas as pd
 
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.evaluate import evaluate_predictions
-from retinagrade.evaluation.fitting.calibration import Calibration
-from retinagrade.evaluation.fitting.operating_points import FittedThreshold
 from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.exporting.decisions import describe_decisions
 from retinagrade.exporting.exportable import EnsembleNetworks, Exportable, OutliningNetwork, list_networks
 from retinagrade.grader.metadata import (
     AuthorStatements,
@@ -21,9 +20,6 @@ from retinagrade.grader.metadata import (
     Metadata,
     MetricValue,
     Precision,
-    PredictionSetsMetadata,
-    ReviewRule,
-    Threshold,
     TrainingDataMetadata,
     Verification,
 )
@@ -90,7 +86,7 @@ def collect_metadata(
     return Metadata(
         lesions=None if outlining is None else outlining.lesions,
         **_describe_networks(exportable),
-        **_describe_decisions(exportable.calibration),
+        **describe_decisions(exportable.calibration),
         version=_version(exportable, precision),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         grades=tuple(grade.label for grade in Grade),
@@ -166,35 +162,6 @@ def _training_versions(run: Run) -> dict[str, str]:
 
 def _export_versions() -> dict[str, str]:
     return {**installed_versions(), **{name: version(name) for name in ("onnx", "onnxruntime", "onnxscript")}}
-
-
-def _describe_decisions(calibration: Calibration | None) -> dict[str, Any]:
-    """Thresholds, prediction sets and the rule of review, or the reasons why they are undefined."""
-    names = ("referable", "vision_threatening", "oedema", "prediction_sets", "review")
-    if calibration is None:
-        undefined = dict.fromkeys(names, "the run was not calibrated before the export")
-        return {**dict.fromkeys(names), "undefined": undefined}
-    undefined = dict(calibration.undefined)
-    review = calibration.review_share
-    if review is None:
-        undefined["review"] = undefined.get("review_share", "no rule was fitted")
-    return {
-        "referable": _threshold(calibration.referable),
-        "vision_threatening": _threshold(calibration.vision_threatening),
-        "oedema": _threshold(calibration.oedema),
-        "referral": calibration.referral,
-        "prediction_sets": PredictionSetsMetadata(
-            coverage=calibration.prediction_sets.coverage, limits=calibration.prediction_sets.limits
-        ),
-        "review": review and ReviewRule(confidence=review.confidence, target=review.target, reviewed=review.reviewed),
-        "undefined": {name: reason for name, reason in undefined.items() if name in names},
-    }
-
-
-def _threshold(point: FittedThreshold | None) -> Threshold | None:
-    if point is None:
-        return None
-    return Threshold.model_validate(point.model_dump(include=set(Threshold.model_fields)))
 
 
 def _measure_split(run: Run, split: str) -> MeasuredMetrics | None:

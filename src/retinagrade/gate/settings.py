@@ -55,6 +55,10 @@ class GateSettings(BaseModel):
         """Returns the probability from which a reason refuses a photograph, 0 to 1."""
         return self.least.get(reason, _LEAST.get(reason, 0.0))
 
+    def switched_off(self) -> Self:
+        """Returns settings with which every photograph is graded."""
+        return self.model_copy(update={"is_off": True, "origin": "--gate off"})
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads settings that ``calibrate --quality`` wrote.
@@ -100,7 +104,7 @@ def parse_gate(choices: Iterable[str], settings: GateSettings) -> tuple[GateSett
     for choice in choices:
         name, equals, value = (part.strip() for part in choice.partition("="))
         if name == OFF and not equals:
-            settings = settings.model_copy(update={"is_off": True, "origin": "--gate off"})
+            settings = settings.switched_off()
         elif name == PERCENTILE:
             worst = WORST if not equals else _number(choice, value, up_to=100)
         elif name in REASONS and equals:

@@ -201,6 +201,22 @@ class LesionMetadata(_Part):
         return self.model.kinds
 
 
+class Change(_Part):
+    """A change of a grader file's decisions after its export.
+
+    Attributes:
+        date: UTC time of the change.
+        version: Version of the file before.
+        changed: Names of the fields that were set.
+        data: The photographs that they were fitted on.
+    """
+
+    date: str
+    version: str
+    changed: tuple[str, ...]
+    data: str
+
+
 class Metadata(_Part):
     """The metadata of a grader file.
 
@@ -220,6 +236,7 @@ class Metadata(_Part):
         precision: Number format of the stored weights.
         temperature: Softmax temperature of the calibration; 1 if none was fitted. It is built into the graph, unless
             the file reads lesion maps.
+        site_temperature: Further temperature of all probabilities, fitted on a site's own photographs; 1 if none was.
         referable: Threshold of referable retinopathy.
         vision_threatening: Threshold of vision-threatening retinopathy.
         oedema: Threshold of the probability of macular oedema, for a file that reads lesion maps.
@@ -227,6 +244,7 @@ class Metadata(_Part):
         prediction_sets: Conformal prediction sets.
         review: Rule by which a person should review a photograph.
         gate: Cut points of the gate, whose network the file holds beside that of the grades.
+        history: Changes of decisions after the export, the first one first.
         undefined: Reasons why some of these parts are ``None``, by field name.
         training_data: The photographs of the exported run.
         initial_weights: Source and licence of the weights with which training began.
@@ -258,6 +276,7 @@ class Metadata(_Part):
     tta: bool
     precision: Precision
     temperature: PositiveFloat
+    site_temperature: PositiveFloat = 1.0
     referable: Threshold | None
     vision_threatening: Threshold | None
     oedema: Threshold | None = None
@@ -265,6 +284,7 @@ class Metadata(_Part):
     prediction_sets: PredictionSetsMetadata | None
     review: ReviewRule | None
     gate: GateSettings = GateSettings()
+    history: tuple[Change, ...] = ()
     undefined: dict[str, str]
     training_data: TrainingDataMetadata
     initial_weights: dict[str, Any]

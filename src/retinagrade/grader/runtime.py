@@ -51,6 +51,7 @@ from retinagrade.images.field_of_view import find_field_of_view, whole_frame
 from retinagrade.images.placement import Placement, find_reduction, place_square
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
 from retinagrade.images.read import photograph_size
+from retinagrade.lesion_maps.grade_model import temper
 from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.storage.paths import store_tag, to_path
 
@@ -295,10 +296,13 @@ class Grader:
             if wrong is not None:
                 yield GradedPhotograph(self._failed(each, f"{each.image_id}: the grader file gives {wrong}"))
                 continue
+            probabilities, site = reading.probabilities, self.metadata.site_temperature
+            if site != 1:  # else the digits stay as they are
+                probabilities = temper(probabilities[None].astype(np.float64), site)[0]
             grading = make_grading(
                 each.image_id,
                 each.path,
-                reading.probabilities,
+                probabilities,
                 quality,
                 self.metadata,
                 each.eye,

@@ -19,13 +19,16 @@ from retinagrade.evaluation.fitting.calibration import (
 from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
 from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
 from retinagrade.evaluation.oedema import OEDEMA_PROBABILITY, oedema_photographs
-from retinagrade.evaluation.predictions import graded_predictions, read_predictions
+from retinagrade.evaluation.predictions import graded_predictions, read_prediction_rows, read_predictions
 from retinagrade.manifest import OEDEMA_RISK
 from retinagrade.runs.photographs import add_manifest_columns, read_run_photographs
 from retinagrade.runs.predictions import Predictions, find_run
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import Output, guard_outputs
+
+_GRADABLE = "gradable"
+_GRADER = "grader_digest"
 
 
 @check_arguments(
@@ -36,6 +39,7 @@ from retinagrade.storage.output_guard import Output, guard_outputs
 def calibrate(
     predictions: str | os.PathLike[str] | Run | Predictions,
     *,
+    grades: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     rule: OperatingPointRule = "sensitivity",
@@ -48,7 +52,8 @@ def calibrate(
 
     Args:
         predictions: A run or its folder, or a table of validation predictions with ``image_id``, ``p0`` … ``p4`` and
-            ``grade``.
+            ``grade``; or a table of results of ``grade``, whose rejected photographs don't count.
+        grades: Table with ``image_id`` and ``grade`` of the same photographs, for a table without grades.
         out: The file to write; by default ``calibration.json`` of a run, and no file for a table.
         overwrite: Whether ``out`` may be another file that exists, which is replaced.
         rule: Rule that chooses the thresholds of referable and vision-threatening retinopathy: the stated
@@ -74,10 +79,16 @@ def calibrate(
     source = _source(predictions)
     file = calibration_file(predictions) if out is None else Path(out)
     if file is not None:
-        guard_outputs([_output(file, source, _run(predictions))], _inputs(predictions, source), overwrite)
+        guard_outputs(
+            [_output(file, source, _run(predictions))],
+            [*_inputs(predictions, source), *([] if grades is None else [Path(grades)])],
+            overwrite,
+        )
     if _run(predictions) is None:
         _require_unseen(predictions if isinstance(predictions, Predictions) else Predictions.read(source))
-    table = read_predictions(source)
+    table = read_predictions(source) if grades is None else Predictions.read(source, grades=grades).table
+    if _GRADABLE in table:
+        table = table[table[_GRADABLE].isin([True, "true"])]
     oedema = oedema_photographs(_with_labels(table, find_run(source)))
     if referral == "retinopathy-or-oedema" and not oedema:
         raise UsageError(
@@ -93,10 +104,22 @@ def calibrate(
         method=method,
         oedema=oedema,
         referral=referral,
+        grader_digest=_grader_digest(source),
     )
     if file is not None:
         save_calibration(calibration, file)
     return calibration
+
+
+def _grader_digest(source: Path) -> str | None:
+    """Returns the digest of the grader file whose results a table holds; ``None`` for other predictions."""
+    rows = read_prediction_rows(source)
+    if _GRADER not in rows:
+        return None
+    digests = set(rows[_GRADER].dropna().astype(str)) - {""}
+    if len(digests) > 1:
+        raise UsageError(f"{source} holds results of {len(digests)} grader files: calibrate each alone")
+    return next(iter(digests), None)
 
 
 def _require_unseen(predictions: Predictions) -> None:

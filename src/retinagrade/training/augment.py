@@ -127,6 +127,11 @@ def augment(
     jitter = random_jitter(rng, settings)  # drawn after the warp, so that colours don't change the geometry
     warped = cv2.warpAffine(photograph, warp, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0))
     changed = jitter_colours(cast(NDArray[np.uint8], warped), jitter)
-    if not settings.camera:
+    if not settings.camera or keeps_look(rng, settings):
         return changed
     return apply_camera(draw_camera(rng, settings.camera), changed, lit_region(changed))
+
+
+def keeps_look(rng: np.random.Generator, settings: AugmentationSettings) -> bool:
+    """Draws whether a photograph keeps its look; without a draw where ``camera`` changes all."""
+    return settings.camera_share < 1 and rng.random() >= settings.camera_share

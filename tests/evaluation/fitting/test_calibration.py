@@ -121,7 +121,7 @@ def test_what_cannot_be_fitted_has_a_reason(source: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema_version": 1}, "schema_version: must be 4"),
+        ({"schema_version": 1}, "schema_version: must be 5"),
         ({"extra": 1}, "extra: unknown key"),
         ({"temperature": {"temperature": "hot"}}, "temperature.temperature: write a valid number"),
         ({"referable": {"threshold": 0.5}}, "referable.from_grade: is missing"),

@@ -45,7 +45,7 @@ from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.grades import REFERABLE
 from retinagrade.storage.files import read_json_model, sha256, write_json
 
-CALIBRATION_SCHEMA_VERSION: Final = 4
+CALIBRATION_SCHEMA_VERSION: Final = 5
 APPLICATION_ORDER: Final = (
     "divide the five probabilities by their sum, and calibrate them by `method`",
     "apply all other parts to the calibrated probabilities: referable, vision_threatening, grade_cuts, review_share, "
@@ -68,6 +68,7 @@ class CalibrationSource(BaseModel):
         file: Path of the predictions, as the user gave it.
         sha256: SHA-256 digest of the file.
         photographs: Number of graded photographs.
+        grader_digest: Digest of the grader file whose results the predictions are; ``None`` for other predictions.
         image_ids: Their ids. An evaluation of one of these photographs is too good, because the calibration was fitted
             on it. The manifest has their patients.
     """
@@ -77,6 +78,7 @@ class CalibrationSource(BaseModel):
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     photographs: PositiveInt
+    grader_digest: str | None = None
     image_ids: tuple[str, ...] = Field(min_length=1)
 
 
@@ -109,7 +111,7 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    schema_version: Literal[4] = CALIBRATION_SCHEMA_VERSION
+    schema_version: Literal[5] = CALIBRATION_SCHEMA_VERSION
     order: tuple[str, ...] = APPLICATION_ORDER
     method: CalibrationMethodName
     temperature: Temperature
@@ -189,6 +191,7 @@ def fit_calibration(
     method: CalibrationMethodName = "temperature",
     oedema: GradedPredictions | None = None,
     referral: Referral = "retinopathy",
+    grader_digest: str | None = None,
 ) -> Calibration:
     """Fits a calibration on validation photographs.
 
@@ -202,6 +205,7 @@ def fit_calibration(
         oedema: Photographs with a known risk of macular oedema in the place of a referable grade; see
             :func:`~retinagrade.evaluation.oedema.oedema_photographs`.
         referral: Findings for which a photograph is referable.
+        grader_digest: Digest of the grader file whose results the predictions are; ``None`` for other predictions.
 
     Returns:
         The calibration; parts that can't be fitted are ``None``, with a reason.
@@ -223,7 +227,7 @@ def fit_calibration(
     )
     sets, by_grade = _fit_sets(calibrated, coverage, undefined)
     return Calibration(
-        source=_describe_source(predictions, source),
+        source=_describe_source(predictions, source, grader_digest),
         method=method,
         temperature=fit_temperature(normalised),
         isotonic=fit_isotonic(normalised),
@@ -271,11 +275,12 @@ def load_calibration(path: Path) -> Calibration:
     return read_json_model(path, Calibration, "a calibration", CalibrationError, remedy)
 
 
-def _describe_source(predictions: GradedPredictions, source: Path) -> CalibrationSource:
+def _describe_source(predictions: GradedPredictions, source: Path, grader_digest: str | None) -> CalibrationSource:
     return CalibrationSource(
         file=str(source),
         sha256=sha256(source),
         photographs=len(predictions),
+        grader_digest=grader_digest,
         image_ids=tuple(sorted(map(str, predictions.image_ids))),
     )
 

@@ -19,6 +19,7 @@ from retinagrade.errors import ManifestError
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.images.camera import Place, apply_camera, channel_histogram, draw_camera, lit_region, visible_part
 from retinagrade.manifest import Manifest
+from retinagrade.training.augment import keeps_look
 from retinagrade.training.distributed import ONE_DEVICE, Devices
 from retinagrade.training.loading import Draw, PreparedPhotographs
 
@@ -107,7 +108,7 @@ class CropDataset(Dataset[LesionItem]):
         """Args: training photographs of a prepared set, and the ``experiment`` with its crops and augmentation."""
         assert experiment.crops is not None
         self.photographs = LesionPhotographs(manifest, experiment.network.lesions)
-        self.settings, self.camera = experiment.crops, experiment.augmentation.camera
+        self.settings, self.augmentation = experiment.crops, experiment.augmentation
         self.seed = experiment.training.seed
         kinds = experiment.network.lesions
         self._drawn_kinds = [index for index, kind in enumerate(kinds) if kind != OPTIC_DISC] or [0]
@@ -127,8 +128,8 @@ class CropDataset(Dataset[LesionItem]):
         inside = cv2.warpAffine(view.astype(np.uint8) * 255, warp, side, flags=flags) > 127
         cover = np.stack([np.asarray(cv2.warpAffine(mask, warp, side, flags=flags), np.uint8) for mask in masks])
         crop[~inside] = 0
-        if self.camera:
-            camera = draw_camera(rng, self.camera)
+        if self.augmentation.camera and not keeps_look(rng, self.augmentation):
+            camera = draw_camera(rng, self.augmentation.camera)
             crop = apply_camera(camera, crop, inside, place, self._histogram(row))
             inside = inside & visible_part(camera, *place.positions(crop.shape))
         cover[:, ~inside] = 0

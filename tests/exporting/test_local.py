@@ -1,0 +1,115 @@
+"""A site's own decisions: the same network under a new version, which remembers who set what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retinagrade import Calibration, Grader, calibrate, grade, localize
+from retinagrade.errors import CalibrationError, GraderFileError, UsageError
+from retinagrade.gate.settings import GateSettings
+from retinagrade.grader.seal import read_sealed, with_property, without_seal
+from retinagrade.grades import PROBABILITY_COLUMNS
+from tests.grader.conftest import eyes, grader_file
+from tests.grader.graders import write_grader
+
+__all__ = ["eyes", "grader_file"]
+
+
+@pytest.fixture(scope="module")
+def labels(eyes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grades that have something to do with the photographs."""
+    ids = sorted(path.stem for path in eyes.iterdir())
+    path = tmp_path_factory.mktemp("labels") / "labels.csv"
+    pd.DataFrame({"image_id": ids, "grade": [index % 5 for index in range(len(ids))]}).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def calibration(eyes: Path, grader_file: Path, labels: Path) -> Calibration:
+    results = labels.with_name("results.csv")
+    grade(eyes, model=grader_file, out=results)
+    return calibrate(results, grades=labels, target=0.6, out=labels.with_name("calibration.json"))
+
+
+def test_decisions_move_and_the_network_stays(
+    eyes: Path, grader_file: Path, calibration: Calibration, labels: Path, tmp_path: Path
+) -> None:
+    local = localize(grader_file, tmp_path / "local.onnx", calibration=labels.with_name("calibration.json"))
+    before, after = Grader.load(grader_file), Grader.load(local.file)
+    assert after.metadata == local.metadata
+    assert after.metadata.version.startswith(f"{before.metadata.version}-local-")
+    assert after.metadata.digest != before.metadata.digest
+    assert calibration.referable is not None
+    assert after.metadata.referable is not None
+    assert after.metadata.referable.threshold == calibration.referable.threshold
+    (change,) = after.metadata.history
+    assert (change.version, change.data) == (before.metadata.version, "12 photographs of results.csv")
+    assert onnx.load(local.file).graph == onnx.load(grader_file).graph
+    assert "results.csv" in local.card.read_text()
+    old, new = before.grade([*sorted(eyes.iterdir())]), after.grade([*sorted(eyes.iterdir())])
+    for first, second in zip(old, new, strict=True):
+        expected = calibration.calibrate(np.array([first.probabilities]))[0]
+        assert second.probabilities == pytest.approx(expected, abs=1e-6)
+        referable = sum(second.probabilities[2:]) >= after.metadata.referable.threshold  # type: ignore[index]
+        assert second.referable == referable
+
+
+def test_a_second_change_adds_to_the_first(
+    grader_file: Path, calibration: Calibration, eyes: Path, tmp_path: Path
+) -> None:
+    once = localize(grader_file, tmp_path / "once.onnx", calibration=calibration)
+    twice = localize(once.file, tmp_path / "twice.onnx", gate=GateSettings(reject_below=0.6, origin="a clinic"))
+    assert [change.changed == ("gate",) for change in twice.metadata.history] == [False, True]
+    assert twice.metadata.version.count("-local-") == 1
+    assert twice.metadata.site_temperature == once.metadata.site_temperature
+    assert Grader.load(twice.file).metadata.gate.reject_below == 0.6
+
+
+def test_results_with_the_gate_off_serve_as_well(eyes: Path, grader_file: Path, labels: Path, tmp_path: Path) -> None:
+    grade(eyes, model=grader_file, out=tmp_path / "off.csv", gate="off")
+    fitted = calibrate(tmp_path / "off.csv", grades=labels)
+    assert localize(grader_file, tmp_path / "local.onnx", calibration=fitted).metadata.history
+
+
+def test_what_does_not_belong_together_is_refused(
+    eyes: Path, grader_file: Path, calibration: Calibration, labels: Path, tmp_path: Path
+) -> None:
+    other = write_grader(tmp_path / "other.onnx", temperature=2.0)
+    with pytest.raises(CalibrationError, match="another grader file"):
+        localize(other, tmp_path / "local.onnx", calibration=calibration)
+    table = pd.read_csv(labels).assign(**dict.fromkeys(PROBABILITY_COLUMNS, 0.2))
+    table.to_csv(tmp_path / "foreign.csv", index=False)
+    with pytest.raises(CalibrationError, match="results of `grade`"):
+        localize(grader_file, tmp_path / "local.onnx", calibration=calibrate(tmp_path / "foreign.csv"))
+    isotonic = calibrate(labels.with_name("results.csv"), grades=labels, method="isotonic")
+    with pytest.raises(CalibrationError, match="isotonic"):
+        localize(grader_file, tmp_path / "local.onnx", calibration=isotonic)
+    with pytest.raises(UsageError, match="nothing to change"):
+        localize(grader_file, tmp_path / "local.onnx")
+    with pytest.raises(UsageError):
+        localize(grader_file, grader_file, calibration=calibration)
+    assert not (tmp_path / "local.onnx").exists()
+
+
+@given(st.text(max_size=300), st.text(min_size=1, max_size=300))
+def test_a_property_is_replaced_and_all_else_stays(value: str, other: str) -> None:
+    model = onnx.ModelProto(ir_version=8, producer_name="p" * 200)
+    onnx.helper.set_model_props(model, {"a": value, "b": other})
+    content = with_property(with_property(model.SerializeToString(), "a", "between"), "a", other)
+    read = onnx.load_from_string(content)
+    assert {entry.key: entry.value for entry in read.metadata_props} == {"a": other, "b": other}
+    assert (read.ir_version, read.producer_name) == (8, "p" * 200)
+
+
+def test_other_bytes_are_refused(grader_file: Path) -> None:
+    content = without_seal(read_sealed(grader_file))
+    for damaged in (content[:-3], b"\xff\xff\xff", b"\x0d1234"):
+        with pytest.raises(GraderFileError):
+            with_property(damaged, "a", "b")
