@@ -54,7 +54,7 @@ _HELD_OUT: Final = 0.25
 """Share of the photographs that are for judging only."""
 _OTHERS_HELD_OUT: Final = 0.15
 """Largest share of the other pictures that are for judging only."""
-_JUDGED: Final = 0.2
+_JUDGED: Final = 0.15
 """Pictures to judge with, as a share of those to learn from."""
 _USABLE_SPLITS: Final = ("train", "val")
 _PAGE_SOURCE: Final = "held-out photographs of a training of the gate"
@@ -67,7 +67,7 @@ def train_gate(
     *,
     others: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
-    pictures: int = 12800,
+    pictures: int = 16384,
     seed: int = 0,
     workers: int = 0,
     progress: Progress | None = None,
