@@ -67,7 +67,7 @@ def train_gate(
     *,
     others: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
-    pictures: int = 16384,
+    pictures: int = 6144,
     seed: int = 0,
     workers: int = 0,
     progress: Progress | None = None,
