@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retinagrade.gate.inputs import FRAME, SQUARE
+from retinagrade.gate.names import CENTRES, FAULTS, MODALITIES
 from retinagrade.images.degradation import DEGRADATION_KINDS, REJECT_FROM
 from retinagrade.training.gate import flat_things, round_things
 from retinagrade.training.gate.draw import PictureSource, inputs_of
@@ -18,7 +19,7 @@ from retinagrade.training.gate.fundus import draw_fundus
 from retinagrade.training.gate.landmarks import Landmarks
 from retinagrade.training.gate.looks import PARTS, Look, apply_look
 from retinagrade.training.gate.modalities import draw_other_modality
-from retinagrade.training.gate.picture import CENTRES, MODALITIES, REASONS, make_targets
+from retinagrade.training.gate.picture import make_targets
 from retinagrade.training.gate.picture_folder import hold_out_origins, list_pictures
 from retinagrade.training.gate.retinas import Retina, RetinaSource, draw_synthetic_retina
 from retinagrade.training.gate.train import FAMILIES
@@ -80,7 +81,7 @@ def test_targets_are_unknown_where_nobody_can_tell() -> None:
     assert MODALITIES[targets.modality[0]] == "wide-field"
     assert np.isnan(targets.quality).all()
     assert np.isnan(targets.reasons).all()
-    assert targets.reasons.shape == (1, len(REASONS))
+    assert targets.reasons.shape == (1, len(FAULTS))
     assert np.isnan(targets.visible).all()
     assert targets.centre[0] == -1
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from retinagrade.gate.names import FAULTS, MODALITIES
 from retinagrade.training.gate.judge import is_refused, judge, judge_photographs, refusal_scores
-from retinagrade.training.gate.picture import MODALITIES, REASONS, Label
+from retinagrade.training.gate.picture import Label
 
 
 def label(modality: str, kind: str, strength: float, *families: str) -> Label:
-    reasons = (np.nan,) * len(REASONS) if np.isnan(strength) else (strength,) + (0.0,) * (len(REASONS) - 1)
+    reasons = (np.nan,) * len(FAULTS) if np.isnan(strength) else (strength,) + (0.0,) * (len(FAULTS) - 1)
     return Label(modality, kind, frozenset(families), "eye", strength, reasons, 1.0, 0.0, 0)
 
 
@@ -18,10 +19,10 @@ def answers(modalities: list[str], reject: list[float]) -> dict[str, np.ndarray[
     modality = np.full((count, 5), 0.05, np.float32)
     modality[range(count), [MODALITIES.index(each) for each in modalities]] = 0.8
     quality = np.stack([reject, reject], axis=1).astype(np.float32)
-    visible = np.tile(np.float32([0.9, 0.1]), (count, 1))
+    visible = np.tile(np.array([0.9, 0.1], np.float32), (count, 1))
     return {
-        "modality": modality, "quality": quality, "reasons": np.repeat(quality[:, :1], len(REASONS), axis=1),
-        "visible": visible, "centre": np.tile(np.float32([1, 0, 0]), (count, 1)),
+        "modality": modality, "quality": quality, "reasons": np.repeat(quality[:, :1], len(FAULTS), axis=1),
+        "visible": visible, "centre": np.tile(np.array([1, 0, 0], np.float32), (count, 1)),
     }  # fmt: skip
 
 
@@ -31,10 +32,10 @@ def test_figures_count_what_the_gate_refuses() -> None:
         label("colour", "fundus", 0.1),
         label("colour", "fundus", 0.5, "haze"),
         label("colour", "fundus", 0.9, "haze"),
-        label("none", "ball", np.nan, "ball"),
-        label("none", "eye", np.nan, "eye"),
+        label("no fundus", "ball", np.nan, "ball"),
+        label("no fundus", "eye", np.nan, "eye"),
     ]
-    given = answers(["colour"] * 4 + ["none", "colour"], [0.0, 0.1, 0.6, 0.9, 0.0, 0.7])
+    given = answers(["colour"] * 4 + ["no fundus", "colour"], [0.0, 0.1, 0.6, 0.9, 0.0, 0.7])
     assert is_refused(given).tolist() == [False, False, True, True, True, True]
     assert np.argmin(refusal_scores(given)) == 0
     figures = judge(labels, given)
@@ -52,6 +53,6 @@ def test_figures_count_what_the_gate_refuses() -> None:
 
 
 def test_real_photographs_are_named_where_they_are_refused() -> None:
-    figures = judge_photographs(["a", "b"], answers(["colour", "none"], [0.0, 0.0]))
+    figures = judge_photographs(["a", "b"], answers(["colour", "no fundus"], [0.0, 0.0]))
     assert figures["refused"] == 0.5
     assert figures["refused_photographs"] == ["b"]

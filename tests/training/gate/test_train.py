@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from retinagrade.cli import app
 from retinagrade.errors import ExperimentError, UsageError
-from retinagrade.exporting.gate_export import GATE_KEY, export_gate
+from retinagrade.exporting.gate_export import export_gate
 from retinagrade.gate.inputs import FRAME, SQUARE
+from retinagrade.gate.session import KEY
 from retinagrade.manifest import Manifest
 from retinagrade.models.gate_network import OUTPUT_SIZES
 from retinagrade.storage.files import write_json
@@ -84,7 +85,7 @@ def test_the_exported_file_follows_the_contract(trained: GateRun, tmp_path: Path
     assert result.exit_code == 0, result.output
     model = onnx.load(file)
     properties = {each.key: each.value for each in model.metadata_props}
-    document = json.loads(properties[GATE_KEY])
+    document = json.loads(properties[KEY])
     assert [len(document[name]) for name in ("modality", "reasons", "visible", "centre")] == [5, 8, 2, 3]
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
     for count in (1, 3):

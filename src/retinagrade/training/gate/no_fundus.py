@@ -70,7 +70,7 @@ def draw_no_fundus(rng: np.random.Generator, material: Material) -> Picture:
         pixels = _several(rng, material)
     else:
         pixels = _DRAWN[kind](rng)
-    return Picture(store(rng, pixels), "none", kind, frozenset({kind}), source)
+    return Picture(store(rng, pixels), "no fundus", kind, frozenset({kind}), source)
 
 
 def _small_fundus(rng: np.random.Generator, material: Material, diameter: int) -> NDArray[np.uint8]:

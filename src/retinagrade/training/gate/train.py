@@ -25,6 +25,7 @@ from retinagrade.datasets.prepared_set import PreparedSet, prepared_digests, req
 from retinagrade.datasets.stratification import assign_splits, photograph_groups, photograph_strata
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.execution.progress import Progress
+from retinagrade.gate.names import MODALITIES
 from retinagrade.images.degradation import DEGRADATION_KINDS
 from retinagrade.images.own_pictures import mark_png
 from retinagrade.images.read import read_photograph
@@ -44,7 +45,7 @@ from retinagrade.training.gate.judge import judge, judge_photographs
 from retinagrade.training.gate.landmarks import find_landmarks
 from retinagrade.training.gate.looks import PARTS
 from retinagrade.training.gate.page import draw_page
-from retinagrade.training.gate.picture import MODALITIES, Label
+from retinagrade.training.gate.picture import Label
 from retinagrade.training.gate.picture_folder import FolderPicture, hold_out_origins, list_pictures
 from retinagrade.training.gate.retinas import RetinaSource
 from retinagrade.training.gate.run import GateDataRecord, GateRecord, GateRun
