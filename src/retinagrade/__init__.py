@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
     from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
     from retinagrade.evaluation.lesion_evaluation import LesionEvaluation
+    from retinagrade.evaluation.sample_plan import Measure, SamplePlan, plan
     from retinagrade.execution.engine import Engine, EngineName
     from retinagrade.execution.progress import Progress
     from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
@@ -131,6 +132,7 @@ _MODULES: Final = {
     "LesionMaps": "runs.lesion_maps",
     "Manifest": "manifest",
     "ManifestError": "errors",
+    "Measure": "evaluation.sample_plan",
     "NetworkComparison": "evaluation.comparison",
     "OperatingPointRule": "evaluation.fitting.operating_points",
     "PathArgument": "grader.grade",
@@ -144,6 +146,7 @@ _MODULES: Final = {
     "RetinagradeError": "errors",
     "Run": "runs.run",
     "RunOrFolder": "explanations.runs",
+    "SamplePlan": "evaluation.sample_plan",
     "SearchSpace": "training.tuning.search_space",
     "Square": "images.prepare",
     "StudyGrading": "gradings.studies",
@@ -169,6 +172,7 @@ _MODULES: Final = {
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
     "outline": "training.lesions.outline",
+    "plan": "evaluation.sample_plan",
     "predict": "training.predict",
     "prepare": "datasets.prepare",
     "run_demo": "demo",
@@ -220,6 +224,7 @@ __all__ = [
     "LesionMaps",
     "Manifest",
     "ManifestError",
+    "Measure",
     "NetworkComparison",
     "OperatingPointRule",
     "PathArgument",
@@ -233,6 +238,7 @@ __all__ = [
     "RetinagradeError",
     "Run",
     "RunOrFolder",
+    "SamplePlan",
     "SearchSpace",
     "Square",
     "StudyGrading",
@@ -259,6 +265,7 @@ __all__ = [
     "load_experiment",
     "measure_lesion_agreement",
     "outline",
+    "plan",
     "predict",
     "prepare",
     "run_demo",
