@@ -23,11 +23,12 @@ _KINDS: Final[dict[str, tuple[Verdict, float]]] = {
     **dict.fromkeys(("sums", "repeated", "other-grades", "changed-grades", "fitted-on-evaluated"), ("impossible", 0.0)),
     **dict.fromkeys(("leaked-photographs", "leaked-copies", "leaked-patients"), ("impossible", 0.0)),
     **dict.fromkeys(("misaligned", "class-order", "worse-than-chance"), ("misaligned", MISALIGNED_ALPHA)),
-    **dict.fromkeys(("no-information", "weak-grades", "few-photographs"), ("chance", CHANCE_ALPHA)),
-    **dict.fromkeys(("one-grade", "one-prediction", "few-cases"), ("chance", 0.0)),
+    "no-information": ("chance", CHANCE_ALPHA),
+    **dict.fromkeys(("weak-grades", "few-photographs", "few-cases", "one-grade", "one-prediction"), ("chance", 0.0)),
     **dict.fromkeys(("without-grade", "set-missing", "run-missing", "split-changed"), ("incomplete", 0.0)),
 }
-"""Verdict and false-alarm rate of each code; what is counted, and not tested, has no false alarms."""
+"""Verdict and false-alarm rate of each code. What is counted, and not tested, has no false alarms, nor has the statement
+that something can't be told."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from retinagrade.messages import counted
 
 _FACTOR: Final = 2
 """Agreement under another numbering, as a multiple of the present one, from which the present one counts as wrong."""
+_QWK_FACTOR: Final = 1.25
+"""The same for QWK, which other numberings keep in part: severe and proliferative stay neighbours, for example."""
 _DRAWS: Final = 9_999
 _BEYOND: Final = 0.05
 """Share of photographs whose shifted class may lie outside the scale."""
@@ -59,7 +61,7 @@ def _check_numberings(matrix: NDArray[Any], inflation: float) -> list[Finding]:
         for name, other in others.items()
         if _hits(other) > _hits(matrix)
         and unweighted_kappa(other) >= _FACTOR * max(before, 0)
-        and quadratic_weighted_kappa(other) > max(kappa, 0)
+        and quadratic_weighted_kappa(other) > _QWK_FACTOR * max(kappa, 0)
     }
     if not better:
         return []
