@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from retinagrade.evaluation.fitting.operating_points import OperatingPointRule
     from retinagrade.evaluation.fitting.probability_calibration import CalibrationMethodName
     from retinagrade.evaluation.lesion_evaluation import LesionEvaluation
+    from retinagrade.evaluation.sample_plan import Measure, SamplePlan, plan
     from retinagrade.execution.engine import Engine, EngineName
     from retinagrade.execution.progress import Progress
     from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
@@ -135,6 +136,7 @@ _MODULES: Final = {
     "LocalGrader": "exporting.local",
     "Manifest": "manifest",
     "ManifestError": "errors",
+    "Measure": "evaluation.sample_plan",
     "NetworkComparison": "evaluation.comparison",
     "OperatingPointRule": "evaluation.fitting.operating_points",
     "PathArgument": "grader.grade",
@@ -148,6 +150,7 @@ _MODULES: Final = {
     "RetinagradeError": "errors",
     "Run": "runs.run",
     "RunOrFolder": "explanations.runs",
+    "SamplePlan": "evaluation.sample_plan",
     "SearchSpace": "training.tuning.search_space",
     "Square": "images.prepare",
     "StudyGrading": "gradings.studies",
@@ -174,6 +177,7 @@ _MODULES: Final = {
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
     "outline": "training.lesions.outline",
+    "plan": "evaluation.sample_plan",
     "predict": "training.predict",
     "prepare": "datasets.prepare",
     "run_demo": "demo",
@@ -227,6 +231,7 @@ __all__ = [
     "LocalGrader",
     "Manifest",
     "ManifestError",
+    "Measure",
     "NetworkComparison",
     "OperatingPointRule",
     "PathArgument",
@@ -240,6 +245,7 @@ __all__ = [
     "RetinagradeError",
     "Run",
     "RunOrFolder",
+    "SamplePlan",
     "SearchSpace",
     "Square",
     "StudyGrading",
@@ -267,6 +273,7 @@ __all__ = [
     "localize",
     "measure_lesion_agreement",
     "outline",
+    "plan",
     "predict",
     "prepare",
     "run_demo",

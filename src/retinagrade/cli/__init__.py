@@ -25,6 +25,7 @@ from retinagrade.cli import (
     info,
     lesion_agreement,
     lesion_maps,
+    sample_plan,
     service,
     training,
     tuning,
@@ -91,6 +92,7 @@ def _add_commands() -> None:
             gate.train_gate,
         ),
         "Evaluation": (
+            sample_plan.plan,
             evaluation.evaluate,
             evaluation.compare,
             calibration.calibrate,

@@ -223,6 +223,6 @@ def compare(
         if page is not None:
             printed.print(f"wrote {page}")
         for name, finding in comparison.findings:
-            printed.print(f"attention: {name}: {finding.message}", style="bold red")
+            printed.print(f"attention: {name}: {finding.text}", style="bold red")
     if comparison.findings:
         raise typer.Exit(ATTENTION)

@@ -43,7 +43,7 @@ def train_gate(
             show_default=False,
         ),
     ] = None,
-    pictures: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Number of pictures to learn from.")] = 12800,
+    pictures: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Number of pictures to learn from.")] = 6144,
     seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Seed of all draws.")] = 0,
     workers: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Processes that draw pictures, beside this one.")

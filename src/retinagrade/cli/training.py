@@ -371,6 +371,6 @@ def predict(
     console().print(f"wrote {predictions.file}")
     changed = [each for each in predictions.findings if each.code in ("changed-grades", "split-changed")]
     for finding in changed:
-        console().print(f"attention: {finding.message}", style="bold red")
+        console().print(f"attention: {finding.text}", style="bold red")
     if changed:
         raise typer.Exit(ATTENTION)

@@ -66,7 +66,7 @@ class NetworkComparison:
                 ends = interval_text(difference.interval)
                 line += f"; difference {difference.difference:+.3f}" + (f" ({ends})" if ends else "")
             lines.append(line)
-        lines += [f"  finding: {name}: {finding.message}" for name, finding in self.findings]
+        lines += [f"  finding: {name}: {finding.text}" for name, finding in self.findings]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -19,7 +19,7 @@ from retinagrade.evaluation.intervals import LEVEL, Interval
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.subgroups import Subgroup
 
-METRICS_SCHEMA_VERSION: Final = 2
+METRICS_SCHEMA_VERSION: Final = 3
 """Version of ``metrics.json``, which ``docs/metrics.schema.json`` describes."""
 
 
@@ -113,7 +113,7 @@ class EvaluationResults:
             "support": self.support,
             "confusion_matrix": self.confusion_matrix.tolist(),
             "independence": None if self.independence is None else asdict(self.independence),
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [finding.to_json() for finding in self.findings],
             "undefined": self.undefined,
             "bootstrap": {"level": LEVEL, "resamples": self.resamples, "seed": self.seed},
             "calibration": None if self.applied_calibration is None else self.applied_calibration.to_json(),

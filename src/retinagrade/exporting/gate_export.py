@@ -21,15 +21,14 @@ from retinagrade.errors import ExperimentError, GraderFileError, UsageError
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.exporting.onnx_file import to_onnx
 from retinagrade.exporting.verification import MAX_PROBABILITY_DIFFERENCE
+from retinagrade.gate.names import CENTRES, FAULTS, LANDMARKS, MODALITIES
+from retinagrade.gate.session import KEY
 from retinagrade.models.gate_network import OUTPUT_SIZES, FrozenFeatures, GateGraph
 from retinagrade.storage.files import write_bytes
 from retinagrade.storage.output_guard import Output, guard_outputs, path_from_folder
 from retinagrade.training.gate.draw import inputs_of
-from retinagrade.training.gate.picture import CENTRES, LANDMARKS, MODALITIES, REASONS
 from retinagrade.training.gate.run import GateRecord, GateRun
 
-GATE_KEY: Final = "retinagrade.gate"
-"""Metadata property of a gate's file: a JSON document."""
 LICENCE: Final = "Apache-2.0; the trunk's weights are Apache-2.0 as well"
 _VERIFIED: Final = 16
 """Photographs on which file and network are compared, at most; each also in darkness and blurred."""
@@ -90,7 +89,7 @@ def export_gate(
     inputs = _example_inputs(gate, record)
     model = to_onnx(graph, {name: each[:2] for name, each in inputs.items()}, list(OUTPUT_SIZES))
     metadata = _metadata(gate, record)
-    onnx.helper.set_model_props(model, {GATE_KEY: json.dumps(metadata)})
+    onnx.helper.set_model_props(model, {KEY: json.dumps(metadata)})
     begin_stage(progress, "comparing the graph with the network")
     content = model.SerializeToString()
     difference = _difference(graph, content, inputs)
@@ -133,7 +132,7 @@ def _metadata(gate: GateRun, record: GateRecord) -> dict[str, Any]:
     data = record.data
     return {
         "modality": MODALITIES,
-        "reasons": REASONS,
+        "reasons": FAULTS,
         "visible": LANDMARKS,
         "centre": CENTRES,
         "data": (

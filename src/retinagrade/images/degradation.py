@@ -59,6 +59,8 @@ _BRIGHT: Final = (125.0, 250.0)
 """Mean luminance of an over-exposed photograph at strengths 0 and 1, before values are clipped."""
 _TONE: Final = 2.0
 """Logarithm of the contrast that a tone of strength 1 takes away."""
+_OTHER: Final = 70.0
+"""Difference, in grey levels, from which a colour certainly differs from the retina's."""
 _LUMINANCE: Final = np.array([0.3, 0.59, 0.11], np.float32)
 _Pixels = NDArray[np.float32]
 
@@ -238,11 +240,11 @@ def _lid(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels:
 
 
 def _shade(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels:
-    """Takes the light from a side, from the rim, or from the middle, as a small pupil does."""
-    form, angle = rng.choice(3, p=(0.6, 0.15, 0.25)), rng.uniform(0, 2 * np.pi)
+    """Takes the light from a side, or from the middle, as a small pupil does."""
+    angle = rng.uniform(0, 2 * np.pi)
     away = np.array([np.cos(angle), np.sin(angle)]) * rng.uniform(0, 0.4)
     distance = np.hypot(retina.x - away[0], retina.y - away[1])
-    covered = (retina.x * np.cos(angle) + retina.y * np.sin(angle), distance, -distance)[form]
+    covered = retina.x * np.cos(angle) + retina.y * np.sin(angle) if rng.random() < 0.7 else -distance
     share = _cover(retina, covered, strength, rng.uniform(0.05, 0.3)) * rng.uniform(0.8, 0.98)
     return np.asarray(retina.pixels * (1 - share[..., None]), np.float32)
 
@@ -306,13 +308,19 @@ def _cover_part(retina: _Retina, strength: float, rng: np.random.Generator) -> _
     covered = _clouds(retina, rng, rng.uniform(0.2, 0.8))
     covered += np.float32(towards) * (retina.x * np.float32(np.cos(angle)) + retina.y * np.float32(np.sin(angle)))
     share = _cover(retina, covered, strength, rng.uniform(0.02, 0.5)) * rng.uniform(0.75, 1.0)
-    colour = rng.uniform(0, 255) * rng.uniform(0.6, 1.0, 3)
+    colour = _draw_other_colour(retina, rng)
     texture = 1 + rng.uniform(0, 0.4) * _clouds(retina, rng, rng.uniform(0.08, 0.4))[..., None]
     return np.asarray(retina.pixels + share[..., None] * (colour * texture - retina.pixels), np.float32)
 
 
 def _change_tone(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pixels:
-    """Moves all pixels towards one colour, dark or bright."""
+    """Moves all pixels towards one colour, dark or bright, or clips the dark or the bright ones."""
+    if rng.random() < 0.4:
+        limit = np.quantile(retina.pixels[retina.inside][::7], rng.uniform(0.05, 0.95), axis=0).astype(np.float32)
+        gain = np.float32(np.exp(2.5 * strength * rng.uniform(0.8, 1.2)))
+        away = (retina.pixels - limit) * gain * np.float32(rng.choice((-1.0, 1.0)))
+        kept = np.float32(1 - strength) * (retina.pixels - limit)
+        return np.asarray(np.where(away > 0, limit + np.sign(retina.pixels - limit) * np.abs(away), limit + kept))
     own = retina.colour / max(1.0, float(retina.colour.max()))
     level = rng.uniform(0, 255) * (own + rng.random() * (1 - own))
     contrast = np.exp(-_TONE * strength * rng.uniform(0.9, 1.2))
@@ -342,7 +350,7 @@ def _clutter(retina: _Retina, strength: float, rng: np.random.Generator) -> _Pix
         if count % 8 == 7 and share[retina.inside].mean() > enough:
             break
     share = np.asarray(cv2.GaussianBlur(share, (0, 0), max(0.4, retina.radius * rng.uniform(0, 0.02))), np.float32)
-    colour = (rng.uniform(0, 255) * rng.uniform(0.6, 1.0, 3)).astype(np.float32)
+    colour = _draw_other_colour(retina, rng)
     return np.asarray(retina.pixels + share[..., None] * (colour - retina.pixels), np.float32)
 
 
@@ -362,6 +370,15 @@ _KINDS: Final[dict[DegradationKind, Callable[[_Retina, float, np.random.Generato
     "tone": _change_tone,
     "clutter": _clutter,
 }
+
+
+def _draw_other_colour(retina: _Retina, rng: np.random.Generator) -> _Pixels:
+    """Draws a colour (3,) that differs from the retina's."""
+    for _ in range(20):
+        colour = rng.uniform(0, 255) * rng.uniform(0.6, 1.0, 3)
+        if np.abs(colour - retina.colour).max() > _OTHER:
+            break
+    return colour.astype(np.float32)
 
 
 def _at(scale: tuple[float, float], strength: float) -> float:

@@ -175,7 +175,7 @@ class Predictions:
         graded = int(self.table["grade"].notna().sum())
         origin = "" if self.source_file is None else f" in {self.source_file}"
         lines = [f"Predictions of {counted(len(self.table), 'photograph')}{origin}, {graded} with a grade"]
-        return "\n".join([*lines, *(f"  finding: {finding.message}" for finding in self.findings)])
+        return "\n".join([*lines, *(f"  finding: {finding.text}" for finding in self.findings)])
 
     def _repr_html_(self) -> str:
         """Returns the first rows for a notebook."""

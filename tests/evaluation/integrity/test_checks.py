@@ -56,18 +56,17 @@ def test_every_matrix_of_the_report_is_flagged(model: str) -> None:
     assert evaluation.metrics["accuracy"] < evaluation.metrics["majority_baseline"]  # type: ignore[operator]
 
 
-def test_networks_that_varied_their_predictions_look_misaligned() -> None:
-    matrix = read_confusion_matrix(REPORT / "matrices" / "vgg16-5.csv")
-    findings = check_confusion_matrix(matrix)
-    assert [finding.code for finding in findings] == ["no-information", "misaligned"]
-    assert "image_id" in findings[1].message
+def test_a_matrix_like_chance_names_the_usual_accident() -> None:
+    (finding,) = check_confusion_matrix(read_confusion_matrix(REPORT / "matrices" / "vgg16-5.csv"))
+    assert (finding.code, finding.verdict) == ("no-information", "chance")
+    assert "image_id" in finding.message
 
 
 @pytest.mark.parametrize("count", [40, 80, 300, 3000])
 @pytest.mark.parametrize("skill", [1.5, 4])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_genuinely_good_network_is_never_accused(count: int, skill: float, seed: int) -> None:
-    found = codes(evaluate_predictions(predictions(some_grades(count, seed), skill, seed)))
+    found = codes(evaluate_predictions(predictions(some_grades(count, seed), skill, seed), resamples=0))
     assert found in ([], ["few-cases"])
     assert found == [] or count == 40  # where few photographs are referable, whatever the network
 
@@ -78,17 +77,16 @@ def test_a_good_matrix_of_idrids_size_is_not_flagged() -> None:
     assert codes(evaluate_confusion_matrix(matrix)) == []
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(3))
 def test_shuffled_predictions_of_a_good_network_are_found(seed: int) -> None:
     table = predictions(some_grades(1500, seed), skill=2, seed=seed)
-    assert codes(evaluate_predictions(table)) == []
+    assert codes(evaluate_predictions(table, resamples=0)) == []
     order = np.random.default_rng(seed).permutation(len(table))
     shuffled = table.assign(grade=table["grade"].to_numpy()[order])
-    evaluation = evaluate_predictions(shuffled)
-    assert codes(evaluation) == ["no-information", "misaligned"]
-    assert "mean confidence" in evaluation.findings[1].message
-    assert "probably shuffled" in evaluation.findings[1].message
+    evaluation = evaluate_predictions(shuffled, resamples=0)
+    assert codes(evaluation) == ["no-information"]
     assert "the most frequent grade alone 0.7" in evaluation.findings[0].message
+    assert "The probabilities don't say otherwise" in evaluation.findings[0].message
 
 
 def test_few_photographs_are_called_few_and_not_useless() -> None:

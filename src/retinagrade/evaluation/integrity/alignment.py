@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,26 +9,27 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import hypergeom, rankdata
+from scipy.fft import irfft, rfft
+from scipy.stats import norm
 
+from retinagrade.evaluation.integrity.chance_draws import (
+    BestOfDraws,
+    neighbour_inflation,
+    standardised,
+    within_grades,
+)
+from retinagrade.evaluation.integrity.findings import MISALIGNED_ALPHA
+from retinagrade.evaluation.integrity.orders import ROW_ORDER, Order, find_orders, is_split, prediction_scores
 from retinagrade.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa
-from retinagrade.evaluation.predictions import GRADES_LINE_COLUMN, LINE_COLUMN, PREDICTION_COLUMNS
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 
-REALIGNMENT_GAIN: Final = 0.2
-"""Increase in QWK that another pairing must reach before the present pairing counts as wrong."""
-REALIGNMENT_ALPHA: Final = 0.001
-"""Probability that the search finds an order for predictions without information by chance, over all tried pairings."""
-SELF_SORTED: Final = 0.5
-"""Rank correlation of probabilities with their position, within grades, at which a file counts as sorted by its own
-probabilities."""
-_MOST_ORDERS: Final = 12
+WRONG_ORDER_FACTOR: Final = 2
+"""Agreement under another pairing, as a multiple of the present one, from which the present pairing counts as wrong."""
+LEAST_AGREEMENT: Final = 0.1
+"""Smallest QWK and correlation that another pairing must reach: a weaker one tells nothing about the right pairing."""
+CERTAIN: Final = 1e-5
+"""Bound on a p-value below which no draw is necessary."""
 _MOST_TESTS: Final = 8
-_FOLDERS: Final = {
-    "0 to 4": (0, 1, 2, 3, 4),
-    "in alphabetical order (Mild, Moderate, No_DR, Proliferate_DR, Severe)": (2, 0, 1, 4, 3),
-}
-"""Position of each grade's folder."""
 
 
 @dataclass(frozen=True)
@@ -41,32 +41,28 @@ class Realignment:
         remedy: Condition for the other pairing, such as ``if every prediction moves up one row``.
         before: QWK of the present pairing.
         after: QWK of the other pairing.
+        p_value: Probability that chance makes the best of all tried pairings as good.
+        tried: Number of tried pairings.
     """
 
     appearance: str
     remedy: str
     before: float
     after: float
-
-
-@dataclass(frozen=True)
-class _Order:
-    """An order of the photographs: its name, and the numbers (N,) of the photographs in this order."""
-
-    name: str
-    numbers: NDArray[np.int64]
+    p_value: float
+    tried: int
 
 
 @dataclass(frozen=True)
 class _Pairing:
     """Photograph ``made.numbers[k]`` gets the prediction beside ``listed.numbers[k + shift]``, or ``[shift - k]``.
 
-    Positions wrap around at the end. The score is the covariance of expected grade and grade, times N.
+    Positions wrap around at the end. The score is the correlation of expected grade and grade.
     """
 
     score: float
-    made: _Order
-    listed: _Order
+    made: Order
+    listed: Order
     shift: int
     backwards: bool
 
@@ -79,17 +75,48 @@ class _Pairing:
         return sources
 
 
+@dataclass(frozen=True)
+class _Paired:
+    """Grades (N,), NaN where unknown, and probabilities (N, 5) of the same photographs, as they are paired."""
+
+    grades: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def expected(self) -> NDArray[np.float64]:
+        """Expected grade (N,)."""
+        expected: NDArray[np.float64] = self.probabilities @ np.arange(N_GRADES)
+        return expected
+
+    def kappa(self) -> float:
+        """Returns QWK of the graded photographs."""
+        graded = ~np.isnan(self.grades)
+        return quadratic_weighted_kappa(
+            confusion_matrix(self.grades[graded], self.probabilities[graded].argmax(axis=1))
+        )
+
+    def correlation(self) -> float:
+        """Returns the correlation of expected grade and grade; photographs without a grade count as average."""
+        return float(standardised(self.grades) @ standardised(self.expected)) / len(self.grades)
+
+
 def find_realignment(table: pd.DataFrame) -> Realignment | None:
     """Looks for a simple order in which predictions agree with the grades far better than in the present pairing.
 
-    The search tries the order of the rows, of the table of grades, and of ``image_id`` and every further column of
-    unique names: alphabetical, alphabetical without regard to capitals, numeric, and by folders of grades and names in
-    them (like Keras's ``flow_from_directory`` and torchvision's ``ImageFolder``). It tries every shift and the reverse
-    of each order, and predictions that were made in one order but listed in another.
+    The search tries every shift and the reverse of each order of
+    :func:`~retinagrade.evaluation.integrity.orders.find_orders`, and predictions that were made in one order (such as
+    Keras's ``flow_from_directory`` and torchvision's ``ImageFolder``, by folders of grades) but listed in another.
 
-    A pairing counts only if it increases QWK by :data:`REALIGNMENT_GAIN`, if chance can't explain it (Fisher's exact
-    test of "grade c or worse", for the best c, times the number of tried pairings), and if the file isn't sorted by its
-    own probabilities, because such a file fits every order of grades.
+    A pairing counts if all of this holds:
+
+    * The correlation of expected grade and grade, and QWK, are at least :data:`WRONG_ORDER_FACTOR` times as large as in
+      the present pairing, and at least :data:`LEAST_AGREEMENT`.
+    * Chance makes the best of all tried pairings as good with a probability below :data:`MISALIGNED_ALPHA`: a
+      permutation test that tries the same pairings in every draw, after an allowance for neighbours that resemble each
+      other.
+    * The list isn't sorted by its own predictions, because such a list fits every order of grades: no score splits it,
+      and no significant trend within grades explains half of the agreement. (A nearly faultless network that
+      predicted by folders splits its list, too. Such a table then can't be told from chance.)
 
     Args:
         table: Columns ``image_id`` (unique), ``p0`` … ``p4``, ``grade`` (nullable); where known
@@ -101,137 +128,105 @@ def find_realignment(table: pd.DataFrame) -> Realignment | None:
         The best such pairing, or ``None``.
     """
     table = table.sort_values("image_id", ignore_index=True)
-    probabilities = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
-    grades = table["grade"].to_numpy(dtype=float, na_value=np.nan)
-    predicted = probabilities.argmax(axis=1)
-    before = _matrix(grades, predicted)
-    kappa = quadratic_weighted_kappa(before)
-    if kappa + REALIGNMENT_GAIN > 1:
+    paired = _Paired(
+        table["grade"].to_numpy(dtype=float, na_value=np.nan), table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float)
+    )
+    kappa, correlation = paired.kappa(), paired.correlation()
+    if max(kappa, correlation) * WRONG_ORDER_FACTOR > 1:
         return None
-    orders = _orders(table)
-    pairings = sorted(_pairings(orders, grades, probabilities @ np.arange(N_GRADES)), key=lambda one: -one.score)
-    tried = 2 * len(orders) * len(table) + len(pairings)
-    for pairing in pairings[:_MOST_TESTS]:
+    search = _Search(find_orders(table), paired)
+    enough = max(LEAST_AGREEMENT, WRONG_ORDER_FACTOR * correlation)
+    pairings = [one for one in search.pairings() if one.score >= enough]
+    sorted_by_itself = False
+    for pairing in sorted(pairings, key=lambda one: -one.score)[:_MOST_TESTS]:
         sources = pairing.sources()
-        after = _matrix(grades, predicted[sources])
-        better = quadratic_weighted_kappa(after)
-        by_chance = tried * _exact_p_value(after)
-        if (
-            better < kappa + REALIGNMENT_GAIN
-            or by_chance > REALIGNMENT_ALPHA
-            or _self_sorted(grades, probabilities, pairing)
-        ):
+        other = _Paired(paired.grades, paired.probabilities[sources])
+        better = other.kappa()
+        if better < max(LEAST_AGREEMENT, WRONG_ORDER_FACTOR * kappa) or (sorted_by_itself and pairing.made.by_folders):
             continue
-        return Realignment(*_describe(pairing), kappa, better)
+        if _self_sorted(other, pairing, sources):
+            sorted_by_itself = True  # other orders of the list are like this one, and fit the folders as well
+            continue
+        p_value = search.p_value(pairing, other)
+        if p_value < MISALIGNED_ALPHA:
+            return Realignment(*_describe(pairing), kappa, better, p_value, search.tried)
     return None
 
 
-def _matrix(grades: NDArray[Any], predicted: NDArray[Any]) -> NDArray[Any]:
-    graded = ~np.isnan(grades)
-    return confusion_matrix(grades[graded], predicted[graded])
+class _Search:
+    """Tries all pairings of the same photographs."""
 
+    def __init__(self, orders: Sequence[Order], paired: _Paired) -> None:
+        self.orders = orders
+        self.expected = paired.expected
+        self._numbers = np.array([order.numbers for order in orders])
+        self._grades = standardised(paired.grades)[self._numbers]
+        self._transforms = rfft(self._grades)
+        self.tried = 2 * len(orders) * (len(orders) - 1 + self._grades.shape[1])
+        self._drawn = BestOfDraws(self._draw_best)
 
-def _orders(table: pd.DataFrame) -> list[_Order]:
-    """Returns the orders in which the photographs may have been read; the first of several equal ones."""
-    orders: dict[bytes, _Order] = {}
-    for name, numbers in _named_orders(table):
-        if len(orders) < _MOST_ORDERS:
-            orders.setdefault(numbers.tobytes(), _Order(name, numbers))
-    return list(orders.values())
-
-
-def _named_orders(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[Any]]]:
-    if LINE_COLUMN in table:
-        yield "the order of the rows", np.argsort(table[LINE_COLUMN].to_numpy(), kind="stable")
-    if GRADES_LINE_COLUMN in table:
-        yield "the order of the table of grades", np.argsort(table[GRADES_LINE_COLUMN].to_numpy(), kind="stable")
-    names = {column: table[column].astype(str).tolist() for column in _name_columns(table)}
-    alphabetical = {column: _sorted(texts) for column, texts in names.items()}
-    for column, texts in names.items():
-        yield f"the alphabetical order of {column}", alphabetical[column]
-        yield f"the numeric order of {column} (2 before 10)", _sorted([_padded(text) for text in texts])
-    for column, numbers in alphabetical.items():
-        for folders, order in _FOLDERS.items():
-            rank = table["grade"].map(dict(enumerate(order))).fillna(N_GRADES).to_numpy(dtype=int)
-            by_folder = numbers[np.argsort(rank[numbers], kind="stable")]
-            yield f"the order of folders {folders}, by {column} in each", by_folder
-    for column, texts in names.items():
-        yield f"the alphabetical order of {column} without regard to capitals", _sorted([t.casefold() for t in texts])
-
-
-def _name_columns(table: pd.DataFrame) -> list[str]:
-    further = [
-        column for column in table.columns if column not in (*PREDICTION_COLUMNS, LINE_COLUMN, GRADES_LINE_COLUMN)
-    ]
-    texts = [column for column in further if pd.api.types.is_string_dtype(table[column])]
-    return ["image_id", *(column for column in texts if table[column].notna().all() and table[column].is_unique)]
-
-
-def _sorted(texts: Sequence[str]) -> NDArray[Any]:
-    return np.array(sorted(range(len(texts)), key=texts.__getitem__))
-
-
-def _padded(text: str) -> str:
-    return re.sub(r"\d+", lambda digits: digits.group().zfill(20), text)
-
-
-def _pairings(orders: Sequence[_Order], grades: NDArray[Any], expected: NDArray[Any]) -> Iterator[_Pairing]:
-    """Returns the best shift of each order, forwards and backwards, and each order with each other order."""
-    graded = ~np.isnan(grades)
-    centred = np.where(graded, grades - grades[graded].mean(), 0.0)
-    expected = expected - expected.mean()
-    count = len(grades)
-    for order in orders:
-        # By the cross-correlation theorem, one transform computes the scores of all N shifts.
-        one, other = np.fft.rfft(centred[order.numbers]), np.fft.rfft(expected[order.numbers])
+    def pairings(self) -> Iterator[_Pairing]:
+        """Returns the best shift of each order, forwards and backwards, and each order with each other order."""
+        shifts, others = self._scores(self.expected)
+        last = self._grades.shape[1] - 1
         for backwards in (False, True):
-            scores = np.fft.irfft((one if backwards else one.conj()) * other, count)
-            shift = int(scores.argmax())
-            yield _Pairing(float(scores[shift]), order, order, shift, backwards)
-    for made in orders:
-        for listed in orders:
-            if made is not listed:
-                made_grades, listed_scores = centred[made.numbers], expected[listed.numbers]
-                yield _Pairing(float(made_grades @ listed_scores), made, listed, 0, False)
-                yield _Pairing(float(made_grades @ listed_scores[::-1]), made, listed, count - 1, True)
+            for scores, order in zip(shifts[int(backwards)], self.orders, strict=True):
+                shift = int(scores.argmax())
+                yield _Pairing(float(scores[shift]), order, order, shift, backwards)
+            for row, made in enumerate(self.orders):
+                for column, listed in enumerate(self.orders):
+                    if row != column:
+                        score = float(others[int(backwards), row, column])
+                        yield _Pairing(score, made, listed, last if backwards else 0, backwards)
+
+    def p_value(self, pairing: _Pairing, other: _Paired) -> float:
+        """Returns the probability that chance makes the best of all pairings as good as this one."""
+        numbers = pairing.made.numbers
+        score = pairing.score / np.sqrt(neighbour_inflation(other.grades[numbers], other.expected[numbers]))
+        bound = self.tried * norm.sf(score * np.sqrt(len(numbers)))  # Boole's inequality
+        return float(bound) if bound < CERTAIN else self._drawn.p_value(score)
+
+    def _scores(self, expected: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns correlations of all shifts (2, K, N) and of all orders with each other (2, K, K); backwards second.
+
+        By the cross-correlation theorem, one transform computes the correlations of all N shifts.
+        """
+        listed = standardised(expected)[self._numbers]
+        count = listed.shape[1]
+        transforms = rfft(listed)
+        shifts = irfft(np.stack([self._transforms.conj(), self._transforms]) * transforms, count)
+        others = np.stack([self._grades @ listed.T, self._grades @ listed[:, ::-1].T])
+        return shifts / count, others / count
+
+    def _draw_best(self, generator: np.random.Generator) -> float:
+        shifts, others = self._scores(generator.permutation(self.expected))
+        return float(max(shifts.max(), others.max()))
 
 
-def _exact_p_value(matrix: NDArray[Any]) -> float:
-    """Fisher's exact test, one-sided, of "grade c or worse" and its prediction: the smallest p over c, times 4."""
-    total = int(matrix.sum())
-    p_values = [
-        hypergeom.sf(matrix[c:, c:].sum() - 1, total, matrix[c:].sum(), matrix[:, c:].sum()) for c in range(1, N_GRADES)
-    ]
-    return float(min(p_values)) * len(p_values)
+def _self_sorted(other: _Paired, pairing: _Pairing, sources: NDArray[Any]) -> bool:
+    """Returns whether the list is sorted by its predictions, which explains that they fit an order of grades."""
+    scores = np.empty_like(other_scores := prediction_scores(other.probabilities))
+    scores[sources] = other_scores
+    return is_split(scores[pairing.listed.numbers]) or _has_trend(other, pairing, sources)
 
 
-def _self_sorted(grades: NDArray[Any], probabilities: NDArray[Any], pairing: _Pairing) -> bool:
-    """Returns whether the predictions are listed in the order of their own probabilities.
+def _has_trend(other: _Paired, pairing: _Pairing, sources: NDArray[Any]) -> bool:
+    """Returns whether expected grades rise or fall along the list within grades, by enough to explain the agreement.
 
-    They are if a probability, the expected grade or the predicted grade only rises or only falls, or if they correlate
-    with their position among the photographs of one grade, where no order of grades can explain a correlation.
+    The trend within grades, less two standard errors, must explain half of the correlation of grade and prediction.
     """
-    sources = pairing.sources()
-    position = np.empty(len(grades))
-    position[pairing.listed.numbers] = np.arange(len(grades))
-    expected, predicted = probabilities @ np.arange(N_GRADES), probabilities.argmax(axis=1)
-    scores = np.column_stack([probabilities, expected])
-    steps = np.diff(np.column_stack([scores, predicted])[pairing.listed.numbers], axis=0)
-    if (((steps >= 0).all(axis=0) | (steps <= 0).all(axis=0)) & (steps != 0).any(axis=0)).any():
-        return True
-    position, scores = position[sources], scores[sources]
-    total, weight = np.zeros(scores.shape[1]), 0
-    for grade in range(N_GRADES):
-        chosen = grades == grade
-        if chosen.sum() < 3:
-            continue
-        score_ranks, position_ranks = rankdata(scores[chosen], axis=0), rankdata(position[chosen])
-        score_ranks, position_ranks = score_ranks - score_ranks.mean(axis=0), position_ranks - position_ranks.mean()
-        scale = np.sqrt((score_ranks**2).sum(axis=0) * (position_ranks**2).sum())
-        correlation = np.divide(position_ranks @ score_ranks, scale, out=np.zeros(len(scale)), where=scale > 0)
-        total += chosen.sum() * correlation
-        weight += int(chosen.sum())
-    return bool(weight and np.abs(total / weight).max() > SELF_SORTED)
+    position = standardised(pairing.listed.positions()[sources].astype(float))
+    expected, grades = standardised(other.expected), standardised(other.grades)
+    count = len(position)
+    within = within_grades(other.grades, np.column_stack([position, expected]))
+    spread = float(within[:, 0] @ within[:, 0])
+    if spread == 0 or count <= 2 * N_GRADES:
+        return False
+    slope = float(within[:, 0] @ within[:, 1]) / spread
+    rest = within[:, 1] - slope * within[:, 0]
+    error = float(np.sqrt(rest @ rest / (count - 2 * N_GRADES) / spread))
+    explained = max(0.0, abs(slope) - 2 * error) * abs(float(position @ grades)) / count
+    return WRONG_ORDER_FACTOR * explained > pairing.score
 
 
 def _describe(pairing: _Pairing) -> tuple[str, str]:
@@ -243,7 +238,7 @@ def _describe(pairing: _Pairing) -> tuple[str, str]:
             f"seem to be made in {made.name}{backwards} but listed in {listed.name}",
             "if each prediction goes to its own photograph",
         )
-    rows = made.name == "the order of the rows"
+    rows = made.name == ROW_ORDER
     where = "" if rows else f" in {made.name}"
     moved = (pairing.shift + 1 if pairing.backwards else pairing.shift) % count
     up, down = moved, count - moved

@@ -1,13 +1,13 @@
 """Integrity checks: can the metrics be trusted, or are predictions paired with the wrong grades?
 
 Every confusion matrix of the report (``docs/report``) looks like that of predictions that are independent of the
-grades. These checks report this problem, and others, in plain words.
+grades. These checks report this problem, and others, in plain words. Each test has a known false-alarm rate
+(:mod:`~retinagrade.evaluation.integrity.findings`); ``benchmarks/integrity.py`` measures it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retinagrade.evaluation.integrity.alignment import Realignment, find_realignment
+from retinagrade.evaluation.integrity.batches import ShuffledBatches, find_shuffled_batches
+from retinagrade.evaluation.integrity.chance_draws import neighbour_inflation
 from retinagrade.evaluation.integrity.findings import Finding
-from retinagrade.evaluation.integrity.independence import INDEPENDENCE_ALPHA, Independence, independence_test
+from retinagrade.evaluation.integrity.independence import (
+    INDEPENDENCE_ALPHA,
+    USEFUL_ASSOCIATION,
+    Independence,
+    independence_test,
+    photographs_that_tell,
+)
 from retinagrade.evaluation.integrity.leaks import check_fitted_on, check_leaks
+from retinagrade.evaluation.integrity.ranking_test import USEFUL_AUC, RankingTest, ranking_tests
 from retinagrade.evaluation.integrity.relabelling import check_class_order
 from retinagrade.evaluation.metrics import (
     accuracy,
@@ -30,18 +39,18 @@ from retinagrade.evaluation.predictions import (
     LINE_COLUMN,
     NO_GRADE_COLUMN,
     PREDICTION_COLUMNS,
+    GradedPredictions,
     find_ungraded,
     find_wrong_sums,
     graded_predictions,
 )
-from retinagrade.grades import PROBABILITY_COLUMNS, REFERABLE
+from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS, REFERABLE
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted, first_few
 
 NEGLIGIBLE_ASSOCIATION: Final = 0.05
 """Cramér's V below which an association is negligible, even if many photographs make it significant."""
-MINIMUM_POWER: Final = 0.9
-"""Power that the test of independence needs before a result without significance means something."""
+_WEAK: Final = "The network is weak, or its grades need other thresholds (`retinagrade calibrate`)."
 MINIMUM_CASES: Final = 10
 """Smallest number of referable photographs, and of non-referable photographs, for a sensitivity and a specificity.
 
@@ -51,7 +60,6 @@ such as 0.85 is reached (for this, n must be 22) nor that two networks differ. F
 metrics are informative enough; below 10, they are nearly the whole range.
 """
 _Z: Final = 1.96
-_VARIED: Final = 0.8
 
 
 def check_predictions(
@@ -80,16 +88,34 @@ def check_predictions(
     predictions = graded_predictions(table)
     if not len(predictions):
         return []
-    matrix = confusion_matrix(predictions.grades, predictions.predicted)
-    findings = check_confusion_matrix(matrix, float(predictions.probabilities.max(axis=1).mean()))
-    if not {"one-grade", "one-prediction", "class-order"} & {finding.code for finding in findings}:
-        realignment = find_realignment(table)
-        findings = _add_shuffled(findings) if realignment is None else [_misaligned(realignment)]
+    findings = _check_table(table, predictions)
     if trained_on is not None:
         findings += check_leaks(table, trained_on, predicted)
     for fitted, photographs in (fitted_on or {}).items():
         findings += check_fitted_on(table, photographs, fitted)
     return findings + ([] if rows is None else check_rows(rows))
+
+
+def _check_table(table: pd.DataFrame, predictions: GradedPredictions) -> list[Finding]:
+    """Looks for misaligned predictions, then for those that can't be told from chance."""
+    matrix = confusion_matrix(predictions.grades, predictions.predicted)
+    findings = _check_information(matrix, predictions, _neighbours(table)) or _check_case_counts(matrix)
+    if {"one-grade", "one-prediction", "class-order"} & {finding.code for finding in findings}:
+        return findings
+    if (realignment := find_realignment(table)) is not None:
+        return [_misaligned(realignment)]
+    if (batches := find_shuffled_batches(table)) is not None:
+        return [_shuffled(batches)]
+    return findings
+
+
+def _neighbours(table: pd.DataFrame) -> float:
+    """Returns how much photographs that stand side by side inflate the variance of a correlation."""
+    expected = table[list(PROBABILITY_COLUMNS)].to_numpy(dtype=float) @ np.arange(N_GRADES)
+    grades = table["grade"].to_numpy(dtype=float, na_value=np.nan)
+    columns = [column for column in ("image_id", LINE_COLUMN) if column in table]
+    orders = [np.argsort(table[column].to_numpy(), kind="stable") for column in columns]
+    return max(neighbour_inflation(grades[order], np.asarray(expected[order], dtype=float)) for order in orders)
 
 
 def check_rows(rows: pd.DataFrame) -> list[Finding]:
@@ -151,20 +177,23 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
     return findings
 
 
-def check_confusion_matrix(matrix: NDArray[Any], mean_confidence: float | None = None) -> list[Finding]:
+def check_confusion_matrix(matrix: NDArray[Any]) -> list[Finding]:
     """Looks for signs in a confusion matrix that its metrics are misleading.
 
     Args:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column), at least one photograph.
-        mean_confidence: Mean of the largest probabilities of the predictions, where known.
 
     Returns:
         Findings, the gravest first; empty if the checks find nothing.
     """
-    return _check_association(matrix, mean_confidence) or _check_case_counts(matrix)
+    return _check_information(matrix) or _check_case_counts(matrix)
 
 
-def _check_association(matrix: NDArray[Any], mean_confidence: float | None) -> list[Finding]:
+def _check_information(
+    matrix: NDArray[Any], predictions: GradedPredictions | None = None, inflation: float = 1.0
+) -> list[Finding]:
+    """Looks for signs that predictions can't be told from chance, or number the classes in another way."""
+    rankings = [] if predictions is None else ranking_tests(predictions.grades, predictions.probabilities, inflation)
     grades, predicted = np.flatnonzero(matrix.sum(axis=1)), np.flatnonzero(matrix.sum(axis=0))
     if len(grades) == 1:
         subject = "The only photograph has" if matrix.sum() == 1 else "All photographs have"
@@ -179,67 +208,93 @@ def _check_association(matrix: NDArray[Any], mean_confidence: float | None) -> l
         return [
             Finding(
                 "one-prediction",
-                f"Every photograph has the predicted grade {predicted[0]}: the predictions carry no information about "
-                f"the grades, and the accuracy is only the share of grade {predicted[0]}.",
+                f"Every photograph has the predicted grade {predicted[0]}: the predicted grades carry no information, "
+                f"and the accuracy is only the share of grade {predicted[0]}.{_auc_says(rankings)}",
             )
         ]
+    if renumbered := check_class_order(matrix, inflation):
+        return renumbered
     test = independence_test(matrix)
     if test.p_value >= INDEPENDENCE_ALPHA:
-        return _like_chance(matrix, test, mean_confidence)
+        return [_like_chance(matrix, test, rankings)]
+    ranked = any(one.tells for one in rankings)
     if test.cramers_v < NEGLIGIBLE_ASSOCIATION:
         return [
             Finding(
-                "no-information",
-                f"The predictions carry hardly any information about the grades (Cramér's V {test.cramers_v:.3f}; "
-                f"p = {test.p_value:.2g} is significant only because there are {matrix.sum()} photographs). Check that "
-                "predictions and grades are joined by image_id.",
+                "weak-grades" if ranked else "no-information",
+                f"The predicted grades carry hardly any information about the grades (Cramér's V "
+                f"{test.cramers_v:.3f}; p = {test.p_value:.2g} is significant only because there are {matrix.sum()} "
+                f"photographs).{_auc_says(rankings)} "
+                f"{_WEAK if ranked else 'Check that predictions and grades are joined by image_id.'}",
             )
         ]
-    return check_class_order(matrix)
+    return []
 
 
-def _like_chance(matrix: NDArray[Any], test: Independence, mean_confidence: float | None) -> list[Finding]:
+def _like_chance(matrix: NDArray[Any], test: Independence, rankings: list[RankingTest]) -> Finding:
     values = (
         f"accuracy {accuracy(matrix):.3f}, where independent predictions would have {chance_accuracy(matrix):.3f} and "
         f"the most frequent grade alone {majority_baseline(matrix):.3f}; QWK {quadratic_weighted_kappa(matrix):+.3f}; "
         f"test of independence p = {test.p_value:.2f}"
     )
-    if test.power < MINIMUM_POWER:
-        return [
-            Finding(
-                "few-photographs",
-                f"{counted(matrix.sum(), 'photograph')} are too few to tell the predictions from chance ({values}). "
-                "Evaluate more photographs.",
-            )
-        ]
-    findings = [Finding("no-information", f"The predictions carry no information about the grades: {values}.")]
-    if matrix.sum(axis=0).max() / matrix.sum() < _VARIED or (mean_confidence or 0) > accuracy(matrix) + 0.1:
-        confidence = "" if mean_confidence is None else f" with a mean confidence of {mean_confidence:.0%}"
-        findings.append(
-            Finding(
-                "misaligned",
-                f"Predictions and grades look misaligned. A weak network alone hardly explains independence: this "
-                f"network gives different photographs different grades{confidence}. Probably the two were read in "
-                "different orders (a shuffled data set that was read twice, or `shuffle=True` beside `.classes`). Join "
-                "them by image_id.",
-            )
+    count, needed = int(matrix.sum()), photographs_that_tell(matrix)
+    if rankings:
+        needed = min(needed, *(one.photographs for one in rankings))
+    few = count < needed
+    remedy = (
+        f"About {needed} photographs would tell a useful network (Cramér's V {USEFUL_ASSOCIATION} or AUC {USEFUL_AUC}) "
+        "from chance in 99 of 100 tables."
+    )
+    if any(one.tells for one in rankings):
+        code, cause = "weak-grades", _WEAK
+    elif few:
+        code, cause = "few-photographs", "Evaluate more photographs."
+    else:
+        code, cause = (
+            "no-information",
+            "A network that knows nothing looks like this, and so does a good one whose predictions stand beside the "
+            "wrong photographs (a shuffled data set that was read twice, or `shuffle=True` beside `.classes`). "
+            f"{'No shift, reversal or order of names corrects them. ' * bool(rankings)}Make sure that predictions and "
+            "grades are joined by image_id.",
         )
-    return findings
+    return Finding(
+        code,
+        f"The predicted grades of {counted(count, 'photograph')} look independent of the grades ({values})."
+        f"{_auc_says(rankings)} {remedy} {cause}",
+    )
+
+
+def _auc_says(rankings: list[RankingTest]) -> str:
+    """Returns a sentence on the clearest AUC: whether the probabilities carry the information that grades lack."""
+    if not rankings:
+        return ""
+    best = rankings[0]
+    auc = f"{best.disease} AUC {best.auc:.2f}, p = {best.p_value:.2g}"
+    if best.tells:
+        return f" The probabilities say otherwise: they rank photographs ({auc})."
+    return f" The probabilities don't say otherwise ({auc})."
 
 
 def _misaligned(realignment: Realignment) -> Finding:
     return Finding(
         "misaligned",
         f"Predictions {realignment.appearance}: QWK is {realignment.before:.2f} as paired, and {realignment.after:.2f} "
-        f"{realignment.remedy}. They stand beside the wrong photographs. Let the program that predicts write the "
+        f"{realignment.remedy}. Chance makes the best of all {realignment.tried} orders as good with p = "
+        f"{realignment.p_value:.1g}. They stand beside the wrong photographs. Let the program that predicts write the "
         "image_id beside each prediction, and join by it.",
     )
 
 
-def _add_shuffled(findings: list[Finding]) -> list[Finding]:
-    """Adds the remaining cause to a misalignment that no simple order explains."""
-    cause = " No shift, reversal or order of names corrects them, so they were probably shuffled."
-    return [replace(one, message=one.message + cause * (one.code == "misaligned")) for one in findings]
+def _shuffled(batches: ShuffledBatches) -> Finding:
+    return Finding(
+        "misaligned",
+        f"Predictions look shuffled within batches of {batches.size}, in {batches.order}: they fit the batches as "
+        f"well as predictions do that correlate with their grades by {batches.right:.2f}, but correlate by "
+        f"{batches.within:.2f}. "
+        f"Chance makes the best of all {batches.tried} sizes and orders as good with p = {batches.p_value:.1g}. They "
+        "stand beside the wrong photographs. Let the program that predicts write the image_id beside each prediction, "
+        "and join by it.",
+    )
 
 
 def _check_case_counts(matrix: NDArray[Any]) -> list[Finding]:

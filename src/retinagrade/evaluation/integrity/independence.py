@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, chi2_contingency, ncx2, random_table
 
+from retinagrade.evaluation.integrity.findings import CHANCE_ALPHA
 from retinagrade.evaluation.metrics import Undefined
 
-INDEPENDENCE_ALPHA: Final = 0.01
+INDEPENDENCE_ALPHA: Final = CHANCE_ALPHA
 """Significance level: at and above this p value, independence is not rejected. Chance predictions pass as dependent
 once in a hundred times."""
 USEFUL_ASSOCIATION: Final = 0.2
 """Cramér's V of a useful network, the effect size of :attr:`Independence.power`."""
 _SMALLEST_EXPECTED: Final = 5
 _RANDOM_TABLES: Final = 9_999
+_MOST_PHOTOGRAPHS: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,27 @@ def independence_test(matrix: NDArray[Any]) -> Independence:
         statistics = ((drawn - expected) ** 2 / expected).sum(axis=(1, 2))
         p_value = (1 + np.sum(statistics >= statistic - 1e-9)) / (1 + _RANDOM_TABLES)
     total = int(table.sum())
-    noncentrality = USEFUL_ASSOCIATION**2 * total * (min(table.shape) - 1)
-    power = ncx2.sf(chi2.isf(INDEPENDENCE_ALPHA, degrees), degrees, noncentrality)
-    return Independence(
-        float(statistic), int(degrees), float(p_value), _cramers_v(statistic, table), float(power), method
-    )
+    power = _power(table.shape, total)
+    return Independence(float(statistic), int(degrees), float(p_value), _cramers_v(statistic, table), power, method)
+
+
+def photographs_that_tell(matrix: NDArray[Any]) -> int:
+    """Returns how many photographs would tell :data:`USEFUL_ASSOCIATION` from chance in 99 of 100 tables.
+
+    Args:
+        matrix: Counts (5, 5) of at least two grades and predicted grades, which the other photographs have as well.
+    """
+    shape = (int((matrix.sum(axis=1) > 0).sum()), int((matrix.sum(axis=0) > 0).sum()))
+    counts = range(1, _MOST_PHOTOGRAPHS)
+    return bisect_left(counts, 1 - INDEPENDENCE_ALPHA, key=lambda count: _power(shape, count)) + 1
+
+
+def _power(shape: tuple[int, ...], count: int) -> float:
+    """Returns the power of the test of a table (rows, columns) of ``count`` photographs."""
+    rows, columns = shape
+    degrees = (rows - 1) * (columns - 1)
+    noncentrality = USEFUL_ASSOCIATION**2 * count * (min(shape) - 1)
+    return float(ncx2.sf(chi2.isf(INDEPENDENCE_ALPHA, degrees), degrees, noncentrality))
 
 
 def _cramers_v(statistic: float, table: NDArray[Any]) -> float:

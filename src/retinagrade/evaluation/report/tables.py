@@ -105,7 +105,7 @@ def main_metrics_text(results: EvaluationResults) -> str:
         for name in _MAIN_METRICS
         if results.metrics.get(name) is not None
     ]
-    lines += [f"  finding: {finding.message}" for finding in results.findings]
+    lines += [f"  finding: {finding.text}" for finding in results.findings]
     return "\n".join(lines if results.findings else [*lines, "  no findings of the integrity checks"])
 
 
@@ -258,7 +258,7 @@ def evaluation_text(results: EvaluationResults) -> RenderableType:
     parts = [rich_table(table) for table in evaluation_tables(results)]
     if results.ungraded:
         parts.append(Text(f"left out: {counted(results.ungraded, 'photograph')} without a grade"))
-    parts += [Text(f"attention: {finding.message}", style="bold red") for finding in results.findings]
+    parts += [Text(f"attention: {finding.text}", style="bold red") for finding in results.findings]
     parts += [Text(f"undefined: {name}: {reason}", style="dim") for name, reason in results.undefined.items()]
     return Group(*parts)
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from retinagrade.errors import ImageError
 from retinagrade.gate.inputs import gate_inputs
+from retinagrade.gate.names import MODALITIES
 from retinagrade.images.field_of_view import find_field_of_view, whole_frame
 from retinagrade.training.gate.fundus import draw_fundus
 from retinagrade.training.gate.modalities import draw_other_modality
 from retinagrade.training.gate.no_fundus import Material, draw_no_fundus
-from retinagrade.training.gate.picture import MODALITIES, Picture
+from retinagrade.training.gate.picture import Picture
 from retinagrade.training.gate.picture_folder import FolderPicture
 from retinagrade.training.gate.retinas import Retina, RetinaSource, draw_synthetic_retina
 
@@ -28,7 +29,7 @@ SHARES: Final[dict[Part, dict[Sort, float]]] = {
 }
 """Shares of the sorts of pictures."""
 _SYNTHETIC_RETINAS: Final = 150
-_OTHER_MODALITIES: Final = tuple(each for each in MODALITIES if each not in ("none", "colour"))
+_OTHER_MODALITIES: Final = tuple(each for each in MODALITIES if each not in ("no fundus", "colour"))
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,11 @@ def fit_heads(pictures: FeatureSet, settings: GateSettings, progress: Progress |
         The heads, in evaluation mode.
 
     Raises:
-        ExperimentError: There are fewer pictures than a batch has, or the loss is no longer finite.
+        ExperimentError: There are fewer than two pictures, or the loss is no longer finite.
     """
-    steps = len(pictures) // settings.batch_size
-    if not steps:
-        raise ExperimentError(f"{len(pictures)} pictures are too few for batches of {settings.batch_size}")
+    if len(pictures) < 2:
+        raise ExperimentError(f"{len(pictures)} pictures are too few to learn from: raise the number of pictures")
+    steps = max(1, len(pictures) // settings.batch_size)
     targets = make_targets(pictures.labels)
     rng = np.random.default_rng(settings.seed)
     with torch.random.fork_rng():
@@ -56,7 +56,7 @@ def fit_heads(pictures: FeatureSet, settings: GateSettings, progress: Progress |
             for rows in np.array_split(rng.permutation(len(pictures)), steps):
                 loss = gate_loss(heads(pictures.batch(rows)), _batch_targets(targets, rows), settings.label_smoothing)
                 if not torch.isfinite(loss):
-                    raise ExperimentError("the loss is no longer finite: lower gate.learning_rate")
+                    raise ExperimentError("the loss is no longer finite: train with another seed")
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(heads.parameters(), _GRADIENT_CLIP)

@@ -27,8 +27,10 @@ _GREY_GREEN: Final = 1.35
 _DEEP_RED: Final = 2.5
 _FAULTS: Final = (0.3, 0.45, 0.2, 0.05)
 """Shares of photographs with 0, 1, 2 and 3 degradations."""
-_BY_THE_CAMERA: Final[tuple[DegradationKind, ...]] = ("dark", "over-exposed", "dust")
-"""Faults of exposure and lens, which change the colours that the camera gives."""
+_BY_THE_CAMERA: Final[tuple[DegradationKind, ...]] = (
+    "flare", "cover", "clutter", "dust", "dark", "over-exposed",
+)  # fmt: skip
+"""Faults of light, lens and exposure, in this order, whose colours don't depend on those that the camera gives."""
 _LEAST_INSIDE: Final = 0.15
 _DARK: Final = (80.0, 3.0)
 """Mean luminance from which a photograph isn't dark, and the number of halvings to strength 1."""
@@ -100,8 +102,8 @@ def _expose(shot: Shot, camera: Camera, faults: Sequence[Degradation]) -> NDArra
             pixels = degrade(fault, pixels, shot.inside, shot.place)
     colours = replace(camera, blur=0.0, sharpening=0.0, noise=0.0, diameter=None, quality=None)
     pixels = apply_camera(colours, pixels, shot.inside, shot.place, histogram)
-    for fault in faults:
-        if fault.kind in _BY_THE_CAMERA:
+    for kind in _BY_THE_CAMERA:
+        for fault in (each for each in faults if each.kind == kind):
             pixels = degrade(fault, pixels, shot.inside, shot.place)
     sharpness = Camera(blur=camera.blur, sharpening=camera.sharpening, noise=camera.noise, seed=camera.seed)
     return apply_camera(sharpness, pixels, shot.inside, shot.place)

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from retinagrade.gate.names import CENTRES, FAULTS, LANDMARKS, MODALITIES
 from retinagrade.images.degradation import DEGRADATION_KINDS, REJECT_FROM, USABLE_FROM
-from retinagrade.training.gate.picture import CENTRES, LANDMARKS, MODALITIES, REASONS, Label
+from retinagrade.training.gate.picture import Label
 
 THRESHOLD: Final = 0.5
 """Probability from which an answer counts as yes."""
 _CLEAR: Final = 0.4
 """Strength up to which landmarks are judged."""
 _COLOUR: Final = MODALITIES.index("colour")
-_NONE: Final = MODALITIES.index("none")
+_NONE: Final = MODALITIES.index("no fundus")
 Answers = Mapping[str, NDArray[np.float32]]
 """Probabilities (N, K) by question."""
 _Figures = dict[str, Any]
@@ -60,7 +61,7 @@ def judge(labels: Sequence[Label], answers: Answers) -> _Figures:
         },
         "reasons_auc": {
             name: _auc(table.reasons[:, place] >= USABLE_FROM, answers["reasons"][:, place], table.is_fundus)
-            for place, name in enumerate(REASONS)
+            for place, name in enumerate(FAULTS)
         },
         "landmarks": _judge_landmarks(table),
         "centre": {
@@ -94,7 +95,7 @@ class _Table:
         self.modality = np.array([MODALITIES.index(each.modality) for each in labels])
         self.kind = np.array([each.kind for each in labels])
         self.strength = np.array([each.strength for each in labels])
-        self.reasons = np.array([each.reasons for each in labels]).reshape(-1, len(REASONS))
+        self.reasons = np.array([each.reasons for each in labels]).reshape(-1, len(FAULTS))
         self.centre = np.array([each.centre for each in labels])
         self.visible = np.array([(each.disc, each.macula) for each in labels]).reshape(-1, 2)
         self.found_modality = answers["modality"].argmax(axis=1)
@@ -156,7 +157,7 @@ def _judge_no_fundus(table: _Table) -> _Figures:
 
 
 def _judge_landmarks(table: _Table) -> _Figures:
-    figures = {}
+    figures: _Figures = {}
     for place, name in enumerate(LANDMARKS):
         missing = table.answers["visible"][:, place] < THRESHOLD
         is_there, is_missing = (table.is_clear & (table.visible[:, place] == value) for value in (1, 0))

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from retinagrade.gate.names import MODALITIES
 from retinagrade.training.gate.drawing import smooth_noise, store, to_pixels
 from retinagrade.training.gate.fundus import draw_fundus
-from retinagrade.training.gate.picture import MODALITIES, Picture
+from retinagrade.training.gate.picture import Picture
 from retinagrade.training.gate.retinas import RETINA_SIDE, Retina
 
 _CLEAN: Final = 0.6

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.gate.inputs import letterbox
+from retinagrade.gate.names import FAULTS, LANDMARKS, MODALITIES
 from retinagrade.training.gate.draw import PictureSource
 from retinagrade.training.gate.features import FeatureSet
 from retinagrade.training.gate.judge import THRESHOLD, Answers, is_refused, refusal_scores
-from retinagrade.training.gate.picture import LANDMARKS, MODALITIES, REASONS
 
 _COLUMNS: Final = 8
 _ROWS: Final = 8
@@ -47,7 +47,7 @@ def describe(answers: Answers, row: int) -> list[str]:
     quality, modality = answers["quality"][row], answers["modality"][row]
     one = {name: each[row : row + 1] for name, each in answers.items()}
     verdict = "refused" if is_refused(one)[0] else "usable" if quality[0] >= THRESHOLD else "good"
-    found = [REASONS[place] for place in np.argsort(-answers["reasons"][row]) if answers["reasons"][row][place] > 0.5]
+    found = [FAULTS[place] for place in np.argsort(-answers["reasons"][row]) if answers["reasons"][row][place] > 0.5]
     if modality.argmax() != MODALITIES.index("colour"):
         found.insert(0, f"modality {MODALITIES[int(modality.argmax())]}")
     missing = [name for name, value in zip(LANDMARKS, answers["visible"][row], strict=True) if value < THRESHOLD]

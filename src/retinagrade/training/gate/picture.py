@@ -9,16 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from retinagrade.gate.names import FAULTS, MODALITIES
 from retinagrade.images.degradation import REJECT_FROM, USABLE_FROM, DegradationKind
 
-MODALITIES: Final = ("none", "colour", "red-free", "fluorescence", "wide-field")
-"""Answers to the question which photograph of one fundus a picture is."""
-REASONS: Final = ("dark", "over-exposed", "blurred", "haze", "flare", "lashes", "uneven", "dirt")
-"""Reasons why a photograph is hard to grade."""
-LANDMARKS: Final = ("optic disc", "macula")
-"""Landmarks that a photograph shows or doesn't show."""
-CENTRES: Final = ("macula", "optic disc", "neither")
-"""The landmark in the middle of a photograph."""
 REASON_OF: Final[Mapping[DegradationKind, str]] = {
     "defocus": "blurred", "motion": "blurred", "smear": "blurred", "haze": "haze", "flare": "flare",
     "lashes": "lashes", "lid": "lashes", "shade": "uneven", "dark": "dark", "over-exposed": "over-exposed",
@@ -47,7 +40,7 @@ class Picture:
 
     Attributes:
         pixels: RGB (H, W, 3), uint8.
-        modality: One of :data:`MODALITIES`.
+        modality: One of ``MODALITIES``.
         kind: The look of the camera, or the kind of a picture without a fundus.
         families: Names of all that can be left out of a training: looks, degradations, kinds.
         source: Id of the photograph, or package of the picture, that it was made from.
@@ -55,7 +48,7 @@ class Picture:
         is_graded: Whether its quality is known.
         disc: 1 if the optic disc is visible, 0 if it isn't, NaN if it is cut or unknown.
         macula: The same of the macula.
-        centre: Index in :data:`CENTRES`; -1 if it is unknown or between two.
+        centre: Index in :data:`~retinagrade.gate.names.CENTRES`; -1 if it is unknown or between two.
     """
 
     pixels: NDArray[np.uint8]
@@ -77,7 +70,7 @@ class Picture:
             families=self.families,
             source=self.source,
             strength=_combine(list(self.strengths.values())) if self.is_graded else np.nan,
-            reasons=_reason_strengths(self.strengths) if self.is_graded else (np.nan,) * len(REASONS),
+            reasons=_reason_strengths(self.strengths) if self.is_graded else (np.nan,) * len(FAULTS),
             disc=self.disc,
             macula=self.macula,
             centre=self.centre,
@@ -90,7 +83,7 @@ class Label:
 
     Attributes:
         strength: Strength of all degradations together; NaN if unknown.
-        reasons: Strength of the degradations that give each of :data:`REASONS`; NaN if unknown.
+        reasons: Strength of the degradations that give each of :data:`FAULTS`; NaN if unknown.
     """
 
     modality: str
@@ -115,7 +108,7 @@ class Targets:
             They are soft around the limits of strength, because people disagree there.
         reasons: (N, 8) probabilities of each reason.
         visible: (N, 2) whether a landmark is visible.
-        centre: Indices (N,) in :data:`CENTRES`.
+        centre: Indices (N,) in :data:`~retinagrade.gate.names.CENTRES`.
     """
 
     modality: NDArray[np.int64]
@@ -129,7 +122,7 @@ class Targets:
 def make_targets(labels: Sequence[Label]) -> Targets:
     """Makes the targets of pictures."""
     strength = np.array([each.strength for each in labels], np.float32)
-    reasons = np.array([each.reasons for each in labels], np.float32).reshape(-1, len(REASONS))
+    reasons = np.array([each.reasons for each in labels], np.float32).reshape(-1, len(FAULTS))
     visible = np.array([(each.disc, each.macula) for each in labels], np.float32).reshape(-1, 2)
     centre = np.array([each.centre for each in labels], np.int64)
     hidden = ~(strength < _OCCLUDED)
@@ -154,7 +147,7 @@ def _combine(strengths: Sequence[float]) -> float:
 
 
 def _reason_strengths(strengths: Mapping[DegradationKind, float]) -> tuple[float, ...]:
-    found = dict.fromkeys(REASONS, 0.0)
+    found: dict[str, float] = dict.fromkeys(FAULTS, 0.0)
     for kind, strength in strengths.items():
         if kind in REASON_OF:
             found[REASON_OF[kind]] = max(found[REASON_OF[kind]], strength)

@@ -17,7 +17,7 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.listing import list_folder
 from retinagrade.images.read import read_photograph
 from retinagrade.training.gate.drawing import any_colour, to_pixels
-from retinagrade.training.gate.round_things import put_on_disc
+from retinagrade.training.gate.round_things import put_on_disc, shade_like_a_ball
 
 _LONGEST: Final = 800
 """Longest side, in pixels, at which a picture is kept in memory."""
@@ -104,8 +104,11 @@ def show_on_disc(rng: np.random.Generator, picture: FolderPicture) -> NDArray[np
         pixels = to_pixels(grey * any_colour(rng, 120, 255))
     if rng.random() < 0.3:
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.5, 6)), np.uint8)
-    if rng.random() < 0.25:
+    light = rng.random()
+    if light < 0.25:
         pixels = _light(rng, pixels)
+    elif light < 0.5:
+        pixels = shade_like_a_ball(rng, pixels)
     return put_on_disc(rng, pixels)
 
 

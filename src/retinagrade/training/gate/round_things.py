@@ -105,7 +105,44 @@ def draw_textured_disc(rng: np.random.Generator) -> NDArray[np.uint8]:
         other = any_colour(rng, 30, 255)
         share = np.clip(0.5 + 0.5 * _texture(rng, side), 0, 1)[..., None]
         picture = picture * (1 - share) + share * other
-    return put_on_disc(rng, to_pixels(picture))
+    pixels = to_pixels(picture)
+    return put_on_disc(rng, shade_like_a_ball(rng, pixels) if rng.random() < 0.5 else pixels)
+
+
+def draw_collage(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draws a scene of textures and shapes that fills the frame, sometimes in the colours of a fundus."""
+    height, width = int(rng.integers(220, 420)), int(rng.integers(220, 500))
+    side = max(height, width)
+    hue = np.array([rng.uniform(120, 250), rng.uniform(50, 150), rng.uniform(5, 80)])
+    is_like_fundus = rng.random() < 0.5
+    picture = np.zeros((side, side, 3))
+    for layer in range(int(rng.integers(1, 9))):
+        shape = np.ones((side, side), np.float32)
+        if layer:
+            shape = np.zeros((side, side), np.float32)
+            middle, corners = rng.uniform(0, side, 2), int(rng.integers(3, 12))
+            turns = np.sort(rng.uniform(0, 2 * np.pi, corners))
+            out = side * rng.uniform(0.05, 0.45) * rng.uniform(0.5, 1, corners)
+            points = middle + out[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+            cv2.fillPoly(shape, [np.round(points * 8).astype(np.int32)], 1.0, cv2.LINE_AA, 3)
+        colour = hue * rng.uniform(0.3, 1.2) if is_like_fundus else any_colour(rng, 20, 255)
+        grain = 1 + rng.uniform(0, 0.5) * _texture(rng, side)
+        picture += shape[..., None] * (grain[..., None] * colour - picture)
+    pixels = to_pixels(np.asarray(cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.4, 3))))
+    return np.ascontiguousarray(pixels[:height, :width])
+
+
+def shade_like_a_ball(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lights the middle of a picture (H, W, 3) as if it were the surface of a ball."""
+    height, width = pixels.shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    radius = min(height, width) / 2
+    across, down = (columns - width / 2) / radius, (rows - height / 2) / radius
+    depth = np.sqrt(np.clip(1 - across**2 - down**2, 0, 1))
+    angle, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.9)
+    light = depth * np.cos(tilt) + (across * np.cos(angle) + down * np.sin(angle)) * np.sin(tilt)
+    ambient = rng.uniform(0.1, 0.6)
+    return to_pixels(pixels * (ambient + (1.2 - ambient) * np.clip(light, 0, 1))[..., None])
 
 
 def draw_eye(rng: np.random.Generator) -> NDArray[np.uint8]:

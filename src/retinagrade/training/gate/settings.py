@@ -23,7 +23,7 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pictures: PositiveInt = 12800
+    pictures: PositiveInt = 6144
     leave_out: tuple[str, ...] = ()
     epochs: PositiveInt = 16
     batch_size: PositiveInt = Field(96, ge=2)

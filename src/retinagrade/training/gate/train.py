@@ -25,6 +25,7 @@ from retinagrade.datasets.prepared_set import PreparedSet, prepared_digests, req
 from retinagrade.datasets.stratification import assign_splits, photograph_groups, photograph_strata
 from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.execution.progress import Progress
+from retinagrade.gate.names import MODALITIES
 from retinagrade.images.degradation import DEGRADATION_KINDS
 from retinagrade.images.own_pictures import mark_png
 from retinagrade.images.read import read_photograph
@@ -44,7 +45,7 @@ from retinagrade.training.gate.judge import judge, judge_photographs
 from retinagrade.training.gate.landmarks import find_landmarks
 from retinagrade.training.gate.looks import PARTS
 from retinagrade.training.gate.page import draw_page
-from retinagrade.training.gate.picture import MODALITIES, Label
+from retinagrade.training.gate.picture import Label
 from retinagrade.training.gate.picture_folder import FolderPicture, hold_out_origins, list_pictures
 from retinagrade.training.gate.retinas import RetinaSource
 from retinagrade.training.gate.run import GateDataRecord, GateRecord, GateRun
@@ -54,7 +55,7 @@ _HELD_OUT: Final = 0.25
 """Share of the photographs that are for judging only."""
 _OTHERS_HELD_OUT: Final = 0.15
 """Largest share of the other pictures that are for judging only."""
-_JUDGED: Final = 0.2
+_JUDGED: Final = 0.15
 """Pictures to judge with, as a share of those to learn from."""
 _USABLE_SPLITS: Final = ("train", "val")
 _PAGE_SOURCE: Final = "held-out photographs of a training of the gate"
@@ -67,7 +68,7 @@ def train_gate(
     *,
     others: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
-    pictures: int = 12800,
+    pictures: int = 6144,
     seed: int = 0,
     workers: int = 0,
     progress: Progress | None = None,

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from retinagrade.gate.names import CENTRES
 from retinagrade.images.camera import Place
-from retinagrade.training.gate.picture import CENTRES
 from retinagrade.training.gate.retinas import RETINA_SIDE, Retina
 
 _Name = TypeVar("_Name", bound=str)
