@@ -49,7 +49,9 @@ def test_decisions_move_and_the_network_stays(
     assert calibration.referable is not None
     assert after.metadata.referable is not None
     assert after.metadata.referable.threshold == calibration.referable.threshold
+    assert after.metadata.oedema == before.metadata.oedema
     (change,) = after.metadata.history
+    assert {"referable", "site_temperature"} <= set(change.changed)
     assert (change.version, change.data) == (before.metadata.version, "12 photographs of results.csv")
     assert onnx.load(local.file).graph == onnx.load(grader_file).graph
     assert "results.csv" in local.card.read_text()

@@ -55,7 +55,7 @@ def localize(
         model: The grader file; ``default`` is the one that comes with the package.
         out: The file to write, ``.onnx``. The model card has the same name with the suffix ``.md``.
         calibration: A calibration, or its file, that was fitted on results of this grader file; ``None`` leaves the
-            decisions as they are.
+            decisions as they are. Where the photographs don't tell the risk of macular oedema, its threshold stays.
         gate: Cut points of the gate, or their file; ``None`` leaves them as they are.
         overwrite: Whether to replace files that exist.
 
@@ -88,12 +88,17 @@ def localize(
         fitted = calibration if isinstance(calibration, Calibration) else load_calibration(Path(calibration))
         _require_same_grader(fitted, before, settings, file)
         changes |= describe_decisions(fitted)
+        if fitted.oedema is None:  # the site's photographs don't tell: the file's own threshold stays
+            del changes["oedema"]
+            changes["undefined"].pop("oedema", None)
         changes["site_temperature"] = before.site_temperature * _temperature(fitted)
         data.append(f"{counted(fitted.source.photographs, 'photograph')} of {Path(fitted.source.file).name}")
     change = Change(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         version=before.version,
-        changed=tuple(sorted(changes)),
+        changed=tuple(
+            sorted(name for name in changes if changes[name] != getattr(before, name) and name != "undefined")
+        ),
         data="; ".join(data),
     )
     local = before.model_copy(update=changes)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from retinagrade.errors import UsageError, describe_validation_error
 from retinagrade.gate.names import ADVICE, NO_FUNDUS, UNCHECKED
+from retinagrade.storage.system_errors import reason
 
 Share = Annotated[float, Field(ge=0, le=1)]
 OFF: Final = "off"
@@ -74,7 +75,7 @@ class GateSettings(BaseModel):
                 f"{describe_validation_error(error)}"
             ) from None
         except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: no readable settings of the gate ({error})") from error
+            raise UsageError(f"{path}: its settings of the gate can't be read: {reason(error)}") from error
 
 
 REASONS: Final = tuple(reason for reason in ADVICE if reason not in ("optic disc missing", UNCHECKED))
