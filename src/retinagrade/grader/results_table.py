@@ -109,5 +109,5 @@ def _require_grader(rows: Iterable[Grading], path: Path, model: str, grader_dige
         if row.grader_digest != grader_digest:
             raise UsageError(
                 f"{path} holds results of another grader file with the name {model}, or of other settings of its gate "
-                f"(the digest begins with {row.grader_digest[:12]}, and now with {grader_digest[:12]}): choose another file"
+                f"(digests {row.grader_digest[:12]} there, {grader_digest[:12]} now): choose another file"
             )
