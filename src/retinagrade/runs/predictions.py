@@ -13,6 +13,7 @@ import pandas as pd
 
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import ImageError, ManifestError, UsageError
+from retinagrade.evaluation.decided_photographs import DecidedPhotographs, decided_photographs
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
 from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
@@ -57,6 +58,8 @@ class Predictions:
         calibration: The calibration to apply, which was fitted on other photographs; ``None`` without one.
         inputs: The files of predictions and grades; none where the predictions are a DataFrame.
         sources: All files that the table was made from.
+        decided: The labelled photographs of a table of results, refused ones included, with the grader's decisions;
+            ``None`` for other tables.
     """
 
     table: pd.DataFrame
@@ -67,6 +70,7 @@ class Predictions:
     calibration: Calibration | None = None
     inputs: tuple[Path, ...] = ()
     sources: tuple[Path, ...] = ()
+    decided: DecidedPhotographs | None = None
 
     @classmethod
     @check_arguments(advice={"predictions": "of a run, write run.predictions_file('val')"})
@@ -143,6 +147,7 @@ class Predictions:
             fitted,
             () if file is None else tuple(files),
             (*files, *([] if fitted_file is None else [fitted_file])),
+            decided_photographs(rows, known, "the results" if file is None else str(file)),
         )
 
     @property
