@@ -35,7 +35,7 @@ def net_benefit(
         prevalence needs.
 
     Example:
-        >>> net_benefit(np.array([[60, 20], [4, 16]]), np.array([0.2])).tolist()
+        >>> net_benefit(np.array([[60, 20], [4, 16]]), np.array([0.2])).round(6).tolist()
         [0.11]
     """
     counts = np.asarray(tables, dtype=np.float64)
