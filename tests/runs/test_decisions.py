@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from retinagrade.cli import app
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.table import SUFFIXES, write_results
+from retinagrade.runs.compare import compare
 from retinagrade.runs.evaluate import evaluate
 from retinagrade.runs.predictions import Predictions
 from tests.evaluation.tables import predictions, some_grades
@@ -91,7 +92,15 @@ def test_the_page_and_the_terminal_show_the_decisions(tables: Path, tmp_path: Pa
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Decisions by patient" in page
     assert "camera: a" in page
-    assert (out / "decision_curves.png").is_file()
+    assert (out / "decision_curve_by_patient.png").is_file()
+
+
+def test_graders_are_compared_on_photographs_that_both_have_graded(tables: Path) -> None:
+    labels = pd.read_csv(tables / "labels.csv")
+    table = predictions(labels["grade"].to_numpy(), skill=1).drop(columns="grade")
+    comparison = compare({"grader": tables / "r.csv", "network": table}, grades=labels, resamples=5)
+    assert [each.photographs for each in comparison.evaluations.values()] == [74, 74]
+    assert [name for name, finding in comparison.findings if finding.code == "without-grade"] == ["grader"]
 
 
 def test_other_tables_have_no_decisions(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class Predictions:
         sources: All files that the table was made from.
         decided: The labelled photographs of a table of results, refused ones included, with the grader's decisions;
             ``None`` for other tables.
+        without_grade: Ids of the photographs to which ``retinagrade grade`` gave no grade; they aren't in the table.
     """
 
     table: pd.DataFrame
@@ -71,6 +72,7 @@ class Predictions:
     inputs: tuple[Path, ...] = ()
     sources: tuple[Path, ...] = ()
     decided: DecidedPhotographs | None = None
+    without_grade: frozenset[str] = frozenset()
 
     @classmethod
     @check_arguments(advice={"predictions": "of a run, write run.predictions_file('val')"})
@@ -106,8 +108,8 @@ class Predictions:
         rows = _rows(predictions)
         table = own = tidy_predictions(rows)
         known = None if grades is None else _grades(grades)
+        left_out = frozenset(find_ungraded(rows)["image_id"]) - set(table["image_id"])
         if known is not None:
-            left_out = set(find_ungraded(rows)["image_id"]) - set(table["image_id"])
             if NO_GRADE_COLUMN in rows and "patient_id" in known:
                 table = table.drop(columns="patient_id")  # studies stand for patients where nothing better is known
             table = join_grades(table, known[~known["image_id"].isin(left_out)])
@@ -148,6 +150,7 @@ class Predictions:
             () if file is None else tuple(files),
             (*files, *([] if fitted_file is None else [fitted_file])),
             decided_photographs(rows, known, "the results" if file is None else str(file)),
+            left_out,
         )
 
     @property

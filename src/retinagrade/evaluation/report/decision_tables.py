@@ -10,6 +10,7 @@ from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.report.tables import TextTable, with_interval
 from retinagrade.evaluation.subgroups import SMALL_SUBGROUP
 from retinagrade.messages import counted
+from retinagrade.pages.page import format_metric
 
 DECISION_LABELS: Final = {
     "referable": "referable",
@@ -17,13 +18,13 @@ DECISION_LABELS: Final = {
     "vision_threatening": "vision-threatening",
 }
 """Names of the decisions for people."""
-_HEADS: Final = {
+_LABELS: Final = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "ppv": "positive predictive value",
     "npv": "negative predictive value",
-    "referrals_per_1000": "referrals per 1,000",
-    "misses_per_1000": "misses per 1,000",
+    "referrals_per_1000": "referrals per 1,000 screened",
+    "misses_per_1000": "misses per 1,000 screened",
 }
 
 
@@ -77,18 +78,15 @@ def as_used_text(decisions: DecisionResults) -> str:
 
 
 def _unit_table(decisions: DecisionResults, unit: Unit) -> TextTable:
-    rows = [
-        (
-            DECISION_LABELS[outcome.decision],
-            outcome.refused,
-            str(outcome.number),
-            *(_cell(outcome, name) for name in METRICS),
-        )
-        for decision in DECISION_LABELS
-        for refused in POLICIES
-        if (outcome := decisions.outcome(decision, unit, refused)) is not None
-    ]
-    head = ("decision", "refused photographs", f"{unit}s", *(_HEADS[name] for name in METRICS))
+    """Returns the metrics of all decisions (rows) with refused photographs treated in each way (columns)."""
+    rows = []
+    for decision, label in DECISION_LABELS.items():
+        outcomes = [one for policy in POLICIES if (one := decisions.outcome(decision, unit, policy)) is not None]
+        if outcomes:
+            rows.append((f"{label}: {unit}s", *(str(one.number) for one in outcomes)))
+            rows += [(f"  {_LABELS[name]}", *(_cell(one, name) for one in outcomes)) for name in METRICS]
+            rows.append(("  at a prevalence of", *(format_metric(one.prevalence) for one in outcomes)))
+    head = ("refused photographs are", *POLICIES)
     return TextTable(f"Decisions by {unit}", head, rows)
 
 
@@ -111,7 +109,7 @@ def _groups_table(decisions: DecisionResults, groups: list[Outcome]) -> TextTabl
         for one in shown
     ]
     title = f"Decision “{DECISION_LABELS[groups[0].decision]}” by group, refused photographs referred"
-    head = ("", "photographs", "refused", *(_HEADS[name] for name in names))
+    head = ("", "photographs", "refused", *(_LABELS[name] for name in names))
     note = f"⚠ few: fewer than {SMALL_SUBGROUP} photographs with the disease, or fewer without."
     return TextTable(title, head, rows, note if any("⚠" in row[0] for row in rows) else "")
 

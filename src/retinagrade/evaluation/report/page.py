@@ -231,7 +231,7 @@ def _decisions_part(decisions: DecisionResults, pictures: dict[str, Picture]) ->
     return ReportPart(
         "Decisions, as used",
         text + by_patient * ("patient" in decisions.units) + " ".join(decisions_notes(decisions)),
-        [pictures["decision_curves"]] if "decision_curves" in pictures else [],
+        [picture for name, picture in pictures.items() if name.startswith("decision_curve")],
         decisions_tables(decisions),
     )
 
