@@ -160,8 +160,8 @@ def test_rows_of_results_without_a_grade_are_named(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(rows_of)
     rows = read_prediction_rows(tmp_path / "r.csv")
     assert find_ungraded(rows)["no_grade"].tolist() == ["ungradable: dark, blurred", "corrupt"]
-    assert read_predictions(tmp_path / "r.csv")["image_id"].tolist() == ["a", "b"]
-    assert read_predictions(tmp_path / "r.csv")["patient_id"].tolist() == ["s", "s"]
+    assert read_predictions(tmp_path / "r.csv")["image_id"].tolist() == ["a"]
+    assert read_predictions(tmp_path / "r.csv")["patient_id"].tolist() == ["s"]
     (finding,) = check_rows(rows)
     assert finding.code == "without-grade"
     assert "2 of 3 photographs" in finding.message

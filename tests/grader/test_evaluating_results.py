@@ -41,7 +41,7 @@ def test_rows_without_a_grade_are_counted_and_named(
     ids = [each.image_id for each in results]
     pd.DataFrame({"image_id": ids, "grade": np.arange(len(ids)) % 5}).to_csv(labels, index=False)
     predictions = Predictions.read(out, grades=labels)
-    assert set(predictions.table["image_id"]) == set(ids) - {"bad"}
+    assert set(predictions.table["image_id"]) == {each.image_id for each in results.graded}
     by_id = predictions.table.set_index("image_id")
     for each in results.graded:
         assert by_id.loc[each.image_id, "p2"] == (each.probabilities or ())[2]
@@ -49,7 +49,11 @@ def test_rows_without_a_grade_are_counted_and_named(
     assert f"{len(results) - len(results.graded)} of {len(results)} photographs" in finding.message
     assert "bad (" in finding.message
     assert "dark (ungradable: " in finding.message
-    assert evaluate(predictions, resamples=0).photographs == len(ids) - 1
+    evaluation = evaluate(predictions, resamples=0)
+    assert evaluation.photographs == len(results.graded)
+    decisions = evaluation.decisions
+    assert decisions is not None
+    assert (decisions.photographs, decisions.refused, decisions.errors) == (len(ids), 2, 1)
     labels.write_text("image_id,grade\n=1+1,1\n")
     with pytest.raises(JoinError, match="predictions without a grade"):
         Predictions.read(out, grades=labels)

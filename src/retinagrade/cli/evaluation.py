@@ -19,8 +19,9 @@ def evaluate(
         typer.Argument(
             metavar="PREDICTIONS",
             help="CSV, .jsonl or .parquet file with the columns image_id, p0 … p4 and, where known, grade, such as "
-            "RUN/predictions/val.csv. Or RUN/predictions/val-lesions.npz of a network that outlines lesions; or a "
-            "folder of lesion maps, with --masks-from. Leave it out with --confusion-matrix.",
+            "RUN/predictions/val.csv; or a table that `retinagrade grade` wrote, with --grades. Or "
+            "RUN/predictions/val-lesions.npz of a network that outlines lesions; or a folder of lesion maps, with "
+            "--masks-from. Leave it out with --confusion-matrix.",
         ),
     ] = None,
     grades: GradesTableOption = None,
@@ -66,8 +67,9 @@ def evaluate(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Share of diseased photographs, such as 0.1, at which to compute predictive values as well. [default: "
-            "only at the share in the photographs]",
+            help="Share of the programme's photographs, or patients, with the disease, such as 0.1, at which to "
+            "compute predictive values as well; for results of `retinagrade grade` also referrals and misses per 1,000 "
+            "screened. [default: the share in the data]",
             show_default=False,
         ),
     ] = None,
@@ -89,6 +91,9 @@ def evaluate(
     The command prints metrics with 95 % intervals, and a confusion matrix. Integrity checks find predictions that have
     nothing to do with the grades, photographs that the network was trained on, and other reasons not to believe the
     metrics. Each finding is a line that begins with "attention".
+
+    For results of `retinagrade grade`, the command also measures the decisions as a programme uses them: by photograph
+    and by patient, with refused photographs referred, not referred and left out, by camera (--by) and by quality.
 
     Exit code 0: no check has a finding; 1: a check has one; 2: the evaluation was not possible.
     """
@@ -139,7 +144,7 @@ def evaluate(
     if json:
         print_json(evaluation.to_json())
     else:
-        from retinagrade.evaluation.report.tables import evaluation_text
+        from retinagrade.evaluation.report.summary import evaluation_text
 
         console().print(evaluation_text(evaluation))
         if report is not None:

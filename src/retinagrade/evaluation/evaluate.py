@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import JoinError, UsageError
 from retinagrade.evaluation.confusion_matrix_file import read_confusion_matrix
+from retinagrade.evaluation.decided_photographs import DecidedPhotographs
+from retinagrade.evaluation.decisions import evaluate_decisions
 from retinagrade.evaluation.fitting.applied_calibration import apply_calibration
 from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.evaluation.integrity.checks import check_confusion_matrix, check_predictions
@@ -33,7 +35,8 @@ from retinagrade.evaluation.oedema import OEDEMA_AUC, evaluate_oedema, oedema_ph
 from retinagrade.evaluation.predictions import GradedPredictions, graded_predictions, join_grades
 from retinagrade.evaluation.report.page import write_evaluation
 from retinagrade.evaluation.report.pictures import evaluation_pictures
-from retinagrade.evaluation.report.tables import evaluation_tables, main_metrics_text, tables_html
+from retinagrade.evaluation.report.summary import evaluation_tables, main_metrics_text
+from retinagrade.evaluation.report.tables import tables_html
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext, EvaluationResults
 from retinagrade.evaluation.subgroups import evaluate_subgroups
@@ -100,6 +103,7 @@ def evaluate_predictions(
     *,
     findings: Sequence[Finding] | None = None,
     calibration: Calibration | None = None,
+    decided: DecidedPhotographs | None = None,
     by: Sequence[str] = (),
     prevalence: float | None = None,
     resamples: int = RESAMPLES,
@@ -117,6 +121,7 @@ def evaluate_predictions(
         findings: Findings of the integrity checks, if the caller has run them with more information than the table
             has; by default, :func:`~retinagrade.evaluation.integrity.checks.check_predictions` of the table.
         calibration: A calibration that was fitted on the predictions of other photographs.
+        decided: The photographs of a table of results with the grader's decisions, to measure these as well.
         by: Columns whose values define subgroups.
         prevalence: Share of diseased photographs at which predictive values are computed as well.
         resamples: Number of resamples for the intervals; 0 for no intervals.
@@ -161,6 +166,7 @@ def evaluate_predictions(
             calibration, graded, oedema=oedema_photographs(table), prevalence=prevalence, **settings
         ),
         [subgroup for column in by for subgroup in evaluate_subgroups(table, column, **settings)],
+        None if decided is None else evaluate_decisions(decided, by=by, prevalence=prevalence, **settings),
         context=context or EvaluationContext(),
         **settings,
     )

@@ -8,7 +8,7 @@ Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993 (perce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -19,10 +19,11 @@ from scipy.stats import beta
 
 from retinagrade.evaluation import metrics
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.evaluation.named_metrics import DECISION_METRICS, METRIC_NAMES, TASKS, compute_metrics
+from retinagrade.evaluation.named_metrics import DECISION_METRICS, METRIC_NAMES, TASKS, NamedMetrics, compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.resampling import (
     RESAMPLES,
+    Terms,
     number_patients,
     over_resamples,
     resampled_metrics,
@@ -134,31 +135,76 @@ def decision_intervals(
         Intervals of ``sensitivity``, ``specificity``, ``ppv`` and ``npv``; with a prevalence also of
         ``ppv_at_prevalence`` and ``npv_at_prevalence``.
     """
-    formulas: dict[str, tuple[Callable[[NDArray[Any]], float], Callable[[NDArray[Any]], NDArray[np.float64]]]] = {
-        name: (metric, metric.stacked) for name, metric in DECISION_METRICS.items()
-    }
+    formulas = {name: Formula(metric, metric.stacked) for name, metric in DECISION_METRICS.items()}
     if prevalence is not None:
         for metric in (metrics.ppv_at_prevalence, metrics.npv_at_prevalence):
-            formulas[metric.__name__] = (
-                partial(metric, prevalence=prevalence),
-                partial(metric.stacked, prevalence=prevalence),
-            )
+            formulas[metric.__name__] = at_prevalence(metric, prevalence)
     if not resamples:
         return _without_resamples(formulas)
+    numbers, count = number_patients(patients)
+    sums = sums_by_patient(numbers, count, [two_by_two_terms(truths, decisions)])
+    tables = over_resamples(lambda weights: sums @ weights, count, resamples, seed).reshape(-1, 2, 2)
+    return table_intervals(truths, decisions, patients, formulas, tables)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A metric of a decision.
+
+    Attributes:
+        single: Computes it from a table (2, 2), or raises :class:`~retinagrade.evaluation.metrics.Undefined`.
+        stacked: Computes it from tables (R, 2, 2): values (R,), NaN where undefined.
+    """
+
+    single: Callable[[NDArray[Any]], float]
+    stacked: Callable[[NDArray[Any]], NDArray[np.float64]]
+
+
+def at_prevalence(metric: metrics.MatrixMetric[Any], prevalence: float) -> Formula:
+    """Returns the formula of a metric at a prevalence."""
+    return Formula(partial(metric, prevalence=prevalence), partial(metric.stacked, prevalence=prevalence))
+
+
+def table_metrics(table: NDArray[np.int64], formulas: Mapping[str, Formula]) -> NamedMetrics:
+    """Computes metrics of one two-by-two table (2, 2)."""
     values: dict[str, float | None] = {}
     undefined: dict[str, str] = {}
-    table = metrics.two_by_two_table(truths, decisions)
-    for name, (single, _) in formulas.items():
+    for name, formula in formulas.items():
         try:
-            values[name] = single(table)
+            values[name] = formula.single(table)
         except Undefined as reason:
             values[name], undefined[name] = None, str(reason)
+    return NamedMetrics(values, undefined)
+
+
+def two_by_two_terms(truths: NDArray[np.bool_], decisions: NDArray[np.bool_]) -> Terms:
+    """Returns the terms of the four cells of a two-by-two table, row by row, for their sums by patient."""
     cells = np.asarray(truths, dtype=np.int64) * 2 + np.asarray(decisions, dtype=np.int64)
-    numbers, count = number_patients(patients)
-    sums = sums_by_patient(numbers, count, [(cells, np.ones(len(cells)), 4)])
-    tables = over_resamples(lambda weights: sums @ weights, count, resamples, seed).reshape(-1, 2, 2)
-    resampled = {name: stacked(tables) for name, (_, stacked) in formulas.items()}
-    return _intervals(values, undefined, resampled, _decision_shares(truths, decisions), patients)
+    return cells, np.ones(len(cells)), 4
+
+
+def table_intervals(
+    truths: NDArray[np.bool_],
+    decisions: NDArray[np.bool_],
+    patients: NDArray[np.int64],
+    formulas: Mapping[str, Formula],
+    tables: NDArray[np.float64],
+) -> Intervals:
+    """Computes 95 % intervals of metrics of a decision from the tables of resamples.
+
+    Args:
+        truths: True for photographs, or patients, with the disease (N,).
+        decisions: True for positive ones (N,).
+        patients: The patient of each (N,).
+        formulas: The metrics by name. A share that this module knows by its name has an exact interval where few are
+            on one side.
+        tables: Two-by-two tables of the resamples (R, 2, 2).
+    """
+    named = table_metrics(metrics.two_by_two_table(truths, decisions), formulas)
+    resampled = {name: formula.stacked(tables) for name, formula in formulas.items()}
+    every = np.ones(len(truths), dtype=bool)
+    shares = {**_decision_shares(truths, decisions), "referral_rate": every, "miss_rate": every}
+    return _intervals(named.values, named.undefined, resampled, shares, patients)
 
 
 def percentile_interval(values: NDArray[np.float64]) -> Interval:

@@ -16,7 +16,7 @@ from retinagrade.errors import JoinError, ManifestError
 from retinagrade.evaluation.text_table import read_text_table
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 from retinagrade.gradings.table import read_gradings
-from retinagrade.manifest import protect_text
+from retinagrade.manifest import OEDEMA_RISK, protect_text
 from retinagrade.messages import count_and_first_few, describe_alike
 from retinagrade.row_check import CHECK, count_changed, is_check, row_check
 from retinagrade.storage.files import write_text
@@ -85,15 +85,24 @@ def graded_predictions(table: pd.DataFrame) -> GradedPredictions:
         Arrays, in the order of ``image_id``; photographs without a grade are left out.
     """
     graded = table[table["grade"].notna()].sort_values("image_id")
-    ids = graded["image_id"].astype(str)
-    names = graded["patient_id"].fillna("").astype(str) if "patient_id" in graded else pd.Series("", index=graded.index)
-    patients = ("patient " + names).where(names != "", "photograph " + ids)
     return GradedPredictions(
-        ids.to_numpy(dtype=str),
+        graded["image_id"].to_numpy(dtype=str),
         graded["grade"].to_numpy(dtype=np.int64),
         graded[list(PROBABILITY_COLUMNS)].to_numpy(dtype=np.float64),
-        pd.factorize(patients)[0].astype(np.int64),
+        patient_numbers(graded),
     )
+
+
+def patient_numbers(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Numbers the patients of photographs (N,) from 0; a photograph without a known patient has one of its own.
+
+    Args:
+        table: Columns ``image_id`` and, where known, ``patient_id``.
+    """
+    ids = table["image_id"].astype(str)
+    names = table["patient_id"].fillna("").astype(str) if "patient_id" in table else pd.Series("", index=table.index)
+    patients = ("patient " + names).where(names != "", "photograph " + ids)
+    return pd.factorize(patients)[0].astype(np.int64)
 
 
 def read_prediction_rows(path: Path) -> pd.DataFrame:
@@ -156,8 +165,8 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
 def tidy_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns one row for each photograph, with probabilities that sum to 1.
 
-    Photographs that ``retinagrade grade`` could not use, and so have no probabilities, are left out. The first of
-    several rows with the same id counts. Probabilities whose sum is further from 1 than
+    Photographs to which ``retinagrade grade`` gave no grade are left out. The first of several rows with the same id
+    counts. Probabilities whose sum is further from 1 than
     :data:`SUM_TOLERANCE` are divided by it. :func:`~retinagrade.evaluation.integrity.checks.check_rows` reports all
     three.
 
@@ -167,7 +176,7 @@ def tidy_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The same columns, sorted by ``image_id``.
     """
-    usable = rows.dropna(subset=list(PROBABILITY_COLUMNS)).drop(columns=NO_GRADE_COLUMN, errors="ignore")
+    usable = rows.drop(find_ungraded(rows).index).drop(columns=NO_GRADE_COLUMN, errors="ignore")
     table = usable.drop_duplicates("image_id").sort_values("image_id", ignore_index=True)
     columns = list(PROBABILITY_COLUMNS)
     off = find_wrong_sums(table)
@@ -313,10 +322,14 @@ def _may_lack_probabilities(table: pd.DataFrame) -> pd.Series:
 
 
 def _name_ungraded(table: pd.DataFrame) -> pd.DataFrame:
-    """Adds the reasons for missing grades to a table of results, and the patients, whose names its studies are."""
+    """Adds the reasons for missing grades to a table of results, and the patients, whose names its studies are.
+
+    The predicted risk of macular oedema is left out: a table of grades has the true one in a column of this name.
+    """
     reasons = table["error"].where(table["error"] != "", "ungradable: " + table["quality_reasons"])
     patients = {} if "patient_id" in table else {"patient_id": table["study"]}
-    return table.assign(**{NO_GRADE_COLUMN: reasons.where(table["predicted_grade"] == "", "")}, **patients)
+    named = table.assign(**{NO_GRADE_COLUMN: reasons.where(table["predicted_grade"] == "", "")}, **patients)
+    return named.drop(columns=OEDEMA_RISK, errors="ignore")
 
 
 def _numbers(cells: pd.Series) -> pd.Series:

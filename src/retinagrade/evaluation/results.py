@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from retinagrade.evaluation.decisions import DecisionResults
 from retinagrade.evaluation.examples import Example
 from retinagrade.evaluation.fitting.applied_calibration import AppliedCalibration, metric_to_json
 from retinagrade.evaluation.integrity.findings import Finding
@@ -19,7 +20,7 @@ from retinagrade.evaluation.intervals import LEVEL, Interval
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.subgroups import Subgroup
 
-METRICS_SCHEMA_VERSION: Final = 3
+METRICS_SCHEMA_VERSION: Final = 4
 """Version of ``metrics.json``, which ``docs/metrics.schema.json`` describes."""
 
 
@@ -62,6 +63,7 @@ class EvaluationResults:
         predictions: The graded photographs; ``None`` for a bare confusion matrix.
         applied_calibration: Results of a calibration that was fitted on other photographs; ``None`` without one.
         subgroups: Metrics of subgroups.
+        decisions: Metrics of the decisions in a table of results of ``retinagrade grade``; ``None`` for others.
         resamples: Number of resamples behind the intervals.
         seed: Seed of the resamples.
         context: Description of the evaluated predictions.
@@ -77,6 +79,7 @@ class EvaluationResults:
     predictions: GradedPredictions | None = None
     applied_calibration: AppliedCalibration | None = None
     subgroups: list[Subgroup] = field(default_factory=list)
+    decisions: DecisionResults | None = None
     resamples: int = 0
     seed: int = 0
     context: EvaluationContext = field(default_factory=EvaluationContext)
@@ -118,4 +121,5 @@ class EvaluationResults:
             "bootstrap": {"level": LEVEL, "resamples": self.resamples, "seed": self.seed},
             "calibration": None if self.applied_calibration is None else self.applied_calibration.to_json(),
             "subgroups": [subgroup.to_json() for subgroup in self.subgroups],
+            "decisions": None if self.decisions is None else self.decisions.to_json(),
         }

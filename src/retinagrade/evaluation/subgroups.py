@@ -88,7 +88,7 @@ def evaluate_subgroups(
     if column not in table:
         raise UsageError(f"--by {column}: no such column; the columns are {', '.join(map(str, table.columns))}")
     graded = table[table["grade"].notna()]
-    values, order = _group_values(graded[column])
+    values, order = group_values(graded[column])
     subgroups = []
     for value in order:
         predictions = graded_predictions(graded[values == value])
@@ -117,8 +117,18 @@ def default_subgroup_columns(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _group_values(column: pd.Series) -> tuple[NDArray[np.str_], list[str]]:
-    """Returns the group of each photograph (N,), and the groups in order."""
+def group_values(column: pd.Series) -> tuple[NDArray[np.str_], list[str]]:
+    """Groups photographs by their values in a column.
+
+    Args:
+        column: Text or numbers (N,), some of them perhaps missing.
+
+    Returns:
+        The name of each photograph's group (N,), and the names of the groups in order.
+
+    Raises:
+        UsageError: The column has too many different texts.
+    """
     text = column.astype(str).str.strip().where(column.notna(), "").to_numpy(dtype=str)
     missing = text == ""
     names = np.unique(text[~missing])

@@ -39,6 +39,7 @@ def compare(
 
     Returns:
         The metrics of each network, and the differences with intervals. ``write(folder)`` writes the report.
+        Photographs to which one of the graders gave no grade are left out for all; a finding names them.
 
     Raises:
         UsageError: There are fewer than two networks, a network is named twice, or has no predictions of the split.
@@ -51,9 +52,11 @@ def compare(
     tables = [_read(network, split, grades) for network in parts]
     names = list(networks) if isinstance(networks, Mapping) else _names(tables)
     predictions = dict(zip(names, tables, strict=True))
+    refused = frozenset[str]().union(*(part.without_grade for part in tables))
     in_memory = any(not part.inputs for part in tables)
+    graded = {name: part.table[~part.table["image_id"].isin(refused)] for name, part in predictions.items()}
     return compare_predictions(
-        {name: part.table for name, part in predictions.items()},
+        graded,
         findings={name: part.findings for name, part in predictions.items()},
         inputs=() if in_memory else [*dict.fromkeys(path for part in tables for path in part.inputs)],
         sources=file_digests([*dict.fromkeys(path for part in tables for path in part.sources)]),

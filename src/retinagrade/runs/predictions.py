@@ -13,6 +13,7 @@ import pandas as pd
 
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import ImageError, ManifestError, UsageError
+from retinagrade.evaluation.decided_photographs import DecidedPhotographs, decided_photographs
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
 from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
@@ -57,6 +58,9 @@ class Predictions:
         calibration: The calibration to apply, which was fitted on other photographs; ``None`` without one.
         inputs: The files of predictions and grades; none where the predictions are a DataFrame.
         sources: All files that the table was made from.
+        decided: The labelled photographs of a table of results, refused ones included, with the grader's decisions;
+            ``None`` for other tables.
+        without_grade: Ids of the photographs to which ``retinagrade grade`` gave no grade; they aren't in the table.
     """
 
     table: pd.DataFrame
@@ -67,6 +71,8 @@ class Predictions:
     calibration: Calibration | None = None
     inputs: tuple[Path, ...] = ()
     sources: tuple[Path, ...] = ()
+    decided: DecidedPhotographs | None = None
+    without_grade: frozenset[str] = frozenset()
 
     @classmethod
     @check_arguments(advice={"predictions": "of a run, write run.predictions_file('val')"})
@@ -102,8 +108,8 @@ class Predictions:
         rows = _rows(predictions)
         table = own = tidy_predictions(rows)
         known = None if grades is None else _grades(grades)
+        left_out = frozenset(find_ungraded(rows)["image_id"]) - set(table["image_id"])
         if known is not None:
-            left_out = set(find_ungraded(rows)["image_id"]) - set(table["image_id"])
             if NO_GRADE_COLUMN in rows and "patient_id" in known:
                 table = table.drop(columns="patient_id")  # studies stand for patients where nothing better is known
             table = join_grades(table, known[~known["image_id"].isin(left_out)])
@@ -143,6 +149,8 @@ class Predictions:
             fitted,
             () if file is None else tuple(files),
             (*files, *([] if fitted_file is None else [fitted_file])),
+            decided_photographs(rows, known, "the results" if file is None else str(file)),
+            left_out,
         )
 
     @property

@@ -14,7 +14,7 @@ from retinagrade.evaluation.examples import MISTAKE, RIGHT, UNCERTAIN, example_p
 from retinagrade.evaluation.fitting.calibration import fit_calibration
 from retinagrade.evaluation.predictions import graded_predictions
 from retinagrade.evaluation.report.page import render_report
-from retinagrade.evaluation.report.tables import evaluation_tables
+from retinagrade.evaluation.report.summary import evaluation_tables
 from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.manifest import Manifest
 from tests.evaluation.tables import predictions, some_grades

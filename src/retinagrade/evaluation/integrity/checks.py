@@ -131,20 +131,15 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
     findings = []
     ungraded = find_ungraded(rows)
     if len(ungraded):
-        left_out = int(ungraded[PROBABILITY_COLUMNS[0]].isna().sum())
         names = [
             f"{name} ({reason})" for name, reason in zip(ungraded["image_id"], ungraded[NO_GRADE_COLUMN], strict=True)
-        ]
-        uses = [
-            f"leave out the {left_out} without probabilities" * (left_out > 0),
-            f"count the probabilities of the {len(ungraded) - left_out} ungradable" * (left_out < len(ungraded)),
         ]
         findings.append(
             Finding(
                 "without-grade",
                 f"The table has no grade for {len(ungraded)} of {counted(len(rows), 'photograph')}: "
-                f"{first_few(names)}. The metrics {' and '.join(filter(None, uses))}. A person should grade all of "
-                "these.",
+                f"{first_few(names)}. The metrics of grades leave them out; those of decisions count them, where they "
+                "have a label. A person should grade them.",
             )
         )
     off = find_wrong_sums(rows)

@@ -19,10 +19,14 @@ from retinagrade.evaluation.metrics.confusion import (
     two_by_two_tables_from,
 )
 from retinagrade.evaluation.metrics.decisions import (
+    miss_rate,
+    miss_rate_at_prevalence,
     npv,
     npv_at_prevalence,
     ppv,
     ppv_at_prevalence,
+    referral_rate,
+    referral_rate_at_prevalence,
     sensitivity,
     specificity,
 )
@@ -83,6 +87,8 @@ __all__ = [
     "macro_recall",
     "majority_baseline",
     "mean_absolute_grade_error",
+    "miss_rate",
+    "miss_rate_at_prevalence",
     "npv",
     "npv_at_prevalence",
     "off_by_two_or_more",
@@ -94,6 +100,8 @@ __all__ = [
     "recall",
     "referable_auc",
     "referable_average_precision",
+    "referral_rate",
+    "referral_rate_at_prevalence",
     "sensitivity",
     "specificity",
     "two_by_two_table",

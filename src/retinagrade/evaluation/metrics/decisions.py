@@ -97,6 +97,58 @@ def npv_at_prevalence(table: NDArray[Any], prevalence: float) -> NDArray[np.floa
     return true_negatives / (true_negatives + (1 - sensitivity.stacked(table)) * prevalence)
 
 
+@matrix_metric()
+def referral_rate(table: NDArray[Any]) -> NDArray[np.float64]:
+    """Computes the share of the photographs that are positive.
+
+    Arguments: as :func:`sensitivity`.
+
+    Raises:
+        Undefined: There are no photographs.
+    """
+    return np.asarray(table[..., :, 1].sum(axis=-1) / table.sum(axis=(-2, -1)))
+
+
+@matrix_metric()
+def miss_rate(table: NDArray[Any]) -> NDArray[np.float64]:
+    """Computes the share of all photographs that have the disease and are negative.
+
+    Arguments and errors: as :func:`referral_rate`.
+    """
+    return np.asarray(table[..., 1, 0] / table.sum(axis=(-2, -1)))
+
+
+@matrix_metric("no photograph has the disease, or all have it")
+def referral_rate_at_prevalence(table: NDArray[Any], prevalence: float) -> NDArray[np.float64]:
+    """Computes the share of the photographs that would be positive at a stated prevalence.
+
+    Arguments: as :func:`ppv_at_prevalence`.
+
+    Raises:
+        UsageError: The prevalence is not a share.
+        Undefined: The sensitivity or the specificity is undefined.
+
+    Example:
+        >>> round(referral_rate_at_prevalence(np.array([[90, 10], [10, 90]]), 0.1), 6)
+        0.18
+    """
+    true_positives = sensitivity.stacked(table) * _share(prevalence)
+    return true_positives + (1 - specificity.stacked(table)) * (1 - prevalence)
+
+
+@matrix_metric("no photograph has the disease")
+def miss_rate_at_prevalence(table: NDArray[Any], prevalence: float) -> NDArray[np.float64]:
+    """Computes the share of all photographs that would have the disease and be negative at a stated prevalence.
+
+    Arguments: as :func:`ppv_at_prevalence`.
+
+    Raises:
+        UsageError: The prevalence is not a share.
+        Undefined: The sensitivity is undefined.
+    """
+    return (1 - sensitivity.stacked(table)) * _share(prevalence)
+
+
 def _share(prevalence: float) -> float:
     if not 0 <= prevalence <= 1:
         raise UsageError(f"a prevalence is a share from 0 to 1, not {prevalence}")

@@ -8,8 +8,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from retinagrade.evaluation.decisions import DecisionResults, Outcome
 from retinagrade.evaluation.examples import Example
 from retinagrade.evaluation.report import plots
+from retinagrade.evaluation.report.decision_tables import as_used, decisions_notes, decisions_tables
 from retinagrade.evaluation.report.pictures import Picture, evaluation_pictures
 from retinagrade.evaluation.report.tables import (
     METRIC_LABELS,
@@ -140,7 +142,8 @@ def render_report(title: str, evaluations: Sequence[EvaluationResults]) -> str:
 def evaluation_view(results: EvaluationResults) -> EvaluationView:
     """Returns the parts of the report on an evaluation."""
     pictures = evaluation_pictures(results)
-    parts = [_grades_part(results, pictures)]
+    parts = [] if results.decisions is None else [_decisions_part(results.decisions, pictures)]
+    parts.append(_grades_part(results, pictures))
     if "roc" in pictures:
         parts.append(_screening_part(results, pictures))
     if "reliability" in pictures:
@@ -185,6 +188,8 @@ def _headlines(results: EvaluationResults) -> list[HeadlineMetric]:
         headline("accuracy", "Photographs with the right grade", f"Always the most frequent grade: {majority}."),
         headline("referable_auc", "Ranking of referable retinopathy (AUC)", "0.5 is chance, 1 perfect."),
     ]
+    if results.decisions is not None and (used := as_used(results.decisions)) is not None:
+        return headlines + _decision_headlines(used)
     applied = results.applied_calibration
     point = next((one for one in applied.operating_points if one.task == "referable"), None) if applied else None
     for name, meaning in (
@@ -199,6 +204,36 @@ def _headlines(results: EvaluationResults) -> list[HeadlineMetric]:
             ends = interval_text(point.intervals[name])
             headlines.append(HeadlineMetric(label, format_metric(point.metrics[name]), ends, note))
     return headlines
+
+
+def _decision_headlines(outcome: Outcome) -> list[HeadlineMetric]:
+    meanings = {
+        "sensitivity": f"Share of the {outcome.unit}s with referable disease that are referred.",
+        "specificity": f"Share of the {outcome.unit}s without it that are not referred.",
+    }
+    return [
+        HeadlineMetric(
+            f"Referral by {outcome.unit}: {name}",
+            format_metric(outcome.metrics[name]),
+            interval_text(outcome.intervals.get(name)),
+            f"{meaning} By the grader's decision; refused photographs are referred.",
+        )
+        for name, meaning in meanings.items()
+    ]
+
+
+def _decisions_part(decisions: DecisionResults, pictures: dict[str, Picture]) -> ReportPart:
+    text = (
+        "The decisions in the table of results, as a programme uses them. Refused photographs have no grade; they "
+        "count as referred, as not referred, or are left out. "
+    )
+    by_patient = "A patient is referred if any photograph is, and labelled referable if any photograph is. "
+    return ReportPart(
+        "Decisions, as used",
+        text + by_patient * ("patient" in decisions.units) + " ".join(decisions_notes(decisions)),
+        [picture for name, picture in pictures.items() if name.startswith("decision_curve")],
+        decisions_tables(decisions),
+    )
 
 
 def _grades_part(results: EvaluationResults, pictures: dict[str, Picture]) -> ReportPart:

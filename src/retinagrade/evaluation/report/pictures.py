@@ -9,12 +9,14 @@ from functools import cached_property, partial
 from matplotlib.figure import Figure
 
 from retinagrade.evaluation.curves import Curve, precision_recall, reliability, roc
+from retinagrade.evaluation.decisions import DecisionResults
 from retinagrade.evaluation.fitting.selective_prediction import risk_coverage
 from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.named_metrics import TASKS
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.report import plots
+from retinagrade.evaluation.report.decision_plots import decision_curve_plot
 from retinagrade.evaluation.report.plots import MarkedPoint
 from retinagrade.evaluation.report.tables import metric_text, rule_text
 from retinagrade.evaluation.results import EvaluationResults
@@ -49,9 +51,10 @@ class Picture:
 def evaluation_pictures(results: EvaluationResults) -> dict[str, Picture]:
     """Returns the pictures of an evaluation by name; a bare confusion matrix has only the first two.
 
-    The names are ``confusion_matrix``, ``grades``, ``roc``, ``precision_recall``, ``reliability``, ``risk_coverage``
-    and ``training_curves``. The ROC curves need photographs with and without the
-    disease, and the training curves need a history.
+    The names are ``confusion_matrix``, ``grades``, ``roc``, ``precision_recall``, ``reliability``, ``risk_coverage``,
+    ``training_curves``, ``decision_curve_by_photograph`` and ``decision_curve_by_patient``. The ROC curves need
+    photographs with and without the disease, the training curves need a history, and the decision curves a table of
+    results of ``retinagrade grade``.
     """
     pictures = [_confusion_matrix(results), _grades(results)]
     if results.predictions is not None:
@@ -61,7 +64,24 @@ def evaluation_pictures(results: EvaluationResults) -> dict[str, Picture]:
         draw = partial(plots.training_curves, context.history, context.loss)
         caption = "Losses and validation metrics by epoch. The run keeps the weights of the marked epoch."
         pictures.append(Picture("training_curves", caption, draw))
+    if results.decisions is not None:
+        pictures += _decision_curves(results.decisions)
     return {picture.name: picture for picture in pictures}
+
+
+def _decision_curves(decisions: DecisionResults) -> list[Picture]:
+    pictures = []
+    for unit in decisions.units:
+        curves = [one for one in decisions.curves if one.unit == unit and one.decision != "vision_threatening"]
+        if curves:
+            caption = (
+                f"Net benefit by {unit}: true referrals minus weighted false ones, per {unit} screened. The threshold "
+                "probability t sets the weight, t / (1 - t): a programme that accepts nine false referrals for a true "
+                "one reads the plot at 0.1. The grader is worth using where its line is above those of referring "
+                "everybody and nobody. Refused photographs are referred; the bands are 95 % intervals."
+            )
+            pictures.append(Picture(f"decision_curve_by_{unit}", caption, partial(decision_curve_plot, curves)))
+    return pictures
 
 
 def _confusion_matrix(results: EvaluationResults) -> Picture:

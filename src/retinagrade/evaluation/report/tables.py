@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich import table as rich
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from retinagrade.evaluation.curves import TASK_NAMES
 from retinagrade.evaluation.fitting.applied_calibration import CALIBRATION_METRICS, AppliedCalibration
@@ -54,14 +53,6 @@ METRIC_LABELS: Final = {
 
 GRADE_METRIC_NAMES: Final = ("precision", "recall", "f1", "specificity")
 """Metrics of a single grade, in the order of the columns."""
-_MAIN_METRICS: Final = (
-    "quadratic_weighted_kappa",
-    "accuracy",
-    "referable_auc",
-    "vision_threatening_auc",
-    OEDEMA_AUC,
-    "macro_auc",
-)
 
 
 @dataclass(frozen=True)
@@ -94,19 +85,6 @@ def with_interval(value: float | None, interval: Interval | None) -> str:
 def metric_text(results: EvaluationResults, name: str) -> str:
     """Returns a metric of an evaluation as text, with its interval in brackets."""
     return with_interval(results.metrics.get(name), results.intervals.get(name))
-
-
-def main_metrics_text(results: EvaluationResults) -> str:
-    """Returns the main metrics and the findings of an evaluation, in a few lines of text."""
-    patients = f" of {counted(results.patients, 'patient')}" if results.patients < results.photographs else ""
-    lines = [f"Evaluation of {results.context.name}: {counted(results.photographs, 'graded photograph')}{patients}"]
-    lines += [
-        f"  {METRIC_LABELS[name]}: {metric_text(results, name)}"
-        for name in _MAIN_METRICS
-        if results.metrics.get(name) is not None
-    ]
-    lines += [f"  finding: {finding.text}" for finding in results.findings]
-    return "\n".join(lines if results.findings else [*lines, "  no findings of the integrity checks"])
 
 
 def metrics_table(results: EvaluationResults) -> TextTable:
@@ -228,16 +206,6 @@ def subgroups_table(results: EvaluationResults) -> TextTable:
     return TextTable("Subgroups", head, rows, note if small else "")
 
 
-def evaluation_tables(results: EvaluationResults) -> list[TextTable]:
-    """Returns all tables of an evaluation."""
-    tables = [metrics_table(results), confusion_table(results), grades_table(results)]
-    if (applied := results.applied_calibration) is not None:
-        tables += [operating_points_table(applied)] if applied.operating_points else []
-        tables += [probabilities_table(results, applied), prediction_sets_table(applied)]
-        tables += [review_table(applied)] if applied.review_thresholds else []
-    return tables + ([subgroups_table(results)] if results.subgroups else [])
-
-
 def rule_text(point: FittedThreshold) -> str:
     """Returns the rule that chose an operating point, as text."""
     if point.target is None:
@@ -251,16 +219,6 @@ def rich_table(table: TextTable) -> RenderableType:
     for row in table.rows:
         on_screen.add_row(*row)
     return on_screen
-
-
-def evaluation_text(results: EvaluationResults) -> RenderableType:
-    """Returns an evaluation for the terminal: tables, findings, and reasons for undefined metrics."""
-    parts = [rich_table(table) for table in evaluation_tables(results)]
-    if results.ungraded:
-        parts.append(Text(f"left out: {counted(results.ungraded, 'photograph')} without a grade"))
-    parts += [Text(f"attention: {finding.text}", style="bold red") for finding in results.findings]
-    parts += [Text(f"undefined: {name}: {reason}", style="dim") for name, reason in results.undefined.items()]
-    return Group(*parts)
 
 
 def tables_html(tables: Sequence[TextTable], findings: Sequence[Finding] = ()) -> str:
