@@ -33,6 +33,8 @@ COMMANDS = [
     ["export", "run", "--out", "run.onnx"],
     ["grade", "photograph", "--model", "run.onnx", "--out", "results.csv"],
     ["grade", "photograph", "--fast"],
+    ["train-gate", "--help"],
+    ["plan", "--bar", "0.8", "--true", "0.9"],
     ["info"],
     ["demo", "--help"],
     ["serve", "--help"],

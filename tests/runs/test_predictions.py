@@ -60,7 +60,7 @@ def test_patients_and_eyes_come_from_the_prepared_set(run: Run) -> None:
 def test_quality_is_seen_in_the_photographs(run: Run, tmp_path: Path) -> None:
     read = Predictions.read(run.predictions_file("test")).with_quality()
     assert set(read.table["quality"]) <= {"good", "usable", "reject"}
-    assert (read.table["quality"] == "good").mean() > 0.5
+    assert (read.table["quality"] != "reject").mean() > 0.5
     alone = run.predictions_file("val").rename(tmp_path / "alone.csv")
     with pytest.raises(UsageError, match="photographs are missing"):
         Predictions.read(alone).with_quality()

@@ -43,13 +43,13 @@ def train_gate(
             show_default=False,
         ),
     ] = None,
-    pictures: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Number of pictures to learn from.")] = 6144,
+    pictures: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Number of pictures to learn from.")] = 14336,
     seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Seed of all draws.")] = 0,
     workers: Annotated[
         int, typer.Option(min=0, metavar="NUMBER", help="Processes that draw pictures, beside this one.")
     ] = 0,
 ) -> None:
-    """Train the gate, which tells photographs that can be graded from others.
+    """Train the gate, which judges the quality of photographs.
 
     Made-up cameras take pictures of the prepared photographs, with and without faults; other pictures show no fundus.
     The gate learns from three quarters of the photographs and is judged on the others: metrics.json of the run has the

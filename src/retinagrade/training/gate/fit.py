@@ -16,7 +16,7 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.models.gate_network import GateHeads, GateLogits, to_probabilities
 from retinagrade.training.gate.features import FeatureSet
 from retinagrade.training.gate.picture import Targets, make_targets
-from retinagrade.training.gate.settings import GateSettings
+from retinagrade.training.gate.settings import GateTrainingSettings
 
 _WEIGHTS: Final = {"modality": 1.0, "quality": 1.5, "reasons": 1.0, "visible": 0.7, "centre": 0.5}
 """Weight of each question's loss."""
@@ -25,7 +25,7 @@ _JUDGED: Final = 256
 """Pictures that are judged together."""
 
 
-def fit_heads(pictures: FeatureSet, settings: GateSettings, progress: Progress | None = None) -> GateHeads:
+def fit_heads(pictures: FeatureSet, settings: GateTrainingSettings, progress: Progress | None = None) -> GateHeads:
     """Trains heads from random initial values; the same call gives the same heads.
 
     Args:

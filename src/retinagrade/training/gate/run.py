@@ -16,7 +16,7 @@ from retinagrade.models.gate_network import GateHeads
 from retinagrade.runs.records import Provenance
 from retinagrade.storage.files import atomic_path, read_json_model, sha256, write_json
 from retinagrade.storage.paths import read_bytes
-from retinagrade.training.gate.settings import GateSettings
+from retinagrade.training.gate.settings import GateTrainingSettings
 
 KIND: Final = "gate"
 
@@ -56,7 +56,7 @@ class GateRecord(Provenance):
     """
 
     kind: Literal["gate"] = KIND
-    settings: GateSettings
+    settings: GateTrainingSettings
     data: GateDataRecord
     heads_sha256: str
 

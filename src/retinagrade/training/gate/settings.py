@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 
-class GateSettings(BaseModel):
+class GateTrainingSettings(BaseModel):
     """Settings of a training of the gate.
 
     Attributes:
@@ -23,7 +23,7 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pictures: PositiveInt = 6144
+    pictures: PositiveInt = 14336
     leave_out: tuple[str, ...] = ()
     epochs: PositiveInt = 16
     batch_size: PositiveInt = Field(96, ge=2)

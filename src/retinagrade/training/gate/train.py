@@ -49,7 +49,7 @@ from retinagrade.training.gate.picture import Label
 from retinagrade.training.gate.picture_folder import FolderPicture, hold_out_origins, list_pictures
 from retinagrade.training.gate.retinas import RetinaSource
 from retinagrade.training.gate.run import GateDataRecord, GateRecord, GateRun
-from retinagrade.training.gate.settings import GateSettings
+from retinagrade.training.gate.settings import GateTrainingSettings
 
 _HELD_OUT: Final = 0.25
 """Share of the photographs that are for judging only."""
@@ -68,7 +68,7 @@ def train_gate(
     *,
     others: str | os.PathLike[str] | None = None,
     leave_out: Sequence[str] = (),
-    pictures: int = 6144,
+    pictures: int = 14336,
     seed: int = 0,
     workers: int = 0,
     progress: Progress | None = None,
@@ -103,7 +103,7 @@ def train_gate(
         UsageError: A family has no such name, or ``out`` is, holds or lies in an input.
     """
     run = GateRun(Path(out))
-    settings = GateSettings(pictures=pictures, leave_out=tuple(leave_out), seed=seed)
+    settings = GateTrainingSettings(pictures=pictures, leave_out=tuple(leave_out), seed=seed)
     if unknown := sorted(set(leave_out) - set(FAMILIES)):
         raise UsageError(f"leave_out {unknown[0]!r} is no family: choose from {', '.join(FAMILIES)}")
     inputs = [Path(prepared)] + ([] if others is None else [Path(others)])
@@ -136,7 +136,7 @@ class _Material:
     def source(self, part: Part, seed: int) -> PictureSource:
         return PictureSource(part, self.retinas, self.image_ids[part], self.pictures[part], seed)
 
-    def digest(self, prepared: Path, settings: GateSettings) -> str:
+    def digest(self, prepared: Path, settings: GateTrainingSettings) -> str:
         """Returns the digest of all that features depend on, but for the number of pictures."""
         digests = prepared_digests(prepared)
         described = {
@@ -154,7 +154,7 @@ def _train(
     run: GateRun,
     prepared: PreparedSet,
     others: Path | None,
-    settings: GateSettings,
+    settings: GateTrainingSettings,
     workers: int,
     progress: Progress | None,
 ) -> None:
@@ -199,7 +199,7 @@ def _train(
 
 
 def _collect(
-    run: GateRun, prepared: PreparedSet, others: Path | None, settings: GateSettings, progress: Progress | None
+    run: GateRun, prepared: PreparedSet, others: Path | None, settings: GateTrainingSettings, progress: Progress | None
 ) -> _Material:
     """Collects photographs and other pictures, and divides them into those to learn from and those to judge with."""
     table = prepared.manifest.table
