@@ -12,6 +12,7 @@ from jsonschema import validate
 from typer.testing import CliRunner
 
 from retinagrade.cli import app
+from retinagrade.errors import JoinError
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.table import SUFFIXES, write_results
 from retinagrade.runs.compare import compare
@@ -101,6 +102,25 @@ def test_graders_are_compared_on_photographs_that_both_have_graded(tables: Path)
     comparison = compare({"grader": tables / "r.csv", "network": table}, grades=labels, resamples=5)
     assert [each.photographs for each in comparison.evaluations.values()] == [74, 74]
     assert [name for name, finding in comparison.findings if finding.code == "without-grade"] == ["grader"]
+
+
+def test_results_without_decisions_say_so_and_refused_ones_alone_are_no_evaluation(tmp_path: Path) -> None:
+    chances = (0.1, 0.6, 0.1, 0.1, 0.1)
+    graded = [
+        Grading(f"i{number}", None, predicted_grade=1, probabilities=chances, needs_review=None) for number in range(9)
+    ]
+    refused = [Grading(f"r{number}", None, probabilities=chances, quality_reasons=("haze",)) for number in range(2)]
+    labels = pd.DataFrame({"image_id": [each.image_id for each in graded + refused], "grade": [0, 1, 2] * 3 + [2, 1]})
+    write_results(tmp_path / "r.csv", Grading, graded + refused)
+    evaluation = evaluate(tmp_path / "r.csv", grades=labels, resamples=5)
+    decisions = evaluation.decisions
+    assert decisions is not None
+    assert set(decisions.missing) == {"referable", "referable_or_review", "vision_threatening"}
+    assert decisions.outcomes == []
+    assert "No metrics of “referable”" in evaluation.write(tmp_path / "page").read_text(encoding="utf-8")
+    write_results(tmp_path / "refused.csv", Grading, refused)
+    with pytest.raises(JoinError, match="refused all 2 labelled photographs"):
+        evaluate(tmp_path / "refused.csv", grades=labels[-2:])
 
 
 def test_other_tables_have_no_decisions(tmp_path: Path) -> None:

@@ -320,6 +320,8 @@ def _groups(photographs: DecidedPhotographs, by: Sequence[str]) -> list[tuple[st
 
 def _resampled_tables(decided: Sequence[DecidedUnits], patients: int, resamples: int, seed: int) -> NDArray[np.float64]:
     """Returns the two-by-two tables (K, R, 2, 2) of K decisions in R resamples, from one pass over the resamples."""
+    if not decided:
+        return np.zeros((0, resamples, 2, 2))
     terms = [two_by_two_terms(each.truths, each.decisions) for each in decided]
     sums = vstack([sums_by_patient(each.patients, patients, [one]) for each, one in zip(decided, terms, strict=True)])
     rows = over_resamples(lambda weights: sums @ weights, patients, resamples, seed)

@@ -41,6 +41,7 @@ from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext, EvaluationResults
 from retinagrade.evaluation.subgroups import evaluate_subgroups
 from retinagrade.grades import N_GRADES
+from retinagrade.messages import counted
 from retinagrade.storage.files import file_digests
 
 
@@ -132,11 +133,17 @@ def evaluate_predictions(
         All metrics. Photographs without a grade are counted and left out.
 
     Raises:
-        JoinError: The two tables don't name the same photographs, or no photograph has a grade.
+        JoinError: The two tables don't name the same photographs, no photograph has a grade, or the grader refused all
+            of them.
         UsageError: A column of ``by`` is missing or has too many values.
     """
     table = predictions if grades is None else join_grades(predictions, grades)
     graded = graded_predictions(table)
+    if not len(graded) and decided is not None:
+        raise JoinError(
+            f"the grader refused all {counted(len(decided), 'labelled photograph')}, so there are no grades to "
+            "compare: grade photographs that it can use, or label others"
+        )
     if not len(graded):
         raise JoinError("no photograph has a grade to compare with: give a table of grades with --grades")
     matrix = confusion_matrix(graded.grades, graded.predicted)

@@ -30,6 +30,8 @@ _LABELS: Final = {
 
 def decisions_tables(decisions: DecisionResults) -> list[TextTable]:
     """Returns the metrics of all decisions: a table by photograph, one by patient, and one of groups."""
+    if not decisions.outcomes:
+        return []
     tables = [_unit_table(decisions, unit) for unit in decisions.units]
     groups = [one for one in decisions.outcomes if one.column is not None and one.refused == "referred"]
     return [*tables, _groups_table(decisions, groups)] if groups else tables
