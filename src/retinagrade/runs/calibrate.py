@@ -27,7 +27,6 @@ from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import Output, guard_outputs
 
-_GRADABLE = "gradable"
 _GRADER = "grader_digest"
 
 
@@ -87,8 +86,6 @@ def calibrate(
     if _run(predictions) is None:
         _require_unseen(predictions if isinstance(predictions, Predictions) else Predictions.read(source))
     table = read_predictions(source) if grades is None else Predictions.read(source, grades=grades).table
-    if _GRADABLE in table:
-        table = table[table[_GRADABLE].isin([True, "true"])]
     oedema = oedema_photographs(_with_labels(table, find_run(source)))
     if referral == "retinopathy-or-oedema" and not oedema:
         raise UsageError(
