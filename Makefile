@@ -52,7 +52,7 @@ default-grader: .venv/installed $(WORK)/chosen.csv
 	$(BIN)/retinagrade calibrate $(WORK)/grades/predictions/val-camera-colour-light-resolution-sharpness.csv \
 		--out $(WORK)/grades/calibration.json --overwrite
 	$(BIN)/retinagrade train $(WORK)/prepared lesions --out $(WORK)/run
-	$(BIN)/retinagrade export $(WORK)/run --cross-validation $(WORK)/grades --statements docs/default-grader.yaml \
+	$(BIN)/retinagrade export $(WORK)/run --cross-validation $(WORK)/grades $(if $(wildcard $(WORK)/gate.onnx),--gate $(WORK)/gate.onnx) --statements docs/default-grader.yaml \
 		--out src/retinagrade/grader/default.onnx --overwrite
 
 $(WORK)/chosen.csv: .venv/installed
@@ -69,7 +69,7 @@ default-gate: .venv/installed
 	cp $(WORK)/gate-manifest.csv $(WORK)/gate-prepared/manifest.csv
 	test -d $(WORK)/others || $(BIN)/python benchmarks/other_pictures.py $(WORK)/others
 	$(BIN)/retinagrade train-gate $(WORK)/gate-prepared --others $(WORK)/others --out $(WORK)/gate
-	$(BIN)/retinagrade export $(WORK)/gate --out src/retinagrade/gate/default.onnx --overwrite
+	$(BIN)/retinagrade export $(WORK)/gate --out $(WORK)/gate.onnx --overwrite
 
 clean:
 	rm -rf .venv .venv-lowest demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

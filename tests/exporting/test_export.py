@@ -24,6 +24,7 @@ from retinagrade.evaluation.fitting.probability_calibration import CalibrationMe
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions
 from retinagrade.exporting import verification as module
 from retinagrade.exporting.export import export
+from retinagrade.gate.session import NETWORK_KEY, bundled_network, decode_network
 from retinagrade.grader.metadata import KEY, AuthorStatements, Metadata
 from retinagrade.grader.seal import sealed
 from retinagrade.grades import PROBABILITY_COLUMNS
@@ -36,6 +37,7 @@ from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
 from tests.cli.command_line import run as command
+from tests.grader.graders import gate_network
 from tests.training.tiny_experiments import tiny
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "grader.schema.json"
@@ -324,3 +326,13 @@ def test_grading_a_folder_continues_an_earlier_table(file: Path, tmp_path: Path)
     assert "from an earlier call" in again.stdout
     assert len(table.read_text().splitlines()) == count + 1
     assert "no such file" in command("grade", tmp_path / "none", "--model", file, code=2)
+
+
+def test_another_gate_takes_the_place_of_the_bundled_one(trained: Run, tmp_path: Path) -> None:
+    (tmp_path / "gate.onnx").write_bytes(gate_network())
+    exported = export(trained, tmp_path / "g.onnx", gate=tmp_path / "gate.onnx")
+    held = {entry.key: entry.value for entry in onnx.load(exported.file).metadata_props}[NETWORK_KEY]
+    assert decode_network(held, exported.file) == gate_network() != bundled_network()
+    with pytest.raises(GraderFileError, match="gate"):
+        export(trained, tmp_path / "other.onnx", gate=exported.file)
+    assert not (tmp_path / "other.onnx").exists()

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from retinagrade import Calibration, Grader, calibrate, grade, localize
 from retinagrade.errors import CalibrationError, GraderFileError, UsageError
 from retinagrade.gate.settings import GateSettings
-from retinagrade.grader.seal import read_sealed, with_property, without_seal
+from retinagrade.grader.seal import read_sealed, without_seal
 from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.storage.onnx_properties import read_property, with_property
 from tests.grader.conftest import eyes, grader_file
 from tests.grader.graders import write_grader
 
@@ -107,6 +108,7 @@ def test_a_property_is_replaced_and_all_else_stays(value: str, other: str) -> No
     content = with_property(with_property(model.SerializeToString(), "a", "between"), "a", other)
     read = onnx.load_from_string(content)
     assert {entry.key: entry.value for entry in read.metadata_props} == {"a": other, "b": other}
+    assert [read_property(content, key) for key in ("a", "b", "c")] == [other, other, None]
     assert (read.ir_version, read.producer_name) == (8, "p" * 200)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import onnx.parser
 
+from retinagrade.gate.session import NETWORK_KEY, encode_network
 from retinagrade.grader.metadata import (
-    GATE_KEY,
     KEY,
     MeasuredMetrics,
     Metadata,
@@ -78,8 +77,7 @@ def gate_network() -> bytes:
 
 def seal_grader(model: onnx.ModelProto, facts: Metadata, path: Path) -> Path:
     """Writes a grader file with these metadata and the gate of a few nodes."""
-    gate = base64.b64encode(gate_network()).decode()
-    onnx.helper.set_model_props(model, {KEY: facts.model_dump_json(), GATE_KEY: gate})
+    onnx.helper.set_model_props(model, {KEY: facts.model_dump_json(), NETWORK_KEY: encode_network(gate_network())})
     path.write_bytes(sealed(model.SerializeToString()))
     return path
 

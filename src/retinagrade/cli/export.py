@@ -88,7 +88,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="For --model: cut points of the gate, from `calibrate --quality`.",
+            help="For RUN: file of a gate, which `export` wrote of a run of `train-gate`. [default: the bundled gate] "
+            "For --model: cut points of the gate, from `calibrate --quality`.",
             show_default=False,
         ),
     ] = None,
@@ -113,14 +114,14 @@ def export(
             raise UsageError("--model takes --calibration, --gate, --out and --overwrite only: leave out the rest")
         _localize(model, out, calibration, gate, overwrite)
         return
-    if run is None or calibration is not None or gate is not None:
+    if run is None or calibration is not None:
         raise UsageError("name a RUN to export, or a grader file with --model and --calibration or --gate")
     from retinagrade.exporting.card import change_lines, describe_maps
     from retinagrade.exporting.export import export as export_run
     from retinagrade.training.gate.run import GateRun
 
     if GateRun(run).is_gate:
-        if of_run:
+        if of_run or gate is not None:
             raise UsageError("a gate takes --out and --overwrite only: leave the other options out")
         _export_gate(run, out, overwrite)
         return
@@ -133,6 +134,7 @@ def export(
             cross_validation=cross_validation,
             statements=statements,
             prepared=prepared,
+            gate=gate,
             overwrite=overwrite,
             progress=progress,
         )

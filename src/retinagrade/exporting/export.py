@@ -31,12 +31,15 @@ from retinagrade.exporting.verification import (
     measure_change,
     require_agreement,
 )
+from retinagrade.gate.session import Gate
+from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.metadata import KEY, AuthorStatements, MeasuredMetrics, Metadata, Precision, Verification
 from retinagrade.grader.sessions import Outputs
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import write_text
 from retinagrade.storage.output_guard import Output, guard_outputs
+from retinagrade.storage.paths import read_bytes
 from retinagrade.training.loading import PhotographDataset
 
 VERIFIED: Final = 16
@@ -97,6 +100,7 @@ def export(
     cross_validation: CrossValidation | str | os.PathLike[str] | None = None,
     statements: AuthorStatements | str | os.PathLike[str] | None = None,
     prepared: str | os.PathLike[str] | None = None,
+    gate: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ExportedGrader:
@@ -117,6 +121,7 @@ def export(
             :func:`~retinagrade.runs.fit_grades.fit_grades` fitted on a cross-validation.
         statements: Statements on licence, data source and limitations, or a YAML file with them.
         prepared: The prepared set of the run, where it was moved without the run.
+        gate: ONNX file of a gate that ``export`` wrote of a run of ``train_gate``; by default the bundled gate.
         overwrite: Whether to replace a file or a card that is no earlier export of the same network.
         progress: Receives reports of progress; ``None`` for none.
 
@@ -141,15 +146,26 @@ def export(
     inputs = [run.folder, *([] if cross_validation is None else [cross_validation.folder])]
     if statements is not None and not isinstance(statements, AuthorStatements):
         inputs.append(Path(statements))
+    if gate is not None:
+        inputs.append(Path(gate))
     card = out.with_suffix(".md")
     guard_outputs(_outputs(run, out, card), inputs, overwrite)
     if not isinstance(statements, AuthorStatements):
         statements = AuthorStatements() if statements is None else AuthorStatements.read(Path(statements))
+    network = None if gate is None else _read_gate(Path(gate))
     exportable = read_exportable(run, tta=tta, cross_validation=cross_validation)
     model, verification, change = _build_and_verify(exportable, precision, out, progress)
-    metadata = write_grader(model, collect_metadata(exportable, precision, statements, verification, change), out)
+    metadata = write_grader(
+        model, collect_metadata(exportable, precision, statements, verification, change), out, network
+    )
     write_text(card, model_card(metadata, out.name))
     return ExportedGrader(out, card, metadata)
+
+
+def _read_gate(file: Path) -> bytes:
+    network = read_bytes(file)
+    Gate.open(network, GateSettings(), file)  # which refuses anything but a gate
+    return network
 
 
 def _outputs(run: Run, file: Path, card: Path) -> list[Output]:

@@ -17,9 +17,10 @@ from retinagrade.exporting.decisions import describe_decisions
 from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.metadata import BUNDLED, KEY, Change, Metadata, with_digest, with_gate
 from retinagrade.grader.runtime import Grader
-from retinagrade.grader.seal import read_sealed, sealed, with_property, without_seal
+from retinagrade.grader.seal import read_sealed, sealed, without_seal
 from retinagrade.messages import counted
 from retinagrade.storage.files import write_bytes, write_text
+from retinagrade.storage.onnx_properties import with_property
 from retinagrade.storage.output_guard import Output, guard_outputs
 
 

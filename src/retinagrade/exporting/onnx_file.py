@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from retinagrade.gate.session import BUNDLED
-from retinagrade.grader.metadata import GATE_KEY, KEY, Metadata, with_digest
+from retinagrade.gate.session import NETWORK_KEY, bundled_network, encode_network
+from retinagrade.grader.metadata import KEY, Metadata, with_digest
 from retinagrade.grader.seal import sealed
 from retinagrade.grader.sessions import Outputs, onnx_runtime
 from retinagrade.storage.files import write_bytes
@@ -70,20 +69,20 @@ def open_model(model: onnx.ModelProto, file: Path) -> Callable[[NDArray[np.uint8
     return onnx_runtime(model.SerializeToString(), file).network
 
 
-def write_grader(model: onnx.ModelProto, metadata: Metadata, file: Path, gate: Path = BUNDLED) -> Metadata:
+def write_grader(model: onnx.ModelProto, metadata: Metadata, file: Path, gate: bytes | None = None) -> Metadata:
     """Writes a grader file with its seal atomically.
 
     Args:
         model: The network.
         metadata: Metadata of the file.
         file: The file to write.
-        gate: ONNX file of the gate's network, which the grader file holds as well.
+        gate: ONNX file of the gate's network, which the grader file holds as well; ``None`` for the bundled one.
 
     Returns:
         The metadata with the digest of the file, as they are read from it.
     """
-    network = base64.b64encode(gate.read_bytes()).decode()
-    onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json(), GATE_KEY: network})
+    network = encode_network(bundled_network() if gate is None else gate)
+    onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json(), NETWORK_KEY: network})
     content = model.SerializeToString()
     write_bytes(file, sealed(content))
     return with_digest(metadata, content)

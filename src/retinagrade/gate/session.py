@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +17,12 @@ from retinagrade.gate.inputs import FRAME, SQUARE, gate_inputs
 from retinagrade.gate.quality import GateAnswers, Quality, judge_quality
 from retinagrade.gate.settings import GateSettings
 from retinagrade.images.field_of_view import FieldOfView
+from retinagrade.storage.onnx_properties import read_property
 
-BUNDLED: Final = Path(__file__).with_name("default.onnx")
-"""The network of the gate that comes with the package; ``make default-gate`` trains it."""
+BUNDLED: Final = Path(__file__).parents[1] / "grader" / "default.onnx"
+"""The grader file that comes with the package, whose gate is the bundled one."""
+NETWORK_KEY: Final = "retinagrade.gate-network"
+"""Key of the gate's network in the ``metadata_props`` of a grader file; the value is an ONNX file in Base64."""
 KEY: Final = "retinagrade.gate"
 """Key of the gate's description in its ONNX file's ``metadata_props``; the value is JSON."""
 _INPUTS: Final = [("frame", [FRAME, FRAME, 3]), ("square", [SQUARE, SQUARE, 3])]
@@ -73,7 +77,35 @@ class Gate:
 @lru_cache(maxsize=1)
 def bundled_gate() -> Gate:
     """Opens the gate that comes with the package."""
-    return Gate.open(BUNDLED.read_bytes(), GateSettings(), BUNDLED)
+    return Gate.open(bundled_network(), GateSettings(), BUNDLED)
+
+
+def bundled_network() -> bytes:
+    """Returns the ONNX file of the bundled gate's network; ``make default-gate`` trains it."""
+    return decode_network(read_property(BUNDLED.read_bytes(), NETWORK_KEY), BUNDLED)
+
+
+def encode_network(network: bytes) -> str:
+    """Returns the ONNX file of a gate's network as the text of a metadata property."""
+    return base64.b64encode(network).decode()
+
+
+def decode_network(text: str | None, file: Path) -> bytes:
+    """Returns the ONNX file of a gate's network from the text of a metadata property.
+
+    Args:
+        text: The text; ``None`` where a grader file has none.
+        file: The grader file, for error messages.
+
+    Raises:
+        GraderFileError: There is no text, or it is something else.
+    """
+    try:
+        if text is None:
+            raise ValueError("no gate")
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise GraderFileError(f"{file} has no gate that can be read: export the run again") from error
 
 
 def assess_quality(photograph: NDArray[np.uint8], fov: FieldOfView) -> Quality:

@@ -18,8 +18,6 @@ from retinagrade.storage.yaml_files import read_yaml
 
 KEY: Final = "retinagrade"
 """Key of the metadata in the ONNX file's ``metadata_props``; the value is JSON."""
-GATE_KEY: Final = "retinagrade.gate-network"
-"""Key of the gate's network; the value is an ONNX file in Base64."""
 BUNDLED: Final = Path(__file__).with_name("default.onnx")
 """The grader that comes with the package; ``make default-grader`` builds it."""
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 from collections import deque
@@ -20,14 +19,13 @@ from retinagrade.errors import GraderFileError, ImageError
 from retinagrade.execution.local import processors
 from retinagrade.gate.inputs import gate_inputs
 from retinagrade.gate.quality import Quality
-from retinagrade.gate.session import Gate
+from retinagrade.gate.session import NETWORK_KEY, Gate, decode_network
 from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.eyes import UNKNOWN, EyeIdentity, identify_eye
 from retinagrade.grader.lesions import PhotographLesions, read_lesions
 from retinagrade.grader.make_grading import failed_grading, make_grading, model_name
 from retinagrade.grader.metadata import (
     BUNDLED,
-    GATE_KEY,
     LesionMetadata,
     Metadata,
     read_metadata,
@@ -186,7 +184,7 @@ class Grader:
                 f"{file}: its graph does not take photographs of {metadata.image_size} px, or does not give five "
                 "probabilities and saliency maps, or the lesion maps that its metadata name: export the run again"
             )
-        network = _gate_network(session.properties, file)
+        network = decode_network(session.properties.get(NETWORK_KEY), file)
         gate = Gate.open(network, metadata.gate, file)
         if not fast:
             return cls(session, gate, metadata)
@@ -423,14 +421,6 @@ def find_wrong_outputs(probabilities: NDArray[np.floating], saliency: NDArray[np
     else:
         return None
     return f"{wrong}; a person should look at it, and the run should be exported again"
-
-
-def _gate_network(properties: dict[str, str], file: Path) -> bytes:
-    """Returns the ONNX file of the gate that a grader file holds."""
-    try:
-        return base64.b64decode(properties[GATE_KEY], validate=True)
-    except (KeyError, ValueError) as error:
-        raise GraderFileError(f"{file} has no gate that can be read: export the run again") from error
 
 
 def _as_photographs(photographs: PhotographSource | Iterable[PhotographSource]) -> Iterable[PhotographSource]:
