@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from retinagrade.explanations.runs import RunOrFolder
     from retinagrade.exporting.export import ExportedGrader, export
     from retinagrade.exporting.gate_export import ExportedGate, export_gate
-    from retinagrade.exporting.local import LocalGrader, localize
     from retinagrade.gate.settings import GateSettings
     from retinagrade.grader.calibrate_gate import GateCalibration, calibrate_gate
     from retinagrade.grader.grade import PathArgument, grade
@@ -80,6 +79,7 @@ if TYPE_CHECKING:
     from retinagrade.runs.predictions import Predictions
     from retinagrade.runs.run import Run
     from retinagrade.service.server import serve
+    from retinagrade.sites.localize import LocalGrader, localize
     from retinagrade.training.cross_validate import cross_validate
     from retinagrade.training.distributed import Devices
     from retinagrade.training.gate.run import GateRun
@@ -133,7 +133,7 @@ _MODULES: Final = {
     "LesionComparison": "explanations.lesions.summary",
     "LesionEvaluation": "evaluation.lesion_evaluation",
     "LesionMaps": "runs.lesion_maps",
-    "LocalGrader": "exporting.local",
+    "LocalGrader": "sites.localize",
     "Manifest": "manifest",
     "ManifestError": "errors",
     "Measure": "evaluation.sample_plan",
@@ -173,7 +173,7 @@ _MODULES: Final = {
     "find_learning_rate": "training.learning_rate",
     "fit_grades": "runs.fit_grades",
     "grade": "grader.grade",
-    "localize": "exporting.local",
+    "localize": "sites.localize",
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
     "outline": "training.lesions.outline",

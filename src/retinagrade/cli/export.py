@@ -157,7 +157,7 @@ def export(
 
 
 def _localize(model: str, out: Path, calibration: Path | None, gate: Path | None, overwrite: bool) -> None:
-    from retinagrade.exporting.local import localize
+    from retinagrade.sites.localize import localize
 
     local = localize(model, out, calibration=calibration, gate=gate, overwrite=overwrite)
     change = local.metadata.history[-1]
