@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -232,19 +233,9 @@ class Grader:
         if isinstance(image_ids, str):
             raise TypeError(f"image_ids={image_ids!r}: give a list of ids, one for each photograph")
         items = map(_as_item, _as_photographs(photographs))
-        names = iter(image_ids) if image_ids is not None else None
-        with ThreadPoolExecutor(workers or processors()) as pool:
-            ahead: deque[Future[PreparedPhotograph]] = deque()
-            for index, item in enumerate(items):
-                default = str(index) if isinstance(item, np.ndarray) else item.stem
-                name = default if names is None else next(names, None)
-                if name is None:
-                    raise ValueError(f"there are only {index} image_ids: give one for each photograph")
-                ahead.append(pool.submit(self.prepare, item, name))
-                if len(ahead) >= BATCH * (1 + _AHEAD):
-                    yield from self.grade_prepared([ahead.popleft().result() for _ in range(BATCH)])
-            while ahead:
-                yield from self.grade_prepared([ahead.popleft().result() for _ in range(min(BATCH, len(ahead)))])
+        prepared = self._prepare_ahead(_named(items, image_ids), workers)
+        while batch := list(islice(prepared, BATCH)):
+            yield from self.grade_prepared(batch)
 
     def judge(self, photographs: Iterable[PhotographSource], *, workers: int | None = None) -> Iterator[Quality | None]:
         """Judges the quality of photographs lazily, without grading them; see :meth:`grade` for the arguments.
@@ -252,14 +243,22 @@ class Grader:
         Yields:
             One quality per photograph, in their order; ``None`` for one that can't be used.
         """
+        items = ((_as_item(photograph), "") for photograph in photographs)
+        for photograph in self._prepare_ahead(items, workers):
+            yield self._judge(photograph)
+
+    def _prepare_ahead(
+        self, items: Iterable[tuple[File | NDArray[np.uint8], str]], workers: int | None
+    ) -> Iterator[PreparedPhotograph]:
+        """Prepares photographs with their ids in threads, a few batches ahead; yields them in their order."""
         with ThreadPoolExecutor(workers or processors()) as pool:
             ahead: deque[Future[PreparedPhotograph]] = deque()
-            for item in map(_as_item, photographs):
-                ahead.append(pool.submit(self.prepare, item, ""))
-                if len(ahead) >= BATCH * (1 + _AHEAD):
-                    yield self._judge(ahead.popleft().result())
+            for item, image_id in items:
+                ahead.append(pool.submit(self.prepare, item, image_id))
+                if len(ahead) >= BATCH * _AHEAD:
+                    yield ahead.popleft().result()
             while ahead:
-                yield self._judge(ahead.popleft().result())
+                yield ahead.popleft().result()
 
     def _judge(self, photograph: PreparedPhotograph) -> Quality | None:
         return None if photograph.gate_inputs is None else self._gate.judge(*photograph.gate_inputs)
@@ -429,6 +428,19 @@ def _as_photographs(photographs: PhotographSource | Iterable[PhotographSource]) 
     if not isinstance(photographs, Iterable):
         raise TypeError(_wrong_type(photographs))
     return photographs
+
+
+def _named(
+    items: Iterable[File | NDArray[np.uint8]], image_ids: Iterable[str] | None
+) -> Iterator[tuple[File | NDArray[np.uint8], str]]:
+    """Yields photographs with their ids; without ids, these are file names without suffix, or positions of arrays."""
+    names = iter(image_ids) if image_ids is not None else None
+    for index, item in enumerate(items):
+        default = str(index) if isinstance(item, np.ndarray) else item.stem
+        name = default if names is None else next(names, None)
+        if name is None:
+            raise ValueError(f"there are only {index} image_ids: give one for each photograph")
+        yield item, name
 
 
 def _as_item(photograph: PhotographSource) -> File | NDArray[np.uint8]:
