@@ -41,8 +41,13 @@ def provenance_record() -> dict[str, Any]:
         "versions": installed_versions(),
         "platform": platform.platform(),
         "command": [_program(), *map(_without_password, sys.argv[1:])],
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": utc_time(),
     }
+
+
+def utc_time() -> str:
+    """Returns the time (UTC), to the second, in ISO format."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _program() -> str:

@@ -20,7 +20,6 @@ import pytest
 from retinagrade import provenance
 from retinagrade.cli import main
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.exporting import metadata as export_metadata
 from retinagrade.images.read import read_photograph
 from retinagrade.storage.files import is_temporary
 from retinagrade.training import callbacks
@@ -229,6 +228,5 @@ def fixed_clocks() -> Iterator[None]:
     clock = SimpleNamespace(now=lambda _: datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(provenance, "datetime", clock)
-        patch.setattr(export_metadata, "datetime", clock)
         patch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: 0.0))
         yield

@@ -215,10 +215,7 @@ def test_cameras_and_quality_levels_have_metrics_of_their_own() -> None:
 
 
 def test_oedema_counts_where_the_results_refer_for_it_and_it_is_labelled() -> None:
-    photographs = [
-        {**each, "no_grade": pd.NA, "referral_reasons": reasons}
-        for each, reasons in zip(simulated(4), ["", "macular oedema", "retinopathy, macular oedema", ""], strict=True)
-    ]
+    photographs = [{**each, "no_grade": pd.NA, "referral": "retinopathy-or-oedema"} for each in simulated(4)]
     rows = rows_of(photographs)
     labels = rows[["image_id"]].assign(grade=pd.array([0, 0, 2, 2], dtype="Int64"), oedema_risk=["1", "0", "2", ""])
     found = decided(rows, labels)
@@ -230,7 +227,7 @@ def test_oedema_counts_where_the_results_refer_for_it_and_it_is_labelled() -> No
     assert without.oedema
     assert not without.oedema_labelled
     assert without.truths["referable"].tolist() == [False, False, True, True]
-    alone = decided(rows.assign(referral_reasons="retinopathy"), labels)
+    alone = decided(rows.assign(referral="retinopathy"), labels)
     assert not alone.oedema
     assert alone.truths["referable"].tolist() == [False, False, True, True]
 

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retinagrade.errors import ManifestError, RetinagradeError, UsageError
+from retinagrade.grader import make_grading
 from retinagrade.grader.grade import grade
-from retinagrade.gradings.table import SUFFIXES
+from retinagrade.grader.runtime import Grader
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.table import SUFFIXES, read_gradings
 from retinagrade.storage.locking import locked
 from tests.grader.graders import write_grader
 
@@ -76,6 +78,26 @@ def test_a_patient_that_left_the_list_leaves_the_table(folders: Path, grader_fil
         listed.write_text(f"path,patient_id\nmonday/1_left.jpg,{patient}\n")
         (grading,) = grade(**call)  # type: ignore[arg-type]
         assert (grading.study, grading.laterality) == (patient or None, "L")
+
+
+def test_every_row_has_its_rules_and_keeps_its_time(
+    folders: Path, grader_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders / "monday" / "2.jpg").write_bytes(b"text")
+    for hour in range(2):
+        monkeypatch.setattr(make_grading, "utc_time", lambda hour=hour: f"2026-01-31T0{hour}:00:00+00:00")
+        grade(folders / "monday", model=grader_file, out=folders / "r.csv", studies=folders / "s.csv")
+    taken_over, failed = read_gradings(folders / "r.csv")
+    assert (taken_over.graded_at, failed.graded_at) == ("2026-01-31T00:00:00+00:00", "2026-01-31T01:00:00+00:00")
+    metadata = Grader.load(grader_file).metadata
+    assert metadata.referable is not None
+    for row in (taken_over, failed):
+        assert row.referral == metadata.referral
+        assert row.referable_threshold == pytest.approx(metadata.referable.threshold, abs=1e-9)
+        assert row.oedema_threshold is None
+    (study,) = pd.read_csv(folders / "s.csv").to_dict("records")
+    assert study["graded_at"] == taken_over.graded_at
+    assert study["grader_digest"] == metadata.digest
 
 
 def test_a_photograph_that_is_gone_keeps_its_row(folders: Path, grader_file: Path) -> None:
@@ -220,11 +242,9 @@ def table(eyes: Path, grader_file: Path, tmp_path_factory: pytest.TempPathFactor
     return out.read_text()
 
 
-def rows(path: Path) -> list[str]:
-    """Returns the rows of a table, sorted."""
-    if path.suffix == ".parquet":
-        return sorted(map(repr, parquet.read_table(path).to_pylist()))
-    return sorted(path.read_text().splitlines())
+def rows(path: Path) -> list[Grading]:
+    """Returns the rows of a table by their ids; rows that differ in their time alone are equal."""
+    return sorted(read_gradings(path), key=lambda row: row.image_id)
 
 
 @st.composite
@@ -302,9 +322,7 @@ def test_an_interrupted_call_ends_in_the_same_rows(
         with suppress(StoppedError):
             grade(photographs, model=grader_file, out=out, progress=progress)
     assert len(grade(photographs, model=grader_file, out=out)) == WHOLE
-    assert rows(out) == rows(tables / f"whole{suffix}")
-    if suffix != ".parquet":  # their order is the same, too
-        assert out.read_bytes() == (tables / f"whole{suffix}").read_bytes()
+    assert read_gradings(out) == read_gradings(tables / f"whole{suffix}")  # in the same order, too
 
 
 @pytest.fixture(autouse=True)

@@ -83,7 +83,7 @@ def _write(table: pd.DataFrame, file: Path) -> None:
     if file.suffix == ".csv":
         table.to_csv(file, index=False)
     elif file.suffix == ".jsonl":
-        table.to_json(file, orient="records", lines=True, double_precision=15)
+        table.to_json(file, orient="records", lines=True, double_precision=15, date_format="iso")
     else:
         table.to_parquet(file)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pandas as pd
@@ -113,6 +114,8 @@ GRADED = st.builds(
     referable=st.none() | st.booleans(),
     quality=SHARE,
     prediction_set=st.none() | st.sampled_from([(0,), (2, 3), (0, 1, 2, 3, 4)]),
+    referable_threshold=st.none() | SHARE,
+    graded_at=st.none() | st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat(timespec="seconds")),
     quality_reasons=st.sampled_from([(), ("dark",), ("field of view cut", "over-exposed")]),
 )
 
@@ -127,7 +130,7 @@ def test_rows_are_read_back_as_they_were_written(tmp_path: Path, rows: list[Grad
     path = tmp_path / f"r{suffix}"
     for file in tmp_path.iterdir():
         file.unlink()
-    assert earlier(filled(path, *rows)) == rows
+    assert [row.to_json() for row in earlier(filled(path, *rows))] == [row.to_json() for row in rows]
     if suffix == ".jsonl" and rows:  # a killed call leaves half a line
         path.write_bytes(path.read_bytes()[: -1 - cut])
         assert earlier(path) == rows[:-1]
@@ -207,3 +210,12 @@ def test_all_changed_rows_are_counted_and_the_first_ones_named(tmp_path: Path, s
     with pytest.raises(ManifestError, match=r"photograph 1.*7 rows were changed \(.* \d, .*, …\)") as error:
         read_gradings(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_time_that_a_data_frame_took_for_a_date_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path, timed = tmp_path / "r.jsonl", replace(GOOD, graded_at="2026-01-31T12:00:00+00:00")
+    write_results(path, Grading, [timed])
+    text = path.read_text()
+    for written in ("1769860800000", '"2026-01-31T12:00:00.000Z"'):
+        path.write_text(text.replace('"2026-01-31T12:00:00+00:00"', written))
+        assert read_gradings(path)[0].graded_at == timed.graded_at

@@ -23,7 +23,7 @@ DECISION_TASKS: Final = {
     "vision_threatening": "vision_threatening",
 }
 """The disease that each decision is about, by the name of the decision."""
-_OEDEMA: Final = "macular oedema"
+_OEDEMA: Final = "retinopathy-or-oedema"
 _WITHOUT_THRESHOLD: Final = "the results have no such decision: their grader file has no threshold or no rule for it"
 
 
@@ -42,7 +42,7 @@ class DecidedPhotographs:
         undecided: True for photographs that have a grade, but not this decision (N,), likewise.
         missing: Reasons why the table doesn't have a decision, by its name.
         unlabelled: Number of photographs of the table that are left out because they have no label.
-        oedema: True where the table refers for macular oedema, too.
+        oedema: True where the table refers for macular oedema, too: its ``referral`` says so.
         oedema_labelled: True where a label of macular oedema counts as referable.
         table: All columns of these photographs, for groups.
     """
@@ -93,8 +93,7 @@ def decided_photographs(
         kept = table.drop(columns=[column for column in own if column in table])
         added = ["image_id", *(column for column in grades.columns if column not in kept)]
         table = kept.merge(grades[added], on="image_id", how="left", validate="1:1")
-    reasons = table["referral_reasons"] if "referral_reasons" in table else pd.Series("", index=table.index)
-    oedema = bool(reasons.fillna("").str.contains(_OEDEMA, regex=False).any())
+    oedema = "referral" in table and bool((table["referral"] == _OEDEMA).any())
     risks = pd.Series(np.nan, index=table.index)
     if OEDEMA_RISK in table:
         risks = pd.to_numeric(table[OEDEMA_RISK], errors="coerce").astype(float)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from retinagrade.grader.metadata import (
 )
 from retinagrade.grades import Grade
 from retinagrade.manifest import Manifest
-from retinagrade.provenance import installed_versions
+from retinagrade.provenance import installed_versions, utc_time
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.photographs import add_manifest_columns
 from retinagrade.runs.predictions import Predictions
@@ -88,7 +87,7 @@ def collect_metadata(
         **_describe_networks(exportable),
         **describe_decisions(exportable.calibration),
         version=_version(exportable, precision),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=utc_time(),
         grades=tuple(grade.label for grade in Grade),
         image_size=exportable.image_size,
         preparation=exportable.preparation,

@@ -1,4 +1,4 @@
-"""The grading of one photograph, as a pure function of its probabilities and its quality."""
+"""The grading of one photograph, which its probabilities and its quality determine, but for the time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from retinagrade.grader.lesions import PhotographLesions
 from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.gradings.grading import DIGITS, GRADED_KINDS, Grading
+from retinagrade.provenance import utc_time
 
 _FAR_FROM_RULES: Final = 2
 """Difference between the grade and that of the clinical rules from which a person should look."""
@@ -69,8 +70,7 @@ def make_grading(
         quality=round(quality.score, DIGITS),
         quality_level=quality.level,
         quality_reasons=quality.reasons,
-        model=model_name(metadata),
-        grader_digest=metadata.digest,
+        **_origin(metadata),
         **({} if lesions is None else _lesion_fields(lesions)),
     )
     if not ungraded.gradable:
@@ -120,11 +120,26 @@ def failed_grading(
         path,
         eye.study,
         eye.laterality,
-        model=model_name(metadata),
         error=error,
         digest=digest,
-        grader_digest=metadata.digest,
+        **_origin(metadata),
     )
+
+
+def _origin(metadata: Metadata) -> dict[str, Any]:
+    """Returns the fields of a grading that say when, by which grader file and by which rules it was made."""
+    thresholds = ("referable", "vision_threatening", "oedema")
+    return {
+        "model": model_name(metadata),
+        "grader_digest": metadata.digest,
+        "referral": metadata.referral,
+        **{f"{name}_threshold": _rounded(getattr(metadata, name)) for name in thresholds},
+        "graded_at": utc_time(),
+    }
+
+
+def _rounded(threshold: Threshold | None) -> float | None:
+    return None if threshold is None else round(threshold.threshold, DIGITS)
 
 
 def _lesion_fields(lesions: PhotographLesions) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 from retinagrade.grades import Grade
@@ -71,6 +71,12 @@ class Grading:
         digest: SHA-256 digest of the photograph's file; in an object store its ETag and size, where it has one;
             ``None`` for an array, and where the file could not be read.
         grader_digest: SHA-256 digest of the grader file, apart from the time of its export.
+        referral: What counts as referable by the grader file: ``retinopathy`` or ``retinopathy-or-oedema``.
+        referable_threshold: Least probability of referable retinopathy that is ``referable``; like the following
+            thresholds ``None`` where the grader file has none.
+        vision_threatening_threshold: Same for ``vision_threatening``.
+        oedema_threshold: Same for ``oedema``.
+        graded_at: Time of the grading (UTC), to the second; two gradings that differ in it alone are equal.
     """
 
     image_id: str
@@ -114,6 +120,11 @@ class Grading:
     error: str | None = None
     digest: str | None = None
     grader_digest: str = ""
+    referral: str | None = None
+    referable_threshold: float | None = None
+    vision_threatening_threshold: float | None = None
+    oedema_threshold: float | None = None
+    graded_at: str | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from retinagrade.grades import Grade
@@ -31,6 +31,13 @@ class StudyGrading:
         undecided: Reasons why an eye has no grade, one for each such eye.
         photographs: Ids of all its photographs, ungraded ones included.
         model: Name and version of the grader file.
+        grader_digest: Digest of the grader file, as in :class:`~retinagrade.gradings.grading.Grading`; so are the
+            fields that follow.
+        referral: What counts as referable.
+        referable_threshold: Threshold of referable retinopathy.
+        vision_threatening_threshold: Threshold of vision-threatening retinopathy.
+        oedema_threshold: Threshold of macular oedema.
+        graded_at: Time of the latest grading of its photographs (UTC).
     """
 
     study: str
@@ -44,6 +51,12 @@ class StudyGrading:
     undecided: tuple[str, ...]
     photographs: tuple[str, ...]
     model: str
+    grader_digest: str
+    referral: str | None
+    referable_threshold: float | None
+    vision_threatening_threshold: float | None
+    oedema_threshold: float | None
+    graded_at: str | None = field(compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields by name."""
@@ -87,7 +100,7 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
         gradings: Gradings of its photographs, at least one.
     """
     eyes = {side: [grading for grading in gradings if grading.laterality == side] for side in SIDES}
-    grade = _highest(gradings)
+    grade, first = _highest(gradings), gradings[0]
     undecided = tuple(
         reason for side, name in SIDES.items() if (reason := _unknown(name, eyes[side], gradings)) is not None
     )
@@ -102,7 +115,13 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
         needs_review=bool(undecided) or any(each.needs_review for each in gradings if each.predicted_grade is not None),
         undecided=undecided,
         photographs=tuple(each.image_id for each in gradings),
-        model=gradings[0].model,
+        model=first.model,
+        grader_digest=first.grader_digest,
+        referral=first.referral,
+        referable_threshold=first.referable_threshold,
+        vision_threatening_threshold=first.vision_threatening_threshold,
+        oedema_threshold=first.oedema_threshold,
+        graded_at=max(filter(None, (each.graded_at for each in gradings)), default=None),
     )
 
 

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -67,6 +68,11 @@ COLUMNS: Final = (
     "laterality",
     "model",
     "grader_digest",
+    "referral",
+    "referable_threshold",
+    "vision_threatening_threshold",
+    "oedema_threshold",
+    "graded_at",
     "path",
     "digest",
     "error",
@@ -83,6 +89,9 @@ _NUMBERS: Final = (
     "confidence",
     "quality",
     "oedema_probability",
+    "referable_threshold",
+    "vision_threatening_threshold",
+    "oedema_threshold",
     *(f"{kind}_area" for kind in GRADED_KINDS),
 )
 _COUNTS: Final = ("predicted_grade", "rule_grade", "oedema_risk", *GRADED_KINDS)
@@ -268,11 +277,25 @@ def _plain(name: str, value: Any) -> Any:
     """Returns a value as it was written, before a data frame changed its type; a missing one has become NaN."""
     if isinstance(value, float) and math.isnan(value):
         return None
+    if name == "graded_at":
+        return _plain_time(value)
     if name in _FLAGS and value in (0, 1):
         return bool(value)
     if isinstance(value, float) and name in _COUNTS and value.is_integer():
         return int(value)
     return float(value) if isinstance(value, int) and name in _NUMBERS else value
+
+
+def _plain_time(value: Any) -> Any:
+    """Returns a time as it was written; pandas takes it for a date, and writes milliseconds since 1970, or a Z."""
+    try:
+        if isinstance(value, int | float):
+            value = datetime.fromtimestamp(value / 1000, UTC)
+        elif isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        return value.astimezone(UTC).isoformat(timespec="seconds") if isinstance(value, datetime) else value
+    except (ValueError, OverflowError, OSError):
+        return value
 
 
 def _check(grading: Grading) -> str:

@@ -4,7 +4,8 @@ const KINDS = ["microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates
 const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vision_threatening", "referral_reasons", "confidence",
   "prediction_set", "needs_review", "gradable", "modality", "centre", "quality", "quality_level", "quality_reasons", "review_reasons", ...KINDS.flatMap((kind) => [kind, `${kind}_area`, `${kind}_quadrants`]),
   "rule_grade", "oedema_probability", "oedema", "oedema_risk", "study", "laterality", "model",
-  "grader_digest", "path", "digest", "error"];
+  "grader_digest", "referral", "referable_threshold", "vision_threatening_threshold", "oedema_threshold",
+  "graded_at", "path", "digest", "error"];
 
 export function table(photographs, grades) {
   const probabilities = grades.map((_, grade) => `p${grade}`);
