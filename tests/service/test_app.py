@@ -6,8 +6,10 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -334,6 +336,36 @@ def test_concurrent_requests_get_their_own_results(grader: Grader, eyes: list[Pa
         text = client.get("/metrics").text
     batches = float(text.split("retinagrade_batch_photographs_count ")[1].split("\n")[0])
     assert batches <= 60  # photographs may share a batch
+
+
+def test_the_metrics_count_grades_refusals_referrals_and_reviews(grader: Grader, eyes: list[Path]) -> None:
+    rows, columns = np.mgrid[:300, :300] - 150
+    dark = np.where((rows**2 + columns**2 < 140**2)[..., None], np.array([30, 20, 10]), 0).astype(np.uint8)
+    sent = [*((path.name, path.read_bytes()) for path in eyes), ("dark.png", encoded(dark, "png")), ("a", b"x")]
+    with TestClient(create_app(grader, ServiceSettings())) as client:
+        before = counts(client)
+        assert set(before.values()) == {0}
+        body = GradeResponse.model_validate(client.post("/v1/grade", files=files(*sent)).json())
+        after = counts(client)
+    assert set(after) == set(before)  # no label comes from a photograph
+    gradings = [each.grading for each in body.photographs]
+    expected = Counter[tuple[str, str]]()
+    for each in gradings:
+        if each.predicted_grade is not None:
+            expected["grades", str(each.predicted_grade)] += 1
+            expected["referrals", "retinopathy"] += bool(each.referable)
+            expected["reviews", "uncertain grade"] += bool(each.needs_review)
+        elif each.error is None:
+            expected["refusals", each.quality_reasons[0].partition(":")[0]] += 1
+    assert {key: count for key, count in after.items() if count} == +expected
+    assert {kind for kind, _ in +expected} >= {"grades", "refusals", "referrals"}
+
+
+def counts(client: TestClient) -> dict[tuple[str, str], float]:
+    """Returns the counters about gradings by their names and labels."""
+    pattern = r'^retinagrade_(grades|refusals|referrals|reviews)_total{\w+="(.*)"} (.*)$'
+    found = re.findall(pattern, client.get("/metrics").text, re.MULTILINE)
+    return {(name, label): float(count) for name, label, count in found}
 
 
 def test_the_service_describes_itself(client: TestClient) -> None:

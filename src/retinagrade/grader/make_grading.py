@@ -17,6 +17,8 @@ from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
 from retinagrade.gradings.grading import DIGITS, GRADED_KINDS, Grading
 from retinagrade.provenance import utc_time
 
+REVIEW_KINDS: Final = ("uncertain grade", "clinical rules", "named as", "too small")
+"""Kinds of the reasons for a review; each reason begins with its kind."""
 _FAR_FROM_RULES: Final = 2
 """Difference between the grade and that of the clinical rules from which a person should look."""
 _SMALLEST_WIDTH: Final = 500.0
@@ -95,6 +97,16 @@ def make_grading(
         needs_review=True if reasons else None if review is None else False,
         review_reasons=reasons,
     )
+
+
+def review_kind(reason: str) -> str:
+    """Returns the kind of a reason for a review, one of :data:`REVIEW_KINDS`.
+
+    Example:
+        >>> review_kind("too small to show microaneurysms (320 px across)")
+        'too small'
+    """
+    return next(kind for kind in REVIEW_KINDS if reason.startswith(kind))
 
 
 def failed_grading(

@@ -1,12 +1,21 @@
-"""Metrics for Prometheus: counts and times, and nothing about single photographs."""
+"""Metrics for Prometheus: counts and times, and nothing about single photographs, with labels from short lists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from retinagrade.gate.names import ADVICE, UNCHECKED, reason_of
+from retinagrade.grader.make_grading import REVIEW_KINDS, review_kind
 from retinagrade.grader.runtime import BATCH
+from retinagrade.grades import Grade
+from retinagrade.gradings.grading import Grading
+
+_BOTH: Final = "both"
+_FINDINGS: Final = ("retinopathy", "macular oedema", _BOTH)
+"""Findings for which a photograph is referable."""
 
 
 class ServiceMetrics:
@@ -17,6 +26,10 @@ class ServiceMetrics:
         requests: Number of answered requests by method, route and status.
         seconds: Duration of requests by route.
         photographs: Number of photographs by outcome: ``graded``, ``ungradable`` or ``refused``.
+        grades: Number of graded photographs by grade.
+        refusals: Number of ungradable photographs by the gravest reason.
+        referrals: Number of referable photographs by the finding.
+        reviews: Number of graded photographs that a person should review, by the first reason.
         batch: Number of photographs in a batch of the network.
         network: Seconds that the network takes for a batch.
         in_progress: Number of requests in progress.
@@ -38,6 +51,20 @@ class ServiceMetrics:
         )
         self.seconds = Histogram("retinagrade_request_seconds", "Duration of requests", ("route",), registry=registry)
         self.photographs = Counter("retinagrade_photographs", "Photographs by outcome", ("outcome",), registry=registry)
+        self.grades = Counter("retinagrade_grades", "Graded photographs", ("grade",), registry=registry)
+        self.refusals = Counter("retinagrade_refusals", "Ungradable photographs", ("reason",), registry=registry)
+        self.referrals = Counter("retinagrade_referrals", "Referable photographs", ("finding",), registry=registry)
+        self.reviews = Counter(
+            "retinagrade_reviews", "Graded photographs that a person should review", ("reason",), registry=registry
+        )
+        for counter, labels in (
+            (self.grades, [str(int(grade)) for grade in Grade]),
+            (self.refusals, [reason for reason in ADVICE if reason != UNCHECKED]),
+            (self.referrals, _FINDINGS),
+            (self.reviews, REVIEW_KINDS),
+        ):
+            for label in labels:
+                counter.labels(label)  # it begins at 0
         self.batch = Histogram(
             "retinagrade_batch_photographs",
             "Photographs in a batch of the network",
@@ -56,3 +83,16 @@ class ServiceMetrics:
             registry=registry,
         )
         Gauge("retinagrade_model", "The grader file, as a label", ("model",), registry=registry).labels(model).set(1)
+
+    def count(self, grading: Grading) -> None:
+        """Counts a photograph that could be read: its grade or refusal, its referral and its review."""
+        self.photographs.labels("graded" if grading.gradable else "ungradable").inc()
+        if grading.predicted_grade is None:
+            self.refusals.labels(reason_of(grading.quality_reasons[0])).inc()
+            return
+        self.grades.labels(str(grading.predicted_grade)).inc()
+        if grading.referral_reasons:
+            found = grading.referral_reasons
+            self.referrals.labels(found[0] if len(found) == 1 else _BOTH).inc()
+        if grading.review_reasons:
+            self.reviews.labels(review_kind(grading.review_reasons[0])).inc()

@@ -124,7 +124,7 @@ class Pipeline:
             except Exception as error:  # a mistake of ours, which must not cost the other photographs their results
                 reason = f"{file}: the service failed at this photograph; its log has the details"
                 return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason), failure=error)
-        self._metrics.photographs.labels("graded" if graded.grading.gradable else "ungradable").inc()
+        self._metrics.count(graded.grading)
         return PhotographResult(grading=graded.grading, pictures=pictures)
 
     def _refuse(
