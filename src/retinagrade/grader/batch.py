@@ -15,6 +15,7 @@ from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.lesion_files import write_outlines
 from retinagrade.grader.metadata import Metadata
+from retinagrade.grader.numbers_file import NumbersFile
 from retinagrade.grader.outputs import picture_path
 from retinagrade.grader.results_table import ResultsTable
 from retinagrade.grader.runtime import GradedPhotograph
@@ -41,6 +42,7 @@ class SideOutputs:
         lesions: Folder for outlines of lesions; ``None`` for none.
         dicom: Folder with one folder per study, which holds its report, and the saliency overlays or outlined
             lesions of its DICOM photographs; ``None`` for none.
+        numbers: File of the lesion numbers; ``None`` for none.
         failures: Reasons why some DICOM results could not be written, one line each.
     """
 
@@ -48,6 +50,7 @@ class SideOutputs:
     saliency: Path | None = None
     lesions: Path | None = None
     dicom: Path | None = None
+    numbers: NumbersFile | None = None
     failures: list[str] = field(default_factory=list)
 
 
@@ -81,6 +84,8 @@ def grade_files(
             write_outlines(graded, grading, picture_path(outputs.lesions, grading.image_id, ".png"))
         if outputs.dicom is not None and graded.lesions is not None:
             _write_segmentation(graded, grading, outputs)
+        if outputs.numbers is not None:
+            outputs.numbers.add(graded)
         if outputs.table is not None:
             outputs.table.add(grading)
         on_done()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,11 @@ class Continued:
 
     rows: dict[str, Grading]
     taken_over: frozenset[str]
+
+    def with_digests(self, digests: Container[str | None]) -> Continued:
+        """Returns the same table, of which only photographs with one of these digests need no grading."""
+        kept = (image_id for image_id in self.taken_over if self.rows[image_id].digest in digests)
+        return replace(self, taken_over=frozenset(kept))
 
 
 NOTHING: Final = Continued({}, frozenset())

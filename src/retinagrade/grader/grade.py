@@ -18,6 +18,7 @@ from retinagrade.grader.continuing import NOTHING, continue_from, photograph_dig
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import PhotographFile, find_photographs
 from retinagrade.grader.make_grading import failed_grading, model_identity
+from retinagrade.grader.numbers_file import NumbersFile
 from retinagrade.grader.outputs import GradeOutputs
 from retinagrade.grader.results_table import ResultsTable, delete_table
 from retinagrade.grader.runtime import Grader
@@ -40,6 +41,7 @@ def grade(
     saliency: PathArgument | None = None,
     lesions: PathArgument | None = None,
     dicom: PathArgument | None = None,
+    numbers: PathArgument | None = None,
     fast: bool = False,
     workers: int | None = None,
     engine: EngineName | Engine = "local",
@@ -64,6 +66,9 @@ def grade(
             polygons in pixels of the original photograph. Only for a grader file that outlines lesions.
         dicom: Folder for DICOM results of DICOM photographs: one Structured Report per study, and saliency overlays
             or, for a grader file that outlines lesions, Segmentations.
+        numbers: File for the lesion numbers of each photograph, JSON Lines, from which a grade model can be adapted; a
+            local file. If it exists, it is continued, and photographs without numbers there are graded again. Only for
+            a grader file that outlines lesions.
         fast: Compute in half precision (bfloat16): faster, but may change some grades.
         workers: Number of worker processes; with the local engine, number of threads that decode photographs. By
             default, one per processor. The results don't depend on it.
@@ -94,27 +99,36 @@ def grade(
     list_path = None if listed is None else Path(listed)
     table_path, studies_path, saliency_folder, lesion_folder = map(_optional_path, (out, studies, saliency, lesions))
     dicom_folder = None if dicom is None else Path(dicom)
+    numbers_path = None if numbers is None else Path(numbers)
     _require_writable(studies_path, dicom_folder)
-    outputs_of_grade = GradeOutputs(table_path, studies_path, saliency_folder, lesion_folder, dicom_folder)
+    outputs_of_grade = GradeOutputs(
+        table_path, studies_path, saliency_folder, lesion_folder, dicom_folder, numbers_path
+    )
     named = _named_inputs(inputs, list_path, model)
     outputs_of_grade.guard(named, overwrite)
     found = find_photographs(inputs, list_path)
     files = found.photographs
     outputs_of_grade.guard_photographs(files)
     grader = Grader.load(model, fast)
-    _require_pictures(grader, saliency_folder, lesion_folder)
+    _require_pictures(grader, saliency_folder, lesion_folder, numbers_path)
     settings, worst = parse_gate([gate] if isinstance(gate, str) else gate, grader.metadata.gate)
     if worst is not None:
         settings = percentile_settings(settings, _scores(grader, files, workers, progress), worst)
     grader = grader.with_gate(settings)
     with ExitStack() as locks:
-        for path in filter(None, (table_path, studies_path, saliency_folder, lesion_folder, dicom_folder)):
+        for path in filter(
+            None, (table_path, studies_path, saliency_folder, lesion_folder, dicom_folder, numbers_path)
+        ):
             locks.enter_context(locked(path))
         if overwrite and table_path is not None:
             delete_table(table_path)
         table = None if table_path is None else ResultsTable(table_path, *model_identity(grader.metadata))
         digests = partial(photograph_digests, progress=progress)
         earlier = NOTHING if table is None else continue_from(table.earlier, files, table.path, digests)
+        numbers_file = None
+        if numbers_path is not None:
+            numbers_file = locks.enter_context(NumbersFile(numbers_path, grader.metadata.digest))
+            earlier = earlier.with_digests(numbers_file.numbers)
         new_files = [file for file in files if file.image_id not in earlier.taken_over]
         existing = [
             file for file in new_files if any(each.exists() for each in outputs_of_grade.pictures(file.image_id))
@@ -122,12 +136,13 @@ def grade(
         if existing:
             known = digests([file.path for file in existing])
             outputs_of_grade.guard_overlays({file.image_id: known[file.path] for file in existing}, overwrite)
-        outputs = SideOutputs(table, saliency_folder, lesion_folder, dicom_folder)
+        outputs = SideOutputs(table, saliency_folder, lesion_folder, dicom_folder, numbers_file)
         shared = _shared_paths(model, inputs, list_path) if engine == "ray" else []
         chosen = choose_engine(engine, shared, address)
         stream: GradingStream = partial(grader.stream, workers=workers)
         if engine != "local":
-            stream = _stream_on(chosen, workers, model, fast, bool(outputs_of_grade.folders), settings)
+            extras = bool(outputs_of_grade.folders) or numbers_file is not None
+            stream = _stream_on(chosen, workers, model, fast, extras, settings)
         on_done = begin_stage(progress if new_files else None, "grading photographs", len(new_files))
         if table is not None:
             table.begin([*earlier.rows.values()])
@@ -178,13 +193,15 @@ def _require_writable(studies: Path | None, dicom: Path | None) -> None:
         require_format(studies)
 
 
-def _require_pictures(grader: Grader, saliency: Path | None, lesions: Path | None) -> None:
-    """Refuses pictures that the grader file doesn't make, before any work."""
+def _require_pictures(grader: Grader, saliency: Path | None, lesions: Path | None, numbers: Path | None) -> None:
+    """Refuses pictures and numbers that the grader file doesn't make, before any work."""
     outlines = grader.metadata.lesions is not None
     if outlines and saliency is not None:
         raise UsageError(f"{grader!r} outlines lesions and makes no saliency maps: use lesions (--lesions)")
     if not outlines and lesions is not None:
         raise UsageError(f"{grader!r} outlines no lesions: use saliency (--saliency)")
+    if not outlines and numbers is not None:
+        raise UsageError(f"{grader!r} outlines no lesions, so there are no lesion numbers: leave numbers out")
 
 
 def _shared_paths(model: PathArgument, inputs: Sequence[str], listed: Path | None) -> list[Path]:

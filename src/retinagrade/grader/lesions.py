@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class PhotographLesions:
         anatomy: Optic disc, fovea and laterality.
         rule: The grade that clinical rules give to these lesions.
         oedema: Probabilities of the risks 0 to 2 of macular oedema; ``None`` where the grader file has no model of it.
+        numbers: The plain numbers that the grade was computed from, by name.
         disc: Pixels (S, S) of the optic disc; ``None`` where the grader file doesn't outline it.
     """
 
@@ -39,6 +40,7 @@ class PhotographLesions:
     anatomy: Anatomy
     rule: RuleGrade
     oedema: tuple[float, ...] | None
+    numbers: dict[str, float] = field(default_factory=dict)
     disc: NDArray[np.bool_] | None = None
 
     def mask(self, kind: str) -> NDArray[np.bool_]:
@@ -75,7 +77,7 @@ def read_lesions(
     measurements = measure_lesions(read, model.counted_from)
     rule = grade_by_rules(measurements)
     found = PhotographLesions(
-        read, model.counted_from, measurements, anatomy, rule, oedema, _disc_pixels(anatomy, disc)
+        read, model.counted_from, measurements, anatomy, rule, oedema, numbers, _disc_pixels(anatomy, disc)
     )
     return temper(model.grade.probabilities(row), temperature)[0], found
 

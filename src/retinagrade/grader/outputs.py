@@ -30,6 +30,7 @@ class GradeOutputs:
         saliency: Folder of saliency overlays.
         lesions: Folder of outlines of lesions.
         dicom: Folder of results in DICOM.
+        numbers: File of lesion numbers. It recognises its own lines, and continues them.
     """
 
     table: Path | None = None
@@ -37,6 +38,7 @@ class GradeOutputs:
     saliency: Path | None = None
     lesions: Path | None = None
     dicom: Path | None = None
+    numbers: Path | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -105,6 +107,8 @@ class GradeOutputs:
     def _outputs(self, named: Sequence[Path]) -> Iterator[Output]:
         if self.table is not None:
             yield Output(self.table, False, lambda: True)
+        if self.numbers is not None:
+            yield Output(self.numbers, False, lambda: True)
         if self.studies is not None:
             record, identity = origin_file(self.studies), self._identity(named)
             yield Output(self.studies, False, lambda: has_origin(record, COMMAND, identity))

@@ -46,6 +46,14 @@ class OrdinalModel(BaseModel):
             raise ValueError("names, means, deviations, weights and biases don't belong together")
         return self
 
+    def standardised(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns numbers (N, F) less their means, in standard deviations."""
+        return np.asarray((numbers - np.array(self.means)) / np.array(self.deviations))
+
+    def logits(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns the logits (N, L) of *level 1 or more*, *level 2 or more* …, each by its own weights."""
+        return np.asarray(self.standardised(numbers) @ np.array(self.weights).T + np.array(self.biases))
+
     def probabilities(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         """Computes the probability of each level.
 
@@ -60,8 +68,7 @@ class OrdinalModel(BaseModel):
             >>> model.probabilities(np.array([[0.0]])).round(3).tolist()
             [[0.5, 0.231, 0.269]]
         """
-        standard = (numbers - np.array(self.means)) / np.array(self.deviations)
-        logits = np.clip(standard @ np.array(self.weights).T + np.array(self.biases), -50, 50)
+        logits = np.clip(self.logits(numbers), -50, 50)
         reached = np.minimum.accumulate(1 / (1 + np.exp(-logits)), axis=1)
         ones = np.ones((len(reached), 1))
         return np.asarray(np.hstack([ones, reached]) - np.hstack([reached, 0 * ones]))

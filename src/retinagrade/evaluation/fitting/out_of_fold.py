@@ -63,11 +63,14 @@ def out_of_fold(
     return ordered
 
 
-def patient_folds(patients: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def patient_folds(
+    patients: NDArray[np.int64], seed: int | None = None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Divides photographs into fifths; all photographs of a patient are in the same fifth.
 
     Args:
         patients: The patient of each photograph (N,).
+        seed: Seed of the division; ``None`` for the one division that needs no luck.
 
     Returns:
         For each fifth, the row numbers of the other fifths and its own row numbers. There are fewer parts if there are
@@ -83,4 +86,5 @@ def patient_folds(patients: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], 
     count = len(np.unique(patients))
     if count < 2:
         raise Undefined("all photographs are of one patient, so no photographs remain to measure on")
-    return list(GroupKFold(min(FITTING_FOLDS, count)).split(patients, groups=patients))
+    folds = GroupKFold(min(FITTING_FOLDS, count), shuffle=seed is not None, random_state=seed)
+    return list(folds.split(patients, groups=patients))
