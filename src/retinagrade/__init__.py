@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from retinagrade.runs.run import Run
     from retinagrade.service.server import serve
     from retinagrade.sites.localize import LocalGrader, localize
+    from retinagrade.sites.validate import validate
+    from retinagrade.sites.validation import Validation
     from retinagrade.training.cross_validate import cross_validate
     from retinagrade.training.distributed import Devices
     from retinagrade.training.gate.run import GateRun
@@ -157,6 +159,7 @@ _MODULES: Final = {
     "Sweep": "training.sweep",
     "TuningResult": "training.tuning.result",
     "UsageError": "errors",
+    "Validation": "sites.validation",
     "calibrate": "runs.calibrate",
     "calibrate_gate": "grader.calibrate_gate",
     "check": "datasets.check",
@@ -188,6 +191,7 @@ _MODULES: Final = {
     "train": "training.train",
     "train_gate": "training.gate.train",
     "tune": "training.tuning.tune",
+    "validate": "sites.validate",
 }
 """The module of every public name, below this package."""
 
@@ -252,6 +256,7 @@ __all__ = [
     "Sweep",
     "TuningResult",
     "UsageError",
+    "Validation",
     "__version__",
     "calibrate",
     "calibrate_gate",
@@ -284,6 +289,7 @@ __all__ = [
     "train",
     "train_gate",
     "tune",
+    "validate",
 ]
 
 # ONNX Runtime reads this variable when it is first imported. Without it, ONNX Runtime reports usage to its makers and

@@ -29,6 +29,7 @@ from retinagrade.cli import (
     service,
     training,
     tuning,
+    validation,
 )
 from retinagrade.cli.console import INTERRUPTED
 from retinagrade.cli.failures import NOT_DONE, finish_output, make_output_safe, report
@@ -99,7 +100,7 @@ def _add_commands() -> None:
             explanation.explain,
             lesion_agreement.lesion_agreement,
         ),
-        "Deployment": (export.export, grader.grade, service.serve),
+        "Deployment": (export.export, grader.grade, validation.validate, service.serve),
         "About": (demo.demo, info.info),
     }.items():
         for function in functions:

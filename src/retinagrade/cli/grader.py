@@ -22,7 +22,7 @@ ModelOption = Annotated[
         help="Grader file, which `retinagrade export` makes. 'default' is the bundled one.",
     ),
 ]
-_Photographs = Annotated[
+PhotographsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PHOTOGRAPH",
@@ -31,7 +31,7 @@ _Photographs = Annotated[
         show_default=False,
     ),
 ]
-_List = Annotated[
+ListOption = Annotated[
     Path | None,
     typer.Option(
         "--list",
@@ -103,7 +103,7 @@ _Fast = Annotated[
         "'retinagrade[openvino]'.",
     ),
 ]
-_Workers = Annotated[
+DecodingThreadsOption = Annotated[
     int | None,
     typer.Option(
         min=1,
@@ -116,8 +116,8 @@ _Workers = Annotated[
 
 
 def grade(
-    photographs: _Photographs = None,
-    listed: _List = None,
+    photographs: PhotographsArgument = None,
+    listed: ListOption = None,
     model: ModelOption = "default",
     out: _Out = None,
     studies: _Studies = None,
@@ -126,7 +126,7 @@ def grade(
     dicom: _Dicom = None,
     gate: _Gate = None,
     fast: _Fast = False,
-    workers: _Workers = None,
+    workers: DecodingThreadsOption = None,
     engine: EngineOption = EngineChoice.LOCAL,
     address: AddressOption = None,
     overwrite: OverwriteOption = False,

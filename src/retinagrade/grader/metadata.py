@@ -52,6 +52,8 @@ class Threshold(_Part):
         target: Sensitivity or specificity that the rule aimed at; ``None`` for rules without a target.
         sensitivity: Sensitivity on the photographs on which the threshold was chosen.
         specificity: Specificity on the same photographs.
+        positives: Number of these photographs with the disease; ``None`` where the file doesn't state it.
+        negatives: Number of the others.
     """
 
     threshold: Limit
@@ -59,6 +61,8 @@ class Threshold(_Part):
     target: Share | None
     sensitivity: Share
     specificity: Share
+    positives: PositiveInt | None = None
+    negatives: PositiveInt | None = None
 
 
 class PredictionSetsMetadata(_Part):
