@@ -20,16 +20,18 @@ from retinagrade.grader.grade import PathArgument, grade
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import find_photographs
 from retinagrade.grader.metadata import Metadata, Threshold
+from retinagrade.grader.numbers_file import NumbersFile
 from retinagrade.grader.runtime import Grader
 from retinagrade.messages import counted
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.calibrate import calibrate
 from retinagrade.runs.evaluate import evaluate
 from retinagrade.runs.predictions import Predictions
+from retinagrade.sites.adaptation_proposal import AdaptationProposal, propose_adaptation
 from retinagrade.sites.card_comparison import compare_with_card
 from retinagrade.sites.gate_counts import count_gate
 from retinagrade.sites.local_decisions import REFITS, DecisionName, judge_local_decisions
-from retinagrade.sites.validation import CALIBRATION, RESULTS, Validation
+from retinagrade.sites.validation import CALIBRATION, NUMBERS, RESULTS, Validation
 from retinagrade.sites.validation_page import render_validation
 from retinagrade.sites.verdict import judge, weigh_evidence
 from retinagrade.storage.files import write_json, write_text
@@ -104,6 +106,7 @@ def validate(
             model=model,
             out=folder / RESULTS,
             listed=list_path,
+            numbers=None if metadata.lesions is None else folder / NUMBERS,
             workers=workers,
             overwrite=overwrite,
             progress=progress,
@@ -159,6 +162,7 @@ def _measure(
         resamples=refits,
         step=step,
     )
+    adaptation = _adaptation(metadata, predictions.table, folder / NUMBERS, resamples, progress)
     figures = compare_with_card(graded, metadata, resamples=resamples)
     evidence = weigh_evidence(graded, metadata.referable)
     verdict = judge(figures, evidence, evaluation.findings, len(graded))
@@ -174,8 +178,18 @@ def _measure(
         calibration,
         local,
         count_gate(results),
+        adaptation,
         results.left_out,
     )
+
+
+def _adaptation(
+    metadata: Metadata, table: pd.DataFrame, numbers: Path, resamples: int, progress: Progress | None
+) -> AdaptationProposal:
+    if metadata.lesions is None:
+        return propose_adaptation(None, table, {})
+    with NumbersFile(numbers, metadata.digest) as file:
+        return propose_adaptation(metadata.lesions, table, file.numbers, resamples=resamples, progress=progress)
 
 
 def _require_labels(inputs: list[str], listed: Path | None, labels: Path, known: pd.DataFrame) -> None:

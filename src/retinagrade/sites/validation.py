@@ -16,6 +16,7 @@ from retinagrade.evaluation.report.decision_tables import as_used
 from retinagrade.grader.metadata import Metadata
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
+from retinagrade.sites.adaptation_proposal import AdaptationProposal
 from retinagrade.sites.card_comparison import ComparedFigure, card_metrics
 from retinagrade.sites.gate_counts import GateCounts
 from retinagrade.sites.local_decisions import LocalDecisions
@@ -25,6 +26,7 @@ VALIDATION_SCHEMA_VERSION: Final = 1
 """Version of ``validation.json``, which ``docs/validation.schema.json`` describes."""
 RESULTS: Final = "results.csv"
 CALIBRATION: Final = "calibration.json"
+NUMBERS: Final = "lesion_numbers.jsonl"
 _TOLD_ELSEWHERE: Final = "without-grade"
 """Code of the finding that photographs have no grade, which the counts of the gate tell in full."""
 
@@ -62,6 +64,7 @@ class Validation:
         calibration: The calibration that was fitted on all photographs.
         local: Its temperature and thresholds, with their doubt.
         gate: The judgements of the gate.
+        adaptation: What adapting the grader to these photographs would give.
         left_out: Files in the named folders that were not graded, with reasons.
     """
 
@@ -76,6 +79,7 @@ class Validation:
     calibration: Calibration = field(repr=False)
     local: LocalDecisions = field(repr=False)
     gate: GateCounts
+    adaptation: AdaptationProposal
     left_out: Sequence[LeftOutFile] = ()
 
     @property
@@ -137,6 +141,17 @@ class Validation:
                     ),
                 )
             )
+        if self.adaptation.better:
+            size = self.metadata.preparation.size
+            steps.append(
+                NextStep(
+                    "Adapt the grader to your photographs. The table of labels needs a column path with their files:",
+                    (
+                        f"retinagrade prepare {labels} --size {size} --out prepared",
+                        f"retinagrade adapt {model} --data prepared --out adapted.onnx",
+                    ),
+                )
+            )
         steps.append(
             NextStep(
                 self._advice_on_threshold(),
@@ -194,6 +209,7 @@ class Validation:
             "evidence": [one.to_json() for one in self.evidence],
             "local": self.local.to_json(),
             "gate": self.gate.to_json(),
+            "adaptation": self.adaptation.to_json(),
             "left_out": [asdict(each) for each in self.left_out],
             "next_steps": [step.to_json() for step in self.next_steps],
             "evaluation": self.evaluation.to_json(),
