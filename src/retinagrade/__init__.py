@@ -79,7 +79,9 @@ if TYPE_CHECKING:
     from retinagrade.runs.predictions import Predictions
     from retinagrade.runs.run import Run
     from retinagrade.service.server import serve
-    from retinagrade.sites.localize import LocalGrader, localize
+    from retinagrade.sites.adapt import LocalAdaptation, adapt
+    from retinagrade.sites.local_file import LocalGrader
+    from retinagrade.sites.localize import localize
     from retinagrade.sites.validate import validate
     from retinagrade.sites.validation import Validation
     from retinagrade.training.cross_validate import cross_validate
@@ -135,7 +137,8 @@ _MODULES: Final = {
     "LesionComparison": "explanations.lesions.summary",
     "LesionEvaluation": "evaluation.lesion_evaluation",
     "LesionMaps": "runs.lesion_maps",
-    "LocalGrader": "sites.localize",
+    "LocalAdaptation": "sites.adapt",
+    "LocalGrader": "sites.local_file",
     "Manifest": "manifest",
     "ManifestError": "errors",
     "Measure": "evaluation.sample_plan",
@@ -160,6 +163,7 @@ _MODULES: Final = {
     "TuningResult": "training.tuning.result",
     "UsageError": "errors",
     "Validation": "sites.validation",
+    "adapt": "sites.adapt",
     "calibrate": "runs.calibrate",
     "calibrate_gate": "grader.calibrate_gate",
     "check": "datasets.check",
@@ -232,6 +236,7 @@ __all__ = [
     "LesionComparison",
     "LesionEvaluation",
     "LesionMaps",
+    "LocalAdaptation",
     "LocalGrader",
     "Manifest",
     "ManifestError",
@@ -258,6 +263,7 @@ __all__ = [
     "UsageError",
     "Validation",
     "__version__",
+    "adapt",
     "calibrate",
     "calibrate_gate",
     "check",

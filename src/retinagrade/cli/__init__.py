@@ -13,6 +13,7 @@ import typer
 
 from retinagrade import __version__
 from retinagrade.cli import (
+    adaptation,
     calibration,
     data,
     demo,
@@ -100,7 +101,7 @@ def _add_commands() -> None:
             explanation.explain,
             lesion_agreement.lesion_agreement,
         ),
-        "Deployment": (export.export, grader.grade, validation.validate, service.serve),
+        "Deployment": (export.export, grader.grade, validation.validate, adaptation.adapt, service.serve),
         "About": (demo.demo, info.info),
     }.items():
         for function in functions:

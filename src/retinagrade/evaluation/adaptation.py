@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.errors import UsageError
-from retinagrade.evaluation.fitting.adaptation import AdaptationMethod, adapt_model
+from retinagrade.evaluation.fitting.adaptation import AdaptationMethod, AdaptedModel, adapt_model, sharpen
 from retinagrade.evaluation.fitting.out_of_fold import patient_folds
 from retinagrade.evaluation.intervals import Interval, percentile_interval
 from retinagrade.evaluation.metrics import Undefined
@@ -80,8 +80,10 @@ class Adaptation:
         photographs: Number of photographs.
         patients: Number of patients.
         method: The change that was chosen on all photographs.
-        model: The model that was fitted on all photographs; for ``unchanged`` the old one.
-        probabilities: Probabilities (N, 5) of the photographs, each by a model that was fitted on other patients.
+        model: The model that was fitted on all photographs, see
+            :func:`~retinagrade.evaluation.fitting.adaptation.sharpen`; for ``unchanged`` the old one.
+        probabilities: Probabilities (N, 5) of the photographs before the temperature, each by a model that was fitted
+            on other patients.
         kappa: Gain of the quadratic weighted kappa.
         referable_auc: Gain of the area under the ROC curve of referable retinopathy.
         curve: The gain with fewer and with all photographs of four fifths of the patients.
@@ -101,6 +103,11 @@ class Adaptation:
     curve: tuple[CurvePoint, ...]
     more: Gain
     needed: int | None
+
+    @property
+    def gains(self) -> dict[str, Gain]:
+        """The gains by the names of the metrics."""
+        return dict(zip(GAIN_METRICS, (self.kappa, self.referable_auc), strict=True))
 
     @property
     def better(self) -> bool:
@@ -164,7 +171,7 @@ def adaptation_gain(
             for share in SHARES:
                 rows = _share_of_patients(others, groups, share, np.random.default_rng([seed, repeat, fold]))
                 adapted = adapt_model(model, numbers[rows], grades[rows], groups[rows], _seed(seed, repeat))
-                of_share[share][own] = adapted.model.probabilities(numbers[own])
+                of_share[share][own] = _final(adapted).probabilities(numbers[own])
                 sizes[share].append(len(rows))
             step()
         for share, probabilities in of_share.items():
@@ -183,7 +190,7 @@ def adaptation_gain(
         photographs=len(grades),
         patients=len(np.unique(groups)),
         method=chosen.method,
-        model=chosen.model,
+        model=_final(chosen),
         probabilities=curves[1.0][0].probabilities,
         kappa=kappa,
         referable_auc=auc,
@@ -191,6 +198,11 @@ def adaptation_gain(
         more=_gain(measured[0.5], measured[1.0], GAIN_METRICS[0]),
         needed=_needed(kappa, len(grades)),
     )
+
+
+def _final(adapted: AdaptedModel) -> OrdinalModel:
+    """Returns the model whose most probable grade is the grade."""
+    return adapted.model if adapted.method == "unchanged" else sharpen(adapted.model)
 
 
 @dataclass(frozen=True)

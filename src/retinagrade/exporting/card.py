@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retinagrade.grader.metadata import MeasuredMetrics, Metadata, Threshold, Verification
+from retinagrade.grader.metadata import MeasuredMetrics, Metadata, MetricGain, Threshold, Verification
 
 
 def model_card(metadata: Metadata, name: str) -> str:
@@ -131,12 +131,23 @@ def _decisions(metadata: Metadata) -> list[str]:
 def _history(metadata: Metadata) -> list[str]:
     if not metadata.history:
         return []
-    changes = (
-        f"* {change.date}: {', '.join(change.changed)} of version {change.version}, on {change.data}."
-        for change in metadata.history
+    lines = []
+    for change in metadata.history:
+        changed = ", ".join(change.changed).replace("_", " ")
+        lines.append(f"* {change.date}: {changed} of version {change.version}, on {change.data}.")
+        lines += [f"  {name.replace('_', ' ')}: {_gain(gain)}." for name, gain in change.gains.items()]
+    note = "The metrics above describe the file before these changes, on the photographs of the makers."
+    return ["## Changes after the export", "", *lines, "", note, ""]
+
+
+def _gain(gain: MetricGain) -> str:
+    if gain.before is None or gain.after is None:
+        return "undefined"
+    interval = "" if gain.interval is None else f" ({gain.interval[0]:+.3f} to {gain.interval[1]:+.3f})"
+    return (
+        f"{gain.before:.3f} before, {gain.after:.3f} after, a difference of {gain.after - gain.before:+.3f}{interval}, "
+        "each photograph graded by a fit on other patients"
     )
-    note = "The metrics above were measured before these changes, on the photographs of the makers."
-    return ["## Changes after the export", "", *changes, "", note, ""]
 
 
 def _oedema(metadata: Metadata) -> list[str]:

@@ -203,6 +203,20 @@ class LesionMetadata(_Part):
         return self.model.kinds
 
 
+class MetricGain(_Part):
+    """A metric before and after a change, on photographs of patients that the changed part was not fitted on.
+
+    Attributes:
+        before: The metric of the file before; ``None`` where undefined.
+        after: The metric after the change.
+        interval: 95 % interval of the difference.
+    """
+
+    before: float | None
+    after: float | None
+    interval: tuple[float, float] | None
+
+
 class Change(_Part):
     """A change of a grader file's decisions after its export.
 
@@ -211,12 +225,14 @@ class Change(_Part):
         version: Version of the file before.
         changed: Names of the fields that were set.
         data: The photographs that they were fitted on.
+        gains: Cross-validated metrics of these photographs before and after an adaptation, by name.
     """
 
     date: str
     version: str
     changed: tuple[str, ...]
     data: str
+    gains: dict[str, MetricGain] = {}
 
 
 class Metadata(_Part):

@@ -16,6 +16,7 @@ class NumbersFile:
 
     Attributes:
         numbers: The lesion numbers by name of each photograph, by its digest.
+        refused: Digests of the photographs that the gate refused.
     """
 
     def __init__(self, path: Path, grader_digest: str) -> None:
@@ -29,12 +30,14 @@ class NumbersFile:
             UsageError: The file holds something else, or numbers by another grader file.
         """
         self.numbers: dict[str, dict[str, float]] = {}
+        self.refused: set[str] = set()
         self._digest = grader_digest
         self._journal = Journal(path)
         try:
             rows = [json.loads(line) for line in self._journal.earlier]
             by = {row["grader_digest"] for row in rows}
             self.numbers = {row["digest"]: row["numbers"] for row in rows}
+            self.refused = {row["digest"] for row in rows if not row["gradable"]}
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} holds no lesion numbers: choose another file, or delete it") from error
         if by - {grader_digest}:
@@ -46,8 +49,16 @@ class NumbersFile:
         if graded.lesions is None or digest is None or digest in self.numbers:
             return
         self.numbers[digest] = graded.lesions.numbers
-        row = {"image_id": graded.grading.image_id, "digest": digest, "grader_digest": self._digest}
-        self._journal.add(json.dumps(row | {"numbers": graded.lesions.numbers}))
+        if not graded.grading.gradable:
+            self.refused.add(digest)
+        row = {
+            "image_id": graded.grading.image_id,
+            "digest": digest,
+            "grader_digest": self._digest,
+            "gradable": graded.grading.gradable,
+            "numbers": graded.lesions.numbers,
+        }
+        self._journal.add(json.dumps(row))
 
     def __enter__(self) -> Self:
         """Returns the file; the end of the block closes it."""

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import CalibrationError, UsageError
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
-from retinagrade.exporting.card import model_card
 from retinagrade.exporting.decisions import describe_decisions
 from retinagrade.gate.settings import GateSettings
-from retinagrade.grader.metadata import BUNDLED, KEY, Change, Metadata, with_digest, with_gate
+from retinagrade.grader.metadata import BUNDLED, Metadata, with_gate
 from retinagrade.grader.runtime import Grader
-from retinagrade.grader.seal import read_sealed, sealed, without_seal
 from retinagrade.messages import counted
-from retinagrade.storage.files import write_bytes, write_text
-from retinagrade.storage.onnx_properties import with_property
+from retinagrade.sites.local_file import LocalGrader, write_local
 from retinagrade.storage.output_guard import Output, guard_outputs
-
-
-@dataclass(frozen=True)
-class LocalGrader:
-    """A grader file with a site's own decisions.
-
-    Attributes:
-        file: The grader file.
-        card: The model card.
-        metadata: The metadata of the file; the last entry of their ``history`` describes the change.
-    """
-
-    file: Path
-    card: Path
-    metadata: Metadata
 
 
 @check_arguments()
@@ -75,8 +54,7 @@ def localize(
     if calibration is None and gate is None:
         raise UsageError("nothing to change: give a calibration, settings of the gate, or both")
     named = [Path(each) for each in (calibration, gate) if isinstance(each, str | os.PathLike)]
-    card = out.with_suffix(".md")
-    guard_outputs([Output(out, False), Output(card, False)], [file, *named], overwrite)
+    guard_outputs([Output(out, False), Output(out.with_suffix(".md"), False)], [file, *named], overwrite)
     before = Grader.load(file).metadata
     changes: dict[str, Any] = {}
     data: list[str] = []
@@ -94,23 +72,7 @@ def localize(
             changes["undefined"].pop("oedema", None)
         changes["site_temperature"] = before.site_temperature * _temperature(fitted)
         data.append(f"{counted(fitted.source.photographs, 'photograph')} of {Path(fitted.source.file).name}")
-    change = Change(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=before.version,
-        changed=tuple(
-            sorted(name for name in changes if changes[name] != getattr(before, name) and name != "undefined")
-        ),
-        data="; ".join(data),
-    )
-    local = before.model_copy(update=changes)
-    mark = hashlib.sha256(local.model_dump_json().encode()).hexdigest()[:8]
-    version = f"{before.version.partition('-local-')[0]}-local-{mark}"
-    local = local.model_copy(update={"version": version, "history": (*before.history, change)})
-    content = with_property(without_seal(read_sealed(file)), KEY, local.model_dump_json())
-    write_bytes(out, sealed(content))
-    local = with_digest(local, content)
-    write_text(card, model_card(local, out.name))
-    return LocalGrader(out, card, local)
+    return write_local(file, out, before, changes, "; ".join(data))
 
 
 def _temperature(calibration: Calibration) -> float:

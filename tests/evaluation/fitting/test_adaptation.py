@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinagrade.evaluation.fitting.adaptation import STRENGTHS, adapt_model, change_scale, change_weights
+from retinagrade.evaluation.fitting.adaptation import STRENGTHS, adapt_model, change_scale, change_weights, sharpen
 from retinagrade.lesion_maps.grade_model import OrdinalModel
 from tests.evaluation.lesion_numbers import draw, fit
 
@@ -63,3 +63,12 @@ def test_absent_levels_are_no_obstacle(levels: list[int]) -> None:
 def test_one_patient_decides_nothing() -> None:
     numbers, grades, _ = draw(10, 12, shift=2.0)
     assert adapt_model(fit(), numbers, grades, np.zeros(10, np.int64)).method == "unchanged"
+
+
+def test_the_sharpened_grade_is_the_median_one() -> None:
+    numbers = draw(300, 13)[0]
+    model = fit()
+    median = np.cumprod(model.logits(numbers) >= 0, axis=1).sum(axis=1)
+    agree = [np.mean(each.probabilities(numbers).argmax(axis=1) == median) for each in (model, sharpen(model))]
+    assert agree[0] < agree[1]
+    assert agree[1] > 0.95

@@ -1,0 +1,72 @@
+"""Writing a grader file anew for a site: the same network under another version, which remembers the change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from retinagrade.exporting.card import model_card
+from retinagrade.grader.metadata import KEY, Change, Metadata, MetricGain, with_digest
+from retinagrade.grader.seal import read_sealed, sealed, without_seal
+from retinagrade.storage.files import write_bytes, write_text
+from retinagrade.storage.onnx_properties import with_property
+
+
+@dataclass(frozen=True)
+class LocalGrader:
+    """A grader file with a site's own decisions.
+
+    Attributes:
+        file: The grader file.
+        card: The model card.
+        metadata: The metadata of the file; the last entry of their ``history`` describes the change.
+    """
+
+    file: Path
+    card: Path
+    metadata: Metadata
+
+
+def write_local(
+    file: Path,
+    out: Path,
+    before: Metadata,
+    changes: Mapping[str, Any],
+    data: str,
+    gains: Mapping[str, MetricGain] | None = None,
+) -> LocalGrader:
+    """Writes a grader file with other metadata, and its model card beside it.
+
+    Args:
+        file: The grader file.
+        out: The file to write, ``.onnx``.
+        before: Metadata of ``file``.
+        changes: New values of fields of the metadata.
+        data: The photographs that they were fitted on, in words.
+        gains: Metrics of these photographs before and after the change, by name.
+
+    Returns:
+        The file, its card and its metadata.
+    """
+    change = Change(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=before.version,
+        changed=tuple(
+            sorted(name for name in changes if changes[name] != getattr(before, name) and name != "undefined")
+        ),
+        data=data,
+        gains={} if gains is None else dict(gains),
+    )
+    local = before.model_copy(update=changes)
+    mark = hashlib.sha256(local.model_dump_json().encode()).hexdigest()[:8]
+    version = f"{before.version.partition('-local-')[0]}-local-{mark}"
+    local = local.model_copy(update={"version": version, "history": (*before.history, change)})
+    content = with_property(without_seal(read_sealed(file)), KEY, local.model_dump_json())
+    write_bytes(out, sealed(content))
+    local, card = with_digest(local, content), out.with_suffix(".md")
+    write_text(card, model_card(local, out.name))
+    return LocalGrader(out, card, local)
