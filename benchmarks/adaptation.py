@@ -172,7 +172,7 @@ def main() -> None:
     own = _numbers(maps)
     labels = prepared_manifest(maps, maps.prepared).graded().table.set_index("image_id").loc[own.index].reset_index()
     style = own if arguments.style is None else _styled(Path(arguments.style)).loc[own.index, list(own.columns)]
-    rows = []
+    rows: list[Any] = []
     for size in arguments.sizes:
         for draw in range(arguments.draws):
             rows += judge(own, style, labels, draw, size)

@@ -100,7 +100,7 @@ def test_nothing_is_written_where_nothing_is_gained(model: Path, site: Path, tmp
     graded = pd.read_csv(site / "manifest.csv")
     right = grade(sorted((site.parent / "source").glob("*.png")), model=model, gate="off")
     folder = tmp_path / "own"
-    same = {f"{each.image_id}": each.predicted_grade for each in right}
+    same = {each.image_id: str(each.predicted_grade) for each in right}
     _copy_set(site, folder, graded.assign(grade=[same[f"{image_id:03d}"] for image_id in graded["image_id"]]))
     arguments = ["adapt", str(model), "--data", str(folder), "--out", str(tmp_path / "local.onnx")]
     result = CliRunner().invoke(app, arguments)

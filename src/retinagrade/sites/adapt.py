@@ -241,7 +241,7 @@ def _options(metadata: Metadata) -> str:
 def _choose(prepared: PreparedSet) -> _Photographs:
     """Chooses the graded photographs that no split keeps, with their groups as patients."""
     every, digests = prepared.manifest.table, prepared_digests(prepared.folder)
-    every = every.assign(sha256=[digests.get(image_id) for image_id in every["image_id"]])
+    every = every.assign(sha256=[str(digests.get(image_id)) for image_id in every["image_id"]])
     every = every.assign(patient_id=[f"group {number}" for number in photograph_groups(every)])
     kept, graded = every["split"].isin(NOT_USED).to_numpy(), every["grade"].notna().to_numpy()
     chosen = every[graded & ~kept]
@@ -250,7 +250,7 @@ def _choose(prepared: PreparedSet) -> _Photographs:
     left_out |= {f"in the split {name}": int((graded & (every["split"] == name)).sum()) for name in NOT_USED}
     return _Photographs(
         chosen[columns].reset_index(drop=True),
-        [str(digest) for digest in chosen["sha256"]],
+        chosen["sha256"].tolist(),
         {reason: count for reason, count in left_out.items() if count},
     )
 
