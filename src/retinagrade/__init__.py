@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from retinagrade.sites.adapt import LocalAdaptation, adapt
     from retinagrade.sites.local_file import LocalGrader
     from retinagrade.sites.localize import localize
+    from retinagrade.sites.monitor import Monitoring, monitor
+    from retinagrade.sites.periods import PeriodBy
     from retinagrade.sites.validate import validate
     from retinagrade.sites.validation import Validation
     from retinagrade.training.cross_validate import cross_validate
@@ -142,9 +144,11 @@ _MODULES: Final = {
     "Manifest": "manifest",
     "ManifestError": "errors",
     "Measure": "evaluation.sample_plan",
+    "Monitoring": "sites.monitor",
     "NetworkComparison": "evaluation.comparison",
     "OperatingPointRule": "evaluation.fitting.operating_points",
     "PathArgument": "grader.grade",
+    "PeriodBy": "sites.periods",
     "Precision": "grader.metadata",
     "Predictions": "runs.predictions",
     "PreparedSet": "datasets.prepared_set",
@@ -183,6 +187,7 @@ _MODULES: Final = {
     "localize": "sites.localize",
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
+    "monitor": "sites.monitor",
     "outline": "training.lesions.outline",
     "plan": "evaluation.sample_plan",
     "predict": "training.predict",
@@ -241,9 +246,11 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "Measure",
+    "Monitoring",
     "NetworkComparison",
     "OperatingPointRule",
     "PathArgument",
+    "PeriodBy",
     "Precision",
     "Predictions",
     "PreparedSet",
@@ -283,6 +290,7 @@ __all__ = [
     "load_experiment",
     "localize",
     "measure_lesion_agreement",
+    "monitor",
     "outline",
     "plan",
     "predict",

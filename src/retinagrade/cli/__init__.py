@@ -26,6 +26,7 @@ from retinagrade.cli import (
     info,
     lesion_agreement,
     lesion_maps,
+    monitoring,
     sample_plan,
     service,
     training,
@@ -101,7 +102,14 @@ def _add_commands() -> None:
             explanation.explain,
             lesion_agreement.lesion_agreement,
         ),
-        "Deployment": (export.export, grader.grade, validation.validate, adaptation.adapt, service.serve),
+        "Deployment": (
+            export.export,
+            grader.grade,
+            validation.validate,
+            adaptation.adapt,
+            monitoring.monitor,
+            service.serve,
+        ),
         "About": (demo.demo, info.info),
     }.items():
         for function in functions:
