@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from retinagrade import Grader, adapt, prepare
 from retinagrade.cli import app
 from retinagrade.errors import GraderFileError, ImageError, LayoutError, UsageError
+from retinagrade.evaluation import adaptation
 from retinagrade.evaluation.adaptation import LEAST_PHOTOGRAPHS
 from retinagrade.grader.grade import grade
 from tests.grader.graders import write_grader
@@ -56,6 +57,12 @@ def _make_set(folder: Path, grades_of: dict[int, int], photographs: int = PHOTOG
     pd.DataFrame(rows).to_csv(folder / "source" / "manifest.csv", index=False)
     prepare(folder / "source", folder / "set", size=size, workers=1)
     return folder / "set"
+
+
+@pytest.fixture(autouse=True)
+def _one_division(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One division of the patients into folds, to save time."""
+    monkeypatch.setattr(adaptation, "REPEATS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,12 @@ from retinagrade.errors import UsageError
 from retinagrade.evaluation.fitting.adaptation import AdaptationMethod, AdaptedModel, adapt_model, sharpen
 from retinagrade.evaluation.fitting.out_of_fold import patient_folds
 from retinagrade.evaluation.intervals import Interval, percentile_interval
-from retinagrade.evaluation.metrics import Undefined
+from retinagrade.evaluation.metrics import Undefined, probability_from_grade
 from retinagrade.evaluation.named_metrics import compute_metrics
 from retinagrade.evaluation.predictions import GradedPredictions
-from retinagrade.evaluation.resampling import RESAMPLES, resampled_metrics
+from retinagrade.evaluation.resampling import RESAMPLES, resampled_auc_within, resampled_metrics
 from retinagrade.execution.progress import Progress, begin_stage
+from retinagrade.grades import REFERABLE
 from retinagrade.lesion_maps.grade_model import OrdinalModel
 from retinagrade.messages import counted
 
@@ -36,8 +37,7 @@ LEAST_IN_CURVE: Final = 10
 _DIGITS: Final = 12
 """Decimals of differences; the others are noise of the computation."""
 _RANKED_WORSE: Final = 0.01
-"""Area under the curve that an adaptation may lose. Cross-validation itself costs some thousandths, because the scales
-of the folds differ a little."""
+"""Area under the curve that an adaptation may lose."""
 _WORTH: Final = 0.01
 """Quadratic weighted kappa that a doubling must promise, to be worth the work."""
 
@@ -85,7 +85,8 @@ class Adaptation:
         probabilities: Probabilities (N, 5) of the photographs before the temperature, each by a model that was fitted
             on other patients.
         kappa: Gain of the quadratic weighted kappa.
-        referable_auc: Gain of the area under the ROC curve of referable retinopathy.
+        referable_auc: Gain of the area under the ROC curve of referable retinopathy. Only pairs of photographs of one
+            fold count, because each fold has a model of its own.
         curve: The gain with fewer and with all photographs of four fifths of the patients.
         more: Gain of the quadratic weighted kappa from half of the photographs to all; ``difference`` is ``None`` where
             undefined.
@@ -165,24 +166,30 @@ def adaptation_gain(
     step = begin_stage(progress, "cross-validating the adaptation", REPEATS * len(patient_folds(groups, seed)) + 1)
     curves: dict[float, list[GradedPredictions]] = {share: [] for share in SHARES}
     sizes: dict[float, list[int]] = {share: [] for share in SHARES}
+    folds = []
     for repeat in range(REPEATS):
+        fold_of = np.zeros(len(grades), np.int64)
         of_share = {share: np.zeros_like(before.probabilities) for share in SHARES}
         for fold, (others, own) in enumerate(patient_folds(groups, _seed(seed, repeat))):
+            fold_of[own] = fold
             for share in SHARES:
                 rows = _share_of_patients(others, groups, share, np.random.default_rng([seed, repeat, fold]))
                 adapted = adapt_model(model, numbers[rows], grades[rows], groups[rows], _seed(seed, repeat))
                 of_share[share][own] = _final(adapted).probabilities(numbers[own])
                 sizes[share].append(len(rows))
             step()
+        folds.append(fold_of)
         for share, probabilities in of_share.items():
             curves[share].append(replace(before, probabilities=probabilities))
     chosen = adapt_model(model, numbers, grades, groups, seed)
     step()
-    measured = {share: _measure(each, resamples if share in _COMPARED else 1, seed) for share, each in curves.items()}
-    old = _measure([before], resamples, seed)
-    kappa, auc = (_gain(old, measured[1.0], name) for name in GAIN_METRICS)
+    measured = {
+        share: _measure_kappa(each, resamples if share in _COMPARED else 1, seed) for share, each in curves.items()
+    }
+    old = _measure_kappa([before], resamples, seed)
+    ranked = [_measure_auc(each, folds, resamples, seed) for each in ([before] * REPEATS, curves[1.0])]
     points = tuple(
-        CurvePoint(round(float(np.mean(sizes[share]))), _gain(old, measured[share], GAIN_METRICS[0]).difference)
+        CurvePoint(round(float(np.mean(sizes[share]))), _gain(old, measured[share]).difference)
         for share in SHARES
         if np.mean(sizes[share]) >= LEAST_IN_CURVE
     )
@@ -192,10 +199,10 @@ def adaptation_gain(
         method=chosen.method,
         model=_final(chosen),
         probabilities=curves[1.0][0].probabilities,
-        kappa=kappa,
-        referable_auc=auc,
+        kappa=(kappa := _gain(old, measured[1.0])),
+        referable_auc=_gain(*ranked),
         curve=points,
-        more=_gain(measured[0.5], measured[1.0], GAIN_METRICS[0]),
+        more=_gain(measured[0.5], measured[1.0]),
         needed=_needed(kappa, len(grades)),
     )
 
@@ -207,28 +214,40 @@ def _final(adapted: AdaptedModel) -> OrdinalModel:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Metrics by name, and their values in all resamples; both are means over repeats."""
+    """A metric, and its values in all resamples; both are means over repeats."""
 
-    values: dict[str, float | None]
-    resampled: dict[str, NDArray[np.float64]]
-
-
-def _measure(repeats: Sequence[GradedPredictions], resamples: int, seed: int) -> _Measured:
-    values: dict[str, float | None] = {}
-    named = [compute_metrics(each).values for each in repeats]
-    for name in GAIN_METRICS:
-        of_repeats = [each[name] for each in named]
-        defined = [each for each in of_repeats if each is not None]
-        values[name] = float(np.mean(defined)) if len(defined) == len(of_repeats) else None
-    resampled = [resampled_metrics(each, GAIN_METRICS, resamples=resamples, seed=seed) for each in repeats]
-    return _Measured(values, {name: np.mean([each[name] for each in resampled], axis=0) for name in GAIN_METRICS})
+    value: float | None
+    resampled: NDArray[np.float64]
 
 
-def _gain(first: _Measured, second: _Measured, name: str) -> Gain:
-    before, after = first.values[name], second.values[name]
+def _measure_kappa(repeats: Sequence[GradedPredictions], resamples: int, seed: int) -> _Measured:
+    name = GAIN_METRICS[0]
+    values = [compute_metrics(each).values[name] for each in repeats]
+    defined = [each for each in values if each is not None]
+    resampled = [resampled_metrics(each, [name], resamples=resamples, seed=seed)[name] for each in repeats]
+    return _Measured(float(np.mean(defined)) if len(defined) == len(values) else None, np.mean(resampled, axis=0))
+
+
+def _measure_auc(
+    repeats: Sequence[GradedPredictions], folds: Sequence[NDArray[np.int64]], resamples: int, seed: int
+) -> _Measured:
+    """Measures the share of pairs, of a referable and another photograph of one fold, in the right order."""
+    areas, resampled = [], []
+    for predictions, fold in zip(repeats, folds, strict=True):
+        scores = probability_from_grade(predictions.probabilities, REFERABLE)
+        truths = predictions.grades >= REFERABLE
+        area, values = resampled_auc_within(truths, scores, predictions.patients, fold, resamples=resamples, seed=seed)
+        areas.append(area)
+        resampled.append(values)
+    mean = float(np.mean(areas))
+    return _Measured(None if np.isnan(mean) else mean, np.mean(resampled, axis=0))
+
+
+def _gain(first: _Measured, second: _Measured) -> Gain:
+    before, after = first.value, second.value
     if before is None or after is None:
         return Gain(before, after, None, None)
-    differences = np.round(second.resampled[name] - first.resampled[name], _DIGITS)
+    differences = np.round(second.resampled - first.resampled, _DIGITS)
     try:
         interval = percentile_interval(differences)
     except Undefined:  # too few photographs of a kind, or nothing changes in any resample

@@ -109,6 +109,38 @@ def resampled_metrics(
     }
 
 
+def resampled_auc_within(
+    truths: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    patients: NDArray[np.int64],
+    parts: NDArray[np.int64],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[float, NDArray[np.float64]]:
+    """Computes the area under the ROC curve from pairs of photographs of one part only.
+
+    Args:
+        truths: True for photographs with the disease (N,).
+        scores: Scores (N,); those of different parts need not be comparable.
+        patients: The patient of each photograph (N,).
+        parts: The part of each photograph (N,), such as its fold.
+        resamples: Number of resamples, R.
+        seed: Seed of the resamples.
+
+    Returns:
+        The area, NaN where there is no pair, and the areas (R,) of the resamples.
+    """
+    numbers, count = number_patients(patients)
+    rankings = [_Ranking(truths[part], scores[part], numbers[part]) for part in (parts == each for each in set(parts))]
+
+    def area(weights: Weights) -> NDArray[np.float64]:
+        right, total = np.sum([ranking.pairs(weights) for ranking in rankings], axis=0)
+        return np.array([right / total if total else np.nan])
+
+    return float(area(np.ones(count))[0]), over_resamples(area, count, resamples, seed)[:, 0]
+
+
 def number_patients(patients: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     """Numbers patients (N,) from 0 without gaps, as a subgroup needs it, and counts them."""
     names, numbers = np.unique(patients, return_inverse=True)
@@ -158,13 +190,17 @@ class _Ranking:
 
     def auc(self, weights: Weights) -> float:
         """Returns the share of pairs of a positive and a negative in the right order; equal scores count half."""
+        right, total = self.pairs(weights)
+        return right / total if total else np.nan
+
+    def pairs(self, weights: Weights) -> tuple[float, float]:
+        """Returns the number of pairs in the right order, and the number of pairs."""
         positives, negatives = weights.take(self._positives), weights.take(self._negatives)
         cumulative = np.concatenate([[0.0], positives.cumsum()])
         before = cumulative.take(self._above)
         if self._ties:
             before = (before + cumulative.take(self._through)) / 2
-        total = positives.sum() * negatives.sum()
-        return float(negatives @ before / total) if total else np.nan
+        return float(negatives @ before), float(positives.sum() * negatives.sum())
 
     def average_precision(self, weights: Weights) -> float:
         """Returns the mean over the positives of the precision at their score; NaN, like the AUC, without negatives."""

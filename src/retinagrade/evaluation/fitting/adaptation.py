@@ -62,8 +62,8 @@ def adapt_model(
 ) -> AdaptedModel:
     """Chooses and fits the change of a model.
 
-    The choice is by the cross-validated log loss. Of two changes that photographs of other patients don't tell apart by
-    more than one standard error, the smaller one is chosen.
+    The choice is by the cross-validated log loss. Of changes that photographs of other patients don't tell apart by
+    more than one standard error, the smallest one is chosen; no change, where it has the lowest loss.
 
     Args:
         model: The old model.
@@ -217,10 +217,13 @@ def _losses(model: OrdinalModel, numbers: NDArray[np.float64], levels: NDArray[n
 
 
 def _simplest_of_the_best(losses: NDArray[np.float64], patients: NDArray[np.int64]) -> int:
-    """Returns the first candidate whose loss (N, K) isn't above the lowest by more than its standard error."""
+    """Returns the first change whose loss (N, K) isn't above the lowest by more than its standard error.
+
+    No change is chosen only where no change has a lower loss: whoever measures the gain guards against chance.
+    """
     best = int(losses.mean(axis=0).argmin())
     numbers = np.unique(patients, return_inverse=True)[1]
-    for candidate in range(best):
+    for candidate in range(1, best):
         above = losses[:, candidate] - losses[:, best]
         by_patient = np.bincount(numbers, weights=above - above.mean())
         if above.sum() <= np.sqrt((by_patient**2).sum()):
