@@ -100,6 +100,11 @@ def test_labels_of_other_photographs_are_refused_before_any_grading(
         rows.to_csv(tmp_path / f"{name}.csv", index=False)
         with pytest.raises(JoinError):
             validate(eyes, labels=tmp_path / f"{name}.csv", out=tmp_path / "out", model=grader_file)
+    pd.DataFrame({"image_id": range(30), "grade": 0, "camera": [f"camera {row}" for row in range(30)]}).to_csv(
+        tmp_path / "cameras.csv", index=False
+    )
+    with pytest.raises(UsageError):
+        validate(eyes, labels=tmp_path / "cameras.csv", out=tmp_path / "out", model=grader_file)
     assert not (tmp_path / "out").exists()
 
 

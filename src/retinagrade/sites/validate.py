@@ -15,6 +15,7 @@ from retinagrade.evaluation.fitting.operating_points import DEFAULT_TARGET
 from retinagrade.evaluation.oedema import oedema_photographs
 from retinagrade.evaluation.predictions import join_grades, read_grades
 from retinagrade.evaluation.resampling import RESAMPLES
+from retinagrade.evaluation.subgroups import group_values
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grader.grade import PathArgument, grade
 from retinagrade.grader.grading_results import GradingResults
@@ -196,6 +197,13 @@ def _require_labels(inputs: list[str], listed: Path | None, labels: Path, known:
     """Requires, before any photograph is graded, that photographs and labels have the same ids."""
     if known["grade"].isna().all():
         raise JoinError(f"{labels}: no photograph has a grade, so nothing can be measured: fill in the column grade")
+    if _CAMERA in known:
+        try:
+            group_values(known[_CAMERA])
+        except UsageError:
+            raise UsageError(
+                f"{labels}: the column camera has more than 20 names: merge some, or rename the column"
+            ) from None
     found = find_photographs(inputs, listed)
     join_grades(pd.DataFrame({"image_id": [file.image_id for file in found.photographs]}), known)
 
