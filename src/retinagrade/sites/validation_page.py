@@ -295,7 +295,7 @@ def _local_table(validation: Validation) -> TextTable | None:
         "threshold for you",
         "sensitivity to expect",
         "specificity to expect",
-        "with it",
+        "with the disease",
     )
     return TextTable("", head, rows)
 
@@ -336,7 +336,7 @@ def _gate_table(validation: Validation) -> TextTable:
 
     def row(label: str, number: int, reasons: dict[str, int]) -> tuple[str, str, str, str]:
         named = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:4])
-        return label, str(number), f"{number / max(gate.photographs, 1):.0%}", named or "–"
+        return label, str(number), f"{number / max(gate.photographs, 1):.1%}", named or "–"
 
     rows = [
         row("good", gate.good, {}),

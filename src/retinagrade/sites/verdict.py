@@ -194,18 +194,18 @@ def _remedy(figures: Sequence[ComparedFigure]) -> str:
 
 def _too_few(evidence: Sequence[Evidence], photographs: int) -> tuple[str, str]:
     """Says how many photographs could tell."""
-    wanting = [one for one in evidence if not one.shown]
-    kinds = {"sensitivity": "with referable retinopathy", "specificity": "without"}
     sentence = f"{photographs} photographs are too few to tell whether the grader works here as on its card."
-    if not wanting:
-        return sentence, ""
-    units = "patients" if any(one.patients < one.photographs for one in wanting) else "photographs"
-    have = " and ".join(f"{one.patients} {kinds[one.measure]}" for one in wanting)
-    need = " and ".join(
-        f"more than a million {kinds[one.measure]}"
-        if one.needed is None
-        else f"about {max(one.needed, one.patients + 1)} {kinds[one.measure]}"
-        for one in wanting
+    return sentence, " ".join(_wanted(one) for one in evidence if not one.shown)
+
+
+def _wanted(evidence: Evidence) -> str:
+    """Says how many photographs would show one measure."""
+    units = "patients" if evidence.patients < evidence.photographs else "photographs"
+    kind = {"sensitivity": "with", "specificity": "without"}[evidence.measure]
+    number = "more than a million"
+    if evidence.needed is not None:
+        number = f"about {max(evidence.needed, evidence.patients + 1):,}"
+    return (
+        f"To show a {evidence.measure} of at least {evidence.bar:.2f}, {number} {units} {kind} referable retinopathy "
+        f"are needed; there are {evidence.patients:,}."
     )
-    bars = " and ".join(f"a {one.measure} of at least {one.bar:.2f}" for one in wanting)
-    return sentence, f"To show {bars}, {need} are needed, as {units}; there are {have}."
