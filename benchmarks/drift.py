@@ -63,8 +63,8 @@ class Change:
 CHANGES: Final = {
     "quality falls (twice the faults)": Change(quality=2),
     "refusals double (8 % to 16 %)": Change(refusals=2),
-    "expected grade 0.15 higher": Change(severity=0.27),
-    "referral share up by half": Change(severity=0.5),
+    "expected grade 0.16 higher": Change(severity=0.27),
+    "referral share from 26 % to 37 %": Change(severity=0.5),
     "twice the hard exudates": Change(exudates=2),
     "a third of the disease unseen": Change(missed=1 / 3),
 }
