@@ -310,7 +310,9 @@ def _describe_gain(adaptation: Adaptation) -> str:
         return f"{start}."
     if adaptation.method == "unchanged":
         return f"{start}: cross-validated, {change}{interval}."
-    if adaptation.ranks_worse:
+    if kappa.difference <= 0:
+        verdict = "so nothing is gained"
+    elif adaptation.ranks_worse:
         verdict = "but referable photographs are ranked worse"
     return f"{start}: {change}{interval} on patients that it was not fitted on, {verdict}."
 
