@@ -16,6 +16,7 @@ import pytest
 
 from retinagrade import Grader, Validation, localize, validate
 from retinagrade.errors import JoinError, UsageError
+from retinagrade.sites.validation import NUMBERS
 from tests.cli.command_line import run
 from tests.grader.conftest import eyes, grader_file
 
@@ -126,8 +127,11 @@ def test_an_interrupted_call_continues_unless_photographs_are_gone(
     table[:-1].to_csv(tmp_path / "labels.csv", index=False)
     with pytest.raises(UsageError):
         call()
+    numbers = tmp_path / "out" / NUMBERS
+    numbers.write_text("by another grader file", "utf-8")
     with pytest.raises(KeyboardInterrupt):
         call(overwrite=True)
+    assert not numbers.exists()
 
 
 def _interrupt(*_: object, **__: object) -> None:

@@ -102,6 +102,8 @@ def validate(
     metadata = Grader.load(model).metadata
     with locked(folder / "validation.json"):
         write_json(folder / FOLDER_RECORD, describe_origin(_COMMAND, inputs, folder) | provenance_record())
+        if overwrite:
+            (folder / NUMBERS).unlink(missing_ok=True)  # it may hold those of another grader file
         results = grade(
             texts,
             model=model,
