@@ -57,7 +57,7 @@ def monitor(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Watch a site's results: has anything moved since the reference?
+    """Watch a site's results for changes, month by month.
 
     The command compares grades, referrals, ungradable photographs and their reasons, quality, confidence, lesions and
     errors of each period with those of the reference, on control charts. In a year of twelve quiet periods, it says
