@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from retinagrade.gate.inputs import FRAME, SQUARE, gate_inputs, letterbox
 from retinagrade.images.field_of_view import FieldOfView, whole_frame
@@ -39,3 +40,17 @@ def test_inputs_hardly_depend_on_the_size_of_the_photograph() -> None:
     sizes = [np.repeat(np.repeat(small, times, 0), times, 1) for times in (16, 64)]
     pairs = zip(*(gate_inputs(each, whole_frame(each)) for each in sizes), strict=True)
     assert all(np.abs(one.astype(int) - other).max() <= 1 for one, other in pairs)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(200, 1500), st.floats(0.5, 2))
+def test_reduced_pictures_are_like_those_of_pillow(height: int, ratio: float) -> None:
+    width = round(ratio * height)
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    waves = np.stack([np.sin(each) for each in (9 * x + y, 7 * y, 5 * (x - y))], axis=-1)
+    picture = np.asarray(127 + 120 * waves, np.uint8)
+    size = max(1, round(width * FRAME / max(width, height))), max(1, round(height * FRAME / max(width, height)))
+    expected = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX), int)
+    top, left = (FRAME - size[1]) // 2, (FRAME - size[0]) // 2
+    reduced = letterbox(picture, FRAME)[top : top + size[1], left : left + size[0]]
+    assert np.abs(reduced - expected).mean() < 8  # of 240 grey levels: halving leaves out the last odd row or column

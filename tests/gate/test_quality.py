@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.gate.names import ADVICE, FAULTS, reason_of
+from retinagrade.gate.names import ADVICE, FAULTS, describe_reason, reason_of
 from retinagrade.gate.quality import GateAnswers, judge_quality
 from retinagrade.gate.settings import GateSettings
 
@@ -65,15 +65,29 @@ def test_a_missing_macula_refuses_and_a_missing_disc_warns() -> None:
 
 
 def test_settings_move_decisions() -> None:
-    lenient = GateSettings(least={"haze": 0.9})
+    lenient = GateSettings(least={"haze": 0.9, "blurred": 0.7})
     assert judge_quality(HAZY, lenient).level == "usable"
     assert judge_quality(replace(HAZY, faults=(0, 0, 0, 0.95, 0, 0, 0, 0)), lenient).level == "reject"
     assert judge_quality(
         replace(GOOD, modality=(0.6, 0.4, 0, 0, 0)), GateSettings(least={"no fundus": 0.9})
     ).is_gradable
     assert judge_quality(HAZY, GateSettings(reject_below=0.01)).level == "usable"
-    off = judge_quality(replace(GOOD, modality=(1.0, 0, 0, 0, 0)), GateSettings(is_off=True))
-    assert (off.level, off.is_gradable, len(off.reasons)) == ("unchecked", True, 1)
+    taken_for_a_fundus = replace(GOOD, modality=(0.8, 0.2, 0, 0, 0))
+    assert judge_quality(taken_for_a_fundus, GateSettings(least={"no fundus": 0.95})).is_gradable
+
+
+def test_a_photograph_is_refused_for_any_of_its_faults() -> None:
+    assert judge_quality(HAZY, GateSettings(least={"haze": 0.9, "blurred": 0.7})).level == "usable"
+    assert judge_quality(HAZY, GateSettings(least={"haze": 0.9})).level == "reject"  # it is blurred, too
+
+
+def test_the_gate_judges_also_where_it_is_off() -> None:
+    off = GateSettings(is_off=True)
+    for answers in (HAZY, replace(GOOD, modality=(1.0, 0, 0, 0, 0)), GOOD):
+        on, quality = judge_quality(answers, DEFAULT), judge_quality(answers, off)
+        assert (quality.level, quality.is_gradable) == ("unchecked", True)
+        assert quality.is_refused == on.is_refused == (on.level == "reject")
+        assert quality.reasons == (describe_reason("unchecked"), *on.reasons)
 
 
 @given(answers)

@@ -11,6 +11,7 @@ import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json
 from retinagrade.cli.options import OverwriteOption
+from retinagrade.errors import UsageError
 
 if TYPE_CHECKING:
     from retinagrade.evaluation.fitting.calibration import Calibration
@@ -63,7 +64,8 @@ def calibrate(
             metavar="TABLE",
             help="Calibrate the gate of `grade` instead: a CSV table with the columns image_id and quality (good, "
             "usable or reject), as a person has judged a few dozen photographs. RUN is a table of results of `grade` "
-            "with these photographs. `grade --gate FILE` takes the file of --out.",
+            "with these photographs. `grade --gate FILE` takes the file of --out. Only --out, --overwrite and --json "
+            "belong to it.",
         ),
     ] = None,
     out: Annotated[
@@ -126,6 +128,8 @@ def calibrate(
     nothing could be fitted.
     """
     if quality is not None:
+        if grades is not None or target is not None:
+            raise UsageError("--quality calibrates the gate, and --grades and --target the grades: give one of them")
         _calibrate_gate(predictions, quality, out, overwrite, json)
         return
     from retinagrade.evaluation.fitting.calibration import calibration_to_json

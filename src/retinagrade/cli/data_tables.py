@@ -39,7 +39,7 @@ def print_check(check: DataCheck) -> None:
     console().print(contents)
     print_left_out(check.left_out)
     if check.doubt is not None:
-        console().print(check.doubt, style="yellow")
+        console().print(f"attention: {check.doubt}", style="bold red")
     if not check.findings:
         console().print("nothing needs attention", style="green")
         return

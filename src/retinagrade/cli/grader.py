@@ -90,8 +90,9 @@ _Gate = Annotated[
         metavar="SETTING",
         help="Setting of the gate, which refuses photographs that can't be graded: 'off' grades every photograph, with "
         "a warning on every result; 'percentile' refuses the worst 5 % of these photographs ('percentile=2': 2 %); "
-        "'haze=0.9' refuses for haze from a probability of 0.9 on; or a .json file of `calibrate --quality`. Repeat "
-        "the option for more settings. [default: the cut points of the grader file]",
+        "'haze=0.9' refuses a photograph of poor quality for haze only from a probability of 0.9 on; or a .json "
+        "file of `calibrate --quality`. Repeat the option for more settings. [default: the cut points of the grader "
+        "file]",
         show_default=False,
     ),
 ]
@@ -192,8 +193,8 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
             output.print(f"study {names[study.study]}: {describe_study(study)}")
     print_left_out(results.left_out)
     output.print(results.summary)
-    if results.doubt is not None:
-        output.print(results.doubt)
+    for attention in filter(None, (results.unchecked, results.doubt)):
+        output.print(f"attention: {attention}", style="bold red")
     for failure in results.failures:
         output.print(failure)
     output.print("Research software, not a medical device.")

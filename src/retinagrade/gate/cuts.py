@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final, Literal, get_args
 
 from retinagrade.gate.settings import GateSettings
+from retinagrade.messages import counted
 
 JudgedQuality = Literal["good", "usable", "reject"]
 """Quality of a photograph, as a person judges it."""
@@ -44,19 +45,28 @@ def choose_cuts(
     good, usable, reject = by_quality.values()
     counts = Counter(judged)
     warnings = [
-        f"only {counts[each]} photographs are judged {each}: judge at least {_FEWEST}"
+        f"only {counted(counts[each], 'photograph')} judged {each}: judge at least {_FEWEST}"
         for each in JUDGED
         if counts[each] < _FEWEST
     ]
-    reject_below = _best_cut(reject, [*good, *usable], good) if reject and (good or usable) else settings.reject_below
+    if reject and (good or usable):
+        reject_below = _best_cut(reject, [*good, *usable], good)
+    else:
+        reject_below = _lowered_cut(settings.reject_below, good)
     usable_below = _best_cut([*reject, *usable], good, ()) if good and (reject or usable) else settings.usable_below
-    if reject and _share_below(reject, reject_below) < 0.5:
+    if good and reject and _share_below(reject, reject_below) < 0.5:
         warnings.append(
             f"below the cut point lie only {_share_below(reject, reject_below):.0%} of the photographs that a person "
             f"rejects: a higher one would refuse more than {MOST_GOOD_REFUSED:.0%} of the good ones"
         )
     changed = {"reject_below": reject_below, "usable_below": max(reject_below, usable_below)}
     return settings.model_copy(update=changed), warnings
+
+
+def _lowered_cut(cut: float, good: Sequence[float]) -> float:
+    """Returns the cut, or a lower one where it would refuse too many good photographs."""
+    lower = (max(0.0, round(score - 1e-6, 6)) for score in sorted(good, reverse=True) if score < cut)
+    return next(each for each in (cut, *lower, 0.0) if _share_below(good, each) <= MOST_GOOD_REFUSED)
 
 
 def _best_cut(low: Sequence[float], high: Sequence[float], spared: Sequence[float]) -> float:

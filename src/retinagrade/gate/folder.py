@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from retinagrade.gate.names import reason_of
+from retinagrade.gate.names import FAULTS, reason_of
 
 _FEWEST: Final = 20
 """Photographs below which a share says nothing."""
@@ -33,7 +33,7 @@ def doubt_of_gate(refusals: Iterable[Iterable[str]]) -> str | None:
             one that wasn't refused.
 
     Example:
-        >>> print(doubt_of_gate([["haze"]] * 6 + [[]] * 14).partition(":")[0])
+        >>> print(doubt_of_gate([["haze"]] * 6 + [[]] * 14).partition(".")[0])
         6 of 20 photographs are refused for one reason, haze
     """
     judged = [[reason_of(reason) for reason in reasons] for reasons in refusals]
@@ -43,9 +43,12 @@ def doubt_of_gate(refusals: Iterable[Iterable[str]]) -> str | None:
     reason, count = counts.most_common(1)[0]
     if count <= _SUSPICIOUS * len(judged):
         return None
+    by_score = (
+        "`--gate percentile` refuses the worst twentieth, `retinagrade calibrate --quality` finds cut points from "
+        "photographs that a person judged, "
+    )
     return (
-        f"{count} of {len(judged)} photographs are refused for one reason, {reason}: the gate may be wrong, and not "
-        f"the photographs. Look at some of them. If they are good, set the gate: `grade --gate '{reason}=0.95'` "
-        "refuses for this reason only where it is nearly certain, `--gate percentile` refuses the worst twentieth, "
-        "`--gate off` none; `retinagrade calibrate --quality` finds cut points from photographs that a person judged"
+        f"{count} of {len(judged)} photographs are refused for one reason, {reason}. Look at some of them. If they are "
+        f"good, the gate is wrong for this camera: `grade --gate '{reason}=0.95'` refuses for this reason only where "
+        f"it is nearly certain, {by_score if reason in FAULTS else ''}`--gate off` refuses none"
     )

@@ -40,7 +40,7 @@ ADVICE: Final = {
     "lashes": "open the eye wider",
     "uneven": "centre the pupil",
     "dirt": "clean the lens",
-    UNCHECKED: "the gate is off and nothing has checked the quality",
+    UNCHECKED: "the gate is off",
 }
 """Reasons for a warning or a refusal, and what a photographer can do about each."""
 

@@ -15,6 +15,7 @@ from retinagrade.gate.names import (
     Level,
     Modality,
     describe_reason,
+    reason_of,
 )
 from retinagrade.gate.settings import GateSettings
 
@@ -45,7 +46,12 @@ class GateAnswers:
     @property
     def score(self) -> float:
         """Quality, 0 to 1: 1 for a good photograph, about a half for a usable one, 0 for a rejected one."""
-        return min(1 - (self.usable + self.reject) / 2, 1 - self.modality[0])
+        return min(self.condition, 1 - self.modality[0])
+
+    @property
+    def condition(self) -> float:
+        """Quality of a picture that is known to show a fundus, 0 to 1."""
+        return 1 - (self.usable + self.reject) / 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Quality:
     Attributes:
         level: ``good``, ``usable`` (graded with a warning), ``reject`` (not graded), or ``unchecked`` with the gate
             off.
+        is_refused: Whether the gate refuses the photograph; it is graded all the same with the gate off.
         score: Quality, 0 to 1; see :attr:`GateAnswers.score`.
         modality: Kind of photograph.
         centre: Landmark in the centre; ``None`` unless it is a colour photograph of a fundus.
@@ -62,6 +69,7 @@ class Quality:
     """
 
     level: Level
+    is_refused: bool
     score: float
     modality: Modality
     centre: Centre | None
@@ -72,12 +80,28 @@ class Quality:
         """Whether the photograph gets a grade."""
         return self.level != "reject"
 
+    @property
+    def depends_on_score(self) -> bool:
+        """Whether cut points of the score decide on the photograph."""
+        return score_decides(self.modality, self.reasons)
+
+
+def score_decides(modality: str | None, reasons: Sequence[str]) -> bool:
+    """Returns whether cut points of the score decide on a photograph, and no other reason refuses it before.
+
+    Args:
+        modality: Kind of photograph, of :data:`~retinagrade.gate.names.MODALITIES`.
+        reasons: Reasons for a warning or a refusal, with or without advice.
+    """
+    return modality == "colour" and "macula missing" not in map(reason_of, reasons)
+
 
 def judge_quality(answers: GateAnswers, settings: GateSettings) -> Quality:
     """Decides whether a photograph can be graded, and names the reasons.
 
     A photograph is rejected where it isn't one colour photograph of one fundus, where the macula is missing, or where
-    its score lies below the cut point. A missing optic disc, and a score below the second cut point, are warnings.
+    its score lies below the cut point and one of its faults is probable enough. A missing optic disc, and a score below
+    the second cut point, are warnings. With the gate off, reasons stay, and every photograph is graded.
 
     Args:
         answers: Answers of the network.
@@ -91,24 +115,29 @@ def judge_quality(answers: GateAnswers, settings: GateSettings) -> Quality:
     modality = _modality(answers, settings)
     is_colour = modality == "colour"
     centre = CENTRES[_largest(answers.centre)] if is_colour else None
+    is_refused, reasons = _judge_colour(answers, settings) if is_colour else (True, [modality])
+    level: Level = "reject" if is_refused else "usable" if reasons else "good"
     if settings.is_off:
-        return Quality("unchecked", answers.score, modality, centre, (describe_reason(UNCHECKED),))
-    if not is_colour:
-        return Quality("reject", answers.score, modality, centre, (describe_reason(modality),))
+        level, reasons = "unchecked", [UNCHECKED, *reasons]
+    return Quality(level, is_refused, answers.score, modality, centre, tuple(map(describe_reason, reasons)))
+
+
+def _judge_colour(answers: GateAnswers, settings: GateSettings) -> tuple[bool, list[str]]:
+    """Returns whether a colour photograph is refused, and the reasons for a refusal or a warning."""
     disc, macula = answers.visible
     is_without_macula = 1 - macula >= settings.least_probability("macula missing")
     is_without_disc = 1 - disc >= settings.least_probability("optic disc missing")
-    worst = _largest(answers.faults)
-    is_poor = answers.score < settings.reject_below
-    is_refused = is_poor and answers.faults[worst] >= settings.least_probability(FAULTS[worst])
-    has_fault = is_poor or answers.score < settings.usable_below
+    # Whoever has raised the limit of `no fundus` has taken the photograph for a fundus.
+    score = answers.condition if NO_FUNDUS in settings.least else answers.score
+    faults = _faults(answers)
+    is_poor = score < settings.reject_below
+    is_bad = is_poor and any(answers.faults[FAULTS.index(each)] >= settings.least_probability(each) for each in faults)
     reasons = [
         *(["macula missing"] if is_without_macula else []),
-        *(_faults(answers) if has_fault else []),
+        *(faults if is_poor or score < settings.usable_below else []),
         *(["optic disc missing"] if is_without_disc else []),
     ]
-    level: Level = "reject" if is_without_macula or is_refused else "usable" if reasons else "good"
-    return Quality(level, answers.score, modality, centre, tuple(map(describe_reason, reasons)))
+    return is_without_macula or is_bad, reasons
 
 
 def _modality(answers: GateAnswers, settings: GateSettings) -> Modality:

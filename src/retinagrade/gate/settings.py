@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,11 +16,13 @@ from retinagrade.storage.system_errors import reason
 Share = Annotated[float, Field(ge=0, le=1)]
 OFF: Final = "off"
 PERCENTILE: Final = "percentile"
+FEWEST: Final = 20
+"""Photographs below which ``percentile`` says nothing."""
 WORST: Final = 5.0
 """Percentage of a folder that ``percentile`` refuses by default."""
 _MAKERS: Final = "the makers of the gate"
 _LEAST: Final = {NO_FUNDUS: 0.5, "macula missing": 0.75, "optic disc missing": 0.75}
-"""Probabilities from which these reasons count. All other reasons count where they are the most probable one."""
+"""Probabilities from which these reasons count. All other reasons count where they are present."""
 
 
 class GateSettings(BaseModel):
@@ -68,7 +69,7 @@ class GateSettings(BaseModel):
             UsageError: The file is unreadable or holds other things.
         """
         try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            settings = cls.model_validate_json(path.read_text(encoding="utf-8"), strict=True)
         except ValidationError as error:
             raise UsageError(
                 f"{path} holds no settings of the gate: make them with `retinagrade calibrate --quality`:\n  "
@@ -76,6 +77,14 @@ class GateSettings(BaseModel):
             ) from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: its settings of the gate can't be read: {reason(error)}") from error
+        if missing := {"reject_below", "usable_below"} - settings.model_fields_set:
+            raise UsageError(
+                f"{path} holds no settings of the gate (it lacks {', '.join(sorted(missing))}): make them with "
+                "`retinagrade calibrate --quality`"
+            )
+        if settings.is_off:
+            raise UsageError(f"{path} would switch the gate off: give `--gate off` for that")
+        return settings
 
 
 REASONS: Final = tuple(reason for reason in ADVICE if reason not in ("optic disc missing", UNCHECKED))
@@ -87,14 +96,15 @@ def parse_gate(choices: Iterable[str], settings: GateSettings) -> tuple[GateSett
 
     Args:
         choices: ``off``; ``percentile`` or ``percentile=5``: refuse so many per cent of the photographs, the worst;
-            ``REASON=PROBABILITY``: the least probability from which a reason refuses; or a file of settings.
+            ``REASON=PROBABILITY``: the least probability from which a reason refuses a photograph (one of poor
+            quality, for a fault); or a file of settings, which counts first.
         settings: The settings that the choices change.
 
     Returns:
         The settings, and the percentage of photographs to refuse; ``None`` without ``percentile``.
 
     Raises:
-        UsageError: A choice is none of these.
+        UsageError: A choice is none of these, or choices would cancel each other.
 
     Example:
         >>> settings, worst = parse_gate(["haze=0.9", "percentile"], GateSettings())
@@ -102,8 +112,10 @@ def parse_gate(choices: Iterable[str], settings: GateSettings) -> tuple[GateSett
         ({'haze': 0.9}, 5.0)
     """
     worst: float | None = None
-    for choice in choices:
-        name, equals, value = (part.strip() for part in choice.partition("="))
+    chosen = [tuple(part.strip() for part in choice.partition("=")) for choice in choices]
+    _require_one_meaning([name for name, _, _ in chosen])
+    for name, equals, value in sorted(chosen, key=lambda each: not each[0].endswith(".json")):  # the file first
+        choice = f"{name}{equals}{value}"
         if name == OFF and not equals:
             settings = settings.switched_off()
         elif name == PERCENTILE:
@@ -118,9 +130,16 @@ def parse_gate(choices: Iterable[str], settings: GateSettings) -> tuple[GateSett
                 f"gate: {choice!r} is no setting: write off, percentile, percentile=5, a file of `calibrate --quality` "
                 f"that ends in .json, or REASON=PROBABILITY such as haze=0.9, for {', '.join(REASONS)}"
             )
-    if worst is not None and settings.is_off:
-        raise UsageError("gate: off and percentile exclude each other: choose one")
     return settings, worst
+
+
+def _require_one_meaning(names: list[str]) -> None:
+    """Refuses choices that would cancel each other."""
+    files = [name for name in names if name.endswith(".json")]
+    if OFF in names and len(names) > 1:
+        raise UsageError("gate: off excludes all other settings: give off alone, or leave it out")
+    if len(files) > 1 or (repeated := {name for name in names if names.count(name) > 1}):
+        raise UsageError(f"gate: {(files or sorted(repeated))[-1]!r} is one setting too many: give each of them once")
 
 
 def percentile_settings(settings: GateSettings, scores: Iterable[float], worst: float) -> GateSettings:
@@ -129,17 +148,24 @@ def percentile_settings(settings: GateSettings, scores: Iterable[float], worst: 
     Args:
         settings: The settings before.
         scores: Quality of each photograph, 0 to 1.
-        worst: Percentage to refuse.
+        worst: Percentage to refuse; at least one photograph is refused.
+
+    Raises:
+        UsageError: There are too few photographs.
 
     Example:
-        >>> percentile_settings(GateSettings(), [0.1, 0.5, 0.8, 0.9], 25).reject_below
+        >>> percentile_settings(GateSettings(), [0.1] * 10 + [0.5] * 10, 50).reject_below
         0.3
     """
     in_order = sorted(scores)
-    refused = math.floor(len(in_order) * worst / 100)
-    edges = [0.0, *in_order, 1.0]
-    cut = (edges[refused] + edges[refused + 1]) / 2 if refused else 0.0
-    cut = round(cut, 6)
+    if len(in_order) < FEWEST:
+        raise UsageError(
+            f"gate: percentile needs at least {FEWEST} colour photographs of a fundus, and these are "
+            f"{len(in_order)}: leave it out, or fit cut points with `retinagrade calibrate --quality`"
+        )
+    refused = math.ceil(len(in_order) * worst / 100)
+    edges = [*in_order, 1.0]
+    cut = round((edges[refused - 1] + edges[refused]) / 2, 6)
     return settings.model_copy(
         update={
             "reject_below": cut,
@@ -154,6 +180,6 @@ def _number(choice: str, value: str, up_to: float) -> float:
         number = float(value)
     except ValueError:
         number = -1.0
-    if not 0 <= number <= up_to:
-        raise UsageError(f"gate: {choice!r}: write a number from 0 to {up_to:g} after =")
+    if not 0 < number <= up_to:
+        raise UsageError(f"gate: {choice!r}: write a number above 0 and up to {up_to:g} after =")
     return number

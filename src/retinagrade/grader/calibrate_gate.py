@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from retinagrade.arguments import check_arguments
 from retinagrade.cells import decode_table, split_table, unprotect
 from retinagrade.errors import JoinError, ManifestError, UsageError
 from retinagrade.gate.cuts import JUDGED, JudgedQuality, choose_cuts
+from retinagrade.gate.names import reason_of
+from retinagrade.gate.quality import score_decides
 from retinagrade.gate.settings import GateSettings
+from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.table import SUFFIXES, read_gradings
 from retinagrade.messages import counted, first_few
 from retinagrade.storage.files import write_text
@@ -80,32 +84,60 @@ def calibrate_gate(
         raise UsageError(
             f"{table} is no table of results: name one that `retinagrade grade` wrote ({', '.join(SUFFIXES)})"
         )
-    if out is not None:
-        guard_outputs([Output(Path(out), False)], [table, labels], overwrite)
+    if out is not None and Path(out).suffix != ".json":
+        raise UsageError(f"{out}: the name of a file for `grade --gate` ends in .json")
     judged = _read_quality(labels)
-    scores = {each.image_id: each.quality for each in read_gradings(table, further_columns=True)}
-    if missing := [image_id for image_id in judged if image_id not in scores]:
+    if not judged:
+        raise JoinError(f"{labels} has no row with a quality: judge some photographs")
+    results_of = {each.image_id: each for each in read_gradings(table, further_columns=True)}
+    if missing := [image_id for image_id in judged if image_id not in results_of]:
         raise JoinError(
             f"{table} has no result of {counted(len(missing), 'photograph')} of {labels}: {first_few(missing)}: grade "
             "these, too, or correct the ids"
         )
-    pairs = [(image_id, score) for image_id in judged if (score := scores[image_id]) is not None]
-    if not pairs:
+    read = [each for image_id in judged if (each := results_of[image_id]).quality is not None]
+    if not read:
         raise JoinError(f"{table}: no photograph of {labels} has a quality: all had errors")
-    qualities = [judged[image_id] for image_id, _ in pairs]
-    settings, warnings = choose_cuts([score for _, score in pairs], qualities, GateSettings())
-    settings = settings.model_copy(update={"origin": f"{labels.name}: {counted(len(pairs), 'photograph')}"})
+    settings, warnings = _fit(read, judged)
+    settings = settings.model_copy(update={"origin": f"{labels.name}: {counted(len(read), 'photograph')}"})
     counts = {each: Counter[str]() for each in JUDGED}
-    for each, (_, score) in zip(qualities, pairs, strict=True):
-        counts[each][_level(score, settings)] += 1
+    for each in read:
+        counts[judged[each.image_id]][_level(each, settings)] += 1
     if out is not None:
-        write_text(Path(out), settings.model_dump_json(indent=2) + "\n")
-    left_out = tuple(image_id for image_id in judged if scores[image_id] is None)
+        content = settings.model_dump_json(indent=2) + "\n"
+        is_same = Path(out).is_file() and Path(out).read_bytes() == content.encode()
+        guard_outputs([Output(Path(out), False, lambda: is_same)], [table, labels], overwrite)
+        write_text(Path(out), content)
+    left_out = tuple(image_id for image_id in judged if results_of[image_id].quality is None)
     return GateCalibration(settings, {each: dict(found) for each, found in counts.items()}, left_out, tuple(warnings))
 
 
-def _level(score: float, settings: GateSettings) -> str:
-    return "reject" if score < settings.reject_below else "usable" if score < settings.usable_below else "good"
+def _fit(gradings: Sequence[Grading], judged: Mapping[str, JudgedQuality]) -> tuple[GateSettings, list[str]]:
+    """Fits cut points to the photographs on which they decide, and warns of good ones that they can't save."""
+    decided = [each for each in gradings if score_decides(each.modality, each.quality_reasons)]
+    scores = [each.quality for each in decided if each.quality is not None]
+    settings, warnings = choose_cuts(scores, [judged[each.image_id] for each in decided], GateSettings())
+    others = [each for each in gradings if each not in decided and judged[each.image_id] != "reject"]
+    reasons = Counter(_refusal(each) for each in others)
+    warnings += [
+        f"{counted(count, 'photograph')} that you called good or usable are refused for {reason}, with any cut points: "
+        f"`grade --gate '{reason}=0.95'` refuses for it only where it is nearly certain"
+        for reason, count in reasons.items()
+    ]
+    return settings, warnings
+
+
+def _refusal(grading: Grading) -> str:
+    return "macula missing" if grading.modality in (None, "colour") else grading.modality
+
+
+def _level(grading: Grading, settings: GateSettings) -> str:
+    """Returns the level that a photograph would get with these cut points."""
+    score = grading.quality
+    if score is None or score < settings.reject_below or not score_decides(grading.modality, grading.quality_reasons):
+        return "reject"
+    is_usable = score < settings.usable_below or "optic disc missing" in map(reason_of, grading.quality_reasons)
+    return "usable" if is_usable else "good"
 
 
 def _read_quality(path: Path) -> dict[str, JudgedQuality]:

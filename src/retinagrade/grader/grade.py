@@ -213,11 +213,11 @@ def _shared_paths(model: PathArgument, inputs: Sequence[str], listed: Path | Non
 def _scores(
     grader: Grader, files: Sequence[PhotographFile], workers: int | None, progress: Progress | None
 ) -> list[float]:
-    """Returns the quality of all photographs that can be used."""
+    """Returns the quality of all photographs on which a cut point decides."""
     step, scores = begin_stage(progress, "judging photographs", len(files)), []
     for quality in grader.judge([file.path for file in files], workers=workers):
         step()
-        scores += [] if quality is None else [quality.score]
+        scores += [quality.score] if quality is not None and quality.depends_on_score else []
     return scores
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from retinagrade.gate.folder import count_levels, doubt_of_gate
 from retinagrade.grades import Grade
-from retinagrade.gradings.grading import Grading, describe_grade
+from retinagrade.gradings.grading import GATE_WOULD_REFUSE, Grading, describe_grade
 from retinagrade.gradings.studies import StudyGrading
 from retinagrade.gradings.table import COLUMNS, grading_row
 from retinagrade.images.listing import LeftOutFile
@@ -93,6 +93,16 @@ class GradingResults(Sequence[Grading]):
         return doubt_of_gate(() if each.gradable else each.quality_reasons for each in judged)
 
     @property
+    def unchecked(self) -> str | None:
+        """Warning where photographs were graded with the gate off."""
+        graded = [each for each in self if each.quality_level == "unchecked"]
+        refused = [each.image_id for each in graded if GATE_WOULD_REFUSE in each.review_reasons]
+        if not graded:
+            return None
+        found = f"{len(refused)} of them: {first_few(refused)}" if refused else "none of them"
+        return f"the gate was off for {counted(len(graded), 'photograph')}, and would refuse {found}"
+
+    @property
     def errors(self) -> list[Grading]:
         """Gradings of photographs that could not be used."""
         return [each for each in self if each.error is not None]
@@ -114,8 +124,13 @@ class GradingResults(Sequence[Grading]):
 
     @property
     def needs_attention(self) -> bool:
-        """True if a photograph of the whole table has no grade, or may be left out, or a result or study is missing."""
-        ungraded = any(each.predicted_grade is None for each in (*self, *self.others))
+        """True if a photograph of the whole table has no grade, or should have none, or a result or study is missing.
+
+        A photograph should have none where the gate would refuse it and is off.
+        """
+        ungraded = any(
+            each.predicted_grade is None or GATE_WOULD_REFUSE in each.review_reasons for each in (*self, *self.others)
+        )
         without_study = self._by_study and bool(self.without_study)
         may_be_photographs = any(each.may_be_photograph for each in self.left_out)
         return ungraded or bool(self.failures) or without_study or may_be_photographs
@@ -200,7 +215,8 @@ def describe_grading(grading: Grading) -> str:
         return _without_grade(grading)
     decision = {None: "", True: ", referable", False: ", not referable"}[grading.referable]
     review = "; needs review by a person" if grading.needs_review else ""
-    return f"{describe_grade(grading.predicted_grade)}{decision} (confidence {grading.confidence:.2f}){review}"
+    quality = f"; {grading.quality_level} ({', '.join(grading.quality_reasons)})" if grading.quality_reasons else ""
+    return f"{describe_grade(grading.predicted_grade)}{decision} (confidence {grading.confidence:.2f}){quality}{review}"
 
 
 def _without_grade(grading: Grading) -> str:

@@ -53,7 +53,7 @@ def make_response(photographs: list[PhotographResult]) -> GradeResponse:
 def example_response(metadata: Metadata) -> dict[str, Any]:
     """Makes a response of this grader file from synthetic probabilities."""
     probabilities = np.array([0.05, 0.1, 0.6, 0.2, 0.05])
-    quality = Quality("good", 0.95, "colour", "macula", ())
+    quality = Quality("good", False, 0.95, "colour", "macula", ())
     grading = make_grading("7_right", "7_right.jpg", probabilities, quality, metadata, EyeIdentity("7", "R"))
     grading = replace(grading, graded_at="2026-01-31T12:00:00+00:00")
     return make_response([PhotographResult(grading=grading)]).model_dump(mode="json")

@@ -68,7 +68,7 @@ def localize(
         _require_same_grader(fitted, before, settings, file)
         changes |= describe_decisions(fitted)
         if fitted.oedema is None:  # the site's photographs don't tell: the file's own threshold stays
-            del changes["oedema"]
+            del changes["oedema"], changes["referral"]
             changes["undefined"].pop("oedema", None)
         changes["site_temperature"] = before.site_temperature * _temperature(fitted)
         data.append(f"{counted(fitted.source.photographs, 'photograph')} of {Path(fitted.source.file).name}")
