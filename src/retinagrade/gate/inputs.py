@@ -44,10 +44,14 @@ def letterbox(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     Returns:
         RGB pixels (side, side, 3), uint8.
     """
+    while max(pixels.shape[:2]) >= 2 * side and min(pixels.shape[:2]) > 1:  # a mean of two is fast, any other is slow
+        height, width = (length // 2 for length in pixels.shape[:2])
+        even = pixels[: 2 * height, : 2 * width]
+        pixels = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     height, width = pixels.shape[:2]
     factor = side / max(height, width)
     height, width = max(1, round(height * factor)), max(1, round(width * factor))
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    interpolation = cv2.INTER_LINEAR if factor < 1 else cv2.INTER_CUBIC
     top, left = (side - height) // 2, (side - width) // 2
     square = np.zeros((side, side, 3), np.uint8)
     square[top : top + height, left : left + width] = cv2.resize(pixels, (width, height), interpolation=interpolation)
