@@ -181,6 +181,14 @@ def test_sums_and_repeated_rows_are_named_with_the_worst(tmp_path: Path) -> None
     assert check_rows(rows_of(tmp_path, "a,.334,.333,.333,0,0,0", "b,.2,.2,.2,.2,.195,1")) == []
 
 
+def test_results_of_several_graders_or_without_a_gate_are_named(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "a,1,0,0,0,0,0", "b,1,0,0,0,0,0", "c,0,1,0,0,0,1")
+    rows["grader_digest"], rows["quality_level"] = ["a", "a", None], ["good", "reject", None]
+    assert check_rows(rows) == []
+    rows["grader_digest"], rows["quality_level"] = ["a", "b", None], ["good", "unchecked", None]
+    assert [finding.code for finding in check_rows(rows)] == ["several-graders", "gate-off"]
+
+
 def test_everything_that_is_known_is_checked(tmp_path: Path) -> None:
     table = predictions(some_grades(200), skill=3)
     assert check_predictions(table) == []

@@ -118,6 +118,30 @@ def _neighbours(table: pd.DataFrame) -> float:
     return max(neighbour_inflation(grades[order], np.asarray(expected[order], dtype=float)) for order in orders)
 
 
+def _check_graders(rows: pd.DataFrame) -> list[Finding]:
+    """Looks for rows of ``retinagrade grade`` that don't describe one grader with its gate."""
+    findings = []
+    graders = rows["grader_digest"].dropna().nunique() if "grader_digest" in rows else 0
+    if graders > 1:
+        findings.append(
+            Finding(
+                "several-graders",
+                f"The rows come from {graders} grader files or settings of the gate, see the column grader_digest. The "
+                "metrics mix them: evaluate each of them for itself.",
+            )
+        )
+    unchecked = int((rows["quality_level"] == "unchecked").sum()) if "quality_level" in rows else 0
+    if unchecked:
+        findings.append(
+            Finding(
+                "gate-off",
+                f"{unchecked} of {counted(len(rows), 'photograph')} were graded with the gate off. The metrics count "
+                "photographs that the gate would refuse as well: grade them with the gate that will be used.",
+            )
+        )
+    return findings
+
+
 def check_rows(rows: pd.DataFrame) -> list[Finding]:
     """Looks for rows that :func:`~retinagrade.evaluation.predictions.tidy_predictions` has to correct.
 
@@ -125,10 +149,10 @@ def check_rows(rows: pd.DataFrame) -> list[Finding]:
         rows: The rows of a file, from :func:`~retinagrade.evaluation.predictions.read_prediction_rows`.
 
     Returns:
-        At most one finding each on photographs without a grade of ``retinagrade grade``, on probabilities that don't
-        sum to 1, and on repeated ids.
+        At most one finding each on photographs without a grade of ``retinagrade grade``, on results of several graders,
+        on results with the gate off, on probabilities that don't sum to 1, and on repeated ids.
     """
-    findings = []
+    findings = _check_graders(rows)
     ungraded = find_ungraded(rows)
     if len(ungraded):
         names = [
