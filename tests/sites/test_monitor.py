@@ -176,3 +176,20 @@ def test_the_command_prints_and_exits_like_the_function(
     assert calm.exit_code == 0, calm.output
     assert "month 7" in calm.stdout
     assert CliRunner().invoke(app, ["monitor", *files, "--reference", "month 9"]).exit_code != 0
+
+
+def test_a_newest_period_that_cannot_be_judged_needs_a_look(tmp_path: Path, quiet: list[list[Grading]]) -> None:
+    small = month(9, photographs=20)
+    made = monitor(written(tmp_path / "year", [*quiet, small]))
+    assert made.newest_is_open
+    assert made.needs_attention
+    assert not monitor(written(tmp_path / "quiet", [*quiet[:4], small, quiet[4]])).needs_attention
+
+
+def test_names_without_numbers_stand_in_the_order_of_their_times(tmp_path: Path, quiet: list[list[Grading]]) -> None:
+    for name, rows in zip(("Jan", "Feb", "Mar", "Apr", "May"), quiet, strict=False):
+        write_results(tmp_path / f"{name}.csv", Grading, rows)
+    made = monitor(tmp_path)
+    assert made.reference == ("Jan", "Feb", "Mar")
+    assert [period.name for period in made.periods] == ["Apr", "May"]
+    assert made.notes

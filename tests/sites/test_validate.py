@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from retinagrade import Grader, Validation, localize, validate
 from retinagrade.errors import JoinError, UsageError
+from retinagrade.sites.card_comparison import SENSITIVITY
 from retinagrade.sites.validation import NUMBERS
 from tests.cli.command_line import run
 from tests.grader.conftest import eyes, grader_file
@@ -84,6 +86,18 @@ def test_a_report_has_everything(validation: Validation, labels: Path) -> None:
     assert all(command in page for step in validation.next_steps for command in step.commands)
     assert "http" not in page.replace("http://www.w3.org", "")
     assert repr(validation).startswith(validation.verdict.sentence)
+
+
+@pytest.mark.parametrize(("sensitivity", "is_proposed"), [(0.5, False), (0.95, True)])
+def test_few_photographs_propose_no_threshold_that_misses_more(
+    validation: Validation, sensitivity: float, is_proposed: bool
+) -> None:
+    point = replace(validation.local.thresholds["referable"], sensitivity=sensitivity)
+    figures = [replace(each, here=0.9) if each.name == SENSITIVITY else each for each in validation.figures]
+    assert SENSITIVITY in {each.name for each in figures}
+    changed = replace(validation, local=replace(validation.local, thresholds={"referable": point}), figures=figures)
+    commands = [command for step in changed.next_steps for command in step.commands]
+    assert any("--calibration" in command for command in commands) == is_proposed
 
 
 def test_the_calibration_goes_into_a_local_file(validation: Validation, grader_file: Path, tmp_path: Path) -> None:
@@ -155,4 +169,4 @@ def test_the_command_continues_grades_nothing_anew_and_says_the_verdict(
     assert (validation.folder / "validation.json").read_bytes() == before
     assert len(graded) == 1  # the one that can't be read is tried again
     assert validation.verdict.sentence in printed
-    assert "retinagrade export --model" in printed
+    assert "retinagrade evaluate" in printed

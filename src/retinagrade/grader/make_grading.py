@@ -14,10 +14,10 @@ from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.grader.lesions import PhotographLesions
 from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
-from retinagrade.gradings.grading import DIGITS, GATE_WOULD_REFUSE, GRADED_KINDS, Grading
+from retinagrade.gradings.grading import BELOW_REFERRAL, DIGITS, GATE_WOULD_REFUSE, GRADED_KINDS, Grading
 from retinagrade.provenance import utc_time
 
-REVIEW_KINDS: Final = (GATE_WOULD_REFUSE, "uncertain grade", "clinical rules", "named as", "too small")
+REVIEW_KINDS: Final = (GATE_WOULD_REFUSE, BELOW_REFERRAL, "uncertain grade", "clinical rules", "named as", "too small")
 """Kinds of the reasons for a review; each reason begins with its kind."""
 _FAR_FROM_RULES: Final = 2
 """Difference between the grade and that of the clinical rules from which a person should look."""
@@ -84,6 +84,8 @@ def make_grading(
     oedema = None if lesions is None else _has_oedema(lesions, metadata.oedema)
     referral_reasons = _referral_reasons(_is_positive(p, REFERABLE, metadata.referable), oedema, metadata)
     reasons = _review_reasons(grade, confidence, eye, lesions, width, metadata)
+    if grade >= REFERABLE and referral_reasons == ():
+        reasons = (f"{BELOW_REFERRAL} (grade {grade})", *reasons)
     if quality.is_refused:  # and graded all the same, because the gate is off
         reasons = (GATE_WOULD_REFUSE, *reasons)
     return replace(

@@ -9,6 +9,8 @@ from retinagrade.grades import Grade
 
 DIGITS: Final = 9
 """Decimals of the numbers in results. A network computes about seven, and a cell of a spreadsheet keeps nine."""
+BELOW_REFERRAL: Final = "below the threshold of referral"
+"""Reason for the review of a photograph of grade 2 or worse that isn't referred."""
 GATE_WOULD_REFUSE: Final = "gate would refuse it"
 """Reason for the review of a photograph that was graded because the gate is off."""
 GRADED_KINDS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates")

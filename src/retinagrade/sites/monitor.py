@@ -98,18 +98,31 @@ class Monitoring:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person should look: something has moved, the grader was changed, or no period could be judged."""
-        return bool(self.alarms) or not self.judged or any(period.is_known_change for period in self.periods)
+        """Whether a person should look: something has moved, the grader was changed, or the newest period is open."""
+        return bool(self.alarms) or self.newest_is_open or any(period.is_known_change for period in self.periods)
+
+    @property
+    def newest_is_open(self) -> bool:
+        """Whether the newest period could not be judged."""
+        return self._newest.not_judged is not None
+
+    @property
+    def _newest(self) -> MonitoredPeriod:
+        return next((period for period in reversed(self.periods) if period.photographs), self.periods[-1])
 
     @property
     def summary(self) -> str:
         """The result in a few words."""
         if not self.judged:
             return "No period could be judged."
+        newest = self._newest
+        missing = (
+            f" The newest period, {newest.name}, is not judged: {newest.not_judged}." if self.newest_is_open else ""
+        )
         if not self.alarms:
-            return f"Nothing has moved in {counted(len(self.judged), 'period')}."
+            return f"Nothing has moved in {counted(len(self.judged), 'period')}.{missing}"
         moved = dict.fromkeys(alarm.period for alarm in self.alarms)
-        return f"A person should look: something has moved in {', '.join(moved)}."
+        return f"A person should look: something has moved in {', '.join(moved)}.{missing}"
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything as values of JSON; charts by the names of their numbers and tests."""

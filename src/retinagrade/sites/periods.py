@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -87,8 +88,9 @@ def read_periods(paths: Sequence[Path], by: PeriodBy | None, progress: Progress 
             rows.setdefault(names[file] if by == "table" else _time_name(grading, by, file), []).append(grading)
         if by == "table":
             rows.setdefault(names[file], [])
-    ordered = sorted(rows, key=_natural) if by == "table" else sorted(rows)
+    ordered, order_notes = _order_tables(rows) if by == "table" else (sorted(rows), [])
     periods, notes = _without_repetitions([(name, rows[name]) for name in ordered])
+    notes = order_notes + notes
     if others:
         notes.append(
             f"{counted(len(others), 'file')} left out as no results of photographs: {first_few(map(str, others))}"
@@ -109,6 +111,24 @@ def _table_names(files: Sequence[Path]) -> dict[Path, str]:
     """Names tables by their files, and by their folders as well where two files have one name."""
     counts = Counter(file.stem for file in files)
     return {file: file.stem if counts[file.stem] == 1 else f"{file.parent.name}/{file.stem}" for file in files}
+
+
+def _order_tables(rows: Mapping[str, Sequence[Grading]]) -> tuple[list[str], list[str]]:
+    """Orders tables by the numbers in their names, or by their times where names have no number.
+
+    Returns:
+        The names in order, and a note where names and times disagree.
+    """
+    by_name = sorted(rows, key=_natural)
+    times = {name: sorted(each.graded_at for each in rows[name] if each.graded_at is not None) for name in rows}
+    if not all(times.values()):
+        return by_name, []
+    by_time = sorted(rows, key=lambda name: times[name][0])
+    if by_time == by_name or any(times[one][-1] > times[other][0] for one, other in pairwise(by_time)):
+        return by_name, []
+    if any(character.isdigit() for name in rows for character in name):
+        return by_name, ["the tables were graded in another order than that of their names, which counts here"]
+    return by_time, ["the tables stand in the order in which they were graded, because their names have no numbers"]
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:

@@ -17,7 +17,7 @@ from retinagrade.grader.metadata import Metadata
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
 from retinagrade.sites.adaptation_proposal import AdaptationProposal
-from retinagrade.sites.card_comparison import ComparedFigure, card_metrics
+from retinagrade.sites.card_comparison import SENSITIVITY, ComparedFigure, card_metrics
 from retinagrade.sites.gate_counts import GateCounts
 from retinagrade.sites.local_decisions import LocalDecisions
 from retinagrade.sites.verdict import Evidence, Verdict
@@ -153,7 +153,9 @@ class Validation:
                 )
             )
         steps.append(
-            NextStep(
+            NextStep(self._warning_of_misses())
+            if self.verdict.outcome == "too few photographs" and self._would_miss_more
+            else NextStep(
                 self._advice_on_threshold(),
                 (
                     f"retinagrade export --model {model} --calibration {calibration} --out local.onnx",
@@ -179,7 +181,34 @@ class Validation:
                 "The shipped threshold lies within the interval of your own, so a local grader file would hardly "
                 f"decide otherwise. If you want your own thresholds all the same: {check}"
             )
-        return f"Your photographs ask for another threshold than the shipped one. Write it into a local file. {check}"
+        trade = f"{self._describe_trade()} " if self._would_miss_more else ""
+        write = f"Write it into a local file. {check}"
+        return f"Your photographs ask for another threshold than the shipped one. {trade}{write}"
+
+    @property
+    def _sensitivity_as_shipped(self) -> float | None:
+        return next((each.here for each in self.figures if each.name == SENSITIVITY), None)
+
+    @property
+    def _would_miss_more(self) -> bool:
+        """Whether the site's own threshold finds fewer of those with referable retinopathy than the shipped one."""
+        point, shipped = self.local.thresholds.get("referable"), self._sensitivity_as_shipped
+        return point is not None and None not in (point.sensitivity, shipped) and point.sensitivity < shipped  # type: ignore[operator]
+
+    def _describe_trade(self) -> str:
+        point = self.local.thresholds["referable"]
+        return (
+            f"It refers fewer healthy people, and misses more disease: a sensitivity of about {point.sensitivity:.2f}, "
+            f"and {self._sensitivity_as_shipped:.2f} with the shipped threshold."
+        )
+
+    def _warning_of_misses(self) -> str:
+        point = self.local.thresholds["referable"]
+        few = f"{counted(point.positives, 'photograph')} with referable retinopathy are too few to decide that."
+        return (
+            f"Keep the shipped threshold for now. A threshold of your own would be {point.threshold:.2f}. "
+            f"{self._describe_trade()} {few}"
+        )
 
     def __repr__(self) -> str:
         """Returns the verdict, the reasons to look and the page."""
