@@ -253,3 +253,9 @@ def test_a_table_may_be_json_lines_or_parquet(tmp_path: Path, suffix: str) -> No
         read_predictions(path)
     with pytest.raises(ManifestError, match="absent"):
         read_predictions(tmp_path / f"absent{suffix}")
+
+
+def test_risks_of_macular_oedema_are_0_to_2(tmp_path: Path) -> None:
+    (tmp_path / "g.csv").write_text("image_id,grade,oedema_risk\na,0,\nb,2,2\nc,3,9\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"line 4.*oedema_risk"):
+        read_grades(tmp_path / "g.csv")

@@ -17,6 +17,7 @@ import pytest
 
 from retinagrade import Grader, Validation, localize, validate
 from retinagrade.errors import JoinError, UsageError
+from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.sites.card_comparison import SENSITIVITY
 from retinagrade.sites.validation import NUMBERS
 from tests.cli.command_line import run
@@ -98,6 +99,12 @@ def test_few_photographs_propose_no_threshold_that_misses_more(
     changed = replace(validation, local=replace(validation.local, thresholds={"referable": point}), figures=figures)
     commands = [command for step in changed.next_steps for command in step.commands]
     assert any("--calibration" in command for command in commands) == is_proposed
+
+
+def test_labels_like_chance_propose_no_threshold(validation: Validation) -> None:
+    findings = [Finding("no-information", "The grades and the predictions seem to be independent.")]
+    changed = replace(validation, evaluation=replace(validation.evaluation, findings=findings))
+    assert not any("--calibration" in command for step in changed.next_steps for command in step.commands)
 
 
 def test_the_calibration_goes_into_a_local_file(validation: Validation, grader_file: Path, tmp_path: Path) -> None:

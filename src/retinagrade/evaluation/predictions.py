@@ -255,7 +255,8 @@ def read_grades(path: Path) -> pd.DataFrame:
     """Reads the grades of photographs from a CSV, JSON Lines or Parquet file, such as a manifest.
 
     Args:
-        path: Columns ``image_id`` and ``grade``; other columns are kept as text. A grade may be missing.
+        path: Columns ``image_id`` and ``grade``; other columns are kept as text. A grade may be missing. A risk of
+            macular oedema is 0, 1 or 2.
 
     Returns:
         Columns ``image_id`` (text), ``grade`` (nullable integer), :data:`GRADES_LINE_COLUMN`, and the further columns,
@@ -274,9 +275,22 @@ def read_grades(path: Path) -> pd.DataFrame:
     clean = _ids(table, problems).assign(grade=_grades(table, problems))
     ids = clean["image_id"]
     problems += [(row, "image_id", f"{ids[row]!r} is repeated") for row in ids.index[ids.duplicated() & (ids != "")]]
+    problems += _wrong_risks(table)
     _raise_problems(problems, f"{path} is not a valid table of grades", _count_hint(table))
     clean[GRADES_LINE_COLUMN] = clean.index.to_numpy() + 2
     return clean.join(_further_columns(table, {*PREDICTION_COLUMNS, LINE_COLUMN, GRADES_LINE_COLUMN}))
+
+
+def _wrong_risks(table: pd.DataFrame) -> list[_Problem]:
+    """Returns risks of macular oedema that are neither 0, 1 nor 2; an empty cell is an unknown risk."""
+    if OEDEMA_RISK not in table:
+        return []
+    cells = table[OEDEMA_RISK].fillna("").astype(str).str.strip()
+    wrong = ~cells.isin(["", "0", "1", "2", "0.0", "1.0", "2.0"])
+    return [
+        (row, OEDEMA_RISK, f"{cells[row]!r} is no risk of macular oedema: write 0, 1 or 2, or leave the cell empty")
+        for row in cells.index[wrong]
+    ]
 
 
 def join_grades(predictions: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:

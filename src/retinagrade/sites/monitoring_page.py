@@ -105,7 +105,9 @@ def chart_figure(chart: Chart, names: Sequence[str]) -> Figure:
             [point.high for point in points],
         )
     )
-    axes.fill_between(places, low, high, step="mid", color=_GREY, alpha=0.25, linewidth=0, label="expected")
+    edges = np.concatenate([places[:1] - 0.5, places, places[-1:] + 0.5])  # one period has a band, too
+    lower, upper = (np.concatenate([each[:1], each, each[-1:]]) for each in (low, high))
+    axes.fill_between(edges, lower, upper, step="mid", color=_GREY, alpha=0.25, linewidth=0, label="expected")
     centre = factor * (watched_number(chart).shown(chart.reference) if chart.test != "distribution" else 0.0)
     if chart.test != "distribution":
         axes.axhline(centre, color=_GREY, linewidth=1, linestyle="--", label="reference")

@@ -152,6 +152,9 @@ class Validation:
                     ),
                 )
             )
+        chance = [each for each in self.evaluation.findings if each.code in ("no-information", "worse-than-chance")]
+        if chance:
+            return [*steps, NextStep(f"Look at the labels before you set a threshold: {chance[0].message}")]
         steps.append(
             NextStep(self._warning_of_misses())
             if self.verdict.outcome == "too few photographs" and self._would_miss_more
