@@ -86,6 +86,9 @@ class ServiceMetrics:
 
     def count(self, grading: Grading) -> None:
         """Counts a photograph that could be read: its grade or refusal, its referral and its review."""
+        if grading.error is not None:  # the network's outputs were no probabilities
+            self.photographs.labels("refused").inc()
+            return
         self.photographs.labels("graded" if grading.gradable else "ungradable").inc()
         if grading.predicted_grade is None:
             self.refusals.labels(reason_of(grading.quality_reasons[0])).inc()
