@@ -6,6 +6,7 @@ Source: DICOM PS3.16, TID 1500 (Measurement Report) and TID 1501 (Measurement an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -95,7 +96,9 @@ def structured_report(
             content,
             series_instance_uid=series,
             series_number=_SERIES,
-            sop_instance_uid=generate_uid(entropy_srcs=[series, repr(study), repr(gradings), *_uids(segmentations)]),
+            sop_instance_uid=generate_uid(
+                entropy_srcs=[series, _identity(study), *map(_identity, gradings), *_uids(segmentations)]
+            ),
             instance_number=1,
             manufacturer=MAKER,
             manufacturer_model_name=study.model[:LONG],
@@ -190,6 +193,11 @@ def _algorithm(metadata: Metadata) -> AlgorithmIdentification:
             f"referable for {metadata.referral.replace('-', ' ')}",
         ],
     )
+
+
+def _identity(result: Grading | StudyGrading) -> str:
+    """Returns all of a result but its time: equal results have equal UIDs."""
+    return repr(replace(result, graded_at=None))
 
 
 def _uids(segmentations: Sequence[Dataset]) -> list[str]:
