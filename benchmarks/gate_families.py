@@ -1,4 +1,4 @@
-"""How the gate judges what it has never seen: the figures of docs/gate.md.
+"""How the gate judges what it has never seen, one family of each sort at a time.
 
 python benchmarks/gate_families.py PREPARED OTHERS GATE OUT
 

@@ -58,6 +58,15 @@ class Gain:
     difference: float | None
     interval: Interval | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the gain as values of JSON."""
+        return {
+            "before": self.before,
+            "after": self.after,
+            "difference": self.difference,
+            "interval": None if self.interval is None else [self.interval.low, self.interval.high],
+        }
+
 
 @dataclass(frozen=True)
 class CurvePoint:

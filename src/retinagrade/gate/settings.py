@@ -138,8 +138,8 @@ def _require_one_meaning(names: list[str]) -> None:
     files = [name for name in names if name.endswith(".json")]
     if OFF in names and len(names) > 1:
         raise UsageError("gate: off excludes all other settings: give off alone, or leave it out")
-    if len(files) > 1 or (repeated := {name for name in names if names.count(name) > 1}):
-        raise UsageError(f"gate: {(files or sorted(repeated))[-1]!r} is one setting too many: give each of them once")
+    if surplus := files[1:] or [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"gate: {surplus[-1]!r} is one setting too many: give each of them once")
 
 
 def percentile_settings(settings: GateSettings, scores: Iterable[float], worst: float) -> GateSettings:

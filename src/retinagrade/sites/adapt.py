@@ -26,7 +26,6 @@ from retinagrade.evaluation.fitting.out_of_fold import patient_folds
 from retinagrade.evaluation.oedema import OEDEMA_AUC, OEDEMA_PROBABILITY, oedema_photographs
 from retinagrade.evaluation.predictions import graded_predictions, read_predictions, write_predictions
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.exporting.decisions import describe_decisions
 from retinagrade.gate.inputs import gate_inputs
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.metadata import BUNDLED, LesionMetadata, Metadata, MetricGain
@@ -39,7 +38,7 @@ from retinagrade.lesion_maps.grade_model import OrdinalModel
 from retinagrade.lesion_maps.numbers import number_row
 from retinagrade.manifest import OEDEMA_RISK
 from retinagrade.messages import counted
-from retinagrade.sites.local_file import LocalGrader, write_local
+from retinagrade.sites.local_file import LocalGrader, site_decisions, write_local
 from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import Output, guard_outputs
 
@@ -82,9 +81,9 @@ class LocalAdaptation:
             "left_out": self.left_out,
             "method": adaptation.method,
             "better": adaptation.better,
-            "gains": {name: _gain_json(gain) for name, gain in adaptation.gains.items()},
+            "gains": {name: gain.to_json() for name, gain in adaptation.gains.items()},
             "curve": [asdict(point) for point in adaptation.curve],
-            "from_half_to_all": _gain_json(adaptation.more),
+            "from_half_to_all": adaptation.more.to_json(),
             "photographs_needed": adaptation.needed,
             "summary": list(adaptation.sentences),
             "numbers": str(self.numbers),
@@ -353,12 +352,8 @@ def _changes(
     oedema: OrdinalModel | None,
 ) -> dict[str, Any]:
     """Returns the changed fields of the metadata."""
-    changes = describe_decisions(calibration)
-    if calibration.oedema is None:  # the site's photographs don't tell: the file's own threshold stays
-        del changes["oedema"]
-        changes["undefined"].pop("oedema", None)
     model = lesions.model.model_copy(update={"grade": grade, "oedema": oedema})
-    return changes | {
+    return site_decisions(calibration) | {
         "lesions": lesions.model_copy(update={"model": model}),
         "temperature": calibration.temperature.temperature,
         "site_temperature": 1.0,
@@ -368,15 +363,6 @@ def _changes(
 def _metric_gain(gain: Gain) -> MetricGain:
     interval = None if gain.interval is None else (gain.interval.low, gain.interval.high)
     return MetricGain(before=gain.before, after=gain.after, interval=interval)
-
-
-def _gain_json(gain: Gain) -> dict[str, Any]:
-    return {
-        "before": gain.before,
-        "after": gain.after,
-        "difference": gain.difference,
-        "interval": None if gain.interval is None else [gain.interval.low, gain.interval.high],
-    }
 
 
 def _gain_text(gain: Gain) -> str:

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from retinagrade.errors import UsageError
-from retinagrade.evaluation.adaptation import Adaptation, Gain, adaptation_gain
+from retinagrade.evaluation.adaptation import Adaptation, adaptation_gain
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.execution.progress import Progress
 from retinagrade.grader.metadata import LesionMetadata
 from retinagrade.lesion_maps.numbers import number_row
-from retinagrade.sites.card_comparison import ends
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class AdaptationProposal:
                 "method": gain.method,
                 "photographs": gain.photographs,
                 "patients": gain.patients,
-                "quadratic_weighted_kappa": _gain_to_json(gain.kappa),
-                "referable_auc": _gain_to_json(gain.referable_auc),
-                "second_half": _gain_to_json(gain.more),
+                "quadratic_weighted_kappa": gain.kappa.to_json(),
+                "referable_auc": gain.referable_auc.to_json(),
+                "second_half": gain.more.to_json(),
                 "curve": [{"photographs": point.photographs, "gain": point.gain} for point in gain.curve],
                 "needed": gain.needed,
             },
@@ -88,12 +87,3 @@ def propose_adaptation(
     except UsageError as error:
         return AdaptationProposal(None, (f"Nobody can tell yet what an adaptation would give: {error}.",))
     return AdaptationProposal(gain, gain.sentences)
-
-
-def _gain_to_json(gain: Gain) -> dict[str, Any]:
-    return {
-        "before": gain.before,
-        "after": gain.after,
-        "difference": gain.difference,
-        "interval": ends(gain.interval),
-    }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.exporting.card import model_card
+from retinagrade.exporting.decisions import describe_decisions
 from retinagrade.grader.metadata import KEY, Change, Metadata, MetricGain, with_digest
 from retinagrade.grader.seal import read_sealed, sealed, without_seal
+from retinagrade.provenance import utc_time
 from retinagrade.storage.files import write_bytes, write_text
 from retinagrade.storage.onnx_properties import with_property
 
@@ -29,6 +31,18 @@ class LocalGrader:
     file: Path
     card: Path
     metadata: Metadata
+
+
+def site_decisions(calibration: Calibration) -> dict[str, Any]:
+    """Returns the decisions of a site's calibration as fields of the metadata.
+
+    Where its photographs don't tell macular oedema, the file's own threshold and rule of referral stay.
+    """
+    changes = describe_decisions(calibration)
+    if calibration.oedema is None:
+        del changes["oedema"], changes["referral"]
+        changes["undefined"].pop("oedema", None)
+    return changes
 
 
 def write_local(
@@ -53,7 +67,7 @@ def write_local(
         The file, its card and its metadata.
     """
     change = Change(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        date=utc_time(),
         version=before.version,
         changed=tuple(
             sorted(name for name in changes if changes[name] != getattr(before, name) and name != "undefined")

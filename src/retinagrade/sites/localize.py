@@ -9,12 +9,11 @@ from typing import Any
 from retinagrade.arguments import check_arguments
 from retinagrade.errors import CalibrationError, UsageError
 from retinagrade.evaluation.fitting.calibration import Calibration, load_calibration
-from retinagrade.exporting.decisions import describe_decisions
 from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.metadata import BUNDLED, Metadata, with_gate
 from retinagrade.grader.runtime import Grader
 from retinagrade.messages import counted
-from retinagrade.sites.local_file import LocalGrader, write_local
+from retinagrade.sites.local_file import LocalGrader, site_decisions, write_local
 from retinagrade.storage.output_guard import Output, guard_outputs
 
 
@@ -66,10 +65,7 @@ def localize(
     if calibration is not None:
         fitted = calibration if isinstance(calibration, Calibration) else load_calibration(Path(calibration))
         _require_same_grader(fitted, before, settings, file)
-        changes |= describe_decisions(fitted)
-        if fitted.oedema is None:  # the site's photographs don't tell: the file's own threshold stays
-            del changes["oedema"], changes["referral"]
-            changes["undefined"].pop("oedema", None)
+        changes |= site_decisions(fitted)
         changes["site_temperature"] = before.site_temperature * _temperature(fitted)
         data.append(f"{counted(fitted.source.photographs, 'photograph')} of {Path(fitted.source.file).name}")
     return write_local(file, out, before, changes, "; ".join(data))

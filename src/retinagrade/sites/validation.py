@@ -196,7 +196,9 @@ class Validation:
     def _would_miss_more(self) -> bool:
         """Whether the site's own threshold finds fewer of those with referable retinopathy than the shipped one."""
         point, shipped = self.local.thresholds.get("referable"), self._sensitivity_as_shipped
-        return point is not None and None not in (point.sensitivity, shipped) and point.sensitivity < shipped  # type: ignore[operator]
+        if point is None or point.sensitivity is None or shipped is None:
+            return False
+        return point.sensitivity < shipped
 
     def _describe_trade(self) -> str:
         point = self.local.thresholds["referable"]
