@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from retinagrade.images.camera import CameraChange
     from retinagrade.images.prepare import Contrast, Square
     from retinagrade.manifest import Manifest
+    from retinagrade.node.listen import listen
     from retinagrade.runs.calibrate import calibrate
     from retinagrade.runs.compare import ComparedNetwork, compare
     from retinagrade.runs.cross_validation import CrossValidation
@@ -184,6 +185,7 @@ _MODULES: Final = {
     "find_learning_rate": "training.learning_rate",
     "fit_grades": "runs.fit_grades",
     "grade": "grader.grade",
+    "listen": "node.listen",
     "localize": "sites.localize",
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
@@ -287,6 +289,7 @@ __all__ = [
     "find_learning_rate",
     "fit_grades",
     "grade",
+    "listen",
     "load_experiment",
     "localize",
     "measure_lesion_agreement",

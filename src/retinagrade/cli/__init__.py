@@ -27,6 +27,7 @@ from retinagrade.cli import (
     lesion_agreement,
     lesion_maps,
     monitoring,
+    node,
     sample_plan,
     service,
     training,
@@ -109,6 +110,7 @@ def _add_commands() -> None:
             adaptation.adapt,
             monitoring.monitor,
             service.serve,
+            node.listen,
         ),
         "About": (demo.demo, info.info),
     }.items():

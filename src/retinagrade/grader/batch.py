@@ -104,6 +104,7 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Side
     if outputs.dicom is None:
         return
     from retinagrade.grader.dicom_source import write_dicom
+    from retinagrade.grader.segmentation import find_segmentation
     from retinagrade.grader.structured_report import structured_report
 
     with_file = [each for each in gradings if each.path is not None]
@@ -118,7 +119,9 @@ def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: Side
     )
     for study, members in group_by_study(of_dicom).items():
         try:
-            report = structured_report(grade_study(study, members), members, metadata, outputs.dicom)
+            found = {each.image_id: find_segmentation(outputs.dicom, each) for each in members}
+            segmentations = {name: segmentation for name, segmentation in found.items() if segmentation is not None}
+            report = structured_report(grade_study(study, members), members, metadata, segmentations)
             write_dicom(report, outputs.dicom / report.StudyInstanceUID / "report.dcm")
         except ImageError as error:
             outputs.failures.append(f"no report: {error}")

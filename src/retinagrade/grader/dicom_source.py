@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import DA, TM
 
 from retinagrade.errors import ImageError
+from retinagrade.images.decoding import File
 from retinagrade.images.dicom import MAKER, read_elements
 from retinagrade.storage.files import write_bytes
 
@@ -41,11 +42,11 @@ _UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInst
 _IMAGE: Final = ("InstanceNumber", "PatientOrientation", "BurnedInAnnotation", "Modality", "Rows", "Columns")
 
 
-def read_source_elements(path: Path) -> Dataset:
+def read_source_elements(path: File) -> Dataset:
     """Reads the elements of a photograph that its results copy; missing mandatory elements are added, empty.
 
     Args:
-        path: A DICOM file.
+        path: A DICOM file, or its bytes.
 
     Raises:
         ImageError: The file is not readable, or a UID is missing or invalid, so that nothing can refer to it.
@@ -81,14 +82,23 @@ def write_dicom(result: Dataset, path: Path) -> None:
             raise ImageError(f"{path} is no result of retinagrade, and stays unchanged: choose another folder")
         if earlier.get("SOPInstanceUID") == result.SOPInstanceUID:
             return
+    write_bytes(path, encode_dicom(result, path))
+
+
+def encode_dicom(result: Dataset, path: File) -> bytes:
+    """Returns a DICOM file; ``path`` is for messages.
+
+    Raises:
+        ImageError: A name can't be written in the character set that the header states.
+    """
     stream = io.BytesIO()
     with silence_patient_names(path):
         result.save_as(stream, enforce_file_format=True)
-    write_bytes(path, stream.getvalue())
+    return stream.getvalue()
 
 
 @contextmanager
-def silence_patient_names(path: Path) -> Iterator[None]:
+def silence_patient_names(path: File) -> Iterator[None]:
     """Keeps patient names out of warnings, errors and logs, which may quote them; every failure is an ImageError.
 
     Args:

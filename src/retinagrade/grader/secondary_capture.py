@@ -1,7 +1,8 @@
-"""Saliency overlays as DICOM Secondary Captures, in the study of their photograph."""
+"""Overlays as DICOM Secondary Captures, in the study of their photograph: saliency maps, or outlines of lesions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,8 +19,40 @@ from retinagrade.gradings.grading import Grading, describe_grade
 from retinagrade.images.dicom import MAKER
 from retinagrade.storage.paths import to_path
 
-_SERIES: Final = {None: 9001, "L": 9002, "R": 9003}
-"""Series numbers by laterality, which is a property of a series."""
+
+@dataclass(frozen=True)
+class _Overlay:
+    """A kind of overlay.
+
+    Attributes:
+        word: Word in UIDs.
+        title: Description of its series.
+        series: Series numbers by laterality, which is a property of a series.
+        derivation: What was drawn; ``{grade}`` stands for the grade.
+        comment: What it means.
+    """
+
+    word: str
+    title: str
+    series: dict[str | None, int]
+    derivation: str
+    comment: str
+
+
+_SALIENCY: Final = _Overlay(
+    "saliency",
+    "retinagrade: saliency maps (research)",
+    {None: 9001, "L": 9002, "R": 9003},
+    "Grad-CAM saliency map of {grade}, over the photograph as the network saw it",
+    "Regions that the score of this grade is sensitive to; no explanation.",
+)
+_OUTLINES: Final = _Overlay(
+    "outlines",
+    "retinagrade: outlines of lesions (research)",
+    {None: 9007, "L": 9008, "R": 9009},
+    "Outlines of lesions, over the photograph as the network saw it",
+    "Lesions that the program counted.",
+)
 
 
 def secondary_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
@@ -35,6 +68,23 @@ def secondary_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
     Raises:
         ImageError: The header of the photograph can't be read, or lacks a UID that the overlay must refer to.
     """
+    return _capture(overlay, grading, _SALIENCY)
+
+
+def outlines_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
+    """Makes a Secondary Capture of the outlined lesions of a DICOM photograph; see :func:`secondary_capture`.
+
+    Args:
+        overlay: RGB pixels (S, S, 3), uint8: the photograph with the outlines.
+        grading: Grading of the photograph; it may have no grade.
+
+    Raises:
+        ImageError: As for :func:`secondary_capture`.
+    """
+    return _capture(overlay, grading, _OUTLINES)
+
+
+def _capture(overlay: NDArray[np.uint8], grading: Grading, kind: _Overlay) -> SCImage:
     path = to_path(grading.path or "")
     source = read_source_elements(path)
     with silence_patient_names(path):
@@ -46,15 +96,15 @@ def secondary_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
             patient_orientation=("L", "F"),  # mandatory here; the photograph's own orientation replaces it below
             study_instance_uid=source.StudyInstanceUID,
             series_instance_uid=generate_uid(
-                entropy_srcs=[source.StudyInstanceUID, "saliency", grading.model, str(grading.laterality)]
+                entropy_srcs=[source.StudyInstanceUID, kind.word, grading.model, str(grading.laterality)]
             ),
-            series_number=_SERIES[grading.laterality],
+            series_number=kind.series[grading.laterality],
             sop_instance_uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, grading.model, overlay.tobytes().hex()]),
             instance_number=max(1, int(source.get("InstanceNumber") or 1)),
             manufacturer=MAKER,
             manufacturer_model_name=grading.model[:LONG],
             software_versions=__version__,
-            series_description="retinagrade: saliency maps (research)",
+            series_description=kind.title,
             patient_id=source.PatientID,
             patient_name=source.PatientName,
             patient_birth_date=source.PatientBirthDate,
@@ -71,9 +121,8 @@ def secondary_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
         image.PatientOrientation = source.get("PatientOrientation") or []
         image.BurnedInAnnotation = source.get("BurnedInAnnotation") or "YES"
         image.LossyImageCompression = "01"  # the input of the network is a JPEG
-        grade = describe_grade(grading.predicted_grade or 0)
-        image.DerivationDescription = f"Grad-CAM saliency map of {grade}, over the photograph as the network saw it"
-        image.ImageComments = f"Regions that the score of this grade is sensitive to; no explanation. {NOTICE}"
+        image.DerivationDescription = kind.derivation.format(grade=describe_grade(grading.predicted_grade or 0))
+        image.ImageComments = f"{kind.comment} {NOTICE}"
         image.SourceImageSequence = [_reference(source)]
     return image
 

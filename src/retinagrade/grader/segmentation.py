@@ -124,9 +124,13 @@ def write_segmentation(lesions: PhotographLesions, placement: Placement, grading
     write_dicom(lesion_segmentation(lesions, placement, grading), _file(folder, source))
 
 
-def find_segmentation(folder: Path, grading: Grading, source: Dataset) -> Dataset | None:
-    """Returns the UIDs and segments of the Segmentation of a photograph; ``None`` where this grader file made none."""
-    path = _file(folder, source)
+def find_segmentation(folder: Path, grading: Grading) -> Dataset | None:
+    """Returns the UIDs and segments of the Segmentation of a photograph; ``None`` where this grader file made none.
+
+    Raises:
+        ImageError: The header of the photograph can't be read.
+    """
+    path = _file(folder, read_source_elements(to_path(grading.path or "")))
     if not path.is_file():
         return None
     found = read_elements(path, _REFERENCED)

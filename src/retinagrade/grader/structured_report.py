@@ -5,9 +5,8 @@ Source: DICOM PS3.16, TID 1500 (Measurement Report) and TID 1501 (Measurement an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from highdicom.sr import (
@@ -35,7 +34,6 @@ from retinagrade.grader import dicom_codes
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
 from retinagrade.grader.lesion_groups import lesion_groups, retina_of
 from retinagrade.grader.metadata import Metadata
-from retinagrade.grader.segmentation import find_segmentation
 from retinagrade.grades import Grade
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import StudyGrading, describe_study
@@ -51,7 +49,11 @@ _ANSWERS: Final = {True: codes.SCT.Yes, False: codes.SCT.No, None: codes.SCT.Und
 
 
 def structured_report(
-    study: StudyGrading, gradings: Sequence[Grading], metadata: Metadata, results: Path | None = None
+    study: StudyGrading,
+    gradings: Sequence[Grading],
+    metadata: Metadata,
+    segmentations: Mapping[str, Dataset] | None = None,
+    predecessors: Sequence[Dataset] = (),
 ) -> EnhancedSR:
     """Makes the report of a study whose photographs are DICOM files.
 
@@ -62,7 +64,8 @@ def structured_report(
         study: Grading of the study.
         gradings: Gradings of its photographs.
         metadata: Metadata of the grader file.
-        results: Folder of DICOM results; the report refers to the Segmentations of the photographs in it.
+        segmentations: Segmentations by the id of their photograph; the report refers to them.
+        predecessors: Earlier reports of the study, which this one replaces: their UIDs.
 
     Raises:
         ImageError: The header of a photograph can't be read, or lacks a UID that the report must refer to.
@@ -72,12 +75,12 @@ def structured_report(
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
     groups = [_study_group(study, algorithm, series)]
-    segmentations, reasons = [], []
+    of_photographs = segmentations or {}
+    named, reasons = [], []
     for number, (grading, source) in enumerate(zip(gradings, sources, strict=True), start=1):
-        name, segmentation = f"photograph {number}", None
-        if results is not None and grading.rule_grade is not None:
-            segmentation = find_segmentation(results, grading, source)
-        segmentations += [] if segmentation is None else [segmentation]
+        name = f"photograph {number}"
+        segmentation = None if grading.rule_grade is None else of_photographs.get(grading.image_id)
+        named += [] if segmentation is None else [segmentation]
         groups.append(_photograph_group(grading, name, source, algorithm))
         groups += lesion_groups(grading, name, source, segmentation, algorithm)
         if grading.review_reasons:
@@ -92,20 +95,27 @@ def structured_report(
     content[0].ContentSequence += [_comment(text) for text in comments]
     with silence_patient_names(to_path(gradings[0].path or "")):
         return EnhancedSR(
-            [*sources, *segmentations],
+            [*sources, *named],
             content,
             series_instance_uid=series,
             series_number=_SERIES,
             sop_instance_uid=generate_uid(
-                entropy_srcs=[series, _identity(study), *map(_identity, gradings), *_uids(segmentations)]
+                entropy_srcs=[
+                    series,
+                    _identity(study),
+                    *map(_identity, gradings),
+                    *_uids(named),
+                    *_uids(predecessors),
+                ]
             ),
-            instance_number=1,
+            instance_number=len(predecessors) + 1,
             manufacturer=MAKER,
             manufacturer_model_name=study.model[:LONG],
             software_versions=__version__,
             series_description="retinagrade: diabetic retinopathy (research)",
             coding_schemes=[dicom_codes.coding_scheme()],
             is_complete=True,
+            previous_versions=predecessors or None,
         )
 
 
@@ -200,8 +210,8 @@ def _identity(result: Grading | StudyGrading) -> str:
     return repr(replace(result, graded_at=None))
 
 
-def _uids(segmentations: Sequence[Dataset]) -> list[str]:
-    return [each.SOPInstanceUID for each in segmentations]
+def _uids(instances: Sequence[Dataset]) -> list[str]:
+    return [each.SOPInstanceUID for each in instances]
 
 
 def _comment(text: str) -> TextContentItem:

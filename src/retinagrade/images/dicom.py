@@ -71,6 +71,9 @@ _LOSSY_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.5
 _LOSSLESS_JPEG: Final = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
 _JPEG_2000: Final = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+_LITTLE_ENDIAN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+_DECODED_BY_PYDICOM: Final = ("1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
+"""Run lengths and JPEG-LS, which needs a plugin."""
 _COMPRESSED: Final = ("1.2.840.10008.1.2.4", "1.2.840.10008.1.2.5")
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _NO_TRANSFORM: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
@@ -160,6 +163,15 @@ def decode_dicom(
         samples, colours = _decode_with_pydicom(dataset, header, path)
     with as_image_errors(path, "DICOM"):
         return np.ascontiguousarray(_to_rgb(samples, colours, header, dataset))
+
+
+def readable_syntaxes() -> list[str]:
+    """Returns the UIDs of the transfer syntaxes that :func:`read_dicom` decodes here, plain ones first."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    packed = sorted({*_JPEG_2000, *_DECODED_BY_PYDICOM})
+    decoded = [uid for uid in packed if get_decoder(uid).is_available]
+    return [*_LITTLE_ENDIAN, _BIG_ENDIAN, *sorted(_LOSSY_JPEG | _LOSSLESS_JPEG), *decoded]
 
 
 def dicom_size(data: bytes, path: File) -> tuple[int, int]:
