@@ -127,7 +127,8 @@ def draw_page(
     _write(figure, 0.955, "Diabetic retinopathy: result of a program", size=16, weight="bold")
     _write(figure, 0.935, NOTICE, size=9, colour="#a00000")
     rows = (
-        f"Patient: {facts.name or '(no name)'}    Id: {facts.patient_id or '(none)'}    Born: {facts.born or '(unknown)'}",
+        f"Patient: {facts.name or '(no name)'}    Id: {facts.patient_id or '(none)'}    "
+        f"Born: {facts.born or '(unknown)'}",
         f"Examined: {facts.examined or '(unknown)'}    Accession number: {facts.accession or '(none)'}    "
         f"Photographs: {len(study.photographs)}",
     )

@@ -21,6 +21,7 @@ from retinagrade.node.queue import Queue
 from retinagrade.node.rows import Arrival
 from retinagrade.node.settings import NodeSettings
 
+_OTHER_UIDS: Final = "its UIDs differ from those of the message"
 _NAME: Final = "photograph"
 """Name of a photograph in reasons, which must not quote anything about a patient."""
 
@@ -104,9 +105,7 @@ class Reception:
         except ImageError as error:
             return self._quarantine(uid, digest, Status.CANNOT_UNDERSTAND, str(error), data)
         if (source.SOPClassUID, source.SOPInstanceUID) != (sop_class, uid):
-            return self._quarantine(
-                uid, digest, Status.DOES_NOT_MATCH, "its UIDs differ from those of the message", data
-            )
+            return self._quarantine(uid, digest, Status.DOES_NOT_MATCH, _OTHER_UIDS, data)
         if str(maker or "") == MAKER:  # an archive may send back everything that belongs to a study
             return OWN
         arrival = self._queue.add_photograph(uid, sop_class, source.StudyInstanceUID, digest, data, self._clock())

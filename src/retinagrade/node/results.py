@@ -80,11 +80,9 @@ def _draw_overlay(graded: GradedPhotograph) -> NDArray[np.uint8] | None:
         return None
     if graded.lesions is not None:
         return draw_outlines(graded.photograph, find_outlines(graded.lesions))
-    return (
-        None
-        if graded.saliency is None or grade is None
-        else saliency_overlay(graded.photograph, graded.saliency[grade])
-    )
+    if graded.saliency is None or grade is None:
+        return None
+    return saliency_overlay(graded.photograph, graded.saliency[grade])
 
 
 def _result(instance: Dataset, kind: ResultKind) -> Result:
