@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.events import Event
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from tests.grader.lesion_graders import draw_photograph
 from tests.grader.ophthalmic import write_ophthalmic
@@ -63,14 +66,18 @@ class NotingArchive:
 
 
 @contextmanager
-def archive(port: int = 0, notes: NotingArchive | None = None) -> Iterator[NotingArchive]:
+def archive(
+    port: int = 0, notes: NotingArchive | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[NotingArchive]:
     """Runs an archive while the block lasts; ``notes`` continues with those of an earlier one."""
     noting = notes or NotingArchive()
     entity = AE("ARCHIVE")
     entity.maximum_associations = 20
     entity.supported_contexts = AllStoragePresentationContexts
     entity.require_called_aet = True
-    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, noting.store)])
+    server = entity.start_server(
+        ("127.0.0.1", port), block=False, ssl_context=tls, evt_handlers=[(evt.EVT_C_STORE, noting.store)]
+    )
     assert server is not None
     noting.port = server.server_address[1]
     try:
@@ -79,13 +86,66 @@ def archive(port: int = 0, notes: NotingArchive | None = None) -> Iterator[Notin
         server.shutdown()
 
 
-def send(port: int, files: Sequence[Path], aet: str = "CAMERA") -> list[int]:
+@dataclass
+class CommitmentClient:
+    """A program that asks whether photographs are safe.
+
+    Attributes:
+        port: Its port, for answers over a connection of their own.
+        answers: Event type and event information of each answer.
+    """
+
+    port: int
+    answers: list[tuple[int, Dataset]] = field(default_factory=list)
+
+    def note(self, event: Event) -> tuple[int, None]:
+        """Handles N-EVENT-REPORT."""
+        self.answers.append((event.event_type, event.event_information))
+        return 0x0000, None
+
+    def request(self, port: int, caller: str, files: Sequence[Path]) -> int:
+        """Asks for these photographs, and for one that nobody has; returns the status of N-ACTION."""
+        request, entity = Dataset(), AE(caller)
+        request.TransactionUID = generate_uid()
+        request.ReferencedSOPSequence = []
+        instances = [dcmread(path) for path in files]
+        for sop_class, uid in [*((each.SOPClassUID, each.SOPInstanceUID) for each in instances), ("1.2.3", "1.2.4")]:
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
+            request.ReferencedSOPSequence.append(item)
+        entity.add_requested_context(StorageCommitmentPushModel)
+        association = entity.associate(
+            "127.0.0.1", port, ae_title="RETINAGRADE", evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.note)]
+        )
+        answers = len(self.answers)
+        status, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
+        wait_until(lambda: len(self.answers) > answers)
+        association.release()
+        return int(status.Status)
+
+
+@contextmanager
+def commitment_client() -> Iterator[CommitmentClient]:
+    """Runs the client's own server while the block lasts."""
+    client = CommitmentClient(0)
+    entity = AE("STATION")
+    entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, client.note)])
+    assert server is not None
+    client.port = server.server_address[1]
+    try:
+        yield client
+    finally:
+        server.shutdown()
+
+
+def send(port: int, files: Sequence[Path], aet: str = "CAMERA", tls: ssl.SSLContext | None = None) -> list[int]:
     """Sends files in one association; returns the statuses, -1 for an answer that didn't come."""
     entity, statuses = AE(aet), []
     instances = [dcmread(path) for path in files]
     for each in {(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in instances}:
         entity.add_requested_context(*each)
-    association = entity.associate("127.0.0.1", port, ae_title="RETINAGRADE")
+    association = entity.associate("127.0.0.1", port, ae_title="RETINAGRADE", tls_args=tls and (tls, "127.0.0.1"))
     if not association.is_established:
         return [-1] * len(files)
     for each in instances:

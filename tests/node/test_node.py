@@ -11,8 +11,9 @@ import pytest
 
 from retinagrade import Grader
 from retinagrade.node.node import Node
-from retinagrade.node.settings import NodeSettings, Peer
-from tests.node.nodes import NotingArchive, archive, send, wait_until, write_eye
+from retinagrade.node.settings import NodeSettings, Peer, Tls
+from retinagrade.node.tls import client_context, server_context
+from tests.node.nodes import NotingArchive, archive, commitment_client, send, wait_until, write_eye
 
 
 @contextmanager
@@ -43,3 +44,123 @@ def test_a_study_is_answered_with_lesions_page_and_report(
         assert send(running.port, files) == [0, 0]
         wait_until(lambda: counts(running, "delivered_results") == 7)
     assert sorted(each.Modality for each in store.objects.values()) == ["DOC", "OT", "OT", "OT", "SEG", "SEG", "SR"]
+
+
+def test_a_later_photograph_makes_a_report_that_replaces_the_earlier_one(
+    tmp_path: Path, grader_file: Path, store: NotingArchive
+) -> None:
+    left, right = (write_eye(tmp_path, side, side, "1") for side in "LR")
+    with node(grader_file, tmp_path / "queue", store.port) as running:
+        send(running.port, [left])
+        wait_until(lambda: len(store.of_modality("SR")) == 1 and not counts(running, "waiting_results"))
+        send(running.port, [left, right])  # the left one again, which changes nothing
+        wait_until(lambda: len(store.of_modality("SR")) == 2 and not counts(running, "waiting_results"))
+        delivered = counts(running, "delivered_results")
+    first, second = sorted(store.of_modality("SR"), key=lambda each: int(each.InstanceNumber))
+    (study,) = second.PredecessorDocumentsSequence
+    replaced = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    assert replaced == first.SOPInstanceUID
+    assert first.SeriesInstanceUID == second.SeriesInstanceUID
+    assert "PredecessorDocumentsSequence" not in first
+    overlays = [each for each in store.of_modality("OT") if each.SeriesNumber in (9002, 9003)]
+    assert len(overlays) == 2  # the left overlay was made twice, and is one object
+    assert delivered == len(store.objects) == 8
+    assert all(len(digests) == 1 for digests in store.digests.values())
+
+
+def test_an_unreadable_photograph_is_quarantined_and_reported(
+    tmp_path: Path, grader_file: Path, store: NotingArchive
+) -> None:
+    left = write_eye(tmp_path, "L", "L", "1")
+    right = write_eye(tmp_path, "R", "R", "1", NumberOfFrames=2)
+    with node(grader_file, tmp_path / "queue", store.port) as running:
+        assert send(running.port, [left, right]) == [0, 0]
+        wait_until(lambda: len(store.of_modality("SR")) == 1)
+        wait_until(lambda: counts(running, "quarantined") == 1)
+    (report,) = store.of_modality("SR")
+    assert "Photograph that can't be read" in str(report) or "unreadable" in str(report).lower()
+
+
+def test_results_wait_for_the_archive_and_for_its_consent(tmp_path: Path, grader_file: Path) -> None:
+    noting = NotingArchive(answer=lambda _: 0xA700)
+    with archive(notes=noting) as noting:
+        port = noting.port
+    with node(grader_file, tmp_path / "queue", port) as running:
+        send(running.port, [write_eye(tmp_path, "L", "L", "1")])
+        wait_until(lambda: counts(running, "waiting_results") == 4)
+        wait_until(lambda: (running.metrics.registry.get_sample_value("retinagrade_node_archive_away_total") or 0) > 0)
+        with archive(port, noting):
+            sent = ("retinagrade_node_sent_total", {"outcome": "refused"})
+            wait_until(lambda: (running.metrics.registry.get_sample_value(*sent) or 0) > 0)
+            noting.answer = lambda _: 0x0000
+            wait_until(lambda: counts(running, "delivered_results") == 4)
+    assert len(noting.objects) == 4
+
+
+def test_commitments_are_answered_on_the_same_connection_or_on_one_of_their_own(
+    tmp_path: Path, grader_file: Path, store: NotingArchive
+) -> None:
+    photograph = write_eye(tmp_path, "L", "L", "1")
+    with commitment_client() as client:
+        callers = {"CAMERA": None, "STATION": Peer("STATION", "127.0.0.1", client.port)}
+        with node(grader_file, tmp_path / "queue", store.port, callers=callers) as running:
+            assert send(running.port, [photograph], "STRANGER") == [-1]
+            assert send(running.port, [photograph]) == [0]
+            for caller in callers:
+                assert client.request(running.port, caller, [photograph]) == 0
+                wait_until(lambda: len(client.answers) > 0)
+                event, answer = client.answers.pop()
+                assert event == 2
+                assert len(answer.ReferencedSOPSequence) == len(answer.FailedSOPSequence) == 1
+                assert answer.FailedSOPSequence[0].FailureReason == 0x0112
+            wait_until(lambda: counts(running, "waiting_commitments") == 0)
+
+
+def test_tls_both_ways(tmp_path: Path, grader_file: Path) -> None:
+    files = make_certificates(tmp_path)
+    tls = Tls(files["node.pem"], files["node.key"], files["authority.pem"], sends=True)
+    server, client = server_context(tls), client_context(tls)
+    with archive(tls=server) as noting, node(grader_file, tmp_path / "queue", noting.port, tls=tls) as running:
+        photograph = write_eye(tmp_path, "L", "L", "1")
+        assert send(running.port, [photograph]) == [-1]  # a plain connection
+        assert send(running.port, [photograph], tls=client) == [0]
+        wait_until(lambda: len(noting.of_modality("SR")) == 1)
+
+
+def make_certificates(folder: Path) -> dict[str, Path]:
+    """Makes an authority, and a certificate of it for this machine."""
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    def make(name: str, issuer: str, signing: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey) -> bytes:
+        subjects = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, each)]) for each in (name, issuer)]
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subjects[0])
+            .issuer_name(subjects[1])
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=name == issuer, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .sign(signing, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
+    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    contents = {
+        "authority.pem": make("authority", "authority", authority, authority),
+        "node.pem": make("node", "authority", authority, key),
+        "node.key": key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in contents}

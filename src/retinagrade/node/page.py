@@ -17,12 +17,13 @@ from retinagrade import __version__
 from retinagrade.grader.dicom_source import NOTICE
 from retinagrade.gradings.grading import GRADED_KINDS, Grading, describe_grade
 from retinagrade.gradings.studies import StudyGrading
+from retinagrade.lesion_maps.outlines import COLOURS, OTHER_COLOUR
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _INCHES: Final = (8.27, 11.69)
-_DPI: Final = 150
+_DPI: Final = 100
 _LEFT: Final = 0.08
 _LINE: Final = 78
 """Characters in a line of the page."""
@@ -171,6 +172,11 @@ def _draw_eye(
     figure.text(x, 0.855, name + unsure, fontsize=11, fontweight="bold", parse_math=False)
     for row, line in enumerate(_describe_eye(grading)):
         figure.text(x, 0.53 - 0.018 * row, line, fontsize=9, parse_math=False)
+    below = 0.53 - 0.018 * len(_describe_eye(grading))
+    for row, (line, colour) in enumerate(_count_lesions(grading)):
+        y = below - 0.018 * row
+        figure.text(x, y, "■", fontsize=9, color=[value / 255 for value in colour])
+        figure.text(x + 0.022, y, line, fontsize=9)
 
 
 def _describe_eye(grading: Grading | None) -> list[str]:
@@ -191,9 +197,17 @@ def _describe_eye(grading: Grading | None) -> list[str]:
         lines.append(f"Probability of this grade: {100 * grading.confidence:.0f} %")
     words = {True: "yes", False: "no", None: "undecided"}
     lines.append(f"Referable: {words[grading.referable]}; may threaten vision: {words[grading.vision_threatening]}")
-    counts = {kind: getattr(grading, kind) for kind in GRADED_KINDS}
-    lines += [f"{kind.replace('_', ' ').capitalize()}: {count}" for kind, count in counts.items() if count is not None]
     return lines
+
+
+def _count_lesions(grading: Grading | None) -> list[tuple[str, tuple[int, int, int]]]:
+    """Counts the outlined lesions by kind, each with the colour of its outlines."""
+    counts = {kind: None if grading is None else getattr(grading, kind) for kind in GRADED_KINDS}
+    return [
+        (f"{kind.replace('_', ' ').capitalize()}: {count}", COLOURS.get(kind, OTHER_COLOUR))
+        for kind, count in counts.items()
+        if count is not None
+    ]
 
 
 def _wrapped(text: str, width: int = 46) -> list[str]:
