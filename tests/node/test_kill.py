@@ -1,0 +1,116 @@
+"""A node that is killed, and an archive that goes away: every study is answered, nothing is lost or changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests.node.nodes import NodeProcess, NotingArchive, archive, free_port, send, start_node, wait_until, write_eye
+
+Study = list[Path]
+
+
+def send_studies(studies: Sequence[Study], port: int, sent: list[Study]) -> None:
+    """Sends studies as a camera does: each photograph again and again until it is answered with success."""
+    for study in studies:
+        waiting = list(study)
+        while waiting:
+            statuses = send(port, waiting)
+            waiting = [path for path, status in zip(waiting, statuses, strict=True) if status != 0]
+            if waiting:
+                time.sleep(0.2)
+        sent.append(study)
+
+
+def begin(studies: Sequence[Study], port: int, senders: int, sent: list[Study]) -> list[threading.Thread]:
+    threads = [
+        threading.Thread(target=send_studies, args=(studies[number::senders], port, sent)) for number in range(senders)
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def count(node: NodeProcess, name: str) -> int:
+    """Reads a number of the queue from the metrics over HTTP."""
+    import urllib.request
+
+    with urllib.request.urlopen(f"{node.status}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return int(
+        float(next(line.split()[-1] for line in lines if line.startswith(f'retinagrade_node_queue{{rows="{name}"}}')))
+    )
+
+
+def require_all_answered(noting: NotingArchive, studies: Sequence[Study]) -> int:
+    """Checks that each study has one report that holds; returns the number of reports that others have replaced."""
+    reports = noting.of_modality("SR")
+    replaced = {
+        item.ReferencedSOPInstanceUID
+        for report in reports
+        for study in report.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    holding = [report for report in reports if report.SOPInstanceUID not in replaced]
+    sent = [[dcmread(path, stop_before_pixels=True) for path in study] for study in studies]
+    assert sorted(each.StudyInstanceUID for each in holding) == sorted(study[0].StudyInstanceUID for study in sent)
+    by_study = {report.StudyInstanceUID: report for report in holding}
+    for study in sent:
+        text = str(by_study[study[0].StudyInstanceUID])
+        assert all(each.SOPInstanceUID in text for each in study)
+    assert all(len(set(digests)) == 1 for digests in noting.digests.values())
+    assert len(noting.objects) == 3 * len(reports) + sum(map(len, sent))  # report, page twice; an overlay each
+    return len(replaced)
+
+
+def run_load(
+    folder: Path, grader_file: Path, studies: Sequence[Study], senders: int, kills: int, away: float, wait: float
+) -> tuple[NotingArchive, int]:
+    """Sends studies to a node that is killed meanwhile; returns the archive, and the number of replaced reports."""
+    port, sent = free_port(), list[Study]()
+    options = ("--wait", str(wait), "--max-associations", "32")
+    with ExitStack() as stack:
+        first = ExitStack()
+        noting = first.enter_context(archive())
+        node = start_node(grader_file, folder / "queue", noting.port, port, *options)
+        stack.callback(lambda: node.process.kill())
+        threads = begin(studies, port, senders, sent)
+        for number in range(1, kills + 1):
+            some = number * len(studies) // (kills + 1)
+            wait_until(lambda some=some: len(sent) >= some, 1200)  # type: ignore[misc]
+            node.kill()
+            node = start_node(grader_file, folder / "queue", noting.port, port, *options)
+        first.close()  # the archive goes away
+        time.sleep(away)
+        stack.enter_context(archive(noting.port, noting))
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: count(node, "waiting_studies") == count(node, "waiting_results") == 0, 1800)
+        assert count(node, "photographs") == sum(map(len, studies))
+        node.process.terminate()
+        node.process.wait()
+    return noting, require_all_answered(noting, studies)
+
+
+def make_studies(folder: Path, number: int) -> list[Study]:
+    return [
+        [write_eye(folder, side, side, str(study)) for side in ("LR" if study % 2 else "L")] for study in range(number)
+    ]
+
+
+def test_a_node_that_is_killed_answers_every_study(tmp_path: Path, grader_file: Path) -> None:
+    run_load(tmp_path, grader_file, make_studies(tmp_path, 6), senders=3, kills=1, away=0, wait=0.5)
+
+
+@pytest.mark.slow
+def test_500_studies_two_kills_and_an_archive_that_goes_away(tmp_path: Path, grader_file: Path) -> None:
+    studies = make_studies(tmp_path, 500)
+    _, replaced = run_load(tmp_path, grader_file, studies, senders=8, kills=2, away=20, wait=5)
+    assert replaced <= 2 * 8  # a kill in the middle of a study may split it, once for each sender
