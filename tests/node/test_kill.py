@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,8 +40,6 @@ def begin(studies: Sequence[Study], port: int, senders: int, sent: list[Study]) 
 
 def count(node: NodeProcess, name: str) -> int:
     """Reads a number of the queue from the metrics over HTTP."""
-    import urllib.request
-
     with urllib.request.urlopen(f"{node.status}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return int(
