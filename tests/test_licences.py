@@ -49,7 +49,9 @@ def licence_of(package: Distribution) -> str:
     return "; ".join(expressions or classifiers or texts or [])[:80]
 
 
-@pytest.mark.parametrize("extra", ["", "evaluate", "train", "dicom", "parquet", "scale", "serve", "node", "openvino", "tune"])
+@pytest.mark.parametrize(
+    "extra", ["", "evaluate", "train", "dicom", "parquet", "scale", "serve", "node", "openvino", "tune"]
+)
 def test_packages_that_are_not_permissive_are_named(extra: str) -> None:
     section = PAGE.read_text(encoding="utf-8").partition("## Licences")[2]
     for name, package in installed_by(extra).items():
