@@ -15,7 +15,7 @@ from retinagrade.node.sender import AwayError, Connection, send_due
 class Scripted:
     """An archive whose answers are a script; an exception hangs up."""
 
-    def __init__(self, *answers: int | None | Exception) -> None:
+    def __init__(self, *answers: int | Exception | None) -> None:
         self.answers, self.got, self.closed = [*answers], list[str](), 0
 
     def __call__(self, sop_classes: Iterable[str]) -> Connection:

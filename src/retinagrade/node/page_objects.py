@@ -66,6 +66,7 @@ def page_capture(pixels: NDArray[np.uint8], source: Dataset, study: StudyGrading
         specific_character_set=source.get("SpecificCharacterSet"),
     )
     image.copy_patient_and_study_information(source)
+    image.Laterality = ""
     image.PatientOrientation = []
     image.BurnedInAnnotation = "YES"
     image.ImageComments = NOTICE
