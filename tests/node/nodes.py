@@ -96,7 +96,7 @@ class CommitmentClient:
     """
 
     port: int
-    answers: list[tuple[int, Dataset]] = field(default_factory=list)
+    answers: list[tuple[int | None, Dataset]] = field(default_factory=list)
 
     def note(self, event: Event) -> tuple[int, None]:
         """Handles N-EVENT-REPORT."""
@@ -143,9 +143,11 @@ def send(port: int, files: Sequence[Path], aet: str = "CAMERA", tls: ssl.SSLCont
     """Sends files in one association; returns the statuses, -1 for an answer that didn't come."""
     entity, statuses = AE(aet), []
     instances = [dcmread(path) for path in files]
-    for each in {(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in instances}:
-        entity.add_requested_context(*each)
-    association = entity.associate("127.0.0.1", port, ae_title="RETINAGRADE", tls_args=tls and (tls, "127.0.0.1"))
+    for sop_class, syntax in {(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in instances}:
+        entity.add_requested_context(sop_class, syntax)
+    association = entity.associate(
+        "127.0.0.1", port, ae_title="RETINAGRADE", tls_args=None if tls is None else (tls, "127.0.0.1")
+    )
     if not association.is_established:
         return [-1] * len(files)
     for each in instances:

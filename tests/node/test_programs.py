@@ -14,7 +14,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 from pydicom import dcmread, uid
-from pydicom.pixels import get_encoder
+from pydicom.pixels.encoders.base import get_encoder
 
 from retinagrade import Grader
 from retinagrade.images.dicom import readable_syntaxes

@@ -101,7 +101,7 @@ def test_everything_survives_and_files_without_rows_go(queue: Queue) -> None:
     after = (again.counts(), again.photographs("1.1"), again.due_results(200, 10), again.due_commitments(200))
     assert after == before
     assert [*queue.folder.rglob("left.dcm")] == []
-    assert all(again.path(each.file).exists() for each in (*after[1], *after[2]))
+    assert all(again.path(file).exists() for file in (after[1][0].file, after[2][0].file))
     again.close()
 
 

@@ -40,6 +40,7 @@ CREATE TABLE studies (
     number INTEGER PRIMARY KEY, study TEXT NOT NULL UNIQUE, photographs INTEGER NOT NULL, graded INTEGER NOT NULL,
     last_arrival REAL NOT NULL, tries INTEGER NOT NULL, rounds INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX waiting_studies ON studies (last_arrival) WHERE photographs > graded;
 CREATE TABLE results (
     number INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, sop_class TEXT NOT NULL, series TEXT NOT NULL,
     study TEXT NOT NULL, kind TEXT NOT NULL, file TEXT NOT NULL, tries INTEGER NOT NULL, next_try REAL NOT NULL,
@@ -173,14 +174,17 @@ class Queue:
         return self._rows("SELECT uid, reason FROM quarantine ORDER BY since")
 
     def next_study(self, now: float, wait: float) -> WaitingStudy | None:
-        """Returns the study that has waited longest of those that are due; ``None`` for none."""
-        for row in self._rows(
-            "SELECT number, study, photographs, graded, last_arrival, tries, rounds FROM studies"
-            " WHERE photographs > graded AND tries < ? ORDER BY last_arrival",
-            MOST_TRIES,
-        ):
-            study = WaitingStudy(*row)
-            if is_due(study, now, wait):
+        """Returns the study that has waited longest, if it is due; ``None`` for none.
+
+        Where the clock was set back, that is the last study.
+        """
+        for order in ("ASC", "DESC"):
+            rows = self._rows(
+                "SELECT number, study, photographs, graded, last_arrival, tries, rounds FROM studies"
+                f" WHERE photographs > graded AND tries < ? ORDER BY last_arrival {order} LIMIT 1",
+                MOST_TRIES,
+            )
+            if rows and is_due(study := WaitingStudy(*rows[0]), now, wait):
                 return study
         return None
 
@@ -294,7 +298,8 @@ class Queue:
 
     def waiting_photographs(self) -> int:
         """Returns the number of photographs that wait for grading."""
-        return int(self._rows("SELECT COALESCE(SUM(photographs - graded), 0) FROM studies")[0][0])
+        sql = "SELECT COALESCE(SUM(photographs - graded), 0) FROM studies WHERE photographs > graded"
+        return int(self._rows(sql)[0][0])
 
     def counts(self) -> QueueCounts:
         """Counts the rows."""

@@ -109,8 +109,12 @@ class Receiver:
 
     def stop(self) -> None:
         """Accepts nothing more, and ends the connections; a photograph without an answer is sent again."""
-        if self._server is not None:
-            self._server.shutdown()
+        if self._server is None:
+            return
+        associations = self._server.active_associations
+        self._server.shutdown()
+        for association in associations:
+            association.abort()
 
     def _store(self, event: Event) -> Dataset:
         request, syntax = cast(C_STORE, event.request), str(event.context.transfer_syntax)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Reception:
         digest = hashlib.sha256(syntax.encode() + b"\0" + data_set).hexdigest()
         try:
             return self._store(sop_class, uid, digest, data)
-        except OSError:  # the disk is full or failing
+        except (OSError, sqlite3.OperationalError):  # the disk is full or failing
             return FULL
 
     def _store(self, sop_class: str, uid: str, digest: str, data: bytes) -> Answer:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
@@ -33,7 +34,10 @@ class Connection(Protocol):
     """A connection to an archive."""
 
     def store(self, result: StudyResult, data_file: str) -> int | None:
-        """Sends a result; returns the status, or ``None`` where the archive takes no such objects.
+        """Sends a result.
+
+        Returns:
+            The status; ``None`` where nothing was sent: the archive takes no such objects, or the file is damaged.
 
         Raises:
             AwayError: The archive has hung up, so nobody knows whether it has the result.
@@ -126,7 +130,11 @@ class _Connection:
         if result.sop_class not in self._accepted:
             return None
         try:
-            answer = self._association.send_c_store(dcmread(data_file))
+            instance = dcmread(data_file)
+        except (OSError, InvalidDicomError):  # somebody has deleted or changed it
+            return None
+        try:
+            answer = self._association.send_c_store(instance)
         except RuntimeError as error:  # the association has ended
             raise AwayError("the archive has hung up") from error
         if "Status" not in answer:

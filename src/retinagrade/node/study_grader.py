@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -53,17 +54,17 @@ class StudyGrader:
         try:
             graded = [*self._grade_photographs(study.study, kept)]
             results = make_results(study.study, graded, self._grader.metadata, self._predecessors(study.study))
-        except OSError:  # the disk, not the study, is at fault
+            for each in graded:
+                if each.grading.error is not None:
+                    self._quarantine(self._find(kept, each.grading.image_id), each.grading.error)
+            self._queue.finish_study(study, len(photographs), results, self._clock())
+        except (OSError, sqlite3.OperationalError):  # the disk, not the study, is at fault
             self._queue.forget_try(study)
             raise
         except Exception as error:
             if study.tries + 1 >= MOST_TRIES:
                 self.give_up(study, f"its study could not be graded ({type(error).__name__})")
             raise
-        for each in graded:
-            if each.grading.error is not None:
-                self._quarantine(self._find(photographs, each.grading.image_id), each.grading.error)
-        self._queue.finish_study(study, len(photographs), results, self._clock())
         return graded
 
     def give_up(self, study: WaitingStudy, reason: str) -> None:
