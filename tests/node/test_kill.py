@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import urllib.request
@@ -93,6 +94,8 @@ def run_load(
             thread.join()
         wait_until(lambda: count(node, "waiting_studies") == count(node, "waiting_results") == 0, 1800)
         assert count(node, "photographs") == sum(map(len, studies))
+        with urllib.request.urlopen(f"{node.status}/healthz") as answer:
+            assert json.load(answer) == {"status": "alive"}
         node.process.terminate()
         node.process.wait()
     return noting, require_all_answered(noting, studies)
@@ -106,6 +109,10 @@ def make_studies(folder: Path, number: int) -> list[Study]:
 
 def test_a_node_that_is_killed_answers_every_study(tmp_path: Path, grader_file: Path) -> None:
     run_load(tmp_path, grader_file, make_studies(tmp_path, 6), senders=3, kills=1, away=0, wait=0.5)
+    events = [json.loads(line)["event"] for line in (tmp_path / "node.log").read_text().splitlines()]
+    assert events.count("listening") == 2
+    assert events[-1] == "stopped"
+    assert (tmp_path / "queue").stat().st_mode & 0o077 == 0  # patients' data are nobody else's
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ def test_other_bytes_under_one_uid_go_to_quarantine(queue: Queue, tmp_path: Path
     assert queue.counts().photographs == 1
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value")
 @pytest.mark.parametrize("elements", [{"StudyInstanceUID": None}, {"StudyInstanceUID": "../../etc"}])
 def test_what_no_result_can_refer_to_goes_to_quarantine(queue: Queue, tmp_path: Path, elements: dict[str, Any]) -> None:
     answer = receive(queue, write_eye(tmp_path, "a", "L", "1", **elements))
