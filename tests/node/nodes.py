@@ -39,7 +39,7 @@ class NotingArchive:
 
     Attributes:
         port: Its port.
-        objects: Every object, by its UID.
+        objects: Every object, by its UID, without pixels.
         digests: Digests of the bytes that came under each UID, one for each time.
         answer: Returns the status for an object.
     """
@@ -57,6 +57,9 @@ class NotingArchive:
         if status == 0:
             uid = str(instance.SOPInstanceUID)
             self.digests.setdefault(uid, []).append(hashlib.sha256(data).hexdigest())
+            for bulk in ("PixelData", "EncapsulatedDocument"):  # they would fill the memory
+                if bulk in instance:
+                    del instance[bulk]
             self.objects[uid] = instance
         return status
 

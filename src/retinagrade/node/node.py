@@ -53,16 +53,15 @@ class Node:
             settings: Title, archive, limits.
             folder: Folder of the queue; the caller has locked it.
         """
-        self._settings = settings
+        self._settings, tls = settings, settings.tls
+        self._client_tls = client_context(tls) if tls is not None and tls.sends else None
+        self._server_tls = None if tls is None else server_context(tls)
         self._queue = Queue(folder)
         self.metrics = NodeMetrics(model_name(grader.metadata), self._queue.counts)
         self.port = 0
         limits = ServiceSettings(max_megabytes=settings.max_megabytes, max_megapixels=settings.max_megapixels)
         self._decoder = start_decoder(grader.metadata, limits)
         self._grader = StudyGrader(self._queue, grader, self._decoder)
-        tls = settings.tls
-        self._client_tls = client_context(tls) if tls is not None and tls.sends else None
-        self._server_tls = None if tls is None else server_context(tls)
         self._archive = Archive(settings.aet, settings.archive, self._client_tls)
         self._receiver = Receiver(Reception(self._queue, settings), settings, self._note_answer, self._take_commitment)
         self._stopping = threading.Event()

@@ -10,7 +10,7 @@ LONGEST: Final = 3600.0
 """Longest time between two tries, in seconds."""
 LONGEST_AWAY: Final = 60.0
 """Longest time between two calls of an archive that doesn't answer, in seconds."""
-MOST_TRIES: Final = 3
+MOST_TRIES: Final = 5
 """Tries to grade a study. A study that ends the node each time must not stop all others."""
 
 
