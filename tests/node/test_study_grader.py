@@ -42,7 +42,8 @@ def grader(grader_file: Path) -> Grader:
 def grade_next(queue: Queue, grader: Grader, decode: DecoderHere | None = None) -> None:
     study = queue.next_study(1000.0, 1.0)
     assert study is not None
-    StudyGrader(queue, grader, decode or DecoderHere(grader.metadata, ServiceSettings())).grade(study)
+    decoder = decode or DecoderHere(grader.metadata, ServiceSettings())
+    StudyGrader(queue, grader, decoder, lambda: 1000.0).grade(study)
 
 
 def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
