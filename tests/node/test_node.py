@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from retinagrade import Grader
 from retinagrade.node.node import Node
 from retinagrade.node.settings import NodeSettings, Peer, Tls
 from retinagrade.node.tls import client_context, server_context
+from tests.grader.ophthalmic import write_ophthalmic
 from tests.node.here import decode_here
 from tests.node.nodes import NotingArchive, archive, commitment_client, send, wait_until, write_eye
 
@@ -101,6 +103,19 @@ def test_results_wait_for_the_archive_and_for_its_consent(tmp_path: Path, grader
             noting.answer = lambda _: 0x0000
             wait_until(lambda: counts(running, "delivered_results") == 4)
     assert len(noting.objects) == 4
+
+
+def test_a_photograph_that_is_too_large_gets_a_status_and_a_far_larger_one_is_cut_off(
+    tmp_path: Path, grader_file: Path, store: NotingArchive
+) -> None:
+    large = write_eye(tmp_path, "L", "L", "1")
+    huge = write_ophthalmic(tmp_path / "huge.dcm", np.zeros((300, 300, 3), np.uint8), "R", "1")
+    with node(grader_file, tmp_path / "queue", store.port, max_megabytes=0.05) as running:
+        assert send(running.port, [large]) == [0xA700]
+        assert send(running.port, [huge]) == [-1]
+        too_large = ("retinagrade_node_received_total", {"outcome": "too large"})
+        assert running.metrics.registry.get_sample_value(*too_large) == 2
+        assert counts(running, "photographs") == 0
 
 
 def test_commitments_are_answered_on_the_same_connection_or_on_one_of_their_own(

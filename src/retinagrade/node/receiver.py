@@ -142,10 +142,9 @@ class Receiver:
 
     def _count(self, event: Event) -> None:
         """Cuts a message off that is far larger than any photograph may be, before it fills the memory."""
-        size = self._sizes.get(event.assoc, 0) + len(event.data)
-        self._sizes[event.assoc] = size
-        if size > _FACTOR * self._settings.max_bytes:
-            self._sizes.pop(event.assoc, None)
+        before, limit = self._sizes.get(event.assoc, 0), _FACTOR * self._settings.max_bytes
+        self._sizes[event.assoc] = size = before + len(event.data)
+        if before <= limit < size:  # once, though the rest of the message may still come
             self._on_photograph(Answer(Status.OUT_OF_RESOURCES, "too large"))
             event.assoc.abort()
 
