@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NOTICE: Final = "Research software, not a medical device. Do not use it to diagnose or treat patients."
 LONG: Final = 64
 """Largest length of a "long string" (LO) of the standard, in characters."""
-_PATIENT_AND_STUDY: Final = (
+PATIENT_AND_STUDY: Final = (
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
@@ -51,12 +51,12 @@ def read_source_elements(path: File) -> Dataset:
     Raises:
         ImageError: The file is not readable, or a UID is missing or invalid, so that nothing can refer to it.
     """
-    header = read_elements(path, (*_PATIENT_AND_STUDY, *_UIDS, *_IMAGE))
+    header = read_elements(path, (*PATIENT_AND_STUDY, *_UIDS, *_IMAGE))
     with silence_patient_names(path):
         for name in _UIDS:
             if not UID(str(header.get(name) or "")).is_valid:
                 raise ImageError(f"{path}: its {name} is missing or invalid: export it from its archive again")
-        for name in _PATIENT_AND_STUDY:
+        for name in PATIENT_AND_STUDY:
             if name not in header and name != "IssuerOfPatientID":
                 setattr(header, name, "")
         if header.PatientSex not in ("M", "F", "O"):

@@ -84,39 +84,75 @@ def outlines_capture(overlay: NDArray[np.uint8], grading: Grading) -> SCImage:
     return _capture(overlay, grading, _OUTLINES)
 
 
+def make_capture(
+    pixels: NDArray[np.uint8],
+    source: Dataset,
+    model: str,
+    *,
+    series: str,
+    series_number: int,
+    series_description: str,
+    uid: str,
+    number: int,
+) -> SCImage:
+    """Makes a Secondary Capture in the study of a photograph.
+
+    Args:
+        pixels: RGB pixels (H, W, 3), uint8.
+        source: Elements of the photograph, see :func:`~retinagrade.grader.dicom_source.read_source_elements`.
+        model: Name and version of the grader file.
+        series: UID of the series.
+        series_number: Number of the series.
+        series_description: Description of the series.
+        uid: UID of the capture.
+        number: Number of the capture in its series.
+    """
+    image = SCImage(
+        pixels,
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("L", "F"),  # mandatory here; callers replace it
+        study_instance_uid=source.StudyInstanceUID,
+        series_instance_uid=series,
+        series_number=series_number,
+        sop_instance_uid=uid,
+        instance_number=number,
+        manufacturer=MAKER,
+        manufacturer_model_name=model[:LONG],
+        software_versions=__version__,
+        series_description=series_description,
+        patient_id=source.PatientID,
+        patient_name=source.PatientName,
+        patient_birth_date=source.PatientBirthDate,
+        patient_sex=source.PatientSex,
+        accession_number=source.AccessionNumber,
+        study_id=source.StudyID,
+        study_date=source.StudyDate,
+        study_time=source.StudyTime,
+        referring_physician_name=source.ReferringPhysicianName,
+        specific_character_set=source.get("SpecificCharacterSet"),
+    )
+    image.copy_patient_and_study_information(source)
+    return image
+
+
 def _capture(overlay: NDArray[np.uint8], grading: Grading, kind: _Overlay) -> SCImage:
     path = to_path(grading.path or "")
     source = read_source_elements(path)
     with silence_patient_names(path):
-        image = SCImage(
+        image = make_capture(
             overlay,
-            photometric_interpretation="RGB",
-            bits_allocated=8,
-            coordinate_system="PATIENT",
-            patient_orientation=("L", "F"),  # mandatory here; the photograph's own orientation replaces it below
-            study_instance_uid=source.StudyInstanceUID,
-            series_instance_uid=generate_uid(
+            source,
+            grading.model,
+            series=generate_uid(
                 entropy_srcs=[source.StudyInstanceUID, kind.word, grading.model, str(grading.laterality)]
             ),
             series_number=kind.series[grading.laterality],
-            sop_instance_uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, grading.model, overlay.tobytes().hex()]),
-            instance_number=max(1, int(source.get("InstanceNumber") or 1)),
-            manufacturer=MAKER,
-            manufacturer_model_name=grading.model[:LONG],
-            software_versions=__version__,
             series_description=kind.title,
-            patient_id=source.PatientID,
-            patient_name=source.PatientName,
-            patient_birth_date=source.PatientBirthDate,
-            patient_sex=source.PatientSex,
-            accession_number=source.AccessionNumber,
-            study_id=source.StudyID,
-            study_date=source.StudyDate,
-            study_time=source.StudyTime,
-            referring_physician_name=source.ReferringPhysicianName,
-            specific_character_set=source.get("SpecificCharacterSet"),
+            uid=generate_uid(entropy_srcs=[source.SOPInstanceUID, grading.model, overlay.tobytes().hex()]),
+            number=max(1, int(source.get("InstanceNumber") or 1)),
         )
-        image.copy_patient_and_study_information(source)
         image.Laterality = grading.laterality or ""
         image.PatientOrientation = source.get("PatientOrientation") or []
         image.BurnedInAnnotation = source.get("BurnedInAnnotation") or "YES"

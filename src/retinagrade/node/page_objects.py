@@ -16,7 +16,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from retinagrade import __version__
-from retinagrade.grader.dicom_source import LONG, NOTICE
+from retinagrade.grader.dicom_source import LONG, NOTICE, PATIENT_AND_STUDY
+from retinagrade.grader.secondary_capture import make_capture
 from retinagrade.images.dicom import MAKER
 
 if TYPE_CHECKING:
@@ -39,33 +40,16 @@ def page_capture(pixels: NDArray[np.uint8], source: Dataset, study: StudyGrading
         report: SOP Instance UID of the report, from which this one follows.
         number: Number of the report in the study, from 1 on.
     """
-    image = SCImage(
+    image = make_capture(
         pixels,
-        photometric_interpretation="RGB",
-        bits_allocated=8,
-        coordinate_system="PATIENT",
-        patient_orientation=("L", "F"),  # mandatory here; a page has none, see below
-        study_instance_uid=source.StudyInstanceUID,
-        series_instance_uid=_uid(source, study, "page"),
+        source,
+        study.model,
+        series=_uid(source, study, "page"),
         series_number=_CAPTURE_SERIES,
-        sop_instance_uid=generate_uid(entropy_srcs=[report, "page"]),
-        instance_number=number,
-        manufacturer=MAKER,
-        manufacturer_model_name=study.model[:LONG],
-        software_versions=__version__,
         series_description=_TITLE,
-        patient_id=source.PatientID,
-        patient_name=source.PatientName,
-        patient_birth_date=source.PatientBirthDate,
-        patient_sex=source.PatientSex,
-        accession_number=source.AccessionNumber,
-        study_id=source.StudyID,
-        study_date=source.StudyDate,
-        study_time=source.StudyTime,
-        referring_physician_name=source.ReferringPhysicianName,
-        specific_character_set=source.get("SpecificCharacterSet"),
+        uid=generate_uid(entropy_srcs=[report, "page"]),
+        number=number,
     )
-    image.copy_patient_and_study_information(source)
     image.Laterality = ""
     image.PatientOrientation = []
     image.BurnedInAnnotation = "YES"
@@ -112,20 +96,7 @@ def page_document(pdf: bytes, source: Dataset, study: StudyGrading, report: str,
     return result
 
 
-_COPIED: Final = (
-    "SpecificCharacterSet",
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "ReferringPhysicianName",
-    "AccessionNumber",
-    "StudyID",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-)
+_COPIED: Final = ("SpecificCharacterSet", "StudyInstanceUID", *PATIENT_AND_STUDY)
 
 
 def _uid(source: Dataset, study: StudyGrading, word: str) -> str:
