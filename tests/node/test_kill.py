@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import urllib.request
@@ -125,9 +126,11 @@ def make_studies(folder: Path, number: int) -> list[Study]:
 
 def test_a_node_that_is_killed_answers_every_study(tmp_path: Path, grader_file: Path) -> None:
     run_load(tmp_path, grader_file, make_studies(tmp_path, 6), senders=3, wait=0.5)
-    events = [json.loads(line)["event"] for line in (tmp_path / "node.log").read_text().splitlines()]
+    log = (tmp_path / "node.log").read_text()
+    events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events.count("listening") == 2
     assert events[-1] == "stopped"
+    assert not re.search(r"SECRET|House|CAMERA|1\.2\.8\d\d\.", log)  # no patient, no title, no UID
     assert (tmp_path / "queue").stat().st_mode & 0o077 == 0  # patients' data are nobody else's
 
 

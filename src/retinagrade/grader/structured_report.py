@@ -100,13 +100,7 @@ def structured_report(
             series_instance_uid=series,
             series_number=_SERIES,
             sop_instance_uid=generate_uid(
-                entropy_srcs=[
-                    series,
-                    _identity(study),
-                    *map(_identity, gradings),
-                    *_uids(named),
-                    *_uids(predecessors),
-                ]
+                entropy_srcs=[series, _identity(study), *map(_identity, gradings), *_uids(named), *_uids(predecessors)]
             ),
             instance_number=len(predecessors) + 1,
             manufacturer=MAKER,
