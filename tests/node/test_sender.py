@@ -60,8 +60,16 @@ def test_a_lost_answer_sends_the_same_result_again(queue: Queue) -> None:
         send_due(queue, archive, lambda _: None, lambda: 100.0)
     assert archive.closed == 1
     again = Scripted(0x0000)
-    assert send_due(queue, again, lambda _: None, lambda: 100.0) == 1
+    assert send_due(queue, again, lambda _: None, lambda: 101.0) == 1
     assert again.got == ["1.8"]
+
+
+def test_an_object_that_the_archive_hangs_up_on_stops_no_other(queue: Queue) -> None:
+    with pytest.raises(AwayError):
+        send_due(queue, Scripted(AwayError("gone")), lambda _: None, lambda: 100.0)
+    others = Scripted(0x0000)
+    assert send_due(queue, others, lambda _: None, lambda: 100.5) == 1
+    assert others.got == ["1.8"]
 
 
 @pytest.mark.parametrize("refusal", [0xA700, 0xC000, 0x0122, None])

@@ -80,7 +80,11 @@ def send_due(
     connection = connect({each.sop_class for each in due})
     try:
         for result in due:
-            status = connection.store(result, str(queue.path(result.file)))
+            try:
+                status = connection.store(result, str(queue.path(result.file)))
+            except AwayError:  # an object that the archive can't bear must not stop all others
+                queue.postpone_result(result, clock() + next_wait(result.tries + 1))
+                raise
             if status is not None and is_success(status):
                 queue.note_delivered(result, clock())
                 delivered += 1
