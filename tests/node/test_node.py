@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from retinagrade import Grader
 from retinagrade.node.node import Node
 from retinagrade.node.settings import NodeSettings, Peer, Tls
+from retinagrade.node.status_page import make_app
 from retinagrade.node.tls import client_context, server_context
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.node.here import decode_here
@@ -116,6 +118,20 @@ def test_a_photograph_that_is_too_large_gets_a_status_and_a_far_larger_one_is_cu
         too_large = ("retinagrade_node_received_total", {"outcome": "too large"})
         assert running.metrics.registry.get_sample_value(*too_large) == 2
         assert counts(running, "photographs") == 0
+
+
+def test_a_part_that_fails_again_and_again_is_told(
+    tmp_path: Path, grader_file: Path, store: NotingArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("retinagrade.node.node.FAULTS", 1)
+    with node(grader_file, tmp_path / "queue", store.port) as running:
+        client = TestClient(make_app(running))
+        assert client.get("/healthz").status_code == 200
+        monkeypatch.setattr("retinagrade.node.node.send_due", fail)
+        wait_until(lambda: client.get("/healthz").status_code == 503)
 
 
 def test_commitments_are_answered_on_the_same_connection_or_on_one_of_their_own(

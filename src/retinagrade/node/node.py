@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,8 @@ _LOOK: Final = 0.2
 _DELETION: Final = 3600.0
 """Seconds between two deletions of old files."""
 _DAY: Final = 86_400.0
+FAULTS: Final = 3
+"""Faults of a thread, one after the other, from which on the node isn't well."""
 _INSTANCE: Final = "1.2.840.10008.1.20.1.1"
 """UID of the well-known instance of storage commitment."""
 
@@ -66,6 +69,7 @@ class Node:
         self._receiver = Receiver(Reception(self._queue, settings), settings, self._note_answer, self._take_commitment)
         self._stopping = threading.Event()
         self._next_deletion = 0.0
+        self._faults: Counter[str] = Counter({"grading": 0, "sending": 0, "upkeep": 0})
         self._threads = [
             threading.Thread(target=self._work, args=(name, step), name=name, daemon=True)
             for name, step in (("grading", self._grade_next), ("sending", self._send), ("upkeep", self._keep_up))
@@ -91,9 +95,9 @@ class Node:
         self._queue.close()
 
     @property
-    def is_alive(self) -> bool:
-        """Whether every thread works."""
-        return all(thread.is_alive() for thread in self._threads)
+    def is_well(self) -> bool:
+        """Whether every thread works. An archive that is away is no fault of the node."""
+        return all(thread.is_alive() for thread in self._threads) and max(self._faults.values()) < FAULTS
 
     def _work(self, name: str, step: Callable[[], bool]) -> None:
         """Repeats a step until the node stops; waits where it found nothing to do, longer after each failure."""
@@ -101,7 +105,7 @@ class Node:
         while not self._stopping.is_set():
             try:
                 found = step()
-                failures = 0
+                failures = self._faults[name] = 0
             except Exception as error:
                 failures += 1
                 found = False
@@ -109,6 +113,7 @@ class Node:
                     self.metrics.away.inc()
                     log_event("archive away", tries=failures)
                 else:
+                    self._faults[name] += 1
                     LOGGER.exception("failed", extra={"fields": {"thread": name}})
             if not found:
                 self._stopping.wait(next_wait(failures, LONGEST_AWAY) if failures else _LOOK)

@@ -29,8 +29,8 @@ def make_app(node: Node) -> Starlette:
         log_event("stopped")
 
     async def get_health(_: Request) -> JSONResponse:
-        alive = node.is_alive
-        return JSONResponse({"status": "alive" if alive else "failed"}, 200 if alive else 503)
+        well = node.is_well
+        return JSONResponse({"status": "alive" if well else "failing"}, 200 if well else 503)
 
     async def get_metrics(_: Request) -> Response:
         return Response(generate_latest(node.metrics.registry), media_type=CONTENT_TYPE_LATEST)
