@@ -65,7 +65,7 @@ class NotingArchive:
 
     def of_modality(self, modality: str) -> list[Dataset]:
         """Returns the objects of a modality."""
-        return [each for each in self.objects.values() if each.Modality == modality]
+        return [each for each in [*self.objects.values()] if each.Modality == modality]
 
 
 @contextmanager

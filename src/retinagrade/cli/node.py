@@ -93,12 +93,12 @@ def listen(
     ] = None,
     send_tls: Annotated[bool, typer.Option("--send-tls", help="Call the archive by TLS.")] = False,
 ) -> None:
-    """Receive photographs by DICOM, grade their studies and send the results to an archive.
+    """Grade the studies that cameras and archives send by DICOM.
 
-    The node answers C-ECHO, C-STORE and requests for storage commitment. For each study it sends a structured report,
-    a segmentation of lesions or a saliency overlay for each photograph, and the result on one page, as PDF and as a
-    picture. Nothing is lost or sent twice if the node is killed or the archive is away: the same command continues.
-    It runs until Ctrl-C, SIGTERM or SIGHUP. It needs pip install 'retinagrade[node]'.
+    The node answers C-ECHO, C-STORE and requests for storage commitment. To the archive it sends for each study a
+    structured report, a segmentation of lesions or a saliency overlay for each photograph, and the result on one page,
+    as PDF and as a picture. Nothing is lost or sent twice if the node is killed or the archive is away: the same
+    command continues. It runs until Ctrl-C, SIGTERM or SIGHUP. It needs pip install 'retinagrade[node]'.
 
     Exit code 2: the node could not start.
     """
