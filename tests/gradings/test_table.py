@@ -12,12 +12,13 @@ import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openpyxl import load_workbook
 
 from retinagrade.errors import ManifestError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grader.results_table import ResultsTable
 from retinagrade.grades import PROBABILITY_COLUMNS
-from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.grading import DIGITS, Grading
 from retinagrade.gradings.studies import StudyGrading, grade_studies
 from retinagrade.gradings.table import SUFFIXES, read_gradings, write_results
 
@@ -102,7 +103,7 @@ def test_a_table_of_another_grader_file_is_refused(tmp_path: Path, suffix: str) 
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), min_size=1)
-SHARE = st.floats(0, 1, allow_nan=False)
+SHARE = st.floats(0, 1, allow_nan=False).map(lambda share: round(share, DIGITS))
 GRADED = st.builds(
     replace,
     st.just(GOOD),
@@ -147,6 +148,24 @@ def test_half_a_row_of_a_killed_call_is_graded_again(tmp_path: Path) -> None:
     assert earlier(tmp_path / "cut.csv") == rows[:2]
 
 
+def test_a_workbook_has_numbers_and_no_formulas(tmp_path: Path) -> None:
+    odd = replace(GOOD, image_id="=1+1", study="#N/A", path="\x01_x0041_\r.jpg")
+    path = filled(tmp_path / "r.xlsx", odd, POOR)
+    sheet = load_workbook(path).active
+    assert sheet is not None
+    cells = {cell.value: list(column) for cell, *column in sheet.iter_cols()}
+    assert [cell.data_type for cell in cells["image_id"]] == ["s", "s"]
+    assert cells["study"][0].data_type == "s"
+    assert [cell.value for cell in cells["p2"]] == [0.4, 0.4]
+    assert cells["predicted_grade"][0].value == 2
+    assert read_gradings(path) == [odd, POOR]
+    book = load_workbook(path)
+    book["results"]["A2"] = "other"
+    book.save(path)
+    with pytest.raises(ManifestError, match="row 2"):
+        read_gradings(path)
+
+
 def test_a_parquet_file_appears_at_the_end(tmp_path: Path) -> None:
     path = interrupted(tmp_path / "r.parquet", GOOD)
     assert not path.exists()  # the rows of a call that is killed here are in the journal
@@ -161,8 +180,9 @@ def test_a_parquet_file_appears_at_the_end(tmp_path: Path) -> None:
     assert parquet.read_schema(empty).equals(parquet.read_schema(path))
 
 
-def test_a_csv_is_a_table_of_predictions(tmp_path: Path) -> None:
-    table_rows = read_predictions(filled(tmp_path / "r.csv", GOOD))
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_results_are_a_table_of_predictions(tmp_path: Path, suffix: str) -> None:
+    table_rows = read_predictions(filled(tmp_path / f"r{suffix}", GOOD))
     assert table_rows[list(PROBABILITY_COLUMNS)].to_numpy().tolist() == [list(GOOD.probabilities or ())]
     assert table_rows["grade"].isna().all()
 
@@ -172,8 +192,8 @@ def test_studies_have_a_table_too(tmp_path: Path, suffix: str) -> None:
     studies = grade_studies([GOOD, replace(GOOD, image_id="r", laterality="R")])
     path = tmp_path / f"s{suffix}"
     write_results(path, StudyGrading, studies)
-    if suffix == ".csv":
-        table = pd.read_csv(path)
+    if suffix in (".csv", ".xlsx"):
+        table = pd.read_csv(path) if suffix == ".csv" else pd.read_excel(path)
     else:
         table = pd.read_parquet(path) if suffix == ".parquet" else pd.read_json(path, lines=True)
     assert list(table.columns) == list(studies[0].to_json())
@@ -182,16 +202,17 @@ def test_studies_have_a_table_too(tmp_path: Path, suffix: str) -> None:
 
 
 def test_files_that_are_no_tables_of_gradings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\.csv, \.jsonl or \.parquet"):
-        ResultsTable(tmp_path / "r.xlsx", MODEL)
+    with pytest.raises(UsageError, match=r"\.csv, \.jsonl, \.parquet or \.xlsx"):
+        ResultsTable(tmp_path / "r.ods", MODEL)
     for name, text in {
         "a.csv": "image_id,p0\nx,1\n",
         "a.jsonl": "{}\n",
         "b.jsonl": "nothing\n",
         "a.parquet": "x",
+        "a.xlsx": "x",
     }.items():
         (tmp_path / name).write_text(text)
-        with pytest.raises(UsageError, match="no table of gradings"):
+        with pytest.raises(UsageError, match=r"no (table of gradings|readable Excel)"):
             ResultsTable(tmp_path / name, MODEL)
         assert (tmp_path / name).read_text() == text
 
@@ -204,6 +225,11 @@ def test_all_changed_rows_are_counted_and_the_first_ones_named(tmp_path: Path, s
         rows = parquet.read_table(path).to_pylist()
         changed = [row | {"predicted_grade": 3} if number else row for number, row in enumerate(rows)]
         parquet.write_table(pa.Table.from_pylist(changed), path)
+    elif suffix == ".xlsx":
+        book = load_workbook(path)
+        for row in range(3, 10):
+            book["results"].cell(row, 8).value = "mild"
+        book.save(path)
     else:
         first, rest = path.read_text().split("photograph 1", 1)
         path.write_text(f"{first}photograph 1{rest.replace('moderate', 'mild')}")

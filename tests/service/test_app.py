@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,20 +21,24 @@ from uuid import UUID, uuid4
 
 import httpx2
 import numpy as np
+import openpyxl
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from pydicom import uid
 
-from retinagrade import Grader
+from retinagrade import Grader, grade
 from retinagrade.execution.guarded import GuardedProcess
 from retinagrade.gate.inputs import FRAME, SQUARE
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.runtime import PreparedPhotograph
-from retinagrade.gradings.studies import grade_studies
+from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.studies import StudyGrading, grade_studies
 from retinagrade.images.decoding import InMemory
+from retinagrade.row_check import CHECK
 from retinagrade.service import pipeline
 from retinagrade.service.app import create_app
 from retinagrade.service.decoding import DecodedPhotograph, Decoder, decode_photograph
@@ -46,6 +52,18 @@ from tests.images.dicom_files import write_dicom
 from tests.images.encoded_files import encoded, giant, gradient
 
 Files = list[tuple[str, tuple[str, bytes]]]
+NAMES = {each.name for each in fields(Grading)}
+STUDY_NAMES = {each.name for each in fields(StudyGrading)}
+ORIGIN = {
+    "model",
+    "grader_digest",
+    "referral",
+    "referable_threshold",
+    "vision_threatening_threshold",
+    "oedema_threshold",
+    "graded_at",
+}
+"""When, by which grader file and by which rules a result was made."""
 
 
 def mark_bad(file: InMemory, metadata: Metadata, settings: ServiceSettings) -> DecodedPhotograph:
@@ -587,3 +605,57 @@ def test_an_internal_error_is_reported_without_its_message(
     assert failed["exception"] == "RuntimeError"
     assert any("test_app.py" in frame for frame in failed["traceback"])
     assert "Doe" not in "".join(lines) + json.dumps(body)
+
+
+@pytest.fixture(scope="module")
+def responded(client: TestClient, eyes: list[Path]) -> dict[str, Any]:
+    sent = files(*((each.name, each.read_bytes()) for each in eyes[:2]))
+    body: dict[str, Any] = client.post("/v1/grade", files=sent).json()
+    return body
+
+
+def with_list(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a row of a flat table with one list of probabilities, and without its check."""
+    others = {name: value for name, value in row.items() if name not in (*PROBABILITY_COLUMNS, CHECK)}
+    return others | {"probabilities": [float(row[name]) for name in PROBABILITY_COLUMNS]}
+
+
+def test_the_forms_of_a_result_agree(
+    responded: dict[str, Any], grader_file: Path, eyes: list[Path], tmp_path: Path
+) -> None:
+    tables = {suffix: tmp_path / f"r{suffix}" for suffix in (".csv", ".xlsx", ".jsonl")}
+    for suffix, table in tables.items():
+        results = grade(eyes[:2], model=grader_file, out=table, studies=tmp_path / f"s{suffix}")
+    entry = responded["photographs"][0]["grading"]
+    expected = results.to_json()[0]
+    sheet = openpyxl.load_workbook(tables[".xlsx"]).active
+    assert sheet is not None
+    header, first, *_ = sheet.iter_rows(values_only=True)
+    forms = {
+        "json": json.loads(json.dumps(expected)),
+        "jsonl": json.loads(tables[".jsonl"].read_text().splitlines()[0]),
+        "csv": with_list(next(csv.DictReader(tables[".csv"].read_text().splitlines()))),
+        "xlsx": with_list(dict(zip(map(str, header), first, strict=True))),
+        "http": entry,
+    }
+    forms["jsonl"].pop(CHECK)
+    for form in forms.values():
+        assert form.keys() == NAMES
+        assert all(form[name] not in (None, "") for name in ORIGIN - {"oedema_threshold"})
+        for name in ("image_id", "predicted_grade", "referable", "model", "grader_digest", "referral"):
+            assert str(form[name]).lower() == str(expected[name]).lower()
+        assert form["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-4)
+        assert float(form["referable_threshold"]) == expected["referable_threshold"]
+
+
+def test_the_forms_of_a_study_agree(responded: dict[str, Any], grader: Grader, eyes: list[Path]) -> None:
+    (study,) = responded["studies"]
+    assert study.keys() == STUDY_NAMES
+    assert STUDY_NAMES > ORIGIN
+    assert study["predicted_grade"] == max(each.predicted_grade or 0 for each in grader.grade(eyes[:2]))
+
+
+def test_the_document_of_the_interface_has_these_names(grader: Grader) -> None:
+    schemas = create_app(grader, ServiceSettings()).openapi()["components"]["schemas"]
+    assert schemas["Grading"]["properties"].keys() == NAMES
+    assert schemas["StudyGrading"]["properties"].keys() == STUDY_NAMES

@@ -18,8 +18,8 @@ def evaluate(
         Path | None,
         typer.Argument(
             metavar="PREDICTIONS",
-            help="CSV, .jsonl or .parquet file with the columns image_id, p0 … p4 and, where known, grade, such as "
-            "RUN/predictions/val.csv; or a table that `retinagrade grade` wrote, with --grades. Or "
+            help="CSV, .jsonl, .parquet or .xlsx file with the columns image_id, p0 … p4 and, where known, grade, such "
+            "as RUN/predictions/val.csv; or a table that `retinagrade grade` wrote, with --grades. Or "
             "RUN/predictions/val-lesions.npz of a network that outlines lesions; or a folder of lesion maps, with "
             "--masks-from. Leave it out with --confusion-matrix.",
         ),

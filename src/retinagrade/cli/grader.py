@@ -46,8 +46,8 @@ _Out = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Table of results to write, one row per photograph: a .csv, .jsonl or .parquet file. The same command "
-        "continues after an interruption, knows photographs by their bytes, and tries failed ones again. "
+        help="Table of results to write, one row per photograph: a .csv, .jsonl, .parquet or .xlsx file. The same "
+        "command continues after an interruption, knows photographs by their bytes, and tries failed ones again. "
         "[default: the command only prints]",
     ),
 ]
@@ -55,9 +55,9 @@ _Studies = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Table to write with one row per study, both eyes of a patient together: a .csv, .jsonl or .parquet file. "
-        "Studies come from the patients of --list, else from DICOM headers, else from file names such as 7_left.jpg, "
-        "P1_OD.jpg or P2-L.jpg. If --list has a column patient_id, file names don't count.",
+        help="Table to write with one row per study, both eyes of a patient together: a .csv, .jsonl, .parquet or "
+        ".xlsx file. Studies come from the patients of --list, else from DICOM headers, else from file names such as "
+        "7_left.jpg, P1_OD.jpg or P2-L.jpg. If --list has a column patient_id, file names don't count.",
     ),
 ]
 _Saliency = Annotated[

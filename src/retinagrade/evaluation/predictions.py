@@ -109,7 +109,7 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
     """Reads the rows of a predictions file unchanged: ids may repeat, and probabilities may not sum to 1.
 
     Args:
-        path: A CSV, JSON Lines (``.jsonl``) or Parquet (``.parquet``) file with ``image_id``, ``p0`` … ``p4``, and
+        path: A CSV file, or a file ``.jsonl``, ``.parquet`` or ``.xlsx``, with ``image_id``, ``p0`` … ``p4``, and
             ``grade`` where known; or a table of results of ``retinagrade grade``.
 
     Returns:
@@ -121,7 +121,7 @@ def read_prediction_rows(path: Path) -> pd.DataFrame:
     Raises:
         ManifestError: The file is unreadable or empty, a column is missing, cells are invalid (named by line and
             column), or a row of a table that retinagrade wrote has been changed.
-        UsageError: The file is Parquet, and pyarrow isn't installed.
+        UsageError: The file is Parquet or Excel, and its package isn't installed.
     """
     if path.is_dir() and (tables := sorted(path.glob("predictions/*.csv"))):
         raise ManifestError(f"{path} is a folder with tables of predictions: name one, such as {tables[-1]}")

@@ -1,4 +1,4 @@
-"""Tables of photographs in CSV, JSON Lines or Parquet, with every cell as text."""
+"""Tables of photographs in CSV, JSON Lines, Parquet or Excel, with every cell as text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from retinagrade.cells import decode_table
+from retinagrade.cells import decode_table, unprotect
 from retinagrade.errors import ManifestError, UsageError
 from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.gradings.workbook import split_workbook
 from retinagrade.manifest import read_csv_text
 
 _PROBABILITIES: Final = "probabilities"
@@ -21,8 +22,9 @@ def read_text_table(path: Path) -> pd.DataFrame:
     """Reads a table with every cell as text; numbers keep all their digits.
 
     Args:
-        path: A CSV file, or a file ``.jsonl`` or ``.parquet``. Where these two have a list of ``probabilities``, as
-            results of ``retinagrade grade`` have, it becomes the columns ``p0`` … ``p4``, as in its CSV tables.
+        path: A CSV file, or a file ``.jsonl``, ``.parquet`` or ``.xlsx``. Where the first two of these have a list of
+            ``probabilities``, as results of ``retinagrade grade`` have, it becomes the columns ``p0`` … ``p4``, as in
+            its CSV tables.
 
     Returns:
         A table of strings, as :func:`~retinagrade.manifest.read_csv_text` returns it. The row of a Parquet file with
@@ -30,16 +32,29 @@ def read_text_table(path: Path) -> pd.DataFrame:
 
     Raises:
         ManifestError: The file is missing or unreadable; the message names the line where it can.
-        UsageError: The file is Parquet, and pyarrow isn't installed.
+        UsageError: The file is Parquet and pyarrow isn't installed, or a workbook and openpyxl isn't.
     """
     suffix = path.suffix.lower()
-    if suffix not in (".jsonl", ".parquet"):
+    if suffix not in (".jsonl", ".parquet", ".xlsx"):
         return read_csv_text(path)
     try:
+        if suffix == ".xlsx":
+            return _workbook_rows(path)
         rows = _parquet_rows(path) if suffix == ".parquet" else list(_json_rows(path))
     except OSError as error:
         raise ManifestError(f"{path}: can't be read ({error.strerror or error}): check its name and folder") from error
     return pd.DataFrame(list(map(_flat, rows)), dtype=str).fillna("")
+
+
+def _workbook_rows(path: Path) -> pd.DataFrame:
+    try:
+        table = split_workbook(path.read_bytes(), str(path))
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{path}: reading Excel needs openpyxl: pip install 'retinagrade[xlsx]', or save it as CSV"
+        ) from error
+    rows = [list(map(unprotect, row)) for row in table.rows]
+    return pd.DataFrame(rows, pd.Index(table.lines) - 2, pd.Index(table.header), dtype=str)
 
 
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:

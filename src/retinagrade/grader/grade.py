@@ -56,9 +56,9 @@ def grade(
     Args:
         photographs: Photographs, folders, their URLs, or patterns such as ``*.jpg``; one or several.
         model: The grader file; ``default`` is the one that comes with the package.
-        out: Table of results: a ``.csv``, ``.jsonl`` or ``.parquet`` file. Every row is written as soon as its
-            photograph is graded. If the file exists, the gradings of the same photographs, known by their bytes, are
-            taken over, and failed photographs tried again. One call at a time writes it.
+        out: Table of results: a ``.csv``, ``.jsonl``, ``.parquet`` or ``.xlsx`` file. Every row is written as soon as
+            its photograph is graded. If the file exists, the gradings of the same photographs, known by their bytes,
+            are taken over, and failed photographs tried again. One call at a time writes it.
         studies: Table with one row per study, which combines both eyes of a patient; the same formats.
         saliency: Folder for saliency overlays: the saliency map of the predicted grade over the photograph, as JPEG.
             Only for a grader file that outlines no lesions.

@@ -8,7 +8,14 @@ from pathlib import Path
 from retinagrade.errors import UsageError
 from retinagrade.execution.journal import Journal, read_journal
 from retinagrade.gradings.grading import Grading
-from retinagrade.gradings.table import format_row, parse_json_lines, read_gradings, require_format, write_results
+from retinagrade.gradings.table import (
+    GROWING,
+    format_row,
+    parse_json_lines,
+    read_gradings,
+    require_format,
+    write_results,
+)
 from retinagrade.storage.files import GrowingFile
 from retinagrade.storage.paths import is_local
 
@@ -16,8 +23,8 @@ from retinagrade.storage.paths import is_local
 class ResultsTable:
     """A file of gradings that grows row by row, and continues an existing file.
 
-    A Parquet file and a file in an object store can't grow. Their rows wait in a journal ``<name>.jsonl`` beside them
-    and are written at the end; while the journal exists, the file is incomplete.
+    A Parquet file, a workbook and a file in an object store can't grow. Their rows wait in a journal ``<name>.jsonl``
+    beside them and are written at the end; while the journal exists, the file is incomplete.
 
     Attributes:
         path: The file.
@@ -28,18 +35,18 @@ class ResultsTable:
         """Reads the file, if there is one, and changes nothing.
 
         Args:
-            path: A ``.csv``, ``.jsonl`` or ``.parquet`` file.
+            path: A ``.csv``, ``.jsonl``, ``.parquet`` or ``.xlsx`` file.
             model: Name and version of the grader file.
             grader_digest: SHA-256 digest of the grader file.
 
         Raises:
             UsageError: The suffix is unknown, or the file is no table of gradings, or of another grader file.
             ManifestError: A row or a cell was changed so that it can't be understood; the message names its line.
-            ModuleNotFoundError: Parquet needs pyarrow, which isn't installed.
+            ModuleNotFoundError: Parquet needs pyarrow, or Excel openpyxl, which isn't installed.
         """
         require_format(path)
         self.path = path
-        self._grows = path.suffix != ".parquet" and is_local(path)
+        self._grows = path.suffix in GROWING and is_local(path)
         self._journal_file = _journal_file(path)
         rows = read_gradings(path) if path.is_file() else []
         if not self._grows:

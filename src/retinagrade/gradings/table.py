@@ -1,4 +1,4 @@
-"""Tables of results in CSV, JSON Lines or Parquet, whose rows are known to be as they were written."""
+"""Tables of results in CSV, JSON Lines, Parquet or Excel, whose rows are known to be as they were written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from retinagrade.cells import decode_table, parse_flag, parse_number, protect, split_table, unprotect
+from retinagrade.cells import CellTable, decode_table, parse_flag, parse_number, protect, split_table, unprotect
 from retinagrade.errors import ManifestError, UsageError
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.gradings.grading import DIGITS, GRADED_KINDS, Grading
 from retinagrade.gradings.studies import StudyGrading
+from retinagrade.gradings.workbook import encode_workbook, split_workbook
 from retinagrade.row_check import CHECK, CHECK_PATTERN, count_changed, row_check
 from retinagrade.storage.files import write_bytes, write_text
 from retinagrade.storage.paths import read_bytes
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 Result = Grading | StudyGrading
 Row = TypeVar("Row")
-SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
+SUFFIXES: Final = (".csv", ".jsonl", ".parquet", ".xlsx")
+GROWING: Final = (".csv", ".jsonl")
+"""Suffixes of the tables to which rows can be added."""
 COLUMNS: Final = (
     "image_id",
     *PROBABILITY_COLUMNS,
@@ -77,7 +80,8 @@ COLUMNS: Final = (
     "digest",
     "error",
 )
-"""Columns of a CSV table. The grade is ``predicted_grade``: a predictions table has the true grade in ``grade``."""
+"""Columns of a CSV table and of a workbook. The grade is ``predicted_grade``; a predictions table has the true one in
+``grade``."""
 _END_OF_ROW: Final = {
     ".csv": re.compile(rf'[,;\t"]{CHECK_PATTERN}"?$'),
     ".jsonl": re.compile(rf'"{CHECK_PATTERN}"\}}$'),
@@ -113,20 +117,23 @@ def require_format(path: Path) -> None:
 
     Raises:
         UsageError: The suffix is unknown.
-        ModuleNotFoundError: Parquet needs pyarrow, which isn't installed.
+        ModuleNotFoundError: Parquet needs pyarrow, or Excel openpyxl, which isn't installed.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: choose a file name that ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if path.suffix == ".parquet":
         import pyarrow.parquet  # noqa: F401
+    if path.suffix == ".xlsx":
+        import openpyxl  # noqa: F401
 
 
 def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> None:
     """Writes a whole table atomically.
 
     Args:
-        path: A ``.csv``, ``.jsonl`` or ``.parquet`` file.
-        kind: Class of the results. Its fields are the columns; a CSV table of gradings has :data:`COLUMNS` instead.
+        path: A ``.csv``, ``.jsonl``, ``.parquet`` or ``.xlsx`` file.
+        kind: Class of the results. Its fields are the columns; a CSV table or a workbook of gradings has
+            :data:`COLUMNS` instead.
         results: The rows, perhaps none.
     """
     if path.suffix == ".parquet":
@@ -137,35 +144,42 @@ def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> 
         rows = [_fields(result) for result in results]
         pq.write_table(pa.Table.from_pylist(rows, _schema(kind)), stream)
         write_bytes(path, stream.getvalue())
-    elif path.suffix == ".csv":
-        header = [*COLUMNS, CHECK] if kind is Grading else [field.name for field in fields(kind)]
-        write_text(path, "".join(map(_csv_line, [header, *map(_cells, results)])))
-    else:
+    elif path.suffix == ".jsonl":
         write_text(path, "".join(map(_json_line, results)))
+    else:
+        header = [*COLUMNS, CHECK] if kind is Grading else [field.name for field in fields(kind)]
+        rows_of_cells = [*map(_cells, results)]
+        if path.suffix == ".xlsx":
+            write_bytes(path, encode_workbook(header, rows_of_cells))
+        else:
+            write_text(path, "".join(map(_csv_line, [header, *rows_of_cells])))
 
 
 def read_gradings(path: Path, further_columns: bool = False) -> list[Grading]:
     """Reads a table of gradings exactly, however a spreadsheet has saved it.
 
     Args:
-        path: A ``.csv``, ``.jsonl`` or ``.parquet`` file. Half a row that a killed call has left at the end is left
-            out.
+        path: A ``.csv``, ``.jsonl``, ``.parquet`` or ``.xlsx`` file. Half a row that a killed call has left at the end
+            is left out.
         further_columns: Whether the table may have further columns, such as the grades of people; they are left out.
 
     Raises:
         UsageError: The file is no table of gradings.
         ManifestError: A row or a cell was changed; the message names its line.
-        ModuleNotFoundError: Parquet needs pyarrow, which isn't installed.
+        ModuleNotFoundError: Parquet needs pyarrow, or Excel openpyxl, which isn't installed.
     """
     if path.suffix == ".parquet":
         return _read_parquet(path, further_columns)
+    if path.suffix == ".xlsx":
+        return _read_cells(split_workbook(read_bytes(path), str(path)), path, further_columns)
     text = decode_table(read_bytes(path), str(path))
     end = text.rfind("\n") + 1
     if _END_OF_ROW[path.suffix].search(text[end:].rstrip()):  # an editor has removed the last line break
         text, end = f"{text}\n", len(text) + 1
     if path.suffix == ".jsonl":
         return parse_json_lines(text[:end].split("\n"), path, further_columns)
-    return _read_csv(_without_torn_row(text, end), path, further_columns)
+    whole = _without_torn_row(text, end)
+    return _read_cells(split_table(whole, str(path)), path, further_columns) if whole.strip() else []
 
 
 def _without_torn_row(text: str, end: int) -> str:
@@ -209,10 +223,7 @@ def parse_json_lines(lines: Iterable[str], path: Path, further_columns: bool = F
     return _parse_rows(placed, path, parse)
 
 
-def _read_csv(text: str, path: Path, further_columns: bool) -> list[Grading]:
-    if not text.strip():
-        return []
-    table = split_table(text, str(path))
+def _read_cells(table: CellTable, path: Path, further_columns: bool) -> list[Grading]:
     missing = [name for name in (*COLUMNS, CHECK) if name not in table.header]
     further = [name for name in table.header if name not in (*COLUMNS, CHECK)]
     if missing or (further and not further_columns):
@@ -225,7 +236,8 @@ def _read_csv(text: str, path: Path, further_columns: bool) -> list[Grading]:
             raise _ChangedRowError(place, f"it has {len(row)} cells instead of {len(table.header)}")
         return _parse_cells({name: cell for name, cell in cells.items() if name not in further}, path, place)
 
-    placed = ((f"line {line}", row) for row, line in zip(table.rows, table.lines, strict=True) if any(row))
+    kind = "row" if path.suffix == ".xlsx" else "line"
+    placed = ((f"{kind} {line}", row) for row, line in zip(table.rows, table.lines, strict=True) if any(row))
     return _parse_rows(placed, path, parse)
 
 
