@@ -34,8 +34,8 @@ by_colour (uint8[N,SIDE,SIDE,3] photographs) => (uint8[N,5,SIDE,SIDE] lesions)
 """
 
 
-def write_lesion_grader(path: Path, side: int = 128) -> Path:
-    """Writes the file for photographs of ``side`` pixels."""
+def write_lesion_grader(path: Path, side: int = 128, **changed: object) -> Path:
+    """Writes the file for photographs of ``side`` pixels; ``changed`` are fields of the metadata that differ."""
     number = {"means": (0.0,), "deviations": (1.0,)}
     grade = OrdinalModel(
         names=("haemorrhages_count_from_0.5",), weights=((2.0,),) * 4, biases=(0.0, -1.0, -3.0, -5.0), **number
@@ -45,7 +45,7 @@ def write_lesion_grader(path: Path, side: int = 128) -> Path:
     lesions = LesionMetadata(model=grades, networks=("0" * 12,))
     model = onnx.parser.parse_model(_GRAPH.replace("SIDE", str(side)))
     preparation = PreparationMetadata(size=side, contrast="none", square="pad", recipe=1)
-    facts = metadata(name="lesions-by-colour", image_size=side, preparation=preparation, lesions=lesions)
+    facts = metadata(name="lesions-by-colour", image_size=side, preparation=preparation, lesions=lesions, **changed)
     return seal_grader(model, facts, path)
 
 

@@ -19,6 +19,7 @@ from retinagrade.errors import GraderFileError, ImageError, LayoutError, UsageEr
 from retinagrade.evaluation import adaptation
 from retinagrade.evaluation.adaptation import LEAST_PHOTOGRAPHS
 from retinagrade.grader.grade import grade
+from retinagrade.grader.metadata import TrainingDataMetadata
 from tests.grader.graders import write_grader
 from tests.grader.lesion_graders import MARKS, RETINA, write_lesion_grader
 
@@ -126,6 +127,19 @@ def _copy_set(site: Path, folder: Path, manifest: pd.DataFrame) -> None:
     manifest.assign(image_id=[f"{image_id:03d}" for image_id in manifest["image_id"]]).to_csv(
         folder / "manifest.csv", index=False
     )
+
+
+def test_photographs_of_the_training_are_left_out(site: Path, tmp_path: Path) -> None:
+    sources = pd.read_csv(site / "manifest.csv", dtype=str).query("split == 'train'")["sha256"].str[:16]
+    trained_on = tuple(set(sources[:6]))
+    copies = sources.isin(trained_on)  # healthy eyes, which are drawn alike, are copies of one file
+    data = TrainingDataMetadata(datasets=(), photographs={}, manifest_sha256="0" * 64, digests=trained_on)
+    model = write_lesion_grader(tmp_path / "trained.onnx", SIDE, training_data=data)
+    adapted = adapt(model, site, tmp_path / "local.onnx")
+    assert adapted.left_out == {"in the split test": 4, "that the file was trained on": copies.sum()}
+    assert adapted.adaptation.photographs == (~copies).sum()
+    assert adapted.grader is not None
+    assert set(Grader.load(adapted.grader.file).metadata.history[-1].digests) == set(sources[~copies])
 
 
 def test_what_cannot_be_adapted_is_refused(model: Path, site: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade import Calibration, Grader, calibrate, grade, localize
+from retinagrade import Calibration, Grader, calibrate, evaluate, grade, localize
 from retinagrade.errors import CalibrationError, GraderFileError, UsageError
 from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.seal import read_sealed, without_seal
@@ -62,6 +62,34 @@ def test_decisions_move_and_the_network_stays(
         assert second.probabilities == pytest.approx(expected, abs=1e-6)
         referable = sum(second.probabilities[2:]) >= after.metadata.referable.threshold  # type: ignore[index]
         assert second.referable == referable
+
+
+def test_a_file_knows_the_photographs_that_chose_its_thresholds(
+    eyes: Path, grader_file: Path, calibration: Calibration, labels: Path, tmp_path: Path
+) -> None:
+    local = localize(grader_file, tmp_path / "local.onnx", calibration=calibration).file
+    (tmp_path / "photographs").mkdir()
+    others = pd.DataFrame({"image_id": ["other"], "grade": [2]})
+    known = pd.concat([pd.read_csv(labels), others])
+    known.to_csv(tmp_path / "labels.csv", index=False)
+    for photograph in eyes.iterdir():
+        copy = tmp_path / "photographs" / photograph.name
+        copy.write_bytes(photograph.read_bytes())
+    first = sorted(eyes.glob("*.jpg"))[0]
+    other = tmp_path / "photographs" / "other.jpg"
+    other.write_bytes(first.read_bytes() + b" ")  # the same pixels in another file
+    findings = {}
+    for model in (grader_file, local):
+        results = tmp_path / f"{model.stem}.csv"
+        grade(tmp_path / "photographs", model=model, out=results)
+        evaluation = evaluate(results, grades=tmp_path / "labels.csv")
+        findings[model] = {finding.code: finding.message for finding in evaluation.findings}
+    assert "fitted-on-evaluated" not in findings[grader_file]
+    seen = pd.read_csv(tmp_path / "local.csv", index_col="image_id")["seen_before"]
+    graded = pd.read_csv(labels.with_name("results.csv"), index_col="image_id")["gradable"]
+    assert seen["other"] is np.nan
+    assert (seen[graded.index].eq("fit") == graded).all()
+    assert f"{graded.sum()} of the {graded.sum() + 1} photographs" in findings[local]["fitted-on-evaluated"]
 
 
 def test_a_second_change_adds_to_the_first(

@@ -21,6 +21,7 @@ from retinagrade.grader.metadata import (
     Precision,
     TrainingDataMetadata,
     Verification,
+    short_digest,
 )
 from retinagrade.grades import Grade
 from retinagrade.manifest import Manifest
@@ -151,7 +152,17 @@ def _describe_training_data(exportable: Exportable, statements: AuthorStatements
         photographs=data.photographs,
         source=statements.data_source,
         manifest_sha256=data.manifest_sha256,
+        digests=_digests(exportable.manifest),
     )
+
+
+def _digests(manifest: Manifest) -> tuple[str, ...]:
+    """Returns the digests of the photographs that chose the weights, as far as the manifest knows them."""
+    table = manifest.table
+    if "sha256" not in table:
+        return ()
+    used = table[table["split"].isin(["train", "val"]).fillna(False)]
+    return tuple(sorted({short_digest(digest) for digest in used["sha256"].dropna()}))
 
 
 def _training_versions(run: Run) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from retinagrade.errors import GraderFileError, describe_validation_error
 from retinagrade.gate.settings import GateSettings
 from retinagrade.grades import N_GRADES
+from retinagrade.gradings.grading import SeenBefore
 from retinagrade.images.prepare import Contrast, PreparationSettings, Square
 from retinagrade.lesion_maps.grade_model import GradeModel
 from retinagrade.storage.yaml_files import read_yaml
@@ -147,12 +148,14 @@ class TrainingDataMetadata(_Part):
         photographs: Number of photographs by split.
         source: Origin, licence and attribution, if the author stated them.
         manifest_sha256: SHA-256 digest of the manifest.
+        digests: :func:`short_digest` of the file of each training and validation photograph; empty if unknown.
     """
 
     datasets: tuple[str, ...]
     photographs: dict[str, int]
     source: str | None = None
     manifest_sha256: str
+    digests: tuple[str, ...] = ()
 
 
 class Verification(_Part):
@@ -226,6 +229,7 @@ class Change(_Part):
         changed: Names of the fields that were set.
         data: The photographs that they were fitted on.
         gains: Cross-validated metrics of these photographs before and after an adaptation, by name.
+        digests: :func:`short_digest` of the file of each of these photographs; empty if unknown.
     """
 
     date: str
@@ -233,6 +237,7 @@ class Change(_Part):
     changed: tuple[str, ...]
     data: str
     gains: dict[str, MetricGain] = {}
+    digests: tuple[str, ...] = ()
 
 
 class Metadata(_Part):
@@ -343,6 +348,30 @@ def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
         raise GraderFileError(
             f"{path} was not written by this version: export the run again:\n  {describe_validation_error(error)}"
         ) from None
+
+
+def short_digest(digest: str) -> str:
+    """Returns the first 16 digits of a SHA-256 digest: two photographs share them by chance once in 10^19 pairs."""
+    return digest[:16]
+
+
+def seen_before(metadata: Metadata, digest: str | None) -> SeenBefore | None:
+    """Says whether a grader file has seen a photograph before it graded it.
+
+    Args:
+        metadata: Metadata of the grader file.
+        digest: SHA-256 digest of the photograph's file; ``None`` if unknown.
+
+    Returns:
+        ``training`` where its networks were trained or chosen on the photograph, ``fit`` where a site's decisions were
+        fitted on it, and ``None`` where neither is known.
+    """
+    if digest is None:
+        return None
+    mark = short_digest(digest)
+    if mark in metadata.training_data.digests:
+        return "training"
+    return "fit" if any(mark in change.digests for change in metadata.history) else None
 
 
 def with_digest(metadata: Metadata, model: bytes) -> Metadata:

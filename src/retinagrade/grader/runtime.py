@@ -30,6 +30,7 @@ from retinagrade.grader.metadata import (
     LesionMetadata,
     Metadata,
     read_metadata,
+    seen_before,
     with_digest,
     with_gate,
 )
@@ -306,7 +307,8 @@ class Grader:
                 reading.lesions,
                 None if each.placement is None else each.placement.width,
             )
-            grading = replace(grading, digest=each.digest)
+            seen = seen_before(self.metadata, each.digest)
+            grading = replace(grading, digest=each.digest, seen_before=seen)
             yield GradedPhotograph(grading, each.square, reading.saliency, reading.lesions, each.placement)
 
     def _read_outputs(self, squares: Sequence[NDArray[np.uint8]]) -> Iterator[_Reading]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from retinagrade.grades import Grade
 
@@ -13,6 +13,8 @@ BELOW_REFERRAL: Final = "below the threshold of referral"
 """Reason for the review of a photograph of grade 2 or worse that isn't referred."""
 GATE_WOULD_REFUSE: Final = "gate would refuse it"
 """Reason for the review of a photograph that was graded because the gate is off."""
+SeenBefore = Literal["training", "fit"]
+"""Use that a grader file made of a photograph before it graded it."""
 GRADED_KINDS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates")
 """Kinds of lesions that results count."""
 
@@ -72,6 +74,8 @@ class Grading:
             the optic disc from the fovea, 2 nearer ones.
         model: Name and version of the grader file.
         error: Reason why the photograph could not be used.
+        seen_before: ``training`` where the networks of the grader file were trained on this very file, ``fit`` where a
+            site's thresholds were fitted on it, and ``None`` where neither is known. Such a result flatters the grader.
         digest: SHA-256 digest of the photograph's file; in an object store its ETag and size, where it has one;
             ``None`` for an array, and where the file could not be read.
         grader_digest: SHA-256 digest of the grader file, apart from the time of its export.
@@ -122,6 +126,7 @@ class Grading:
     oedema_risk: int | None = None
     model: str = ""
     error: str | None = None
+    seen_before: SeenBefore | None = None
     digest: str | None = None
     grader_digest: str = ""
     referral: str | None = None

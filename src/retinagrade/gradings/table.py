@@ -76,6 +76,7 @@ COLUMNS: Final = (
     "vision_threatening_threshold",
     "oedema_threshold",
     "graded_at",
+    "seen_before",
     "path",
     "digest",
     "error",
@@ -394,6 +395,8 @@ def _schema(kind: type[Result]) -> pa.Schema:
     def column(hint: Any) -> pa.DataType:
         if get_origin(hint) is tuple:
             return pa.list_(plain[get_args(hint)[0]])
+        if get_origin(hint) is Literal:
+            return pa.string()
         return plain[hint] if hint in plain else column(get_args(hint)[0])  # the type T of an optional field
 
     columns = [(name, column(hint)) for name, hint in get_type_hints(kind).items()]

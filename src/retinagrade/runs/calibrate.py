@@ -28,6 +28,7 @@ from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import Output, guard_outputs
 
 _GRADER = "grader_digest"
+_DIGEST = "digest"
 
 
 @check_arguments(
@@ -92,6 +93,7 @@ def calibrate(
             f"{source}: no photograph has both a probability of macular oedema and a known risk of it (columns "
             f"{OEDEMA_PROBABILITY} and {OEDEMA_RISK}): refer for retinopathy alone"
         )
+    rows = read_prediction_rows(source)
     calibration = fit_calibration(
         graded_predictions(table),
         source,
@@ -101,16 +103,24 @@ def calibrate(
         method=method,
         oedema=oedema,
         referral=referral,
-        grader_digest=_grader_digest(source),
+        grader_digest=_grader_digest(rows, source),
+        digests=_digests(rows),
     )
     if file is not None:
         save_calibration(calibration, file)
     return calibration
 
 
-def _grader_digest(source: Path) -> str | None:
+def _digests(rows: pd.DataFrame) -> dict[str, str]:
+    """Returns the digests of the photographs by id, where a table holds results of `grade`."""
+    if _GRADER not in rows or _DIGEST not in rows:
+        return {}
+    known = rows[rows[_DIGEST].notna()]
+    return dict(zip(known["image_id"].astype(str), known[_DIGEST].astype(str), strict=True))
+
+
+def _grader_digest(rows: pd.DataFrame, source: Path) -> str | None:
     """Returns the digest of the grader file whose results a table holds; ``None`` for other predictions."""
-    rows = read_prediction_rows(source)
     if _GRADER not in rows:
         return None
     digests = set(rows[_GRADER].dropna().astype(str)) - {""}

@@ -28,7 +28,7 @@ from retinagrade.evaluation.predictions import graded_predictions, read_predicti
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.gate.inputs import gate_inputs
 from retinagrade.grader.eyes import UNKNOWN
-from retinagrade.grader.metadata import BUNDLED, LesionMetadata, Metadata, MetricGain
+from retinagrade.grader.metadata import BUNDLED, LesionMetadata, Metadata, MetricGain, seen_before
 from retinagrade.grader.numbers_file import NumbersFile
 from retinagrade.grader.runtime import BATCH, Grader, PreparedPhotograph
 from retinagrade.grades import PROBABILITY_COLUMNS
@@ -123,11 +123,13 @@ class _Photographs:
         table: ``image_id``, ``grade``, ``patient_id`` (the group of photographs that belong together) and, where
             known, the risk of macular oedema.
         digests: Digests of the prepared photographs, in the same order.
+        sources: Digests of the photographs that they were prepared from, in the same order, or "" where unknown.
         left_out: Numbers of other photographs, by reason.
     """
 
     table: pd.DataFrame
     digests: list[str]
+    sources: list[str]
     left_out: dict[str, int]
 
 
@@ -151,7 +153,8 @@ def adapt(
     Args:
         model: The grader file, which must outline lesions; ``default`` is the one that comes with the package.
         data: Folder of a prepared set with grades, prepared as the file prepares photographs, in the same or a larger
-            size. Photographs of the splits ``test`` and ``excluded`` are left out, so that ``test`` can judge the file.
+            size. Photographs of the splits ``test`` and ``excluded`` are left out, so that ``test`` can judge the file;
+            so are photographs that the file was trained on, whose lesions it outlines too well.
         out: The file to write, ``.onnx``. Beside it lie the model card (``.md``), the predictions of the
             cross-validation (``.csv``), and the lesion numbers (``.numbers.jsonl``), from which the same call continues
             after an interruption, or with more photographs.
@@ -166,7 +169,7 @@ def adapt(
 
     Raises:
         UsageError: ``out`` has another suffix, is an input, or exists; there are too few photographs, grades or
-            patients; or the file was trained on these photographs.
+            patients; or the file was trained on all these photographs.
         GraderFileError: The grader file can't be used, or outlines no lesions.
         LayoutError: ``data`` is no prepared set, or was prepared in another way than the file prepares photographs.
         ImageError: A prepared photograph was changed.
@@ -181,7 +184,7 @@ def adapt(
     lesions = _require_lesions(grader.metadata, file)
     prepared = PreparedSet(folder)
     _require_suitable(prepared, grader.metadata, file)
-    photographs = _choose(prepared)
+    photographs = _choose(prepared, grader.metadata)
     with locked(numbers_file):
         numbers, refused = _read_numbers(grader, prepared, photographs, numbers_file, progress)
         usable = [digest in numbers and digest not in refused for digest in photographs.digests]
@@ -200,7 +203,8 @@ def adapt(
         changes = _changes(calibration, grader.metadata, lesions, adaptation.model, oedema)
         gains = {name: _metric_gain(gain) for name, gain in adaptation.gains.items()} | gains
         used_data = f"{counted(len(table), 'photograph')} of {counted(adaptation.patients, 'patient')} of {folder.name}"
-        local = write_local(file, out, grader.metadata, changes, used_data, gains)
+        sources = [each for each, is_used in zip(photographs.sources, usable, strict=True) if is_used and each]
+        local = write_local(file, out, grader.metadata, changes, used_data, sources, gains)
     return LocalAdaptation(adaptation, local, left_out, numbers_file, predictions)
 
 
@@ -237,19 +241,24 @@ def _options(metadata: Metadata) -> str:
     return contrast + ("" if wanted.square == "pad" else f" --square {wanted.square}")
 
 
-def _choose(prepared: PreparedSet) -> _Photographs:
-    """Chooses the graded photographs that no split keeps, with their groups as patients."""
+def _choose(prepared: PreparedSet, metadata: Metadata) -> _Photographs:
+    """Chooses the graded photographs that no split keeps and no training used, with their groups as patients."""
     every, digests = prepared.manifest.table, prepared_digests(prepared.folder)
+    sources = every["sha256"].fillna("") if "sha256" in every else pd.Series("", index=every.index)
+    every = every.assign(source=sources.astype(str))
     every = every.assign(sha256=[str(digests.get(image_id)) for image_id in every["image_id"]])
     every = every.assign(patient_id=[f"group {number}" for number in photograph_groups(every)])
     kept, graded = every["split"].isin(NOT_USED).to_numpy(), every["grade"].notna().to_numpy()
-    chosen = every[graded & ~kept]
+    trained_on = np.array([seen_before(metadata, source) == "training" for source in every["source"]], dtype=bool)
+    chosen = every[graded & ~kept & ~trained_on]
     columns = ["image_id", "grade", "patient_id", *([OEDEMA_RISK] if OEDEMA_RISK in every else [])]
     left_out = {"without a grade": int((~graded).sum())}
     left_out |= {f"in the split {name}": int((graded & (every["split"] == name)).sum()) for name in NOT_USED}
+    left_out["that the file was trained on"] = int((graded & ~kept & trained_on).sum())
     return _Photographs(
         chosen[columns].reset_index(drop=True),
         chosen["sha256"].tolist(),
+        chosen["source"].tolist(),
         {reason: count for reason, count in left_out.items() if count},
     )
 

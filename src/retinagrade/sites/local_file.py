@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.exporting.card import model_card
 from retinagrade.exporting.decisions import describe_decisions
-from retinagrade.grader.metadata import KEY, Change, Metadata, MetricGain, with_digest
+from retinagrade.grader.metadata import KEY, Change, Metadata, MetricGain, short_digest, with_digest
 from retinagrade.grader.seal import read_sealed, sealed, without_seal
 from retinagrade.provenance import utc_time
 from retinagrade.storage.files import write_bytes, write_text
@@ -51,6 +51,7 @@ def write_local(
     before: Metadata,
     changes: Mapping[str, Any],
     data: str,
+    digests: Iterable[str],
     gains: Mapping[str, MetricGain] | None = None,
 ) -> LocalGrader:
     """Writes a grader file with other metadata, and its model card beside it.
@@ -61,6 +62,7 @@ def write_local(
         before: Metadata of ``file``.
         changes: New values of fields of the metadata.
         data: The photographs that they were fitted on, in words.
+        digests: SHA-256 digests of their files, as far as they are known.
         gains: Metrics of these photographs before and after the change, by name.
 
     Returns:
@@ -74,6 +76,7 @@ def write_local(
         ),
         data=data,
         gains={} if gains is None else dict(gains),
+        digests=tuple(sorted(map(short_digest, digests))),
     )
     local = before.model_copy(update=changes)
     mark = hashlib.sha256(local.model_dump_json().encode()).hexdigest()[:8]

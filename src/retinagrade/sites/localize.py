@@ -57,6 +57,7 @@ def localize(
     before = Grader.load(file).metadata
     changes: dict[str, Any] = {}
     data: list[str] = []
+    digests: tuple[str, ...] = ()
     settings = before.gate
     if gate is not None:
         settings = gate if isinstance(gate, GateSettings) else GateSettings.read(Path(gate))
@@ -67,8 +68,9 @@ def localize(
         _require_same_grader(fitted, before, settings, file)
         changes |= site_decisions(fitted)
         changes["site_temperature"] = before.site_temperature * _temperature(fitted)
+        digests = fitted.source.digests
         data.append(f"{counted(fitted.source.photographs, 'photograph')} of {Path(fitted.source.file).name}")
-    return write_local(file, out, before, changes, "; ".join(data))
+    return write_local(file, out, before, changes, "; ".join(data), digests)
 
 
 def _temperature(calibration: Calibration) -> float:

@@ -7,7 +7,7 @@ too good: they document the fit. Only other photographs can show how well the ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,7 @@ class CalibrationSource(BaseModel):
         grader_digest: Digest of the grader file whose results the predictions are; ``None`` for other predictions.
         image_ids: Their ids. An evaluation of one of these photographs is too good, because the calibration was fitted
             on it. The manifest has their patients.
+        digests: SHA-256 digests of their files, where the predictions are results of a grader file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +81,7 @@ class CalibrationSource(BaseModel):
     photographs: PositiveInt
     grader_digest: str | None = None
     image_ids: tuple[str, ...] = Field(min_length=1)
+    digests: tuple[str, ...] = ()
 
 
 class Calibration(BaseModel):
@@ -192,6 +194,7 @@ def fit_calibration(
     oedema: GradedPredictions | None = None,
     referral: Referral = "retinopathy",
     grader_digest: str | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> Calibration:
     """Fits a calibration on validation photographs.
 
@@ -206,6 +209,7 @@ def fit_calibration(
             :func:`~retinagrade.evaluation.oedema.oedema_photographs`.
         referral: Findings for which a photograph is referable.
         grader_digest: Digest of the grader file whose results the predictions are; ``None`` for other predictions.
+        digests: SHA-256 digests of the photographs' files by id, as far as they are known.
 
     Returns:
         The calibration; parts that can't be fitted are ``None``, with a reason.
@@ -227,7 +231,7 @@ def fit_calibration(
     )
     sets, by_grade = _fit_sets(calibrated, coverage, undefined)
     return Calibration(
-        source=_describe_source(predictions, source, grader_digest),
+        source=_describe_source(predictions, source, grader_digest, digests or {}),
         method=method,
         temperature=fit_temperature(normalised),
         isotonic=fit_isotonic(normalised),
@@ -275,13 +279,17 @@ def load_calibration(path: Path) -> Calibration:
     return read_json_model(path, Calibration, "a calibration", CalibrationError, remedy)
 
 
-def _describe_source(predictions: GradedPredictions, source: Path, grader_digest: str | None) -> CalibrationSource:
+def _describe_source(
+    predictions: GradedPredictions, source: Path, grader_digest: str | None, digests: Mapping[str, str]
+) -> CalibrationSource:
+    image_ids = sorted(map(str, predictions.image_ids))
     return CalibrationSource(
         file=str(source),
         sha256=sha256(source),
         photographs=len(predictions),
         grader_digest=grader_digest,
-        image_ids=tuple(sorted(map(str, predictions.image_ids))),
+        image_ids=tuple(image_ids),
+        digests=tuple(sorted(digests[name] for name in image_ids if name in digests)),
     )
 
 

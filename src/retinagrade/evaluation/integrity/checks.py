@@ -25,7 +25,7 @@ from retinagrade.evaluation.integrity.independence import (
     independence_test,
     photographs_that_tell,
 )
-from retinagrade.evaluation.integrity.leaks import check_fitted_on, check_leaks
+from retinagrade.evaluation.integrity.leaks import check_fitted_on, check_leaks, check_seen_before
 from retinagrade.evaluation.integrity.ranking_test import USEFUL_AUC, RankingTest, ranking_tests
 from retinagrade.evaluation.integrity.relabelling import check_class_order
 from retinagrade.evaluation.metrics import (
@@ -93,7 +93,9 @@ def check_predictions(
         findings += check_leaks(table, trained_on, predicted)
     for fitted, photographs in (fitted_on or {}).items():
         findings += check_fitted_on(table, photographs, fitted)
-    return findings + ([] if rows is None else check_rows(rows))
+    if rows is not None:
+        findings += check_seen_before(rows[rows["image_id"].isin(predictions.image_ids)]) + check_rows(rows)
+    return findings
 
 
 def _check_table(table: pd.DataFrame, predictions: GradedPredictions) -> list[Finding]:

@@ -101,6 +101,35 @@ def check_fitted_on(table: pd.DataFrame, fitted_on: pd.DataFrame, fitted: str) -
     ]
 
 
+def check_seen_before(rows: pd.DataFrame) -> list[Finding]:
+    """Looks for results of ``retinagrade grade`` on photographs that the grader file had seen before.
+
+    Args:
+        rows: The evaluated rows: ``image_id`` and, for such results, ``seen_before``.
+
+    Returns:
+        At most one finding each on photographs of the training, and of the fit of a site's decisions.
+    """
+    if "seen_before" not in rows:
+        return []
+    findings = []
+    for use, code, deed in (
+        ("training", "leaked-photographs", "networks were trained on"),
+        ("fit", "fitted-on-evaluated", "decisions were fitted on"),
+    ):
+        seen = rows["image_id"][rows["seen_before"].eq(use).fillna(False)].unique()
+        if len(seen):
+            findings.append(
+                Finding(
+                    code,
+                    f"The grader file's {deed} {len(seen)} of the {counted(rows['image_id'].nunique(), 'photograph')} "
+                    f"here ({first_few(seen)}), so the metrics are too good. Evaluate photographs that it has never "
+                    "seen.",
+                )
+            )
+    return findings
+
+
 def missing_set_finding(run: str, manifest: str) -> Finding:
     """Returns the finding that a run's photographs can't be looked up.
 

@@ -16,8 +16,9 @@ from retinagrade.messages import counted
 
 _FACTOR: Final = 2
 """Agreement under another numbering, as a multiple of the present one, from which the present one counts as wrong."""
-_QWK_FACTOR: Final = 1.25
-"""The same for QWK, which other numberings keep in part: severe and proliferative stay neighbours, for example."""
+_OTHER_FACTOR: Final = 1.25
+"""The same for the other of two measures of agreement. QWK and unweighted kappa vary alike by chance, and numberings
+keep a part of each: severe and proliferative stay neighbours, for example."""
 _DRAWS: Final = 9_999
 _BEYOND: Final = 0.05
 """Share of photographs whose shifted class may lie outside the scale."""
@@ -34,10 +35,11 @@ def check_class_order(matrix: NDArray[Any], inflation: float = 1.0) -> list[Find
     """Looks for a simple numbering of the classes that explains a disagreement.
 
     The numberings are: shifted by one, from worst to best, and alphabetical, where one explains at least twice as much
-    agreement beyond chance (Cohen's unweighted kappa) and more QWK, and random tables with the same margins reach the
-    best QWK of them with a probability below 0.001; and any exchange of two columns, where at least twice as many
-    photographs of the two grades agree, and Fisher's exact test, times the number of pairs, is below 0.001. An honest
-    network that prefers one of two grades passes this test, because it compares each grade with the other one.
+    agreement beyond chance by Cohen's unweighted kappa or by QWK, and clearly more by the other of the two, and random
+    tables with the same margins reach the best QWK of them with a probability below 0.001; and any exchange of two
+    columns, where at least twice as many photographs of the two grades agree, and Fisher's exact test, times the number
+    of pairs, is below 0.001. An honest network that prefers one of two grades passes this test, because it compares
+    each grade with the other one.
 
     Args:
         matrix: Counts (5, 5) by grade (row) and predicted grade (column), of at least two grades and predicted grades.
@@ -60,8 +62,7 @@ def _check_numberings(matrix: NDArray[Any], inflation: float) -> list[Finding]:
         name: other
         for name, other in others.items()
         if _hits(other) > _hits(matrix)
-        and unweighted_kappa(other) >= _FACTOR * max(before, 0)
-        and quadratic_weighted_kappa(other) > _QWK_FACTOR * max(kappa, 0)
+        and _explains_more((unweighted_kappa(other), quadratic_weighted_kappa(other)), (max(before, 0), max(kappa, 0)))
     }
     if not better:
         return []
@@ -74,6 +75,14 @@ def _check_numberings(matrix: NDArray[Any], inflation: float) -> list[Finding]:
         if p_value < MISALIGNED_ALPHA:
             return [_numbering_finding(name, matrix, others[name], p_value)]
     return []
+
+
+def _explains_more(agreements: tuple[float, float], before: tuple[float, float]) -> bool:
+    """Whether one of two agreements is at least twice as high as before, and the other one clearly higher."""
+    return any(
+        agreements[one] >= _FACTOR * before[one] and agreements[other] > _OTHER_FACTOR * before[other]
+        for one, other in ((0, 1), (1, 0))
+    )
 
 
 def _check_direction(matrix: NDArray[Any], inflation: float) -> list[Finding]:

@@ -5,7 +5,7 @@ const COLUMNS = ["predicted_grade", "label", "expected_grade", "referable", "vis
   "prediction_set", "needs_review", "gradable", "modality", "centre", "quality", "quality_level", "quality_reasons", "review_reasons", ...KINDS.flatMap((kind) => [kind, `${kind}_area`, `${kind}_quadrants`]),
   "rule_grade", "oedema_probability", "oedema", "oedema_risk", "study", "laterality", "model",
   "grader_digest", "referral", "referable_threshold", "vision_threatening_threshold", "oedema_threshold",
-  "graded_at", "path", "digest", "error"];
+  "graded_at", "seen_before", "path", "digest", "error"];
 
 export function table(photographs, grades) {
   const probabilities = grades.map((_, grade) => `p${grade}`);
