@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import warnings
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from fhir.resources.R4B.bundle import Bundle
 from highdicom.sr import EnhancedSR, MeasurementReport, MeasurementsAndQualitativeEvaluations, srread
 from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
@@ -21,6 +23,7 @@ from retinagrade.gate.names import ADVICE, Level, describe_reason
 from retinagrade.grader import dicom_codes
 from retinagrade.grader.batch import SideOutputs, grade_files, write_reports
 from retinagrade.grader.dicom_source import NOTICE
+from retinagrade.grader.fhir_files import write_fhir
 from retinagrade.grader.inputs import find_photographs
 from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.grader.secondary_capture import secondary_capture
@@ -288,3 +291,24 @@ def test_a_capture_without_laterality_is_a_series_of_its_own(photographs: Path, 
     ]
     assert len({capture.SeriesInstanceUID for capture in captures}) == 3
     assert [capture.Laterality for capture in captures] == ["L", "R", ""]
+
+
+def test_fhir_reports_have_the_patient_of_the_header(
+    results: tuple[list[Grading], Path], photographs: Path, tmp_path: Path
+) -> None:
+    assert write_fhir(results[0], tmp_path) == []
+    reports = sorted(tmp_path.iterdir())
+    for path in reports:
+        Bundle.model_validate_json(path.read_bytes())
+    report = json.loads(reports[0].read_bytes())["entry"][1]["resource"]
+    header = dcmread(photographs / "1.dcm")
+    assert report["subject"]["identifier"]["value"] == header.PatientID
+    assert report["imagingStudy"][0]["identifier"]["value"] in {
+        f"urn:oid:{dcmread(photographs / name).StudyInstanceUID}" for name in ("1.dcm", "3.dcm")
+    }
+    assert not any(secret in path.read_text() for secret in SECRETS.values() for path in reports)
+    before = reports[0].read_bytes()
+    write_fhir(results[0], tmp_path)
+    assert reports[0].read_bytes() == before
+    reports[0].write_text("{}")
+    assert "stays unchanged" in write_fhir([*results[0], Grading("x", None)], tmp_path)[1]

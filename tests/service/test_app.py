@@ -25,6 +25,7 @@ import openpyxl
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from fhir.resources.R4B.bundle import Bundle
 from numpy.typing import NDArray
 from pydicom import uid
 
@@ -659,3 +660,13 @@ def test_the_document_of_the_interface_has_these_names(grader: Grader) -> None:
     schemas = create_app(grader, ServiceSettings()).openapi()["components"]["schemas"]
     assert schemas["Grading"]["properties"].keys() == NAMES
     assert schemas["StudyGrading"]["properties"].keys() == STUDY_NAMES
+
+
+def test_results_come_as_fhir_on_request(client: TestClient, eyes: list[Path]) -> None:
+    sent = files(*((each.name, each.read_bytes()) for each in eyes[:2]), ("b.jpg", b"bad"))
+    response = client.post("/v1/grade", files=sent, headers={"Accept": "application/fhir+json"})
+    assert response.headers["content-type"] == "application/fhir+json"
+    bundle = response.json()
+    Bundle.model_validate(bundle)
+    kinds = Counter(entry["resource"]["resourceType"] for entry in bundle["entry"])
+    assert kinds == {"Device": 1, "DiagnosticReport": 1, "Observation": 4}

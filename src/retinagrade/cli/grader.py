@@ -84,6 +84,14 @@ _Dicom = Annotated[
         "saliency overlays. Needs pip install 'retinagrade[dicom]'.",
     ),
 ]
+_Fhir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder to write: results in FHIR R4, for each study a transaction (JSON) with a DiagnosticReport and "
+        "Observations, for a FHIR server.",
+    ),
+]
 _Gate = Annotated[
     list[str] | None,
     typer.Option(
@@ -125,6 +133,7 @@ def grade(
     saliency: _Saliency = None,
     lesions: _Lesions = None,
     dicom: _Dicom = None,
+    fhir: _Fhir = None,
     gate: _Gate = None,
     fast: _Fast = False,
     workers: DecodingThreadsOption = None,
@@ -154,6 +163,7 @@ def grade(
             saliency=saliency,
             lesions=lesions,
             dicom=dicom,
+            fhir=fhir,
             fast=fast,
             workers=workers,
             engine=engine.value,

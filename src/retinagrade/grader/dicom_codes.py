@@ -8,7 +8,8 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.coding import Code
 
 from retinagrade.gate.names import ADVICE, describe_reason
-from retinagrade.grades import N_GRADES, Grade
+from retinagrade.grades import N_GRADES
+from retinagrade.gradings import codes
 
 SCHEME: Final = "99RETINAGRADE"
 
@@ -17,16 +18,9 @@ def _private(value: str, meaning: str) -> Code:
     return Code(value, SCHEME, meaning)
 
 
-DIABETIC_RETINOPATHY: Final = Code("4855003", "SCT", "Diabetic retinopathy")
-CAMERA_FUNDOSCOPY: Final = Code("314971001", "SCT", "Camera fundoscopy")
-GRADES: Final = {
-    # SNOMED CT has no code for the absence of retinopathy; LOINC's answer list LL2117-1 has one.
-    Grade.NONE: Code("LA18643-9", "LN", "No apparent retinopathy"),
-    Grade.MILD: Code("312903003", "SCT", "Mild nonproliferative diabetic retinopathy"),
-    Grade.MODERATE: Code("312904009", "SCT", "Moderate nonproliferative diabetic retinopathy"),
-    Grade.SEVERE: Code("312905005", "SCT", "Severe nonproliferative diabetic retinopathy"),
-    Grade.PROLIFERATIVE: Code("59276001", "SCT", "Proliferative diabetic retinopathy"),
-}
+DIABETIC_RETINOPATHY: Final = Code(*codes.DIABETIC_RETINOPATHY)
+CAMERA_FUNDOSCOPY: Final = Code(*codes.CAMERA_FUNDOSCOPY)
+GRADES: Final = {grade: Code(*code) for grade, code in codes.GRADES.items()}
 ICDR: Final = _private("ICDR", "ICDR grade of diabetic retinopathy")
 UNGRADABLE: Final = _private("UNGRADABLE", "Ungradable photograph")
 UNREADABLE: Final = _private("UNREADABLE", "Unreadable photograph")

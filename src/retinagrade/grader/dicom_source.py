@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import DA, TM
 
 from retinagrade.errors import ImageError
+from retinagrade.gradings.grading import NOTICE as NOTICE
 from retinagrade.images.decoding import File
 from retinagrade.images.dicom import MAKER, read_elements
 from retinagrade.storage.files import write_bytes
@@ -21,7 +22,6 @@ from retinagrade.storage.files import write_bytes
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-NOTICE: Final = "Research software, not a medical device. Do not use it to diagnose or treat patients."
 LONG: Final = 64
 """Largest length of a "long string" (LO) of the standard, in characters."""
 PATIENT_AND_STUDY: Final = (

@@ -15,6 +15,7 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.gate.settings import GateSettings, parse_gate, percentile_settings
 from retinagrade.grader.batch import GradingStream, SideOutputs, grade_files, write_reports
 from retinagrade.grader.continuing import NOTHING, continue_from, photograph_digests
+from retinagrade.grader.fhir_files import write_fhir
 from retinagrade.grader.grading_results import GradingResults
 from retinagrade.grader.inputs import PhotographFile, find_photographs
 from retinagrade.grader.make_grading import failed_grading, model_identity
@@ -41,6 +42,7 @@ def grade(
     saliency: PathArgument | None = None,
     lesions: PathArgument | None = None,
     dicom: PathArgument | None = None,
+    fhir: PathArgument | None = None,
     numbers: PathArgument | None = None,
     fast: bool = False,
     workers: int | None = None,
@@ -66,6 +68,7 @@ def grade(
             polygons in pixels of the original photograph. Only for a grader file that outlines lesions.
         dicom: Folder for DICOM results of DICOM photographs: one Structured Report per study, and saliency overlays
             or, for a grader file that outlines lesions, Segmentations.
+        fhir: Folder for reports in FHIR R4: for each study a transaction with a DiagnosticReport and Observations.
         numbers: File for the lesion numbers of each photograph, JSON Lines, from which a grade model can be adapted; a
             local file. If it exists, it is continued, and photographs without numbers there are graded again. Only for
             a grader file that outlines lesions.
@@ -99,10 +102,11 @@ def grade(
     list_path = None if listed is None else Path(listed)
     table_path, studies_path, saliency_folder, lesion_folder = map(_optional_path, (out, studies, saliency, lesions))
     dicom_folder = None if dicom is None else Path(dicom)
+    fhir_folder = None if fhir is None else Path(fhir)
     numbers_path = None if numbers is None else Path(numbers)
     _require_writable(studies_path, dicom_folder)
     outputs_of_grade = GradeOutputs(
-        table_path, studies_path, saliency_folder, lesion_folder, dicom_folder, numbers_path
+        table_path, studies_path, saliency_folder, lesion_folder, dicom_folder, fhir_folder, numbers_path
     )
     named = _named_inputs(inputs, list_path, model)
     outputs_of_grade.guard(named, overwrite)
@@ -117,7 +121,7 @@ def grade(
     grader = grader.with_gate(settings)
     with ExitStack() as locks:
         for path in filter(
-            None, (table_path, studies_path, saliency_folder, lesion_folder, dicom_folder, numbers_path)
+            None, (table_path, studies_path, saliency_folder, lesion_folder, dicom_folder, fhir_folder, numbers_path)
         ):
             locks.enter_context(locked(path))
         if overwrite and table_path is not None:
@@ -164,6 +168,8 @@ def grade(
             outputs_of_grade.write_origin(named)
             write_results(studies_path, StudyGrading, study_gradings)
         write_reports(every, grader.metadata, outputs)
+        if fhir_folder is not None:
+            outputs.failures.extend(write_fhir(every, fhir_folder))
     return GradingResults(
         [rows.pop(file.image_id) for file in files],
         study_gradings,

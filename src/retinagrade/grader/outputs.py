@@ -30,6 +30,7 @@ class GradeOutputs:
         saliency: Folder of saliency overlays.
         lesions: Folder of outlines of lesions.
         dicom: Folder of results in DICOM.
+        fhir: Folder of reports in FHIR.
         numbers: File of lesion numbers. It recognises its own lines, and continues them.
     """
 
@@ -38,12 +39,13 @@ class GradeOutputs:
     saliency: Path | None = None
     lesions: Path | None = None
     dicom: Path | None = None
+    fhir: Path | None = None
     numbers: Path | None = None
 
     @property
     def folders(self) -> list[Path]:
         """The folders of results, which hold no photographs."""
-        return [folder for folder in (self.saliency, self.lesions, self.dicom) if folder is not None]
+        return [folder for folder in (self.saliency, self.lesions, self.dicom, self.fhir) if folder is not None]
 
     def guard(self, named: Sequence[Path], overwrite: bool) -> None:
         """Checks the places before any photograph is listed.

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Self
 
 from retinagrade.grades import Grade
 
+NOTICE: Final = "Research software, not a medical device. Do not use it to diagnose or treat patients."
 DIGITS: Final = 9
 """Decimals of the numbers in results. A network computes about seven, and a cell of a spreadsheet keeps nine."""
 BELOW_REFERRAL: Final = "below the threshold of referral"

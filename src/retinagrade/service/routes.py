@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Annotated, Final
@@ -13,6 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from retinagrade.grader.make_grading import model_name
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.runtime import Grader
+from retinagrade.gradings.fhir import MEDIA_TYPE as FHIR
+from retinagrade.gradings.fhir import make_bundle
 from retinagrade.service.disconnecting import while_connected
 from retinagrade.service.limits import CapacityError, RequestLimits
 from retinagrade.service.logs import LOGGER
@@ -89,7 +92,11 @@ State = Annotated[ServiceState, Depends(_get_state)]
 
 @protected_routes.post(
     "/v1/grade",
-    responses=problem_responses(400, 408, 413, 415, 422, 503),
+    response_model=GradeResponse,
+    responses={
+        200: {"content": {FHIR: {"schema": {"type": "object"}}}},
+        **problem_responses(400, 408, 413, 415, 422, 503),
+    },
     openapi_extra={"requestBody": _FORM},
 )
 async def grade_uploads(
@@ -101,12 +108,13 @@ async def grade_uploads(
             description="Add the photograph as the network saw it, and outlines of its lesions or a saliency overlay."
         ),
     ] = False,
-) -> GradeResponse:
+) -> GradeResponse | Response:
     """Grade one or more photographs.
 
     The response has one entry per photograph. An unusable photograph has an `error` in its entry; if no photograph is
     usable, the status is 422, or 413 if all are too large. An ungradable photograph has no grade and needs review by a
-    person.
+    person. With the header `Accept: application/fhir+json`, the response is a transaction of FHIR R4: a
+    DiagnosticReport for each study, and an Observation for each photograph.
     """
     require_declared_size(request, state.settings)
     try:
@@ -116,7 +124,11 @@ async def grade_uploads(
     except CapacityError:
         raise _full() from None
     request.state.fields = {"photographs": len(photographs)}
-    return make_response(_entries(results, request.state.request_id))
+    response = make_response(_entries(results, request.state.request_id))
+    if FHIR in request.headers.get("accept", ""):
+        bundle = make_bundle(each.grading for each in response.photographs)
+        return Response(json.dumps(bundle, ensure_ascii=False), media_type=FHIR)
+    return response
 
 
 @protected_routes.get("/v1/model")

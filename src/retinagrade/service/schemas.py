@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -12,11 +12,10 @@ from retinagrade.gate.quality import Quality
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.make_grading import make_grading
 from retinagrade.grader.metadata import Metadata
+from retinagrade.gradings.grading import NOTICE as NOTICE
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import StudyGrading, grade_studies
 from retinagrade.service.pictures import Pictures
-
-NOTICE: Final = "Research software, not a medical device. Do not use it to diagnose or treat patients."
 
 
 class PhotographResult(BaseModel):
