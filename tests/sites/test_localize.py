@@ -103,6 +103,20 @@ def test_a_second_change_adds_to_the_first(
     assert Grader.load(twice.file).metadata.gate.reject_below == 0.6
 
 
+def test_the_same_command_replaces_its_result_and_no_other(
+    grader_file: Path, calibration: Calibration, tmp_path: Path
+) -> None:
+    out = tmp_path / "local.onnx"
+    first = localize(grader_file, out, calibration=calibration)
+    again = localize(grader_file, out, calibration=calibration)
+    assert again.metadata.version == first.metadata.version
+    with pytest.raises(UsageError, match="local"):
+        localize(grader_file, out, gate=GateSettings(reject_below=0.6, origin="a clinic"))
+    with pytest.raises(UsageError, match="local"):
+        localize(out, out, calibration=calibration)
+    assert Grader.load(out).metadata.version == first.metadata.version
+
+
 def test_results_with_the_gate_off_serve_as_well(eyes: Path, grader_file: Path, labels: Path, tmp_path: Path) -> None:
     grade(eyes, model=grader_file, out=tmp_path / "off.csv", gate="off")
     fitted = calibrate(tmp_path / "off.csv", grades=labels)

@@ -67,9 +67,9 @@ def evaluate(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Share of the programme's photographs, or patients, with the disease, such as 0.1, at which to "
-            "compute predictive values as well; for results of `retinagrade grade` also referrals and misses per 1,000 "
-            "screened. [default: the share in the data]",
+            help="Share of the programme's photographs, or patients, with referable disease, such as 0.1, at which to "
+            "compute predictive values of referable decisions as well; for results of `retinagrade grade` also "
+            "referrals and misses per 1,000 screened. [default: the share in the data]",
             show_default=False,
         ),
     ] = None,

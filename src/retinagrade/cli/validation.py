@@ -43,7 +43,7 @@ def validate(
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Share of your patients with the disease in question, such as 0.1, at which to count misses and "
+            help="Share of your patients with referable disease, such as 0.1, at which to count misses and "
             "referrals per 1,000 screened. [default: the share in the labels]",
             show_default=False,
         ),

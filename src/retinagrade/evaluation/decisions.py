@@ -159,7 +159,7 @@ class DecisionResults:
         missing: Reasons why the table doesn't have a decision, by its name.
         oedema: True where the grader refers for macular oedema, too.
         oedema_labelled: True where a label of macular oedema counts as referable.
-        prevalence: The stated prevalence; ``None`` for that of the data.
+        prevalence: The stated prevalence of referable disease; ``None`` for that of the data.
         outcomes: Metrics by decision, unit, policy and group.
         curves: Decision curves. One is missing where its net benefit is undefined.
     """
@@ -261,8 +261,8 @@ def evaluate_decisions(
     Args:
         photographs: At least one labelled photograph.
         by: Columns whose values define groups of photographs, besides ``quality_level``.
-        prevalence: Share of people with the disease at which predictive values, referrals and misses hold; by default
-            that of the photographs, or patients.
+        prevalence: Share of people with referable disease, at which predictive values, referrals and misses of
+            referable decisions hold; by default that of the photographs, or patients, as for all other decisions.
         resamples: Number of resamples of patients for the intervals; 0 for no intervals.
         seed: Seed of the resamples.
 
@@ -285,12 +285,14 @@ def evaluate_decisions(
                     decided.append(apply_policy(photographs, decision, policy, unit, selected))
     tables = _resampled_tables(decided, patients, resamples, seed)
     measured = zip(keys, decided, tables, strict=True)
-    outcomes = [_measure(key, each, of_resamples, prevalence) for key, each, of_resamples in measured]
+    outcomes = [
+        _measure(key, each, of_resamples, _stated(key.decision, prevalence)) for key, each, of_resamples in measured
+    ]
     curves = [
         curve
         for outcome, of_resamples in zip(outcomes, tables, strict=True)
         if outcome.column is None and outcome.refused == "referred"
-        if (curve := _decision_curve(outcome, of_resamples, prevalence)) is not None
+        if (curve := _decision_curve(outcome, of_resamples, _stated(outcome.decision, prevalence))) is not None
     ]
     return DecisionResults(
         len(photographs),
@@ -306,6 +308,11 @@ def evaluate_decisions(
         outcomes,
         curves,
     )
+
+
+def _stated(decision: str, prevalence: float | None) -> float | None:
+    """Returns the stated prevalence of referable disease where a decision is about it, and ``None`` elsewhere."""
+    return prevalence if DECISION_TASKS[decision] == "referable" else None
 
 
 def _groups(photographs: DecidedPhotographs, by: Sequence[str]) -> list[tuple[str, str, NDArray[np.bool_]]]:

@@ -30,7 +30,7 @@ from retinagrade.evaluation.metrics import (
     ppv_at_prevalence,
     two_by_two_table,
 )
-from retinagrade.evaluation.named_metrics import METRIC_NAMES, TASKS, compute_matrix_metrics, compute_metrics
+from retinagrade.evaluation.named_metrics import METRIC_NAMES, compute_matrix_metrics, compute_metrics
 from retinagrade.evaluation.oedema import OEDEMA_AUC, evaluate_oedema, oedema_photographs
 from retinagrade.evaluation.predictions import GradedPredictions, graded_predictions, join_grades
 from retinagrade.evaluation.report.page import write_evaluation
@@ -40,7 +40,7 @@ from retinagrade.evaluation.report.tables import tables_html
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext, EvaluationResults
 from retinagrade.evaluation.subgroups import evaluate_subgroups
-from retinagrade.grades import N_GRADES
+from retinagrade.grades import N_GRADES, REFERABLE
 from retinagrade.messages import counted
 from retinagrade.storage.files import file_digests
 
@@ -124,7 +124,8 @@ def evaluate_predictions(
         calibration: A calibration that was fitted on the predictions of other photographs.
         decided: The photographs of a table of results with the grader's decisions, to measure these as well.
         by: Columns whose values define subgroups.
-        prevalence: Share of diseased photographs at which predictive values are computed as well.
+        prevalence: Share of photographs with referable disease, at which predictive values of referable decisions are
+            computed as well.
         resamples: Number of resamples for the intervals; 0 for no intervals.
         seed: Seed of the resamples.
         context: Description of the evaluated predictions, for the report.
@@ -261,19 +262,18 @@ def _add_predictive_values(
     resamples: int,
     seed: int,
 ) -> None:
-    """Adds the predictive values at a prevalence, for both screening decisions by the predicted grade."""
-    for task, grade in TASKS.items():
-        truths, decisions = graded.grades >= grade, graded.predicted >= grade
-        table = two_by_two_table(truths, decisions)
-        bootstrap = decision_intervals(
-            truths, decisions, graded.patients, prevalence=prevalence, resamples=resamples, seed=seed
-        )
-        for metric in (ppv_at_prevalence, npv_at_prevalence):
-            name = f"{task}_{metric.__name__}"
-            try:
-                values[name] = metric(table, prevalence=prevalence)
-            except Undefined as reason:
-                values[name], undefined[name] = None, str(reason)
-            intervals[name] = bootstrap.values[metric.__name__]
-            if resamples and values[name] is not None and intervals[name] is None:
-                undefined[f"{name}, interval"] = bootstrap.undefined[metric.__name__]
+    """Adds the predictive values of the referable decision by the predicted grade at a prevalence."""
+    truths, decisions = graded.grades >= REFERABLE, graded.predicted >= REFERABLE
+    table = two_by_two_table(truths, decisions)
+    bootstrap = decision_intervals(
+        truths, decisions, graded.patients, prevalence=prevalence, resamples=resamples, seed=seed
+    )
+    for metric in (ppv_at_prevalence, npv_at_prevalence):
+        name = f"referable_{metric.__name__}"
+        try:
+            values[name] = metric(table, prevalence=prevalence)
+        except Undefined as reason:
+            values[name], undefined[name] = None, str(reason)
+        intervals[name] = bootstrap.values[metric.__name__]
+        if resamples and values[name] is not None and intervals[name] is None:
+            undefined[f"{name}, interval"] = bootstrap.undefined[metric.__name__]

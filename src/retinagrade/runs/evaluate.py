@@ -45,8 +45,8 @@ def evaluate(
         prepared: The prepared set of the run, where it was moved without the run.
         by: Columns whose values define subgroups, besides the usual ones; ``quality`` is assessed from the photographs
             where the table has no such column.
-        prevalence: Share of the programme's photographs, or patients, with the disease, between 0 and 1, at which
-            predictive values are computed as well. The decisions in a table of results are measured at this
+        prevalence: Share of the programme's photographs, or patients, with referable disease, between 0 and 1, at which
+            predictive values are computed as well. The referable decisions in a table of results are measured at this
             prevalence instead of that of the data.
         resamples: Number of resamples of patients for the intervals; 0 for no intervals.
         progress: Receives the progress of assessing image quality.

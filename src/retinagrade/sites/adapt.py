@@ -38,7 +38,7 @@ from retinagrade.lesion_maps.grade_model import OrdinalModel
 from retinagrade.lesion_maps.numbers import number_row
 from retinagrade.manifest import OEDEMA_RISK
 from retinagrade.messages import counted
-from retinagrade.sites.local_file import LocalGrader, site_decisions, write_local
+from retinagrade.sites.local_file import LocalGrader, earlier_local, site_decisions, write_local
 from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import Output, guard_outputs
 
@@ -178,9 +178,10 @@ def adapt(
     if out.suffix != ".onnx":
         raise UsageError(f"{out}: the name of a grader file must end in .onnx")
     numbers_file, predictions = out.with_suffix(".numbers.jsonl"), out.with_suffix(".csv")
-    written = [Output(each, False) for each in (out, out.with_suffix(".md"), predictions)]
-    guard_outputs([*written, Output(numbers_file, False, lambda: True)], [file, folder], overwrite)
     grader = Grader.load(file)
+    written = earlier_local(out, grader.metadata, lambda text: text.endswith(f" of {folder.name}"))
+    predicted = Output(predictions, False, written[0].is_earlier_result)
+    guard_outputs([*written, predicted, Output(numbers_file, False, lambda: True)], [file, folder], overwrite)
     lesions = _require_lesions(grader.metadata, file)
     prepared = PreparedSet(folder)
     _require_suitable(prepared, grader.metadata, file)

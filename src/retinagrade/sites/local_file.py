@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retinagrade.errors import GraderFileError
 from retinagrade.evaluation.fitting.calibration import Calibration
 from retinagrade.exporting.card import model_card
 from retinagrade.exporting.decisions import describe_decisions
 from retinagrade.grader.metadata import KEY, Change, Metadata, MetricGain, short_digest, with_digest
+from retinagrade.grader.runtime import Grader
 from retinagrade.grader.seal import read_sealed, sealed, without_seal
 from retinagrade.provenance import utc_time
 from retinagrade.storage.files import write_bytes, write_text
 from retinagrade.storage.onnx_properties import with_property
+from retinagrade.storage.output_guard import Output
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,25 @@ def site_decisions(calibration: Calibration) -> dict[str, Any]:
         del changes["oedema"], changes["referral"]
         changes["undefined"].pop("oedema", None)
     return changes
+
+
+def earlier_local(out: Path, before: Metadata, is_same_data: Callable[[str], bool]) -> list[Output]:
+    """Returns the outputs of :func:`write_local`, which an earlier call for the same photographs may have made.
+
+    Args:
+        out: The file to write.
+        before: Metadata of the grader file.
+        is_same_data: Whether a description of photographs in a file's history is that of the present ones.
+    """
+
+    def is_earlier() -> bool:
+        try:
+            *history, last = Grader.load(out).metadata.history
+        except (GraderFileError, ValueError):
+            return False
+        return (tuple(history), last.version) == (before.history, before.version) and is_same_data(last.data)
+
+    return [Output(out, False, is_earlier), Output(out.with_suffix(".md"), False, is_earlier)]
 
 
 def write_local(

@@ -13,8 +13,8 @@ from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.metadata import BUNDLED, Metadata, with_gate
 from retinagrade.grader.runtime import Grader
 from retinagrade.messages import counted
-from retinagrade.sites.local_file import LocalGrader, site_decisions, write_local
-from retinagrade.storage.output_guard import Output, guard_outputs
+from retinagrade.sites.local_file import LocalGrader, earlier_local, site_decisions, write_local
+from retinagrade.storage.output_guard import guard_outputs
 
 
 @check_arguments()
@@ -53,7 +53,6 @@ def localize(
     if calibration is None and gate is None:
         raise UsageError("nothing to change: give a calibration, settings of the gate, or both")
     named = [Path(each) for each in (calibration, gate) if isinstance(each, str | os.PathLike)]
-    guard_outputs([Output(out, False), Output(out.with_suffix(".md"), False)], [file, *named], overwrite)
     before = Grader.load(file).metadata
     changes: dict[str, Any] = {}
     data: list[str] = []
@@ -63,14 +62,18 @@ def localize(
         settings = gate if isinstance(gate, GateSettings) else GateSettings.read(Path(gate))
         changes["gate"] = settings
         data.append(f"gate: {settings.origin}")
+    fitted = None
     if calibration is not None:
         fitted = calibration if isinstance(calibration, Calibration) else load_calibration(Path(calibration))
+        data.append(f"{counted(fitted.source.photographs, 'photograph')} of {Path(fitted.source.file).name}")
+    described = "; ".join(data)
+    guard_outputs(earlier_local(out, before, lambda text: text == described), [file, *named], overwrite)
+    if fitted is not None:
         _require_same_grader(fitted, before, settings, file)
         changes |= site_decisions(fitted)
         changes["site_temperature"] = before.site_temperature * _temperature(fitted)
         digests = fitted.source.digests
-        data.append(f"{counted(fitted.source.photographs, 'photograph')} of {Path(fitted.source.file).name}")
-    return write_local(file, out, before, changes, "; ".join(data), digests)
+    return write_local(file, out, before, changes, described, digests)
 
 
 def _temperature(calibration: Calibration) -> float:

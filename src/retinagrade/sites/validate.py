@@ -73,7 +73,8 @@ def validate(
         model: The grader file; ``default`` is the one that comes with the package.
         listed: List of photographs, as for :func:`~retinagrade.grader.grade.grade`.
         target: The sensitivity that the site's own thresholds should reach.
-        prevalence: Share of the programme's patients with the disease, between 0 and 1; by default that of the labels.
+        prevalence: Share of the programme's patients with referable disease, between 0 and 1; by default that of the
+            labels.
         resamples: Number of resamples of patients for the intervals.
         workers: Number of threads that decode photographs; by default, one per processor.
         overwrite: Whether to begin anew, and to replace other files.
@@ -101,7 +102,9 @@ def validate(
     _require_labels(texts, list_path, labels, known)
     metadata = Grader.load(model).metadata
     with locked(folder / "validation.json"):
-        write_json(folder / FOLDER_RECORD, describe_origin(_COMMAND, inputs, folder) | provenance_record())
+        record = describe_origin(_COMMAND, inputs, folder) | provenance_record()
+        if not (folder / FOLDER_RECORD).exists():  # so that the same call may continue after an interruption
+            write_json(folder / FOLDER_RECORD, record)
         if overwrite:
             (folder / NUMBERS).unlink(missing_ok=True)  # it may hold those of another grader file
         results = grade(
@@ -115,6 +118,7 @@ def validate(
             progress=progress,
         )
         _require_no_others(results, folder / RESULTS)
+        write_json(folder / FOLDER_RECORD, record)
         validation = _measure(results, folder, labels, known, model, metadata, target, prevalence, resamples, progress)
         write_json(folder / "validation.json", validation.to_json())
         write_text(validation.page, render_validation(validation))

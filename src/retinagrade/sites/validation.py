@@ -125,6 +125,7 @@ class Validation:
         steps = []
         results, calibration = (shlex.quote(str(self.folder / name)) for name in (RESULTS, CALIBRATION))
         model, labels = shlex.quote(self.model), shlex.quote(str(self.labels))
+        local = "local.onnx" if Path(self.model).name != "local.onnx" else "local-2.onnx"
         if self.verdict.outcome == "not to be trusted":
             return [NextStep(self.verdict.detail)]
         if self.verdict.outcome == "too few photographs":
@@ -137,7 +138,7 @@ class Validation:
                     (
                         f"retinagrade grade PHOTOGRAPHS --model {model} --gate off --out ungated.csv",
                         "retinagrade calibrate ungated.csv --quality judged.csv --out gate.json",
-                        f"retinagrade export --model {model} --gate gate.json --out local.onnx",
+                        f"retinagrade export --model {model} --gate gate.json --out {local}",
                     ),
                 )
             )
@@ -161,8 +162,8 @@ class Validation:
             else NextStep(
                 self._advice_on_threshold(),
                 (
-                    f"retinagrade export --model {model} --calibration {calibration} --out local.onnx",
-                    "retinagrade grade NEW_PHOTOGRAPHS --model local.onnx --out graded.csv",
+                    f"retinagrade export --model {model} --calibration {calibration} --out {local}",
+                    f"retinagrade grade NEW_PHOTOGRAPHS --model {local} --out graded.csv",
                 ),
             )
         )

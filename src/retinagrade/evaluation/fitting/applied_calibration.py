@@ -108,7 +108,7 @@ class AppliedCalibration:
     def to_json(self) -> dict[str, Any]:
         """Returns the results for ``metrics.json``."""
         return {
-            "source": self.calibration.source.model_dump(mode="json", exclude={"image_ids"}),
+            "source": self.calibration.source.model_dump(mode="json", exclude={"image_ids", "digests"}),
             "method": self.calibration.method,
             "metrics": {name: metric_to_json(self.metrics, self.intervals, name) for name in CALIBRATION_METRICS},
             "operating_points": {
@@ -165,7 +165,8 @@ def apply_calibration(
         predictions: At least one graded photograph, with probabilities as predicted.
         oedema: Photographs with a known risk of macular oedema in the place of a referable grade; see
             :func:`~retinagrade.evaluation.oedema.oedema_photographs`.
-        prevalence: Share of diseased photographs at which predictive values are computed as well.
+        prevalence: Share of photographs with referable disease, at which predictive values of referable decisions are
+            computed as well.
         resamples: Number of resamples for the intervals.
         seed: Seed of the resamples.
     """
@@ -185,7 +186,9 @@ def apply_calibration(
         {name: values[name] for name in CALIBRATION_METRICS},
         intervals,
         [
-            _measure_threshold(task, point, photographs, grade, prevalence, resamples, seed)
+            _measure_threshold(
+                task, point, photographs, grade, prevalence if task == "referable" else None, resamples, seed
+            )
             for task, point, photographs, grade in measured
             if point is not None
         ],

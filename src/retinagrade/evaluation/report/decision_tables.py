@@ -40,7 +40,12 @@ def decisions_tables(decisions: DecisionResults) -> list[TextTable]:
 def decisions_notes(decisions: DecisionResults) -> list[str]:
     """Returns sentences on what the metrics of the decisions count."""
     ungradable = decisions.refused - decisions.errors
-    labelled = f"{counted(decisions.photographs, 'labelled photograph')} of {counted(decisions.patients, 'patient')}"
+    people = (
+        f"of {counted(decisions.patients, 'patient')}"
+        if decisions.patients < decisions.photographs
+        else "each counted as one patient"
+    )
+    labelled = f"{counted(decisions.photographs, 'labelled photograph')}, {people}"
     notes = [
         f"{labelled}. The grader refused {decisions.refused} of them: {ungradable} ungradable, {decisions.errors} with "
         "an error."
@@ -61,7 +66,10 @@ def decisions_notes(decisions: DecisionResults) -> list[str]:
         if number
     ]
     notes += [f"No metrics of “{DECISION_LABELS[decision]}”: {why}." for decision, why in decisions.missing.items()]
-    where = "in the data" if decisions.prevalence is None else f"of {decisions.prevalence:g}, as stated"
+    stated = decisions.prevalence
+    where = "in the data"
+    if stated is not None:
+        where = f"of {stated:g}, as stated (decisions that are not about referable disease: in the data)"
     return [*notes, f"Predictive values and numbers per 1,000 screened hold at the prevalence {where}."]
 
 

@@ -122,14 +122,14 @@ DECISION_NAMES: Final = {**TASK_NAMES, "oedema": "Macular oedema"}
 
 def operating_points_table(applied: AppliedCalibration) -> TextTable:
     """Returns the operating points with their metrics on the evaluated and on the validation photographs."""
-    names = list(applied.operating_points[0].metrics) if applied.operating_points else []
+    names = list(dict.fromkeys(name for one in applied.operating_points for name in one.metrics))
     rows = [
         (
             DECISION_NAMES[one.task],
             rule_text(one.point),
             f"{one.point.threshold:.3f}",
             f"{one.point.sensitivity:.3f} / {one.point.specificity:.3f}",
-            *(with_interval(one.metrics[name], one.intervals[name]) for name in names),
+            *(with_interval(one.metrics[name], one.intervals[name]) if name in one.metrics else "" for name in names),
         )
         for one in applied.operating_points
     ]
