@@ -423,6 +423,9 @@ def test_a_request_without_the_token_is_refused(grader: Grader, eyes: list[Path]
         assert client.get("/v1/model").status_code == 200
         assert client.post("/v1/grade", files=files(("a.jpg", eyes[0].read_bytes()))).status_code == 200
         del client.headers["Authorization"]
+        for name, status in {"secret": 200, "other": 401}.items():
+            answer = client.get("/v1/model", headers={"X-API-Key": name, "Authorization": "Basic c2VjcmV0"})
+            assert answer.status_code == status
         assert [client.get(path).status_code for path in ("/", "/healthz", "/readyz", "/openapi.json")] == [200] * 4
 
 

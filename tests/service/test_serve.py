@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from retinagrade.cli import app
 from retinagrade.errors import UsageError
 from retinagrade.service import server
+from retinagrade.service.settings import ServiceSettings
 from tests.images.encoded_files import encoded
 from tests.service.served import Served, served
 
@@ -111,11 +112,21 @@ def test_a_client_that_is_still_sending_gets_the_refusal(grader_file: Path) -> N
             assert httpx2.post(f"{running.url}/nothing", content=bytes(6_000_000)).status_code == 404
 
 
-def test_the_token_comes_from_the_environment(grader_file: Path) -> None:
-    with served(grader_file, RETINAGRADE_TOKEN="secret") as running:
-        assert httpx2.get(f"{running.url}/v1/model").status_code == 401
-        allowed = httpx2.get(f"{running.url}/v1/model", headers={"Authorization": "Bearer secret"})
-        assert allowed.status_code == 200
+def test_the_token_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RETINAGRADE_TOKEN", raising=False)
+    settings: list[ServiceSettings] = []
+    monkeypatch.setattr(server, "run_server", lambda app, *_: settings.append(app.state.service.settings))
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    server.serve(port=0, token_file=file)
+    assert settings[0].token == "secret"
+    for content, token in ((b"\n", None), (b"two\nlines\n", None), (b"\xff", None), (b"secret", "other")):
+        file.write_bytes(content)
+        with pytest.raises(UsageError):
+            server.serve(port=0, token_file=file, token=token)
+    with pytest.raises(UsageError, match="absent"):
+        server.serve(port=0, token_file=tmp_path / "absent")
+    assert len(settings) == 1
 
 
 @pytest.mark.parametrize(

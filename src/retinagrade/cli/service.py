@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +59,19 @@ def serve(
             show_default=False,
         ),
     ] = "",
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="Number of processes that serve the address together, each with the grader in its memory and with the "
+            "limits above. One that dies is replaced. /metrics adds them up.",
+        ),
+    ] = 1,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File with the token that clients must send, instead of RETINAGRADE_TOKEN."),
+    ] = None,
     open_to_all: Annotated[
         bool,
         typer.Option(
@@ -69,9 +83,10 @@ def serve(
     """Grade photographs over HTTP and on a web page.
 
     The page is at the root of the service, http://127.0.0.1:8000 by default. Programs send photographs to /v1/grade.
-    The service runs until Ctrl-C, SIGTERM or SIGHUP, and then finishes the requests in progress. If the environment
-    variable RETINAGRADE_TOKEN is set, clients must send its value as a bearer token. A service that other machines
-    reach needs the token, or --open. The service stores no photograph. It needs pip install 'retinagrade[serve]'.
+    The service runs until Ctrl-C, SIGTERM or SIGHUP, and then finishes the requests in progress. If there is a token,
+    in the environment variable RETINAGRADE_TOKEN or in --token-file, clients must send it, as a bearer token or in the
+    header X-API-Key. A service that other machines reach needs the token, or --open. The service stores no photograph.
+    It needs pip install 'retinagrade[serve]'.
 
     Exit code 2: the service could not start.
     """
@@ -84,6 +99,8 @@ def serve(
         max_requests=max_requests,
         max_megabytes=max_megabytes,
         max_megapixels=max_megapixels,
+        workers=workers,
+        token_file=token_file,
         token=os.environ.get("RETINAGRADE_TOKEN"),
         open_to_all=open_to_all,
         allowed_hosts=allowed_hosts.split(",") if allowed_hosts else (),

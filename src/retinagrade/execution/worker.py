@@ -56,6 +56,26 @@ def start_worker(
     return process, ours
 
 
+def start_process(work: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """Starts a process that calls a function once, and dies at once with this process, whatever ends it.
+
+    Unlike a worker of :func:`start_worker`, it hears every signal, and may start processes of its own.
+
+    Args:
+        work: A picklable function.
+        arguments: Its arguments: picklable, or sockets or ends of pipes.
+    """
+    process = get_context("spawn").Process(target=_call, args=(work, arguments))
+    with _without_main_module(work):
+        process.start()
+    return process
+
+
+def _call(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    Thread(target=_die_with_parent, daemon=True).start()
+    work(*arguments)
+
+
 @contextmanager
 def _without_main_module(work: Callable[..., Any]) -> Iterator[None]:
     """Hides the main module while a process starts, so that the process doesn't run the user's script a second time.

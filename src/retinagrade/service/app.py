@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
 from retinagrade import __version__
@@ -24,6 +24,7 @@ from retinagrade.service.schemas import NOTICE, example_response
 from retinagrade.service.settings import ServiceSettings
 
 _BEARER = HTTPBearer(auto_error=False)
+_API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
 def create_app(grader: Grader, settings: ServiceSettings) -> FastAPI:
@@ -75,12 +76,19 @@ def _lifespan(state: ServiceState) -> Callable[[FastAPI], AbstractAsyncContextMa
 
 
 def _require_token(token: str) -> Callable[..., Awaitable[None]]:
-    """Returns a dependency that refuses requests without the token; it compares bytes of UTF-8, in constant time."""
+    """Returns a dependency that refuses requests without the token; it compares bytes of UTF-8, in constant time.
+
+    The token comes in ``X-API-Key``, where a proxy needs ``Authorization`` for itself, or as a bearer token.
+    """
     expected = token.encode()
 
-    async def require(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+    async def require(
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+        key: Annotated[str | None, Depends(_API_KEY)],
+    ) -> None:
+        sent = [*([] if bearer is None else [bearer.credentials]), *([] if key is None else [key])]
         # Starlette decodes each byte of a header to one character.
-        if credentials is None or not secrets.compare_digest(credentials.credentials.encode("latin-1"), expected):
+        if not any(secrets.compare_digest(each.encode("latin-1"), expected) for each in sent):
             raise ProblemError(401, "this service needs its token", headers={"WWW-Authenticate": "Bearer"})
 
     return require

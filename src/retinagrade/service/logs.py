@@ -19,12 +19,18 @@ class JsonFormatter(logging.Formatter):
     An exception appears as its type and its lines of code. Its message is left out, since it may quote a file.
     """
 
+    def __init__(self, worker: int | None = None) -> None:
+        """Makes a formatter; see :func:`configure_logging`."""
+        super().__init__()
+        self._worker = {} if worker is None else {"worker": worker}
+
     def format(self, record: logging.LogRecord) -> str:
         """Formats a record; see :class:`logging.Formatter`."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
+            **self._worker,
             **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[0] is not None:
@@ -39,15 +45,19 @@ def log_event(event: str, **fields: Any) -> None:
     LOGGER.info(event, extra={"fields": fields})
 
 
-def configure_logging() -> None:
-    """Sends our records and uvicorn's to standard error, and silences libraries, whose messages may quote a file."""
+def configure_logging(worker: int | None = None) -> None:
+    """Sends our records and uvicorn's to standard error, and silences libraries, whose messages may quote a file.
+
+    Args:
+        worker: Number of this process among several that serve one address; every line states it.
+    """
     warnings.simplefilter("ignore")
     lines: dict[str, Any] = {"handlers": ["lines"], "level": "INFO", "propagate": False}
     dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"json": {"()": JsonFormatter}},
+            "formatters": {"json": {"()": JsonFormatter, "worker": worker}},
             "handlers": {
                 "lines": {"class": "logging.StreamHandler", "formatter": "json"},
                 "nowhere": {"class": "logging.NullHandler"},

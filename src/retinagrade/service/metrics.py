@@ -13,6 +13,8 @@ from retinagrade.grader.runtime import BATCH
 from retinagrade.grades import Grade
 from retinagrade.gradings.grading import Grading
 
+MODEL: Final = "retinagrade_model"
+RESTARTS: Final = "retinagrade_worker_restarts"
 _BOTH: Final = "both"
 _FINDINGS: Final = ("retinopathy", "macular oedema", _BOTH)
 """Findings for which a photograph is referable."""
@@ -35,6 +37,8 @@ class ServiceMetrics:
         in_progress: Number of requests in progress.
         held: Bytes that these requests hold.
         closed: Number of connections that the service has closed itself, by reason.
+        workers: Number of worker processes: 1 in each.
+        restarts: Number of workers that replaced one that had died; the process above the workers counts them.
     """
 
     def __init__(self, model: str, requests_in_progress: Callable[[], int], held_bytes: Callable[[], int]) -> None:
@@ -82,7 +86,10 @@ class ServiceMetrics:
             ("reason",),
             registry=registry,
         )
-        Gauge("retinagrade_model", "The grader file, as a label", ("model",), registry=registry).labels(model).set(1)
+        self.workers = Gauge("retinagrade_workers", "Worker processes", registry=registry)
+        self.workers.set(1)
+        self.restarts = Counter(RESTARTS, "Workers that replaced one that had died", registry=registry)
+        Gauge(MODEL, "The grader file, as a label", ("model",), registry=registry).labels(model).set(1)
 
     def count(self, grading: Grading) -> None:
         """Counts a photograph that could be read: its grade or refusal, its referral and its review."""

@@ -74,15 +74,16 @@ class Pipeline:
             metrics: Metrics to count photographs and batches in.
         """
         self._grader, self._settings, self._metrics = grader, settings, metrics
-        self._threads = ThreadPoolExecutor(processors(), "decode")
+        self._number = max(1, processors() // settings.workers)
+        self._threads = ThreadPoolExecutor(self._number, "decode")
         self._decoders = SimpleQueue[Decoder]()
         self._network = ThreadPoolExecutor(1, "network")
-        self._room = asyncio.Semaphore(processors() + (1 + _AHEAD) * BATCH)
+        self._room = asyncio.Semaphore(self._number + (1 + _AHEAD) * BATCH)
         self._batcher = Batcher[WaitingPhotograph, Drawing | Exception](self._grade_batch, BATCH, PATIENCE)
 
     def start(self) -> None:
         """Starts to accept photographs."""
-        for _ in range(processors()):
+        for _ in range(self._number):
             self._decoders.put(start_decoder(self._grader.metadata, self._settings))
         self._batcher.start()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -67,6 +70,7 @@ class ServiceState:
         limits: Requests in progress.
         metrics: Metrics of the service.
         pipeline: Pipeline that grades; it exists while the application runs.
+        metrics_text: Makes the text of the metrics of all workers.
     """
 
     grader: Grader
@@ -74,12 +78,14 @@ class ServiceState:
     limits: RequestLimits = field(init=False)
     metrics: ServiceMetrics = field(init=False)
     pipeline: Pipeline = field(init=False)
+    metrics_text: Callable[[], bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         """Creates limits and metrics."""
         settings = self.settings
         self.limits = limits = RequestLimits(settings.max_requests, settings.max_held_bytes)
         self.metrics = ServiceMetrics(model_name(self.grader.metadata), lambda: limits.requests, lambda: limits.bytes)
+        self.metrics_text = partial(generate_latest, self.metrics.registry)
 
 
 def _get_state(request: Request) -> ServiceState:
@@ -143,8 +149,8 @@ async def describe_model(state: State) -> Metadata:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def get_metrics(state: State) -> Response:
-    """Return metrics for Prometheus."""
-    return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Return metrics for Prometheus, those of all workers together."""
+    return Response(await run_in_threadpool(state.metrics_text), media_type=CONTENT_TYPE_LATEST)
 
 
 @open_routes.get("/healthz")

@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -13,6 +15,7 @@ from fastapi import FastAPI
 
 from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
 from retinagrade.errors import UsageError
+from retinagrade.execution.local import processors
 from retinagrade.grader.make_grading import model_name
 from retinagrade.grader.runtime import Grader
 from retinagrade.service.app import create_app
@@ -22,6 +25,7 @@ from retinagrade.service.hosts import serves_others
 from retinagrade.service.logs import configure_logging, log_event
 from retinagrade.service.routes import ServiceState
 from retinagrade.service.settings import SECONDS, ServiceSettings
+from retinagrade.service.workers import Begin, Workers
 
 _BACKLOG: Final = 2048
 _HEADER_BYTES: Final = 65_536
@@ -37,6 +41,7 @@ _DRAINING_SECONDS: Final = 2 * SECONDS
     max_requests=AT_LEAST_ONE,
     max_megabytes=NumberRange(above=0),
     max_megapixels=NumberRange(above=0),
+    workers=AT_LEAST_ONE,
 )
 def serve(
     model: str | os.PathLike[str] = "default",
@@ -46,7 +51,9 @@ def serve(
     max_requests: int = 256,
     max_megabytes: float = 64,
     max_megapixels: float = 50,
+    workers: int = 1,
     token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
     open_to_all: bool = False,
     allowed_hosts: Sequence[str] = (),
 ) -> None:
@@ -59,21 +66,44 @@ def serve(
         max_requests: Largest number of requests in progress; more get status 503.
         max_megabytes: Largest size of a request, in millions of bytes; a larger one gets status 413.
         max_megapixels: Largest size of a photograph, in millions of pixels; a larger one gets status 413.
-        token: Bearer token that clients must present; ``None`` accepts every client.
+        workers: Number of processes that serve the address together, each with a grader in its memory and with the
+            limits above. One that dies is replaced.
+        token: Token that clients must present; ``None`` accepts every client.
+        token_file: File with the token, instead of ``token``.
         open_to_all: Whether a service without a token may be reached from other machines.
         allowed_hosts: Names by which clients may call the service, besides ``host``, the address that they reach, and
             those of this machine for itself; ``*`` for every name.
 
     Raises:
         GraderFileError: The grader file can't be used.
-        UsageError: The address can't be listened on, the token can't be sent in a header, or the service would be open
-            to other machines without saying so.
+        UsageError: The address can't be listened on, the token can't be read or sent in a header, or the service would
+            be open to other machines without saying so.
     """
+    if token_file is not None:
+        token = _read_token(token_file, token)
     names = names_of(host, allowed_hosts)
     _require_guard(host, token, open_to_all)
-    grader = Grader.load(model)
-    app = create_app(grader, ServiceSettings(max_requests, max_megabytes, max_megapixels, token, names))
-    run_server(app, open_socket(host, port), model_name(grader.metadata))
+    settings = ServiceSettings(max_requests, max_megabytes, max_megapixels, token, names, workers=workers)
+    if workers == 1:
+        grader = Grader.load(model)
+        run_server(create_app(grader, settings), open_socket(host, port), model_name(grader.metadata))
+    else:
+        _run_workers(model, settings, open_socket(host, port))
+
+
+def _read_token(path: str | os.PathLike[str], token: str | None) -> str:
+    """Returns the token in a file, without the end of its line.
+
+    Raises:
+        UsageError: The file can't be read, or there is a token besides.
+    """
+    if token is not None:
+        raise UsageError(f"there are two tokens: leave out {path} (--token-file), or unset RETINAGRADE_TOKEN")
+    try:
+        return Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"{path}: the token can't be read ({reason}): check --token-file") from error
 
 
 def _require_guard(host: str, token: str | None, open_to_all: bool) -> None:
@@ -84,7 +114,7 @@ def _require_guard(host: str, token: str | None, open_to_all: bool) -> None:
                 f"other machines reach {host} without a token: set RETINAGRADE_TOKEN, or serve everybody with --open"
             )
     elif not token:
-        raise UsageError("the token is empty: set RETINAGRADE_TOKEN to a secret, or unset it")
+        raise UsageError("the token is empty: write a secret to RETINAGRADE_TOKEN or --token-file, or leave both out")
     elif token != token.strip() or not token.isprintable():
         raise UsageError(
             "the token has control characters, or a space at an end, which no header can carry: choose another token"
@@ -113,9 +143,33 @@ def run_server(app: FastAPI, listener: socket.socket, model: str) -> None:
         model: Name and version of the grader file, for the log.
     """
     configure_logging()
-    server = make_server(app)
+    log_event("listening", url=_url(listener), model=model)
+    _serve_until_signal(app, listener)
+
+
+def _run_workers(model: str | os.PathLike[str], settings: ServiceSettings, listener: socket.socket) -> None:
+    """Serves with several processes until SIGTERM, SIGHUP or Ctrl-C."""
+    configure_logging()
+    workers = Workers(partial(_serve_as_one_of_several, model, settings, listener), settings.workers)
+    workers.run(lambda: log_event("listening", url=_url(listener), workers=settings.workers))
+
+
+def _serve_as_one_of_several(
+    model: str | os.PathLike[str], settings: ServiceSettings, listener: socket.socket, begin: Begin
+) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processors() // settings.workers)))
+    app = create_app(Grader.load(model), settings)
+    begin(app.state.service)
+    _serve_until_signal(app, listener)
+
+
+def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    log_event("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", model=model)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _serve_until_signal(app: FastAPI, listener: socket.socket) -> None:
+    server = make_server(app)
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:  # nohup ignores it, and goes on
         signal.signal(hang_up, lambda *_: server.handle_exit(signal.SIGTERM, None))

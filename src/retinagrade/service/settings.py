@@ -41,6 +41,7 @@ class ServiceSettings:
             nothing of a response.
         lowest_rate: Lowest rate of an upload, in bytes per second.
         photograph_seconds: Seconds that decoding a photograph may take.
+        workers: Number of processes that serve the address together; the limits are those of one.
     """
 
     max_requests: int = 256
@@ -52,6 +53,7 @@ class ServiceSettings:
     idle_seconds: float = 10.0
     lowest_rate: int = 16_000
     photograph_seconds: float = 30.0
+    workers: int = 1
 
     @property
     def max_bytes(self) -> int:

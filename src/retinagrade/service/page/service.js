@@ -47,7 +47,7 @@ async function next() {
 async function send(path, options = {}) {
   // A header has bytes: those of UTF-8, each as one character.
   const bytes = String.fromCharCode(...new TextEncoder().encode(token));
-  const headers = token ? { Authorization: `Bearer ${bytes}` } : {};
+  const headers = token ? { "X-API-Key": bytes } : {};
   for (let tries = 1; ; tries += 1) {
     let response;
     try {
