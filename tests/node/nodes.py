@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+from requests.exceptions import HTTPError, RequestException
 
 from tests.grader.lesion_graders import draw_photograph
 from tests.grader.ophthalmic import write_ophthalmic
@@ -162,6 +164,17 @@ def send(port: int, files: Sequence[Path], aet: str = "CAMERA", tls: ssl.SSLCont
     return statuses
 
 
+def send_by_web(url: str, files: Sequence[Path]) -> list[int]:
+    """Sends files by STOW-RS in one request; returns 0 for each that is stored, -1 for the others."""
+    instances = [dcmread(path) for path in files]
+    try:
+        answer = DICOMwebClient(url).store_instances(instances)
+    except (HTTPError, RequestException):
+        return [-1] * len(files)
+    stored = {each.ReferencedSOPInstanceUID for each in answer.get("ReferencedSOPSequence", [])}
+    return [0 if each.SOPInstanceUID in stored else -1 for each in instances]
+
+
 def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Waits until a condition holds; fails after some time."""
     end = time.monotonic() + seconds
@@ -199,7 +212,7 @@ class NodeProcess:
 def start_node(model: Path, queue: Path, archive_port: int, port: int, *options: str) -> NodeProcess:
     """Starts the command, and waits until it listens."""
     command = [sys.executable, "-m", "retinagrade", "listen", "--send-to", f"ARCHIVE@127.0.0.1:{archive_port}"]
-    command += ["--model", str(model), "--queue", str(queue), "--port", str(port), "--status-port", "0", *options]
+    command += ["--model", str(model), "--queue", str(queue), "--port", str(port), *options]
     with (queue.parent / "node.log").open("a+") as log:
         start = log.seek(0, os.SEEK_END)
         process = subprocess.Popen(command, stderr=log, text=True)
@@ -208,6 +221,6 @@ def start_node(model: Path, queue: Path, archive_port: int, port: int, *options:
             for line in log.read().splitlines():
                 if '"listening"' in line:
                     first = json.loads(line)
-                    return NodeProcess(process, first["port"], first["status"])
+                    return NodeProcess(process, first["port"], first["http"])
             assert process.poll() is None, (queue.parent / "node.log").read_text()
             time.sleep(0.02)

@@ -7,33 +7,49 @@ import re
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from tests.node.nodes import NodeProcess, NotingArchive, archive, free_port, send, start_node, wait_until, write_eye
+from tests.node.nodes import (
+    NodeProcess,
+    NotingArchive,
+    archive,
+    free_port,
+    send,
+    send_by_web,
+    start_node,
+    wait_until,
+    write_eye,
+)
 
 Study = list[Path]
 
 
-def send_studies(studies: Sequence[Study], port: int, sent: list[Study]) -> None:
+Sender = Callable[[Sequence[Path]], list[int]]
+"""Sends files, and returns a status for each; 0 is a success."""
+
+
+def send_studies(studies: Sequence[Study], send_files: Sender, sent: list[Study]) -> None:
     """Sends studies as a camera does: each photograph again and again until it is answered with success."""
     for study in studies:
         waiting = list(study)
         while waiting:
-            statuses = send(port, waiting)
+            statuses = send_files(waiting)
             waiting = [path for path, status in zip(waiting, statuses, strict=True) if status != 0]
             if waiting:
                 time.sleep(0.2)
         sent.append(study)
 
 
-def begin(studies: Sequence[Study], port: int, senders: int, sent: list[Study]) -> list[threading.Thread]:
+def begin(studies: Sequence[Study], senders: Sequence[Sender], sent: list[Study]) -> list[threading.Thread]:
     threads = [
-        threading.Thread(target=send_studies, args=(studies[number::senders], port, sent)) for number in range(senders)
+        threading.Thread(target=send_studies, args=(studies[number :: len(senders)], sender, sent))
+        for number, sender in enumerate(senders)
     ]
     for thread in threads:
         thread.start()
@@ -80,22 +96,23 @@ def run_load(
         folder: Folder for queue and log.
         grader_file: The grader file.
         studies: The studies.
-        senders: Number of senders.
+        senders: Number of senders; every second one sends by STOW-RS.
         wait: Seconds for which a study must be quiet.
         late: Whether the node is killed again while it sends results, and the archive goes away for 20 s.
 
     Returns:
         The number of reports that later ones have replaced.
     """
-    port, sent = free_port(), list[Study]()
-    options = ("--wait", str(wait), "--max-associations", "32")
+    port, web, sent = free_port(), free_port(), list[Study]()
+    options = ("--wait", str(wait), "--max-associations", "32", "--http-port", str(web))
+    both = (partial(send, port), partial(send_by_web, f"http://127.0.0.1:{web}"))
     with ExitStack() as stack:
         first = ExitStack()
         stack.callback(first.close)
         noting = first.enter_context(archive())
         node = start_node(grader_file, folder / "queue", noting.port, port, *options)
         stack.callback(lambda: node.process.kill())
-        threads = begin(studies, port, senders, sent)
+        threads = begin(studies, [both[number % 2] for number in range(senders)], sent)
         wait_until(lambda: 2 * len(sent) >= len(studies), 1200)
         node.kill()
         node = start_node(grader_file, folder / "queue", noting.port, port, *options)

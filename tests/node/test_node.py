@@ -13,12 +13,14 @@ from starlette.testclient import TestClient
 
 from retinagrade import Grader
 from retinagrade.node.node import Node
-from retinagrade.node.settings import NodeSettings, Peer, Tls
-from retinagrade.node.status_page import make_app
+from retinagrade.node.settings import NodeSettings, Peer, Tls, WebPeer
 from retinagrade.node.tls import client_context, server_context
+from retinagrade.node.web_app import WebAccess, make_app
 from tests.grader.ophthalmic import write_ophthalmic
+from tests.node.certificates import make_certificates
 from tests.node.here import decode_here
-from tests.node.nodes import NotingArchive, archive, commitment_client, send, wait_until, write_eye
+from tests.node.nodes import NotingArchive, archive, commitment_client, send, send_by_web, wait_until, write_eye
+from tests.node.web import served, web_server
 
 
 @contextmanager
@@ -54,6 +56,17 @@ def test_a_study_is_answered_with_lesions_page_and_report(
         assert send(running.port, files) == [0, 0]
         wait_until(lambda: counts(running, "delivered_results") == 7)
     assert sorted(each.Modality for each in store.objects.values()) == ["DOC", "OT", "OT", "OT", "SEG", "SEG", "SR"]
+
+
+def test_a_study_comes_and_is_answered_by_dicomweb(tmp_path: Path, grader_file: Path) -> None:
+    with web_server() as store:
+        settings = NodeSettings(WebPeer(store.url), wait=0.3)
+        running = Node(Grader.load(grader_file), settings, tmp_path / "queue")
+        running.start("127.0.0.1", 0)
+        with served(running, settings, WebAccess()) as url:
+            assert send_by_web(url, [write_eye(tmp_path, side, side, "1") for side in "LR"]) == [0, 0]
+            wait_until(lambda: counts(running, "delivered_results") == 5)
+    assert len(set(store.digests)) == len(store.digests) == 5
 
 
 def test_a_later_photograph_makes_a_report_that_replaces_the_earlier_one(
@@ -128,7 +141,7 @@ def test_a_part_that_fails_again_and_again_is_told(
 
     monkeypatch.setattr("retinagrade.node.node.FAULTS", 1)
     with node(grader_file, tmp_path / "queue", store.port) as running:
-        client = TestClient(make_app(running))
+        client = TestClient(make_app(running, NodeSettings(Peer("ARCHIVE", "127.0.0.1", 1)), WebAccess()))
         assert client.get("/healthz").status_code == 200
         monkeypatch.setattr("retinagrade.node.node.send_due", fail)
         wait_until(lambda: client.get("/healthz").status_code == 503)
@@ -162,42 +175,3 @@ def test_tls_both_ways(tmp_path: Path, grader_file: Path) -> None:
         assert send(running.port, [photograph]) == [-1]  # a plain connection
         assert send(running.port, [photograph], tls=client) == [0]
         wait_until(lambda: len(noting.of_modality("SR")) == 1)
-
-
-def make_certificates(folder: Path) -> dict[str, Path]:
-    """Makes an authority, and a certificate of it for this machine."""
-    from datetime import UTC, datetime, timedelta
-    from ipaddress import ip_address
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    def make(name: str, issuer: str, signing: ec.EllipticCurvePrivateKey, key: ec.EllipticCurvePrivateKey) -> bytes:
-        subjects = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, each)]) for each in (name, issuer)]
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subjects[0])
-            .issuer_name(subjects[1])
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=name == issuer, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-            .sign(signing, hashes.SHA256())
-        )
-        return certificate.public_bytes(serialization.Encoding.PEM)
-
-    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    contents = {
-        "authority.pem": make("authority", "authority", authority, authority),
-        "node.pem": make("node", "authority", authority, key),
-        "node.key": key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
-    }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return {name: folder / name for name in contents}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -9,19 +10,23 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from pydicom import dcmread
 
 from retinagrade import Grader
 from retinagrade.node.node import Node
-from retinagrade.node.settings import NodeSettings, Peer
+from retinagrade.node.settings import NodeSettings, Peer, WebPeer
+from retinagrade.node.web_app import WebAccess
 from tests.node.here import decode_here
 from tests.node.nodes import free_port, wait_until, write_eye
+from tests.node.web import served
 from tests.programs import require_program
 
 PAGE = Path(__file__).parents[2] / "docs" / "node.md"
+PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+USER: Final = ("node", "secret")
 
 
 class Orthanc:
@@ -33,7 +38,10 @@ class Orthanc:
     def call(self, path: str, body: dict[str, Any] | bytes | None = None) -> Any:
         """Calls its interface."""
         data = json.dumps(body).encode() if isinstance(body, dict) else body
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", data) as answer:
+        credentials = base64.b64encode(":".join(USER).encode()).decode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data)
+        request.add_header("Authorization", f"Basic {credentials}")
+        with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
     def is_up(self) -> bool:
@@ -46,23 +54,31 @@ class Orthanc:
         return sorted(self.call(f"/instances/{each}/simplified-tags")["Modality"] for each in self.call("/instances"))
 
 
+def script(number: int) -> str:
+    """Returns a Lua script of the documentation."""
+    pattern = re.compile(r"^    function OnStoredInstance.*?^    end$", re.MULTILINE | re.DOTALL)
+    scripts = pattern.findall(PAGE.read_text("utf-8"))
+    return str(scripts[number])
+
+
 @contextmanager
-def orthanc(folder: Path, node_port: int) -> Iterator[Orthanc]:
-    """Runs Orthanc with the script of the documentation while the block lasts."""
+def orthanc(folder: Path, script: str, http: int = 0, **settings: Any) -> Iterator[Orthanc]:
+    """Runs Orthanc with a script and settings while the block lasts."""
     program = require_program("Orthanc", "orthanc")
-    running = Orthanc(free_port(), free_port())
-    script = re.search(r"^    function OnStoredInstance.*?^    end$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert script is not None
-    (folder / "retinagrade.lua").write_text(script[0])
+    running = Orthanc(http or free_port(), free_port())
+    folder.mkdir()
+    (folder / "retinagrade.lua").write_text(script)
     configuration = {
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
         "HttpPort": running.http,
         "DicomPort": running.dicom,
         "DicomAet": "ORTHANC",
-        "DicomModalities": {"retinagrade": ["RETINAGRADE", "127.0.0.1", node_port]},
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": dict([USER]),
         "LuaScripts": ["retinagrade.lua"],
         "Plugins": [],
+        **settings,
     }
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     with subprocess.Popen([program, "orthanc.json"], cwd=folder, stderr=subprocess.DEVNULL) as process:
@@ -79,8 +95,8 @@ def test_orthanc_sends_photographs_and_keeps_the_results(
 ) -> None:
     decode_here(monkeypatch)
     port, files = free_port(), [write_eye(tmp_path, side, side, "1") for side in "LR"]
-    (tmp_path / "orthanc").mkdir()
-    with orthanc(tmp_path / "orthanc", port) as archive:
+    modalities = {"retinagrade": ["RETINAGRADE", "127.0.0.1", port]}
+    with orthanc(tmp_path / "orthanc", script(0), DicomModalities=modalities) as archive:
         address = Peer("ORTHANC", "127.0.0.1", archive.dicom)
         settings = NodeSettings(address, wait=2, callers={"ORTHANC": address})
         node = Node(Grader.load(lesion_file), settings, tmp_path / "queue")
@@ -97,3 +113,24 @@ def test_orthanc_sends_photographs_and_keeps_the_results(
         wait_until(lambda: archive.call(asked["Path"])["Status"] == "Success")
         assert archive.modalities() == expected  # the results that came back made no further ones
         node.stop()
+
+
+@pytest.mark.slow
+def test_orthanc_sends_and_gets_by_dicomweb(tmp_path: Path, lesion_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path(PLUGIN).exists():
+        require_program(PLUGIN, "orthanc-dicomweb")
+    decode_here(monkeypatch)
+    (tmp_path / "credentials").write_text(":".join(USER))
+    web = free_port()
+    settings = NodeSettings(WebPeer(f"http://127.0.0.1:{web}/dicom-web", tmp_path / "credentials"), wait=2)
+    node = Node(Grader.load(lesion_file), settings, tmp_path / "queue")
+    node.start("127.0.0.1", 0)
+    with served(node, settings, WebAccess(token="a token")) as url:
+        servers = {"retinagrade": {"Url": url, "HttpHeaders": {"Authorization": "Bearer a token"}}}
+        dicomweb = {"Enable": True, "Servers": servers}
+        with orthanc(tmp_path / "orthanc", script(1), web, Plugins=[PLUGIN], DicomWeb=dicomweb) as archive:
+            for side in "LR":
+                archive.call("/instances", write_eye(tmp_path, side, side, "1").read_bytes())
+            expected = ["DOC", "OP", "OP", "OT", "OT", "OT", "SEG", "SEG", "SR"]
+            wait_until(lambda: archive.modalities() == expected)
+            wait_until(lambda: {job["State"] for job in archive.call("/jobs?expand")} == {"Success"})

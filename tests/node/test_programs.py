@@ -19,7 +19,7 @@ from pydicom.pixels.encoders.base import get_encoder
 from retinagrade import Grader
 from retinagrade.images.dicom import readable_syntaxes
 from retinagrade.node.node import Node
-from retinagrade.node.receiver import PHOTOGRAPHS
+from retinagrade.node.reception import PHOTOGRAPHS
 from retinagrade.node.settings import NodeSettings, Peer
 from tests.grader.lesion_graders import draw_photograph
 from tests.images.dicom_files import lossless_jpeg, write_dicom

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,11 @@ from retinagrade.cli.grader import ModelOption
 def listen(
     send_to: Annotated[
         str,
-        typer.Option(metavar="AET@HOST:PORT", help="Archive that gets the results, such as ORTHANC@archive:4242."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="Archive that gets the results: AET@HOST:PORT, such as ORTHANC@archive:4242, or the base URL of a "
+            "DICOMweb server, such as https://archive/dicom-web.",
+        ),
     ],
     model: ModelOption = "default",
     queue: Annotated[
@@ -31,14 +36,17 @@ def listen(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Address to listen on. 127.0.0.1 serves this machine only. 0.0.0.0 serves other machines, and needs "
-            "--callers or --open.",
+            help="Address to listen on for DICOM. 127.0.0.1 serves this machine only. 0.0.0.0 serves other machines, "
+            "and needs --callers or --open.",
         ),
     ] = "127.0.0.1",
     port: Annotated[
         int,
         typer.Option(
-            min=0, max=65535, metavar="NUMBER", help="Port to listen on. 0 chooses a free one, which the log names."
+            min=0,
+            max=65535,
+            metavar="NUMBER",
+            help="Port to listen on for DICOM. 0 chooses a free one, which the log names.",
         ),
     ] = 11112,
     wait: Annotated[
@@ -54,15 +62,20 @@ def listen(
             show_default=False,
         ),
     ] = "",
-    open_to_all: Annotated[bool, typer.Option("--open", help="Serve other machines, whatever their title.")] = False,
-    status_port: Annotated[
-        int,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Serve other machines, whatever their title, and without a token.")
+    ] = False,
+    http_host: Annotated[
+        str,
         typer.Option(
-            min=0,
-            max=65535,
-            metavar="NUMBER",
-            help="Port of this machine for /healthz and /metrics. 0 chooses a free one.",
+            metavar="ADDRESS",
+            help="Address to listen on for HTTP: STOW-RS (/studies), /healthz and /metrics. Where other machines reach "
+            "it, it needs RETINAGRADE_TOKEN or --open.",
         ),
+    ] = "127.0.0.1",
+    http_port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, metavar="NUMBER", help="Port to listen on for HTTP. 0 chooses a free one."),
     ] = 11113,
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, metavar="SIZE", help="Largest size of a photograph's file, in megabytes.")
@@ -71,7 +84,8 @@ def listen(
         float, typer.Option(min=0.001, metavar="SIZE", help="Largest size of a photograph, in megapixels.")
     ] = 50,
     max_associations: Annotated[
-        int, typer.Option(min=1, metavar="NUMBER", help="Largest number of connections at once.")
+        int,
+        typer.Option(min=1, metavar="NUMBER", help="Largest number of connections at once, and of uploads over HTTP."),
     ] = 16,
     max_waiting: Annotated[
         int,
@@ -82,7 +96,7 @@ def listen(
     ] = 30,
     tls_certificate: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Certificate of the node, PEM. With it, all clients must use TLS."),
+        typer.Option(metavar="FILE", help="Certificate of the node, PEM. With it, clients must use TLS."),
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the certificate, PEM.")] = None,
     tls_authority: Annotated[
@@ -91,14 +105,22 @@ def listen(
             metavar="FILE", help="Authorities, PEM, from one of which clients and archive must have their certificates."
         ),
     ] = None,
-    send_tls: Annotated[bool, typer.Option("--send-tls", help="Call the archive by TLS.")] = False,
+    send_tls: Annotated[bool, typer.Option("--send-tls", help="Call an archive AET@HOST:PORT by TLS.")] = False,
+    send_credentials: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Credentials for a DICOMweb server: one line, USER:PASSWORD or Bearer TOKEN."
+        ),
+    ] = None,
 ) -> None:
     """Grade the studies that cameras and archives send by DICOM.
 
-    The node answers C-ECHO, C-STORE and requests for storage commitment. To the archive it sends for each study a
-    structured report, a segmentation of lesions or a saliency overlay for each photograph, and the result on one page,
-    as PDF and as a picture. Nothing is lost or sent twice if the node is killed or the archive is away: the same
-    command continues. It runs until Ctrl-C, SIGTERM or SIGHUP. It needs pip install 'retinagrade[node]'.
+    The node answers C-ECHO, C-STORE, requests for storage commitment, and STOW-RS (POST /studies). To the archive it
+    sends, by C-STORE or STOW-RS, for each study a structured report, a segmentation of lesions or a saliency overlay
+    for each photograph, and the result on one page, as PDF and as a picture. Nothing is lost or sent twice if the node
+    is killed or the archive is away: the same command continues. If the environment variable RETINAGRADE_TOKEN is set,
+    clients must send its value over HTTP as a bearer token. The node runs until Ctrl-C, SIGTERM or SIGHUP. It needs pip
+    install 'retinagrade[node]'.
 
     Exit code 2: the node could not start.
     """
@@ -114,7 +136,9 @@ def listen(
         wait=wait,
         callers=callers.split(",") if callers else (),
         open_to_all=open_to_all,
-        status_port=status_port,
+        http_host=http_host,
+        http_port=http_port,
+        token=os.environ.get("RETINAGRADE_TOKEN"),
         max_megabytes=max_megabytes,
         max_megapixels=max_megapixels,
         max_associations=max_associations,
@@ -124,4 +148,5 @@ def listen(
         tls_key=tls_key,
         tls_authority=tls_authority,
         send_tls=send_tls,
+        send_credentials=send_credentials,
     )

@@ -1,9 +1,10 @@
-"""``retinagrade listen``: a DICOM node that runs until it gets a signal."""
+"""``retinagrade listen``: a DICOM node, which runs until it gets a signal."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from retinagrade.errors import UsageError
 from retinagrade.grader.make_grading import model_name
 from retinagrade.grader.runtime import Grader
 from retinagrade.node.node import Node
-from retinagrade.node.settings import NodeSettings, Tls, parse_aet, parse_callers, parse_peer
-from retinagrade.node.status_page import make_server
-from retinagrade.service.hosts import serves_others
+from retinagrade.node.settings import NodeSettings, Tls, WebPeer, parse_aet, parse_archive, parse_callers
+from retinagrade.node.web_app import WebAccess, make_app, make_server
+from retinagrade.service.hosts import LOOPBACK, serves_others
 from retinagrade.service.logs import configure_logging, log_event
-from retinagrade.service.server import open_socket
+from retinagrade.service.server import open_socket, require_guard
 from retinagrade.storage.locking import locked
 
 _PORT = NumberRange(at_least=0, up_to=65_535)
@@ -24,7 +25,7 @@ _PORT = NumberRange(at_least=0, up_to=65_535)
 
 @check_arguments(
     port=_PORT,
-    status_port=_PORT,
+    http_port=_PORT,
     wait=NOT_NEGATIVE,
     max_megabytes=NumberRange(above=0),
     max_megapixels=NumberRange(above=0),
@@ -43,7 +44,9 @@ def listen(
     wait: float = 60,
     callers: Sequence[str] = (),
     open_to_all: bool = False,
-    status_port: int = 11113,
+    http_host: str = "127.0.0.1",
+    http_port: int = 11113,
+    token: str | None = None,
     max_megabytes: float = 64,
     max_megapixels: float = 50,
     max_associations: int = 16,
@@ -53,45 +56,54 @@ def listen(
     tls_key: str | os.PathLike[str] | None = None,
     tls_authority: str | os.PathLike[str] | None = None,
     send_tls: bool = False,
+    send_credentials: str | os.PathLike[str] | None = None,
 ) -> None:
     """Runs a DICOM node until SIGTERM or Ctrl-C: it receives photographs, grades their studies and sends the results.
 
     Args:
         model: The grader file; ``default`` is the one that comes with the package.
-        send_to: The archive that gets the results, ``AET@HOST:PORT``.
+        send_to: The archive that gets the results: ``AET@HOST:PORT``, or the base URL of a DICOMweb server.
         queue: Folder for what was received and what must be sent. It holds patient data. The same folder continues
             after a restart. One node at a time uses it.
         aet: The node's application entity title, by which clients must call it.
-        host: Address to listen on.
-        port: Port to listen on; 0 chooses a free one, which the log names.
+        host: Address to listen on for DICOM.
+        port: Port to listen on for DICOM; 0 chooses a free one, which the log names.
         wait: Seconds that a study must have been quiet before it is graded.
         callers: Titles that may call. One with its address, ``AET@HOST:PORT``, gets answers to requests for storage
             commitment there.
-        open_to_all: Whether other machines may call with any title.
-        status_port: Port of this machine on which ``/healthz`` and ``/metrics`` are; 0 chooses a free one.
+        open_to_all: Whether other machines may call with any title, and over HTTP without a token.
+        http_host: Address to listen on for HTTP: STOW-RS at ``/studies``, ``/healthz`` and ``/metrics``.
+        http_port: Port to listen on for HTTP; 0 chooses a free one, which the log names.
+        token: Bearer token that clients must present over HTTP; ``None`` accepts every client.
         max_megabytes: Largest size of a photograph's file, in millions of bytes.
         max_megapixels: Largest size of a photograph, in millions of pixels; a larger one is unreadable.
-        max_associations: Largest number of connections at once.
+        max_associations: Largest number of connections at once, and of uploads over HTTP.
         max_waiting: Largest number of photographs that wait for grading; more are refused.
         keep_days: Days after which the files of an answered study are deleted.
-        tls_certificate: The node's certificate, PEM; with it, all clients must use TLS.
+        tls_certificate: The node's certificate, PEM; with it, clients must use TLS. HTTP stays plain where only this
+            machine reaches it.
         tls_key: The key of the certificate, PEM.
         tls_authority: Certificates of the authorities, PEM, from one of which every client must have a certificate, and
             the archive, too; by default, clients need none, and the archive has one that this machine trusts.
-        send_tls: Whether the archive is called by TLS.
+        send_tls: Whether an archive ``AET@HOST:PORT`` is called by TLS.
+        send_credentials: File with one line, ``USER:PASSWORD`` or ``Bearer TOKEN``, for a DICOMweb server.
 
     Raises:
         GraderFileError: The grader file can't be used.
-        UsageError: A title, an address or a certificate can't be used, another node uses the queue, or the node would
-            be open to other machines without saying so.
+        UsageError: A title, an address, a certificate or credentials can't be used, another node uses the queue, or
+            the node would be open to other machines without saying so.
         ModuleNotFoundError: The extra ``node`` isn't installed.
     """
-    archive = parse_peer(send_to)
+    archive = parse_archive(send_to, None if send_credentials is None else Path(send_credentials))
+    if send_tls and isinstance(archive, WebPeer):
+        raise UsageError("send_tls is for an archive AET@HOST:PORT: write https:// for a DICOMweb server")
     titles = parse_callers(tuple(callers))
     if not titles and not open_to_all and serves_others(host):
         raise UsageError(
             f"other machines reach {host} with any title: name those that may call (--callers), or use --open"
         )
+    require_guard(http_host, token, open_to_all)
+    tls = _parse_tls(tls_certificate, tls_key, tls_authority, send_tls)
     settings = NodeSettings(
         archive,
         parse_aet(aet),
@@ -102,7 +114,7 @@ def listen(
         max_associations,
         max_waiting,
         keep_days,
-        _parse_tls(tls_certificate, tls_key, tls_authority, send_tls),
+        tls,
     )
     grader = Grader.load(model)
     folder = Path(queue)
@@ -110,8 +122,10 @@ def listen(
     with locked(folder / "queue.sqlite"):
         configure_logging()
         node = Node(grader, settings, folder)
-        listener = open_socket("127.0.0.1", status_port)
-        server = make_server(node)
+        listener = open_socket(http_host, http_port)
+        is_local = not serves_others(http_host)
+        access = WebAccess(token, LOOPBACK if is_local and token is None else None)
+        server = make_server(make_app(node, settings, access), Tls() if is_local else tls)
         hang_up = getattr(signal, "SIGHUP", None)
         if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:  # nohup ignores it, and goes on
             signal.signal(hang_up, lambda *_: server.handle_exit(signal.SIGTERM, None))
@@ -121,7 +135,7 @@ def listen(
             aet=settings.aet,
             host=host,
             port=node.port,
-            status=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            http=_url(listener, server.config.is_ssl),
             archive=str(archive),
             model=model_name(grader.metadata),
         )
@@ -133,9 +147,13 @@ def _parse_tls(
     key: str | os.PathLike[str] | None,
     authority: str | os.PathLike[str] | None,
     sends: bool,
-) -> Tls | None:
-    if certificate is not None and key is not None:
-        return Tls(Path(certificate), Path(key), None if authority is None else Path(authority), sends)
-    if certificate is not None or key is not None or authority is not None or sends:
-        raise UsageError("TLS needs a certificate and its key: give tls_certificate and tls_key (--tls-key)")
-    return None
+) -> Tls:
+    if (certificate is None) != (key is None):
+        raise UsageError("a certificate needs its key, and a key its certificate: give tls_certificate and tls_key")
+    files = [None if each is None else Path(each) for each in (certificate, key, authority)]
+    return Tls(files[0], files[1], files[2], sends)
+
+
+def _url(listener: socket.socket, is_encrypted: bool) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if is_encrypted else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

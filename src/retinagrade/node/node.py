@@ -1,4 +1,4 @@
-"""The running node: a server that receives, a thread that grades, and a thread that sends."""
+"""The running node: a DICOM server that receives, a thread that grades, and a thread that sends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from retinagrade.node.queue import Queue
 from retinagrade.node.receiver import Receiver
 from retinagrade.node.reception import Answer, Reception
 from retinagrade.node.rows import Commitment
-from retinagrade.node.sender import Archive, AwayError, associate, send_due
-from retinagrade.node.settings import NodeSettings
+from retinagrade.node.sender import Archive, AwayError, Connect, associate, send_due
+from retinagrade.node.settings import NodeSettings, WebPeer
 from retinagrade.node.study_grader import StudyGrader
 from retinagrade.node.tls import client_context, server_context
+from retinagrade.node.web_sender import WebArchive
 from retinagrade.service.decoding import start_decoder
 from retinagrade.service.logs import LOGGER, log_event
 from retinagrade.service.settings import ServiceSettings
@@ -57,16 +58,17 @@ class Node:
             folder: Folder of the queue; the caller has locked it.
         """
         self._settings, tls = settings, settings.tls
-        self._client_tls = client_context(tls) if tls is not None and tls.sends else None
-        self._server_tls = None if tls is None else server_context(tls)
+        self._client_tls = client_context(tls) if tls.sends else None
+        self._server_tls = None if tls.certificate is None else server_context(tls)
+        self._connect = self._make_connect()
         self._queue = Queue(folder)
         self.metrics = NodeMetrics(model_name(grader.metadata), self._queue.counts)
         self.port = 0
         limits = ServiceSettings(max_megabytes=settings.max_megabytes, max_megapixels=settings.max_megapixels)
         self._decoder = start_decoder(grader.metadata, limits)
         self._grader = StudyGrader(self._queue, grader, self._decoder)
-        self._archive = Archive(settings.aet, settings.archive, self._client_tls)
-        self._receiver = Receiver(Reception(self._queue, settings), settings, self._note_answer, self._take_commitment)
+        self._reception = Reception(self._queue, settings)
+        self._receiver = Receiver(self._reception, settings, self._note_answer, self._take_commitment)
         self._stopping = threading.Event()
         self._next_deletion = 0.0
         self._faults: Counter[str] = Counter({"grading": 0, "sending": 0, "upkeep": 0})
@@ -94,10 +96,22 @@ class Node:
         self._decoder.close()
         self._queue.close()
 
+    def receive_file(self, data: bytes, study: str | None, is_whole: bool) -> tuple[str, str, Answer]:
+        """Receives a photograph; see :meth:`Reception.receive_file`."""
+        sop_class, uid, answer = self._reception.receive_file(data, study, is_whole)
+        self._note_answer(answer)
+        return sop_class, uid, answer
+
     @property
     def is_well(self) -> bool:
         """Whether every thread works. An archive that is away is no fault of the node."""
         return all(thread.is_alive() for thread in self._threads) and max(self._faults.values()) < FAULTS
+
+    def _make_connect(self) -> Connect:
+        archive, aet = self._settings.archive, self._settings.aet
+        if isinstance(archive, WebPeer):
+            return WebArchive(archive, client_context(self._settings.tls))
+        return Archive(aet, archive, self._client_tls)
 
     def _work(self, name: str, step: Callable[[], bool]) -> None:
         """Repeats a step until the node stops; waits where it found nothing to do, longer after each failure."""
@@ -111,7 +125,7 @@ class Node:
                 found = False
                 if isinstance(error, AwayError):
                     self.metrics.away.inc()
-                    log_event("archive away", tries=failures)
+                    log_event("archive away", tries=failures, reason=str(error))
                 else:
                     self._faults[name] += 1
                     LOGGER.exception("failed", extra={"fields": {"thread": name}})
@@ -139,7 +153,7 @@ class Node:
         def note(outcome: str) -> None:
             self.metrics.sent.labels(outcome).inc()
 
-        return send_due(self._queue, self._archive, note) > 0
+        return send_due(self._queue, self._connect, note) > 0
 
     def _keep_up(self) -> bool:
         """Answers commitments, and deletes old files."""

@@ -12,34 +12,18 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    OphthalmicPhotography8BitImageStorage,
-    OphthalmicPhotography16BitImageStorage,
-    SecondaryCaptureImageStorage,
     StorageCommitmentPushModel,
     Verification,
-    WideFieldOphthalmicPhotography3DCoordinatesImageStorage,
-    WideFieldOphthalmicPhotographyStereographicProjectionImageStorage,
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
 from retinagrade.errors import UsageError
 from retinagrade.images.dicom import readable_syntaxes
 from retinagrade.node.commitment import parse_request
-from retinagrade.node.reception import Answer, Reception, Status
+from retinagrade.node.reception import PHOTOGRAPHS, Answer, Reception, Status
 from retinagrade.node.rows import Commitment
 from retinagrade.node.settings import NodeSettings
 
-PHOTOGRAPHS: Final = tuple(
-    str(uid)
-    for uid in (
-        OphthalmicPhotography8BitImageStorage,
-        OphthalmicPhotography16BitImageStorage,
-        WideFieldOphthalmicPhotographyStereographicProjectionImageStorage,
-        WideFieldOphthalmicPhotography3DCoordinatesImageStorage,
-        SecondaryCaptureImageStorage,
-    )
-)
-"""SOP classes that the node takes."""
 _SECONDS: Final = 60.0
 """Seconds for which a client may be silent."""
 _FACTOR: Final = 2

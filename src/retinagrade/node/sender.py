@@ -1,4 +1,4 @@
-"""Sending of results to the archive by C-STORE, again and again until it has them."""
+"""Sending of results to the archive, again and again until it has them; by C-STORE, to an archive that speaks DICOM."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ from retinagrade.node.settings import Peer
 
 _BATCH: Final = 100
 """Results that are looked up at once."""
-_SECONDS: Final = 30.0
+SECONDS: Final = 30.0
 """Seconds for which an archive may be silent."""
 
 
 class AwayError(RetinagradeError):
     """The archive can't be reached, or has hung up."""
+
+
+class NotServedError(AwayError):
+    """The archive serves the node with nothing, whatever the object."""
 
 
 class Connection(Protocol):
@@ -82,6 +86,8 @@ def send_due(
         for result in due:
             try:
                 status = connection.store(result, str(queue.path(result.file)))
+            except NotServedError:
+                raise
             except AwayError:  # an object that the archive can't bear must not stop all others
                 queue.postpone_result(result, clock() + next_wait(result.tries + 1))
                 raise
@@ -98,13 +104,15 @@ def send_due(
 
 
 def is_success(status: int) -> bool:
-    """Whether a status means that the archive has the object; with a warning, it has.
+    """Whether a status means that the archive has the object: with a warning, and as a duplicate, it has.
+
+    A UID of ours always stands for the same bytes, so a duplicate is an object whose confirmation was lost.
 
     Example:
-        >>> is_success(0x0000), is_success(0xB000), is_success(0xA700)
-        (True, True, False)
+        >>> is_success(0x0000), is_success(0xB000), is_success(0x0111), is_success(0xA700)
+        (True, True, True, False)
     """
-    return status == 0 or status >> 12 == 0xB
+    return status in (0x0000, 0x0111) or status >> 12 == 0xB
 
 
 class Archive:
@@ -167,7 +175,7 @@ def associate(
         AwayError: The program is away, or refuses the connection.
     """
     entity = AE(aet)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _SECONDS
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = SECONDS
     for each in sorted(sop_classes):
         entity.add_requested_context(each, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
     association = entity.associate(

@@ -25,7 +25,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 
 
 def client_context(tls: Tls) -> ssl.SSLContext:
-    """Returns the settings for calling an archive, whose certificate must name its host.
+    """Returns the settings for calling an archive, whose certificate must be valid and name its host.
 
     Raises:
         UsageError: A file can't be used.
@@ -39,10 +39,11 @@ def client_context(tls: Tls) -> ssl.SSLContext:
 
 def _load(context: ssl.SSLContext, tls: Tls) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{tls.certificate} and {tls.key} are no certificate with its key: {error}") from error
+    if tls.certificate is not None:
+        try:
+            context.load_cert_chain(tls.certificate, tls.key)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{tls.certificate} and {tls.key} are no certificate with its key: {error}") from error
     if tls.authority is None:
         return
     try:

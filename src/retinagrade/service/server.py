@@ -82,7 +82,7 @@ def serve(
     if token_file is not None:
         token = _read_token(token_file, token)
     names = names_of(host, allowed_hosts)
-    _require_guard(host, token, open_to_all)
+    require_guard(host, token, open_to_all)
     settings = ServiceSettings(max_requests, max_megabytes, max_megapixels, token, names, workers=workers)
     if workers == 1:
         grader = Grader.load(model)
@@ -106,7 +106,7 @@ def _read_token(path: str | os.PathLike[str], token: str | None) -> str:
         raise UsageError(f"{path}: the token can't be read ({reason}): check --token-file") from error
 
 
-def _require_guard(host: str, token: str | None, open_to_all: bool) -> None:
+def require_guard(host: str, token: str | None, open_to_all: bool) -> None:
     """Raises a UsageError unless a token guards the service, or only this machine reaches it, or that isn't wanted."""
     if token is None:
         if not open_to_all and serves_others(host):
