@@ -91,6 +91,8 @@ def test_a_client_of_dicomweb_stores_photographs(grader_file: Path, tmp_path: Pa
         assert (running.received("stored"), running.received("repeated")) == (2, 2)
         with pytest.raises(HTTPError, match="401"):
             DICOMwebClient(running.url).store_instances(instances)
+        key = {"X-API-Key": "schlüssel".encode()}
+        assert requests.get(f"{running.url}/metrics", headers=key, timeout=60).status_code == 200
         statuses = [requests.get(running.url + path, timeout=60).status_code for path in ("/metrics", "/healthz")]
         assert statuses == [401, 200]
 

@@ -70,13 +70,19 @@ def listen(
         typer.Option(
             metavar="ADDRESS",
             help="Address to listen on for HTTP: STOW-RS (/studies), /healthz and /metrics. Where other machines reach "
-            "it, it needs RETINAGRADE_TOKEN or --open.",
+            "it, it needs a token or --open.",
         ),
     ] = "127.0.0.1",
     http_port: Annotated[
         int,
         typer.Option(min=0, max=65535, metavar="NUMBER", help="Port to listen on for HTTP. 0 chooses a free one."),
     ] = 11113,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File with the token that clients over HTTP must send, instead of RETINAGRADE_TOKEN."
+        ),
+    ] = None,
     max_megabytes: Annotated[
         float, typer.Option(min=0.001, metavar="SIZE", help="Largest size of a photograph's file, in megabytes.")
     ] = 64,
@@ -118,9 +124,9 @@ def listen(
     The node answers C-ECHO, C-STORE, requests for storage commitment, and STOW-RS (POST /studies). To the archive it
     sends, by C-STORE or STOW-RS, for each study a structured report, a segmentation of lesions or a saliency overlay
     for each photograph, and the result on one page, as PDF and as a picture. Nothing is lost or sent twice if the node
-    is killed or the archive is away: the same command continues. If the environment variable RETINAGRADE_TOKEN is set,
-    clients must send its value over HTTP as a bearer token. The node runs until Ctrl-C, SIGTERM or SIGHUP. It needs pip
-    install 'retinagrade[node]'.
+    is killed or the archive is away: the same command continues. If there is a token, in the environment variable
+    RETINAGRADE_TOKEN or in --token-file, clients must send it over HTTP, as a bearer token or in the header X-API-Key.
+    The node runs until Ctrl-C, SIGTERM or SIGHUP. It needs pip install 'retinagrade[node]'.
 
     Exit code 2: the node could not start.
     """
@@ -138,6 +144,7 @@ def listen(
         open_to_all=open_to_all,
         http_host=http_host,
         http_port=http_port,
+        token_file=token_file,
         token=os.environ.get("RETINAGRADE_TOKEN"),
         max_megabytes=max_megabytes,
         max_megapixels=max_megapixels,

@@ -17,7 +17,8 @@ from retinagrade.node.settings import NodeSettings, Tls, WebPeer, parse_aet, par
 from retinagrade.node.web_app import WebAccess, make_app, make_server
 from retinagrade.service.hosts import LOOPBACK, serves_others
 from retinagrade.service.logs import configure_logging, log_event
-from retinagrade.service.server import open_socket, require_guard
+from retinagrade.service.server import open_socket
+from retinagrade.service.tokens import choose_token
 from retinagrade.storage.locking import locked
 
 _PORT = NumberRange(at_least=0, up_to=65_535)
@@ -47,6 +48,7 @@ def listen(
     http_host: str = "127.0.0.1",
     http_port: int = 11113,
     token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
     max_megabytes: float = 64,
     max_megapixels: float = 50,
     max_associations: int = 16,
@@ -74,7 +76,9 @@ def listen(
         open_to_all: Whether other machines may call with any title, and over HTTP without a token.
         http_host: Address to listen on for HTTP: STOW-RS at ``/studies``, ``/healthz`` and ``/metrics``.
         http_port: Port to listen on for HTTP; 0 chooses a free one, which the log names.
-        token: Bearer token that clients must present over HTTP; ``None`` accepts every client.
+        token: Token that clients must send over HTTP, as a bearer token or in ``X-API-Key``; ``None`` accepts every
+            client.
+        token_file: File with the token, instead of ``token``.
         max_megabytes: Largest size of a photograph's file, in millions of bytes.
         max_megapixels: Largest size of a photograph, in millions of pixels; a larger one is unreadable.
         max_associations: Largest number of connections at once, and of uploads over HTTP.
@@ -102,7 +106,7 @@ def listen(
         raise UsageError(
             f"other machines reach {host} with any title: name those that may call (--callers), or use --open"
         )
-    require_guard(http_host, token, open_to_all)
+    guard = choose_token(http_host, token, token_file, open_to_all)
     tls = _parse_tls(tls_certificate, tls_key, tls_authority, send_tls)
     settings = NodeSettings(
         archive,
@@ -124,7 +128,7 @@ def listen(
         node = Node(grader, settings, folder)
         listener = open_socket(http_host, http_port)
         is_local = not serves_others(http_host)
-        access = WebAccess(token, LOOPBACK if is_local and token is None else None)
+        access = WebAccess(guard, LOOPBACK if is_local and guard is None else None)
         server = make_server(make_app(node, settings, access), Tls() if is_local else tls)
         hang_up = getattr(signal, "SIGHUP", None)
         if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:  # nohup ignores it, and goes on

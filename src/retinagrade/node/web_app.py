@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -30,6 +30,7 @@ from retinagrade.service.draining import DrainMiddleware
 from retinagrade.service.hosts import is_allowed
 from retinagrade.service.logs import log_event
 from retinagrade.service.settings import ServiceSettings
+from retinagrade.service.tokens import contains_token
 
 _CONNECTIONS: Final = 64
 _SECONDS: Final = 60.0
@@ -45,7 +46,7 @@ class WebAccess:
     """Who may call over HTTP.
 
     Attributes:
-        token: Bearer token that clients must present; ``None`` accepts every client.
+        token: Token that clients must send, as a bearer token or in ``X-API-Key``; ``None`` accepts every client.
         names: Names by which clients may call the node; ``None`` for all.
     """
 
@@ -129,18 +130,21 @@ def _guarded(endpoint: Endpoint, access: WebAccess) -> Endpoint:
     async def answer(request: Request) -> Response:
         if not is_allowed(request.scope, access.names):
             return _refuse(HTTPStatus.MISDIRECTED_REQUEST, "this node doesn't go by the name in the header Host")
-        if access.token is not None and not _presents(request.headers.get("authorization", ""), access.token):
+        if access.token is not None and not contains_token(_sent_tokens(request.headers), access.token):
             headers = {"WWW-Authenticate": "Bearer"}
-            return _refuse(HTTPStatus.UNAUTHORIZED, "this node needs its token: send Authorization: Bearer", headers)
+            return _refuse(
+                HTTPStatus.UNAUTHORIZED,
+                "this node needs its token: send it as a bearer token, or in X-API-Key",
+                headers,
+            )
         return await endpoint(request)
 
     return answer
 
 
-def _presents(authorization: str, token: str) -> bool:
-    kind, _, given = authorization.partition(" ")
-    # Starlette decodes each byte of a header to one character.
-    return kind.lower() == "bearer" and secrets.compare_digest(given.strip().encode("latin-1"), token.encode())
+def _sent_tokens(headers: Headers) -> list[str]:
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    return [headers.get("x-api-key", ""), token.strip() if kind.lower() == "bearer" else ""]
 
 
 def _refuse(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> Response:

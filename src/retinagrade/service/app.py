@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
@@ -22,6 +21,7 @@ from retinagrade.service.problems import ProblemError, add_problem_handlers, pro
 from retinagrade.service.routes import PAGE, ServiceState, open_routes, protected_routes
 from retinagrade.service.schemas import NOTICE, example_response
 from retinagrade.service.settings import ServiceSettings
+from retinagrade.service.tokens import contains_token
 
 _BEARER = HTTPBearer(auto_error=False)
 _API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -76,19 +76,17 @@ def _lifespan(state: ServiceState) -> Callable[[FastAPI], AbstractAsyncContextMa
 
 
 def _require_token(token: str) -> Callable[..., Awaitable[None]]:
-    """Returns a dependency that refuses requests without the token; it compares bytes of UTF-8, in constant time.
+    """Returns a dependency that refuses requests without the token.
 
     The token comes in ``X-API-Key``, where a proxy needs ``Authorization`` for itself, or as a bearer token.
     """
-    expected = token.encode()
 
     async def require(
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
         key: Annotated[str | None, Depends(_API_KEY)],
     ) -> None:
         sent = [*([] if bearer is None else [bearer.credentials]), *([] if key is None else [key])]
-        # Starlette decodes each byte of a header to one character.
-        if not any(secrets.compare_digest(each.encode("latin-1"), expected) for each in sent):
+        if not contains_token(sent, token):
             raise ProblemError(401, "this service needs its token", headers={"WWW-Authenticate": "Bearer"})
 
     return require

@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -21,10 +20,10 @@ from retinagrade.grader.runtime import Grader
 from retinagrade.service.app import create_app
 from retinagrade.service.connections import ClosedConnections, Connections, limited_protocol
 from retinagrade.service.hosts import allowed_hosts as names_of
-from retinagrade.service.hosts import serves_others
 from retinagrade.service.logs import configure_logging, log_event
 from retinagrade.service.routes import ServiceState
 from retinagrade.service.settings import SECONDS, ServiceSettings
+from retinagrade.service.tokens import choose_token
 from retinagrade.service.workers import Begin, Workers
 
 _BACKLOG: Final = 2048
@@ -79,46 +78,14 @@ def serve(
         UsageError: The address can't be listened on, the token can't be read or sent in a header, or the service would
             be open to other machines without saying so.
     """
-    if token_file is not None:
-        token = _read_token(token_file, token)
     names = names_of(host, allowed_hosts)
-    require_guard(host, token, open_to_all)
-    settings = ServiceSettings(max_requests, max_megabytes, max_megapixels, token, names, workers=workers)
+    guard = choose_token(host, token, token_file, open_to_all)
+    settings = ServiceSettings(max_requests, max_megabytes, max_megapixels, guard, names, workers=workers)
     if workers == 1:
         grader = Grader.load(model)
         run_server(create_app(grader, settings), open_socket(host, port), model_name(grader.metadata))
     else:
         _run_workers(model, settings, open_socket(host, port))
-
-
-def _read_token(path: str | os.PathLike[str], token: str | None) -> str:
-    """Returns the token in a file, without the end of its line.
-
-    Raises:
-        UsageError: The file can't be read, or there is a token besides.
-    """
-    if token is not None:
-        raise UsageError(f"there are two tokens: leave out {path} (--token-file), or unset RETINAGRADE_TOKEN")
-    try:
-        return Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"{path}: the token can't be read ({reason}): check --token-file") from error
-
-
-def require_guard(host: str, token: str | None, open_to_all: bool) -> None:
-    """Raises a UsageError unless a token guards the service, or only this machine reaches it, or that isn't wanted."""
-    if token is None:
-        if not open_to_all and serves_others(host):
-            raise UsageError(
-                f"other machines reach {host} without a token: set RETINAGRADE_TOKEN, or serve everybody with --open"
-            )
-    elif not token:
-        raise UsageError("the token is empty: write a secret to RETINAGRADE_TOKEN or --token-file, or leave both out")
-    elif token != token.strip() or not token.isprintable():
-        raise UsageError(
-            "the token has control characters, or a space at an end, which no header can carry: choose another token"
-        )
 
 
 def open_socket(host: str, port: int) -> socket.socket:
