@@ -92,7 +92,17 @@ def test_maps_beside_their_lesions_are_worse(source: Path, maps: LesionMaps, tmp
         assert (bad.kinds[kind].average_precision.value or 0) < 0.8 * (good.kinds[kind].average_precision.value or 0)
 
 
-def test_maps_without_masks_and_of_a_camera_are_refused(source: Path, maps: LesionMaps, tmp_path: Path) -> None:
+def test_a_camera_that_moves_no_lesion_is_compared(source: Path, maps: LesionMaps, tmp_path: Path) -> None:
+    copy = LesionMaps(tmp_path / "maps")
+    record = maps.record()
+    for image_id in record.photographs:
+        copy.write(image_id, maps.read(image_id, LESIONS), LESIONS)
+    copy.write_record(record.model_copy(update={"prepared": str(maps.prepared), "camera": ("colour", "resolution")}))
+    own, changed = (evaluate_lesions(each.folder, masks_from=source, resamples=0, workers=1) for each in (maps, copy))
+    assert changed.to_json()["kinds"] == own.to_json()["kinds"]
+
+
+def test_maps_without_masks_and_of_a_cut_are_refused(source: Path, maps: LesionMaps, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--masks-from"):
         evaluate_lesions(maps.folder)
     other = tmp_path / "other"

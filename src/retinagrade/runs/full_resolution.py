@@ -40,7 +40,8 @@ def count_at_full_resolution(
     """Counts the pixels and the lesions of every photograph that has maps and masks.
 
     Args:
-        maps: A finished folder of lesion maps of photographs that no camera changed.
+        maps: A finished folder of lesion maps of photographs that no camera has cut. Other changes of a camera move no
+            lesion.
         masks: The data set with masks. Its photographs are known by their bytes.
         workers: Number of worker processes; ``None`` takes one per processor.
         progress: Receives the number of photographs.
@@ -49,15 +50,16 @@ def count_at_full_resolution(
         Counts by ``image_id`` and kind of lesion.
 
     Raises:
-        ExperimentError: The folder holds no finished maps, a camera changed their photographs, or a map, a photograph
+        ExperimentError: The folder holds no finished maps, a camera cut their photographs, or a map, a photograph
             or a mask can't be read.
         JoinError: No photograph of the maps has masks.
         LayoutError: The data set has no masks in a known layout, or the prepared set of the maps is gone.
     """
     record = maps.finished_record()
-    if record.camera:
+    if "cut" in record.camera:
         raise ExperimentError(
-            f"{maps.folder}: a camera changed its photographs, and masks lie elsewhere: outline again"
+            f"{maps.folder}: a camera's frame cut its photographs, and masks show lesions that it hides: outline them "
+            "without --camera cut"
         )
     preparation = PreparationRecord.read(maps.prepared)
     by_digest = {
