@@ -127,7 +127,10 @@ def test_a_run_on_all_photographs_takes_calibration_and_metrics_from_its_folds(
     on_everything: Run, folds: CrossValidation, prepared: Path, tmp_path: Path
 ) -> None:
     statements = tmp_path / "statements.yaml"
-    statements.write_text("licence: Apache-2.0\ndata_source: Made up, CC0.\nlimitations: [Nobody has these eyes.]\n")
+    statements.write_text(
+        "licence: Apache-2.0\ndata_source: Made up, CC0.\nlimitations: [Nobody has these eyes.]\n"
+        "elsewhere: [{place: Elsewhere, photographs: 9, metrics: {referable_auc: {value: 0.75, interval: null}}}]\n"
+    )
     out = tmp_path / "all.onnx"
     printed = command(
         "export", on_everything.folder, "--cross-validation", folds.folder, "--statements", statements, "--out", out
@@ -136,6 +139,7 @@ def test_a_run_on_all_photographs_takes_calibration_and_metrics_from_its_folds(
     metadata, fitted = retinagrade.Grader.load(out).metadata, load_calibration(Run(folds.folder).calibration_file)
     assert metadata.temperature == fitted.temperature.temperature
     assert metadata.validation is None
+    assert metadata.elsewhere[0].place in out.with_suffix(".md").read_text()
     measured = metadata.cross_validation
     assert measured is not None
     manifest = Manifest.read(prepared / "manifest.csv").table

@@ -190,7 +190,7 @@ def test_pictures_are_sent_on_request(client: TestClient, eyes: list[Path]) -> N
 
 def test_outlines_are_sent_instead_of_a_saliency_overlay(tmp_path: Path) -> None:
     lesion_grader = Grader.load(write_lesion_grader(tmp_path / "lesions.onnx", 128))
-    picture, _ = draw_photograph(180, 143)
+    picture, marks = draw_photograph(180, 143)
     with TestClient(create_app(lesion_grader, ServiceSettings()), base_url="http://localhost") as sent_to:
         sent = files(("eye.png", encoded(picture, "PNG")))
         (plain,) = sent_to.post("/v1/grade", files=sent).json()["photographs"]
@@ -198,14 +198,16 @@ def test_outlines_are_sent_instead_of_a_saliency_overlay(tmp_path: Path) -> None
     assert plain["pictures"] is None
     pictures = result["pictures"]
     assert pictures["saliency"] is None
-    assert pictures["side"] == 128
+    assert (pictures["width"], pictures["height"]) == (180, 143)
+    square = pictures["square"]
+    assert square["left"] + square["width"] / 2 == pytest.approx(0.53 * 180, abs=2)  # the middle of the field of view
     by_kind = {each["kind"]: each for each in pictures["lesions"]}
     assert len(by_kind["haemorrhages"]["outlines"]) == result["grading"]["haemorrhages"] == 1
     assert by_kind["haemorrhages"]["colour"] == "#4080ff"
     (outline,) = by_kind["haemorrhages"]["outlines"]
     assert outline["probability"] > 0.5
     middle = np.mean(outline["polygon"], axis=0)
-    assert (middle > 64).tolist() == [True, False]  # the mark is at the upper right
+    assert middle == pytest.approx(np.argwhere(marks["haemorrhages"]).mean(axis=0)[::-1], abs=1.5)
 
 
 def test_no_lesion_maps_wait_for_their_responses(tmp_path: Path) -> None:

@@ -83,7 +83,14 @@ def _metrics(metadata: Metadata) -> list[str]:
         lines = _metrics_table(title, metadata.cross_validation)
     else:
         lines = _metrics_table("Validation (the best epoch was chosen on these photographs)", metadata.validation)
-    return [*lines, *_metrics_table("Test (nothing was chosen on these photographs)", metadata.test)]
+    lines += _metrics_table("Test (nothing was chosen on these photographs)", metadata.test)
+    for measured in metadata.elsewhere:
+        lines += _metrics_table(f"Elsewhere ({measured.place})", measured)
+    return (
+        lines
+        if metadata.elsewhere
+        else [*lines, "Elsewhere, on photographs of other clinics and cameras: not stated.", ""]
+    )
 
 
 def _metrics_table(title: str, measured: MeasuredMetrics | None) -> list[str]:

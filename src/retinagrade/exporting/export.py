@@ -119,7 +119,7 @@ def export(
         cross_validation: For a run that was trained on all photographs, a cross-validation of the same experiment, or
             its folder, which provides calibration and metrics. For a run that outlines lesions, its grade model, which
             :func:`~retinagrade.runs.fit_grades.fit_grades` fitted on a cross-validation.
-        statements: Statements on licence, data source and limitations, or a YAML file with them.
+        statements: Statements on licence, data source, limitations and metrics elsewhere, or a YAML file with them.
         prepared: The prepared set of the run, where it was moved without the run.
         gate: ONNX file of a gate that ``export`` wrote of a run of ``train_gate``; by default the bundled gate.
         overwrite: Whether to replace a file or a card that is no earlier export of the same network.

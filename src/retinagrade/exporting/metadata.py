@@ -99,6 +99,7 @@ def collect_metadata(
         validation=_measure_split(run, f"val{suffix}"),
         cross_validation=None if cross_validation is None else _measure_unseen(exportable, cross_validation),
         test=_measure_split(run, f"test{suffix}"),
+        elsewhere=statements.elsewhere,
         change_from_float32=change_from_float32,
         verification=verification,
         versions={"training": _training_versions(run), "export": _export_versions()},

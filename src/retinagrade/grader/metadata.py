@@ -111,6 +111,16 @@ class MeasuredMetrics(_Part):
     metrics: dict[str, MetricValue]
 
 
+class MeasuredElsewhere(MeasuredMetrics):
+    """Metrics measured on photographs of another clinic or camera than those of the training.
+
+    Attributes:
+        place: The clinic or the data set, in words.
+    """
+
+    place: str
+
+
 class AuthorStatements(_Part):
     """Statements about a grader file that only its author can make.
 
@@ -118,11 +128,13 @@ class AuthorStatements(_Part):
         licence: Licence of the file.
         data_source: Origin, licence and attribution of the training photographs.
         limitations: Known limitations, in addition to those that hold for every grader file.
+        elsewhere: Metrics that were measured with this very network on photographs of other clinics and cameras.
     """
 
     licence: str | None = None
     data_source: str | None = None
     limitations: tuple[str, ...] = ()
+    elsewhere: tuple[MeasuredElsewhere, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -136,7 +148,8 @@ class AuthorStatements(_Part):
             return cls.model_validate(values)
         except ValidationError as error:
             raise GraderFileError(
-                f"{path} may hold licence, data_source and limitations:\n  {describe_validation_error(error)}"
+                f"{path} may hold licence, data_source, limitations and elsewhere:\n  "
+                f"{describe_validation_error(error)}"
             ) from None
 
 
@@ -275,6 +288,7 @@ class Metadata(_Part):
         cross_validation: Metrics on all photographs, each predicted by a network of a cross-validation that was not
             trained on it. They describe networks trained in the same way, not this file.
         test: Metrics on the test photographs, on which nothing was chosen; ``None`` if there are none.
+        elsewhere: Metrics on photographs of other clinics and cameras, as the author stated them.
         change_from_float32: Metrics of this file minus metrics of the same file in float32, on the photographs of
             :attr:`comparison_split`; ``None`` for float32.
         verification: Agreement of the file with the network.
@@ -314,6 +328,7 @@ class Metadata(_Part):
     validation: MeasuredMetrics | None
     cross_validation: MeasuredMetrics | None = None
     test: MeasuredMetrics | None
+    elsewhere: tuple[MeasuredElsewhere, ...] = ()
     change_from_float32: MeasuredMetrics | None
     verification: Verification
     versions: dict[str, dict[str, str]]

@@ -34,9 +34,12 @@ from retinagrade.grader import dicom_codes
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
 from retinagrade.grader.lesion_groups import lesion_groups, retina_of
 from retinagrade.grader.metadata import Metadata
+from retinagrade.grader.reader_groups import reader_group
 from retinagrade.grades import Grade
 from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.reading import ReaderDecisions
 from retinagrade.gradings.studies import StudyGrading, describe_study
+from retinagrade.images.decoding import File
 from retinagrade.images.dicom import MAKER
 from retinagrade.storage.paths import to_path
 
@@ -54,6 +57,8 @@ def structured_report(
     metadata: Metadata,
     segmentations: Mapping[str, Dataset] | None = None,
     predecessors: Sequence[Dataset] = (),
+    files: Sequence[File] | None = None,
+    reader: ReaderDecisions | None = None,
 ) -> EnhancedSR:
     """Makes the report of a study whose photographs are DICOM files.
 
@@ -66,11 +71,14 @@ def structured_report(
         metadata: Metadata of the grader file.
         segmentations: Segmentations by the id of their photograph; the report refers to them.
         predecessors: Earlier reports of the study, which this one replaces: their UIDs.
+        files: The photographs, in the order of the gradings; by default, the files that the gradings name.
+        reader: A person's decisions; the report says who made them.
 
     Raises:
         ImageError: The header of a photograph can't be read, or lacks a UID that the report must refer to.
     """
-    sources = [read_source_elements(to_path(grading.path or "")) for grading in gradings]
+    photographs = [to_path(each.path or "") for each in gradings] if files is None else files
+    sources = [read_source_elements(each) for each in photographs]
     study_uid = sources[0].StudyInstanceUID
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
@@ -83,6 +91,8 @@ def structured_report(
         named += [] if segmentation is None else [segmentation]
         groups.append(_photograph_group(grading, name, source, algorithm))
         groups += lesion_groups(grading, name, source, segmentation, algorithm)
+        if reader is not None and grading.image_id in reader.readings:
+            groups.append(reader_group(reader.readings[grading.image_id], reader.name, grading, name, source))
         if grading.review_reasons:
             reasons.append(f"{name}: a person should review it: {'; '.join(grading.review_reasons)}.".capitalize())
     observer = ObserverContext(
@@ -93,14 +103,21 @@ def structured_report(
     )
     comments = [NOTICE, f"The study: {describe_study(study)}.", *reasons]
     content[0].ContentSequence += [_comment(text) for text in comments]
-    with silence_patient_names(to_path(gradings[0].path or "")):
+    with silence_patient_names(photographs[0]):
         return EnhancedSR(
             [*sources, *named],
             content,
             series_instance_uid=series,
             series_number=_SERIES,
             sop_instance_uid=generate_uid(
-                entropy_srcs=[series, _identity(study), *map(_identity, gradings), *_uids(named), *_uids(predecessors)]
+                entropy_srcs=[
+                    series,
+                    _identity(study),
+                    *map(_identity, gradings),
+                    *_uids(named),
+                    *_uids(predecessors),
+                    *([] if reader is None else [repr(reader)]),
+                ]
             ),
             instance_number=len(predecessors) + 1,
             manufacturer=MAKER,

@@ -37,6 +37,8 @@ _PLAIN: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", 
 _EXIF, _HEADERS = b"Exif\0\0", 1 << 20
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _POLARITY, _ORIENTATION = 254, 256, 257, 258, 262, 274
 _SHORT: Final = 3
+_LYING: Final = (5, 6, 7, 8)
+"""EXIF orientations whose pictures are stored on their side."""
 _RUN_LENGTH: Final = (1, 2)
 _MOST_RUN_LENGTH: Final = 25.0
 """Largest run-length BMP, in megapixels: Pillow decodes it in Python, and holds it several times."""
@@ -97,6 +99,27 @@ def photograph_size(path: File) -> tuple[int, int]:
         if isinstance(image, TiffImageFile):  # Pillow gives the size of the upright picture
             return int(image.tag_v2[_WIDTH]), int(image.tag_v2[_HEIGHT])
         return image.size
+
+
+def upright_size(path: File) -> tuple[int, int]:
+    """Reads width and height, in pixels, of the picture that :func:`read_photograph` returns. Decodes no pixels.
+
+    Raises:
+        ImageError: As for :func:`photograph_size`.
+        ModuleNotFoundError: The file is DICOM, and pydicom isn't installed.
+    """
+    width, height = photograph_size(path)
+    data = read_photograph_bytes(path)
+    known = recognise_file(str(path), data[:HEAD])
+    if known is DICOM:
+        return width, height
+    if known is JPEG:
+        orientation = _jpeg_orientation(data)
+    else:
+        opener = _opener(data, path)
+        with as_image_errors(path, str(opener.format)), opener(io.BytesIO(data)) as image:
+            orientation = _orientation(image)
+    return (height, width) if orientation in _LYING else (width, height)
 
 
 def _silence_libtiff() -> None:

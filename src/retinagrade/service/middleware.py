@@ -15,9 +15,10 @@ from retinagrade.service.logs import LOGGER, log_event
 from retinagrade.service.metrics import ServiceMetrics
 from retinagrade.service.problems import problem_response
 
+# blob: is for photographs that the page shows from the disk of its user. Only the page's own scripts make such URLs.
 SECURITY: Final = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",

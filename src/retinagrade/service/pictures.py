@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -15,9 +13,9 @@ from retinagrade.grader.lesion_files import find_outlines
 from retinagrade.grader.runtime import GradedPhotograph
 from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.gradings.grading import Grading
+from retinagrade.images.encode import encode_view
+from retinagrade.images.placement import Placement
 from retinagrade.lesion_maps.outlines import COLOURS, OTHER_COLOUR, Outline
-
-_JPEG_QUALITY: Final = 90
 
 
 class OutlinedLesion(BaseModel):
@@ -25,7 +23,7 @@ class OutlinedLesion(BaseModel):
 
     Attributes:
         probability: Highest probability within it, 0.5 to 1.
-        polygon: Points as x and y in pixels of the returned photograph. Whole numbers are centres of pixels.
+        polygon: Points as x and y in pixels of the upright original. Whole numbers are centres of pixels.
     """
 
     probability: float
@@ -46,20 +44,40 @@ class LesionsOfKind(BaseModel):
     outlines: list[OutlinedLesion]
 
 
+class Square(BaseModel):
+    """The place of the square that the network saw, in pixels of the upright original. It may begin outside.
+
+    Attributes:
+        left: Left edge.
+        top: Upper edge.
+        width: Width.
+        height: Height.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
 class Pictures(BaseModel):
     """JPEG pictures as data URLs, and outlines of lesions.
 
     Attributes:
-        photograph: The photograph as the network saw it.
-        saliency: The same photograph with the saliency map of its grade; ``None`` without a grade, and for a grader
-            file that outlines lesions.
-        side: Width and height of the photograph, in pixels.
+        width: Width of the upright original, in pixels.
+        height: Height of the upright original, in pixels.
+        photograph: The photograph as the network saw it: a square.
+        square: The place of this square in the original.
+        saliency: The square with the saliency map of its grade; ``None`` without a grade, and for a grader file that
+            outlines lesions.
         lesions: Outlines of the lesions, by kind; ``None`` for a grader file that doesn't outline them.
     """
 
+    width: int
+    height: int
     photograph: str
+    square: Square
     saliency: str | None
-    side: int
     lesions: list[LesionsOfKind] | None
 
 
@@ -71,11 +89,13 @@ class Drawing:
         grading: The grading.
         photograph: RGB pixels (S, S, 3), uint8; ``None`` where nobody wants pictures.
         saliency: Saliency map (h, w) of the grade; ``None`` for none.
+        placement: Place of the photograph in its original; ``None`` where nobody wants pictures.
         outlines: Outlines by kind, in pixels of the photograph; ``None`` for none.
     """
 
     grading: Grading
     photograph: NDArray[np.uint8] | None = None
+    placement: Placement | None = None
     saliency: NDArray[np.float32] | None = None
     outlines: dict[str, list[Outline]] | None = None
 
@@ -87,34 +107,42 @@ def make_drawing(graded: GradedPhotograph, wants_pictures: bool) -> Drawing:
     grade = graded.grading.predicted_grade
     saliency = None if graded.saliency is None or grade is None else graded.saliency[grade].copy()
     outlines = None if graded.lesions is None else find_outlines(graded.lesions)
-    return Drawing(graded.grading, graded.photograph, saliency, outlines)
+    return Drawing(graded.grading, graded.photograph, graded.placement, saliency, outlines)
 
 
-def encode_pictures(drawing: Drawing) -> Pictures | None:
-    """Encodes the pictures of a photograph; ``None`` where there are none."""
-    photograph, saliency, outlines = drawing.photograph, drawing.saliency, drawing.outlines
-    if photograph is None:
+def encode_pictures(drawing: Drawing, size: tuple[int, int] | None) -> Pictures | None:
+    """Encodes the pictures of a photograph; ``None`` where there are none.
+
+    Args:
+        drawing: The photograph, and what was found on it.
+        size: Width and height of the upright original, in pixels.
+    """
+    photograph, saliency, outlines, place = drawing.photograph, drawing.saliency, drawing.outlines, drawing.placement
+    if photograph is None or place is None or size is None:
         return None
     return Pictures(
+        width=size[0],
+        height=size[1],
         photograph=_data_url(photograph),
+        square=Square(left=place.left, top=place.top, width=place.width, height=place.height),
         saliency=None if saliency is None else _data_url(saliency_overlay(photograph, saliency)),
-        side=photograph.shape[0],
-        lesions=None if outlines is None else [_of_kind(kind, of_kind) for kind, of_kind in outlines.items()],
+        lesions=None if outlines is None else [_of_kind(kind, of_kind, place) for kind, of_kind in outlines.items()],
     )
 
 
-def _of_kind(kind: str, outlines: list[Outline]) -> LesionsOfKind:
+def _of_kind(kind: str, outlines: list[Outline], place: Placement) -> LesionsOfKind:
     red, green, blue = COLOURS.get(kind, OTHER_COLOUR)
     return LesionsOfKind(
         kind=kind,
         colour=f"#{red:02x}{green:02x}{blue:02x}",
         outlines=[
-            OutlinedLesion(probability=round(each.probability, 3), polygon=each.polygon.round(2).tolist())
+            OutlinedLesion(
+                probability=round(each.probability, 3), polygon=place.to_original(each.polygon).round(1).tolist()
+            )
             for each in outlines
         ],
     )
 
 
 def _data_url(pixels: NDArray[np.uint8]) -> str:
-    jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), _JPEG_QUALITY, colorspace="RGB")
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+    return f"data:image/jpeg;base64,{base64.b64encode(encode_view(pixels)).decode('ascii')}"

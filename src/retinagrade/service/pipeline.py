@@ -10,14 +10,16 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Final, TypeVar
 
+from retinagrade.errors import ImageError
 from retinagrade.execution.guarded import GuardedError
 from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.make_grading import failed_grading
 from retinagrade.grader.runtime import BATCH, Grader, PreparedPhotograph
 from retinagrade.images.decoding import InMemory
+from retinagrade.images.dicom import holds_dicom
 from retinagrade.service.batching import Batcher
-from retinagrade.service.decoding import DecodedPhotograph, Decoder, start_decoder
+from retinagrade.service.decoding import DecodedPhotograph, Decoder, WholePicture, start_decoder
 from retinagrade.service.metrics import ServiceMetrics
 from retinagrade.service.pictures import Drawing, encode_pictures, make_drawing
 from retinagrade.service.schemas import PhotographResult
@@ -43,6 +45,10 @@ class RefusedPhotograph:
     entry: PhotographResult
     is_too_large: bool = False
     failure: Exception | None = None
+
+
+class TooLargeError(ImageError):
+    """A photograph has more pixels than the service decodes."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,27 @@ class Pipeline:
         """
         return await asyncio.gather(*(self._grade(file, wants_pictures) for file in files))
 
+    async def convert(self, file: InMemory) -> bytes:
+        """Converts a whole photograph to JPEG, at its own resolution and upright.
+
+        Raises:
+            ImageError: The photograph can't be read.
+            TooLargeError: The photograph has more pixels than the service decodes.
+        """
+        async with self._room:
+            try:
+                decoded = await self._decode(WholePicture(file))
+            except GuardedError as error:
+                raise ImageError(_undecodable(file, error)) from None
+        if decoded.picture is None:
+            kind = TooLargeError if decoded.is_too_large else ImageError
+            raise kind(decoded.prepared.error)
+        return decoded.picture
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Does some other work of a request in one of the threads that wait for decoders."""
+        return await _run_in(self._threads, work)
+
     async def _grade(self, file: InMemory, wants_pictures: bool) -> PhotographResult | RefusedPhotograph:
         async with self._room:
             try:
@@ -118,15 +145,21 @@ class Pipeline:
                 graded = await self._batcher(WaitingPhotograph(decoded.prepared, wants_pictures))
                 if isinstance(graded, Exception):
                     raise graded
-                pictures = await _run_in(self._threads, lambda: encode_pictures(graded))
+                pictures = await _run_in(self._threads, lambda: encode_pictures(graded, decoded.size))
             except GuardedError as error:
-                reason = f"{file}: can't be decoded: {error}: export the photograph again, as JPEG or PNG"
+                reason = _undecodable(file, error)
                 return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason))
             except Exception as error:  # a mistake of ours, which must not cost the other photographs their results
                 reason = f"{file}: the service failed at this photograph; its log has the details"
                 return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason), failure=error)
         self._metrics.count(graded.grading)
-        return PhotographResult(grading=graded.grading, pictures=pictures)
+        visit, grading = decoded.visit, graded.grading
+        return PhotographResult(
+            grading=grading,
+            patient_id=visit.patient_id or (None if holds_dicom(file) else grading.study),
+            examined_on=visit.examined_on,
+            pictures=pictures,
+        )
 
     def _refuse(
         self, unusable: PreparedPhotograph, is_too_large: bool = False, failure: Exception | None = None
@@ -142,13 +175,13 @@ class Pipeline:
         )
         return RefusedPhotograph(PhotographResult(grading=grading), is_too_large, failure)
 
-    async def _decode(self, file: InMemory) -> DecodedPhotograph:
+    async def _decode(self, item: InMemory | WholePicture) -> DecodedPhotograph:
         gone = Event()
 
         def decode() -> DecodedPhotograph:
             decoder = self._decoders.get()  # there is one for each thread
             try:
-                return decoder(file, lambda: not gone.is_set())
+                return decoder(item, lambda: not gone.is_set())
             finally:
                 self._decoders.put(decoder)
 
@@ -162,6 +195,10 @@ class Pipeline:
         self._metrics.batch.observe(len(batch))
         with self._metrics.network.time():
             return await _run_in(self._network, lambda: _grade_each(self._grader, batch))
+
+
+def _undecodable(file: InMemory, error: GuardedError) -> str:
+    return f"{file}: can't be decoded: {error}: export the photograph again, as JPEG or PNG"
 
 
 def _grade_each(grader: Grader, batch: Sequence[WaitingPhotograph]) -> list[Drawing | Exception]:

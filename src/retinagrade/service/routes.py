@@ -7,52 +7,62 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from retinagrade.errors import ImageError
 from retinagrade.grader.make_grading import model_name
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.runtime import Grader
 from retinagrade.gradings.fhir import MEDIA_TYPE as FHIR
 from retinagrade.gradings.fhir import make_bundle
+from retinagrade.images.decoding import InMemory
 from retinagrade.service.disconnecting import while_connected
 from retinagrade.service.limits import CapacityError, RequestLimits
 from retinagrade.service.logs import LOGGER
 from retinagrade.service.metrics import ServiceMetrics
-from retinagrade.service.pipeline import Pipeline, RefusedPhotograph
+from retinagrade.service.pipeline import Pipeline, RefusedPhotograph, TooLargeError
 from retinagrade.service.problems import FieldError, ProblemError, problem_responses
+from retinagrade.service.reports import READER, READER_SCHEMA, ReaderField, make_report, parse_reader
 from retinagrade.service.schemas import GradeResponse, PhotographResult, make_response
 from retinagrade.service.settings import PHOTOGRAPHS, ServiceSettings
-from retinagrade.service.uploads import FIELD, read_photographs, require_declared_size
+from retinagrade.service.uploads import FIELD, read_form, read_photographs, require_declared_size
 
 PAGE: Final = files("retinagrade.service") / "page"
 """Folder of the web page."""
-_FORM: Final = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": [FIELD],
-                "additionalProperties": False,
-                "properties": {
-                    FIELD: {
-                        "type": "array",
-                        "minItems": 1,
-                        "maxItems": PHOTOGRAPHS,
-                        "items": {"type": "string", "format": "binary"},
-                        "description": "JPEG, PNG, TIFF, WebP, BMP or DICOM files, straight from the camera",
-                    }
+
+
+def _form(most: int, texts: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the OpenAPI description of a form with so many photographs, and further fields of text."""
+    example = ["the bytes of right.jpg", "the bytes of left.dcm"]
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "additionalProperties": False,
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": most,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "JPEG, PNG, TIFF, WebP, BMP or DICOM files, straight from the camera",
+                        },
+                        **(texts or {}),
+                    },
                 },
-            },
-            "example": {FIELD: ["the bytes of right.jpg", "the bytes of left.dcm"]},
-        }
-    },
-}
+                "example": {FIELD: example[:most]},
+            }
+        },
+    }
+
 
 open_routes = APIRouter()
 """Routes that need no token."""
@@ -103,7 +113,7 @@ State = Annotated[ServiceState, Depends(_get_state)]
         200: {"content": {FHIR: {"schema": {"type": "object"}}}},
         **problem_responses(400, 408, 413, 415, 422, 503),
     },
-    openapi_extra={"requestBody": _FORM},
+    openapi_extra={"requestBody": _form(PHOTOGRAPHS)},
 )
 async def grade_uploads(
     request: Request,
@@ -135,6 +145,59 @@ async def grade_uploads(
         bundle = make_bundle(each.grading for each in response.photographs)
         return Response(json.dumps(bundle, ensure_ascii=False), media_type=FHIR)
     return response
+
+
+@protected_routes.post(
+    "/v1/picture",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+        **problem_responses(400, 408, 413, 415, 422, 503),
+    },
+    openapi_extra={"requestBody": _form(1)},
+)
+async def convert_upload(request: Request, state: State) -> Response:
+    """Convert one photograph to JPEG, upright and at its own resolution, for programs that don't read its format."""
+    require_declared_size(request, state.settings)
+    try:
+        with state.limits.admit(_address(request)) as admitted:
+            photographs = await read_photographs(request, state.settings, admitted)
+            if len(photographs) > 1:
+                raise ProblemError(422, "the form is invalid", [FieldError(field=FIELD, detail="send one photograph")])
+            picture = await while_connected(request, state.pipeline.convert(photographs[0]))
+    except CapacityError:
+        raise _full() from None
+    except ImageError as error:
+        status = 413 if isinstance(error, TooLargeError) else 422
+        raise ProblemError(
+            status, "no photograph is usable", [FieldError(field=f"{FIELD}[0]", detail=str(error))]
+        ) from None
+    return Response(picture, media_type="image/jpeg")
+
+
+@protected_routes.post(
+    "/v1/report",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}},
+        **problem_responses(400, 408, 413, 415, 422, 503),
+    },
+    openapi_extra={"requestBody": _form(PHOTOGRAPHS, READER_SCHEMA)},
+)
+async def report_uploads(request: Request, state: State) -> Response:
+    """Make the DICOM Structured Report of the photographs of one study, with a reader's decisions.
+
+    The service grades the photographs again, so the report can hold no other results than its own.
+    """
+    require_declared_size(request, state.settings)
+    try:
+        with state.limits.admit(_address(request)) as admitted:
+            form = await read_form(request, state.settings, admitted, texts=[READER])
+            reader = parse_reader(form)
+            report = await while_connected(request, _report(state, form.photographs, reader))
+    except CapacityError:
+        raise _full() from None
+    return Response(report, media_type="application/dicom")
 
 
 @protected_routes.get("/v1/model")
@@ -202,3 +265,9 @@ def _entries(results: list[PhotographResult | RefusedPhotograph], request_id: st
 
 def _full() -> ProblemError:
     return ProblemError(503, "too many requests in progress: try again", headers={"Retry-After": "1"})
+
+
+async def _report(state: ServiceState, files: list[InMemory], reader: ReaderField | None) -> bytes:
+    graded = await state.pipeline.grade(files, wants_pictures=False)
+    gradings = [each.entry.grading if isinstance(each, RefusedPhotograph) else each.grading for each in graded]
+    return await state.pipeline.run(lambda: make_report(files, gradings, state.grader.metadata, reader))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from retinagrade import __version__
 from retinagrade.gate.quality import Quality
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.make_grading import make_grading
@@ -23,10 +24,16 @@ class PhotographResult(BaseModel):
 
     Attributes:
         grading: The same fields as in `retinagrade grade --json`; ``error`` is set if the photograph is unusable.
+        patient_id: Id of the patient in a DICOM header, or in a name such as ``7_left``; ``None`` where it is unknown.
+            It is for the person who sent the photograph: the tables of `retinagrade grade` don't have it.
+        examined_on: Date of the examination, as ``YYYY-MM-DD``, from a DICOM header or an EXIF block; ``None`` where it
+            is unknown.
         pictures: Pictures, if the request asked for them.
     """
 
     grading: Grading
+    patient_id: str | None = None
+    examined_on: str | None = None
     pictures: Pictures | None = None
 
 
@@ -35,11 +42,13 @@ class GradeResponse(BaseModel):
 
     Attributes:
         notice: Intended use.
+        software: The program and its version.
         photographs: One entry per photograph, in their order.
         studies: Both eyes of a patient combined, for photographs whose patient is known.
     """
 
     notice: str = NOTICE
+    software: str = f"retinagrade {__version__}"
     photographs: list[PhotographResult]
     studies: list[StudyGrading]
 
@@ -55,4 +64,4 @@ def example_response(metadata: Metadata) -> dict[str, Any]:
     quality = Quality("good", False, 0.95, "colour", "macula", ())
     grading = make_grading("7_right", "7_right.jpg", probabilities, quality, metadata, EyeIdentity("7", "R"))
     grading = replace(grading, graded_at="2026-01-31T12:00:00+00:00")
-    return make_response([PhotographResult(grading=grading)]).model_dump(mode="json")
+    return make_response([PhotographResult(grading=grading, patient_id="7")]).model_dump(mode="json")

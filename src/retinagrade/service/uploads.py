@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
+from dataclasses import dataclass
 from email.message import Message
 from typing import Final
 
@@ -80,13 +81,34 @@ def require_declared_size(request: Request, settings: ServiceSettings) -> None:
         raise _too_large(settings)
 
 
+@dataclass(frozen=True)
+class Form:
+    """A form.
+
+    Attributes:
+        photographs: The photographs, in their order.
+        texts: The other fields, by name.
+    """
+
+    photographs: list[InMemory]
+    texts: dict[str, str]
+
+
 async def read_photographs(request: Request, settings: ServiceSettings, admitted: AdmittedRequest) -> list[InMemory]:
+    """Reads a multipart form of photographs; see :func:`read_form`."""
+    return (await read_form(request, settings, admitted)).photographs
+
+
+async def read_form(
+    request: Request, settings: ServiceSettings, admitted: AdmittedRequest, texts: Collection[str] = ()
+) -> Form:
     """Reads a multipart form of photographs.
 
     Args:
         request: The request.
         settings: Limits of the service.
         admitted: The request as it is counted.
+        texts: Names of fields of text that the form may have beside its photographs.
 
     Raises:
         CapacityError: The bytes exceed what all requests may hold.
@@ -97,7 +119,8 @@ async def read_photographs(request: Request, settings: ServiceSettings, admitted
     try:
         async with aclosing(_bounded(request, settings, admitted)) as stream:
             # The parser's limits are one above ours, so that our own errors come first.
-            form = await _InMemoryParser(request.headers, stream, max_files=PHOTOGRAPHS + 1, max_fields=1).parse()
+            parser = _InMemoryParser(request.headers, stream, max_files=PHOTOGRAPHS + 1, max_fields=1 + len(texts))
+            form = await parser.parse()
     except MultiPartException as error:
         raise ProblemError(400, f"the form can't be read: {error.message}") from None
     except FormParserError as error:  # Starlette before 1.0 lets it through
@@ -106,9 +129,15 @@ async def read_photographs(request: Request, settings: ServiceSettings, admitted
         raise ProblemError(
             408, "the upload was too slow: try again, with fewer photographs in a request", (), {"Connection": "close"}
         ) from None
-    photographs, errors = [], []
+    photographs: list[InMemory] = []
+    errors, found = [], {}
     for index, (field, value) in enumerate(form.multi_items()):
-        if field != FIELD:
+        if field in texts:
+            if isinstance(value, UploadFile) or field in found:
+                errors.append(FieldError(field=field, detail="is not one text: send it once, without a file name"))
+            else:
+                found[field] = value
+        elif field != FIELD:
             errors.append(FieldError(field=field, detail=f"unknown field: send photographs in '{FIELD}'"))
         elif not isinstance(value, UploadFile):
             errors.append(FieldError(field=f"{FIELD}[{index}]", detail="is not a file: add a file name"))
@@ -121,7 +150,7 @@ async def read_photographs(request: Request, settings: ServiceSettings, admitted
         errors.append(FieldError(field=FIELD, detail=f"more than {PHOTOGRAPHS} photographs: send several requests"))
     if errors:
         raise ProblemError(422, "the form is invalid", errors)
-    return photographs
+    return Form(photographs, found)
 
 
 async def _bounded(

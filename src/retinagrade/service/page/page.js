@@ -1,227 +1,372 @@
-// The page: it shows photographs and results, and handles events.
+// The page: it holds the photographs, and joins the list of patients, the panes, and what its user does.
 
-import { table } from "./csv.js";
-import { ServiceError, getModel, grade, setToken } from "./service.js";
-import { drawOutlines } from "./outlines.js";
-import { SIDE, advice, findings, further, gradeName, operatingPoint, overall, shortGradeName } from "./words.js";
+import { describeModel } from "./about.js";
+import { csv, download, jsonLines } from "./exports.js";
+import { element, find, fromTemplate, icon } from "./elements.js";
+import * as kept from "./kept.js";
+import { day, language, languages, setLanguage, translate, word } from "./languages.js";
+import { Pane } from "./pane.js";
+import { group } from "./patients.js";
+import { ServiceError, getModel, getReport, grade, setToken } from "./service.js";
+import { makeSheets } from "./sheets.js";
+import { elsewhere, overall, verdict } from "./verdict.js";
+import { lock, steer } from "./viewer.js";
 
-const find = (selector, within = document) => within.querySelector(selector);
-const photographs = [];
+const VIEWS = ["colour", "red-free", "contrast"];
+
+let photographs = [];
 let model;
+let shown; // key of the patient on the page
+let removed = []; // what "Undo" brings back
+let unsaved = false; // whether decisions were entered after the last export
+let printed; // key of the one patient to print
+const tools = { view: "colour", outlines: true, locked: false };
+let numbered = 0;
 
-async function showModel() {
+// The model, and the frame of the page.
+
+async function loadModel() {
   try {
     model = await getModel();
   } catch (error) {
     showError(error);
     return;
   }
-  find("#model").textContent = `Model ${model.name}, version ${model.version}.`;
-  find("#operating-point").textContent = operatingPoint(model);
-  find("#use").textContent = model.intended_use;
-  find("#limits").replaceChildren(...model.limitations.map((text) => element("li", text)));
-  const { datasets, photographs: counts } = model.training_data;
-  const metrics = (measured) => measured && `${measured.photographs} photographs: ${Object.entries(measured.metrics)
-    .map(([name, { value }]) => `${name.replaceAll("_", " ")} ${value?.toFixed(3) ?? "undefined"}`).join(", ")}`;
-  const facts = {
-    "Training data": `${datasets.join(", ") || "unknown data sets"} (${Object.entries(counts).map(([split, count]) => `${split} ${count}`).join(", ")})`,
-    "Metrics on validation photographs": metrics(model.validation) ?? "not measured",
-    "Metrics on test photographs": metrics(model.test) ?? "not measured",
-    Created: model.created,
-  };
-  find("#facts").replaceChildren(...Object.entries(facts).flatMap(([name, fact]) => [element("dt", name), element("dd", fact)]));
   find("#access").hidden = true;
-  showStatus("");
+  showModel();
+  say("");
+  remind();
+}
+
+function showModel() {
+  if (!model) return;
+  find("#model").textContent = word("grader", model);
+  find("#elsewhere").textContent = elsewhere(model);
+  find("#card").replaceChildren(...describeModel(model));
+}
+
+function say(text, action) {
+  find("#status").textContent = text;
+  const button = find("#act");
+  button.hidden = action === undefined;
+  if (action === undefined) return;
+  button.textContent = action.label;
+  button.onclick = action.act;
 }
 
 function showError(error) {
   if (!(error instanceof ServiceError)) throw error;
   if (error.status === 401) find("#access").hidden = false;
-  showStatus(error.message);
+  say(error.message);
 }
 
-function showStatus(text) {
-  find("#status").textContent = text;
+function remind() {
+  const count = Object.keys(kept.readings()).length;
+  if (count === 0 || photographs.length > 0) return;
+  say(word("kept_before", { count }), { label: word("forget"), act: () => {
+    kept.forgetReadings();
+    say(word("forgotten"));
+    find("#files").focus();
+  } });
 }
 
-function element(name, text) {
-  const created = document.createElement(name);
-  created.textContent = text;
-  return created;
-}
+// Photographs.
 
 function add(files) {
-  for (const file of files) {
-    const photograph = { file, eye: "", patient: file.name.replace(/\.[^.]*$/, ""), node: find("#photograph").content.firstElementChild.cloneNode(true) };
-    photographs.push(photograph);
-    fill(photograph);
-    send(photograph);
-  }
-  arrange();
-}
-
-function fill(photograph) {
-  const { node, file } = photograph;
-  find("h4", node).textContent = file.name;
-  const [eye, patient] = [find("select", node), find("input.name", node)];
-  patient.value = photograph.patient;
-  eye.addEventListener("change", () => {
-    photograph.eye = eye.value;
-    photograph.edited = true;
-    arrangeSoon();
+  const added = [...files].map((file) => {
+    const photograph = { id: (numbered += 1), file, eye: "", patient: "", examined: "", edited: new Set(), reading: null };
+    photograph.pane = new Pane(photograph, { identity: rearrange, remove: (each) => remove([each]), decided, key: press });
+    return photograph;
   });
-  patient.addEventListener("change", () => {
-    photograph.patient = patient.value.trim();
-    photograph.edited = true;
-    arrangeSoon();
-  });
-  patient.addEventListener("blur", arrangeSoon);
-  find(".remove", node).addEventListener("click", () => {
-    photographs.splice(photographs.indexOf(photograph), 1);
-    arrange();
-    find("#files").focus();
-    showProgress();
-  });
-  const [slider, overlay] = [find("input[type=range]", node), find(".saliency", node)];
-  slider.addEventListener("input", () => {
-    overlay.style.opacity = slider.value / 100;
-    slider.setAttribute("aria-valuetext", `${slider.value} %`);
-  });
+  photographs.push(...added);
+  removed = [];
+  render();
+  showProgress();
+  added.forEach(send);
 }
 
 async function send(photograph) {
   try {
-    if (!model) await showModel();
+    if (!model) await loadModel();
+    photograph.isDicom = await photograph.file.slice(128, 132).text() === "DICM";
     photograph.result = await grade(photograph.file);
     photograph.error = undefined;
-    show(photograph);
+    take(photograph);
   } catch (error) {
     photograph.error = error.message;
-    find(".progress", photograph.node).textContent = "";
-    find(".error", photograph.node).textContent = error.message;
-    showError(error);
+    if (!(error instanceof ServiceError) || [0, 401].includes(error.status)) showError(error);
   }
-  if (!find("input.name:focus")) arrange(); // else arrange() follows when its user leaves the field
+  if (photographs.includes(photograph)) render();
   showProgress();
 }
 
-function show(photograph) {
-  const { node, result: { grading, pictures } } = photograph;
-  if (!photograph.edited) { // the user's own entries take precedence
-    photograph.eye = grading.laterality ?? "";
-    photograph.patient = grading.study ?? photograph.patient;
-    find("select", node).value = photograph.eye;
-    find("input.name", node).value = photograph.patient;
+// Takes over what the result says about eye, patient and date; the user's own entries take precedence.
+function take(photograph) {
+  const { grading, patient_id: patient, examined_on: examined } = photograph.result;
+  const twin = photographs.find((each) => each !== photograph && each.result && each.result.grading.digest === grading.digest);
+  if (twin) {
+    photographs = photographs.filter((each) => each !== photograph);
+    setTimeout(() => say(word("same_photograph", { name: photograph.file.name, other: twin.file.name })));
+    return;
   }
-  find(".progress", node).textContent = "";
-  find(".error", node).textContent = "";
-  find(".outcome", node).hidden = false;
-  find(".grade", node).textContent = grading.predicted_grade === null ? "Ungradable" : `Grade ${grading.predicted_grade}: ${gradeName(grading.predicted_grade)}`;
-  const { refer, text } = advice(grading, model);
-  find(".advice", node).textContent = text;
-  find(".advice", node).classList.toggle("refer", refer);
-  find(".warnings", node).replaceChildren(...grading.quality_reasons.map((reason) => element("li", `Quality: ${reason}`)));
-  find(".photograph", node).src = pictures.photograph;
-  find(".photograph", node).alt = "The photograph as the network saw it";
-  find(".slider", node).hidden = pictures.saliency === null;
-  find(".saliency-note", node).textContent = pictures.saliency === null ? "" : "The colours show the regions that the score of this grade depends on. They do not explain the grade.";
-  find(".findings", node).replaceChildren(...findings(grading).map((text) => element("li", text)));
-  const outlined = pictures.lesions !== null;
-  find(".outlines", node).toggleAttribute("hidden", !outlined);
-  find(".kinds", node).hidden = !outlined;
-  if (outlined) {
-    const legend = find("legend", node);
-    find(".kinds", node).replaceChildren(legend, ...drawOutlines(find(".outlines", node), pictures, grading));
-    find(".saliency-note", node).textContent = "The outlines show what the program takes for lesions. It may miss some and invent others.";
+  for (const [name, value] of Object.entries({ eye: grading.laterality, patient, examined })) {
+    if (!photograph.edited.has(name)) photograph[name] = value ?? photograph[name];
   }
-  if (pictures.saliency) {
-    find(".saliency", node).src = pictures.saliency;
-    find(".saliency", node).hidden = false;
-    find("input[type=range]", node).setAttribute("aria-valuetext", "0 %");
-  }
-  find("tbody", node).replaceChildren(...grading.probabilities.map((probability, index) => {
-    const row = document.createElement("tr");
-    row.classList.toggle("predicted", index === grading.predicted_grade);
-    const name = element("th", `${index} ${shortGradeName(index)}`);
-    name.scope = "row";
-    const bar = document.createElement("meter");
-    bar.value = probability;
-    bar.ariaHidden = "true"; // the number is beside it
-    const cell = document.createElement("td");
-    cell.append(bar);
-    row.append(name, element("td", probability.toFixed(3)), cell);
-    return row;
-  }));
-  find(".further", node).textContent = further(grading, model);
+  photograph.reading = kept.readings()[grading.digest] ?? null;
 }
 
-// Puts every photograph under its patient, the right eye on the left as on a chart. Moving an element removes the
-// focus, so the focus is restored.
-function arrange() {
-  const focused = document.activeElement;
-  const order = ({ eye }) => ["R", "L", ""].indexOf(eye);
-  const patients = Map.groupBy(photographs, ({ patient }) => patient);
-  find("#patients").replaceChildren(...[...patients].map(([patient, unordered]) => {
-    const ordered = unordered.toSorted((a, b) => order(a) - order(b));
-    const section = find("#patient").content.firstElementChild.cloneNode(true);
-    find("h3", section).textContent = patient ? `Patient ${patient}` : "Patient unknown";
-    find(".overall", section).textContent = model ? overall(ordered, model) : "";
-    find(".eyes", section).append(...ordered.map(({ node, eye, file }) => {
-      find("h4", node).textContent = `${SIDE[eye]}: ${file.name}`;
-      return node;
-    }));
-    return section;
-  }));
-  find("#results").hidden = photographs.length === 0;
-  focused.focus();
+function remove(chosen) {
+  const before = [...photographs];
+  removed = before;
+  for (const { pane } of chosen) pane.close();
+  photographs = photographs.filter((each) => !chosen.includes(each));
+  render();
+  say(word("removed", { count: chosen.length }), { label: word("undo"), act: () => {
+    photographs = removed;
+    render();
+    say(word("restored"));
+    find("#patients button")?.focus();
+  } });
+  find("#act").focus();
 }
 
-// Arranges after the current event, when the focus has moved.
-function arrangeSoon() {
-  setTimeout(arrange);
+function decided(photograph, reading) {
+  photograph.reading = reading;
+  kept.keepReading(photograph.result.grading.digest, reading);
+  unsaved = true;
+  renderList();
+}
+
+// A photograph whose patient changed takes its user along.
+function rearrange(photograph) {
+  shown = group(photographs).find((patient) => patient.photographs.includes(photograph)).key;
+  render();
 }
 
 function showProgress() {
+  if (photographs.length === 0) return;
   const done = photographs.filter(({ result }) => result).length;
-  const failed = photographs.filter(({ error }) => error).length;
-  showStatus(`${done} of ${photographs.length} photographs graded${failed ? `, ${failed} failed` : ""}.`);
+  const failed = photographs.filter(({ error }) => error !== undefined).length;
+  say(word("progress", { done, total: photographs.length, failed }));
 }
 
-function download(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000); // the download may not have started yet
+// What is on the page.
+
+function render() {
+  const patients = group(photographs);
+  if (!patients.some(({ key }) => key === shown)) shown = (patients.find((each) => each.photographs.some(({ id }) => id === render.id)) ?? patients[0])?.key;
+  const patient = patients.find(({ key }) => key === shown);
+  render.id = patient?.photographs[0].id; // a result may give the patient another name
+  document.body.classList.toggle("empty", photographs.length === 0);
+  find("#desk").hidden = photographs.length === 0;
+  find("#exports").hidden = photographs.length === 0;
+  renderList(patients);
+  for (const { pane } of photographs.filter((each) => !patient?.photographs.includes(each))) pane.close();
+  if (patient) renderPatient(patient);
 }
+
+function renderList(patients = group(photographs)) {
+  const focused = document.activeElement?.dataset?.key;
+  find("#patients").replaceChildren(...patients.map((patient) => {
+    const item = element("li");
+    const button = element("button");
+    button.type = "button";
+    Object.assign(button.dataset, { key: patient.key });
+    button.setAttribute("aria-current", String(patient.key === shown));
+    const said = overall(patient.photographs, model);
+    const eyes = element("span", "", "dots");
+    eyes.append(...patient.photographs.map((photograph) => {
+      const dot = element("span", word(`short_${photograph.eye}`), "dot");
+      dot.dataset.kind = verdict(photograph, model).kind;
+      return dot;
+    }));
+    const decisions = patient.photographs.filter(({ reading }) => reading).length;
+    const more = [patient.examined ? day(patient.examined) : word("date_unknown"),
+      ...(decisions > 0 ? [word("decided", { done: decisions, total: patient.photographs.length })] : [])].join(" · ");
+    const text = element("span", "", "text");
+    text.append(element("strong", nameOf(patient)), element("span", said.headline, "said"), element("span", more, "more"));
+    button.append(eyes, text);
+    button.addEventListener("click", () => choose(patient.key));
+    item.append(button);
+    return item;
+  }));
+  if (focused !== undefined) find(`#patients [data-key="${CSS.escape(focused)}"]`)?.focus();
+}
+
+const nameOf = ({ patient, photographs: [first] }) => patient || `${word("patient_unknown")} (${first.file.name})`;
+
+function renderPatient(patient) {
+  const said = overall(patient.photographs, model);
+  find("#name").textContent = patient.patient ? word("patient", { id: patient.patient }) : word("patient_unknown");
+  find("#date").textContent = patient.examined ? day(patient.examined) : word("date_unknown");
+  const banner = find("#overall");
+  banner.dataset.kind = said.kind;
+  banner.replaceChildren(icon(said.kind), element("span", said.headline));
+  find("#report").hidden = studies(patient).length === 0;
+  const focused = document.activeElement;
+  const panes = patient.photographs.map(({ pane }) => pane);
+  for (const pane of panes) pane.update(model);
+  const there = new Set(patient.photographs.map(({ eye }) => eye));
+  const nodes = panes.map(({ node }) => node);
+  // One eye alone: a placeholder in the place of the other one.
+  if (!there.has("") && there.size === 1) nodes.splice(there.has("R") ? nodes.length : 0, 0, placeholder(there.has("R") ? "L" : "R"));
+  const box = find("#panes");
+  // Elements that stay are not moved: moving one removes the focus and the scroll.
+  if (nodes.length !== box.childElementCount || nodes.some((node, index) => box.children[index] !== node)) box.replaceChildren(...nodes);
+  if (focused !== document.activeElement && focused?.isConnected) focused.focus();
+  for (const pane of panes) pane.open(tools);
+}
+
+function placeholder(eye) {
+  const node = fromTemplate("missing");
+  find("strong", node).textContent = word("no_eye", { eye: word("side")[eye] });
+  return node;
+}
+
+function choose(key) {
+  shown = key;
+  render();
+  find("main").scrollTo?.(0, 0);
+}
+
+// Tools of the viewers, by button and by key.
+
+const onPage = () => photographs.map(({ pane }) => pane).filter(({ viewer }) => viewer);
+
+function setView(view) {
+  tools.view = view;
+  for (const button of document.querySelectorAll("[data-view]:is(button)")) button.setAttribute("aria-pressed", String(button.dataset.view === view));
+  for (const { viewer } of onPage()) viewer.setView(view);
+}
+
+const actions = {
+  in: () => steer((viewer) => viewer.zoomBy(1.5)),
+  out: () => steer((viewer) => viewer.zoomBy(1 / 1.5)),
+  fit: () => steer((viewer) => viewer.fit()),
+  full: () => steer((viewer) => viewer.full()),
+  lock: () => {
+    tools.locked = !tools.locked;
+    lock(tools.locked);
+    find("[data-tool=lock]").setAttribute("aria-pressed", String(tools.locked));
+    if (tools.locked) steer((viewer) => viewer.fit());
+  },
+  outlines: () => {
+    tools.outlines = !tools.outlines;
+    find("[data-tool=outlines]").setAttribute("aria-pressed", String(tools.outlines));
+    onPage().forEach((pane) => pane.showOutlines(tools.outlines));
+  },
+};
+
+function press(key) {
+  if (key === "v") setView(VIEWS[(VIEWS.indexOf(tools.view) + 1) % VIEWS.length]);
+  if (key === "o") actions.outlines();
+  if (key === "l") actions.lock();
+}
+
+// Exports, reports and paper.
+
+const stamp = () => new Date().toISOString().slice(0, 10);
+
+function exportAs(kind) {
+  const reader = find("#reader").value.trim();
+  if (kind === "csv") download(`retinagrade ${stamp()}.csv`, csv(photographs, reader), "text/csv");
+  else download(`retinagrade ${stamp()}.jsonl`, jsonLines(photographs, reader), "application/jsonl");
+  unsaved = false;
+}
+
+// The DICOM photographs of a patient, by study.
+function studies(patient) {
+  const dicom = patient.photographs.filter(({ isDicom, result }) => isDicom && result);
+  return [...Map.groupBy(dicom, ({ result }) => result.grading.study).values()];
+}
+
+async function makeReports() {
+  const patient = group(photographs).find(({ key }) => key === shown);
+  const name = find("#reader").value.trim();
+  if (name === "" && patient.photographs.some(({ reading }) => reading)) {
+    say(word("report_needs_name"));
+    find("#reader").focus();
+    return;
+  }
+  try {
+    for (const members of studies(patient)) {
+      const readings = members.map(({ reading }) => reading && { decision: reading.decision, grade: reading.grade, note: reading.note });
+      const reader = name === "" ? null : { name, readings };
+      download(`report ${patient.patient || "unknown"}.dcm`, await getReport(members.map(({ file }) => file), reader), "application/dicom");
+    }
+    say(word("report_made"));
+  } catch (error) {
+    showError(error);
+  }
+}
+
+function prepareSheets() {
+  const patients = group(photographs).filter(({ key }) => printed === undefined || key === printed);
+  find("#sheets").replaceChildren(...makeSheets(patients, model, find("#reader").value.trim()));
+}
+
+async function print(key) {
+  printed = key;
+  prepareSheets();
+  await Promise.all([...find("#sheets").querySelectorAll("img")].map((image) => image.decode().catch(() => {})));
+  window.print();
+  printed = undefined;
+}
+
+// Languages.
+
+function speak(code) {
+  setLanguage(code);
+  document.documentElement.lang = code;
+  translate(document);
+  find("#steps").replaceChildren(...word("welcome_steps").map((text) => element("li", text)));
+  find("#languages").value = code;
+  showModel();
+  for (const { pane } of photographs) pane.reword(model);
+  render();
+  if (photographs.length > 0) showProgress();
+  else say("");
+}
+
+// Events.
 
 find("#files").addEventListener("change", (event) => {
   add(event.target.files);
   event.target.value = ""; // so that the same file can be chosen again
 });
-const drop = find("#drop");
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault(); // else the browser would open a file that is dropped beside the field
-    drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
+    find("#drop").classList.toggle("over", kind === "dragenter" || kind === "dragover");
     if (kind === "drop") add(event.dataTransfer.files);
   });
 }
 find("#access").addEventListener("submit", async (event) => {
   event.preventDefault();
   setToken(find("#token").value);
-  await showModel();
-  photographs.filter(({ result }) => !result).forEach(send);
+  await loadModel();
+  for (const photograph of photographs.filter(({ result }) => !result)) {
+    photograph.error = undefined;
+    send(photograph);
+  }
+  render();
 });
-find("#print").addEventListener("click", () => window.print());
-window.addEventListener("beforeprint", () => {
-  find("#printed").textContent = `Printed ${new Date().toLocaleString()}.`;
+for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => actions[button.dataset.tool]());
+for (const button of document.querySelectorAll("button[data-view]")) button.addEventListener("click", () => setView(button.dataset.view));
+for (const button of document.querySelectorAll("[data-export]")) button.addEventListener("click", () => exportAs(button.dataset.export));
+find("#report").addEventListener("click", makeReports);
+find("#print").addEventListener("click", () => print(shown));
+find("#print-all").addEventListener("click", () => print(undefined));
+window.addEventListener("beforeprint", prepareSheets);
+find("#clear").addEventListener("click", () => remove(photographs));
+find("#about").addEventListener("click", () => find("#card-dialog").showModal());
+find("#card-close").addEventListener("click", () => find("#card-dialog").close());
+find("#reader").value = kept.reader();
+find("#reader").addEventListener("change", (event) => kept.keepReader(event.target.value.trim()));
+window.addEventListener("beforeunload", (event) => {
+  if (unsaved) event.preventDefault();
 });
-find("#csv").addEventListener("click", () => download("retinagrade.csv", table(photographs, model.grades)));
-find("#clear").addEventListener("click", () => {
-  photographs.length = 0;
-  arrange();
-  showStatus("All photographs removed.");
-  find("#files").focus();
-});
-showModel();
+find("#languages").replaceChildren(...languages().map(([code, name]) => Object.assign(element("option", name), { value: code, lang: code })));
+find("#languages").addEventListener("change", (event) => speak(event.target.value));
+speak(language());
+loadModel();

@@ -1,4 +1,6 @@
-// Requests to the service: one per photograph, a few at once; a busy service (503) is asked again.
+// Requests to the service: one photograph in each, a few at once; a busy service (503) is asked again.
+
+import { word } from "./languages.js";
 
 const MAX_REQUESTS = 4;
 const MAX_TRIES = 20;
@@ -21,27 +23,45 @@ export async function getModel() {
   return (await send("v1/model")).json();
 }
 
+// Returns the result for one photograph, and the software that made it.
 export function grade(file) {
+  return later(async () => {
+    const { software, photographs } = await (await post("v1/grade?pictures=true", [file])).json();
+    return { software, ...photographs[0] };
+  });
+}
+
+// Returns a whole photograph as JPEG, for formats that the browser doesn't read.
+export function getPicture(file) {
+  return later(async () => (await post("v1/picture", [file])).blob());
+}
+
+// Returns the DICOM report of one study. Names of files get numbers, since two folders may have the same names.
+export async function getReport(files, reader) {
+  const numbered = files.map((file, index) => new File([file], `${index + 1} ${file.name}`));
+  return (await post("v1/report", numbered, { reader: JSON.stringify(reader) })).blob();
+}
+
+function later(work) {
   return new Promise((resolve, reject) => {
-    waiting.push({ file, resolve, reject });
+    waiting.push(() => work().then(resolve, reject));
     next();
   });
 }
 
 async function next() {
   if (inProgress >= MAX_REQUESTS || waiting.length === 0) return;
-  const { file, resolve, reject } = waiting.shift();
   inProgress += 1;
-  try {
-    const body = new FormData();
-    body.append("photographs", file);
-    const response = await (await send("v1/grade?pictures=true", { method: "POST", body })).json();
-    resolve(response.photographs[0]);
-  } catch (error) {
-    reject(error);
-  }
+  await waiting.shift()();
   inProgress -= 1;
   next();
+}
+
+function post(path, files, texts = {}) {
+  const body = new FormData();
+  for (const file of files) body.append("photographs", file);
+  for (const [name, text] of Object.entries(texts)) body.append(name, text);
+  return send(path, { method: "POST", body });
 }
 
 async function send(path, options = {}) {
@@ -53,7 +73,7 @@ async function send(path, options = {}) {
     try {
       response = await fetch(path, { ...options, headers });
     } catch {
-      throw new ServiceError(0, "The service can't be reached, or closed the connection: try again.");
+      throw new ServiceError(0, word("unreachable"));
     }
     if (response.ok) return response;
     if (response.status === 503 && tries < MAX_TRIES) {
@@ -61,6 +81,7 @@ async function send(path, options = {}) {
       continue;
     }
     const problem = await response.json().catch(() => ({ detail: response.statusText, errors: [] }));
-    throw new ServiceError(response.status, problem.errors.map(({ detail }) => detail).join("; ") || problem.detail);
+    const detail = problem.errors.map((each) => each.detail).join("; ") || problem.detail;
+    throw new ServiceError(response.status, response.status === 401 ? word("token_needed") : detail);
   }
 }
