@@ -12,7 +12,7 @@ from pydicom import dcmread
 from retinagrade import Grader
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import grade_study
-from retinagrade.node.page import advise, choose_eyes
+from retinagrade.node.page import advise, choose_eyes, title_eyes
 from retinagrade.node.results import make_results
 from retinagrade.node.rows import ResultKind
 from tests.node.nodes import write_eye
@@ -51,6 +51,10 @@ def test_the_page_shows_the_photograph_that_decides_for_its_eye() -> None:
     assert choose_eyes([one, two, three]) == (two, None)
     assert choose_eyes([unknown, two]) == (two, unknown)
     assert choose_eyes([]) == (None, None)
+    assert title_eyes([unknown, unknown]) == ["Eye not stated"] * 2
+    assert title_eyes([two, unknown]) == ["Right eye", "Eye not stated"]
+    assert title_eyes([unknown, None]) == ["Eye not stated", "Other eye"]
+    assert title_eyes([two, None]) == ["Right eye", "Left eye"]
 
 
 def test_advice_follows_the_decision() -> None:

@@ -93,6 +93,21 @@ def choose_eyes(gradings: Sequence[Grading]) -> tuple[Grading | None, Grading | 
     return first, left[0] if left else rest.pop(0) if rest else None
 
 
+def title_eyes(eyes: Sequence[Grading | None]) -> list[str]:
+    """Returns the titles of both places of the page, which name no eye that nobody has stated.
+
+    Example:
+        >>> title_eyes([Grading("a", None), None]), title_eyes([None, Grading("a", None, laterality="L")])
+        (['Eye not stated', 'Other eye'], ['Right eye', 'Left eye'])
+    """
+    if any(each is not None and each.laterality is None for each in eyes):
+        empty = ("Other eye", "Other eye")
+    else:
+        empty = ("Right eye", "Left eye")
+    names = {"R": "Right eye", "L": "Left eye", None: "Eye not stated"}
+    return [name if each is None else names[each.laterality] for each, name in zip(eyes, empty, strict=True)]
+
+
 def advise(study: StudyGrading) -> str:
     """Returns the advice for a study, in words for a clinic."""
     if study.referable:
@@ -135,7 +150,7 @@ def draw_page(
     )
     for y, row in zip((0.905, 0.885), rows, strict=True):
         _write(figure, y, row, size=10)
-    for column, (grading, name) in enumerate(zip(eyes, ("Right eye", "Left eye"), strict=True)):
+    for column, (grading, name) in enumerate(zip(eyes, title_eyes(eyes), strict=True)):
         _draw_eye(figure, column, name, grading, None if grading is None else pictures.get(grading.image_id))
     grade = "no grade" if study.predicted_grade is None else describe_grade(study.predicted_grade)
     y = _paragraph(figure, 0.345, f"The worse eye: {grade}.", size=12, weight="bold")
@@ -168,8 +183,7 @@ def _draw_eye(
         axes.imshow(picture)
     else:
         axes.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=10, transform=axes.transAxes)
-    unsure = " (eye not stated)" if grading is not None and grading.laterality is None else ""
-    figure.text(x, 0.855, name + unsure, fontsize=11, fontweight="bold", parse_math=False)
+    figure.text(x, 0.855, name, fontsize=11, fontweight="bold", parse_math=False)
     for row, line in enumerate(_describe_eye(grading)):
         figure.text(x, 0.53 - 0.018 * row, line, fontsize=9, parse_math=False)
     below = 0.53 - 0.018 * len(_describe_eye(grading))
