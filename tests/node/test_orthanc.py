@@ -56,9 +56,9 @@ class Orthanc:
 
 def script(number: int) -> str:
     """Returns a Lua script of the documentation."""
-    pattern = re.compile(r"^    function OnStoredInstance.*?^    end$", re.MULTILINE | re.DOTALL)
-    scripts = pattern.findall(PAGE.read_text("utf-8"))
-    return str(scripts[number])
+    pattern = re.compile(r"^( +)function OnStoredInstance.*?^\1end$", re.MULTILINE | re.DOTALL)
+    scripts = [found[0] for found in pattern.finditer(PAGE.read_text("utf-8"))]
+    return scripts[number]
 
 
 @contextmanager
@@ -94,15 +94,20 @@ def test_orthanc_sends_photographs_and_keeps_the_results(
     tmp_path: Path, lesion_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode_here(monkeypatch)
-    port, files = free_port(), [write_eye(tmp_path, side, side, "1") for side in "LR"]
+    port, files = free_port(), [write_eye(tmp_path, side, side, "1", StudyDate="20261128") for side in "LR"]
     modalities = {"retinagrade": ["RETINAGRADE", "127.0.0.1", port]}
+    query = re.search(r"tools/find -d '(.*?)'", PAGE.read_text("utf-8"))
+    assert query is not None
     with orthanc(tmp_path / "orthanc", script(0), DicomModalities=modalities) as archive:
         address = Peer("ORTHANC", "127.0.0.1", archive.dicom)
         settings = NodeSettings(address, wait=2, callers={"ORTHANC": address})
+        archive.call("/instances", files[0].read_bytes())
+        wait_until(lambda: {job["State"] for job in archive.call("/jobs?expand")} == {"Failure"})
         node = Node(Grader.load(lesion_file), settings, tmp_path / "queue")
         node.start("127.0.0.1", port)
-        for file in files:
-            archive.call("/instances", file.read_bytes())
+        archive.call("/instances", files[1].read_bytes())
+        series = archive.call("/tools/find", query[1].encode())
+        archive.call("/modalities/retinagrade/store", json.dumps(series).encode())  # both; the node has one already
         expected = ["DOC", "OP", "OP", "OT", "OT", "OT", "SEG", "SEG", "SR"]
         wait_until(lambda: archive.modalities() == expected)
         instances = [dcmread(file, stop_before_pixels=True) for file in files]
