@@ -1,14 +1,22 @@
 # The grading service. It needs no writable file system:
 #   docker build --tag retinagrade .
 #   docker run --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 --env RETINAGRADE_TOKEN=… retinagrade
-FROM python:3.13-slim-bookworm AS build
+# All packages are those of deploy/requirements.txt, with their hashes. `make image-base` names the base image by its digest:
+#   docker build --build-arg BASE=python:3.13-slim-bookworm@sha256:… --tag retinagrade .
+ARG BASE=python:3.13-slim-bookworm
+FROM ${BASE} AS build
 WORKDIR /build
+COPY deploy/requirements.txt deploy/requirements-build.txt ./
+RUN python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-build.txt \
+    && python -m venv --without-pip /opt/retinagrade \
+    && /opt/build/bin/pip --python /opt/retinagrade/bin/python install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN python -m venv /opt/retinagrade \
-    && /opt/retinagrade/bin/pip install --no-cache-dir '.[serve,dicom]'
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
+    && /opt/build/bin/pip --python /opt/retinagrade/bin/python install --no-cache-dir --no-deps --no-index wheels/*.whl
 
-FROM python:3.13-slim-bookworm
+FROM ${BASE}
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin retinagrade
 COPY --from=build /opt/retinagrade /opt/retinagrade
 ENV PATH="/opt/retinagrade/bin:$PATH"

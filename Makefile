@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-lowest check report-matrices default-grader default-gate clean
+.PHONY: demo test test-slow test-lowest check report-matrices default-grader default-gate lock sbom image-steps image-base clean
 
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
@@ -71,8 +71,32 @@ default-gate: .venv/installed
 	$(BIN)/retinagrade train-gate $(WORK)/gate-prepared --others $(WORK)/others --out $(WORK)/gate
 	$(BIN)/retinagrade export $(WORK)/gate --out $(WORK)/gate.onnx --overwrite
 
+# The service's image: the versions of its packages with their hashes, its bill of materials (CycloneDX), and its steps without a daemon.
+IMAGE_PYTHON ?= python3.13
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+lock: .venv/installed
+	$(LOCK) pyproject.toml --extra serve --extra dicom --output-file deploy/requirements.txt
+	echo 'hatchling>=1.26' | $(LOCK) - --output-file deploy/requirements-build.txt
+
+sbom: .venv-image/installed
+	$(BIN)/cyclonedx-py environment .venv-image/bin/python --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-format JSON --output-file deploy/sbom.cdx.json
+
+.venv-image/installed: deploy/requirements.txt
+	rm -rf .venv-image
+	$(IMAGE_PYTHON) -m venv --without-pip .venv-image
+	$(BIN)/python -m pip --python .venv-image/bin/python install --quiet --require-hashes --requirement deploy/requirements.txt
+	touch $@
+
+image-steps: .venv/installed
+	$(BIN)/python deploy/image_steps.py $(shell mktemp --directory)/debian
+
+# Needs a daemon or skopeo, and the registry: prints the base image with its digest, for `docker build --build-arg BASE=…`.
+image-base:
+	@echo "python:3.13-slim-bookworm@$$(skopeo inspect --format '{{.Digest}}' docker://docker.io/library/python:3.13-slim-bookworm)"
+
 clean:
-	rm -rf .venv .venv-lowest demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lowest .venv-image demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

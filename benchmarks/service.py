@@ -1,6 +1,6 @@
 """Compares the throughput of the service with that of the grader, and counts lost requests, in one run.
 
-    python benchmarks/service.py FOLDER MODEL [--clients 200] [--seconds 60]
+    python benchmarks/service.py FOLDER MODEL [--clients 200] [--seconds 60] [--workers 1] [--service-only]
 
 FOLDER holds photographs; MODEL is a grader file. Both sides take turns in six rounds:
 
@@ -40,9 +40,9 @@ class ServiceLoad:
     Attributes:
         latencies: Seconds from sending a photograph to the complete response, for graded photographs.
         statuses: Number of responses by status; ``lost`` counts broken connections.
-        memory: Memory of the service in megabytes, once per second.
+        memory: Memory of all processes of the service in megabytes, once per second; shared pages count once.
         seconds: Seconds until the last response.
-        processor_seconds: Processor time of the service in seconds.
+        processor_seconds: Processor time of all processes of the service in seconds.
     """
 
     latencies: list[float] = field(default_factory=list)
@@ -79,10 +79,22 @@ def load_grader(grader: Grader, paths: list[Path], seconds: float, total: Grader
     total.processor_seconds += time.process_time() - start_time
 
 
+def processes(pid: int) -> list[int]:
+    """Returns a process and all that it has started, and they."""
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(below for each in started for below in processes(int(each)))]
+
+
 def processor_seconds(pid: int) -> float:
-    """Returns the processor time of a process in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Returns the processor time of a process, and of those that it has started, in seconds."""
+    fields = [Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split() for each in processes(pid)]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def megabytes(pid: int) -> float:
+    """Returns the memory of a process, and of those that it has started; a shared page counts once."""
+    sizes = [Path(f"/proc/{each}/smaps_rollup").read_text().split("\nPss:")[1].split()[0] for each in processes(pid)]
+    return sum(map(int, sizes)) / 1e3
 
 
 def request(path: Path, host: str) -> bytes:
@@ -132,8 +144,7 @@ async def load_service(
         )
     )
     while not running.done():
-        status = Path(f"/proc/{pid}/status").read_text()
-        load.memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1e3)
+        load.memory.append(megabytes(pid))
         await asyncio.wait([running], timeout=1)
     await running
     load.seconds += time.perf_counter() - start
@@ -147,12 +158,16 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--service-only", action="store_true", help="measure the service without the grader beside it")
     options = parser.parse_args()
     paths = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in PHOTOGRAPH_SUFFIXES)
-    grader = Grader.load(options.model)
-    grader.grade(paths[:_BLOCK])
+    grader = None if options.service_only else Grader.load(options.model)
+    if grader is not None:
+        grader.grade(paths[:_BLOCK])
     load, alone = ServiceLoad(), GraderLoad()
     command = [sys.executable, "-m", "retinagrade", "serve", "--port", "0", "--model", options.model]
+    command += ["--workers", str(options.workers)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as service:
         assert service.stderr is not None
         url = json.loads(service.stderr.readline())["url"]
@@ -160,7 +175,8 @@ def main() -> None:
         drain = subprocess.Popen(["cat"], stdin=service.stderr, stdout=subprocess.DEVNULL)
         requests = [request(path, urlsplit(url).netloc) for path in paths]
         for _ in range(_ROUNDS):
-            load_grader(grader, paths, options.seconds / _ROUNDS, alone)
+            if grader is not None:
+                load_grader(grader, paths, options.seconds / _ROUNDS, alone)
             asyncio.run(load_service(service.pid, url, requests, options.clients, options.seconds / _ROUNDS, load))
         service.terminate()
         service.wait()
@@ -168,13 +184,17 @@ def main() -> None:
     graded = len(load.latencies)
     if not graded:
         raise SystemExit(f"the service graded nothing; responses by status: {dict(load.statuses)}")
-    rate, reference = graded / load.seconds, alone.photographs / alone.seconds
+    rate = graded / load.seconds
     p50, p99 = np.percentile(load.latencies, [50, 99])
     print(f"{len(paths)} photographs, {options.clients} clients, {load.seconds:.0f} s")
-    each = 1e3 * alone.processor_seconds / alone.photographs
-    print(f"grader: {reference:.1f} photographs/s, {each:.0f} ms of processor time per photograph")
     each = 1e3 * load.processor_seconds / graded
-    print(f"service: {rate:.1f} photographs/s, {each:.0f} ms; {100 * rate / reference:.0f} % of the grader")
+    print(
+        f"service: {rate:.2f} photographs/s, {each:.0f} ms of processor time per photograph; {options.workers} workers"
+    )
+    if alone.photographs:
+        reference, each = alone.photographs / alone.seconds, 1e3 * alone.processor_seconds / alone.photographs
+        share = 100 * rate / reference
+        print(f"grader: {reference:.2f} photographs/s, {each:.0f} ms; the service has {share:.0f} % of it")
     print(f"latency: median {p50:.2f} s, 99th percentile {p99:.2f} s")
     print(f"responses by status: {dict(load.statuses)}, lost {load.statuses['lost']}")
     shares = (10, 25, 50, 75, 100)

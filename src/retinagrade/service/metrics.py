@@ -15,6 +15,8 @@ from retinagrade.gradings.grading import Grading
 
 MODEL: Final = "retinagrade_model"
 RESTARTS: Final = "retinagrade_worker_restarts"
+_SECONDS: Final = (0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
+"""Limits of the buckets of durations: a request may wait for the photographs of others."""
 _BOTH: Final = "both"
 _FINDINGS: Final = ("retinopathy", "macular oedema", _BOTH)
 """Findings for which a photograph is referable."""
@@ -53,7 +55,9 @@ class ServiceMetrics:
         self.requests = Counter(
             "retinagrade_requests", "Answered requests", ("method", "route", "status"), registry=registry
         )
-        self.seconds = Histogram("retinagrade_request_seconds", "Duration of requests", ("route",), registry=registry)
+        self.seconds = Histogram(
+            "retinagrade_request_seconds", "Duration of requests", ("route",), buckets=_SECONDS, registry=registry
+        )
         self.photographs = Counter("retinagrade_photographs", "Photographs by outcome", ("outcome",), registry=registry)
         self.grades = Counter("retinagrade_grades", "Graded photographs", ("grade",), registry=registry)
         self.refusals = Counter("retinagrade_refusals", "Ungradable photographs", ("reason",), registry=registry)
