@@ -675,3 +675,6 @@ def test_results_come_as_fhir_on_request(client: TestClient, eyes: list[Path]) -
     Bundle.model_validate(bundle)
     kinds = Counter(entry["resource"]["resourceType"] for entry in bundle["entry"])
     assert kinds == {"Device": 1, "DiagnosticReport": 1, "Observation": 4}
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    (report,) = (each for each in resources if each["resourceType"] == "DiagnosticReport")
+    assert report["subject"]["identifier"] == {"value": "00000"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any, Final
@@ -19,7 +19,7 @@ from retinagrade.grader.make_grading import model_name
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.runtime import Grader
 from retinagrade.gradings.fhir import MEDIA_TYPE as FHIR
-from retinagrade.gradings.fhir import make_bundle
+from retinagrade.gradings.fhir import Subject, make_bundle, subject_of
 from retinagrade.images.decoding import InMemory
 from retinagrade.service.disconnecting import while_connected
 from retinagrade.service.limits import CapacityError, RequestLimits
@@ -142,7 +142,8 @@ async def grade_uploads(
     request.state.fields = {"photographs": len(photographs)}
     response = make_response(_entries(results, request.state.request_id))
     if FHIR in request.headers.get("accept", ""):
-        bundle = make_bundle(each.grading for each in response.photographs)
+        subjects = {each.grading.study: _subject(each) for each in response.photographs if each.grading.study}
+        bundle = make_bundle([each.grading for each in response.photographs], subjects)
         return Response(json.dumps(bundle, ensure_ascii=False), media_type=FHIR)
     return response
 
@@ -234,6 +235,12 @@ async def get_readiness(request: Request, state: State) -> dict[str, str]:
 async def get_page() -> FileResponse:
     """Return the web page."""
     return FileResponse(str(PAGE / "index.html"))
+
+
+def _subject(entry: PhotographResult) -> Subject:
+    """Returns the patient and the study of a photograph, for reports in FHIR."""
+    known = subject_of(entry.grading.study or "")
+    return replace(known, patient=entry.patient_id or known.patient, date=entry.examined_on)
 
 
 def _address(request: Request) -> str:
