@@ -6,13 +6,15 @@ Source: DICOM PS3.10 7.1 (DICOM File Meta Information).
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydicom.config import IGNORE
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import UID
+
+from retinagrade.errors import ImageError
+from retinagrade.grader.dicom_source import silence_patient_names
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,12 @@ def read_header(data: bytes) -> FileHeader | None:
     """
     stream = io.BytesIO(data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silence_patient_names(Path("photograph")):
             read_preamble(stream, force=False)
             meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
             names = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
             sop_class, uid, syntax = (str(meta.get(name) or "") for name in names)
-    except (InvalidDicomError, OSError, ValueError, NotImplementedError, KeyError):
+    except ImageError:
         return None
     header = FileHeader(sop_class, uid, syntax, stream.tell())
     return header if all(UID(each, IGNORE).is_valid for each in (sop_class, uid, syntax)) else None
