@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,16 @@ def test_a_photograph_that_is_too_large_gets_a_status_and_a_far_larger_one_is_cu
         too_large = ("retinagrade_node_received_total", {"outcome": "too large"})
         assert running.metrics.registry.get_sample_value(*too_large) == 2
         assert counts(running, "photographs") == 0
+
+
+def test_a_unit_of_any_length_is_not_read(tmp_path: Path, grader_file: Path, store: NotingArchive) -> None:
+    with node(grader_file, tmp_path / "queue", store.port) as running:
+        with socket.create_connection(("127.0.0.1", running.port)) as client:
+            client.settimeout(30)
+            client.sendall(b"\x01\x00\xff\xff\xff\xff" + bytes(10))
+            with suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+        assert send(running.port, [write_eye(tmp_path, "L", "L", "1")]) == [0]
 
 
 def test_a_part_that_fails_again_and_again_is_told(

@@ -28,6 +28,10 @@ _SECONDS: Final = 60.0
 """Seconds for which a client may be silent."""
 _FACTOR: Final = 2
 """Times the limit of size at which a message is cut off. Below, it is read to its end, and gets a status."""
+_PDU_BYTES: Final = 1 << 17
+"""Largest size of a unit of a message, as the node announces it."""
+_LONGEST_PDU: Final = 1 << 20
+"""Longest unit that is read. That of a request for a connection may be longer than the node announces."""
 _INVALID_ARGUMENT: Final = 0x0115
 _NO_SUCH_ACTION: Final = 0x0123
 
@@ -65,7 +69,7 @@ class Receiver:
         _config.LOG_HANDLER_LEVEL = "none"  # the library would log titles and data sets
         entity = AE(self._settings.aet)
         entity.maximum_associations = self._settings.max_associations
-        entity.maximum_pdu_size = 1 << 17
+        entity.maximum_pdu_size = _PDU_BYTES
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _SECONDS
         entity.require_called_aet = True
         entity.require_calling_aet = sorted(self._settings.callers)
@@ -82,6 +86,7 @@ class Receiver:
                     (evt.EVT_C_ECHO, lambda _: Status.SUCCESS.value),
                     (evt.EVT_C_STORE, self._store),
                     (evt.EVT_N_ACTION, self._commit),
+                    (evt.EVT_CONN_OPEN, _limit_units),
                     (evt.EVT_DATA_RECV, self._count),
                     (evt.EVT_CONN_CLOSE, self._forget),
                 ],
@@ -134,3 +139,19 @@ class Receiver:
 
     def _forget(self, event: Event) -> None:
         self._sizes.pop(event.assoc, None)
+
+
+def _limit_units(event: Event) -> None:
+    """Closes a connection that announces too long a unit, before the library reads it whole into memory."""
+    connection = event.assoc.dul.socket
+    assert connection is not None
+    read = connection.recv
+
+    def read_some(nr_bytes: int) -> bytearray:
+        if nr_bytes <= _LONGEST_PDU:
+            return read(nr_bytes)
+        if connection.socket is not None:
+            connection.socket.close()
+        raise OSError("the connection announces too long a unit")
+
+    connection.recv = read_some  # type: ignore[method-assign]
