@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +55,11 @@ def upload(page: Page, paths: list[Path]) -> None:
     """Adds photographs, and waits for the results of all photographs on the page."""
     before = page.evaluate("Number(document.querySelector('#status').textContent.match(/of ([0-9]+)/)?.[1] ?? 0)")
     page.get_by_label("Choose photographs").set_input_files(paths)
-    total = before + len(paths)
+    wait_for_results(page, before + len(paths))
+
+
+def wait_for_results(page: Page, total: int) -> None:
+    """Waits until so many photographs are graded, or could not be read."""
     done = "(total) => { const [done, , failed] = document.querySelector('#status').textContent.match(/[0-9]+/g) ?? [];"
     done += " return Number(done) + Number(failed ?? 0) === total; }"
     for _ in range(1200):
@@ -62,3 +67,18 @@ def upload(page: Page, paths: list[Path]) -> None:
             return
         page.wait_for_timeout(100)
     raise AssertionError(page.get_by_role("status").text_content())
+
+
+def drop(page: Page, paths: list[Path]) -> None:
+    """Drops files on the page, and waits for the results of all of them."""
+    files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths]
+    script = """(files) => {
+      const dropped = new DataTransfer();
+      for (const [name, code] of files) {
+        const type = { jpg: "image/jpeg", png: "image/png" }[name.split(".").at(-1)] ?? "";
+        dropped.items.add(new File([Uint8Array.from(atob(code), (each) => each.charCodeAt(0))], name, { type }));
+      }
+      return dropped;
+    }"""
+    page.dispatch_event("#drop", "drop", {"dataTransfer": page.evaluate_handle(script, files)})
+    wait_for_results(page, len(paths))
