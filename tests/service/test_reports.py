@@ -94,6 +94,7 @@ def test_what_is_no_picture_is_refused(client: TestClient, study: list[bytes]) -
 
 def test_a_report_says_what_the_reader_decided(client: TestClient, study: list[bytes]) -> None:
     sent = files(("a.dcm", study[0]), ("b.dcm", study[1]))
+    before = _counted(client)
     readings = [{"decision": "other grade", "grade": 1, "note": "one microaneurysm"}, {"decision": "not gradable"}]
     status, body = post_report(client, sent, {"name": "Rossi^Anna", "readings": readings})
     assert status == 200
@@ -105,6 +106,8 @@ def test_a_report_says_what_the_reader_decided(client: TestClient, study: list[b
     assert [_value(each, codes.DCM.ObserverType) for each in groups] == [codes.DCM.Person.value] * 2
     assert [_value(each, dicom_codes.ICDR) for each in groups] == ["312903003", "UNGRADABLE"]
     assert _value(groups[0], codes.DCM.Comment) == "one microaneurysm"
+    # The metrics have counted no photograph: whoever wants a report has graded its photographs before.
+    assert _counted(client) == before
     # The same decisions make the same report, others another one, and none has no person.
     equal = {"name": "Rossi^Anna", "readings": readings}
     same, other, none = (
@@ -154,3 +157,9 @@ def _value(group: Dataset, name: object) -> str | None:
             value = item.value
             return str(getattr(value, "value", value))
     return None
+
+
+def _counted(client: TestClient) -> list[str]:
+    return [
+        line for line in client.get("/metrics").text.splitlines() if line.startswith("retinagrade_photographs_total")
+    ]

@@ -102,18 +102,19 @@ class Pipeline:
             self._decoders.get().close()
 
     async def grade(
-        self, files: Sequence[InMemory], wants_pictures: bool
+        self, files: Sequence[InMemory], wants_pictures: bool, counted: bool = True
     ) -> list[PhotographResult | RefusedPhotograph]:
         """Grades photographs.
 
         Args:
             files: The photographs.
             wants_pictures: True to add pictures to the results.
+            counted: False for photographs that were graded before, which the metrics must not count twice.
 
         Returns:
             One result per photograph, in their order; no photograph affects another.
         """
-        return await asyncio.gather(*(self._grade(file, wants_pictures) for file in files))
+        return await asyncio.gather(*(self._grade(file, wants_pictures, counted) for file in files))
 
     async def convert(self, file: InMemory) -> bytes:
         """Converts a whole photograph to JPEG, at its own resolution and upright.
@@ -136,7 +137,7 @@ class Pipeline:
         """Does some other work of a request in one of the threads that wait for decoders."""
         return await _run_in(self._threads, work)
 
-    async def _grade(self, file: InMemory, wants_pictures: bool) -> PhotographResult | RefusedPhotograph:
+    async def _grade(self, file: InMemory, wants_pictures: bool, counted: bool) -> PhotographResult | RefusedPhotograph:
         async with self._room:
             try:
                 decoded = await self._decode(file)
@@ -152,7 +153,8 @@ class Pipeline:
             except Exception as error:  # a mistake of ours, which must not cost the other photographs their results
                 reason = f"{file}: the service failed at this photograph; its log has the details"
                 return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason), failure=error)
-        self._metrics.count(graded.grading)
+        if counted:
+            self._metrics.count(graded.grading)
         visit, grading = decoded.visit, graded.grading
         return PhotographResult(
             grading=grading,

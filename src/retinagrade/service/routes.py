@@ -275,6 +275,6 @@ def _full() -> ProblemError:
 
 
 async def _report(state: ServiceState, files: list[InMemory], reader: ReaderField | None) -> bytes:
-    graded = await state.pipeline.grade(files, wants_pictures=False)
+    graded = await state.pipeline.grade(files, wants_pictures=False, counted=False)
     gradings = [each.entry.grading if isinstance(each, RefusedPhotograph) else each.grading for each in graded]
     return await state.pipeline.run(lambda: make_report(files, gradings, state.grader.metadata, reader))

@@ -47,9 +47,11 @@ export const percent = (value) => new Intl.NumberFormat(locale(), { style: "perc
 export const day = (iso) => new Date(`${iso}T00:00`).toLocaleDateString(locale(), { day: "numeric", month: "short", year: "numeric" });
 export const moment = (value) => new Date(value).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" });
 
-// Writes the words into all elements that name them in data-word, or in data-label for their accessible name.
+// Writes the words into all elements that name them: in data-word, in data-label for their accessible name, or in
+// data-hint for their tooltip.
 export function translate(root) {
   for (const each of root.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word);
+  for (const each of root.querySelectorAll("[data-hint]")) each.title = word(each.dataset.hint);
   for (const each of root.querySelectorAll("[data-label]")) {
     each.ariaLabel = word(each.dataset.label);
     each.title = each.ariaLabel;

@@ -17,7 +17,7 @@ const VIEWS = ["colour", "red-free", "contrast"];
 let photographs = [];
 let model;
 let shown; // key of the patient on the page
-let removed = []; // what "Undo" brings back
+let undo; // what brings back what was removed last
 let unsaved = false; // whether decisions were entered after the last export
 let printed; // key of the one patient to print
 const tools = { view: "colour", outlines: true, locked: false };
@@ -79,7 +79,7 @@ function add(files) {
     return photograph;
   });
   photographs.push(...added);
-  removed = [];
+  undo = undefined;
   render();
   showProgress();
   added.forEach(send);
@@ -117,16 +117,18 @@ function take(photograph) {
 
 function remove(chosen) {
   const before = [...photographs];
-  removed = before;
-  for (const { pane } of chosen) pane.close();
-  photographs = photographs.filter((each) => !chosen.includes(each));
+  const gone = [...chosen];
+  for (const { pane } of gone) pane.close();
+  photographs = photographs.filter((each) => !gone.includes(each));
   render();
-  say(word("removed", { count: chosen.length }), { label: word("undo"), act: () => {
-    photographs = removed;
+  undo = { label: word("undo"), act: () => {
+    undo = undefined;
+    photographs = before;
     render();
     say(word("restored"));
     find("#patients button")?.focus();
-  } });
+  } };
+  say(word("removed", { count: gone.length }), undo);
   find("#act").focus();
 }
 
@@ -147,7 +149,7 @@ function showProgress() {
   if (photographs.length === 0) return;
   const done = photographs.filter(({ result }) => result).length;
   const failed = photographs.filter(({ error }) => error !== undefined).length;
-  say(word("progress", { done, total: photographs.length, failed }));
+  say(word("progress", { done, total: photographs.length, failed }), undo);
 }
 
 // What is on the page.
@@ -363,6 +365,16 @@ find("#about").addEventListener("click", () => find("#card-dialog").showModal())
 find("#card-close").addEventListener("click", () => find("#card-dialog").close());
 find("#reader").value = kept.reader();
 find("#reader").addEventListener("change", (event) => kept.keepReader(event.target.value.trim()));
+// A popover closes by Escape, and when its user goes elsewhere.
+document.addEventListener("keydown", ({ key }) => {
+  const open = key === "Escape" && document.activeElement?.closest(".popover[open]");
+  if (!open) return;
+  open.open = false;
+  find("summary", open).focus();
+});
+document.addEventListener("pointerdown", ({ target }) => {
+  for (const each of document.querySelectorAll(".popover[open]")) if (!each.contains(target)) each.open = false;
+});
 window.addEventListener("beforeunload", (event) => {
   if (unsaved) event.preventDefault();
 });

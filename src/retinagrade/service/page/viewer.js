@@ -2,6 +2,8 @@
 
 /* global OpenSeadragon */
 
+import { word } from "./languages.js";
+
 const BLUR = 0.02; // reach of the contrast view, as a share of the photograph's width
 const OPTIONS = {
   drawer: "canvas",
@@ -16,6 +18,8 @@ const OPTIONS = {
   visibilityRatio: 0.6,
   constrainDuringPan: true,
   loadTilesWithAjax: false,
+  // On a telephone, one finger scrolls the page, and two move the photograph.
+  cooperativeGestures: matchMedia("(pointer: coarse)").matches,
 };
 const ITS_KEYS = new Set(["+", "-", "=", "_", "0", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
 
@@ -54,6 +58,7 @@ export class Viewer {
     canvas.setAttribute("aria-label", label);
     this.osd.container.append(drawing);
     this.osd.addHandler("canvas-key", (event) => this.key(event));
+    this.osd.addHandler("canvas-cooperative-gesture", (event) => { event.message = word("two_fingers"); });
     this.osd.addHandler("open", () => {
       this.osd.viewport.getHomeBounds = () => this.home;
       this.fit(true);
