@@ -2,10 +2,10 @@
 
     python deploy/image_steps.py FOLDER
 
-Debian's Python stands for the base image. mmdebstrap (Debian package) makes FOLDER, which can be deleted
-afterwards. Every COPY and RUN of the Dockerfile is carried out there with chroot. At the end, the service runs as the
-user of the image, on a file system that nobody can write to, answers its health check and states its version. It needs
-root.
+Debian's Python stands for the base image. mmdebstrap (Debian package) makes FOLDER where there is none; it can be
+deleted afterwards. Every COPY and RUN of the Dockerfile is carried out there with chroot. At the end, the service runs
+as the user of the image, on a file system that nobody can write to, answers its health check and states its version. It
+needs root.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def serve(folder: Path, user: str, command: list[str], path: str) -> None:
     outside = ["unshare", "--mount", "sh", "-ec", f"{read_only} && exec {started}"]
     with subprocess.Popen(outside, env={**environment, "PATH": f"{path}:{os.environ['PATH']}"}) as service:
         try:
-            check = f"from urllib.request import urlopen; print(urlopen('http://127.0.0.1:{_PORT}/healthz').read())"
+            check = f"from urllib.request import urlopen; urlopen('http://127.0.0.1:{_PORT}/healthz')"
             for _ in range(60):
-                asked = subprocess.run(["chroot", folder, "python", "-c", check], env=environment, check=False)
-                if asked.returncode == 0:
+                ask = ["chroot", folder, "python", "-c", check]
+                if subprocess.run(ask, env=environment, capture_output=True, check=False).returncode == 0:
                     break
                 time.sleep(1)
             else:
@@ -83,13 +83,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder.resolve()
-    subprocess.run(["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", folder], check=True)
-    for name in ("ssl/certs", "pip.conf", "xdg"):  # a machine's own package index and certificates
-        if (Path("/etc") / name).is_dir():
-            shutil.copytree(Path("/etc") / name, folder / "etc" / name, dirs_exist_ok=True)
-        elif (Path("/etc") / name).exists():
-            shutil.copy(Path("/etc") / name, folder / "etc" / name)
-    shutil.copy("/etc/resolv.conf", folder / "etc/resolv.conf")
+    if not folder.exists():
+        subprocess.run(["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", folder], check=True)
+    for name in ("pip.conf", "resolv.conf", "ssl/certs/ca-certificates.crt"):  # a machine's own package index
+        if (Path("/etc") / name).exists():
+            (folder / "etc" / name).write_bytes((Path("/etc") / name).read_bytes())
     work, user, path = "/", "0", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     command: list[str] = []
     for name, arguments in instructions((ROOT / "Dockerfile").read_text(encoding="utf-8")):
