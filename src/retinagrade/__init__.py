@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from retinagrade.execution.engine import Engine, EngineName
     from retinagrade.execution.progress import Progress
     from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
+    from retinagrade.experiments.new import new_experiment
     from retinagrade.explanations.explain import Explanation, explain
     from retinagrade.explanations.lesions.measure import measure_lesion_agreement
     from retinagrade.explanations.lesions.summary import LesionComparison
@@ -190,6 +191,7 @@ _MODULES: Final = {
     "load_experiment": "experiments.experiment",
     "measure_lesion_agreement": "explanations.lesions.measure",
     "monitor": "sites.monitor",
+    "new_experiment": "experiments.new",
     "outline": "training.lesions.outline",
     "plan": "evaluation.sample_plan",
     "predict": "training.predict",
@@ -294,6 +296,7 @@ __all__ = [
     "localize",
     "measure_lesion_agreement",
     "monitor",
+    "new_experiment",
     "outline",
     "plan",
     "predict",

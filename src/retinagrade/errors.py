@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
 
@@ -45,10 +47,15 @@ class GraderFileError(RetinagradeError):
     """A grader file is unreadable, has an unknown version, or failed its verification."""
 
 
-def describe_validation_error(error: ValidationError) -> str:
-    """Returns the problems that pydantic found in a file: one line for each key, indented except for the first."""
+def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """Returns the problems that pydantic found in a file: one line for each key, indented except for the first.
+
+    Args:
+        error: The error.
+        model: The model of the file, whose keys an unknown key may mean.
+    """
     return "\n  ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {_describe_problem(problem)}"
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {_describe_problem(problem, model)}"
         for problem in error.errors()
     )
 
@@ -71,10 +78,44 @@ _PROBLEMS: Final = {
 """Problems in words, by the beginning of pydantic's type."""
 
 
-def _describe_problem(problem: ErrorDetails) -> str:
+def _describe_problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
     kind, message = problem["type"], problem["msg"]
+    if kind == "extra_forbidden":
+        meant = _meant_keys([str(part) for part in problem["loc"] if not isinstance(part, int)], set(_keys(model)))
+        return f"{_PROBLEMS[kind]}: did you mean {' or '.join(map(repr, meant))}?" if meant else _PROBLEMS[kind]
     if kind.endswith(("_type", "_parsing", "_from_float", "_number")) or kind in _PROBLEMS:
         known = _PROBLEMS.get(kind) or _PROBLEMS.get(kind.partition("_")[0])
         if known is not None:
             return known
     return message.removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be", 1)
+
+
+def _meant_keys(unknown: list[str], keys: set[tuple[str, ...]]) -> list[str]:
+    """Returns the keys that an unknown one may mean: of its own section, or otherwise the paths of others."""
+    *section, wrong = unknown
+    own = {key[-1] for key in keys if key[:-1] == tuple(section)}
+    names = _alike(wrong, own)
+    others = _alike(wrong, {key[-1] for key in keys}) if not names else []
+    return names or sorted(".".join(key) for key in keys if key[-1] in others)
+
+
+def _alike(wrong: str, names: set[str]) -> list[str]:
+    """Returns names with the same words, or the same initials (``lr``), or a similar spelling."""
+    plain = wrong.lower().replace("-", "_")
+    initials = {name for name in names if "_" in name and "".join(word[0] for word in name.split("_")) == plain}
+    return [plain] if plain in names else sorted(initials) or get_close_matches(plain, sorted(names), n=2, cutoff=0.75)
+
+
+def _keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yields the path of each key of a model and of the models in it."""
+    for name, field in model.model_fields.items():
+        yield (*above, name)
+        for part in _models(field.annotation):
+            yield from _keys(part, (*above, name))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

@@ -14,6 +14,7 @@ from retinagrade.experiments.experiment import (
     AugmentationSettings,
     Experiment,
     TrainingSettings,
+    experiment_files,
     experiment_names,
     load_experiment,
 )
@@ -72,7 +73,14 @@ def test_the_precision_is_a_word_or_a_number() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.epoch=3", r"training\.epoch: unknown key"),
+        ("training.epoch=3", r"training\.epoch: unknown key: did you mean 'epochs'\?"),
+        ("training.learning-rate=3", r"did you mean 'learning_rate'\?"),
+        ("training.lr=3", r"did you mean 'learning_rate'\?"),
+        ("learning_rate=3", r"did you mean 'training\.learning_rate'\?"),
+        ("network.balance=3", r"did you mean 'training\.balance'\?"),
+        ("trainign.epochs=3", r"did you mean 'training'\?"),
+        ("network.fliters=3", r"did you mean 'network\.scratch\.filters'\?"),
+        ("network.xyz=3", r"network\.xyz: unknown key$"),
         ("training.epochs=-1", r"training\.epochs: .*greater than 0"),
         ("training.optimizer=lion", r"training\.optimizer: .*'adam'"),
         ("augmentation.zoom=2", r"augmentation\.zoom: .*less than 1"),
@@ -122,6 +130,58 @@ def test_a_broken_file_is_named(text: str, tmp_path: Path) -> None:
         load_experiment(str(broken))
     with pytest.raises(ExperimentError, match=r"missing\.yaml"):
         load_experiment(str(tmp_path / "missing.yaml"))
+
+
+def written(folder: Path, **files: str) -> Path:
+    """Writes YAML files into a folder and returns the file ``mine``."""
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return folder / "mine.yaml"
+
+
+def test_a_file_names_only_the_settings_that_differ_from_the_defaults(tmp_path: Path) -> None:
+    mine = load_experiment(written(tmp_path, mine="network: {dense: [64]}\ntraining:\n"))
+    assert mine == Experiment(name="mine", network=NetworkSettings(dense=(64,)))
+
+
+def test_a_file_names_only_the_settings_that_differ_from_its_base(tmp_path: Path) -> None:
+    changes = "{dense: [64]}\ntraining: {epochs: 3, gradient_clip: null}\naugmentation:"
+    mine = load_experiment(written(tmp_path, mine=f"base: efficientnet-lite0\nnetwork: {changes}"))
+    base = load_experiment(
+        "efficientnet-lite0", ["network.dense=[64]", "training.epochs=3", "training.gradient_clip=null"]
+    )
+    own = {"name": "mine", "description": "", "source": "based on efficientnet-lite0"}
+    assert mine == base.model_copy(update=own)
+
+
+def test_a_base_may_be_a_file_beside_the_file_and_have_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    above = "base: scratch-2\nname: above\ntraining: {seed: 5, epochs: 9}"
+    (tmp_path / "project").mkdir()
+    file = written(tmp_path / "project", above=above, mine="base: above.yaml\ntraining: {epochs: 3}")
+    monkeypatch.chdir(tmp_path)
+    mine = load_experiment(file.relative_to(tmp_path))
+    expected = load_experiment("scratch-2", ["training.seed=5", "training.epochs=3"])
+    own = {"name": "mine", "description": "", "source": "based on above.yaml", "parameters": None}
+    assert mine == expected.model_copy(update=own)
+    assert experiment_files(file) == [file, file.with_name("above.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("text", "above", "message"),
+    [
+        ("base: efficientnet-lite", "", r"mine\.yaml: base: .*'efficientnet-lite0'"),
+        ("base: gone.yaml", "", r"mine\.yaml: base: .*gone\.yaml"),
+        ("base: above.yaml", "base: mine.yaml", r"above\.yaml: base: .*mine\.yaml"),
+        ("base: mine.yaml", "", r"mine\.yaml: base"),
+        ("base: [a, b]", "", r"mine\.yaml: base"),
+        ("base: above.yaml", "training: {epoch: 3}", r"above\.yaml is not a valid .*\n.*'epochs'"),
+        ("base: scratch-2\ntraining: {epoch: 3}", "", r"mine\.yaml is not a valid .*\n.*'epochs'"),
+        ("base: efficientnet-lite0\ntraining: 3", "", r"training: write keys"),
+    ],
+)
+def test_a_wrong_base_is_named(text: str, above: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        load_experiment(written(tmp_path, mine=text, above=above))
 
 
 def test_listing_experiments_imports_no_framework() -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from lightning.pytorch.callbacks import EarlyStopping
+
+from retinagrade.training.callbacks import training_callbacks
 from retinagrade.training.train import train
 from tests.training.tiny_experiments import tiny
 
@@ -36,3 +40,9 @@ def test_a_training_that_stops_early_ends_its_progress(prepared: Path, tmp_path:
     train(prepared, still, tmp_path / "still", progress=lambda *report: reports.append(report))
     steps = [(done, total) for stage, done, total in reports if stage == "training batches"]
     assert steps[-1][0] == steps[-1][1] == steps[-2][0]
+
+
+@pytest.mark.parametrize(("patience", "stops"), [("null", False), ("3", True)])
+def test_without_patience_all_epochs_are_trained(patience: str, stops: bool, tmp_path: Path) -> None:
+    callbacks = training_callbacks(tiny(f"training.patience={patience}"), tmp_path)
+    assert any(isinstance(callback, EarlyStopping) for callback in callbacks) == stops

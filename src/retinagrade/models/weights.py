@@ -87,6 +87,21 @@ def complete_settings(settings: NetworkSettings) -> NetworkSettings:
     )
 
 
+def published_input(backbone: str) -> tuple[int | None, bool]:
+    """Returns the only side of the input, in pixels, that a timm architecture takes, and whether it has weights.
+
+    Returns:
+        The side, ``None`` where the architecture takes any; and whether ImageNet weights are published.
+
+    Raises:
+        ExperimentError: The architecture is unknown (the message lists similar names).
+    """
+    _require_known(backbone)
+    published = _published(backbone)
+    side = published.input_size[-1] if published.fixed_input_size else None
+    return side, backbone in PYPI_PACKAGES or published.has_weights
+
+
 def timm_backbone(settings: NetworkSettings) -> nn.Module:
     """Builds timm architectures without their classifiers, with the weights that their settings ask for.
 

@@ -217,7 +217,7 @@ def read_json_model(
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise error_type(f"{path} can't be read as {name}: {reason(error)}") from error
     except ValidationError as error:
-        message = f"{path} is not {name} that this version reads:\n  {describe_validation_error(error)}"
+        message = f"{path} is not {name} that this version reads:\n  {describe_validation_error(error, model)}"
         raise error_type(f"{message}\n{remedy}" if remedy else message) from None
 
 

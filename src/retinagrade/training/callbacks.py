@@ -148,6 +148,7 @@ def training_callbacks(experiment: Experiment, folder: Path, leads: bool = True)
     )
     settings = experiment.training
     best = settings.keep == "best"
+    patience = settings.patience if best else None
     monitor, mode = ("val_loss", "min") if best else ("epoch", "max")
     metrics = ("val_average_precision",) if experiment.outlines_lesions else ("val_accuracy", "val_qwk")
     history = History(folder / "history.csv", metrics)
@@ -156,7 +157,7 @@ def training_callbacks(experiment: Experiment, folder: Path, leads: bool = True)
         *([] if settings.ema is None else [AveragedWeights(settings.ema)]),
         history,
         *([] if settings.logger == "none" or not leads else [EpochLogger(experiment, folder / "logs", history)]),
-        *([EarlyStopping("val_loss", patience=settings.patience, check_on_train_epoch_end=True)] if best else []),
+        *([] if patience is None else [EarlyStopping("val_loss", patience=patience, check_on_train_epoch_end=True)]),
         checkpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True),
         checkpoint(filename="last"),
     ]

@@ -208,6 +208,7 @@ def _is_over(run: Run, experiment: Experiment) -> bool:
     # The checkpoint is written after history.csv, so the file may hold one epoch that will be repeated.
     checkpoint = read_checkpoint(run.last_checkpoint)
     history = pd.DataFrame(checkpoint["callbacks"]["History"]["rows"])
-    if len(history) >= experiment.training.epochs or experiment.training.keep == "last":
-        return len(history) >= experiment.training.epochs
-    return len(history) - 1 - int(history["val_loss"].argmin()) >= experiment.training.patience
+    settings = experiment.training
+    if len(history) >= settings.epochs or settings.keep == "last" or settings.patience is None:
+        return len(history) >= settings.epochs
+    return len(history) - 1 - int(history["val_loss"].argmin()) >= settings.patience

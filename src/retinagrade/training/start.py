@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from retinagrade.errors import ExperimentError
-from retinagrade.experiments.experiment import Experiment
+from retinagrade.experiments.experiment import Experiment, experiment_files
 from retinagrade.models.lesion_network import LesionNetwork, build_lesion_network
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.weights import complete_settings, describe_weights
@@ -29,9 +29,7 @@ def training_inputs(
     start: str | os.PathLike[str] | Run | None = None,
 ) -> list[Path]:
     """Returns the files and folders that a training reads, as far as the user named them."""
-    inputs = [Path(prepared)]
-    if not isinstance(experiment, Experiment) and Path(experiment).suffix in (".yaml", ".yml"):
-        inputs.append(Path(experiment))
+    inputs = [Path(prepared), *experiment_files(experiment)]
     if start is not None:
         inputs.append(start.folder if isinstance(start, Run) else Path(start))
     return inputs

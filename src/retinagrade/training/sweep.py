@@ -14,7 +14,7 @@ import pandas as pd
 from retinagrade.arguments import NOT_NEGATIVE, check_arguments
 from retinagrade.errors import ExperimentError
 from retinagrade.execution.progress import Progress, prefix_stages
-from retinagrade.experiments.experiment import Experiment, experiment_names, load_experiment
+from retinagrade.experiments.experiment import Experiment, experiment_files, experiment_names, load_experiment
 from retinagrade.messages import counted
 from retinagrade.runs.run import Run
 from retinagrade.storage.locking import locked
@@ -125,11 +125,11 @@ def sweep(
     """
     out = Path(out)
     asked = [experiments] if isinstance(experiments, str) else experiments
-    files = [each for each in asked if not isinstance(each, Experiment)]
-    inputs = [Path(prepared), *(Path(each) for each in files if Path(each).is_file())]
-    guard_outputs([continued_folder(out), *report_outputs(out)], inputs)
     named = [[each] if isinstance(each, Experiment) else choose_experiments([os.fspath(each)]) for each in asked]
-    ordered = order_experiments([load_experiment(experiment, settings) for each in named for experiment in each])
+    chosen = [experiment for each in named for experiment in each]
+    files = [file for experiment in chosen for file in experiment_files(experiment)]
+    guard_outputs([continued_folder(out), *report_outputs(out)], [Path(prepared), *files])
+    ordered = order_experiments([load_experiment(experiment, settings) for experiment in chosen])
     with locked(out / "comparison.csv"):
         runs: list[Run] = []
         failures: dict[str, str] = {}

@@ -177,4 +177,6 @@ def load_space(space: str | os.PathLike[str] | Mapping[str, Any] | SearchSpace) 
     try:
         return SearchSpace.model_validate(values)
     except ValidationError as error:
-        raise ExperimentError(f"{name} is not a search space:\n  {describe_validation_error(error)}") from None
+        raise ExperimentError(
+            f"{name} is not a search space:\n  {describe_validation_error(error, SearchSpace)}"
+        ) from None
