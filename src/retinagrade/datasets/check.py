@@ -35,7 +35,7 @@ from retinagrade.datasets.findings import (
 )
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.masks import is_mask
-from retinagrade.datasets.retinamnist import is_retinamnist
+from retinagrade.datasets.readers.retinamnist import is_retinamnist
 from retinagrade.errors import LayoutError
 from retinagrade.execution.engine import Engine, EngineName, choose_engine
 from retinagrade.execution.progress import Progress, begin_stage

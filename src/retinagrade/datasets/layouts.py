@@ -1,17 +1,4 @@
-"""Layouts of data sets: all readers, and the choice of the right one.
-
-A new reader is one module in this folder, its test, and its entry in :data:`LAYOUTS` below. The module defines three
-names; ``aptos.py`` is a short example:
-
-1. ``is_mydata(source)``: True where the typical files of the layout exist. Two layouts must never fit one source.
-2. ``read_mydata(source, complete=True)``: reads the labels with :func:`~retinagrade.datasets.labels.read_labels`, makes
-   one row per photograph with the columns of a manifest and a column ``name`` (the key of the photograph's file), and
-   joins the rows to files with :func:`~retinagrade.datasets.labels.join_labels`, which also reports labels without
-   photographs and photographs without labels. It returns ``Manifest.from_table(rows, source, str(source))``.
-3. ``MYDATA = Reader("mydata", "<its typical files>", is_mydata, read_mydata)``.
-
-The test writes a small tree in the official layout (see ``tests/datasets/public_trees.py``) and reads it.
-"""
+"""Layouts of data sets: the choice of the right reader among those in :mod:`retinagrade.datasets.readers`."""
 
 from __future__ import annotations
 
@@ -19,26 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from retinagrade.datasets.aptos import APTOS
-from retinagrade.datasets.ddr import DDR
-from retinagrade.datasets.deepdrid import DEEPDRID
-from retinagrade.datasets.dicom import DICOM
-from retinagrade.datasets.eyepacs import EYEPACS
-from retinagrade.datasets.folders import FOLDERS, read_folders
-from retinagrade.datasets.idrid import IDRID
-from retinagrade.datasets.messidor2 import MESSIDOR2, refuse_messidor1
-from retinagrade.datasets.reader import Reader
-from retinagrade.datasets.retinamnist import RETINAMNIST, read_retinamnist
-from retinagrade.datasets.table import TABLE
+from retinagrade.datasets.reader import REGISTRY, Reader
+from retinagrade.datasets.readers.messidor2 import refuse_messidor1
 from retinagrade.errors import LayoutError, UsageError
 from retinagrade.manifest import Manifest
 from retinagrade.messages import name_choices
 
-LAYOUTS: Final = {
-    reader.layout: reader
-    for reader in (IDRID, EYEPACS, APTOS, MESSIDOR2, DDR, DEEPDRID, RETINAMNIST, FOLDERS, TABLE, DICOM)
-}
-"""The readers by the name of their layout."""
+LAYOUTS: Final[Mapping[str, Reader]] = REGISTRY
+"""The readers by the name of their layout, in alphabetical order."""
+_FOLDERS: Final = "folders"
 _MOST_FOLDERS: Final = 50
 """Folders below a source that are looked at for a layout, at most."""
 
@@ -66,20 +42,17 @@ def read_dataset(
             unpack to.
     """
     reader = choose_reader(source, layout, grade_names)
-    if reader is FOLDERS:
-        return read_folders(source, grade_names)
-    if grade_names is not None:
+    if grade_names is not None and "grade_names" not in reader.arguments:
         raise UsageError(f"grades of folder names have no meaning for the layout {reader.layout!r}: leave them out")
-    if reader is RETINAMNIST and unpack is not None:
-        return read_retinamnist(source, unpack)
-    return reader.read(source, complete)
+    given = {"complete": complete, "grade_names": grade_names, "unpack": unpack}
+    return reader.read(source, **{name: value for name, value in given.items() if name in reader.arguments})
 
 
 def choose_reader(source: Path, layout: str | None = None, grade_names: Mapping[str, int] | None = None) -> Reader:
     """Chooses the reader of a source; see :func:`read_dataset` for the arguments and errors."""
     if not source.exists():
         raise LayoutError(f"{source}: no such file or folder")
-    layout = layout if grade_names is None else layout or FOLDERS.layout
+    layout = layout if grade_names is None else layout or _FOLDERS
     if layout is None:
         return _detect(source)
     if layout not in LAYOUTS:
@@ -88,10 +61,9 @@ def choose_reader(source: Path, layout: str | None = None, grade_names: Mapping[
 
 
 def _detect(source: Path) -> Reader:
-    fitting = [reader for reader in LAYOUTS.values() if reader is not DICOM and reader.fits(source)]
-    if not fitting and DICOM.fits(source):
-        return DICOM  # DICOM files beside labels belong to the layout of the labels
-    if source.is_file() or fitting in ([], [FOLDERS]):
+    fitting = [reader for reader in LAYOUTS.values() if not reader.last_resort and reader.fits(source)]
+    fitting = fitting or [reader for reader in LAYOUTS.values() if reader.last_resort and reader.fits(source)]
+    if source.is_file() or fitting in ([], [LAYOUTS[_FOLDERS]]):
         refuse_messidor1(source)
     if not fitting:
         if inner := _fitting_folders(source):
@@ -116,5 +88,5 @@ def _fitting_folders(source: Path) -> list[Path]:
         return []
     below = sorted(path for pattern in ("*", "*/*") for path in source.glob(pattern) if path.is_dir())
     visible = [path for path in below if not any(part.startswith(".") for part in path.relative_to(source).parts)]
-    readers = [reader for reader in LAYOUTS.values() if reader is not DICOM]
+    readers = [reader for reader in LAYOUTS.values() if not reader.last_resort]
     return [path for path in visible[:_MOST_FOLDERS] if any(reader.fits(path) for reader in readers)]

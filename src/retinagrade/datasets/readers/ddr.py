@@ -13,7 +13,7 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import join_labels, photographs_by_name
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
 from retinagrade.storage.system_errors import reason
@@ -30,6 +30,7 @@ def is_ddr(source: Path) -> bool:
     return any((root / name).is_dir() and _is_list(root / f"{name}.txt") for name in _SPLITS)
 
 
+@reader("ddr", "DR_grading with train.txt, valid.txt or test.txt beside folders of the same names", is_ddr)
 def read_ddr(source: Path, complete: bool = True) -> Manifest:
     """Reads the official tree; splits may be absent.
 
@@ -56,11 +57,6 @@ def read_ddr(source: Path, complete: bool = True) -> Manifest:
         expected = ", ".join(f"{name}.txt" for name in _SPLITS)
         raise LayoutError(f"{source} is not DDR's disease-grading tree: looked in {root} for one of {expected}")
     return Manifest.from_table(pd.concat(tables), root, str(source))
-
-
-DDR: Final = Reader(
-    "ddr", "DR_grading with train.txt, valid.txt or test.txt beside folders of the same names", is_ddr, read_ddr
-)
 
 
 def _root(source: Path) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from retinagrade.cli import main
-from retinagrade.datasets.dicom import is_dicom_folder, read_dicom_folder
+from retinagrade.datasets.readers.dicom import is_dicom_folder, read_dicom_folder
 from retinagrade.errors import LayoutError
 from tests.images.dicom_files import write_dicom
 

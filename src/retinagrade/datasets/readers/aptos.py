@@ -11,7 +11,7 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import has_columns, join_labels, photographs_by_name, read_labels
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest
 
@@ -24,6 +24,7 @@ def is_aptos(source: Path) -> bool:
     return has_columns(source / _LABELS, _COLUMNS)
 
 
+@reader("aptos", "train.csv with id_code and diagnosis, beside train_images", is_aptos)
 def read_aptos(source: Path, complete: bool = True) -> Manifest:
     """Reads the official folder.
 
@@ -49,9 +50,6 @@ def read_aptos(source: Path, complete: bool = True) -> Manifest:
         names = read_labels(ungraded, ["id_code"])["id_code"]
         tables.append(_read_half(names, pd.Series("", names.index), ungraded, "test", complete))
     return Manifest.from_table(pd.concat(tables), source, str(source))
-
-
-APTOS: Final = Reader("aptos", "train.csv with id_code and diagnosis, beside train_images", is_aptos, read_aptos)
 
 
 def _read_half(names: pd.Series, grades: pd.Series, labels: Path, split: str, complete: bool) -> pd.DataFrame:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets.messidor2 import is_messidor1, is_messidor2, read_messidor2
+from retinagrade.datasets.readers.messidor2 import is_messidor1, is_messidor2, read_messidor2
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.layouts import write_photograph
 from tests.datasets.public_trees import MESSIDOR1_HEADER, write_lines, write_messidor1, write_messidor2

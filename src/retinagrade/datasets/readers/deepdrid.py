@@ -14,7 +14,7 @@ import pandas as pd
 from retinagrade.datasets.eye_names import DEEPDRID_NAME
 from retinagrade.datasets.file_listing import photographs_in
 from retinagrade.datasets.labels import index_by_name, join_labels, match_cells, read_labels
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest
 
@@ -37,6 +37,7 @@ def is_deepdrid(source: Path) -> bool:
     return bool(_label_files(_root(source)))
 
 
+@reader("deepdrid", "regular_fundus_images with the label files of its parts", is_deepdrid)
 def read_deepdrid(source: Path, complete: bool = True) -> Manifest:
     """Reads the official tree; parts may be absent.
 
@@ -64,11 +65,6 @@ def read_deepdrid(source: Path, complete: bool = True) -> Manifest:
             f"{source} is not DeepDRiD's tree of regular photographs: looked in {root} for one of {', '.join(expected)}"
         )
     return Manifest.from_table(pd.concat(tables), root, str(source))
-
-
-DEEPDRID: Final = Reader(
-    "deepdrid", "regular_fundus_images with the label files of its parts", is_deepdrid, read_deepdrid
-)
 
 
 def _root(source: Path) -> Path:

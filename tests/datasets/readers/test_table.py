@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retinagrade.datasets.table import is_table, read_table
+from retinagrade.datasets.readers.table import is_table, read_table
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from tests.datasets.layouts import write_photograph
 

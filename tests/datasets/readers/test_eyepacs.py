@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets import eyepacs
-from retinagrade.datasets.eyepacs import is_eyepacs, read_eyepacs
+from retinagrade.datasets.readers import eyepacs
+from retinagrade.datasets.readers.eyepacs import is_eyepacs, read_eyepacs
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.layouts import write_photograph
 from tests.datasets.public_trees import write_eyepacs, write_lines

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets.deepdrid import DEEPDRID_FOLDER, DEEPDRID_QUALITY, is_deepdrid, read_deepdrid
 from retinagrade.datasets.labels import read_labels
+from retinagrade.datasets.readers.deepdrid import DEEPDRID_FOLDER, DEEPDRID_QUALITY, is_deepdrid, read_deepdrid
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.public_trees import EVALUATION, write_deepdrid, write_lines, write_sheet
 

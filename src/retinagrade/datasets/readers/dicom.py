@@ -9,7 +9,7 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.left_out import with_safe_names
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import ImageError, LayoutError
 from retinagrade.images.dicom import DicomFacts, holds_dicom, read_dicom_facts
 from retinagrade.images.listing import list_folder
@@ -25,6 +25,14 @@ def is_dicom_folder(source: Path) -> bool:
     return source.is_dir() and any(map(holds_dicom, list_folder(source).photographs))
 
 
+# DICOM files beside labels belong to the layout of the labels.
+@reader(
+    "dicom",
+    "DICOM files in any folders, where nothing else fits",
+    is_dicom_folder,
+    labelled=False,
+    last_resort=True,
+)
 def read_dicom_folder(source: Path) -> Manifest:
     """Reads all DICOM files of a folder and the folders below it.
 
@@ -68,15 +76,6 @@ def read_dicom_folder(source: Path) -> Manifest:
         }
     )
     return Manifest.from_table(rows, source, str(source))
-
-
-DICOM: Final = Reader(
-    "dicom",
-    "DICOM files in any folders, where nothing else fits",
-    is_dicom_folder,
-    lambda source, complete: read_dicom_folder(source),
-    labelled=False,
-)
 
 
 def _without_suffix(path: Path) -> Path:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets.folders import is_folders, read_folders
+from retinagrade.datasets.readers.folders import is_folders, read_folders
 from retinagrade.errors import LayoutError
 from tests.datasets.layouts import write_folders, write_photograph
 

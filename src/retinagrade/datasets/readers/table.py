@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.manifest import MANIFEST_COLUMNS, REQUIRED, Manifest, read_csv_text
 from retinagrade.messages import count_and_first_few
@@ -28,6 +28,11 @@ def is_table(source: Path) -> bool:
     )
 
 
+@reader(
+    "table",
+    f"a table (CSV or Parquet) with columns image_id and path, or a folder with such a {' or '.join(_NAMES)}",
+    is_table,
+)
 def read_table(source: Path, complete: bool = True) -> Manifest:
     """Reads a table of photographs.
 
@@ -54,14 +59,6 @@ def read_table(source: Path, complete: bool = True) -> Manifest:
             f"them there; relative paths begin in {path.parent}"
         )
     return manifest
-
-
-TABLE: Final = Reader(
-    "table",
-    f"a table (CSV or Parquet) with columns image_id and path, or a folder with such a {' or '.join(_NAMES)}",
-    is_table,
-    read_table,
-)
 
 
 def _read_parquet(path: Path) -> Manifest:

@@ -12,7 +12,7 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import has_columns, join_labels, match_cells, photographs_by_name, read_labels
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.manifest import Manifest
 from retinagrade.messages import count_and_first_few
@@ -24,7 +24,7 @@ OFFICIAL_TEST_PARTS: Final = {"test-public": 10_906, "test-private": 42_670}
 _LABELS: Final = {"train": ("trainLabels.csv",), "test": ("retinopathy_solution.csv", "testLabels.csv")}
 """Names of the label files by half; the first existing file counts."""
 _COLUMNS: Final = ("image", "level")
-_EYE: Final = re.compile(r"(?P<patient>\d+)_(?P<side>left|right)")
+_EYE: Final = re.compile(r"\d+_(left|right)")
 _USAGE: Final = re.compile("Public|Private")
 
 
@@ -33,6 +33,7 @@ def is_eyepacs(source: Path) -> bool:
     return any(has_columns(source / name, _COLUMNS) for names in _LABELS.values() for name in names)
 
 
+@reader("eyepacs", "trainLabels.csv, retinopathy_solution.csv or testLabels.csv with image and level", is_eyepacs)
 def read_eyepacs(source: Path, complete: bool = True) -> Manifest:
     """Reads the official set, or a part of it; either half may be absent.
 
@@ -70,28 +71,18 @@ def read_eyepacs(source: Path, complete: bool = True) -> Manifest:
     return Manifest.from_table(pd.concat(tables), source, str(source))
 
 
-EYEPACS: Final = Reader(
-    "eyepacs",
-    "trainLabels.csv, retinopathy_solution.csv or testLabels.csv with image and level",
-    is_eyepacs,
-    read_eyepacs,
-)
-
-
 def _first_file(source: Path, names: tuple[str, ...]) -> Path | None:
     return next((source / name for name in names if (source / name).is_file()), None)
 
 
 def _read_half(labels: Path, split: str) -> pd.DataFrame:
     table = read_labels(labels, _COLUMNS)
-    eyes = match_cells(table["image"], _EYE, "PATIENT_left or PATIENT_right", labels)
+    match_cells(table["image"], _EYE, "PATIENT_left or PATIENT_right", labels)
     rows = pd.DataFrame(
         {
             "name": table["image"],
             "image_id": table["image"],
             "grade": table["level"],
-            "patient_id": [eye["patient"] for eye in eyes],
-            "laterality": [eye["side"] for eye in eyes],
             "split": split,
             "dataset": "eyepacs",
         }

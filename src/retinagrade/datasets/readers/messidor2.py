@@ -14,7 +14,7 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import has_columns, join_labels, photographs_by_name, read_labels
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import Manifest, read_csv_text
 
@@ -35,6 +35,7 @@ def is_messidor2(source: Path) -> bool:
     return (source / _LABELS).is_file()
 
 
+@reader("messidor2", "messidor_data.csv with adjudicated grades", is_messidor2)
 def read_messidor2(source: Path, complete: bool = True) -> Manifest:
     """Reads photographs and adjudicated grades, whose names differ in case.
 
@@ -77,9 +78,6 @@ def read_messidor2(source: Path, complete: bool = True) -> Manifest:
         rows["laterality"] = [eyes.get(name, ("", ""))[1] for name in rows["name"]]
     files = photographs_by_name(folder, labels, ignore_case=True)
     return Manifest(join_labels(rows, files, labels, folder, source, complete), source)
-
-
-MESSIDOR2: Final = Reader("messidor2", "messidor_data.csv with adjudicated grades", is_messidor2, read_messidor2)
 
 
 def is_messidor1(source: Path) -> bool:

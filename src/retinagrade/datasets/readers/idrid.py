@@ -12,7 +12,7 @@ from typing import Final
 import pandas as pd
 
 from retinagrade.datasets.labels import join_labels, match_cells, photographs_by_name, read_labels
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError
 from retinagrade.manifest import OEDEMA_RISK, Manifest
 
@@ -30,6 +30,7 @@ def is_idrid(source: Path) -> bool:
     return any((_root(source) / _LABELS / labels).is_file() for _, labels in _HALVES.values())
 
 
+@reader("idrid", "IDRiD's 'B. Disease Grading' with its label files", is_idrid)
 def read_idrid(source: Path, complete: bool = True) -> Manifest:
     """Reads the official tree; either half may be absent.
 
@@ -56,9 +57,6 @@ def read_idrid(source: Path, complete: bool = True) -> Manifest:
         expected = " or ".join(repr(f"{_LABELS}/{labels}") for _, labels in _HALVES.values())
         raise LayoutError(f"{source} is not IDRiD's disease-grading tree: looked in {root} for {expected}")
     return Manifest.from_table(pd.concat(tables), root, str(source))
-
-
-IDRID: Final = Reader("idrid", "IDRiD's 'B. Disease Grading' with its label files", is_idrid, read_idrid)
 
 
 def _root(source: Path) -> Path:

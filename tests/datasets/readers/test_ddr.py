@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets.ddr import DDR_FOLDER, is_ddr, read_ddr
+from retinagrade.datasets.readers.ddr import DDR_FOLDER, is_ddr, read_ddr
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.public_trees import write_ddr, write_lines
 

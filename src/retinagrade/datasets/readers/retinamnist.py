@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError, ManifestError, UsageError
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
@@ -40,7 +40,8 @@ def is_retinamnist(source: Path) -> bool:
     return any({f"{split}_images.npy", f"{split}_labels.npy"} <= names for split in _SPLITS)
 
 
-def read_retinamnist(source: Path, unpack: Path) -> Manifest:
+@reader("retinamnist", "a file such as retinamnist.npz", is_retinamnist)
+def read_retinamnist(source: Path, unpack: Path | None) -> Manifest:
     """Unpacks the archive, in any of its official sizes, and reads its labels.
 
     Args:
@@ -54,7 +55,10 @@ def read_retinamnist(source: Path, unpack: Path) -> Manifest:
     Raises:
         LayoutError: The file is no NumPy archive, or has none of the splits.
         ManifestError: Images have no labels, arrays have a different shape or type, or a label is no grade.
+        UsageError: There is no folder for the photographs.
     """
+    if unpack is None:
+        raise UsageError(f"{source} is an archive: name a folder to unpack its photographs to")
     tables = []
     for split, (images, labels) in _read_arrays(source).items():
         ids = [f"{split}-{index:04d}" for index in range(len(images))]
@@ -63,13 +67,6 @@ def read_retinamnist(source: Path, unpack: Path) -> Manifest:
         paths = [f"{image_id}.png" for image_id in ids]
         tables.append(pd.DataFrame({"image_id": ids, "path": paths, "grade": labels, "split": split}))
     return Manifest.from_table(pd.concat(tables).assign(dataset="retinamnist"), unpack, str(source))
-
-
-def _refuse_without_folder(source: Path, complete: bool) -> Manifest:
-    raise UsageError(f"{source} is an archive: name a folder to unpack its photographs to")
-
-
-RETINAMNIST: Final = Reader("retinamnist", "a file such as retinamnist.npz", is_retinamnist, _refuse_without_folder)
 
 
 def _read_arrays(source: Path) -> dict[str, tuple[NDArray[np.uint8], NDArray[Any]]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retinagrade.datasets.retinamnist import is_retinamnist, read_retinamnist
+from retinagrade.datasets.readers.retinamnist import is_retinamnist, read_retinamnist
 from retinagrade.errors import LayoutError, ManifestError
 from retinagrade.images.read import read_photograph
 from tests.conftest import REAL_DATA

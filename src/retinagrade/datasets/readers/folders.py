@@ -9,9 +9,8 @@ from typing import Final
 
 import pandas as pd
 
-from retinagrade.datasets.eye_names import parse_eye_name
 from retinagrade.datasets.left_out import real_place, with_safe_names
-from retinagrade.datasets.reader import Reader
+from retinagrade.datasets.reader import reader
 from retinagrade.errors import LayoutError
 from retinagrade.grades import grade_from_name
 from retinagrade.images.formats import without_photograph_suffix
@@ -43,6 +42,12 @@ def is_folders(source: Path) -> bool:
     return len(grades) >= 2
 
 
+@reader(
+    "folders",
+    f"at least two folders of photographs named by grade ({_GRADE_NAMES}), also below train, val, test",
+    is_folders,
+    labelled=False,
+)
 def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> Manifest:
     """Reads photographs whose grade is their folder's name. The order of names never decides a grade.
 
@@ -98,15 +103,6 @@ def read_folders(source: Path, grade_names: Mapping[str, int] | None = None) -> 
     return Manifest.from_table(_identify(pd.DataFrame(rows), source), source, str(source))
 
 
-FOLDERS: Final = Reader(
-    "folders",
-    f"at least two folders of photographs named by grade ({_GRADE_NAMES}), also below train, val, test",
-    is_folders,
-    lambda source, complete: read_folders(source),
-    labelled=False,
-)
-
-
 def _grade_of(name: str, mapping: Mapping[str, int] | None) -> int | None:
     return grade_from_name(name) if mapping is None else mapping.get(name.lower())
 
@@ -145,7 +141,7 @@ def _grade_folders(source: Path) -> list[tuple[str | None, Path]]:
 
 
 def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
-    """Gives files their ids, and patients and eyes where all names tell them."""
+    """Gives files their ids."""
     relative = [file.relative_to(source) for file in rows["file"]]
     bare = [without_photograph_suffix(path) for path in relative]
     stems = [path.name for path in bare]
@@ -159,7 +155,4 @@ def _identify(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
     table = pd.DataFrame({"image_id": ids, "path": [path.as_posix() for path in relative]})
     table[["grade", "split"]] = rows[["grade", "split"]].to_numpy()
     table["dataset"] = source.name
-    eyes = [parse_eye_name(stem) for stem in stems]
-    if all(eyes):
-        table[["patient_id", "laterality"]] = [eye for eye in eyes if eye]
     return table

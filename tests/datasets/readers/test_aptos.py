@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from retinagrade.datasets.aptos import is_aptos, read_aptos
+from retinagrade.datasets.readers.aptos import is_aptos, read_aptos
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.public_trees import write_aptos, write_lines
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retinagrade.datasets.idrid import IDRID_FOLDER, is_idrid, read_idrid
+from retinagrade.datasets.readers.idrid import IDRID_FOLDER, is_idrid, read_idrid
 from retinagrade.errors import LayoutError, ManifestError
 from tests.datasets.layouts import write_idrid, write_photograph
 
