@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinagrade.datasets.balance import balance, inverse_frequency_weights
+from retinagrade.datasets.balance import Balance, balance, describe_repetition, inverse_frequency_weights
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(1, 60), st.integers(0, 9))
@@ -35,6 +35,18 @@ def test_rules_keep_the_number_of_photographs_and_change_the_proportions(
     weights = np.sqrt(counts) if target == "square-root" else np.ones(len(counts))
     expected = weights / weights.sum() * len(known)
     assert (np.abs(np.bincount(known[rows])[np.unique(known)] - expected) < 1).all()
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=80),
+    st.integers(1, 60) | st.sampled_from(["square-root", "inverse-frequency"]),
+)
+def test_a_repetition_is_described_where_a_photograph_is_drawn_twice(grades: list[int], target: Balance) -> None:
+    known = np.array(grades)
+    most = np.bincount(balance(known, target, np.random.default_rng(0))).max()
+    text = describe_repetition(known, target)
+    assert (text is not None) == (most > 1)
+    assert text is None or f"up to {most} times" in text
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80))

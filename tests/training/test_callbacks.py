@@ -14,7 +14,7 @@ from tests.training.tiny_experiments import tiny
 Report = tuple[str, int, int | None]
 
 
-def test_progress_has_every_step_and_every_epochs_metrics(prepared: Path, tmp_path: Path) -> None:
+def test_progress_has_rare_grades_every_step_and_every_epochs_metrics(prepared: Path, tmp_path: Path) -> None:
     reports: list[Report] = []
 
     def progress(stage: str, done: int, total: int | None) -> None:
@@ -25,6 +25,7 @@ def test_progress_has_every_step_and_every_epochs_metrics(prepared: Path, tmp_pa
     total = steps[-1][1]
     assert total is not None
     assert steps == [(step, total) for step in range(total + 1)]
+    assert reports[0][0].startswith("training.balance=6 draws 6 photographs")
     epochs = [stage for stage, _, _ in reports if stage.startswith("epoch ")]
     history = run.history()
     assert [line.split(":")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]

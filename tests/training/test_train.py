@@ -211,7 +211,8 @@ def assert_kept_the_last(run: Run) -> None:
 def test_early_stopping_waits_for_its_patience(prepared: Path, tmp_path: Path) -> None:
     # A rate of 1e-12 changes nothing, so no epoch after the first is better by more than float noise.
     still = tiny("training.learning_rate=1e-12", "training.patience=2", "training.epochs=30")
-    stopped = train(prepared, still, tmp_path / "still")
+    with pytest.warns(UserWarning, match="training.balance=6 draws 6 photographs"):
+        stopped = train(prepared, still, tmp_path / "still")
     history = stopped.history()
     assert len(history) == int(history["val_loss"].argmin()) + 1 + 2
 

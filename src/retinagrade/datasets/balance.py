@@ -44,6 +44,33 @@ def balance(grades: NDArray[np.integer[Any]], target: Balance, rng: np.random.Ge
     return np.concatenate(drawn)
 
 
+def describe_repetition(grades: NDArray[np.integer[Any]], target: Balance) -> str | None:
+    """Describes the grades of which balancing draws more photographs than there are, so that it repeats some.
+
+    Args:
+        grades: Grades (N,).
+        target: As for :func:`balance`.
+
+    Returns:
+        One line; ``None`` where no photograph is repeated.
+
+    Example:
+        >>> describe_repetition(np.array([0, 0, 0, 3]), 3)
+        'training.balance=3 draws 3 photographs of grade 3 from 1 in each epoch, and repeats them up to 3 times'
+    """
+    present, counts = np.unique(grades, return_counts=True)
+    drawn = _numbers_to_draw(counts, target)
+    rare = [
+        f"{number} photographs of grade {grade} from {count}"
+        for grade, count, number in zip(present, counts, drawn, strict=True)
+        if number > count
+    ]
+    if not rare:
+        return None
+    most = int(np.ceil(drawn / counts).max())
+    return f"training.balance={target} draws {', '.join(rare)} in each epoch, and repeats them up to {most} times"
+
+
 def inverse_frequency_weights(grades: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """Computes weights by which all present grades count equally: N / (G n) for n photographs of one of G grades.
 

@@ -90,7 +90,7 @@ class TrainingSettings(_Settings):
     balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
     """Sampling of the training photographs in each epoch. A number draws that many photographs of each grade,
     ``inverse-frequency`` draws equally many of each grade, and ``square-root`` draws in proportion to the square roots
-    of the grades' frequencies. Null takes each photograph once."""
+    of the grades' frequencies. Photographs are repeated where a grade has fewer. Null takes each photograph once."""
     class_weights: Literal["none", "inverse-frequency"] = "none"
     """Weights of the grades in the loss. ``inverse-frequency`` multiplies the loss of a photograph by N / (5 n), where
     n of the N training photographs have its grade (with fewer than five grades, their number replaces 5, so that the

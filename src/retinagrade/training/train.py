@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import lightning.pytorch as pl
+import numpy as np
 
 from retinagrade.arguments import NOT_NEGATIVE, check_arguments
-from retinagrade.execution.progress import Progress
+from retinagrade.datasets.balance import describe_repetition
+from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
@@ -60,7 +63,9 @@ def train(
         manifest: The set's photographs with another split than in its ``manifest.csv``, such as a fold's; the run keeps
             a copy.
         callbacks: Further Lightning callbacks. They run after an epoch is in the history and before its checkpoint.
-        progress: Receives the steps of the training, and every epoch's metrics in the name of a stage.
+        progress: Receives the steps of the training, and every epoch's metrics in the name of a stage. Before them, it
+            receives a notice where ``training.balance`` asks for more photographs of a grade than there are; without
+            ``progress``, the notice is a warning.
 
     Returns:
         The finished run. Its ``experiment.yaml`` also holds the architecture's arguments and the input scaling, which
@@ -103,6 +108,8 @@ def _train(
     experiment = complete_experiment(experiment, run, start_run)
     if begin_run(run, experiment, data, start_run, devices):
         return
+    if devices.rank == 0:
+        _report_repetition(experiment, data, progress)
     fit_run(
         run,
         experiment,
@@ -116,3 +123,17 @@ def _train(
     if devices.rank == 0:
         finish_run(run, experiment, data, workers=workers, devices=devices, progress=progress)
     disconnect()
+
+
+def _report_repetition(experiment: Experiment, data: TrainingData, progress: Progress | None) -> None:
+    """Says before the training that balancing asks for more photographs than there are."""
+    if experiment.training.balance is None:
+        return
+    grades = data.training.table["grade"].to_numpy(dtype=np.int64)
+    if (text := describe_repetition(grades, experiment.training.balance)) is None:
+        return
+    advice = f"{text}: a smaller number, square-root or null repeats fewer"
+    if progress is None:
+        warnings.warn(advice, stacklevel=2)
+    else:
+        begin_stage(progress, advice)
