@@ -62,7 +62,7 @@ def serve(folder: Path, user: str, command: list[str], path: str) -> None:
         try:
             check = f"from urllib.request import urlopen; urlopen('http://127.0.0.1:{_PORT}/healthz')"
             for _ in range(60):
-                ask = ["chroot", folder, "python", "-c", check]
+                ask = ["chroot", str(folder), "python", "-c", check]
                 if subprocess.run(ask, env=environment, capture_output=True, check=False).returncode == 0:
                     break
                 time.sleep(1)

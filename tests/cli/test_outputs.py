@@ -45,6 +45,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "grade p --out p/r.csv",
         "grade p --studies p/s.csv",
         "grade p --dicom p",
+        "grade p --fhir p",
         "grade p --out r.csv --studies r.csv",
         "prepare p --out p",
         "prepare p --out p/prepared",

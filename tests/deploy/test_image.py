@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -52,6 +54,13 @@ def test_the_bill_of_materials_lists_the_locked_packages() -> None:
     assert listed == {name: version for name, version in locked("requirements.txt").items() if name != "colorama"}
     without = {each["name"] for each in bill["components"] if not each.get("licenses")}
     assert without <= {"protobuf"}  # BSD-3-Clause by its licence file; its metadata states none
+
+
+@pytest.mark.slow  # the schema is large
+def test_the_bill_of_materials_follows_its_schema() -> None:
+    text = (ROOT / "deploy" / "sbom.cdx.json").read_text()
+    version = SchemaVersion.from_version(json.loads(text)["specVersion"])
+    assert JsonStrictValidator(version).validate_str(text) is None
 
 
 @pytest.mark.slow
