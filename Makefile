@@ -76,6 +76,7 @@ IMAGE_PYTHON ?= python3.13
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 lock: .venv/installed
 	$(LOCK) pyproject.toml --extra serve --extra dicom --output-file deploy/requirements.txt
+	$(LOCK) pyproject.toml --extra node --output-file deploy/requirements-node.txt
 	echo 'hatchling>=1.26' | $(LOCK) - --output-file deploy/requirements-build.txt
 
 sbom: .venv-image/installed

@@ -42,6 +42,10 @@ def test_the_lock_has_what_the_service_requires() -> None:
     for text in (*project["project"]["dependencies"], *extras["serve"], *extras["dicom"]):
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[requirement.name]), text
+    nodes = locked("requirements-node.txt")
+    for text in (*project["project"]["dependencies"], *extras["dicom"], *extras["node"][1:]):
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(nodes[requirement.name]), text
     (builder,) = map(Requirement, project["build-system"]["requires"])
     assert builder.specifier.contains(locked("requirements-build.txt")[builder.name])
 
