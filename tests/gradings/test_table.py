@@ -158,6 +158,7 @@ def test_a_workbook_has_numbers_and_no_formulas(tmp_path: Path) -> None:
     assert cells["study"][0].data_type == "s"
     assert [cell.value for cell in cells["p2"]] == [0.4, 0.4]
     assert cells["predicted_grade"][0].value == 2
+    assert cells["referable"][0].value is True
     assert read_gradings(path) == [odd, POOR]
     book = load_workbook(path)
     book["results"]["A2"] = "other"

@@ -149,11 +149,10 @@ def write_results(path: Path, kind: type[Result], results: Sequence[Result]) -> 
         write_text(path, "".join(map(_json_line, results)))
     else:
         header = [*COLUMNS, CHECK] if kind is Grading else [field.name for field in fields(kind)]
-        rows_of_cells = [*map(_cells, results)]
         if path.suffix == ".xlsx":
-            write_bytes(path, encode_workbook(header, rows_of_cells))
+            write_bytes(path, encode_workbook(header, [_cells(result, keeps_flags=True) for result in results]))
         else:
-            write_text(path, "".join(map(_csv_line, [header, *rows_of_cells])))
+            write_text(path, "".join(map(_csv_line, [header, *map(_cells, results)])))
 
 
 def read_gradings(path: Path, further_columns: bool = False) -> list[Grading]:
@@ -337,10 +336,11 @@ def grading_row(grading: Grading) -> dict[str, Any]:
     return {column: row[column] for column in COLUMNS}
 
 
-def _cells(result: Result) -> list[Any]:
-    if isinstance(result, Grading):
-        return [*map(_cell, grading_row(result).values()), _check(result)]
-    return [_cell(value) for value in result.to_json().values()]
+def _cells(result: Result, keeps_flags: bool = False) -> list[Any]:
+    """Returns the cells of a flat table; a workbook keeps truth values, where CSV has a text."""
+    row = grading_row(result) if isinstance(result, Grading) else result.to_json()
+    cells = [value if keeps_flags and isinstance(value, bool) else _cell(value) for value in row.values()]
+    return [*cells, _check(result)] if isinstance(result, Grading) else cells
 
 
 def _fields(result: Result) -> dict[str, Any]:

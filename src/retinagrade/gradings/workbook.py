@@ -27,7 +27,7 @@ def encode_workbook(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> byt
 
     Args:
         header: Names of the columns.
-        rows: Cells of each row: texts, numbers, or ``None`` for an empty cell.
+        rows: Cells of each row: texts, numbers, truth values, or ``None`` for an empty cell.
 
     Raises:
         UsageError: A sheet can't hold so many rows, or a cell so long a text.
