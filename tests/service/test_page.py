@@ -295,6 +295,32 @@ def test_decisions_outlive_a_reload_and_are_labels(
     expect(page.locator("#patients .more").first).to_contain_text("1 of 2 decided")
 
 
+def test_a_reader_may_decide_before_the_program_answers(page: Page, eyes: list[Path], grader: Grader) -> None:
+    page.get_by_label("Decide first").check()
+    upload(page, eyes[:2])
+    predicted = grader.grade([eyes[1]])[0].predicted_grade
+    right, left = page.locator("article").all()
+    for part in (".grades", ".found", ".map", ".drawing"):
+        expect(page.locator(f"article {part}:visible")).to_have_count(0)
+    for said in (page.locator("#overall"), page.locator(".said"), right.locator(".headline")):
+        expect(said).to_have_text("Decide first")
+    expect(right.get_by_label("Agree")).to_be_hidden()
+    right.get_by_label("Your grade").select_option(str(predicted))
+    expect(right.get_by_label(f"Agree: grade {predicted}")).to_be_checked()
+    expect(right.get_by_label(f"Agree: grade {predicted}")).to_be_focused()
+    expect(right.locator(".grades")).to_be_visible()
+    expect(left.locator(".headline")).to_have_text("Decide first")
+    left.get_by_label("Not gradable").check()
+    expect(left.locator(".grades")).to_be_visible()
+    left.get_by_role("button", name="Clear").click()
+    expect(left.locator(".grades")).to_be_visible()  # nobody forgets what they have seen
+    left.get_by_label("Agree").check()
+    right.get_by_label("Note").fill("a remark changes no decision")
+    right.get_by_label("Note").press("Tab")
+    rows = list(csv.DictReader(io.StringIO(download(page, "CSV").read_text())))
+    assert {row["image_id"]: row["reader_saw_result"] for row in rows} == {"00000_right": "false", "00000_left": "true"}
+
+
 def test_paper_has_a_page_for_each_patient(page: Page, eyes: list[Path]) -> None:
     upload(page, eyes[:3])
     page.locator("article").first.get_by_label("Agree").check()
@@ -373,7 +399,7 @@ def test_every_control_is_reached_by_keyboard(page: Page, eyes: list[Path]) -> N
     for _ in range(24):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("[document.activeElement.tagName, document.activeElement.id].join(' ')"))
-    assert reached[:3] == ["SELECT languages", "INPUT files", "BUTTON "]
+    assert reached[:3] == ["SELECT languages", "INPUT files", "INPUT blind"]
     for control in ("INPUT reader", "BUTTON print-all", "BUTTON clear", "BUTTON print", "SUMMARY ", "DIV ", "INPUT "):
         assert control in reached
 

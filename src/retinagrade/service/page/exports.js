@@ -14,6 +14,7 @@ export function rows(photographs, reader) {
       examined_on: examined,
       reader: reading ? reader : "",
       reader_decision: reading?.decision ?? "",
+      reader_saw_result: reading ? reading.saw_result ?? true : "",
       reader_note: reading?.note ?? "",
       reader_decided_at: reading?.decided_at ?? "",
       ...Object.fromEntries((probabilities ?? []).map((probability, grade) => [`p${grade}`, probability])),

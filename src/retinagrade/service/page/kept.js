@@ -5,10 +5,14 @@
 // or patient's id is kept at all. Adding the same photographs again brings their decisions back.
 
 const READINGS = "retinagrade.readings";
+const BLIND = "retinagrade.blind";
+const SEEN = "retinagrade.seen";
 const READER = "retinagrade.reader";
 
 export const readings = () => JSON.parse(read(READINGS) ?? "{}");
 export const reader = () => read(READER) ?? "";
+export const isBlind = () => read(BLIND) === "yes"; // whether the program's answers are concealed
+export const keepBlind = (blind) => write(BLIND, blind ? "yes" : "no");
 export const keepReader = (name) => write(READER, name);
 
 export function keepReading(digest, reading) {
@@ -20,17 +24,31 @@ export function keepReading(digest, reading) {
 
 export function forgetReadings() {
   write(READINGS, "{}");
+  write(SEEN, "[]");
 }
 
+// Whether the reader has seen what the program says about a photograph: then no later decision is made without it.
+export const isSeen = (digest) => seen().includes(digest);
+
+export function keepSeen(digest) {
+  if (!isSeen(digest)) write(SEEN, JSON.stringify([...seen(), digest]));
+}
+
+const seen = () => JSON.parse(read(SEEN) ?? "[]");
+
+const values = new Map(); // a browser may forbid storage; then a reload loses the decisions
+
 function read(key) {
+  if (values.has(key)) return values.get(key);
   try {
     return sessionStorage.getItem(key);
   } catch {
-    return null; // a browser may forbid it; then a reload loses the decisions
+    return null;
   }
 }
 
 function write(key, value) {
+  values.set(key, value);
   try {
     sessionStorage.setItem(key, value);
   } catch { /* as above */ }

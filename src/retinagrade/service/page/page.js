@@ -20,7 +20,7 @@ let shown; // key of the patient on the page
 let undo; // what brings back what was removed last
 let unsaved = false; // whether decisions were entered after the last export
 let printed; // key of the one patient to print
-const tools = { view: "colour", outlines: true, locked: false };
+const tools = { view: "colour", outlines: true, locked: false, blind: kept.isBlind() };
 let numbered = 0;
 
 // The model, and the frame of the page.
@@ -74,7 +74,7 @@ function remind() {
 
 function add(files) {
   const added = [...files].map((file) => {
-    const photograph = { id: (numbered += 1), file, eye: "", patient: "", examined: "", edited: new Set(), reading: null };
+    const photograph = { id: (numbered += 1), file, eye: "", patient: "", examined: "", edited: new Set(), reading: null, concealed: false };
     photograph.pane = new Pane(photograph, { identity: rearrange, remove: (each) => remove([each]), decided, key: press });
     return photograph;
   });
@@ -133,10 +133,16 @@ function remove(chosen) {
 }
 
 function decided(photograph, reading) {
+  const { concealed } = photograph;
   photograph.reading = reading;
   kept.keepReading(photograph.result.grading.digest, reading);
   unsaved = true;
-  renderList();
+  if (!concealed) {
+    renderList();
+    return;
+  }
+  render(); // the answer appears
+  find(".decision input:checked", photograph.pane.node).focus();
 }
 
 // A photograph whose patient changed takes its user along.
@@ -156,6 +162,7 @@ function showProgress() {
 
 function render() {
   const patients = group(photographs);
+  photographs.filter(({ result }) => result).forEach(conceal);
   if (!patients.some(({ key }) => key === shown)) shown = (patients.find((each) => each.photographs.some(({ id }) => id === render.id)) ?? patients[0])?.key;
   const patient = patients.find(({ key }) => key === shown);
   render.id = patient?.photographs[0].id; // a result may give the patient another name
@@ -165,6 +172,13 @@ function render() {
   renderList(patients);
   for (const { pane } of photographs.filter((each) => !patient?.photographs.includes(each))) pane.close();
   if (patient) renderPatient(patient);
+}
+
+// Conceals the program's answer where its user wants to decide first, and has not seen it yet.
+function conceal(photograph) {
+  const { digest } = photograph.result.grading;
+  if (!tools.blind || photograph.reading) kept.keepSeen(digest);
+  photograph.concealed = !kept.isSeen(digest);
 }
 
 function renderList(patients = group(photographs)) {
@@ -363,6 +377,12 @@ window.addEventListener("beforeprint", prepareSheets);
 find("#clear").addEventListener("click", () => remove(photographs));
 find("#about").addEventListener("click", () => find("#card-dialog").showModal());
 find("#card-close").addEventListener("click", () => find("#card-dialog").close());
+find("#blind").checked = tools.blind;
+find("#blind").addEventListener("change", ({ target }) => {
+  tools.blind = target.checked;
+  kept.keepBlind(tools.blind);
+  render();
+});
 find("#reader").value = kept.reader();
 find("#reader").addEventListener("change", (event) => kept.keepReader(event.target.value.trim()));
 // A popover closes by Escape, and when its user goes elsewhere.

@@ -56,6 +56,7 @@ export class Pane {
     const isThere = result !== undefined && model !== undefined;
     for (const part of node.querySelectorAll(".result")) part.hidden = !isThere;
     find(".stage", node).hidden = photograph.error !== undefined;
+    node.classList.toggle("concealed", photograph.concealed);
     if (!isThere) return;
     const { grading } = result;
     find(".found ul", node).replaceChildren(
@@ -64,8 +65,18 @@ export class Pane {
       ...findings(grading, model).map((text) => element("li", text)));
     this.fillCounts(counts(grading));
     this.fillGrades(grading);
-    if (!this.hasForm) fillDecision(find(".decision", node), photograph, (reading) => this.on.decided(photograph, reading));
-    this.hasForm = true;
+    this.fillForm();
+  }
+
+  // A form of its own for each photograph, and another one when its answer is revealed.
+  fillForm() {
+    const { photograph, node } = this;
+    if (this.formed === photograph.concealed) return;
+    const fresh = find(".decision", fromTemplate("pane"));
+    fresh.hidden = false;
+    find(".decision", node).replaceWith(fresh);
+    fillDecision(fresh, photograph, (reading) => this.on.decided(photograph, reading));
+    this.formed = photograph.concealed;
   }
 
   // The numbers of lesions in each quadrant of the photograph.
@@ -158,7 +169,7 @@ export class Pane {
     const off = [...this.node.querySelectorAll(".kinds input:not(:checked):enabled")].map(({ value }) => value);
     const before = this.node;
     this.close();
-    Object.assign(this, { node: fromTemplate("pane"), hasForm: false, hasLegend: false });
+    Object.assign(this, { node: fromTemplate("pane"), formed: undefined, hasLegend: false });
     if (this.drawing) {
       this.drawing = draw(this.photograph.result);
       this.fillLegend();

@@ -37,6 +37,7 @@ function makeEye(photograph, model, reader) {
     const { square, photograph: picture } = result.pictures;
     find("img", eye).src = picture;
     const drawing = draw(result);
+    drawing.toggleAttribute("hidden", photograph.concealed);
     drawing.setAttribute("viewBox", [square.left, square.top, square.width, square.height].join(" "));
     find(".picture", eye).append(drawing);
   } else {
@@ -45,7 +46,7 @@ function makeEye(photograph, model, reader) {
   const said = verdict(photograph, model);
   find(".headline", eye).textContent = said.headline;
   find(".why", eye).textContent = said.why.join(" ");
-  find(".lesions", eye).append(...(result ? counts(result.grading) : []).map(({ kind, count }) => {
+  find(".lesions", eye).append(...(result && !photograph.concealed ? counts(result.grading) : []).map(({ kind, count }) => {
     const line = element("li");
     const colour = result.pictures?.lesions?.find((each) => each.kind === kind)?.colour ?? "none";
     const sample = element("span", "", "sample");

@@ -5,8 +5,9 @@ import { day, member, number, percent, word } from "./languages.js";
 // What a person has to do, the most urgent one first.
 const ORDER = ["refer", "review", "ungradable", "undecided", "routine"];
 
-export function verdict({ result, error }, model) {
+export function verdict({ result, error, concealed }, model) {
   if (error !== undefined) return { kind: "ungradable", headline: word("unreadable"), why: [error] };
+  if (concealed) return { kind: "concealed", headline: word("concealed"), why: [word("concealed_why")] };
   if (!result || !model) return { kind: "waiting", headline: word("grading"), why: [] };
   const { grading } = result;
   if (grading.predicted_grade === null) return ungradable(grading);
@@ -72,6 +73,7 @@ export function splitReason(description) {
 // Both eyes together, by the same rule as the studies of the grader: an eye without a grade does not count as healthy.
 export function overall(photographs, model) {
   if (!model || photographs.some(({ result, error }) => !result && error === undefined)) return { kind: "waiting", headline: word("overall_waiting") };
+  if (photographs.some(({ concealed }) => concealed)) return { kind: "concealed", headline: word("concealed") };
   const side = ({ eye }) => member("side", eye);
   const sides = (chosen) => [...new Set(chosen.map(side))];
   const graded = photographs.filter(({ result }) => result && result.grading.predicted_grade !== null);
