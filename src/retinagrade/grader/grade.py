@@ -145,7 +145,7 @@ def grade(
         chosen = choose_engine(engine, shared, address)
         stream: GradingStream = partial(grader.stream, workers=workers)
         if engine != "local":
-            extras = bool(outputs_of_grade.folders) or numbers_file is not None
+            extras = any((saliency_folder, lesion_folder, dicom_folder)) or numbers_file is not None
             stream = _stream_on(chosen, workers, model, fast, extras, settings)
         on_done = begin_stage(progress if new_files else None, "grading photographs", len(new_files))
         if table is not None:
