@@ -5,10 +5,10 @@ import { day, member, number, percent, word } from "./languages.js";
 
 export function describeModel(model) {
   return [
-    section("card_use", paragraph(model.intended_use), paragraph(member("card_counts_as", model.referral))),
+    section("card_use", inEnglish(paragraph(model.intended_use)), paragraph(member("card_counts_as", model.referral))),
     section("card_elsewhere", ...((model.elsewhere ?? []).length === 0 ? [paragraph(word("card_elsewhere_none"))]
       : model.elsewhere.flatMap((each) => [paragraph(`${each.place}: ${each.photographs}`), metrics(each)]))),
-    section("card_limits", bullets(model.limitations)),
+    section("card_limits", inEnglish(bullets(model.limitations))),
     section("card_metrics", ...figures(model)),
     section("card_decisions", ...decisions(model)),
     section("card_training", facts(model)),
@@ -17,6 +17,7 @@ export function describeModel(model) {
   ];
 }
 
+const inEnglish = (part) => Object.assign(part, { lang: "en" }); // the author's own words, whatever the language of the page
 const plain = (name) => name.replaceAll("_", " ");
 const paragraph = (text) => element("p", text);
 const show = (value, digits = 3) => (value === null ? word("card_undefined") : number(value, digits));
