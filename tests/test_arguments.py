@@ -148,6 +148,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("evaluate", {"prevalence": 10}),
     ("evaluate_lesions", {"resamples": -1}),
     ("explain", {"method": "grad-cam"}),
+    ("explain", {"format": "png"}),
+    ("explain", {"dpi": 0}),
     ("export", {"precision": "float64"}),
     ("export", {"tta": "no"}),
     ("find_learning_rate", {"steps": 0}),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from retinagrade.datasets.split import split
 from retinagrade.errors import ExperimentError, ImageError, UsageError
@@ -115,6 +116,24 @@ def test_every_method_and_a_named_layer(runs: list[Run], ids: list[str], tmp_pat
     assert np.load(tmp_path / "layer" / ids[0] / "one" / "grade-0.npy").shape == (46, 46)
 
 
+def test_figures_for_papers(runs: list[Run], ids: list[str], tmp_path: Path) -> None:
+    plain = explain(ids[:1], runs, tmp_path / "plain", plain=True, dpi=300)
+    folder = tmp_path / "plain" / ids[0] / "one"
+    with Image.open(folder / "grade-2.jpg") as overlay:
+        assert overlay.size == (64, 64)  # without the colour scale
+        assert overlay.info["dpi"] == (300, 300)
+    with Image.open(tmp_path / "plain" / "networks.png") as figure:
+        assert round(figure.info["dpi"][0]) == 300
+    magma = explain(ids[:1], runs, tmp_path / "magma", format="pdf", cmap="magma", plain=True)
+    names = {path.name for path in (tmp_path / "magma" / ids[0] / "one").iterdir()}
+    assert names == {name.replace(".jpg", ".pdf") for name in FILES}
+    assert (tmp_path / "magma" / "networks.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "magma" / ids[0] / "one" / "grade-2.pdf").read_bytes().startswith(b"%PDF")
+    assert magma.page.read_bytes() != plain.page.read_bytes()
+    style = json.loads((tmp_path / "magma" / "explanation.json").read_text())["style"]
+    assert style == {"cmap": "magma", "plain": True, "format": "pdf", "dpi": 120}
+
+
 def test_wrong_arguments_are_refused(runs: list[Run], ids: list[str], tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no photograph could be used; the first: absent: neither"):
         explain("absent", runs, tmp_path)
@@ -124,6 +143,10 @@ def test_wrong_arguments_are_refused(runs: list[Run], ids: list[str], tmp_path: 
         explain(ids, runs, tmp_path, layer="blocks.0")
     with pytest.raises(UsageError, match="leave out the layer"):
         explain(ids, runs[0], tmp_path, method="activations", layer="blocks.0")
+    with pytest.raises(UsageError, match="draws no overlays"):
+        explain(ids, runs[0], tmp_path, method="activations", cmap="magma")
+    with pytest.raises(UsageError, match="no colour map 'jett'"):
+        explain(ids, runs, tmp_path, cmap="jett")
     with pytest.raises(UsageError, match="no file matches"):
         explain(str(tmp_path / "*.jpg"), runs, tmp_path)
     with pytest.raises(ExperimentError, match="not a run"):

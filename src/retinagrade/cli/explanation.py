@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,13 @@ import typer
 from retinagrade.cli.console import ATTENTION, console, print_left_out, terminal_progress
 from retinagrade.cli.options import OverwriteOption
 from retinagrade.messages import counted
+
+
+class OverlayFormat(StrEnum):
+    """Formats of overlays."""
+
+    JPG = "jpg"
+    PDF = "pdf"
 
 
 def explain(
@@ -55,6 +63,25 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    cmap: Annotated[
+        str, typer.Option(metavar="NAME", help="Colour map of the overlays, by its name in Matplotlib, such as magma.")
+    ] = "viridis",
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Leave colour scale and caption out of the overlays, for papers.")
+    ] = False,
+    format: Annotated[  # noqa: A002  # the name of the option
+        OverlayFormat, typer.Option(help="Format of the overlays, and of the figure of several networks.")
+    ] = OverlayFormat.JPG,
+    dpi: Annotated[
+        int,
+        typer.Option(
+            min=30,
+            max=2400,
+            metavar="NUMBER",
+            help="Dots per inch, which set the printed size of the overlays and the resolution of the figure of "
+            "several networks.",
+        ),
+    ] = 120,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Show which parts of photographs a score depends on.
@@ -68,7 +95,17 @@ def explain(
 
     with terminal_progress() as progress:
         explanation = explain_photographs(
-            photographs, runs, out, method=method, layer=layer, overwrite=overwrite, progress=progress
+            photographs,
+            runs,
+            out,
+            method=method,
+            layer=layer,
+            cmap=cmap,
+            plain=plain,
+            format=format.value,
+            dpi=dpi,
+            overwrite=overwrite,
+            progress=progress,
         )
     printed = console()
     for reason in explanation.failures.values():

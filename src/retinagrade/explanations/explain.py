@@ -7,11 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pandas as pd
 
-from retinagrade.arguments import check_arguments
+from retinagrade.arguments import NumberRange, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.execution.progress import Progress
 from retinagrade.explanations.activation_page import write_activations
@@ -20,6 +20,7 @@ from retinagrade.explanations.inputs import list_photographs, prepare_inputs
 from retinagrade.explanations.runs import RunOrFolder, name_runs
 from retinagrade.explanations.saliency import METHODS
 from retinagrade.explanations.saliency_page import write_saliency
+from retinagrade.explanations.style import DrawingStyle
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted
 from retinagrade.provenance import provenance_record
@@ -74,7 +75,7 @@ class Explanation:
         return link + table
 
 
-@check_arguments(method=(*METHODS, ACTIVATIONS))
+@check_arguments(method=(*METHODS, ACTIVATIONS), dpi=NumberRange(at_least=30, up_to=2400))
 def explain(
     photographs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     runs: RunOrFolder | Sequence[RunOrFolder],
@@ -82,6 +83,10 @@ def explain(
     *,
     method: str = "gradcam",
     layer: str | None = None,
+    cmap: str = "viridis",
+    plain: bool = False,
+    format: Literal["jpg", "pdf"] = "jpg",  # noqa: A002  # the name of the option
+    dpi: int = 120,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Explanation:
@@ -99,6 +104,10 @@ def explain(
             activations, a folder for ``activations.html`` and a picture of each layer.
         method: One of :data:`~retinagrade.explanations.saliency.METHODS`, or :data:`ACTIVATIONS`.
         layer: The layer of a class activation map; only for a single run. By default, the last one.
+        cmap: Colour map of overlays: the name of one of Matplotlib's.
+        plain: Whether to leave colour scale and caption out of the overlays and of ``networks.png``, for papers.
+        format: Format of overlays: ``jpg``, or ``pdf``, in which ``networks.pdf`` takes the place of ``networks.png``.
+        dpi: Dots per inch: the size at which overlays are printed, and the resolution of ``networks.png``.
         overwrite: Whether ``out`` may hold other files, which are replaced where they have the same names.
         progress: Receives reports of progress; ``None`` for none.
 
@@ -107,13 +116,17 @@ def explain(
 
     Raises:
         ImageError: No photograph could be used.
-        UsageError: The method is unknown, a layer was given for several runs or for activations, a folder or pattern
-            has no photographs; or ``out`` is, holds or lies in an input, or holds other files.
+        UsageError: The method or the colour map is unknown, an argument doesn't go with the method, a layer was given
+            for several runs, a folder or pattern has no photographs; or ``out`` is, holds or lies in an input, or holds
+            other files.
         ExperimentError: The layer does not exist, or a run can't be read.
     """
     out, named = Path(out), name_runs(runs)
     if method == ACTIVATIONS and layer is not None:
         raise UsageError(f"the method {ACTIVATIONS} shows all layers: leave out the layer")
+    style = DrawingStyle(cmap, plain, format, dpi)
+    if method == ACTIVATIONS and style != DrawingStyle():
+        raise UsageError(f"the method {ACTIVATIONS} draws no overlays: leave out cmap, plain, format and dpi")
     names, left_out = list_photographs(photographs)
     sources = [*_files(names, named), *(run.folder for run in named.values())]
     guard_outputs([folder_output(out, _COMMAND, sources)], [*sources, *_folders(photographs)], overwrite)
@@ -126,7 +139,7 @@ def explain(
         else:
             explanations = explain_photographs(inputs, named, method, layer, progress)
             write_json(out / FOLDER_RECORD, record)
-            page = write_saliency(out, explanations, method, layer, failures, progress)
+            page = write_saliency(out, explanations, method, layer, failures, style, progress)
     return Explanation(page, method, list(named), list(inputs), failures, tuple(left_out))
 
 

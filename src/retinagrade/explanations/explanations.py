@@ -17,6 +17,7 @@ from retinagrade.explanations.layers import find_layer
 from retinagrade.explanations.overlay import draw_overlay, scale_maximum, smooth_for_display
 from retinagrade.explanations.saliency import saliency_maps
 from retinagrade.explanations.scores import TARGETS, Target
+from retinagrade.explanations.style import DrawingStyle
 from retinagrade.grades import REFERABLE, Grade
 from retinagrade.models.network import Network
 from retinagrade.runs.run import Run
@@ -71,19 +72,20 @@ class PhotographExplanation:
         saliency: NDArray[np.float32] = self.saliency[TARGETS.index(target)]
         return saliency
 
-    def draw(self, photograph: NDArray[np.uint8], target: Target) -> DrawnSaliency:
+    def draw(self, photograph: NDArray[np.uint8], target: Target, style: DrawingStyle) -> DrawnSaliency:
         """Draws the saliency map of a target on the photograph.
 
         Args:
             photograph: RGB pixels (H, W, 3) of the photograph, at any scale.
             target: The target.
+            style: The colours.
         """
         saliency = smooth_for_display(self.map_of(target))
         maximum = scale_maximum(saliency)
         height, width = photograph.shape[:2]
         placement = self.photograph.placement.enlarged(width / self.photograph.width)
         projected = placement.project(saliency, height, width)
-        return DrawnSaliency(draw_overlay(photograph, projected, maximum), projected, maximum)
+        return DrawnSaliency(draw_overlay(photograph, projected, maximum, style), projected, maximum)
 
 
 def explain_photographs(

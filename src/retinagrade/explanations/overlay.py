@@ -10,6 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from retinagrade.explanations.style import DrawingStyle
 from retinagrade.images.own_pictures import mark_jpeg, mark_png
 
 _COVER: Final = 0.5
@@ -26,8 +27,6 @@ _FINEST: Final = 64
 """Largest number of distinguishable values per side of a drawn map."""
 _ON_PAGE: Final = 400
 _QUALITY: Final = 90
-_COLOURS: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].copy()
-"""Matplotlib's viridis (256, 3), RGB uint8: evenly spaced for any colour vision, and unlike the orange of a retina."""
 
 
 def smooth_for_display(saliency: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -42,7 +41,9 @@ def scale_maximum(saliency: NDArray[np.float32]) -> float:
     return maximum if maximum > 0 else float(saliency.max())
 
 
-def draw_overlay(photograph: NDArray[np.uint8], saliency: NDArray[np.float32], maximum: float) -> NDArray[np.uint8]:
+def draw_overlay(
+    photograph: NDArray[np.uint8], saliency: NDArray[np.float32], maximum: float, style: DrawingStyle
+) -> NDArray[np.uint8]:
     """Draws a saliency map in colour over the photograph's green channel in grey, with a line at half of the scale.
 
     The green channel shows vessels, haemorrhages and exudates best, like red-free photographs. Colours on grey can't be
@@ -52,6 +53,7 @@ def draw_overlay(photograph: NDArray[np.uint8], saliency: NDArray[np.float32], m
         photograph: RGB pixels (H, W, 3).
         saliency: Saliency map (H, W).
         maximum: Saliency at the end of the colour scale, see :func:`scale_maximum`.
+        style: The colours.
 
     Returns:
         RGB pixels (H, W, 3).
@@ -59,26 +61,29 @@ def draw_overlay(photograph: NDArray[np.uint8], saliency: NDArray[np.float32], m
     green = photograph[..., 1]
     grey = green * np.float32(max(1.0, _BRIGHT / max(1.0, float(np.quantile(green, 0.99)))))
     level = np.minimum(saliency / maximum, 1) if maximum > 0 else np.zeros_like(saliency)
-    drawn = _tint(np.minimum(grey, 255), level)
+    drawn = _tint(np.minimum(grey, 255), level, style)
     outlines, _ = cv2.findContours((level >= 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, outlines, -1, (255, 255, 255), max(1, photograph.shape[1] // 500), cv2.LINE_AA)
     return drawn
 
 
-def _tint(grey: NDArray[np.floating], level: NDArray[np.floating]) -> NDArray[np.uint8]:
+def _tint(grey: NDArray[np.floating], level: NDArray[np.floating], style: DrawingStyle) -> NDArray[np.uint8]:
     """Lays the colours of a level (H, W), 0 to 1, over grey (H, W), 0 to 255; higher levels are more opaque."""
     cover = (np.sqrt(level) * _COVER)[..., None]
-    shades = _COLOURS[(level * 255).astype(np.uint8)]
+    shades = style.colours[(level * 255).astype(np.uint8)]
     tinted: NDArray[np.uint8] = (grey[..., None] * (1 - cover) + shades * cover).astype(np.uint8)
     return tinted
 
 
-def add_colour_scale(picture: NDArray[np.uint8], maximum: float, caption: str = "") -> NDArray[np.uint8]:
+def add_colour_scale(
+    picture: NDArray[np.uint8], maximum: float, style: DrawingStyle, caption: str = ""
+) -> NDArray[np.uint8]:
     """Adds a strip with the colour scale and a caption below a picture.
 
     Args:
         picture: RGB pixels (H, W, 3).
         maximum: Saliency at the end of the colour scale.
+        style: The colours.
         caption: One line of text.
 
     Returns:
@@ -91,7 +96,7 @@ def add_colour_scale(picture: NDArray[np.uint8], maximum: float, caption: str = 
     draw = ImageDraw.Draw(strip)
     margin, bar = letters // 2, width // 3
     levels = np.tile(np.linspace(0, 1, bar, dtype=np.float32), (letters, 1))
-    strip.paste(Image.fromarray(_tint(np.full_like(levels, _MIDDLE), levels)), (margin + letters, margin))
+    strip.paste(Image.fromarray(_tint(np.full_like(levels, _MIDDLE), levels, style)), (margin + letters, margin))
     draw.text((margin, margin), "0", _INK, font)
     label = f"{maximum:.3g} or more; line at half" if maximum > 0 else "0 everywhere"
     draw.text((2 * margin + letters + bar, margin), label, _INK, font)

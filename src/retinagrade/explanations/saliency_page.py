@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.explanations.explanations import PhotographExplanation
 from retinagrade.explanations.overlay import add_colour_scale, encode_jpeg, grey_png, page_thumbnail
 from retinagrade.explanations.scores import TARGETS, Target, target_name
+from retinagrade.explanations.style import DrawingStyle
 from retinagrade.images.read import read_photograph
 from retinagrade.pages.page import render_page
 from retinagrade.provenance import provenance_record
@@ -29,9 +31,12 @@ def write_saliency(
     method: str,
     layer: str | None,
     failures: Mapping[str, str],
+    style: DrawingStyle,
     progress: Progress | None = None,
 ) -> Path:
     """Writes ``explanation.html``, ``explanation.json``, overlays and maps, and with several runs ``networks.png``.
+
+    Overlays, and ``networks``, have the format of the style.
 
     Args:
         out: The folder to write to.
@@ -39,6 +44,7 @@ def write_saliency(
         method: The method of the maps.
         layer: The layer of a class activation map; ``None`` for the last one.
         failures: Reasons why photographs could not be used, by photograph.
+        style: The look of overlays and figures.
         progress: Receives reports of progress; ``None`` for none.
 
     Returns:
@@ -47,14 +53,15 @@ def write_saliency(
     records, sections = {}, []
     step = begin_stage(progress, "drawing saliency maps", len(explanations))
     for name, by_run in explanations.items():
-        records[name] = _write_photograph(out / name, by_run, method)
-        sections.append(_section(name, by_run))
+        records[name] = _write_photograph(out / name, by_run, method, style)
+        sections.append(_section(name, by_run, style))
         step()
     several = any(len(by_run) > 1 for by_run in explanations.values())
-    figure = figure_png(plot_networks(explanations)) if several else None
+    figure = plot_networks(explanations, style) if several else None
     if figure is not None:
-        write_bytes(out / "networks.png", figure)
-    record = {"method": method, "layer": layer, "photographs": records, "failures": failures}
+        suffix, encoded = style.encode_figure(figure)
+        write_bytes(out / f"networks{suffix}", encoded)
+    record = {"method": method, "layer": layer, "style": asdict(style), "photographs": records, "failures": failures}
     write_json(out / "explanation.json", {**record, **provenance_record()})
     count = len(explanations)
     page = render_page(
@@ -65,17 +72,18 @@ def write_saliency(
         sections=sections,
         targets={target: target_name(target) for target in TARGETS},
         failures=failures,
-        figure=figure,
+        figure=None if figure is None else figure_png(figure),
     )
     write_text(out / "explanation.html", page)
     return out / "explanation.html"
 
 
-def plot_networks(explanations: Mapping[str, Sequence[PhotographExplanation]]) -> Figure:
+def plot_networks(explanations: Mapping[str, Sequence[PhotographExplanation]], style: DrawingStyle) -> Figure:
     """Plots photographs beside the saliency maps of several networks, each for the grade that the network predicts.
 
     Args:
         explanations: One explanation per run, by name of the photograph; at least one of each.
+        style: The look.
     """
     columns = 1 + len(next(iter(explanations.values())))
     figure = Figure(figsize=(2.7 * columns, 2.2 * len(explanations) + 0.6), layout="constrained")
@@ -87,13 +95,14 @@ def plot_networks(explanations: Mapping[str, Sequence[PhotographExplanation]]) -
         for axes, explanation in zip(row[1:], by_run, strict=True):
             predicted = explanation.predicted
             thumbnail = page_thumbnail(read_photograph(explanation.photograph.file))
-            axes.imshow(explanation.draw(thumbnail, predicted.value).overlay)
+            axes.imshow(explanation.draw(thumbnail, predicted.value, style).overlay)
             probability = explanation.probabilities[predicted]
             title = f"{explanation.network}: {predicted.value} {predicted.label} ({probability:.2f})"
             axes.set_title(title, fontsize=8)
         for axes in row:
             axes.axis("off")
-    figure.supxlabel(_CAUTION, fontsize=8)
+    if not style.plain:
+        figure.supxlabel(_CAUTION, fontsize=8)
     return figure
 
 
@@ -101,18 +110,21 @@ def _file_name(target: Target) -> str:
     return target if target == "referable" else f"grade-{target}"
 
 
-def _write_photograph(folder: Path, explanations: Sequence[PhotographExplanation], method: str) -> dict[str, Any]:
+def _write_photograph(
+    folder: Path, explanations: Sequence[PhotographExplanation], method: str, style: DrawingStyle
+) -> dict[str, Any]:
     """Writes the files of one photograph, and returns its entry in ``explanation.json``."""
     networks = {}
     for explanation in explanations:
         photograph = read_photograph(explanation.photograph.file)
         scale_maxima = {}
         for target in TARGETS:
-            path = folder / explanation.network / f"{_file_name(target)}.jpg"
-            drawn = explanation.draw(photograph, target)
+            path = folder / explanation.network / f"{_file_name(target)}.{style.format}"
+            drawn = explanation.draw(photograph, target, style)
             scale_maxima[_file_name(target)] = drawn.maximum
             caption = f"{explanation.network}, {method}: {target_name(target)}. {_CAUTION}"
-            write_bytes(path, encode_jpeg(add_colour_scale(drawn.overlay, drawn.maximum, caption)))
+            whole = drawn.overlay if style.plain else add_colour_scale(drawn.overlay, drawn.maximum, style, caption)
+            write_bytes(path, style.encode_overlay(whole))
             write_bytes(path.with_suffix(".png"), grey_png(drawn.saliency, drawn.maximum))
             stream = io.BytesIO()
             np.save(stream, explanation.map_of(target))
@@ -128,15 +140,15 @@ def _write_photograph(folder: Path, explanations: Sequence[PhotographExplanation
     return {"file": str(file), "grade": None if grade is None else grade.value, "networks": networks}
 
 
-def _section(name: str, explanations: Sequence[PhotographExplanation]) -> dict[str, Any]:
+def _section(name: str, explanations: Sequence[PhotographExplanation], style: DrawingStyle) -> dict[str, Any]:
     """The section of one photograph on the page."""
     rows = []
     for explanation in explanations:
         photograph = page_thumbnail(read_photograph(explanation.photograph.file))
         overlays = {}
         for target in TARGETS:
-            drawn = explanation.draw(photograph, target)
-            overlays[target] = encode_jpeg(add_colour_scale(drawn.overlay, drawn.maximum))
+            drawn = explanation.draw(photograph, target, style)
+            overlays[target] = encode_jpeg(add_colour_scale(drawn.overlay, drawn.maximum, style))
         rows.append(
             {
                 "explanation": explanation,
