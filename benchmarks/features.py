@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from retinagrade.experiments.experiment import load_experiment
+from retinagrade.runs.run import Run
 from retinagrade.training.features import cache_folder
 from retinagrade.training.sweep_report import finished_runs, sweep_table
 from retinagrade.training.train import train
@@ -47,8 +48,8 @@ def train_all(prepared: Path, out: Path, name: str, overrides: list[str]) -> pd.
             pd.DataFrame(minutes.items(), columns=["run", "minutes"]).to_csv(minutes_file, index=False)
     table = sweep_table(finished_runs(out))
     keys = table["run"].str.split("-", expand=True).astype(int)
-    losses = [run.finished_record().kept.val_loss for run in finished_runs(out)]
-    by_run = dict(zip((run.folder.name for run in finished_runs(out)), losses, strict=True))
+    losses = [Run(out / name).finished_record().kept.val_loss for name in table["run"]]
+    by_run = dict(zip(table["run"], losses, strict=True))
     return table.assign(
         views=keys[0], seed=keys[1], minutes=table["run"].map(minutes), val_loss=table["run"].map(by_run)
     )

@@ -40,7 +40,7 @@ def test_cross_validation_trains_and_predicts_each_fold_with_its_own_split(prepa
         (["scratch-2", "--set", "training.epoch=3"], "training.epoch"),
         (["scratch-2"], "no such file"),
         (["scratch-2", "--folds", "2", "--find-rate"], "choose one of them"),
-        (["scratch-*", "--folds", "2"], "name it without a pattern"),
+        (["scratch-*", "--find-rate"], "name it without a pattern"),
         (["scratch-1", "scratch-2", "--start", "run"], "name it without a pattern"),
         (["scratch-2", "--devices", "2", "--folds", "2"], "for the training of one experiment"),
     ],

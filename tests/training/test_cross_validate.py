@@ -17,10 +17,13 @@ from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.evaluate import evaluate
+from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.records import MeanAndDeviation
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.predict import predict, predict_network
+from retinagrade.training.sweep import sweep
 from retinagrade.training.train import train
 from tests.training.tiny_experiments import tiny
 
@@ -122,6 +125,38 @@ def test_another_cross_validation_other_data_or_a_run_is_never_continued(
     Manifest(manifest.table.iloc[2:], manifest.root).write(tmp_path / "set" / "manifest.csv")
     with pytest.raises(ExperimentError, match="other data or another split"):
         cross_validate(tmp_path / "set", SHORT, result.folder, FOLDS)
+
+
+def test_the_evaluation_has_the_patients_and_the_folds(result: CrossValidation, tmp_path: Path) -> None:
+    evaluation = evaluate(result.predictions_file, resamples=0)
+    assert evaluation.patients < evaluation.photographs
+    folds = [evaluate(result.fold(number).predictions_file("val"), resamples=0) for number in range(FOLDS)]
+    accuracies = [fold.metrics["accuracy"] for fold in folds]
+    over_folds = evaluation.to_json()["folds"]["accuracy"]
+    assert over_folds["values"] == accuracies
+    assert over_folds["mean"] == pytest.approx(np.mean(np.array(accuracies, float)))
+    assert evaluation.metrics["accuracy"] != pytest.approx(max(float(str(one)) for one in accuracies))
+    page = evaluation.write(tmp_path / "page").read_text(encoding="utf-8")
+    assert "<h3>Folds</h3>" in page
+    assert (tmp_path / "page" / "fold_curves.png").is_file()
+    assert Predictions.read(result.predictions_file).evaluation_folder == result.folder.resolve() / "evaluation" / "val"
+
+
+def test_several_experiments_are_cross_validated_and_compared(
+    result: CrossValidation, prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(result.folder, tmp_path / "scratch-2")  # finished before, and left unchanged
+    other = tiny("training.epochs=1").model_copy(update={"name": "other"})
+    compared = sweep(prepared, [SHORT, other, SHORT], tmp_path, folds=FOLDS)
+    assert not compared.failures
+    assert [one.folder.name for one in compared.cross_validations] == ["scratch-2", "other"]
+    table = compared.table.set_index("run")
+    assert table["folds"].tolist() == [FOLDS, FOLDS]
+    accuracy = evaluate(result.predictions_file, resamples=0).metrics["accuracy"]
+    assert table.loc["scratch-2", "accuracy"] == accuracy
+    assert table.loc["scratch-2", "qwk_sd"] == result.finished_record().over_folds["val_qwk"].sd  # type: ignore[union-attr]
+    with pytest.raises(ExperimentError, match="two experiments are named scratch-2"):
+        sweep(prepared, [SHORT, tiny()], tmp_path / "same", folds=FOLDS)
 
 
 def test_a_fold_predicts_by_its_own_split(result: CrossValidation, prepared: Path, tmp_path: Path) -> None:

@@ -175,8 +175,8 @@ _Folds = Annotated[
     typer.Option(
         min=2,
         metavar="NUMBER",
-        help="Cross-validate with this number of folds: train the experiment once for each, in the runs fold-0, "
-        "fold-1 … of --out. Only for one experiment. [default: no cross-validation]",
+        help="Cross-validate with this number of folds: train each experiment once for each fold, in the runs fold-0, "
+        "fold-1 … of its folder. [default: no cross-validation]",
         show_default=False,
     ),
 ]
@@ -235,12 +235,12 @@ def train(
         raise UsageError("--folds and --find-rate: choose one of them")
     if devices * nodes > 1 and (several or folds is not None or find_rate):
         raise UsageError("--devices and --nodes are for the training of one experiment, without --folds")
-    if several and (start is not None or folds is not None or find_rate):
-        raise UsageError("--start, --folds and --find-rate are for one experiment: name it without a pattern")
+    if several and (start is not None or find_rate):
+        raise UsageError("--start and --find-rate are for one experiment: name it without a pattern")
     changes = settings or []
     try:
         if several:
-            _train_several(prepared, chosen, out, changes)
+            _train_several(prepared, chosen, out, changes, folds)
         elif find_rate:
             _find_rate(prepared, chosen[0], out, changes, start)
         elif folds is not None:
@@ -289,12 +289,12 @@ def _train_one(
         printed.print(f"next: retinagrade evaluate {written[0]}")
 
 
-def _train_several(prepared: Path, experiments: list[str], out: Path, settings: list[str]) -> None:
+def _train_several(prepared: Path, experiments: list[str], out: Path, settings: list[str], folds: int | None) -> None:
     from retinagrade.pages.page import format_metric
     from retinagrade.training.sweep import sweep
 
     with terminal_progress() as progress:
-        result = sweep(prepared, experiments, out, settings=settings, progress=progress)
+        result = sweep(prepared, experiments, out, settings=settings, folds=folds, progress=progress)
     printed = console()
     if result.page is not None:
         table = Table("run", "QWK", "referable AUC", "accuracy", "parameters", "epochs", "minutes")

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from retinagrade.evaluation.decisions import DecisionResults
 from retinagrade.evaluation.examples import Example
 from retinagrade.evaluation.fitting.applied_calibration import AppliedCalibration, metric_to_json
+from retinagrade.evaluation.folds import FoldResults
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.independence import Independence
 from retinagrade.evaluation.intervals import LEVEL, Interval
 from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.evaluation.subgroups import Subgroup
 
-METRICS_SCHEMA_VERSION: Final = 4
+METRICS_SCHEMA_VERSION: Final = 5
 """Version of ``metrics.json``, which ``docs/metrics.schema.json`` describes."""
 
 
@@ -36,6 +37,7 @@ class EvaluationContext:
         examples: Photographs to show.
         inputs: The files that identify the evaluation; none for data in memory.
         sources: SHA-256 digests of all files that were read, by path.
+        folds: The folds of a cross-validation, whose out-of-fold predictions these are; ``None`` for others.
     """
 
     name: str = "predictions"
@@ -45,6 +47,7 @@ class EvaluationContext:
     examples: Sequence[Example] = field(default=(), repr=False)
     inputs: Sequence[Path] = field(default=(), repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    folds: FoldResults | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,4 +125,5 @@ class EvaluationResults:
             "calibration": None if self.applied_calibration is None else self.applied_calibration.to_json(),
             "subgroups": [subgroup.to_json() for subgroup in self.subgroups],
             "decisions": None if self.decisions is None else self.decisions.to_json(),
+            "folds": None if self.context.folds is None else self.context.folds.to_json(),
         }

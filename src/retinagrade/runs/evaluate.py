@@ -10,12 +10,15 @@ import pandas as pd
 from retinagrade.arguments import NOT_NEGATIVE, SHARE, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.evaluate import Evaluation, evaluate_predictions
-from retinagrade.evaluation.examples import example_photographs
+from retinagrade.evaluation.examples import Example, example_photographs
 from retinagrade.evaluation.fitting.calibration import Calibration
+from retinagrade.evaluation.folds import FoldResults
+from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.evaluation.resampling import RESAMPLES
 from retinagrade.evaluation.results import EvaluationContext
 from retinagrade.evaluation.subgroups import default_subgroup_columns
 from retinagrade.execution.progress import Progress
+from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.predictions import Predictions
 from retinagrade.storage.files import file_digests
 
@@ -81,6 +84,16 @@ def evaluate(
 def _context(predictions: Predictions) -> EvaluationContext:
     """Returns the description of the predictions for the report."""
     run, sources = predictions.run, file_digests(predictions.sources)
+    if (folds := predictions.cross_validation) is not None:
+        return EvaluationContext(
+            folds.finished_record().experiment,
+            f"Cross-validation {folds.folder}: each photograph is predicted by the fold that did not learn from it.",
+            loss=folds.fold(0).experiment().network.loss,
+            examples=_examples(predictions),
+            inputs=predictions.inputs,
+            sources=sources,
+            folds=_fold_results(folds),
+        )
     if run is None:
         file = predictions.source_file
         description = "" if file is None else f"Predictions in {file}."
@@ -91,7 +104,19 @@ def _context(predictions: Predictions) -> EvaluationContext:
         f"Run {run.folder}, photographs of {run.prepared}, split {predictions.file.stem}.",
         run.history() if run.has_network else None,
         run.experiment().network.loss if run.has_network else "",
-        [] if predictions.manifest is None else example_photographs(predictions.table, predictions.manifest),
+        _examples(predictions),
         predictions.inputs,
         sources,
     )
+
+
+def _examples(predictions: Predictions) -> list[Example]:
+    return [] if predictions.manifest is None else example_photographs(predictions.table, predictions.manifest)
+
+
+def _fold_results(cross_validation: CrossValidation) -> FoldResults:
+    """Measures each fold on the photographs that it didn't learn from."""
+    runs = cross_validation.runs()
+    tables = [read_predictions(run.predictions_file("val")) for run in runs]
+    metrics = [evaluate_predictions(table, resamples=0).metrics for table in tables]
+    return FoldResults(metrics, [run.history() for run in runs])

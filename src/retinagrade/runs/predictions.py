@@ -54,6 +54,7 @@ class Predictions:
         findings: Findings of the integrity checks.
         source_file: The file; ``None`` for a DataFrame.
         run: The run whose folder holds the file; ``None`` elsewhere.
+        cross_validation: The finished cross-validation whose folder holds the file; ``None`` elsewhere.
         manifest: The prepared set of the photographs; ``None`` where it is unknown or gone.
         calibration: The calibration to apply, which was fitted on other photographs; ``None`` without one.
         inputs: The files of predictions and grades; none where the predictions are a DataFrame.
@@ -73,6 +74,7 @@ class Predictions:
     sources: tuple[Path, ...] = ()
     decided: DecidedPhotographs | None = None
     without_grade: frozenset[str] = frozenset()
+    cross_validation: CrossValidation | None = None
 
     @classmethod
     @check_arguments(advice={"predictions": "of a run, write run.predictions_file('val')"})
@@ -151,6 +153,7 @@ class Predictions:
             (*files, *([] if fitted_file is None else [fitted_file])),
             decided_photographs(rows, known, "the results" if file is None else str(file)),
             left_out,
+            None if file is None else find_cross_validation(file),
         )
 
     @property
@@ -167,16 +170,21 @@ class Predictions:
     @property
     def name(self) -> str:
         """A short name: of the run, else of the file."""
-        if self.run is not None:
-            return self.run.folder.resolve().name
+        folder = self._folder
+        if folder is not None:
+            return folder.resolve().name
         return "predictions" if self.source_file is None else self.source_file.stem
 
     @property
     def evaluation_folder(self) -> Path | None:
-        """The folder in the run for the evaluation of these predictions; ``None`` without a run."""
-        if self.run is None:
-            return None
-        return self.run.folder / "evaluation" / self.file.stem
+        """The folder in the run, or in the cross-validation, for the evaluation; ``None`` without them."""
+        folder = self._folder
+        return None if folder is None else folder / "evaluation" / self.file.stem
+
+    @property
+    def _folder(self) -> Path | None:
+        made_by = self.run or self.cross_validation
+        return None if made_by is None else made_by.folder
 
     def __repr__(self) -> str:
         """Returns the numbers of photographs, the origin and the findings."""
@@ -221,6 +229,14 @@ def find_run(file: Path) -> Run | None:
     return run if in_run else None
 
 
+def find_cross_validation(file: Path) -> CrossValidation | None:
+    """Returns the finished cross-validation whose out-of-fold predictions a file holds; ``None`` for other files."""
+    folder = file.resolve().parent
+    result = CrossValidation(folder.parent)
+    is_own = folder.name == "predictions" and file.name == result.predictions_file.name
+    return result if is_own and result.is_finished else None
+
+
 @dataclass(frozen=True)
 class _Origin:
     """The origin of a table.
@@ -258,7 +274,7 @@ def _find_origin(file: Path, run: Run | None) -> _Origin:
     if run is not None:
         return _Origin(run, manifest)
     if CrossValidation(folder).is_cross_validation:  # each fold predicts photographs that it wasn't trained on
-        return _NO_ORIGIN
+        return _Origin(None, manifest)
     if not Run(folder).record_file.is_file():
         return _Origin(None, manifest, missing_run_finding(str(file), str(folder)))
     return _Origin(Run(folder), manifest)

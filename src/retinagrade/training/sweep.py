@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,14 +12,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from retinagrade.arguments import NOT_NEGATIVE, check_arguments
+from retinagrade.arguments import NOT_NEGATIVE, NumberRange, check_arguments
 from retinagrade.errors import ExperimentError
 from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.experiments.experiment import Experiment, experiment_files, experiment_names, load_experiment
 from retinagrade.messages import counted
+from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.run import Run
 from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import continued_folder, guard_outputs
+from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.sweep_report import finished_runs, report_outputs, sweep_table, write_sweep_report
 from retinagrade.training.train import train
 
@@ -72,7 +75,8 @@ class Sweep:
 
     Attributes:
         folder: The folder of the runs' folders.
-        runs: The finished runs of the experiments that were asked for.
+        runs: The finished runs of the experiments that were asked for; none with folds.
+        cross_validations: With folds, the finished cross-validations of these experiments.
         failures: The reason of every experiment that failed, by its name.
         table: One row for every finished run in the folder, as
             :func:`~retinagrade.training.sweep_report.sweep_table` makes it; empty where no run is finished.
@@ -81,25 +85,30 @@ class Sweep:
 
     folder: Path
     runs: list[Run]
+    cross_validations: list[CrossValidation]
     failures: dict[str, str]
     table: pd.DataFrame
     page: Path | None
 
     def __repr__(self) -> str:
         """Returns the folder and the number of runs."""
-        return f"Sweep({str(self.folder)!r}: {counted(len(self.runs), 'run')} finished, {len(self.failures)} failed)"
+        finished = counted(len(self.runs), "run")
+        if self.cross_validations:
+            finished = counted(len(self.cross_validations), "cross-validation")
+        return f"Sweep({str(self.folder)!r}: {finished} finished, {len(self.failures)} failed)"
 
     def _repr_html_(self) -> str:
         return self.table._repr_html_()  # type: ignore[operator,no-any-return]  # pandas-stubs leave it out
 
 
-@check_arguments(workers=NOT_NEGATIVE)
+@check_arguments(folds=NumberRange(at_least=2), workers=NOT_NEGATIVE)
 def sweep(
     prepared: str | os.PathLike[str],
     experiments: str | Sequence[str | os.PathLike[str] | Experiment],
     out: str | os.PathLike[str],
     *,
     settings: Sequence[str] = (),
+    folds: int | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
@@ -113,6 +122,8 @@ def sweep(
         experiments: Experiments to train, as :func:`choose_experiments` takes them, or objects.
         out: Folder of the runs' folders.
         settings: Settings to change in every experiment, as ``section.key=value``.
+        folds: Number of folds to cross-validate each experiment with, as
+            :func:`~retinagrade.training.cross_validate.cross_validate` does; ``None`` trains it once.
         workers: Processes that load photographs, as in :func:`~retinagrade.training.train.train`.
         progress: Receives the progress of each experiment's training.
 
@@ -120,7 +131,8 @@ def sweep(
         The runs, the failures and the comparison.
 
     Raises:
-        ExperimentError: An experiment is unknown, or a setting isn't valid; nothing has been trained then.
+        ExperimentError: An experiment is unknown, a setting isn't valid, or two experiments have one name; nothing has
+            been trained then.
         UsageError: ``out`` is, holds or lies in an input, or a file that is no comparison of runs has its name.
     """
     out = Path(out)
@@ -129,9 +141,15 @@ def sweep(
     chosen = [experiment for each in named for experiment in each]
     files = [file for experiment in chosen for file in experiment_files(experiment)]
     guard_outputs([continued_folder(out), *report_outputs(out)], [Path(prepared), *files])
-    ordered = order_experiments([load_experiment(experiment, settings) for experiment in chosen])
+    loaded = [load_experiment(experiment, settings) for experiment in chosen]
+    different = [each for place, each in enumerate(loaded) if each not in loaded[:place]]
+    count = Counter(experiment.name for experiment in different)
+    if repeated := [name for name in count if count[name] > 1]:
+        raise ExperimentError(f"two experiments are named {repeated[0]}: change the key 'name' of one file")
+    ordered = order_experiments(different)
     with locked(out / "comparison.csv"):
         runs: list[Run] = []
+        cross_validations: list[CrossValidation] = []
         failures: dict[str, str] = {}
         for number, experiment in enumerate(ordered, 1):
             prefix = f"{experiment.name} ({number} of {len(ordered)})"
@@ -139,11 +157,17 @@ def sweep(
                 progress(f"{prefix}: {experiment.description}", 0, None)
             try:
                 own_progress = prefix_stages(progress, prefix)
-                runs.append(train(prepared, experiment, out / experiment.name, workers=workers, progress=own_progress))
+                folder = out / experiment.name
+                if folds is None:
+                    runs.append(train(prepared, experiment, folder, workers=workers, progress=own_progress))
+                else:
+                    cross_validations.append(
+                        cross_validate(prepared, experiment, folder, folds, workers=workers, progress=own_progress)
+                    )
             except Exception as error:  # the other experiments are worth training, whatever made this one fail
                 failures[experiment.name] = str(error) or type(error).__name__
                 if progress is not None:
                     progress(f"{experiment.name} failed: {failures[experiment.name]}", 0, None)
         if not (finished := finished_runs(out)):
-            return Sweep(out, runs, failures, pd.DataFrame(), None)
-        return Sweep(out, runs, failures, sweep_table(finished), write_sweep_report(out, failures))
+            return Sweep(out, runs, cross_validations, failures, pd.DataFrame(), None)
+        return Sweep(out, runs, cross_validations, failures, sweep_table(finished), write_sweep_report(out, failures))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Final
 
 import pandas as pd
@@ -13,6 +14,7 @@ from retinagrade.evaluation.evaluate import evaluate_predictions
 from retinagrade.evaluation.report.plots import comparison_plot, figure_png
 from retinagrade.pages.page import render_page
 from retinagrade.provenance import provenance_record
+from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import write_bytes, write_json, write_text
@@ -30,24 +32,40 @@ METRICS: Final = (
 """Metrics of the validation photographs in the comparison."""
 
 
-def finished_runs(folder: Path) -> list[Run]:
-    """Lists the finished runs in a folder, by name; without ensembles and runs that have no validation photographs."""
+def finished_runs(folder: Path) -> list[Run | CrossValidation]:
+    """Lists the finished runs and cross-validations in a folder, by name.
+
+    Ensembles, and trainings without validation photographs to grade, are left out.
+    """
     folders = sorted(folder.iterdir()) if folder.is_dir() else []
-    runs = [run for run in map(Run, folders) if run.experiment_file.is_file() and run.has_network]
-    return [run for run in runs if run.is_finished and run.predictions_file("val").is_file()]
+    return [one for one in map(_training, folders) if one is not None and _predictions_file(one).is_file()]
 
 
-def sweep_table(runs: list[Run]) -> pd.DataFrame:
+def _training(folder: Path) -> Run | CrossValidation | None:
+    """Returns the finished training of a network in a folder; ``None`` where there is none."""
+    run, folds = Run(folder), CrossValidation(folder)
+    if folds.is_finished:
+        return folds
+    return run if run.experiment_file.is_file() and run.has_network and run.is_finished else None
+
+
+def _predictions_file(training: Run | CrossValidation) -> Path:
+    return training.predictions_file if isinstance(training, CrossValidation) else training.predictions_file("val")
+
+
+def sweep_table(runs: Sequence[Run | CrossValidation]) -> pd.DataFrame:
     """Makes a table of runs, the highest quadratic weighted kappa first.
 
     Args:
-        runs: Finished runs.
+        runs: Finished runs and cross-validations.
 
     Returns:
         One row for each run, with columns ``run``, ``experiment``, ``total`` and ``trainable`` parameters, ``epochs``,
         ``best_epoch`` (counted from 1), ``seconds`` of training, ``photographs`` of the validation split, the metrics
-        of :data:`METRICS`, ``findings`` of the integrity checks, ``weights`` that the run started from, and ``data``
-        (digest of its manifest).
+        of :data:`METRICS`, ``findings`` of the integrity checks, ``weights`` that the run started from, ``data``
+        (digest of its manifest), and ``folds``. The metrics of a cross-validation are those of its out-of-fold
+        predictions; ``qwk_sd`` is the standard deviation of the folds' kappas. Its epochs are means over the folds,
+        its seconds are their sum.
 
     Raises:
         ExperimentError: ``runs`` is empty.
@@ -56,22 +74,27 @@ def sweep_table(runs: list[Run]) -> pd.DataFrame:
         raise ExperimentError("no finished run to compare")
     rows = []
     for run in runs:
-        record = run.finished_record()
-        predictions = Predictions.read(run.predictions_file("val"))
+        folds = run.runs() if isinstance(run, CrossValidation) else [run]
+        records = [fold.finished_record() for fold in folds]
+        over_folds = run.finished_record().over_folds.get("val_qwk") if isinstance(run, CrossValidation) else None
+        record = records[0]
+        predictions = Predictions.read(_predictions_file(run))
         evaluation = evaluate_predictions(predictions.table, findings=predictions.findings, resamples=0)
         rows.append(
             {
                 "run": run.folder.name,
                 "experiment": record.experiment,
                 **dict(record.parameters),
-                "epochs": record.epochs,
-                "best_epoch": record.kept.epoch + 1,
-                "seconds": record.training_seconds,
+                "epochs": round(mean(each.epochs for each in records)),
+                "best_epoch": round(mean(each.kept.epoch + 1 for each in records)),
+                "seconds": sum(each.training_seconds for each in records),
                 "photographs": evaluation.photographs,
                 **{name: evaluation.metrics[name] for name in METRICS},
                 "findings": len(evaluation.findings),
                 "weights": record.start.get("weights") or record.start.get("run", ""),
                 "data": record.data.manifest_sha256[:8],
+                "folds": len(folds) if isinstance(run, CrossValidation) else None,
+                "qwk_sd": None if over_folds is None else over_folds.sd,
             }
         )
     table = pd.DataFrame(rows)

@@ -16,6 +16,7 @@ from retinagrade.evaluation.report.pictures import Picture, evaluation_pictures
 from retinagrade.evaluation.report.tables import (
     METRIC_LABELS,
     TextTable,
+    folds_table,
     grades_table,
     interval_text,
     metric_text,
@@ -152,6 +153,13 @@ def evaluation_view(results: EvaluationResults) -> EvaluationView:
         text = "The same metrics for parts of the photographs: good metrics overall can hide a camera that fails."
         parts.append(ReportPart("Subgroups", text, tables=[subgroups_table(results)]))
     parts.append(ReportPart("All metrics", tables=[metrics_table(results)]))
+    if results.context.folds is not None:
+        text = (
+            "Each fold's network on the photographs that it didn't learn from. The spread over the folds holds that of "
+            "the photographs and that of the training; the other metrics on this page are of all photographs together, "
+            "each predicted out of fold."
+        )
+        parts.append(ReportPart("Folds", text, [pictures["fold_curves"]], [folds_table(results.context.folds)]))
     if "training_curves" in pictures:
         parts.append(ReportPart("Training", pictures=[pictures["training_curves"]]))
     by_reason = groupby(results.context.examples, key=lambda example: example.reason)

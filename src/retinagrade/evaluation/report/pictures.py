@@ -52,9 +52,9 @@ def evaluation_pictures(results: EvaluationResults) -> dict[str, Picture]:
     """Returns the pictures of an evaluation by name; a bare confusion matrix has only the first two.
 
     The names are ``confusion_matrix``, ``grades``, ``roc``, ``precision_recall``, ``reliability``, ``risk_coverage``,
-    ``training_curves``, ``decision_curve_by_photograph`` and ``decision_curve_by_patient``. The ROC curves need
-    photographs with and without the disease, the training curves need a history, and the decision curves a table of
-    results of ``retinagrade grade``.
+    ``training_curves``, ``fold_curves``, ``decision_curve_by_photograph`` and ``decision_curve_by_patient``. The ROC
+    curves need photographs with and without the disease, the training curves need a history, the curves of folds a
+    cross-validation, and the decision curves a table of results of ``retinagrade grade``.
     """
     pictures = [_confusion_matrix(results), _grades(results)]
     if results.predictions is not None:
@@ -64,6 +64,10 @@ def evaluation_pictures(results: EvaluationResults) -> dict[str, Picture]:
         draw = partial(plots.training_curves, context.history, context.loss)
         caption = "Losses and validation metrics by epoch. The run keeps the weights of the marked epoch."
         pictures.append(Picture("training_curves", caption, draw))
+    if context.folds is not None:
+        draw = partial(plots.fold_curves, context.folds.histories, context.loss)
+        caption = "Losses and QWK of each fold by epoch. Each fold keeps the weights of its marked epoch."
+        pictures.append(Picture("fold_curves", caption, draw))
     if results.decisions is not None:
         pictures += _decision_curves(results.decisions)
     return {picture.name: picture for picture in pictures}

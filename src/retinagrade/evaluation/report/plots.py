@@ -240,6 +240,36 @@ def training_curves(history: pd.DataFrame, loss: str = "cross-entropy") -> Figur
     return figure
 
 
+def fold_curves(histories: Sequence[pd.DataFrame], loss: str = "cross-entropy") -> Figure:
+    """Draws the losses and the validation QWK of all folds by epoch, and marks the kept epochs.
+
+    Args:
+        histories: The history of each fold, as for :func:`training_curves`.
+        loss: Name of the loss.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    metric = "val_qwk"
+    for number, history in enumerate(histories):
+        colour = f"C{number % 10}"
+        validated = history.dropna(subset="val_loss")
+        left.plot(history["epoch"] + 1, history["train_loss"], color=colour, linewidth=0.8, linestyle=":")
+        left.plot(validated["epoch"] + 1, validated["val_loss"], color=colour, label=f"fold {number}")
+        right.plot(validated["epoch"] + 1, validated[metric], color=colour, label=f"fold {number}")
+        kept = history[history["kept"]]
+        for axes, column in ((left, "val_loss"), (right, metric)):
+            axes.plot(kept["epoch"] + 1, kept[column], "o", color=colour)
+    left.set(ylabel=f"{loss} (dotted: training)", ylim=(0, None))
+    lowest = min(float(history[metric].fillna(0.0).min()) for history in histories)
+    right.set(ylabel="validation QWK", ylim=(min(0.0, lowest), 1))
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.2)
+    left.legend(frameon=False)
+    return figure
+
+
 def comparison_plot(table: pd.DataFrame) -> Figure:
     """Draws quadratic weighted kappa, referable AUC and accuracy of several runs, the first at the top.
 

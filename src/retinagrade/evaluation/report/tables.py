@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from retinagrade.evaluation.curves import TASK_NAMES
 from retinagrade.evaluation.fitting.applied_calibration import CALIBRATION_METRICS, AppliedCalibration
 from retinagrade.evaluation.fitting.operating_points import FittedThreshold
+from retinagrade.evaluation.folds import FoldResults
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.intervals import Interval
 from retinagrade.evaluation.oedema import OEDEMA_AUC
@@ -96,6 +97,17 @@ def metrics_table(results: EvaluationResults) -> TextTable:
         if name in results.metrics
     ]
     return TextTable(counted(results.photographs, "photograph"), ("metric", "value", "95 % interval"), rows)
+
+
+def folds_table(folds: FoldResults) -> TextTable:
+    """Returns mean and standard deviation over the folds, and the value of each fold, of all metrics."""
+    rows = []
+    for name, label in METRIC_LABELS.items():
+        if name in folds.metrics[0]:
+            metric = folds.metric(name)
+            rows.append((label, *map(format_metric, (metric.mean, metric.sd, *metric.values))))
+    head = ("metric", "mean", "standard deviation", *(f"fold {number}" for number in range(len(folds.metrics))))
+    return TextTable(counted(len(folds.metrics), "fold"), head, rows)
 
 
 def grades_table(results: EvaluationResults) -> TextTable:
