@@ -79,6 +79,14 @@ def test_masks_that_changed_or_are_gone_are_no_healthy_retina(source: Path, tmp_
     assert file.read_bytes() == whole
 
 
+def test_masks_that_no_record_names_are_no_healthy_retina(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    prepare(source, folder, size=128, masks=True, workers=1)
+    image_id, kinds = next((image_id, kinds) for image_id, kinds in mask_digests(folder).items() if kinds)
+    with pytest.raises(ImageError, match="prepare"):
+        read_masks(folder, image_id, sorted(kinds), 128, {})
+
+
 def test_the_manifest_names_the_outlined_kinds_and_keeps_grades(source: Path, lesions: PreparedSet) -> None:
     table = lesions.manifest.table.set_index("image_id")
     with_masks = {path.stem for path in (source / "masks").rglob("*.png")}

@@ -161,13 +161,18 @@ def read_masks(
         photograph has no mask.
 
     Raises:
-        ImageError: A mask is missing, can't be read, or differs from the one that ``prepare`` wrote.
+        ImageError: A mask is missing, can't be read, or isn't the one that ``prepare`` wrote.
     """
     masks = np.zeros((len(kinds), size, size), np.uint8)
     for index, kind in enumerate(kinds):
-        if kind not in digests:
-            continue
         path = _mask_path(prepared, kind, image_id)
+        if kind not in digests:
+            if path.exists():
+                raise ImageError(
+                    f"{path} is a mask that the set's prepare.json doesn't know: an older version wrote the set, or "
+                    "somebody added the file. Prepare the set anew with `retinagrade prepare --masks`"
+                )
+            continue
         data = read_bytes(path) if path.is_file() else b""
         if hashlib.sha256(data).hexdigest() != digests[kind]:
             raise ImageError(
