@@ -1,4 +1,4 @@
-"""A node that is killed, and an archive that goes away: every study is answered, nothing is lost or changed."""
+"""A node under load, killed, and without its archive: every study is answered, and nothing is lost or changed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tests.node.nodes import (
     write_eye,
 )
 
+SOAK = 400
+"""Studies for the test of memory; it was run once with 2,000, see docs/node.md."""
 Study = list[Path]
-
-
 Sender = Callable[[Sequence[Path]], list[int]]
 """Sends files, and returns a status for each; 0 is a success."""
 
@@ -156,3 +156,31 @@ def test_500_studies_two_kills_and_an_archive_that_goes_away(tmp_path: Path, gra
     studies = make_studies(tmp_path, 500)
     replaced = run_load(tmp_path, grader_file, studies, senders=8, wait=10, late=True)
     assert replaced <= 8  # the first kill may split a study of each sender; its second report replaces the first
+
+
+def has_reports(noting: NotingArchive, number: int) -> bool:
+    return len(noting.of_modality("SR")) >= number
+
+
+def resident_megabytes(node: NodeProcess) -> int:
+    """Reads the memory of a node, without that of its decoder."""
+    status = Path(f"/proc/{node.process.pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) // 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_memory_stays_flat(tmp_path: Path, grader_file: Path) -> None:
+    studies = make_studies(tmp_path, SOAK)
+    port, web, sent, megabytes = free_port(), free_port(), list[Study](), dict[int, int]()
+    with archive() as noting:
+        node = start_node(grader_file, tmp_path / "queue", noting.port, port, "--wait", "2", "--http-port", str(web))
+        begin(studies, [partial(send, port), partial(send_by_web, f"http://127.0.0.1:{web}")], sent)
+        for reports in range(50, SOAK + 1, 50):
+            wait_until(partial(has_reports, noting, reports), 600)
+            megabytes[reports] = resident_megabytes(node)
+        wait_until(lambda: count(node, "waiting_results") == 0)
+        node.process.terminate()
+        node.process.wait()
+    require_all_answered(noting, studies)
+    assert megabytes[SOAK] < 1.05 * megabytes[SOAK // 2], megabytes
