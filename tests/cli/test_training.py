@@ -19,12 +19,15 @@ def test_experiments_are_listed_and_shown() -> None:
 
 
 def test_cross_validation_trains_and_predicts_each_fold_with_its_own_split(prepared: Path, tmp_path: Path) -> None:
-    command = ["train", prepared, "scratch-2", "--out", tmp_path / "run", "--folds", 2]
+    run("experiments", "new", "mine", "--backbone", "scratch", "--out", tmp_path / "mine.yaml")
+    command = ["train", prepared, tmp_path / "mine.yaml", "--out", tmp_path / "run", "--folds", 2]
     overrides = [word for override in [*TINY, "training.logger=none"] for word in ("--set", override)]
     printed = run(*command, *overrides)
     assert "fold 1: kept epoch" in printed
-    assert "scratch-2: mean validation loss" in printed
+    assert "mine: mean validation loss" in printed
     assert f"retinagrade evaluate {tmp_path}/run/predictions/val.csv" in printed
+    run("evaluate", tmp_path / "run" / "predictions" / "val.csv", "--resamples", 200, code=None)
+    assert "<h3>Folds</h3>" in (tmp_path / "run" / "evaluation" / "val" / "report.html").read_text(encoding="utf-8")
     fold = tmp_path / "run" / "fold-1"
     assert "val-tta.csv" in run("predict", prepared, fold, "--split", "val", "--tta")
     assert len(pd.read_csv(fold / "predictions" / "val-tta.csv")) == len(pd.read_csv(fold / "predictions" / "val.csv"))
