@@ -126,7 +126,7 @@ def write_new_experiment(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write the file of a new experiment, which `train` takes as its EXPERIMENT.
+    """Write the file of a new experiment for `train`.
 
     The file names a base, whose settings it has, and the settings that most people change. All others stand in
     comments with their values and their meanings.
