@@ -30,6 +30,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("image_id,p0,p1,p2,p3,p4,grade\na,1,0,0,0,0,0\n")
     (tmp_path / "list.txt").write_text("p/7_left.jpg\n")
+    (tmp_path / "own.yaml").write_text("base: scratch-2\n")
     return tmp_path
 
 
