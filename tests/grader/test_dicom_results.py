@@ -235,6 +235,15 @@ def test_invalid_headers_allow_a_report_and_leak_no_name(
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_study_of_two_patients_gets_no_report(eyes: Path, tmp_path: Path, grader_file: Path) -> None:
+    pixels = [read_photograph(path) for path in sorted(eyes.iterdir())[:2]]
+    write_ophthalmic(tmp_path / "in" / "1.dcm", pixels[0], "L", PatientID="A")
+    write_ophthalmic(tmp_path / "in" / "2.dcm", pixels[1], "R", InstanceNumber=2, PatientID="B")
+    _, (failure,) = grade_folder(grader_file, tmp_path / "in", tmp_path / "out")
+    assert "PatientID" in failure
+    assert not [*(tmp_path / "out").rglob("report.dcm")]
+
+
 @pytest.mark.parametrize("element", ["StudyInstanceUID", "SeriesInstanceUID"])
 def test_an_invalid_uid_allows_no_report(eyes: Path, tmp_path: Path, grader_file: Path, element: str) -> None:
     pixels = read_photograph(sorted(eyes.iterdir())[0])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from retinagrade import Grader
+from retinagrade.grader.dicom_codes import GRADES, LESIONS, PROBABILITIES, REASONS, RULE
+from retinagrade.grades import Grade
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import grade_study
 from retinagrade.node.page import advise, choose_eyes, title_eyes
@@ -42,6 +46,37 @@ def test_every_result_follows_the_standard(tmp_path: Path, lesion_file: Path) ->
             assert instance.EncapsulatedDocument.startswith(b"%PDF")
         if row.kind is ResultKind.PAGE:
             assert np.ptp(instance.pixel_array) == 255
+
+
+def test_an_ungradable_photograph_looks_healthy_nowhere(tmp_path: Path, lesion_file: Path) -> None:
+    grader = Grader.load(lesion_file)
+    (graded,) = grader.stream([write_eye(tmp_path, "L", "L", "1")])
+    study = str(graded.grading.study)
+    refused = replace(
+        graded.grading, gradable=False, predicted_grade=None, prediction_set=None, quality_reasons=tuple(REASONS)[:1]
+    )
+    results = make_results(study, [replace(graded, grading=refused)], grader.metadata, [])
+    assert [row.kind for row, _ in results] == [ResultKind.PAGE, ResultKind.DOCUMENT, ResultKind.REPORT]
+    report = dcmread(BytesIO(results[-1][1]))
+    assert not _codes(report) & {
+        GRADES[Grade.NONE].value,
+        PROBABILITIES[0].value,
+        RULE.value,
+        LESIONS["microaneurysms"].value,
+    }
+
+
+def _codes(report: Dataset) -> set[str]:
+    """Returns every code in a report."""
+    return {str(each.CodeValue) for each in _items(report) if "CodeValue" in each}
+
+
+def _items(part: Dataset) -> Iterator[Dataset]:
+    yield part
+    for element in part:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _items(item)
 
 
 def test_the_page_shows_the_photograph_that_decides_for_its_eye() -> None:

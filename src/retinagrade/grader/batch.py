@@ -144,7 +144,9 @@ def _write_overlays(graded: GradedPhotograph, grading: Grading, outputs: SideOut
 
 
 def _write_segmentation(graded: GradedPhotograph, grading: Grading, outputs: SideOutputs) -> None:
-    if outputs.dicom is None or grading.path is None or not holds_dicom(to_path(grading.path)):
+    if outputs.dicom is None or grading.path is None or grading.predicted_grade is None:
+        return
+    if not holds_dicom(to_path(grading.path)):
         return
     assert graded.lesions is not None
     assert graded.placement is not None

@@ -73,7 +73,7 @@ def make_grading(
         quality_level=quality.level,
         quality_reasons=quality.reasons,
         **_origin(metadata),
-        **({} if lesions is None else _lesion_fields(lesions)),
+        **({} if lesions is None or not quality.is_gradable else _lesion_fields(lesions)),
     )
     if not ungraded.gradable:
         return ungraded

@@ -30,6 +30,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from retinagrade import __version__
+from retinagrade.errors import ImageError
 from retinagrade.grader import dicom_codes
 from retinagrade.grader.dicom_source import LONG, NOTICE, read_source_elements, silence_patient_names
 from retinagrade.grader.lesion_groups import lesion_groups, retina_of
@@ -75,10 +76,12 @@ def structured_report(
         reader: A person's decisions; the report says who made them.
 
     Raises:
-        ImageError: The header of a photograph can't be read, or lacks a UID that the report must refer to.
+        ImageError: The header of a photograph can't be read, or lacks a UID that the report must refer to; or the study
+            has photographs of several patients.
     """
     photographs = [to_path(each.path or "") for each in gradings] if files is None else files
     sources = [read_source_elements(each) for each in photographs]
+    _require_one_patient(sources, photographs)
     study_uid = sources[0].StudyInstanceUID
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
@@ -87,10 +90,11 @@ def structured_report(
     named, reasons = [], []
     for number, (grading, source) in enumerate(zip(gradings, sources, strict=True), start=1):
         name = f"photograph {number}"
-        segmentation = None if grading.rule_grade is None else of_photographs.get(grading.image_id)
+        segmentation = None if grading.predicted_grade is None else of_photographs.get(grading.image_id)
         named += [] if segmentation is None else [segmentation]
         groups.append(_photograph_group(grading, name, source, algorithm))
-        groups += lesion_groups(grading, name, source, segmentation, algorithm)
+        if grading.predicted_grade is not None:
+            groups += lesion_groups(grading, name, source, segmentation, algorithm)
         if reader is not None and grading.image_id in reader.readings:
             groups.append(reader_group(reader.readings[grading.image_id], reader.name, grading, name, source))
         if grading.review_reasons:
@@ -130,6 +134,17 @@ def structured_report(
         )
 
 
+def _require_one_patient(sources: Sequence[Dataset], files: Sequence[File]) -> None:
+    """Requires that the photographs of a study have one patient: a report would file one's result under another."""
+    first = sources[0].PatientID
+    for source, file in zip(sources, files, strict=True):
+        if source.PatientID != first:
+            raise ImageError(
+                f"{file}: its study has photographs of several patients (PatientID), as {files[0]} has another one: "
+                "correct the PatientID or the StudyInstanceUID at the camera or in the archive, and send them again"
+            )
+
+
 def _study_group(
     study: StudyGrading, algorithm: AlgorithmIdentification, series: str
 ) -> MeasurementsAndQualitativeEvaluations:
@@ -151,18 +166,19 @@ def _study_group(
 def _photograph_group(
     grading: Grading, name: str, source: Dataset, algorithm: AlgorithmIdentification
 ) -> MeasurementsAndQualitativeEvaluations:
-    probabilities = grading.probabilities or (None,) * len(dicom_codes.PROBABILITIES)
+    is_graded = grading.predicted_grade is not None  # an archive would take other numbers for a result
+    probabilities = (grading.probabilities if is_graded else None) or (None,) * len(dicom_codes.PROBABILITIES)
     evaluations: list[tuple[Code, Code]] = []
     if grading.predicted_grade is None:
         evaluations.append((dicom_codes.ICDR, dicom_codes.UNREADABLE if grading.error else dicom_codes.UNGRADABLE))
     else:
         evaluations.append((dicom_codes.ICDR, dicom_codes.GRADES[Grade(grading.predicted_grade)]))
     evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.prediction_set or ()]
-    if grading.rule_grade is not None:
+    if grading.rule_grade is not None and is_graded:
         evaluations.append((dicom_codes.RULE, dicom_codes.GRADES[Grade(grading.rule_grade)]))
     if grading.oedema is not None:
         evaluations.append((dicom_codes.HAS_OEDEMA, _ANSWERS[grading.oedema]))
-    if grading.oedema_risk is not None:
+    if grading.oedema_risk is not None and is_graded:
         evaluations.append((dicom_codes.OEDEMA, dicom_codes.OEDEMA_RISKS[grading.oedema_risk]))
     if grading.quality_level is not None:
         evaluations.append((dicom_codes.QUALITY_LEVEL, dicom_codes.QUALITY_LEVELS[grading.quality_level]))
@@ -171,10 +187,10 @@ def _photograph_group(
         (code, value, unit)
         for code, value, unit in (
             *((code, p, codes.UCUM.NoUnits) for code, p in zip(dicom_codes.PROBABILITIES, probabilities, strict=True)),
-            (dicom_codes.EXPECTED, grading.expected_grade, codes.UCUM.NoUnits),
+            (dicom_codes.EXPECTED, grading.expected_grade if is_graded else None, codes.UCUM.NoUnits),
             (codes.DCM.CertaintyOfFinding, grading.confidence and 100 * grading.confidence, codes.UCUM.Percent),
             (dicom_codes.QUALITY, grading.quality, codes.UCUM.NoUnits),
-            (dicom_codes.OEDEMA_PROBABILITY, grading.oedema_probability, codes.UCUM.NoUnits),
+            (dicom_codes.OEDEMA_PROBABILITY, grading.oedema_probability if is_graded else None, codes.UCUM.NoUnits),
         )
         if value is not None
     ]

@@ -24,8 +24,8 @@ GRADED_KINDS: Final = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_
 class Grading:
     """The result for one photograph.
 
-    An ungradable photograph gets no grade, no decision and no set of grades. It keeps the probabilities of the network
-    for analysis; nobody should act on them.
+    An ungradable photograph gets no grade, no decision, no set of grades, and no counts of lesions: a count of 0 would
+    look like a healthy eye. It keeps the probabilities of the network for analysis; nobody should act on them.
 
     Attributes:
         image_id: Id of the photograph.

@@ -210,7 +210,13 @@ def _describe_eye(grading: Grading | None) -> list[str]:
     if grading.confidence is not None:
         lines.append(f"Probability of this grade: {100 * grading.confidence:.0f} %")
     words = {True: "yes", False: "no", None: "undecided"}
-    lines.append(f"Referable: {words[grading.referable]}; may threaten vision: {words[grading.vision_threatening]}")
+    found = f" ({', '.join(grading.referral_reasons)})" if grading.referral_reasons else ""
+    lines.append(f"Referable: {words[grading.referable]}{found}")
+    lines.append(f"May threaten vision: {words[grading.vision_threatening]}")
+    if grading.oedema is not None:
+        lines.append(f"Macular oedema suspected: {words[grading.oedema]}")
+    if grading.review_reasons:
+        lines += _wrapped(f"A person should look: {'; '.join(grading.review_reasons)}")
     return lines
 
 

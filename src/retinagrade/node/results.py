@@ -51,7 +51,7 @@ def make_results(
     segmentations = {
         each.grading.image_id: lesion_segmentation(each.lesions, each.placement, each.grading)
         for each in photographs
-        if each.lesions is not None and each.placement is not None
+        if each.lesions is not None and each.placement is not None and each.grading.predicted_grade is not None
     }
     captures = [
         (outlines_capture if each.lesions is not None else secondary_capture)(overlay, each.grading)
@@ -76,11 +76,11 @@ def make_results(
 def _draw_overlay(graded: GradedPhotograph) -> NDArray[np.uint8] | None:
     """Draws the lesions or the saliency map over a photograph; ``None`` where there is neither."""
     grade = graded.grading.predicted_grade
-    if graded.photograph is None:
+    if graded.photograph is None or grade is None:
         return None
     if graded.lesions is not None:
         return draw_outlines(graded.photograph, find_outlines(graded.lesions))
-    if graded.saliency is None or grade is None:
+    if graded.saliency is None:
         return None
     return saliency_overlay(graded.photograph, graded.saliency[grade])
 

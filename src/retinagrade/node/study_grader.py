@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pydicom import Dataset
 
+from retinagrade.errors import ImageError
 from retinagrade.execution.guarded import GuardedError
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.runtime import BATCH, GradedPhotograph, Grader, PreparedPhotograph
@@ -63,7 +64,8 @@ class StudyGrader:
             raise
         except Exception as error:
             if study.tries + 1 >= MOST_TRIES:
-                self.give_up(study, f"its study could not be graded ({type(error).__name__})")
+                why = error if isinstance(error, ImageError) else type(error).__name__
+                self.give_up(study, f"its study could not be graded ({why})")
             raise
         return graded
 
