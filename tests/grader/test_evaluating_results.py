@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from openpyxl import load_workbook
 
 from retinagrade.errors import JoinError, ManifestError
 from retinagrade.grader.grade import grade
@@ -76,12 +77,21 @@ def test_changed_results_are_not_evaluated(photographs: Path, grader_file: Path,
 def _read(file: Path) -> pd.DataFrame:
     if file.suffix == ".csv":
         return pd.read_csv(file)
+    if file.suffix == ".xlsx":
+        head, *rows = load_workbook(file).worksheets[0].values
+        return pd.DataFrame(rows, columns=head, dtype=object)
     return pd.read_json(file, lines=True) if file.suffix == ".jsonl" else pd.read_parquet(file)
 
 
 def _write(table: pd.DataFrame, file: Path) -> None:
     if file.suffix == ".csv":
         table.to_csv(file, index=False)
+    elif file.suffix == ".xlsx":
+        book = load_workbook(file)
+        for number, name in enumerate(table, start=1):
+            for line, value in enumerate([name, *table[name]], start=1):
+                book.worksheets[0].cell(line, number).value = value
+        book.save(file)
     elif file.suffix == ".jsonl":
         table.to_json(file, orient="records", lines=True, double_precision=15, date_format="iso")
     else:

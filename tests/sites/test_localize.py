@@ -117,6 +117,19 @@ def test_the_same_command_replaces_its_result_and_no_other(
     assert Grader.load(out).metadata.version == first.metadata.version
 
 
+def test_a_threshold_that_the_photographs_cannot_give_stays(
+    grader_file: Path, labels: Path, calibration: Calibration, tmp_path: Path
+) -> None:
+    diseased = tmp_path / "diseased.csv"
+    pd.read_csv(labels).assign(grade=3).to_csv(diseased, index=False)
+    fitted = calibrate(labels.with_name("results.csv"), grades=diseased)
+    assert fitted.referable is None
+    local = localize(grader_file, tmp_path / "local.onnx", calibration=fitted)
+    assert local.metadata.referable == Grader.load(grader_file).metadata.referable
+    assert local.metadata.referable is not None
+    assert "referable" not in local.metadata.undefined
+
+
 def test_results_with_the_gate_off_serve_as_well(eyes: Path, grader_file: Path, labels: Path, tmp_path: Path) -> None:
     grade(eyes, model=grader_file, out=tmp_path / "off.csv", gate="off")
     fitted = calibrate(tmp_path / "off.csv", grades=labels)

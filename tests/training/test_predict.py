@@ -85,7 +85,9 @@ def test_the_folds_of_a_cross_validation_predict_their_own_photographs(prepared:
     columns = ["image_id", *PROBABILITY_COLUMNS]
     again = predict(prepared, folds, split="val", out=tmp_path / "again.csv").table[columns]
     pd.testing.assert_frame_equal(
-        again.sort_values("image_id", ignore_index=True), trained[columns].sort_values("image_id", ignore_index=True)
+        again.sort_values("image_id", ignore_index=True),
+        trained[columns].sort_values("image_id", ignore_index=True),
+        check_dtype=False,
     )
     changed = predict(prepared, folds.folder, split="val", camera=["light"])
     assert changed.file == folds.predictions_file.with_name("val-camera-light.csv")

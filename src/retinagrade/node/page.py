@@ -27,6 +27,8 @@ _DPI: Final = 100
 _LEFT: Final = 0.08
 _LINE: Final = 78
 """Characters in a line of the page."""
+_ROW: Final = 0.0155
+"""Height of a line beside an eye, as a share of the page."""
 _SHOWN: Final = 48
 """Characters of a name or an id that the page shows."""
 
@@ -150,10 +152,12 @@ def draw_page(
     )
     for y, row in zip((0.905, 0.885), rows, strict=True):
         _write(figure, y, row, size=10)
-    for column, (grading, name) in enumerate(zip(eyes, title_eyes(eyes), strict=True)):
+    below = [
         _draw_eye(figure, column, name, grading, None if grading is None else pictures.get(grading.image_id))
+        for column, (grading, name) in enumerate(zip(eyes, title_eyes(eyes), strict=True))
+    ]
     grade = "no grade" if study.predicted_grade is None else describe_grade(study.predicted_grade)
-    y = _paragraph(figure, 0.345, f"The worse eye: {grade}.", size=12, weight="bold")
+    y = _paragraph(figure, min(below) - 0.012, f"The worse eye: {grade}.", size=12, weight="bold")
     y = _paragraph(figure, y, advise(study), size=12, weight="bold")
     for reason in study.undecided:
         y = _paragraph(figure, y, f"{reason[:1].upper()}{reason[1:]}.", size=10)
@@ -175,7 +179,8 @@ def draw_page(
 
 def _draw_eye(
     figure: Figure, column: int, name: str, grading: Grading | None, picture: NDArray[np.uint8] | None
-) -> None:
+) -> float:
+    """Draws an eye into a column; returns the height below it."""
     x = _LEFT + column * 0.43
     axes = figure.add_axes((x, 0.555, 0.41, 0.29))
     axes.set_axis_off()
@@ -184,13 +189,15 @@ def _draw_eye(
     else:
         axes.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=10, transform=axes.transAxes)
     figure.text(x, 0.855, name, fontsize=11, fontweight="bold", parse_math=False)
-    for row, line in enumerate(_describe_eye(grading)):
-        figure.text(x, 0.53 - 0.018 * row, line, fontsize=9, parse_math=False)
-    below = 0.53 - 0.018 * len(_describe_eye(grading))
-    for row, (line, colour) in enumerate(_count_lesions(grading)):
-        y = below - 0.018 * row
+    y = 0.533
+    for line in _describe_eye(grading):
+        figure.text(x, y, line, fontsize=9, parse_math=False)
+        y -= _ROW
+    for line, colour in _count_lesions(grading):
         figure.text(x, y, "■", fontsize=9, color=[value / 255 for value in colour])
         figure.text(x + 0.022, y, line, fontsize=9)
+        y -= _ROW
+    return y
 
 
 def _describe_eye(grading: Grading | None) -> list[str]:

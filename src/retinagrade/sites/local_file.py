@@ -39,9 +39,13 @@ class LocalGrader:
 def site_decisions(calibration: Calibration) -> dict[str, Any]:
     """Returns the decisions of a site's calibration as fields of the metadata.
 
-    Where its photographs don't tell macular oedema, the file's own threshold and rule of referral stay.
+    A threshold that its photographs can't give leaves the file's own one, and so does oedema with the rule of referral.
     """
     changes = describe_decisions(calibration)
+    for name in ("referable", "vision_threatening"):
+        if changes[name] is None:
+            del changes[name]
+            changes["undefined"].pop(name, None)
     if calibration.oedema is None:
         del changes["oedema"], changes["referral"]
         changes["undefined"].pop("oedema", None)

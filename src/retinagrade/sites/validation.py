@@ -156,6 +156,9 @@ class Validation:
         chance = [each for each in self.evaluation.findings if each.code in ("no-information", "worse-than-chance")]
         if chance:
             return [*steps, NextStep(f"Look at the labels before you set a threshold: {chance[0].message}")]
+        if "referable" not in self.local.thresholds:
+            why = self.local.undefined.get("referable", "there are too few of them")
+            return [*steps, NextStep(f"Keep the shipped threshold: these photographs give none of their own ({why}).")]
         steps.append(
             NextStep(self._warning_of_misses())
             if self.verdict.outcome == "too few photographs" and self._would_miss_more
@@ -176,9 +179,9 @@ class Validation:
         return steps
 
     def _advice_on_threshold(self) -> str:
-        point = self.local.thresholds.get("referable")
+        point = self.local.thresholds["referable"]
         check = "Check the local file on photographs that it was not fitted on."
-        if point is None or point.interval is None or point.shipped is None:
+        if point.interval is None or point.shipped is None:
             return f"If you want the thresholds of your own photographs, write them into a local grader file. {check}"
         if point.interval.low <= point.shipped <= point.interval.high:
             return (
