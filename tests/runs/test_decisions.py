@@ -81,6 +81,16 @@ def test_results_are_evaluated_whole_in_every_format(tables: Path) -> None:
     assert by_labels.patients == 20
 
 
+def test_grades_of_readers_who_saw_the_result_are_a_finding(tables: Path, tmp_path: Path) -> None:
+    labels = pd.read_csv(tables / "labels.csv", dtype=str)
+    codes = {}
+    for saw in ("true", "false"):
+        labels.assign(reader_saw_result=saw).to_csv(tmp_path / f"{saw}.csv", index=False)
+        findings = Predictions.read(tables / "r.csv", grades=tmp_path / f"{saw}.csv").findings
+        codes[saw] = {finding.code for finding in findings}
+    assert codes["true"] - codes["false"] == {"reader-saw-result"}
+
+
 def test_the_page_and_the_terminal_show_the_decisions(tables: Path, tmp_path: Path) -> None:
     labels, out = str(tables / "labels.csv"), tmp_path / "e"
     words = ["evaluate", str(tables / "r.csv"), "--grades", labels, "--prevalence", "0.1", "--out", str(out)]

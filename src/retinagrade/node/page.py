@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from retinagrade import __version__
 from retinagrade.grader.dicom_source import NOTICE
+from retinagrade.grades import REFERABLE
 from retinagrade.gradings.grading import GRADED_KINDS, Grading, describe_grade
 from retinagrade.gradings.studies import StudyGrading
 from retinagrade.lesion_maps.outlines import COLOURS, OTHER_COLOUR
@@ -218,7 +219,8 @@ def _describe_eye(grading: Grading | None) -> list[str]:
         lines.append(f"Probability of this grade: {100 * grading.confidence:.0f} %")
     words = {True: "yes", False: "no", None: "undecided"}
     found = f" ({', '.join(grading.referral_reasons)})" if grading.referral_reasons else ""
-    lines.append(f"Referable: {words[grading.referable]}{found}")
+    is_doubtful = grading.referable is False and grading.predicted_grade >= REFERABLE
+    lines.append(f"Referable: {'a person must decide' if is_doubtful else words[grading.referable]}{found}")
     lines.append(f"May threaten vision: {words[grading.vision_threatening]}")
     if grading.oedema is not None:
         lines.append(f"Macular oedema suspected: {words[grading.oedema]}")

@@ -18,7 +18,11 @@ from retinagrade.evaluation.fitting.calibration import Calibration, load_calibra
 from retinagrade.evaluation.integrity.checks import check_predictions
 from retinagrade.evaluation.integrity.findings import Finding
 from retinagrade.evaluation.integrity.leaks import missing_run_finding
-from retinagrade.evaluation.integrity.other_grades import check_changed_grades, check_other_grades
+from retinagrade.evaluation.integrity.other_grades import (
+    check_changed_grades,
+    check_other_grades,
+    check_reader_saw_result,
+)
 from retinagrade.evaluation.predictions import (
     NO_GRADE_COLUMN,
     find_ungraded,
@@ -138,7 +142,7 @@ class Predictions:
             fitted_on=_fitted_on(file, maker, photographs.trained_on, fitted),
         )
         if known is not None:
-            findings += check_other_grades(own, known)
+            findings += check_other_grades(own, known) + check_reader_saw_result(known)
         if photographs.trained_on is not None:
             findings += check_changed_grades(own, photographs.trained_on, manifest)
         files = [Path(source) for source in (predictions, grades) if not isinstance(source, pd.DataFrame | None)]

@@ -26,7 +26,7 @@ _KINDS: Final[dict[str, tuple[Verdict, float]]] = {
     "no-information": ("chance", CHANCE_ALPHA),
     **dict.fromkeys(("weak-grades", "few-photographs", "few-cases", "one-grade", "one-prediction"), ("chance", 0.0)),
     **dict.fromkeys(("without-grade", "set-missing", "run-missing", "split-changed"), ("incomplete", 0.0)),
-    **dict.fromkeys(("several-graders", "gate-off"), ("incomplete", 0.0)),
+    **dict.fromkeys(("several-graders", "gate-off", "reader-saw-result"), ("incomplete", 0.0)),
 }
 """Verdict and false-alarm rate of each code. What is counted, and not tested, has no false alarms;
 neither has the statement that something can't be told."""

@@ -33,6 +33,30 @@ def check_other_grades(table: pd.DataFrame, grades: pd.DataFrame) -> list[Findin
     ]
 
 
+def check_reader_saw_result(grades: pd.DataFrame) -> list[Finding]:
+    """Looks for grades that people gave after they had seen the program's, as the service's page exports them.
+
+    Args:
+        grades: The given grades: ``image_id``, ``grade`` and, where known, ``reader_saw_result``.
+
+    Returns:
+        One finding, or none.
+    """
+    if "reader_saw_result" not in grades:
+        return []
+    answers = grades["reader_saw_result"].astype("string").str.casefold()
+    saw = grades["image_id"][(answers.eq("true") & grades["grade"].notna()).fillna(False)]
+    if not len(saw):
+        return []
+    return [
+        Finding(
+            "reader-saw-result",
+            f"{counted(len(saw), 'grade')} were given after the reader had seen the program's ({first_few(saw)}), so "
+            "the two agree too well. Let readers decide first, before the page shows the program's answer.",
+        )
+    ]
+
+
 def check_changed_grades(table: pd.DataFrame, trained_on: Manifest, predicted: Manifest | None = None) -> list[Finding]:
     """Looks for photographs whose grades have changed since the training.
 

@@ -59,8 +59,17 @@ function stay(grading, model) {
 // The reasons for a review, but the one that the headline of a borderline photograph gives already.
 function reviewed(grading) {
   const reasons = grading.review_reasons.filter((reason) => !reason.startsWith("below the threshold of referral"))
-    .map((reason) => member("review_reasons", reason, { confidence: probability(grading.confidence) }));
+    .map((reason) => reviewReason(reason, grading));
   return reasons.length > 0 ? [word("why_review", { reasons })] : [];
+}
+
+const REVIEW_KINDS = ["uncertain grade", "clinical rules", "named as", "too small", "gate would refuse it"];
+
+// A reason for a review in the page's language; each begins with its kind.
+function reviewReason(text, grading) {
+  const kind = REVIEW_KINDS.find((each) => text.startsWith(each));
+  const facts = { text, numbers: text.match(/\d+/g) ?? [], left: text.startsWith("named as a left"), confidence: probability(grading.confidence) };
+  return kind ? member("review_reasons", kind, facts) : text;
 }
 
 // A reason of the gate and its advice: "blurred: focus again".
@@ -106,12 +115,19 @@ export function counts(grading) {
     .map((kind) => ({ kind, count: grading[kind], quadrants: grading[`${kind}_quadrants`] }));
 }
 
+// The risk of macular oedema. The most probable one may be 0 while the probability of any exceeds the threshold.
+function oedemaSentence(grading, model) {
+  const facts = { risk: grading.oedema_risk, probability: probability(grading.oedema_probability) };
+  if (grading.oedema && grading.oedema_risk === 0) return word("oedema_doubt", { ...facts, threshold: probability(model.oedema.threshold) });
+  return word("oedema_risk", facts);
+}
+
 // The second opinion of the clinical rules, the risk of macular oedema, and the quality: one sentence each.
 export function findings(grading, model) {
   const sentences = [];
   if (grading.rule_grade !== null && grading.predicted_grade !== null) {
     sentences.push(word("rules", { grade: grading.rule_grade }));
-    if (grading.oedema_risk !== null) sentences.push(word("oedema_risk", { risk: grading.oedema_risk, probability: probability(grading.oedema_probability) }));
+    if (grading.oedema_risk !== null) sentences.push(oedemaSentence(grading, model));
   }
   if (grading.prediction_set && model.prediction_sets) {
     sentences.push(word("set", { coverage: percent(model.prediction_sets.coverage), grades: grading.prediction_set.map(String) }));

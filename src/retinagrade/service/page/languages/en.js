@@ -150,6 +150,10 @@ export default {
   advices: {},
   review_reasons: {
     "uncertain grade": ({ confidence }) => `the grade is uncertain (probability ${confidence})`,
+    "clinical rules": ({ text }) => text,
+    "named as": ({ text }) => text,
+    "too small": ({ text }) => text,
+    "gate would refuse it": "the quality check would refuse it",
   },
 
   // Results.
@@ -162,6 +166,7 @@ export default {
   places: ["upper left", "upper right", "lower left", "lower right"],
   all: "all",
   rules: ({ grade }) => `Second opinion by clinical rules, from these numbers alone: grade ${grade}, ${grades[grade]}.`,
+  oedema_doubt: ({ probability, threshold }) => `Most likely no hard exudates; but the probability of a risk of macular oedema is ${probability}, and this grader suspects it from ${threshold} on.`,
   oedema_risk: ({ risk, probability }) => `Risk of macular oedema: ${["none seen, no hard exudates", "hard exudates farther than one disc diameter from the fovea", "hard exudates within one disc diameter of the fovea"][risk]} (probability of any risk ${probability}).`,
   set: ({ coverage, grades: members }) => `Possible grades, which hold the right one in ${coverage} of photographs: ${members.join(", ") || "none"}.`,
 

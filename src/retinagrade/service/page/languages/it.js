@@ -152,6 +152,10 @@ export default {
   },
   review_reasons: {
     "uncertain grade": ({ confidence }) => `il grado è incerto (probabilità ${confidence})`,
+    "clinical rules": ({ numbers }) => `le regole cliniche danno il grado ${numbers[0]}`,
+    "named as": ({ left }) => left ? "è indicata come occhio sinistro, ma sembra un occhio destro" : "è indicata come occhio destro, ma sembra un occhio sinistro",
+    "too small": ({ numbers }) => `troppo piccola per mostrare i microaneurismi (larga ${numbers[0]} pixel)`,
+    "gate would refuse it": "il controllo di qualità la rifiuterebbe",
   },
 
   seen_before: { training: "Il modello ha imparato da questo stesso file: il risultato è lusinghiero.", fit: "Le soglie sono state scelte su questo stesso file: il risultato è lusinghiero." },
@@ -163,6 +167,7 @@ export default {
   places: ["in alto a sinistra", "in alto a destra", "in basso a sinistra", "in basso a destra"],
   all: "tutti",
   rules: ({ grade }) => `Secondo parere con regole cliniche, da questi soli numeri: grado ${grade}, ${grades[grade]}.`,
+  oedema_doubt: ({ probability, threshold }) => `Probabilmente nessun essudato duro; ma la probabilità di un rischio di edema maculare è ${probability}, e questo modello lo sospetta da ${threshold} in su.`,
   oedema_risk: ({ risk, probability }) => `Rischio di edema maculare: ${["non visto, nessun essudato duro", "essudati duri a più di un diametro papillare dalla fovea", "essudati duri entro un diametro papillare dalla fovea"][risk]} (probabilità di un rischio ${probability}).`,
   set: ({ coverage, grades: members }) => `Gradi possibili, che comprendono quello giusto nel ${coverage} delle fotografie: ${members.join(", ") || "nessuno"}.`,
 
