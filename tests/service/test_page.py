@@ -262,6 +262,7 @@ def test_decisions_outlive_a_reload_and_are_labels(
     right, left = page.locator("article").all()
     right.get_by_label("Agree").check()
     left.get_by_label("Another grade").check()
+    expect(page.locator("#patients .more").first).to_contain_text("1 of 2 decided")  # nobody has named a grade yet
     predicted = graded["00000_left"].predicted_grade
     own = next(each for each in (1, 0) if each != predicted)
     left.get_by_label("Your grade").select_option(str(own))

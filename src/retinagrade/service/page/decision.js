@@ -17,29 +17,39 @@ export function fillDecision(form, photograph, changed) {
   for (const each of form.querySelectorAll(".choice:not(.no-grade)")) each.hidden = concealed;
   const options = [0, 1, 2, 3, 4].map((grade) => Object.assign(element("option", `${grade} ${word("grade_short", { grade })}`),
     { value: grade, disabled: grade === grading.predicted_grade && !concealed }));
-  select.replaceChildren(...(concealed ? [Object.assign(element("option", "–"), { value: -1 })] : []), ...options);
+  select.replaceChildren(Object.assign(element("option", "–"), { value: -1 }), ...options);
+  let choosing = false; // "another grade", but not yet which: nothing is decided until the reader says it
+  let draft = "";
 
   const show = () => {
     const { reading } = photograph;
-    for (const radio of radios) radio.checked = radio.value === reading?.decision;
+    for (const radio of radios) radio.checked = radio.value === (choosing ? "other grade" : reading?.decision);
     select.value = reading?.grade ?? -1;
-    find(".which", form).hidden = reading?.decision !== "other grade" && !concealed;
+    find(".which", form).hidden = !choosing && reading?.decision !== "other grade" && !concealed;
     note.value = reading?.note ?? "";
     find(".further", form).hidden = !reading;
   };
   const decide = (reading) => {
+    choosing = false;
     const agreed = concealed && agrees(reading, grading) ? { decision: "agree", grade: null } : {};
     changed(reading && { ...reading, ...agreed, saw_result: !concealed, decided_at: new Date().toISOString() });
     show();
   };
   for (const radio of radios) {
     radio.addEventListener("change", () => {
-      const grade = radio.value === "other grade" ? nearest(grading) : null;
-      decide({ decision: radio.value, grade, note: note.value.trim() });
+      const text = note.value.trim();
+      if (radio.value !== "other grade") {
+        decide({ decision: radio.value, grade: null, note: text });
+        return;
+      }
+      if (photograph.reading) changed(null);
+      [choosing, draft] = [true, text];
+      show();
+      select.focus();
     });
   }
   select.addEventListener("change", () => {
-    if (Number(select.value) >= 0) decide({ note: "", ...photograph.reading, decision: "other grade", grade: Number(select.value) });
+    if (Number(select.value) >= 0) decide({ note: draft, ...photograph.reading, decision: "other grade", grade: Number(select.value) });
   });
   note.addEventListener("change", () => changed({ ...photograph.reading, note: note.value.trim().slice(0, note.maxLength) }));
   clear.addEventListener("click", () => {
@@ -50,6 +60,3 @@ export function fillDecision(form, photograph, changed) {
 }
 
 const agrees = ({ decision, grade }, grading) => (decision === "not gradable" ? null : grade) === grading.predicted_grade;
-
-// A grade to begin with: the reader sees it, and changes it.
-const nearest = ({ predicted_grade: grade }) => (grade === null ? 0 : grade === 0 ? 1 : grade - 1);

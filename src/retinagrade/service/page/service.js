@@ -39,7 +39,7 @@ export function getPicture(file) {
 // Returns the DICOM report of one study. Names of files get numbers, since two folders may have the same names.
 export async function getReport(files, reader) {
   const numbered = files.map((file, index) => new File([file], `${index + 1} ${file.name}`));
-  return (await post("v1/report", numbered, { reader: JSON.stringify(reader) })).blob();
+  return (await post("v1/report", numbered, reader ? { reader: JSON.stringify(reader) } : {})).blob();
 }
 
 function later(work) {

@@ -91,9 +91,9 @@ export function overall(photographs, model) {
   const missing = ["R", "L"].filter((eye) => !graded.some((photograph) => photograph.eye === eye)).map((eye) => member("side", eye));
   if (refer.length > 0) return { kind: "refer", headline: word("overall_refer", { eyes: sides(refer), missing }) };
   if (graded.length === 0 && photographs.length === 1) return verdict(photographs[0], model);
-  if (missing.length > 0) return { kind: "ungradable", headline: word("overall_missing", { eyes: missing }) };
   const review = graded.filter((photograph) => kinds.get(photograph) === "review");
-  if (review.length > 0) return { kind: "review", headline: word("overall_review", { eyes: sides(review) }) };
+  if (review.length > 0) return { kind: "review", headline: word("overall_review", { eyes: sides(review), missing }) };
+  if (missing.length > 0) return { kind: "ungradable", headline: word("overall_missing", { eyes: missing }) };
   return model.referable ? { kind: "routine", headline: word("overall_routine") } : { kind: "undecided", headline: word("overall_none") };
 }
 

@@ -140,7 +140,7 @@ export default {
   why_repeat: ({ advice }) => `Take it again: ${advice}. Or let a person look at it.`,
   overall_refer: ({ eyes, missing }) => `Refer: ${eyes.join(" and ")}${missing.length > 0 ? `. No result for the ${missing.join(" and the ")}` : ""}`,
   overall_missing: ({ eyes }) => `No advice yet: no result for the ${eyes.join(" and the ")}`,
-  overall_review: ({ eyes }) => `A person must look: ${eyes.join(" and ")}`,
+  overall_review: ({ eyes, missing }) => `A person must look: ${eyes.join(" and ")}${missing.length > 0 ? `. No result for the ${missing.join(" and the ")}` : ""}`,
   overall_routine: "No referral: neither eye is referable",
   overall_waiting: "Grading …",
   overall_none: "No advice: this grader has no threshold for referral",

@@ -133,7 +133,7 @@ export default {
   why_repeat: ({ advice }) => `Rifai la fotografia: ${advice}. Oppure falla guardare a una persona.`,
   overall_refer: ({ eyes, missing }) => `Inviare allo specialista: ${eyes.join(" e ")}${missing.length > 0 ? `. Manca il risultato per ${missing.join(" e ")}` : ""}`,
   overall_missing: ({ eyes }) => `Ancora nessun consiglio: manca il risultato per ${eyes.join(" e ")}`,
-  overall_review: ({ eyes }) => `Guardi una persona: ${eyes.join(" e ")}`,
+  overall_review: ({ eyes, missing }) => `Guardi una persona: ${eyes.join(" e ")}${missing.length > 0 ? `. Manca il risultato per ${missing.join(" e ")}` : ""}`,
   overall_routine: "Nessun invio: nessuno dei due occhi lo richiede",
   overall_waiting: "Classifico …",
   overall_none: "Nessun consiglio: questo modello non ha una soglia per l'invio",
