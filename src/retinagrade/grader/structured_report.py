@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -37,7 +37,7 @@ from retinagrade.grader.lesion_groups import lesion_groups, retina_of
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.reader_groups import reader_group
 from retinagrade.grades import Grade
-from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.grading import GRADED_KINDS, Grading
 from retinagrade.gradings.reading import ReaderDecisions
 from retinagrade.gradings.studies import StudyGrading, describe_study
 from retinagrade.images.decoding import File
@@ -88,13 +88,12 @@ def structured_report(
     groups = [_study_group(study, algorithm, series)]
     of_photographs = segmentations or {}
     named, reasons = [], []
-    for number, (grading, source) in enumerate(zip(gradings, sources, strict=True), start=1):
+    for number, (grading, source) in enumerate(zip(map(_reported, gradings), sources, strict=True), start=1):
         name = f"photograph {number}"
         segmentation = None if grading.predicted_grade is None else of_photographs.get(grading.image_id)
         named += [] if segmentation is None else [segmentation]
         groups.append(_photograph_group(grading, name, source, algorithm))
-        if grading.predicted_grade is not None:
-            groups += lesion_groups(grading, name, source, segmentation, algorithm)
+        groups += lesion_groups(grading, name, source, segmentation, algorithm)
         if reader is not None and grading.image_id in reader.readings:
             groups.append(reader_group(reader.readings[grading.image_id], reader.name, grading, name, source))
         if grading.review_reasons:
@@ -134,6 +133,15 @@ def structured_report(
         )
 
 
+def _reported(grading: Grading) -> Grading:
+    """Returns a grading as a report states it: without a grade, an archive would take other numbers for a result."""
+    if grading.predicted_grade is not None:
+        return grading
+    numbers = ("probabilities", "expected_grade", "rule_grade", "oedema_risk", "oedema_probability", *GRADED_KINDS)
+    nothing: dict[str, Any] = dict.fromkeys(numbers)
+    return replace(grading, **nothing)
+
+
 def _require_one_patient(sources: Sequence[Dataset], files: Sequence[File]) -> None:
     """Requires that the photographs of a study have one patient: a report would file one's result under another."""
     first = sources[0].PatientID
@@ -166,19 +174,18 @@ def _study_group(
 def _photograph_group(
     grading: Grading, name: str, source: Dataset, algorithm: AlgorithmIdentification
 ) -> MeasurementsAndQualitativeEvaluations:
-    is_graded = grading.predicted_grade is not None  # an archive would take other numbers for a result
-    probabilities = (grading.probabilities if is_graded else None) or (None,) * len(dicom_codes.PROBABILITIES)
+    probabilities = grading.probabilities or (None,) * len(dicom_codes.PROBABILITIES)
     evaluations: list[tuple[Code, Code]] = []
     if grading.predicted_grade is None:
         evaluations.append((dicom_codes.ICDR, dicom_codes.UNREADABLE if grading.error else dicom_codes.UNGRADABLE))
     else:
         evaluations.append((dicom_codes.ICDR, dicom_codes.GRADES[Grade(grading.predicted_grade)]))
     evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.prediction_set or ()]
-    if grading.rule_grade is not None and is_graded:
+    if grading.rule_grade is not None:
         evaluations.append((dicom_codes.RULE, dicom_codes.GRADES[Grade(grading.rule_grade)]))
     if grading.oedema is not None:
         evaluations.append((dicom_codes.HAS_OEDEMA, _ANSWERS[grading.oedema]))
-    if grading.oedema_risk is not None and is_graded:
+    if grading.oedema_risk is not None:
         evaluations.append((dicom_codes.OEDEMA, dicom_codes.OEDEMA_RISKS[grading.oedema_risk]))
     if grading.quality_level is not None:
         evaluations.append((dicom_codes.QUALITY_LEVEL, dicom_codes.QUALITY_LEVELS[grading.quality_level]))
@@ -187,10 +194,10 @@ def _photograph_group(
         (code, value, unit)
         for code, value, unit in (
             *((code, p, codes.UCUM.NoUnits) for code, p in zip(dicom_codes.PROBABILITIES, probabilities, strict=True)),
-            (dicom_codes.EXPECTED, grading.expected_grade if is_graded else None, codes.UCUM.NoUnits),
+            (dicom_codes.EXPECTED, grading.expected_grade, codes.UCUM.NoUnits),
             (codes.DCM.CertaintyOfFinding, grading.confidence and 100 * grading.confidence, codes.UCUM.Percent),
             (dicom_codes.QUALITY, grading.quality, codes.UCUM.NoUnits),
-            (dicom_codes.OEDEMA_PROBABILITY, grading.oedema_probability if is_graded else None, codes.UCUM.NoUnits),
+            (dicom_codes.OEDEMA_PROBABILITY, grading.oedema_probability, codes.UCUM.NoUnits),
         )
         if value is not None
     ]
