@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
-from zipfile import BadZipFile
 
 from retinagrade.cells import CellTable
 from retinagrade.errors import UsageError
@@ -74,13 +73,12 @@ def split_workbook(data: bytes, source: str) -> CellTable:
         ModuleNotFoundError: openpyxl isn't installed.
     """
     from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         values = [[_text(value) for value in row] for row in book.worksheets[0].iter_rows(values_only=True)]
         book.close()
-    except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, TypeError, SyntaxError) as error:
+    except Exception as error:  # damaged workbooks raise errors of zipfile, zlib, the XML parser and openpyxl
         raise UsageError(f"{source} is no readable Excel workbook ({error}): choose another file") from error
     if not values:
         return CellTable([], [], [], 2)
