@@ -38,5 +38,7 @@ def test_the_commands_work(grader_file: Path, eyes: list[Path], tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "srv" / "before.grades").read_text().startswith("image_id,predicted_grade\n")
+    decisions = (tmp_path / "srv" / "before.txt").read_text().splitlines()
+    assert len(decisions) == 2
+    assert all(line.startswith("image_id=") and " referable=" in line for line in decisions)
     assert "$apr1$" in (tmp_path / "etc" / "nginx" / "retinagrade.users").read_text()

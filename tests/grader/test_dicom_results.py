@@ -17,7 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from retinagrade import Grader
+from retinagrade import Grader, grade
 from retinagrade.errors import ImageError
 from retinagrade.gate.names import ADVICE, Level, describe_reason
 from retinagrade.grader import dicom_codes
@@ -239,9 +239,37 @@ def test_a_study_of_two_patients_gets_no_report(eyes: Path, tmp_path: Path, grad
     pixels = [read_photograph(path) for path in sorted(eyes.iterdir())[:2]]
     write_ophthalmic(tmp_path / "in" / "1.dcm", pixels[0], "L", PatientID="A")
     write_ophthalmic(tmp_path / "in" / "2.dcm", pixels[1], "R", InstanceNumber=2, PatientID="B")
-    _, (failure,) = grade_folder(grader_file, tmp_path / "in", tmp_path / "out")
-    assert "PatientID" in failure
-    assert not [*(tmp_path / "out").rglob("report.dcm")]
+    out = tmp_path / "out"
+    results = grade([tmp_path / "in"], model=grader_file, studies=out / "s.csv", dicom=out / "d", fhir=out / "f")
+    assert any("PatientID" in failure for failure in results.failures)
+    assert results.needs_attention
+    assert results.mixed is not None
+    assert dcmread(tmp_path / "in" / "1.dcm").StudyInstanceUID in results.mixed
+    (study,) = results.studies
+    assert study.predicted_grade is None
+    assert not [*out.rglob("report.dcm")]
+    (bundle,) = (json.loads(path.read_text()) for path in (out / "f").iterdir())
+    assert not [each for each in bundle["entry"] if "subject" in each["resource"]]
+    assert (out / "s.csv").read_text().count("PatientID") == 1
+
+
+def test_a_list_that_names_the_patient_overrules_the_headers(eyes: Path, tmp_path: Path, grader_file: Path) -> None:
+    pixels = [read_photograph(path) for path in sorted(eyes.iterdir())[:2]]
+    write_ophthalmic(tmp_path / "1.dcm", pixels[0], "L", PatientID="A")
+    write_ophthalmic(tmp_path / "2.dcm", pixels[1], "R", InstanceNumber=2, PatientID="0A")
+    (tmp_path / "list.csv").write_text("path,patient_id\n1.dcm,a\n2.dcm,a\n")
+    results = grade(listed=tmp_path / "list.csv", model=grader_file, studies=tmp_path / "s.csv")
+    (study,) = results.studies
+    assert study.study == "a"
+    assert study.predicted_grade is not None
+
+
+def test_the_report_of_one_eye_names_that_eye(eyes: Path, tmp_path: Path, grader_file: Path) -> None:
+    write_ophthalmic(tmp_path / "in" / "1.dcm", read_photograph(sorted(eyes.iterdir())[0]), "R")
+    grade_folder(grader_file, tmp_path / "in", tmp_path / "out")
+    (report,) = (tmp_path / "out").rglob("report.dcm")
+    assert groups(read(report))[0].finding_sites[0].laterality == codes.SCT.Right
+    assert validate(report) == []
 
 
 @pytest.mark.parametrize("element", ["StudyInstanceUID", "SeriesInstanceUID"])

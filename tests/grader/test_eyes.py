@@ -60,7 +60,7 @@ def test_the_header_counts_and_the_name_does_not(tmp_path: Path) -> None:
     assert left.laterality == "L"
     assert left.study is not None
     assert identify_eye(write_ophthalmic(tmp_path / "2_left", PIXELS, None)) == EyeIdentity(
-        left.study, None
+        left.study, None, left.patient
     )  # the header names both eyes
     other = identify_eye(write_ophthalmic(tmp_path / "3.dcm", PIXELS, "R", study="2"))
     assert other.study != left.study

@@ -66,6 +66,24 @@ def test_an_ungradable_eye_never_counts_as_healthy() -> None:
     assert only(eye("L", None), eye("L", 0), eye("R", 0)).referable is False  # another photograph shows the eye
 
 
+def test_oedema_of_one_eye_is_oedema_of_the_study() -> None:
+    assert only(eye("L", 0, oedema=False), eye("R", 2, oedema=True)).oedema is True
+    assert only(eye("L", 0, oedema=False), eye("R", 0, oedema=False)).oedema is False
+    assert only(eye("L", 0, oedema=False)).oedema is None
+    assert only(eye("L", 0), eye("R", 0)).oedema is None
+
+
+def test_photographs_of_several_patients_get_no_common_grade() -> None:
+    study = only(eye("L", 0, patient="a"), eye("R", 4, patient="b"))
+    assert (study.predicted_grade, study.left, study.right, study.referable) == (None, None, None, None)
+    assert study.needs_review
+    assert study.undecided
+    assert only(eye("L", 0, patient="a"), eye("R", 4, patient="a")).predicted_grade == 4
+    assert (
+        only(eye("L", 0, patient="a"), eye("R", 4)).predicted_grade == 4
+    )  # a photograph without an id is in no conflict
+
+
 def test_without_a_threshold_there_is_no_decision() -> None:
     assert only(eye("L", 0, referable=None), eye("R", 0, referable=None)).referable is None
 

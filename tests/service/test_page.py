@@ -296,6 +296,17 @@ def test_decisions_outlive_a_reload_and_are_labels(
     expect(page.locator("#patients .more").first).to_contain_text("1 of 2 decided")
 
 
+def test_a_name_with_quotation_marks_is_exported_as_the_file_has_it(
+    page: Page, eyes: list[Path], tmp_path: Path
+) -> None:
+    named = tmp_path / f'an "eye"{eyes[0].suffix}'
+    named.write_bytes(eyes[0].read_bytes())
+    upload(page, [named])
+    assert page.locator("[data-tool=outlines]").is_hidden()  # this grader outlines nothing
+    (row,) = csv.DictReader(io.StringIO(download(page, "CSV").read_text()))
+    assert row["image_id"] == 'an "eye"'
+
+
 def test_a_reader_may_decide_before_the_program_answers(page: Page, eyes: list[Path], grader: Grader) -> None:
     page.get_by_label("Decide first").check()
     upload(page, eyes[:2])
@@ -353,6 +364,7 @@ def test_a_dicom_report_holds_the_decision(page: Page, eyes: list[Path], tmp_pat
     expect(page.get_by_role("heading", level=2)).to_have_text("Patient SECRET-7")
     expect(page.locator("#date")).to_have_text("5 Jan 2026")
     wait_for_scale(page)  # the browser doesn't read DICOM: the service sends the picture
+    assert srread(download(page, "DICOM report")).PatientID == "SECRET-7"  # no decision, and so no name, is needed
     page.get_by_label("Not gradable").check()
     page.get_by_role("button", name="DICOM report").click()
     expect(page.get_by_label("Reader")).to_be_focused()
@@ -409,7 +421,14 @@ def test_the_page_asks_for_the_token(browser: Browser, grader_file: Path, eyes: 
     with served(grader_file, RETINAGRADE_TOKEN="secret") as running, opened(browser, running.url) as page:
         expect(page.get_by_role("status")).to_have_text("This service needs its token.")
         page.get_by_label("Choose photographs").set_input_files(eyes[0])
-        expect(page.locator(".verdict")).to_contain_text("This service needs its token.")
+        verdict, status = page.locator(".verdict"), page.get_by_role("status")
+        expect(verdict).to_contain_text("This service needs its token.")
+        expect(verdict).to_have_attribute("data-kind", "waiting")  # nothing is wrong with the photograph
+        expect(status).to_have_text("This service needs its token.")
+        page.get_by_label("token").fill("wrong")
+        page.get_by_role("button", name="Use this token").click()
+        expect(status).to_contain_text("refused")
+        expect(verdict).to_have_attribute("data-kind", "waiting")
         page.get_by_label("token").fill("secret")
         page.get_by_role("button", name="Use this token").click()
         expect(page.locator("article .decision")).to_be_visible()

@@ -203,7 +203,7 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
             output.print(f"study {names[study.study]}: {describe_study(study)}")
     print_left_out(results.left_out)
     output.print(results.summary)
-    for attention in filter(None, (results.unchecked, results.doubt)):
+    for attention in filter(None, (results.mixed, results.unchecked, results.doubt)):
         output.print(f"attention: {attention}", style="bold red")
     for failure in results.failures:
         output.print(failure)

@@ -336,12 +336,13 @@ def _may_lack_probabilities(table: pd.DataFrame) -> pd.Series:
 
 
 def _name_ungraded(table: pd.DataFrame) -> pd.DataFrame:
-    """Adds the reasons for missing grades to a table of results, and the patients, whose names its studies are.
+    """Adds the reasons for missing grades to a table of results, and the patients; else a study stands for a patient.
 
     The predicted risk of macular oedema is left out: a table of grades has the true one in a column of this name.
     """
     reasons = table["error"].where(table["error"] != "", "ungradable: " + table["quality_reasons"])
-    patients = {} if "patient_id" in table else {"patient_id": table["study"]}
+    known = table["patient"] if "patient" in table else pd.Series("", index=table.index)
+    patients = {} if "patient_id" in table else {"patient_id": known.where(known != "", table["study"])}
     named = table.assign(**{NO_GRADE_COLUMN: reasons.where(table["predicted_grade"] == "", "")}, **patients)
     return named.drop(columns=OEDEMA_RISK, errors="ignore")
 

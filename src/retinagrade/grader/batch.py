@@ -75,9 +75,9 @@ def grade_files(
     gradings = []
     by_id = {each.image_id: each for each in photographs}
     for graded in stream([each.path for each in photographs], by_id):
-        seen = EyeIdentity(graded.grading.study, graded.grading.laterality)
+        seen = EyeIdentity(graded.grading.study, graded.grading.laterality, graded.grading.patient)
         eye = by_id[graded.grading.image_id].complete_eye(seen)
-        grading = replace(graded.grading, study=eye.study, laterality=eye.laterality)
+        grading = replace(graded.grading, study=eye.study, laterality=eye.laterality, patient=eye.patient)
         gradings.append(grading)
         _write_overlays(graded, grading, outputs)
         if outputs.lesions is not None and graded.lesions is not None:

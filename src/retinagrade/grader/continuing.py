@@ -122,11 +122,13 @@ def _digest(name: str) -> str | None:
 
 def _readdressed(row: Grading, file: PhotographFile) -> Grading:
     """Returns a grading with the id, the path and the eye that this call gives to the photograph."""
-    seen = EyeIdentity(row.study, row.laterality)
+    seen = EyeIdentity(row.study, row.laterality, row.patient)
     if row.path != file.path or not file.name_has_patient:
         seen = identify_eye(to_path(file.path))
     eye = file.complete_eye(seen)
-    return replace(row, image_id=file.image_id, path=file.path, study=eye.study, laterality=eye.laterality)
+    return replace(
+        row, image_id=file.image_id, path=file.path, study=eye.study, laterality=eye.laterality, patient=eye.patient
+    )
 
 
 def _is_same_path(one: str | None, other: str) -> bool:

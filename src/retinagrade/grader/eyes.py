@@ -1,4 +1,4 @@
-"""Study and laterality of a photograph: from its DICOM header, else from its file name where that is unambiguous."""
+"""Study, laterality and patient of a photograph: from its DICOM header, else from an unambiguous file name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from retinagrade.images.dicom import holds_dicom, read_dicom_facts
 
 @dataclass(frozen=True)
 class EyeIdentity:
-    """The study and the side of an eye, as far as they are known.
+    """The study, the side and the patient of an eye, as far as they are known.
 
     Attributes:
         study: Id that the photographs of both eyes of a patient share.
         laterality: ``L`` or ``R``.
+        patient: Pseudonym of the patient of a DICOM file; ``None`` for any other file.
     """
 
     study: str | None = None
     laterality: str | None = None
+    patient: str | None = None
 
 
 UNKNOWN: Final = EyeIdentity()
@@ -43,7 +45,7 @@ def identify_eye(path: File) -> EyeIdentity:
             facts = read_dicom_facts(path)
         except (ImageError, ModuleNotFoundError):
             return UNKNOWN
-        return EyeIdentity(facts.study_instance_uid or facts.patient_key, facts.laterality)
+        return EyeIdentity(facts.study_instance_uid or facts.patient_key, facts.laterality, facts.patient_key)
     return _eye_in_name(path)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from retinagrade.gate.folder import count_levels, doubt_of_gate
 from retinagrade.grades import Grade
 from retinagrade.gradings.grading import GATE_WOULD_REFUSE, Grading, describe_grade
-from retinagrade.gradings.studies import StudyGrading
+from retinagrade.gradings.studies import StudyGrading, group_by_study, has_several_patients
 from retinagrade.gradings.table import COLUMNS, grading_row
 from retinagrade.images.listing import LeftOutFile
 from retinagrade.messages import counted, first_few
@@ -118,6 +118,18 @@ class GradingResults(Sequence[Grading]):
         return [each for each in self if each.image_id not in self._taken_over]
 
     @property
+    def mixed(self) -> str | None:
+        """The studies of the whole table whose photographs name several patients, in one line; ``None`` without any."""
+        studies = group_by_study([*self, *self.others])
+        mixed = [study for study, members in studies.items() if has_several_patients(members)]
+        if not mixed:
+            return None
+        return (
+            f"photographs of several patients (PatientID) share the study {first_few(mixed)}, which gets no grade: "
+            "correct the PatientID or the StudyInstanceUID, and grade the photographs again"
+        )
+
+    @property
     def without_study(self) -> list[Grading]:
         """Gradings of the whole table whose study is unknown, so that they are part of no study."""
         return [each for each in (*self, *self.others) if each.study is None]
@@ -133,7 +145,7 @@ class GradingResults(Sequence[Grading]):
         )
         without_study = self._by_study and bool(self.without_study)
         may_be_photographs = any(each.may_be_photograph for each in self.left_out)
-        return ungraded or bool(self.failures) or without_study or may_be_photographs
+        return any((ungraded, self.failures, without_study, may_be_photographs, self.mixed))
 
     @property
     def summary(self) -> str:

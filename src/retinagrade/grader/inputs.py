@@ -40,12 +40,15 @@ class PhotographFile:
     def complete_eye(self, seen: EyeIdentity) -> EyeIdentity:
         """Returns the eye from the list, with the missing facts from the file.
 
+        Where the list names the patient, the patient of a DICOM header counts for nothing.
+
         Args:
             seen: The eye of the file, from :func:`~retinagrade.grader.eyes.identify_eye`.
         """
         if not self.name_has_patient:
             seen = without_patient_of_name(seen, to_path(self.path))
-        return EyeIdentity(self.eye.study or seen.study, self.eye.laterality or seen.laterality)
+        patient = None if self.eye.study else seen.patient
+        return EyeIdentity(self.eye.study or seen.study, self.eye.laterality or seen.laterality, patient)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from highdicom.sr import (
     AlgorithmIdentification,
+    CodedConcept,
     FindingSite,
     Measurement,
     MeasurementsAndQualitativeEvaluations,
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
 
     from retinagrade.gradings.grading import Grading
 
-_SIDES: Final = {"L": codes.SCT.Left, "R": codes.SCT.Right}
+_BOTH: Final = codes.SCT.RightAndLeft
+_SIDES: Final = {
+    frozenset("L"): codes.SCT.Left,
+    frozenset("R"): codes.SCT.Right,
+    frozenset("LR"): CodedConcept(_BOTH.value, _BOTH.scheme_designator, "Right and left"),
+}
 
 
-def retina_of(grading: Grading) -> FindingSite:
-    """Returns the site of a photograph's findings: the retina, of the left or right eye if the eye is known."""
-    return FindingSite(codes.SCT.Retina, _SIDES.get(grading.laterality or ""))
+def retina_of(*gradings: Grading) -> FindingSite:
+    """Returns the site of the findings in photographs: the retina, of the eyes that they are known to show."""
+    sides = frozenset(each.laterality for each in gradings if each.laterality is not None)
+    return FindingSite(codes.SCT.Retina, _SIDES.get(sides))
 
 
 def lesion_groups(

@@ -53,7 +53,7 @@ def make_grading(
         probabilities: Calibrated probabilities (5,).
         quality: Image quality.
         metadata: Metadata of the grader file: thresholds, limits of the conformal sets, review rule.
-        eye: Study and laterality.
+        eye: Study, laterality and patient.
         lesions: The lesions, for a grader file that outlines them.
         width: Width of the field of view in the original photograph, in pixels; ``None`` where it is unknown.
     """
@@ -64,6 +64,7 @@ def make_grading(
         path,
         eye.study,
         eye.laterality,
+        patient=eye.patient,
         probabilities=tuple(p.round(DIGITS).tolist()),
         expected_grade=round(float(p @ np.arange(N_GRADES)), DIGITS),
         gradable=quality.is_gradable,
@@ -128,7 +129,7 @@ def failed_grading(
         path: File of the photograph.
         error: Reason why it could not be used.
         metadata: Metadata of the grader file.
-        eye: Study and laterality.
+        eye: Study, laterality and patient.
         digest: Digest of the file, if it could be read.
     """
     return Grading(
@@ -136,6 +137,7 @@ def failed_grading(
         path,
         eye.study,
         eye.laterality,
+        patient=eye.patient,
         error=error,
         digest=digest,
         **_origin(metadata),

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from highdicom.sr import (
     AlgorithmIdentification,
-    CodedConcept,
     DeviceObserverIdentifyingAttributes,
     EnhancedSR,
-    FindingSite,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
@@ -85,7 +83,7 @@ def structured_report(
     study_uid = sources[0].StudyInstanceUID
     series = generate_uid(entropy_srcs=[study_uid, "report", study.model])
     algorithm = _algorithm(metadata)
-    groups = [_study_group(study, algorithm, series)]
+    groups = [_study_group(study, gradings, algorithm, series)]
     of_photographs = segmentations or {}
     named, reasons = [], []
     for number, (grading, source) in enumerate(zip(map(_reported, gradings), sources, strict=True), start=1):
@@ -154,18 +152,15 @@ def _require_one_patient(sources: Sequence[Dataset], files: Sequence[File]) -> N
 
 
 def _study_group(
-    study: StudyGrading, algorithm: AlgorithmIdentification, series: str
+    study: StudyGrading, gradings: Sequence[Grading], algorithm: AlgorithmIdentification, series: str
 ) -> MeasurementsAndQualitativeEvaluations:
     grade = (
         dicom_codes.UNGRADABLE if study.predicted_grade is None else dicom_codes.GRADES[Grade(study.predicted_grade)]
     )
-    both = codes.SCT.RightAndLeft
     return MeasurementsAndQualitativeEvaluations(
         TrackingIdentifier(uid=generate_uid(entropy_srcs=[series, "study"]), identifier="study: the worse eye"),
         finding_type=dicom_codes.DIABETIC_RETINOPATHY,
-        finding_sites=[
-            FindingSite(codes.SCT.Retina, CodedConcept(both.value, both.scheme_designator, "Right and left"))
-        ],
+        finding_sites=[retina_of(*gradings)],
         algorithm_id=algorithm,
         qualitative_evaluations=[QualitativeEvaluation(dicom_codes.ICDR, grade), *_decisions(study)],
     )
@@ -183,8 +178,6 @@ def _photograph_group(
     evaluations += [(dicom_codes.IN_SET, dicom_codes.GRADES[Grade(each)]) for each in grading.prediction_set or ()]
     if grading.rule_grade is not None:
         evaluations.append((dicom_codes.RULE, dicom_codes.GRADES[Grade(grading.rule_grade)]))
-    if grading.oedema is not None:
-        evaluations.append((dicom_codes.HAS_OEDEMA, _ANSWERS[grading.oedema]))
     if grading.oedema_risk is not None:
         evaluations.append((dicom_codes.OEDEMA, dicom_codes.OEDEMA_RISKS[grading.oedema_risk]))
     if grading.quality_level is not None:
@@ -218,6 +211,7 @@ def _decisions(result: Grading | StudyGrading) -> list[QualitativeEvaluation]:
         for name, answer in (
             (dicom_codes.REFERABLE, result.referable),
             (dicom_codes.THREATENING, result.vision_threatening),
+            *([] if result.oedema is None else [(dicom_codes.HAS_OEDEMA, result.oedema)]),
             (dicom_codes.REVIEW, result.needs_review),
         )
     ]

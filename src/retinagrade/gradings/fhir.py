@@ -16,7 +16,14 @@ from retinagrade import __version__
 from retinagrade.grades import PROBABILITY_COLUMNS, Grade
 from retinagrade.gradings import codes
 from retinagrade.gradings.grading import NOTICE, Grading, describe_grade
-from retinagrade.gradings.studies import SIDES, StudyGrading, describe_study, grade_study, group_by_study
+from retinagrade.gradings.studies import (
+    SIDES,
+    StudyGrading,
+    describe_study,
+    grade_study,
+    group_by_study,
+    has_several_patients,
+)
 
 MEDIA_TYPE: Final = "application/fhir+json"
 FIELDS: Final = "urn:uuid:c22ac192-bc6c-4974-aa31-ffa338f50e96"
@@ -27,9 +34,12 @@ _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
 _UID: Final = re.compile(r"[0-2](\.(0|[1-9]\d*)){3,}")
 """A UID of DICOM, which no id of a patient looks like."""
 _ELSEWHERE: Final = frozenset(
-    {"path", "study", "laterality", "predicted_grade", "label", "probabilities", "error", "graded_at", "photographs"}
+    {
+        *("path", "study", "laterality", "patient", "predicted_grade", "label", "probabilities", "error"),
+        *("graded_at", "photographs"),
+    }
 )
-"""Fields that other elements state; a path may hold a name."""
+"""Fields that other elements state; a path may hold a name, and a pseudonym names a patient to this software only."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ def make_bundle(gradings: Iterable[Grading], subjects: Mapping[str, Subject] | N
 
     Args:
         gradings: Results of photographs. Those of a study share a report; those of no study have none.
+            Where those of a study name several patients, its resources name none.
         subjects: Patients by study; where one is missing, :func:`subject_of` says what is known.
 
     Returns:
@@ -77,7 +88,10 @@ def make_bundle(gradings: Iterable[Grading], subjects: Mapping[str, Subject] | N
     devices = list(resources.values())
     made: list[dict[str, Any]] = []
     for study, members in group_by_study(every).items():
-        made += _study_resources(grade_study(study, members), members, known.get(study) or subject_of(study))
+        subject = known.get(study) or subject_of(study)
+        if has_several_patients(members):
+            subject = Subject(study_uid=subject.study_uid)
+        made += _study_resources(grade_study(study, members), members, subject)
     made += [_photograph(each, Subject()) for each in every if each.study is None]
     return {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(each) for each in (*devices, *made)]}
 

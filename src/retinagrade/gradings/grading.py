@@ -73,6 +73,8 @@ class Grading:
         oedema: True from the threshold of the grader file on; ``None`` where the file has no such threshold.
         oedema_risk: Most probable risk of macular oedema: 0 no hard exudates, 1 exudates farther than one diameter of
             the optic disc from the fovea, 2 nearer ones.
+        patient: Pseudonym of the patient of a DICOM photograph, 16 hexadecimal digits made from its ``PatientID``;
+            ``None`` for any other photograph, and where a list names the patient.
         model: Name and version of the grader file.
         error: Reason why the photograph could not be used.
         seen_before: ``training`` where the networks of the grader file were trained on this very file, ``fit`` where a
@@ -125,6 +127,7 @@ class Grading:
     oedema_probability: float | None = None
     oedema: bool | None = None
     oedema_risk: int | None = None
+    patient: str | None = None
     model: str = ""
     error: str | None = None
     seen_before: SeenBefore | None = None

@@ -10,6 +10,8 @@ from retinagrade.grades import Grade
 from retinagrade.gradings.grading import Grading, describe_grade
 
 SIDES: Final = {"L": "left", "R": "right"}
+SEVERAL_PATIENTS: Final = "photographs of several patients (PatientID)"
+"""Reason why a study has no grade."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class StudyGrading:
     A study is referable where any of its photographs is. It is *not* referable only where each eye has a graded
     photograph and none of them is referable: an eye without a gradable photograph does not count as healthy.
 
+    A study whose photographs name several patients has no grade: a patient would get the result of another one.
+
     Attributes:
         study: Id of the study: DICOM's ``StudyInstanceUID``, or the patient.
         predicted_grade: Highest grade of its photographs.
@@ -27,8 +31,9 @@ class StudyGrading:
         right: Grade of the right eye; ``None`` where none of its photographs was graded.
         referable: ``None`` where it is undecided.
         vision_threatening: ``None`` where it is undecided.
+        oedema: Macular oedema; ``None`` where it is undecided, and where the grader file doesn't decide it.
         needs_review: True where a person should review the study, whatever its grade.
-        undecided: Reasons why an eye has no grade, one for each such eye.
+        undecided: Reasons why an eye has no grade, one for each such eye; or the reason why the study has none.
         photographs: Ids of all its photographs, ungraded ones included.
         model: Name and version of the grader file.
         grader_digest: Digest of the grader file, as in :class:`~retinagrade.gradings.grading.Grading`; so are the
@@ -47,6 +52,7 @@ class StudyGrading:
     right: int | None
     referable: bool | None
     vision_threatening: bool | None
+    oedema: bool | None
     needs_review: bool
     undecided: tuple[str, ...]
     photographs: tuple[str, ...]
@@ -77,6 +83,11 @@ def group_by_study(gradings: Iterable[Grading]) -> dict[str, list[Grading]]:
     return studies
 
 
+def has_several_patients(gradings: Iterable[Grading]) -> bool:
+    """Returns whether photographs of a study name several patients, such as after a mistake at the camera."""
+    return len({each.patient for each in gradings if each.patient is not None}) > 1
+
+
 def describe_study(study: StudyGrading) -> str:
     """Describes a study in one line.
 
@@ -99,19 +110,23 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
         study: Id of the study.
         gradings: Gradings of its photographs, at least one.
     """
-    eyes = {side: [grading for grading in gradings if grading.laterality == side] for side in SIDES}
-    grade, first = _highest(gradings), gradings[0]
+    first, of_one_patient = gradings[0], [] if has_several_patients(gradings) else gradings
+    eyes = {side: [grading for grading in of_one_patient if grading.laterality == side] for side in SIDES}
     undecided = tuple(
         reason for side, name in SIDES.items() if (reason := _unknown(name, eyes[side], gradings)) is not None
     )
+    if not of_one_patient:
+        undecided = (SEVERAL_PATIENTS,)
+    grade = _highest(of_one_patient)
     return StudyGrading(
         study,
         grade,
         label=None if grade is None else Grade(grade).label,
         left=_highest(eyes["L"]),
         right=_highest(eyes["R"]),
-        referable=_decide("referable", gradings, undecided),
-        vision_threatening=_decide("vision_threatening", gradings, undecided),
+        referable=_decide("referable", of_one_patient, undecided),
+        vision_threatening=_decide("vision_threatening", of_one_patient, undecided),
+        oedema=_decide("oedema", of_one_patient, undecided),
         needs_review=bool(undecided) or any(each.needs_review for each in gradings if each.predicted_grade is not None),
         undecided=undecided,
         photographs=tuple(each.image_id for each in gradings),
@@ -141,7 +156,9 @@ def _unknown(side: str, of_eye: Sequence[Grading], gradings: Sequence[Grading]) 
 
 
 def _decide(
-    decision: Literal["referable", "vision_threatening"], gradings: Sequence[Grading], undecided: Sequence[str]
+    decision: Literal["referable", "vision_threatening", "oedema"],
+    gradings: Sequence[Grading],
+    undecided: Sequence[str],
 ) -> bool | None:
     answers = [getattr(grading, decision) for grading in gradings if grading.predicted_grade is not None]
     if any(answers):

@@ -69,6 +69,7 @@ COLUMNS: Final = (
     "oedema_risk",
     "study",
     "laterality",
+    "patient",
     "model",
     "grader_digest",
     "referral",

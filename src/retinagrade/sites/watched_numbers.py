@@ -153,9 +153,12 @@ def value_table(gradings: Iterable[Grading]) -> NDArray[np.float64]:
 
 
 def patient_numbers(gradings: Iterable[Grading]) -> NDArray[np.int64]:
-    """Returns the number of each photograph's patient (N,); a photograph without a study is a patient of its own."""
+    """Returns the number of each photograph's patient (N,).
+
+    The study stands for a patient that no header names; a photograph with neither is a patient of its own.
+    """
     numbers: dict[str, int] = {}
-    studies = [each.study for each in gradings]
+    studies = [each.patient or each.study for each in gradings]
     return np.array(
         [-1 - row if each is None else numbers.setdefault(each, len(numbers)) for row, each in enumerate(studies)],
         np.int64,

@@ -6,6 +6,7 @@ import { element, find, fromTemplate, icon } from "./elements.js";
 import * as kept from "./kept.js";
 import { day, language, languages, setLanguage, translate, word } from "./languages.js";
 import { Pane } from "./pane.js";
+import { isOutlined } from "./outlines.js";
 import { group } from "./patients.js";
 import { ServiceError, getModel, getReport, grade, setToken } from "./service.js";
 import { makeSheets } from "./sheets.js";
@@ -25,17 +26,19 @@ let numbered = 0;
 
 // The model, and the frame of the page.
 
+// Returns whether the service has answered.
 async function loadModel() {
   try {
     model = await getModel();
   } catch (error) {
     showError(error);
-    return;
+    return false;
   }
   find("#access").hidden = true;
   showModel();
   say("");
   remind();
+  return true;
 }
 
 function showModel() {
@@ -90,10 +93,11 @@ async function send(photograph) {
     if (!model) await loadModel();
     photograph.isDicom = await photograph.file.slice(128, 132).text() === "DICM";
     photograph.result = await grade(photograph.file);
-    photograph.error = undefined;
+    photograph.error = photograph.held = undefined;
     take(photograph);
   } catch (error) {
-    photograph.error = error.message;
+    // Without a token, the service has not looked at the photograph: it waits, and nothing is wrong with it.
+    photograph[error.status === 401 ? "held" : "error"] = error.message;
     if (!(error instanceof ServiceError) || [0, 401].includes(error.status)) showError(error);
   }
   if (photographs.includes(photograph)) render();
@@ -153,6 +157,11 @@ function rearrange(photograph) {
 
 function showProgress() {
   if (photographs.length === 0) return;
+  const held = photographs.find((photograph) => photograph.held !== undefined);
+  if (held) {
+    say(held.held, undo);
+    return;
+  }
   const done = photographs.filter(({ result }) => result).length;
   const failed = photographs.filter(({ error }) => error !== undefined).length;
   say(word("progress", { done, total: photographs.length, failed }), undo);
@@ -219,6 +228,7 @@ function renderPatient(patient) {
   banner.dataset.kind = said.kind;
   banner.replaceChildren(icon(said.kind), element("span", said.headline));
   find("#report").hidden = studies(patient).length === 0;
+  find("[data-tool=outlines]").hidden = !patient.photographs.some(({ result }) => result && isOutlined(result));
   const focused = document.activeElement;
   const panes = patient.photographs.map(({ pane }) => pane);
   for (const pane of panes) pane.update(model);
@@ -360,9 +370,12 @@ for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
 find("#access").addEventListener("submit", async (event) => {
   event.preventDefault();
   setToken(find("#token").value);
-  await loadModel();
+  if (!await loadModel()) {
+    find("#token").select();
+    return;
+  }
   for (const photograph of photographs.filter(({ result }) => !result)) {
-    photograph.error = undefined;
+    photograph.error = photograph.held = undefined;
     send(photograph);
   }
   render();

@@ -5,7 +5,8 @@ import { day, member, number, percent, word } from "./languages.js";
 // What a person has to do, the most urgent one first.
 const ORDER = ["refer", "review", "ungradable", "undecided", "routine"];
 
-export function verdict({ result, error, concealed }, model) {
+export function verdict({ result, error, held, concealed }, model) {
+  if (held !== undefined) return { kind: "waiting", headline: word("held"), why: [held] };
   if (error !== undefined) return { kind: "ungradable", headline: word("unreadable"), why: [error] };
   if (concealed) return { kind: "concealed", headline: word("concealed"), why: [word("concealed_why")] };
   if (!result || !model) return { kind: "waiting", headline: word("grading"), why: [] };

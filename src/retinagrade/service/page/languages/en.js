@@ -36,6 +36,8 @@ export default {
   token_label: "This service needs a token",
   token_use: "Use this token",
   token_needed: "This service needs its token.",
+  token_refused: "The service refused this token: check it, and enter it again.",
+  held: "Not sent yet",
   unreachable: "The service can't be reached, or closed the connection: try again.",
   progress: ({ done, total, failed }) => `${done} of ${plural(total, "photograph", "photographs")} graded${failed ? `, ${failed} could not be read` : ""}.`,
   same_photograph: ({ name, other }) => `${name} is the same photograph as ${other}, and was left out.`,

@@ -33,6 +33,8 @@ export default {
   token_label: "Questo servizio richiede un token",
   token_use: "Usa questo token",
   token_needed: "Questo servizio richiede il suo token.",
+  token_refused: "Il servizio ha rifiutato questo token: controllalo e inseriscilo di nuovo.",
+  held: "Non ancora inviata",
   unreachable: "Il servizio non risponde, o ha chiuso la connessione: riprova.",
   progress: ({ done, total, failed }) => `${done} di ${plural(total, "fotografia", "fotografie")} ${done === 1 ? "classificata" : "classificate"}${failed ? `, ${plural(failed, "illeggibile", "illeggibili")}` : ""}.`,
   same_photograph: ({ name, other }) => `${name} è la stessa fotografia di ${other}, ed è stata tralasciata.`,
