@@ -29,7 +29,7 @@ from retinagrade.grader.saliency import saliency_overlay
 from retinagrade.grader.secondary_capture import secondary_capture
 from retinagrade.grader.structured_report import structured_report
 from retinagrade.grades import Grade
-from retinagrade.gradings.grading import Grading
+from retinagrade.gradings.grading import SEVERAL_PATIENTS, Grading
 from retinagrade.gradings.studies import grade_studies
 from retinagrade.images.read import read_photograph
 from tests.grader.ophthalmic import SECRETS, write_ophthalmic
@@ -245,6 +245,7 @@ def test_a_study_of_two_patients_gets_no_report(eyes: Path, tmp_path: Path, grad
     assert results.needs_attention
     assert results.mixed is not None
     assert dcmread(tmp_path / "in" / "1.dcm").StudyInstanceUID in results.mixed
+    assert all(each.needs_review and SEVERAL_PATIENTS in each.review_reasons for each in results.graded)
     (study,) = results.studies
     assert study.predicted_grade is None
     assert not [*out.rglob("report.dcm")]

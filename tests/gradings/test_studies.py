@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinagrade.grades import REFERABLE, Grade
-from retinagrade.gradings.grading import Grading
-from retinagrade.gradings.studies import StudyGrading, describe_study, grade_studies
+from retinagrade.gradings.grading import SEVERAL_PATIENTS, Grading
+from retinagrade.gradings.studies import StudyGrading, describe_study, grade_studies, mark_mixed_studies
 
 HEALTHY = Grading("l", None, "s", "L", 0, "none", referable=False, vision_threatening=False, needs_review=False)
 
@@ -82,6 +82,22 @@ def test_photographs_of_several_patients_get_no_common_grade() -> None:
     assert (
         only(eye("L", 0, patient="a"), eye("R", 4)).predicted_grade == 4
     )  # a photograph without an id is in no conflict
+
+
+def test_each_photograph_of_a_mixed_study_needs_review() -> None:
+    left, right, other = eye("L", 0, patient="a"), eye("R", None, patient="b"), eye("L", 0, study="t", patient="a")
+    marked = mark_mixed_studies([left, right, other])
+    assert marked[0].needs_review
+    assert marked[0].review_reasons == (SEVERAL_PATIENTS,)
+    assert marked[1:] == [right, other]  # an ungradable photograph needs review already
+    assert mark_mixed_studies(marked) == marked
+    assert mark_mixed_studies([left, other]) == [left, other]
+
+
+def test_a_study_says_how_urgent_it_is() -> None:
+    described = describe_study(only(eye("L", 3, oedema=True), eye("R", 0)))
+    assert "may threaten vision" in described
+    assert "macular oedema" in described
 
 
 def test_without_a_threshold_there_is_no_decision() -> None:

@@ -144,9 +144,9 @@ def grade(
 ) -> None:
     """Grade photographs of the fundus.
 
-    The command prints the grade of every photograph; with --out, it prints only the photographs and studies that need
-    attention. It crops the photographs itself: they need no `prepare`. A photograph that isn't gradable gets no grade,
-    but "needs review by a person".
+    The command prints the grade of every photograph; with --out, it prints only the photographs and studies without a
+    grade or a decision, and counts those that need review by a person. It crops the photographs itself: they need no
+    `prepare`. A photograph that isn't gradable gets no grade, but "needs review by a person".
     The command warns where so many are refused for one reason that the gate may be wrong.
 
     Exit code 0: all photographs are graded; 1: some are unreadable, not gradable or left out; 2: grading was not

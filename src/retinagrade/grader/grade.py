@@ -23,7 +23,7 @@ from retinagrade.grader.numbers_file import NumbersFile
 from retinagrade.grader.outputs import GradeOutputs
 from retinagrade.grader.results_table import ResultsTable, delete_table
 from retinagrade.grader.runtime import Grader
-from retinagrade.gradings.studies import StudyGrading, grade_studies
+from retinagrade.gradings.studies import StudyGrading, grade_studies, mark_mixed_studies
 from retinagrade.gradings.table import require_format, write_results
 from retinagrade.storage.locking import locked
 from retinagrade.storage.paths import user_path
@@ -160,7 +160,8 @@ def grade(
         new += grade_files(stream, [file for file in new_files if file.problem is None], outputs, on_done)
         by_id = {grading.image_id: grading for grading in new}
         rows = earlier.rows | {file.image_id: by_id[file.image_id] for file in new_files}
-        every = [*rows.values()]
+        every = mark_mixed_studies([*rows.values()])
+        rows = {grading.image_id: grading for grading in every}
         if table is not None:
             table.finish(every)
         study_gradings = grade_studies(every)

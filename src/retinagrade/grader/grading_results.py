@@ -158,6 +158,9 @@ class GradingResults(Sequence[Grading]):
             f"{counted(len(self), 'photograph')}{before}: {grades or 'no grades'}; "
             f"{len(self.ungradable)} ungradable, {counted(len(self.errors), 'error')}."
         )
+        if review := sum(bool(each.needs_review) for each in self.graded):
+            graded, needs = counted(len(self.graded), "graded photograph"), "needs" if review == 1 else "need"
+            text += f" {review} of {graded} {needs} review by a person."
         if levels := count_levels(each.quality_level for each in self):
             text += f" Quality: {levels}."
         if self.left_out:
@@ -169,7 +172,11 @@ class GradingResults(Sequence[Grading]):
             return text
         referable = Counter(study.referable for study in self.studies)
         count = "1 study" if len(self.studies) == 1 else f"{len(self.studies)} studies"
-        text += f" {count}: {referable[True]} referable, {referable[False]} not referable, {referable[None]} undecided."
+        review = sum(study.needs_review for study in self.studies)
+        text += (
+            f" {count}: {referable[True]} referable, {referable[False]} not referable, {referable[None]} undecided; "
+            f"{review} {'needs' if review == 1 else 'need'} review by a person."
+        )
         if missing := self.without_study:
             are = "photograph is" if len(missing) == 1 else "photographs are"
             text += f" {len(missing)} {are} in no study: {first_few(each.image_id for each in missing)}."
@@ -226,6 +233,8 @@ def describe_grading(grading: Grading) -> str:
     if grading.predicted_grade is None:
         return _without_grade(grading)
     decision = {None: "", True: ", referable", False: ", not referable"}[grading.referable]
+    decision += ", may threaten vision" if grading.vision_threatening else ""
+    decision += ", signs of macular oedema" if grading.oedema else ""
     review = "; needs review by a person" if grading.needs_review else ""
     quality = f"; {grading.quality_level} ({', '.join(grading.quality_reasons)})" if grading.quality_reasons else ""
     return f"{describe_grade(grading.predicted_grade)}{decision} (confidence {grading.confidence:.2f}){quality}{review}"

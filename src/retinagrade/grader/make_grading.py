@@ -14,10 +14,20 @@ from retinagrade.grader.eyes import UNKNOWN, EyeIdentity
 from retinagrade.grader.lesions import PhotographLesions
 from retinagrade.grader.metadata import Metadata, Threshold
 from retinagrade.grades import N_GRADES, REFERABLE, VISION_THREATENING, Grade
-from retinagrade.gradings.grading import BELOW_REFERRAL, DIGITS, GATE_WOULD_REFUSE, GRADED_KINDS, Grading
+from retinagrade.gradings.grading import (
+    BELOW_REFERRAL,
+    DIGITS,
+    GATE_WOULD_REFUSE,
+    GRADED_KINDS,
+    SEVERAL_PATIENTS,
+    Grading,
+)
 from retinagrade.provenance import utc_time
 
-REVIEW_KINDS: Final = (GATE_WOULD_REFUSE, BELOW_REFERRAL, "uncertain grade", "clinical rules", "named as", "too small")
+REVIEW_KINDS: Final = (
+    *(GATE_WOULD_REFUSE, BELOW_REFERRAL, SEVERAL_PATIENTS),
+    *("uncertain grade", "clinical rules", "named as", "too small"),
+)
 """Kinds of the reasons for a review; each reason begins with its kind."""
 _FAR_FROM_RULES: Final = 2
 """Difference between the grade and that of the clinical rules from which a person should look."""

@@ -12,6 +12,8 @@ DIGITS: Final = 9
 """Decimals of the numbers in results. A network computes about seven, and a cell of a spreadsheet keeps nine."""
 BELOW_REFERRAL: Final = "below the threshold of referral"
 """Reason for the review of a photograph of grade 2 or worse that isn't referred."""
+SEVERAL_PATIENTS: Final = "photographs of several patients (PatientID) in its study"
+"""Reason for the review of a photograph whose study names several patients."""
 GATE_WOULD_REFUSE: Final = "gate would refuse it"
 """Reason for the review of a photograph that was graded because the gate is off."""
 SeenBefore = Literal["training", "fit"]

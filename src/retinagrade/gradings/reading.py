@@ -32,8 +32,10 @@ class Reading(BaseModel):
 
     @model_validator(mode="after")
     def _require_grade(self) -> Self:
-        if (self.grade is None) == (self.decision == "other grade"):
-            raise ValueError("a grade belongs to the decision 'other grade', and to no other")
+        if self.decision == "other grade" and self.grade is None:
+            raise ValueError("the decision 'other grade' needs a grade")
+        if self.decision != "other grade" and self.grade is not None:
+            raise ValueError(f"the decision {self.decision!r} has no grade of its own: leave the grade out")
         return self
 
     def grade_of(self, grading: Grading) -> int | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from retinagrade.grades import Grade
-from retinagrade.gradings.grading import Grading, describe_grade
+from retinagrade.gradings.grading import SEVERAL_PATIENTS, Grading, describe_grade
 
 SIDES: Final = {"L": "left", "R": "right"}
-SEVERAL_PATIENTS: Final = "photographs of several patients (PatientID)"
+_MIXED: Final = "photographs of several patients (PatientID)"
 """Reason why a study has no grade."""
 
 
@@ -88,6 +88,21 @@ def has_several_patients(gradings: Iterable[Grading]) -> bool:
     return len({each.patient for each in gradings if each.patient is not None}) > 1
 
 
+def mark_mixed_studies(gradings: Sequence[Grading]) -> list[Grading]:
+    """Returns gradings of which each with a grade needs review if its study names several patients.
+
+    Somebody has made a mistake, so that nobody knows whose eye a photograph shows, whatever its own header says.
+    """
+    mixed = {study for study, members in group_by_study(gradings).items() if has_several_patients(members)}
+    return [_mark(each) if each.study in mixed else each for each in gradings]
+
+
+def _mark(grading: Grading) -> Grading:
+    if grading.predicted_grade is None or SEVERAL_PATIENTS in grading.review_reasons:
+        return grading
+    return replace(grading, needs_review=True, review_reasons=(*grading.review_reasons, SEVERAL_PATIENTS))
+
+
 def describe_study(study: StudyGrading) -> str:
     """Describes a study in one line.
 
@@ -99,8 +114,12 @@ def describe_study(study: StudyGrading) -> str:
     """
     grade = "no grade" if study.predicted_grade is None else describe_grade(study.predicted_grade)
     referable = {None: "", True: ", referable", False: ", not referable"}[study.referable]
+    threatening = ", may threaten vision" if study.vision_threatening else ""
+    oedema = ", signs of macular oedema" if study.oedema else ""
     unknown = "".join(f"; {reason}" for reason in study.undecided)
-    return f"{grade}{referable}{unknown}{'; needs review by a person' if study.needs_review else ''}"
+    return (
+        f"{grade}{referable}{threatening}{oedema}{unknown}{'; needs review by a person' if study.needs_review else ''}"
+    )
 
 
 def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
@@ -116,7 +135,7 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
         reason for side, name in SIDES.items() if (reason := _unknown(name, eyes[side], gradings)) is not None
     )
     if not of_one_patient:
-        undecided = (SEVERAL_PATIENTS,)
+        undecided = (_MIXED,)
     grade = _highest(of_one_patient)
     return StudyGrading(
         study,

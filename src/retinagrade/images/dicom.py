@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -33,6 +34,9 @@ from retinagrade.images.jpeg_stream import is_lossless
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
+
+# pydicom warns of damaged files, and may quote them; filters change for the process, since threads share them.
+warnings.filterwarnings("ignore", module=r"pydicom\..*", category=UserWarning)
 
 _HEAD: Final = 132
 MAKER: Final = "retinagrade"

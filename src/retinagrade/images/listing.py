@@ -24,7 +24,7 @@ _SYSTEM_FOLDERS: Final = frozenset(
 _SYSTEM_FILES: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _INDEX: Final = "DICOMDIR"
 
-OWN_PICTURE: Final = "a picture that retinagrade made, such as a saliency overlay"
+OWN_PICTURE: Final = "a result that retinagrade made, such as outlines or a report"
 """Reason to leave out a picture that has retinagrade's mark."""
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from retinagrade.lesion_maps.measurements import CountedLesions
+from retinagrade.messages import counted
 
 _SEVERE_HAEMORRHAGES: Final = 20
 """More haemorrhages than this in each of four quadrants are severe (the first part of the 4-2-1 rule)."""
 _BEYOND_MILD: Final = ("haemorrhages", "hard_exudates", "soft_exudates")
+_NAMES: Final = {"haemorrhages": "haemorrhage", "hard_exudates": "hard exudate", "soft_exudates": "soft exudate"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ def grade_by_rules(lesions: CountedLesions) -> RuleGrade:
         return RuleGrade(3, f"more than {_SEVERE_HAEMORRHAGES} haemorrhages in each of four quadrants")
     beyond = [kind for kind in _BEYOND_MILD if lesions.count(kind)]
     if beyond:
-        return RuleGrade(2, " and ".join(f"{lesions.count(kind)} {kind.replace('_', ' ')}" for kind in beyond))
+        return RuleGrade(2, " and ".join(counted(lesions.count(kind), _NAMES[kind]) for kind in beyond))
     microaneurysms = lesions.count("microaneurysms")
     if microaneurysms:
-        return RuleGrade(1, f"{microaneurysms} microaneurysms only")
+        return RuleGrade(1, f"{counted(microaneurysms, 'microaneurysm')} only")
     return RuleGrade(0, "no lesions")

@@ -87,7 +87,10 @@ def _require_token(token: str) -> Callable[..., Awaitable[None]]:
     ) -> None:
         sent = [*([] if bearer is None else [bearer.credentials]), *([] if key is None else [key])]
         if not contains_token(sent, token):
-            raise ProblemError(401, "this service needs its token", headers={"WWW-Authenticate": "Bearer"})
+            detail = "the token is wrong" if sent else "this service needs its token"
+            raise ProblemError(
+                401, f"{detail}: send it as X-API-Key, or as a bearer token", headers={"WWW-Authenticate": "Bearer"}
+            )
 
     return require
 

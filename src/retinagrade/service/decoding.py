@@ -92,12 +92,12 @@ def decode_photograph(
         return DecodedPhotograph(
             prepared, size=None if prepared.error is not None else upright_size(file), visit=read_visit(file)
         )
-    eye = identify_eye(file)
+    eye, visit = identify_eye(file), read_visit(file)
     error = (
         f"{file}: {width} × {height} pixels exceed the service's limit of {max_megapixels:g} megapixels: "
         "shrink the photograph"
     )
-    return DecodedPhotograph(PreparedPhotograph(file.stem, file.name, eye, error=error), is_too_large=True)
+    return DecodedPhotograph(PreparedPhotograph(file.stem, file.name, eye, error=error), is_too_large=True, visit=visit)
 
 
 def _convert(file: InMemory, max_megapixels: float) -> DecodedPhotograph:

@@ -16,12 +16,14 @@ from retinagrade.execution.local import processors
 from retinagrade.grader.eyes import UNKNOWN
 from retinagrade.grader.make_grading import failed_grading
 from retinagrade.grader.runtime import BATCH, Grader, PreparedPhotograph
+from retinagrade.gradings.grading import Grading
 from retinagrade.images.decoding import InMemory
 from retinagrade.images.dicom import holds_dicom
+from retinagrade.images.visit import UNKNOWN_VISIT, Visit
 from retinagrade.service.batching import Batcher
 from retinagrade.service.decoding import DecodedPhotograph, Decoder, WholePicture, start_decoder
 from retinagrade.service.metrics import ServiceMetrics
-from retinagrade.service.pictures import Drawing, encode_pictures, make_drawing
+from retinagrade.service.pictures import Drawing, Pictures, encode_pictures, make_drawing
 from retinagrade.service.schemas import PhotographResult
 from retinagrade.service.settings import ServiceSettings
 
@@ -45,6 +47,15 @@ class RefusedPhotograph:
     entry: PhotographResult
     is_too_large: bool = False
     failure: Exception | None = None
+
+
+def _entry(file: InMemory, grading: Grading, visit: Visit, pictures: Pictures | None = None) -> PhotographResult:
+    return PhotographResult(
+        grading=grading,
+        patient_id=visit.patient_id or (None if holds_dicom(file) else grading.study),
+        examined_on=visit.examined_on,
+        pictures=pictures,
+    )
 
 
 class TooLargeError(ImageError):
@@ -142,29 +153,30 @@ class Pipeline:
             try:
                 decoded = await self._decode(file)
                 if decoded.prepared.error is not None:
-                    return self._refuse(decoded.prepared, is_too_large=decoded.is_too_large)
+                    return self._refuse(file, decoded.prepared, decoded.visit, is_too_large=decoded.is_too_large)
                 graded = await self._batcher(WaitingPhotograph(decoded.prepared, wants_pictures))
                 if isinstance(graded, Exception):
                     raise graded
                 pictures = await _run_in(self._threads, lambda: encode_pictures(graded, decoded.size))
             except GuardedError as error:
                 reason = _undecodable(file, error)
-                return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason))
+                return self._refuse(file, PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason))
             except Exception as error:  # a mistake of ours, which must not cost the other photographs their results
                 reason = f"{file}: the service failed at this photograph; its log has the details"
-                return self._refuse(PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason), failure=error)
+                return self._refuse(
+                    file, PreparedPhotograph(file.stem, file.name, UNKNOWN, error=reason), failure=error
+                )
         if counted:
             self._metrics.count(graded.grading)
-        visit, grading = decoded.visit, graded.grading
-        return PhotographResult(
-            grading=grading,
-            patient_id=visit.patient_id or (None if holds_dicom(file) else grading.study),
-            examined_on=visit.examined_on,
-            pictures=pictures,
-        )
+        return _entry(file, graded.grading, decoded.visit, pictures)
 
     def _refuse(
-        self, unusable: PreparedPhotograph, is_too_large: bool = False, failure: Exception | None = None
+        self,
+        file: InMemory,
+        unusable: PreparedPhotograph,
+        visit: Visit = UNKNOWN_VISIT,
+        is_too_large: bool = False,
+        failure: Exception | None = None,
     ) -> RefusedPhotograph:
         self._metrics.photographs.labels("refused").inc()
         grading = failed_grading(
@@ -175,7 +187,7 @@ class Pipeline:
             unusable.eye,
             unusable.digest,
         )
-        return RefusedPhotograph(PhotographResult(grading=grading), is_too_large, failure)
+        return RefusedPhotograph(_entry(file, grading, visit), is_too_large, failure)
 
     async def _decode(self, item: InMemory | WholePicture) -> DecodedPhotograph:
         gone = Event()

@@ -37,6 +37,7 @@ class Problem(BaseModel):
         detail: The problem, and how to solve it.
         request_id: Id of the request in the log of the service.
         errors: Errors by field, if fields caused the problem.
+        photographs: Entries of photographs that are all unusable, as in a response; they say whose eyes they show.
     """
 
     type: str = "about:blank"
@@ -45,13 +46,19 @@ class Problem(BaseModel):
     detail: str
     request_id: str
     errors: list[FieldError] = []
+    photographs: list[dict[str, Any]] = []
 
 
 class ProblemError(Exception):
     """Ends a request with a problem."""
 
     def __init__(
-        self, status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+        photographs: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Describes the problem.
 
@@ -60,9 +67,11 @@ class ProblemError(Exception):
             detail: The problem, and how to solve it.
             errors: Errors by field.
             headers: Further headers of the response.
+            photographs: Entries of unusable photographs.
         """
         super().__init__(detail)
         self.status, self.detail, self.errors, self.headers = status, detail, list(errors), headers
+        self.photographs = list(photographs)
 
 
 def problem_response(
@@ -71,10 +80,18 @@ def problem_response(
     request_id: str,
     errors: Sequence[FieldError] = (),
     headers: dict[str, str] | None = None,
+    photographs: Sequence[dict[str, Any]] = (),
 ) -> JSONResponse:
     """Makes the response for a problem."""
     title = HTTPStatus(status).phrase
-    body = Problem(title=title, status=status, detail=detail, request_id=request_id, errors=list(errors))
+    body = Problem(
+        title=title,
+        status=status,
+        detail=detail,
+        request_id=request_id,
+        errors=list(errors),
+        photographs=list(photographs),
+    )
     return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
 
 
@@ -83,7 +100,9 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        return problem_response(error.status, error.detail, request.state.request_id, error.errors, error.headers)
+        return problem_response(
+            error.status, error.detail, request.state.request_id, error.errors, error.headers, error.photographs
+        )
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -264,7 +264,8 @@ def _entries(results: list[PhotographResult | RefusedPhotograph], request_id: st
             FieldError(field=f"{FIELD}[{index}]", detail=each.entry.grading.error or "")
             for index, each in enumerate(refused)
         ]
-        raise ProblemError(413 if too_large else 422, "no photograph is usable", errors)
+        entries = [each.entry.model_dump(mode="json") for each in refused]
+        raise ProblemError(413 if too_large else 422, "no photograph is usable", errors, photographs=entries)
     for failure in failures:
         LOGGER.error("failed", exc_info=failure, extra={"fields": {"request_id": request_id}})
     return [result.entry if isinstance(result, RefusedPhotograph) else result for result in results]

@@ -15,7 +15,7 @@ from retinagrade.grader.make_grading import make_grading
 from retinagrade.grader.metadata import Metadata
 from retinagrade.gradings.grading import NOTICE as NOTICE
 from retinagrade.gradings.grading import Grading
-from retinagrade.gradings.studies import StudyGrading, grade_studies
+from retinagrade.gradings.studies import StudyGrading, grade_studies, mark_mixed_studies
 from retinagrade.service.pictures import Pictures
 
 
@@ -55,7 +55,9 @@ class GradeResponse(BaseModel):
 
 def make_response(photographs: list[PhotographResult]) -> GradeResponse:
     """Makes the response for the photographs of a request."""
-    return GradeResponse(photographs=photographs, studies=grade_studies([each.grading for each in photographs]))
+    gradings = mark_mixed_studies([each.grading for each in photographs])
+    marked = [each.model_copy(update={"grading": grading}) for each, grading in zip(photographs, gradings, strict=True)]
+    return GradeResponse(photographs=marked, studies=grade_studies(gradings))
 
 
 def example_response(metadata: Metadata) -> dict[str, Any]:

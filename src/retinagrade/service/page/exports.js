@@ -1,11 +1,14 @@
 // Results and decisions as tables: CSV and JSON Lines. `retinagrade validate --labels` takes both: `grade` is the
 // reader's. The program's risk of macular oedema gets another name, since a table of labels has the reader's under it.
 
+import { gradingOf } from "./patients.js";
+
 const PREDICTED = { oedema_risk: "predicted_oedema_risk" };
 
 export function rows(photographs, reader) {
-  return photographs.map(({ file, eye, patient, examined, result, error, reading }) => {
-    const grading = result?.grading ?? { image_id: stem(file.name), path: file.name, predicted_grade: null, error };
+  return photographs.map((photograph) => {
+    const { file, eye, patient, examined, result, error, reading } = photograph;
+    const grading = result ? gradingOf(photograph) : { image_id: stem(file.name), path: file.name, predicted_grade: null, error };
     const { image_id, probabilities, ...facts } = grading;
     return {
       image_id,

@@ -7,7 +7,7 @@ import * as kept from "./kept.js";
 import { day, language, languages, setLanguage, translate, word } from "./languages.js";
 import { Pane } from "./pane.js";
 import { isOutlined } from "./outlines.js";
-import { group } from "./patients.js";
+import { group, markMixed } from "./patients.js";
 import { ServiceError, getModel, getReport, grade, setToken } from "./service.js";
 import { makeSheets } from "./sheets.js";
 import { elsewhere, overall, verdict } from "./verdict.js";
@@ -32,6 +32,7 @@ async function loadModel() {
     model = await getModel();
   } catch (error) {
     showError(error);
+    if (!model) find("#model").textContent = "";
     return false;
   }
   find("#access").hidden = true;
@@ -42,6 +43,7 @@ async function loadModel() {
 }
 
 function showModel() {
+  find("#about").hidden = !model;
   if (!model) return;
   find("#model").textContent = word("grader", model);
   find("#elsewhere").textContent = elsewhere(model);
@@ -98,6 +100,7 @@ async function send(photograph) {
   } catch (error) {
     // Without a token, the service has not looked at the photograph: it waits, and nothing is wrong with it.
     photograph[error.status === 401 ? "held" : "error"] = error.message;
+    if (error.photograph) takeFacts(photograph, error.photograph);
     if (!(error instanceof ServiceError) || [0, 401].includes(error.status)) showError(error);
   }
   if (photographs.includes(photograph)) render();
@@ -106,17 +109,21 @@ async function send(photograph) {
 
 // Takes over what the result says about eye, patient and date; the user's own entries take precedence.
 function take(photograph) {
-  const { grading, patient_id: patient, examined_on: examined } = photograph.result;
+  const { grading } = photograph.result;
   const twin = photographs.find((each) => each !== photograph && each.result && each.result.grading.digest === grading.digest);
   if (twin) {
     photographs = photographs.filter((each) => each !== photograph);
     setTimeout(() => say(word("same_photograph", { name: photograph.file.name, other: twin.file.name })));
     return;
   }
+  takeFacts(photograph, photograph.result);
+  photograph.reading = kept.readings()[grading.digest] ?? null;
+}
+
+function takeFacts(photograph, { grading, patient_id: patient, examined_on: examined }) {
   for (const [name, value] of Object.entries({ eye: grading.laterality, patient, examined })) {
     if (!photograph.edited.has(name)) photograph[name] = value ?? photograph[name];
   }
-  photograph.reading = kept.readings()[grading.digest] ?? null;
 }
 
 function remove(chosen) {
@@ -163,13 +170,15 @@ function showProgress() {
     return;
   }
   const done = photographs.filter(({ result }) => result).length;
+  const ungraded = photographs.filter(({ result }) => result?.grading.predicted_grade === null).length;
   const failed = photographs.filter(({ error }) => error !== undefined).length;
-  say(word("progress", { done, total: photographs.length, failed }), undo);
+  say(word("progress", { done: done - ungraded, total: photographs.length, ungraded, failed }), undo);
 }
 
 // What is on the page.
 
 function render() {
+  markMixed(photographs);
   const patients = group(photographs);
   photographs.filter(({ result }) => result).forEach(conceal);
   if (!patients.some(({ key }) => key === shown)) shown = (patients.find((each) => each.photographs.some(({ id }) => id === render.id)) ?? patients[0])?.key;
@@ -308,6 +317,10 @@ function studies(patient) {
 
 async function makeReports() {
   const patient = group(photographs).find(({ key }) => key === shown);
+  if (patient.photographs.some(({ mixed }) => mixed)) {
+    say(word("report_mixed"));
+    return;
+  }
   const name = find("#reader").value.trim();
   if (name === "" && patient.photographs.some(({ reading }) => reading)) {
     say(word("report_needs_name"));

@@ -2,6 +2,24 @@
 
 const order = ({ eye }) => ["R", "L", ""].indexOf(eye);
 
+// Marks the photographs of each study in DICOM that names several patients: somebody has made a mistake, and nobody knows
+// whose eyes they show. The service marks those of one request; the page sends each photograph alone.
+export function markMixed(photographs) {
+  const studies = Map.groupBy(photographs.filter(({ result }) => result?.grading.patient), ({ result }) => result.grading.study);
+  for (const photograph of photographs) {
+    const members = studies.get(photograph.result?.grading.study) ?? [];
+    photograph.mixed = new Set(members.map(({ result }) => result.grading.patient)).size > 1;
+  }
+}
+
+// The grading of a photograph; that of a mixed study needs a person's review.
+export function gradingOf({ result: { grading }, mixed }) {
+  if (!mixed || grading.predicted_grade === null) return grading;
+  return { ...grading, needs_review: true, review_reasons: [...grading.review_reasons, MIXED] };
+}
+
+const MIXED = "photographs of several patients (PatientID) in its study"; // the reason's name in Python
+
 // Groups photographs by patient and, where a patient came on several days, by day. A photograph whose patient is
 // unknown belongs to its study, or stands alone: two strangers are not one patient. The right eye stands first.
 export function group(photographs) {

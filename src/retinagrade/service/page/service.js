@@ -8,10 +8,12 @@ let token = "";
 let inProgress = 0;
 const waiting = [];
 
+// `photograph` is the entry of an unusable photograph: what is known of its eye, patient and date.
 export class ServiceError extends Error {
-  constructor(status, message) {
+  constructor(status, message, photograph) {
     super(message);
     this.status = status;
+    this.photograph = photograph;
   }
 }
 
@@ -82,8 +84,8 @@ async function send(path, options = {}) {
       await new Promise((wake) => setTimeout(wake, 1000 * Number(response.headers.get("Retry-After") ?? 1)));
       continue;
     }
-    const problem = await response.json().catch(() => ({ detail: response.statusText, errors: [] }));
+    const problem = await response.json().catch(() => ({ detail: response.statusText, errors: [], photographs: [] }));
     const detail = problem.errors.map((each) => each.detail).join("; ") || problem.detail;
-    throw new ServiceError(response.status, response.status === 401 ? word(token ? "token_refused" : "token_needed") : detail);
+    throw new ServiceError(response.status, response.status === 401 ? word(token ? "token_refused" : "token_needed") : detail, problem.photographs?.[0]);
   }
 }

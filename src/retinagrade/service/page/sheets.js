@@ -9,13 +9,13 @@ import { counts, elsewhere, overall, verdict } from "./verdict.js";
 export function makeSheets(patients, model, reader) {
   return patients.map((patient) => {
     const sheet = fromTemplate("sheet");
-    const software = patient.photographs.map(({ result }) => result?.software).find(Boolean) ?? "retinagrade";
+    const software = patient.photographs.map(({ result }) => result?.software).find(Boolean);
     const facts = {
-      sheet_patient: patient.patient || word("patient_unknown"),
+      sheet_patient: patient.patient || word("unknown"),
       sheet_examined: patient.examined ? day(patient.examined) : word("date_unknown"),
       sheet_printed: moment(new Date()),
-      sheet_software: software,
-      sheet_grader: model ? `${model.name} ${model.version}` : "",
+      ...(software ? { sheet_software: software } : {}),
+      ...(model ? { sheet_grader: `${model.name} ${model.version}` } : {}),
     };
     find("dl", sheet).append(...Object.entries(facts).flatMap(([key, fact]) => [element("dt", word(key)), element("dd", fact)]));
     find(".overall", sheet).textContent = overall(patient.photographs, model).headline;

@@ -1,16 +1,18 @@
 // The one thing that the page says about a photograph or a patient, and why. The service decides; this file reads.
 
 import { day, member, number, percent, word } from "./languages.js";
+import { gradingOf } from "./patients.js";
 
 // What a person has to do, the most urgent one first.
 const ORDER = ["refer", "review", "ungradable", "undecided", "routine"];
 
-export function verdict({ result, error, held, concealed }, model) {
+export function verdict(photograph, model) {
+  const { result, error, held, concealed } = photograph;
   if (held !== undefined) return { kind: "waiting", headline: word("held"), why: [held] };
   if (error !== undefined) return { kind: "ungradable", headline: word("unreadable"), why: [error] };
   if (concealed) return { kind: "concealed", headline: word("concealed"), why: [word("concealed_why")] };
   if (!result || !model) return { kind: "waiting", headline: word("grading"), why: [] };
-  const { grading } = result;
+  const grading = gradingOf(photograph);
   if (grading.predicted_grade === null) return ungradable(grading);
   return grading.referable === null ? undecided(grading) : grading.referable ? refer(grading, model) : stay(grading, model);
 }
@@ -39,7 +41,7 @@ function refer(grading, model) {
   const why = [];
   if (retinopathy) why.push(word(grade >= 2 ? "why_at" : "why_not_ruled_out", pointOf(grading, model)));
   if (oedema) why.push(word("why_oedema", { probability: probability(grading.oedema_probability), threshold: probability(model.oedema.threshold) }));
-  if (grading.vision_threatening) why.push(word(grade >= 3 ? "why_threatening" : "why_threatening_too"));
+  if (grading.vision_threatening) why.push(word("why_threatening"));
   if (grading.oedema && !oedema) why.push(word("why_oedema_apart"));
   const headline = !retinopathy ? word("refer_oedema") : grade < 2 ? word("refer_not_ruled_out") : word(oedema ? "refer_both" : "refer", { grade });
   return { kind: "refer", headline, why: [...why, ...reviewed(grading)] };
@@ -49,7 +51,7 @@ function stay(grading, model) {
   const grade = grading.predicted_grade;
   const borderline = grade >= 2;
   const why = [word(borderline ? "why_borderline" : "why_below", pointOf(grading, model))];
-  if (grading.vision_threatening) why.push(word("why_threatening_too"));
+  if (grading.vision_threatening) why.push(word("why_threatening"));
   if (grading.oedema) why.push(word("why_oedema_apart"));
   why.push(...reviewed(grading));
   if (borderline) return { kind: "review", headline: word("borderline", { grade }), why };
@@ -64,7 +66,7 @@ function reviewed(grading) {
   return reasons.length > 0 ? [word("why_review", { reasons })] : [];
 }
 
-const REVIEW_KINDS = ["uncertain grade", "clinical rules", "named as", "too small", "gate would refuse it"];
+const REVIEW_KINDS = ["uncertain grade", "clinical rules", "named as", "too small", "gate would refuse it", "photographs of several patients"];
 
 // A reason for a review in the page's language; each begins with its kind.
 function reviewReason(text, grading) {
@@ -89,12 +91,14 @@ export function overall(photographs, model) {
   const graded = photographs.filter(({ result }) => result && result.grading.predicted_grade !== null);
   const kinds = new Map(photographs.map((photograph) => [photograph, verdict(photograph, model).kind]));
   const refer = graded.filter((photograph) => kinds.get(photograph) === "refer");
+  const unnamed = graded.some(({ eye }) => eye === ""); // such a photograph may show either eye
   const missing = ["R", "L"].filter((eye) => !graded.some((photograph) => photograph.eye === eye)).map((eye) => member("side", eye));
-  if (refer.length > 0) return { kind: "refer", headline: word("overall_refer", { eyes: sides(refer), missing }) };
+  const urgent = graded.some(({ result }) => result.grading.vision_threatening);
+  if (refer.length > 0) return { kind: "refer", headline: word("overall_refer", { eyes: sides(refer), missing, unnamed, urgent }) };
   if (graded.length === 0 && photographs.length === 1) return verdict(photographs[0], model);
   const review = graded.filter((photograph) => kinds.get(photograph) === "review");
-  if (review.length > 0) return { kind: "review", headline: word("overall_review", { eyes: sides(review), missing }) };
-  if (missing.length > 0) return { kind: "ungradable", headline: word("overall_missing", { eyes: missing }) };
+  if (review.length > 0) return { kind: "review", headline: word("overall_review", { eyes: sides(review), missing, unnamed }) };
+  if (missing.length > 0) return { kind: "ungradable", headline: word("overall_missing", { eyes: missing, unnamed }) };
   return model.referable ? { kind: "routine", headline: word("overall_routine") } : { kind: "undecided", headline: word("overall_none") };
 }
 

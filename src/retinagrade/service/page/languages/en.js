@@ -2,12 +2,16 @@
 
 const plural = (count, one, several) => `${count} ${count === 1 ? one : several}`;
 const upperFirst = (text) => text[0].toUpperCase() + text.slice(1);
+const lacking = ({ missing, unnamed }) => {
+  if (unnamed) return ". State which eye each photograph shows";
+  return missing.length > 0 ? `. No result for the ${missing.join(" and the ")}` : "";
+};
 const list = (texts) => texts.join(", ");
 
 const grades = ["no diabetic retinopathy", "mild non-proliferative retinopathy", "moderate non-proliferative retinopathy",
   "severe non-proliferative retinopathy", "proliferative retinopathy"];
 const kinds = { microaneurysms: ["microaneurysm", "microaneurysms"], haemorrhages: ["haemorrhage", "haemorrhages"],
-  hard_exudates: ["hard exudate", "hard exudates"], soft_exudates: ["cotton-wool spot", "cotton-wool spots"],
+  hard_exudates: ["hard exudate", "hard exudates"], soft_exudates: ["soft exudate", "soft exudates"],
   optic_disc: ["optic disc", "optic discs"] };
 
 export default {
@@ -39,8 +43,8 @@ export default {
   token_refused: "The service refused this token: check it, and enter it again.",
   held: "Not sent yet",
   unreachable: "The service can't be reached, or closed the connection: try again.",
-  progress: ({ done, total, failed }) => `${done} of ${plural(total, "photograph", "photographs")} graded${failed ? `, ${failed} could not be read` : ""}.`,
-  same_photograph: ({ name, other }) => `${name} is the same photograph as ${other}, and was left out.`,
+  progress: ({ done, total, ungraded, failed }) => `${done} of ${plural(total, "photograph", "photographs")} graded${ungraded ? `, ${ungraded} not gradable` : ""}${failed ? `, ${failed} could not be read` : ""}.`,
+  same_photograph: ({ name, other }) => `${name === other ? `${name} is already here` : `${name} is the same photograph as ${other}`}, and was left out.`,
   kept_before: ({ count }) => `${plural(count, "decision", "decisions")} of this tab ${count === 1 ? "is" : "are"} kept. Add the same photographs again to see ${count === 1 ? "it" : "them"}.`,
   forget: "Forget them",
   forgotten: "The kept decisions are gone.",
@@ -65,6 +69,7 @@ export default {
   restored: "The photographs are back.",
   report_needs_name: "A report with your decisions needs your name: enter it as the reader.",
   report_made: "The report was made.",
+  report_mixed: "No report: the photographs of this study name several patients. Correct the PatientID or the StudyInstanceUID first.",
 
   // The viewers.
   tools: "Tools for the photographs",
@@ -135,14 +140,13 @@ export default {
   more: ({ value }) => `more than ${value}`,
   less: ({ value }) => `less than ${value}`,
   why_no_point: "This grader has no threshold for referral.",
-  why_threatening: "Vision-threatening retinopathy is suspected.",
-  why_threatening_too: "Vision-threatening retinopathy can't be ruled out.",
+  why_threatening: "The retinopathy may threaten vision: do not delay.",
   why_oedema_apart: "Macular oedema is suspected as well.",
   why_review: ({ reasons }) => `A person should look at it: ${reasons.join("; ")}.`,
   why_repeat: ({ advice }) => `Take it again: ${advice}. Or let a person look at it.`,
-  overall_refer: ({ eyes, missing }) => `Refer: ${eyes.join(" and ")}${missing.length > 0 ? `. No result for the ${missing.join(" and the ")}` : ""}`,
-  overall_missing: ({ eyes }) => `No advice yet: no result for the ${eyes.join(" and the ")}`,
-  overall_review: ({ eyes, missing }) => `A person must look: ${eyes.join(" and ")}${missing.length > 0 ? `. No result for the ${missing.join(" and the ")}` : ""}`,
+  overall_refer: ({ eyes, urgent, ...rest }) => `Refer${urgent ? " without delay" : ""}: ${eyes.join(" and ")}${lacking(rest)}`,
+  overall_missing: ({ eyes, unnamed }) => `No advice yet: ${unnamed ? "state which eye each photograph shows" : `no result for the ${eyes.join(" and the ")}`}`,
+  overall_review: ({ eyes, ...rest }) => `A person must look: ${eyes.join(" and ")}${lacking(rest)}`,
   overall_routine: "No referral: neither eye is referable",
   overall_waiting: "Grading …",
   overall_none: "No advice: this grader has no threshold for referral",
@@ -156,6 +160,7 @@ export default {
     "named as": ({ text }) => text,
     "too small": ({ text }) => text,
     "gate would refuse it": "the quality check would refuse it",
+    "photographs of several patients": "the photographs of its study name several patients, so that it may show another patient's eye",
   },
 
   // Results.

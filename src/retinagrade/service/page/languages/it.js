@@ -2,6 +2,10 @@
 
 const plural = (count, one, several) => `${count} ${count === 1 ? one : several}`;
 const upperFirst = (text) => text[0].toUpperCase() + text.slice(1);
+const lacking = ({ missing, unnamed }) => {
+  if (unnamed) return ". Indica quale occhio mostra ogni fotografia";
+  return missing.length > 0 ? `. Manca il risultato per ${missing.join(" e ")}` : "";
+};
 const list = (texts) => texts.join(", ");
 
 const grades = ["nessuna retinopatia diabetica", "retinopatia non proliferante lieve", "retinopatia non proliferante moderata",
@@ -36,8 +40,8 @@ export default {
   token_refused: "Il servizio ha rifiutato questo token: controllalo e inseriscilo di nuovo.",
   held: "Non ancora inviata",
   unreachable: "Il servizio non risponde, o ha chiuso la connessione: riprova.",
-  progress: ({ done, total, failed }) => `${done} di ${plural(total, "fotografia", "fotografie")} ${done === 1 ? "classificata" : "classificate"}${failed ? `, ${plural(failed, "illeggibile", "illeggibili")}` : ""}.`,
-  same_photograph: ({ name, other }) => `${name} è la stessa fotografia di ${other}, ed è stata tralasciata.`,
+  progress: ({ done, total, ungraded, failed }) => `${done} di ${plural(total, "fotografia", "fotografie")} ${done === 1 ? "classificata" : "classificate"}${ungraded ? `, ${plural(ungraded, "non classificabile", "non classificabili")}` : ""}${failed ? `, ${plural(failed, "illeggibile", "illeggibili")}` : ""}.`,
+  same_photograph: ({ name, other }) => `${name === other ? `${name} è già presente` : `${name} è la stessa fotografia di ${other}`}, ed è stata tralasciata.`,
   kept_before: ({ count }) => `${plural(count, "decisione conservata", "decisioni conservate")} in questa scheda. Aggiungi di nuovo le stesse fotografie per rivederle.`,
   forget: "Dimentica",
   forgotten: "Le decisioni conservate sono state cancellate.",
@@ -61,6 +65,7 @@ export default {
   restored: "Le fotografie sono di nuovo qui.",
   report_needs_name: "Un referto con le tue decisioni richiede il tuo nome: inseriscilo come lettore.",
   report_made: "Il referto è pronto.",
+  report_mixed: "Nessun referto: le fotografie di questo studio nominano più pazienti. Correggi prima il PatientID o lo StudyInstanceUID.",
 
   tools: "Strumenti per le fotografie",
   view: "Vista",
@@ -128,14 +133,13 @@ export default {
   more: ({ value }) => `più di ${value}`,
   less: ({ value }) => `meno di ${value}`,
   why_no_point: "Questo modello non ha una soglia per l'invio.",
-  why_threatening: "Si sospetta una retinopatia che minaccia la vista.",
-  why_threatening_too: "Una retinopatia che minaccia la vista non si può escludere.",
+  why_threatening: "La retinopatia può minacciare la vista: non rimandare.",
   why_oedema_apart: "Si sospetta anche un edema maculare.",
   why_review: ({ reasons }) => `Una persona dovrebbe guardarla: ${reasons.join("; ")}.`,
   why_repeat: ({ advice }) => `Rifai la fotografia: ${advice}. Oppure falla guardare a una persona.`,
-  overall_refer: ({ eyes, missing }) => `Inviare allo specialista: ${eyes.join(" e ")}${missing.length > 0 ? `. Manca il risultato per ${missing.join(" e ")}` : ""}`,
-  overall_missing: ({ eyes }) => `Ancora nessun consiglio: manca il risultato per ${eyes.join(" e ")}`,
-  overall_review: ({ eyes, missing }) => `Guardi una persona: ${eyes.join(" e ")}${missing.length > 0 ? `. Manca il risultato per ${missing.join(" e ")}` : ""}`,
+  overall_refer: ({ eyes, urgent, ...rest }) => `Inviare allo specialista${urgent ? " senza ritardo" : ""}: ${eyes.join(" e ")}${lacking(rest)}`,
+  overall_missing: ({ eyes, unnamed }) => `Ancora nessun consiglio: ${unnamed ? "indica quale occhio mostra ogni fotografia" : `manca il risultato per ${eyes.join(" e ")}`}`,
+  overall_review: ({ eyes, ...rest }) => `Guardi una persona: ${eyes.join(" e ")}${lacking(rest)}`,
   overall_routine: "Nessun invio: nessuno dei due occhi lo richiede",
   overall_waiting: "Classifico …",
   overall_none: "Nessun consiglio: questo modello non ha una soglia per l'invio",
@@ -158,6 +162,7 @@ export default {
     "named as": ({ left }) => left ? "è indicata come occhio sinistro, ma sembra un occhio destro" : "è indicata come occhio destro, ma sembra un occhio sinistro",
     "too small": ({ numbers }) => `troppo piccola per mostrare i microaneurismi (larga ${numbers[0]} pixel)`,
     "gate would refuse it": "il controllo di qualità la rifiuterebbe",
+    "photographs of several patients": "le fotografie del suo studio nominano più pazienti: può mostrare l'occhio di un altro",
   },
 
   seen_before: { training: "Il modello ha imparato da questo stesso file: il risultato è lusinghiero.", fit: "Le soglie sono state scelte su questo stesso file: il risultato è lusinghiero." },
