@@ -2,10 +2,10 @@
 
     python deploy/release_check.py [--tag v0.2.0]
 
-The archives are in ``dist``, which is emptied first. Twine checks both archives. Pip installs the wheel, with the base dependencies only, into a fresh virtual environment; the
-bundled grader then grades two made-up photographs there. Pip installs the source archive into another one. At the end
-stand the sizes of wheel, source archive and environment. The environment is measured without pip, with the bytecode that
-pip compiles; it must not be larger than ``LIMIT``.
+The archives are in ``dist``, which is emptied first. Twine checks both. Pip installs the wheel, with the base
+dependencies only, into a fresh virtual environment; the bundled grader then grades two made-up photographs there. Pip
+installs the source archive into another one. At the end stand the sizes of wheel, source archive and environment. The
+environment is measured without pip, with the bytecode that pip compiles; it must not be larger than ``LIMIT``.
 """
 
 from __future__ import annotations
