@@ -84,7 +84,7 @@ def grade(python: Path, folder: Path) -> None:
     """
     run(sys.executable, "-m", "retinagrade", "data", "synthesize", "--out", folder / "made-up", "--count", 2)
     photographs, results = folder / "made-up" / "photographs", folder / "results.csv"
-    command = [python, *MODULE, "retinagrade", "grade", photographs, "--out", results]
+    command = [str(python), *MODULE, "retinagrade", "grade", str(photographs), "--out", str(results)]
     print("$", *command, flush=True)
     code = subprocess.run(command, check=False).returncode
     if code not in (0, 1):  # 1: a person should look at a result

@@ -38,7 +38,7 @@ def source() -> set[str]:
     """Returns the files of this source tree, as git knows them."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("no git here: which files belong to the source is unknown")
-    command = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split("\0")
     return {name for name in listed if name and (ROOT / name).exists()}
 

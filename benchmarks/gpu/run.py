@@ -175,11 +175,14 @@ def _batch(job: Job, size: int) -> Job:
     }
 
 
-def _rate(job: Job, step: Callable[[], bool]) -> float:
+def _rate(job: Job, step: Callable[[], object]) -> float:
     """Calls steps for some seconds after warming up, and returns photographs a second."""
     import torch
 
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
+    def wait() -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
     for _ in range(WARM_UP):
         step()
     wait()
@@ -206,8 +209,8 @@ def _prediction_rate(job: Job) -> float:
     network = inference_copy(build_network(settings), dtype, settings.image_size, device)
     photographs = _batch(job, settings.image_size)["photographs"]
 
-    def step() -> bool:
-        return bool(network.output.probabilities(network(photographs.to(device))).tolist())
+    def step() -> object:
+        return network.output.probabilities(network(photographs.to(device))).tolist()
 
     with torch.inference_mode():
         return _rate(job, step)
@@ -224,7 +227,7 @@ def _training_rate(job: Job) -> float:
     experiment = load_experiment(job["experiment"], job["settings"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     layout = torch.channels_last if job["layout"] == "channels last" else torch.contiguous_format
-    network = build_network(experiment.network).to(device, memory_format=layout)
+    network = build_network(experiment.network).to(device).to(memory_format=layout)
     if layout == torch.contiguous_format:  # the network scales pixels into channels-last layout
         network.backbone.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
     if job["compiled"]:
@@ -233,14 +236,13 @@ def _training_rate(job: Job) -> float:
     batch = _batch(job, experiment.network.image_size)
     photographs = batch["photographs"].contiguous(memory_format=layout)
 
-    def step() -> bool:
+    def step() -> None:
         inputs, grades = photographs.to(device), batch["grades"].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=job["precision"] == "bfloat16"):
             raw = network(inputs)
-        training_loss(network.output, raw.float(), grades, None, 0.0).backward()
+        training_loss(network.output, raw.float(), grades, None, 0.0).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
-        return True
 
     return _rate(job, step)
 
