@@ -323,72 +323,71 @@ class Check:
 
 def try_checks(trial: Trial, plan: Plan, folder: Path, on_cpu: bool) -> list[Check]:
     """Trains, predicts and exports on the device and on the processor, and compares the figures."""
-    prepared, (experiment, settings) = str(folder / "prepared"), plan.trained
-    checks: list[Check] = []
-    if (
-        trial.ask(
-            "photographs",
-            "data",
-            {"folder": str(folder), "photographs": plan.photographs, "size": plan.size},
-            on_cpu=True,
-        )
-        is None
-    ):
-        return checks
+    drawn: Job = {"folder": str(folder), "photographs": plan.photographs, "size": plan.size}
+    if trial.ask("photographs", "data", drawn, on_cpu=True) is None:
+        return []
+    experiment, settings = plan.trained
 
     def training(out: str, precision: str) -> Job:
         changed = [*settings, f"training.precision={precision}"]
+        prepared = str(folder / "prepared")
         return {"prepared": prepared, "experiment": experiment, "settings": changed, "out": str(folder / out)}
 
     own = trial.ask("training in float32", "train", training("own", "32"), on_cpu=on_cpu)
-    alone = trial.ask("training as it is by default", "train", training("alone", "auto"), on_cpu=on_cpu)
+    alone = trial.ask("training in the default precision", "train", training("alone", "auto"), on_cpu=on_cpu)
     reference = trial.ask("training on the processor", "train", training("cpu", "32"), on_cpu=True)
+    checks = []
     if own and reference:
-        checks.append(
-            Check("validation loss after training, against the processor", abs(own["loss"] - reference["loss"]), 0.1)
-        )
+        difference = abs(own["loss"] - reference["loss"])
+        checks.append(Check("validation loss after training, against the processor", difference, 0.1))
     if own:
-        checks += _try_predictions(trial, folder, prepared, on_cpu)
-        file = {
-            "run": str(folder / "own"),
-            "out": str(folder / "own.onnx"),
-            "photographs": str(folder / "drawn" / "photographs"),
-        }
-        if exported := trial.ask("export, and grading with the file", "export", file, on_cpu=on_cpu):
-            checks.append(
-                Check("probabilities of the exported file, largest difference", exported["difference"], 0.001)
-            )
-            checks.append(Check("photographs without a grade of the file", plan.photographs - exported["graded"], 0))
+        checks += _try_predictions(trial, folder, on_cpu)
+        checks += _try_export(trial, plan, folder, on_cpu)
     if alone:
-        names = ("first of two trainings", "second of two trainings")
-        processes = [trial.begin(name, "train", training(name, "auto"), on_cpu=on_cpu) for name in names]
-        both = [trial.finish(name, process) for name, process in zip(names, processes, strict=True)]
-        losses = [abs(each["loss"] - alone["loss"]) for each in both if each]
-        if len(losses) == len(both):
-            checks.append(Check("validation loss of two trainings at once, against one alone", max(losses), 0.01))
-            checks.append(
-                Check(
-                    "duration of two trainings at once, divided by that of one alone",
-                    max(each["seconds"] for each in both if each) / alone["seconds"],
-                    4,
-                )
-            )
+        checks += _try_two(trial, {name: training(name, "auto") for name in ("first", "second")}, alone, on_cpu)
     return checks
 
 
-def _try_predictions(trial: Trial, folder: Path, prepared: str, on_cpu: bool) -> list[Check]:
+def _try_export(trial: Trial, plan: Plan, folder: Path, on_cpu: bool) -> list[Check]:
+    photographs = str(folder / "drawn" / "photographs")
+    job = {"run": str(folder / "own"), "out": str(folder / "own.onnx"), "photographs": photographs}
+    exported = trial.ask("export, and grading with the file", "export", job, on_cpu=on_cpu)
+    if exported is None:
+        return []
+    return [
+        Check("probabilities of the exported file, largest difference", exported["difference"], 0.001),
+        Check("photographs without a grade of the file", plan.photographs - exported["graded"], 0),
+    ]
+
+
+def _try_two(trial: Trial, jobs: dict[str, Job], alone: Job, on_cpu: bool) -> list[Check]:
+    """Trains two runs at once on one device, and compares them with the same run that was trained alone."""
+    begun = {f"{name} of two trainings": trial.begin(name, "train", job, on_cpu=on_cpu) for name, job in jobs.items()}
+    both = [result for name, process in begun.items() if (result := trial.finish(name, process))]
+    if len(both) < len(jobs):
+        return []
+    difference = max(abs(each["loss"] - alone["loss"]) for each in both)
+    slower = max(each["seconds"] for each in both) / alone["seconds"]
+    return [
+        Check("validation loss of two trainings at once, against one alone", difference, 0.01),
+        Check("duration of two trainings at once, divided by that of one alone", slower, 4),
+    ]
+
+
+def _try_predictions(trial: Trial, folder: Path, on_cpu: bool) -> list[Check]:
     tables: dict[str, list[list[float]]] = {}
-    for name, fast, processor in (("own", False, on_cpu), ("fast", True, on_cpu), ("cpu", False, True)):
+    for name, fast, processor in (("float32", False, on_cpu), ("--fast", True, on_cpu), ("processor", False, True)):
         file = folder / f"{name}.csv"
-        job = {"prepared": prepared, "run": str(folder / "own"), "out": str(file), "fast": fast}
+        run = str(folder / "own")
+        job = {"prepared": str(folder / "prepared"), "run": run, "out": str(file), "fast": fast}
         if trial.ask(f"prediction: {name}", "predict", job, on_cpu=processor) is not None:
             tables[name] = read_probabilities(file)
     checks = []
-    if {"own", "cpu"} <= set(tables):
-        largest = max(differences(tables["own"], tables["cpu"]))
+    if {"float32", "processor"} <= set(tables):
+        largest = max(differences(tables["float32"], tables["processor"]))
         checks.append(Check("probabilities in float32, largest difference from the processor", largest, 0.01))
-    if {"fast", "cpu"} <= set(tables):
-        all_differences = differences(tables["fast"], tables["cpu"])
+    if {"--fast", "processor"} <= set(tables):
+        all_differences = differences(tables["--fast"], tables["processor"])
         mean = sum(all_differences) / len(all_differences)
         checks.append(Check("probabilities with --fast, mean difference from the processor in float32", mean, 0.05))
     return checks
