@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-lowest check report-matrices default-grader default-gate lock sbom image-steps image-base clean
+.PHONY: demo test test-slow test-lowest check report-matrices default-grader default-gate lock sbom image-steps image-base release-check clean
 
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
@@ -25,12 +25,14 @@ test-lowest: .venv-lowest/installed
 	$(LOWEST)/uv pip install --python $(LOWEST)/python --resolution lowest-direct --editable '.[dev]'
 	touch $@
 
+# The workflows' images have tags: nobody here can look up the digest of an image.
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/jactionlint --shellcheck= --ignore 'pinned by a tag'
 
 # Writes the page about the report's confusion matrices, docs/report/matrices.md.
 report-matrices: .venv/installed
@@ -95,6 +97,10 @@ image-steps: .venv/installed
 # Needs a daemon or skopeo, and the registry: prints the base image with its digest, for `docker build --build-arg BASE=…`.
 image-base:
 	@echo "python:3.13-slim-bookworm@$$(skopeo inspect --format '{{.Digest}}' docker://docker.io/library/python:3.13-slim-bookworm)"
+
+# Builds wheel and sdist in dist/, and checks what users get. TAG, such as v0.2.0, also checks the version and the date of the changelog.
+release-check: .venv/installed
+	$(BIN)/python deploy/release_check.py $(if $(TAG),--tag "$(TAG)")
 
 clean:
 	rm -rf .venv .venv-lowest .venv-image demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,12 +1,11 @@
-"""Measures grading with a file: start, size of the installation, network and complete grading, compared with Keras.
+"""Measures grading with a file: start, network and complete grading, compared with Keras.
 
-    python benchmarks/grader.py MODEL.onnx PHOTOGRAPHS [--experiment NAME] [--only start,size,network,whole]
+    python benchmarks/grader.py MODEL.onnx PHOTOGRAPHS [--experiment NAME] [--only start,network,whole]
 
 MODEL.onnx is a grader file of a run of the experiment; PHOTOGRAPHS is a folder of full-size photographs. Keras gets its
 own virtual environment in the folder of ``training.py``. The parts are:
 
 * start: the processes ``--help``, ``info``, and ``grade`` of one photograph, and the imports of ``grade``;
-* size: megabytes of a fresh virtual environment with the base install, without pip;
 * network: photographs per second from memory, with saliency maps; Keras computes ``predict`` of the same network,
   without saliency maps;
 * whole: photographs per second from files; Keras decodes at full size, crops and resizes like the report, and calls
@@ -22,7 +21,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -37,7 +35,7 @@ from training import Job, ask, experiment, keras_python, verdict
 BATCH = 16
 STARTS = 5
 """Measured processes of each command; their median counts. One more process runs first."""
-GRADE_BAR, IMPORT_BAR, HELP_BAR, SIZE_BAR, NETWORK_BAR, WHOLE_BAR = 1.2, 0.4, 0.3, 350, 3.0, 5.0
+GRADE_BAR, IMPORT_BAR, HELP_BAR, NETWORK_BAR, WHOLE_BAR = 1.2, 0.4, 0.3, 3.0, 5.0
 
 
 def seconds(*command: object) -> NDArray[np.float64]:
@@ -72,18 +70,6 @@ def below(name: str, taken: NDArray[np.float64], bar: float) -> bool:
     return verdict(
         f"{name}: {taken[0]:.2f} s ({taken[1]:.2f} s of processor time) is below {bar} s", bool(taken[0] < bar)
     )
-
-
-def size() -> bool:
-    """Prints the size of a fresh environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        python = Path(folder) / "bin" / "python"
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        source = Path(__file__).parents[1]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-cache-dir", source], check=True)
-        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip"], check=True)
-        megabytes = sum(file.lstat().st_size for file in Path(folder).rglob("*") if not file.is_dir()) / 1e6
-    return verdict(f"a fresh environment: {megabytes:.0f} MB is below {SIZE_BAR} MB", megabytes < SIZE_BAR)
 
 
 def network(job: Job) -> Job:
@@ -139,7 +125,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--experiment", default="mobilenetv2-7-on-4", help="experiment of the network in the file")
     parser.add_argument("--folder", type=Path, default=cache, help="folder of the Keras environment")
-    parser.add_argument("--only", default="start,size,network,whole", help="parts to run, separated by commas")
+    parser.add_argument("--only", default="start,network,whole", help="parts to run, separated by commas")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--seconds", type=float, default=6.0, help="seconds to measure a network in a process")
     return parser.parse_args()
@@ -156,8 +142,6 @@ def main() -> None:
     values, parts, passed = experiment(options.experiment), options.only.split(","), True
     if "start" in parts:
         passed &= starts(options.model, options.photographs)
-    if "size" in parts:
-        passed &= size()
     if "network" in parts:
         predict = {**values, "task": "predict", "policy": "float32", "batch": BATCH, "seconds": options.seconds}
         job = {"model": model, "seconds": options.seconds}
