@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import command_pages
@@ -107,7 +106,8 @@ def on_post_page(output: str, page: Page, **_: Any) -> str:
 
 def _tutorials() -> list[Any]:
     """Lists the page about the tutorials, and the notebooks by name."""
-    return _existing("tutorials/README.md") + [path for path in _generated if path.startswith("tutorials/") and path.endswith(".md")]
+    notebooks = [path for path in _generated if path.startswith("tutorials/") and path.endswith(".md")]
+    return _existing("tutorials/README.md") + notebooks
 
 
 def _reference() -> list[Any]:

@@ -57,7 +57,7 @@ def _sections(docstring: str) -> tuple[str, dict[str, str]]:
 
 
 def describe_values(schema: Schema, definitions: dict[str, Schema]) -> str:
-    """Describes the values that a schema allows, in Markdown: ``whole number, from 1``.
+    """Describes the values that a schema allows, in Markdown: ``whole number, at least 1``.
 
     Args:
         schema: The schema of one field.
@@ -105,7 +105,7 @@ def _bounds(schema: Schema) -> list[str]:
 def _describe_list(schema: Schema, definitions: dict[str, Schema]) -> str:
     if "prefixItems" in schema:
         items = list(dict.fromkeys(describe_values(each, definitions) for each in schema["prefixItems"]))
-        return f"list of {len(schema['prefixItems'])}: {', '.join(items)}"
+        return f"list of {len(schema['prefixItems'])} ({', '.join(items)})"
     least, most = schema.get("minItems"), schema.get("maxItems")
     size = f"{least} " if least == most and least else f"at least {least} " if least else ""
     return f"list of {size}({describe_values(schema.get('items', {}), definitions)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import python_pages
 from typer.testing import CliRunner
 
 from retinagrade.cli import app
-from tests.docs.pages import ROOT, python_blocks
+from tests.docs.pages import ROOT, commands, python_blocks
 
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -52,6 +53,18 @@ def test_the_command_prints_what_it_shows(example_files: Path, tmp_path: Path, m
     done = CliRunner().invoke(app, ["grade", "eye.jpg", "--lesions", "outlines"])
     assert done.stdout == OUTPUTS[0]
     assert (tmp_path / "outlines" / "eye.png").is_file()
+
+
+def test_the_commands_train_and_evaluate(example_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "YOUR_FOLDER").symlink_to(example_files / "YOUR_FOLDER")
+    steps = [line for line in commands(README) if " grade " not in line]
+    assert len(steps) == 4
+    for line in steps:
+        quick = ["--set", "network.image_size=64", "--set", "training.epochs=1"] if " train " in line else []
+        done = CliRunner().invoke(app, [*shlex.split(line)[1:], *quick])
+        assert done.exit_code in (0, 1), done.output
+    assert (tmp_path / "runs" / "first" / "evaluation" / "val" / "report.html").is_file()
 
 
 def test_the_python_example_prints_what_it_shows(example_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
