@@ -51,7 +51,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
             "decisions/README.md",
             *(f"decisions/{path.name}" for path in sorted(DOCS.glob("decisions/0*.md"))),
         ],
-        "PROJECT": [*_existing("citing.md", "upgrade.md"), *_FROM_ROOT],
+        "PROJECT": [*_existing("citing.md", "upgrading.md"), *_FROM_ROOT],
     }
     config.nav = _filled(config.nav or [], entries)
     return config
