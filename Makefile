@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-lowest check report-matrices default-grader default-gate lock sbom image-steps image-base release-check clean
+.PHONY: demo test test-slow test-lowest check docs docs-serve report-matrices default-grader default-gate lock sbom image-steps image-base release-check clean
 
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
@@ -33,6 +33,13 @@ check: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/jactionlint --shellcheck= --ignore 'pinned by a tag'
+
+# The documentation site, in site/. It needs no network, and a broken link is an error.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8008
 
 # Writes the page about the report's confusion matrices, docs/report/matrices.md.
 report-matrices: .venv/installed
@@ -103,7 +110,7 @@ release-check: .venv/installed
 	$(BIN)/python deploy/release_check.py $(if $(TAG),--tag "$(TAG)")
 
 clean:
-	rm -rf .venv .venv-lowest .venv-image demo default-grader dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lowest .venv-image demo default-grader dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

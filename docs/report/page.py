@@ -79,6 +79,7 @@ other photographs: grades and predictions were read in two different orders.
 
 In Keras, the usual way is two lines that look right:
 
+<!-- not run: Keras -->
 ```python
 test = ImageDataGenerator().flow_from_directory("test", shuffle=True)  # True is the default
 predicted = model.predict(test).argmax(axis=1)  # in a shuffled order
@@ -90,6 +91,7 @@ contradict each other. `tf.data` with `.shuffle()` has the same effect if the se
 once for the predictions. `shuffle=False` solves only this case: the next sort, filter or lost file brings the problem
 back. Write the name of the photograph beside each prediction, and join:
 
+<!-- not run: Keras -->
 ```python
 test = ImageDataGenerator().flow_from_directory("test", shuffle=False)
 predicted = pd.DataFrame(model.predict(test), columns=["p0", "p1", "p2", "p3", "p4"])

@@ -40,18 +40,31 @@ class PlainCommand(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments without the names of their types, then the options."""
-        sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            name, text = record
-            for sign, words in _WORDS.items():
-                text = re.sub(sign, words, text)
-            if parameter.param_type_name == "argument":
-                sections["Arguments"].append((name.split(" ")[0], text))
-            else:
-                sections["Options"].append((name, text))
-        for heading, rows in sections.items():
+        for heading, rows in describe_parameters(self, ctx).items():
             with formatter.section(heading):
                 formatter.write_dl(rows)
+
+
+def describe_parameters(command: TyperCommand, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Describes the arguments and options of a command in words.
+
+    Args:
+        command: The command.
+        ctx: Its context.
+
+    Returns:
+        Name and help of each, by ``Arguments`` and ``Options``.
+    """
+    sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        name, text = record
+        for sign, words in _WORDS.items():
+            text = re.sub(sign, words, text)
+        if parameter.param_type_name == "argument":
+            sections["Arguments"].append((name.split(" ")[0], text))
+        else:
+            sections["Options"].append((name, text))
+    return sections

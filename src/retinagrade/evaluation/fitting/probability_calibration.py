@@ -37,9 +37,10 @@ _Settings = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 class Temperature(BaseModel):
     """Temperature scaling: ``p_k`` becomes proportional to ``p_k ** (1 / temperature)``.
 
-    A temperature above 1 makes predictions less certain, below 1 more certain.
-
     Source: C. Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Attributes:
+        temperature: Temperature. Above 1, it makes predictions less certain, below 1 more certain.
     """
 
     model_config = _Settings
