@@ -14,7 +14,7 @@ from nbclient.exceptions import CellExecutionError
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "tutorials"
 FAST: Final = ("02-your-own-data-set", "03-the-reports-experiments")
-"""Tutorials that take about half a minute of one processor core; all others take a minute each."""
+"""Tutorials that the fast tests run: the two that take the least time."""
 NOTEBOOKS: Final = [
     pytest.param(path, id=path.stem, marks=[] if path.stem in FAST else pytest.mark.slow)
     for path in sorted(FOLDER.glob("*.ipynb"))
