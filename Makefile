@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-lowest check docs docs-serve report-matrices default-grader default-gate lock sbom image-steps image-base release-check clean
+.PHONY: demo test test-slow test-lowest check docs docs-serve tutorials report-matrices default-grader default-gate lock sbom image-steps image-base release-check clean
 
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
@@ -44,6 +44,10 @@ docs-serve: docs
 # Writes the page about the report's confusion matrices, docs/report/matrices.md.
 report-matrices: .venv/installed
 	$(BIN)/python docs/report/page.py
+
+# Runs the tutorials, and writes their outputs into the notebooks: docs/tutorials/run.py.
+tutorials: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python docs/tutorials/run.py
 
 # Makes the bundled grader from IDRiD: `make default-grader SOURCE=IDRID`. The same command continues where it was cut off. See
 # docs/default-grader.md. LEFT_OUT: 118 is also in the official test half; the others are copies. The thresholds are chosen on photographs that

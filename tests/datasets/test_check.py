@@ -77,6 +77,7 @@ def test_a_clean_set_has_no_problems(clean_set: Path) -> None:
     assert result.sizes()["480 × 320"] >= 12
     assert len(result.examined) == 12
     assert {each.reason for each in result.left_out if each.file.startswith("masks/")} == {"a lesion mask"}
+    assert "<table" not in result._repr_html_()
 
 
 def test_a_folder_without_photographs_needs_attention(tmp_path: Path) -> None:

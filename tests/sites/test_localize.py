@@ -16,6 +16,7 @@ from retinagrade.errors import CalibrationError, GraderFileError, UsageError
 from retinagrade.gate.settings import GateSettings
 from retinagrade.grader.seal import read_sealed, without_seal
 from retinagrade.grades import PROBABILITY_COLUMNS
+from retinagrade.sites import local_file
 from retinagrade.storage.onnx_properties import read_property, with_property
 from tests.grader.conftest import eyes, grader_file
 from tests.grader.graders import write_grader
@@ -62,6 +63,19 @@ def test_decisions_move_and_the_network_stays(
         assert second.probabilities == pytest.approx(expected, abs=1e-6)
         referable = sum(second.probabilities[2:]) >= after.metadata.referable.threshold  # type: ignore[index]
         assert second.referable == referable
+
+
+def test_the_same_change_at_another_time_continues_the_same_results(
+    eyes: Path, grader_file: Path, calibration: Calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, results = tmp_path / "local.onnx", tmp_path / "results.csv"
+    first = localize(grader_file, out, calibration=calibration)
+    grade(eyes, model=out, out=results)
+    monkeypatch.setattr(local_file, "utc_time", lambda: "2031-02-03T04:05:06+00:00")
+    again = localize(grader_file, out, calibration=calibration)
+    assert again.metadata.history[0].date != first.metadata.history[0].date
+    assert again.metadata.digest == first.metadata.digest
+    assert grade(eyes, model=out, out=results).new == []
 
 
 def test_a_file_knows_the_photographs_that_chose_its_thresholds(

@@ -201,8 +201,8 @@ class DataCheck:
     def _repr_html_(self) -> str:
         """Describes the result in a notebook, with a table of the findings."""
         kinds = [(len(self.of_kind(kind)), meaning) for kind, meaning in FINDING_KINDS.items() if self.of_kind(kind)]
-        table = pd.DataFrame(kinds, columns=["findings", "meaning"])
-        return f"<p>{self._summary()}</p>{table.to_html(index=False)}"
+        table = pd.DataFrame(kinds, columns=["findings", "meaning"]).to_html(index=False) if kinds else ""
+        return f"<p>{self._summary()}</p>{table}"
 
     def _summary(self) -> str:
         counts = [f"{len(self.of_kind(kind))} {kind}" for kind in FINDING_KINDS if self.of_kind(kind)]

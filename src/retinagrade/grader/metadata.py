@@ -296,8 +296,8 @@ class Metadata(_Part):
         intended_use: Intended use, in words.
         limitations: Known limitations, in words.
         licence: Licence of the file, if its author stated one.
-        digest: SHA-256 digest of the file that these metadata were read from, apart from the time of its export; empty
-            before. The file itself doesn't hold it here: see :mod:`retinagrade.grader.seal`.
+        digest: SHA-256 digest of the file that these metadata were read from, apart from the times of its export and
+            changes; empty before. The file itself doesn't hold it here: see :mod:`retinagrade.grader.seal`.
     """
 
     schema_version: Literal[4] = 4
@@ -391,13 +391,15 @@ def seen_before(metadata: Metadata, digest: str | None) -> SeenBefore | None:
 
 
 def with_digest(metadata: Metadata, model: bytes) -> Metadata:
-    """Returns metadata that know the digest of their file. A run that is exported again keeps it.
+    """Returns metadata that know the digest of their file. A run that is exported again keeps it, and so does a change.
 
     Args:
         metadata: The metadata in the file.
-        model: The file without its seal. The time of its export doesn't count.
+        model: The file without its seal. The times of its export and of its changes don't count.
     """
-    timeless = model.replace(metadata.created.encode(), b"")
+    timeless = model
+    for time in (metadata.created, *(change.date for change in metadata.history)):
+        timeless = timeless.replace(time.encode(), b"")
     return metadata.model_copy(update={"digest": hashlib.sha256(timeless).hexdigest()})
 
 

@@ -83,7 +83,7 @@ class Grading:
             site's thresholds were fitted on it, and ``None`` where neither is known. Such a result flatters the grader.
         digest: SHA-256 digest of the photograph's file; in an object store its ETag and size, where it has one;
             ``None`` for an array, and where the file could not be read.
-        grader_digest: SHA-256 digest of the grader file, apart from the time of its export.
+        grader_digest: SHA-256 digest of the grader file, apart from the times of its export and changes.
         referral: What counts as referable by the grader file: ``retinopathy`` or ``retinopathy-or-oedema``.
         referable_threshold: Least probability of referable retinopathy that is ``referable``; like the following
             thresholds ``None`` where the grader file has none.
