@@ -111,6 +111,10 @@ class TrainingSettings(_Settings):
     """Learning rate: constant, or the peak of ``one-cycle``. ``retinagrade train --find-rate`` suggests one."""
     backbone_learning_rate: PositiveFloat | None = None
     """Learning rate of the backbone; null for that of the head."""
+    layer_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Factor, such as 0.65, of the backbone's learning rate for its last layer; each earlier layer has the factor once
+    more. Early layers, which hold the most general knowledge, then change least. Weight decay leaves out biases, norms
+    and embeddings. Null for one rate and one weight decay."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Momentum of ``sgd``."""
     weight_decay: NonNegativeFloat = 0.0
@@ -198,6 +202,12 @@ class Experiment(_Settings):
                 f"training.epochs ({training.epochs}) must be a multiple of validate_every "
                 f"({training.validate_every}), so that the last epoch is validated"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _orders_layers(self) -> Self:
+        if self.training.layer_decay is not None and self.network.backbone == "scratch":
+            raise ValueError("training.layer_decay is for pretrained backbones: set it to null")
         return self
 
     @property
