@@ -22,7 +22,7 @@ from retinagrade.training.loading import PhotographDataset, collate_photographs
 from retinagrade.training.train import train
 from tests.cli.command_line import run as command
 
-BACKBONES = {
+BACKBONES: dict[str, dict[str, object]] = {
     "vit": {"backbone": "test_vit"},
     "convnext": {"backbone": "test_convnext"},
     "swin": {"backbone": "swin_tiny_patch4_window7_224", "arguments": {"embed_dim": 24}},

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor
 
 from retinagrade.errors import ExperimentError
@@ -21,7 +21,7 @@ from retinagrade.models.settings import NetworkSettings
 from retinagrade.models.summary import summarise_network
 from retinagrade.models.weights import describe_weights
 
-SWIN = {"backbone": "swin_tiny_patch4_window7_224", "arguments": {"embed_dim": 24}}
+SWIN: dict[str, Any] = {"backbone": "swin_tiny_patch4_window7_224", "arguments": {"embed_dim": 24}}
 
 
 def settings(backbone: str = "test_vit", image_size: int = 64, weights: str | Path = "none", **others: Any) -> Any:
@@ -101,7 +101,7 @@ def test_a_transformer_can_not_be_the_encoder_of_a_u_net() -> None:
 def published() -> dict[str, Tensor]:
     """A vision transformer of 64 px, as its authors would publish it."""
     torch.manual_seed(3)
-    model = timm.create_model("test_vit", img_size=64)
+    model: Any = timm.create_model("test_vit", img_size=64)
     with torch.no_grad():
         model.pos_embed.normal_()
     return dict(model.state_dict())
@@ -144,7 +144,7 @@ def test_checkpoints_of_trainings_are_read(form: Any, side: int, published: dict
 
 def test_registers_of_dinov2_get_timm_s_names(tmp_path: Path) -> None:
     torch.manual_seed(4)
-    name, size = "vit_small_patch14_reg4_dinov2", {"depth": 2, "embed_dim": 48, "num_heads": 3}
+    name, size = "vit_small_patch14_reg4_dinov2", dict[str, Any](depth=2, embed_dim=48, num_heads=3)
     state = timm.create_model(name, img_size=56, num_classes=0, **size).state_dict()
     theirs = {key: each for key, each in state.items() if key not in ("reg_token", "cls_token", "pos_embed")}
     places = torch.cat([torch.ones(1, 1, 48), state["pos_embed"]], dim=1)  # theirs have one for the class token

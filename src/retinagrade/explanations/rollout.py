@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from retinagrade.errors import ExperimentError
 from retinagrade.explanations.cam import hirescam
 from retinagrade.explanations.scores import Target, scores
+from retinagrade.models.attention import explicit_attention
 from retinagrade.models.network import Network, feature_maps, scale_pixels
 from retinagrade.models.token_maps import tokens_without_a_place
 
@@ -44,7 +45,7 @@ def attention_rollout(network: Network, photographs: Tensor, targets: Sequence[T
 
 
 def _of_one(network: Network, photograph: Tensor, targets: Sequence[Target], layers: Sequence[nn.Module]) -> Tensor:
-    with _recorded(layers) as record:
+    with explicit_attention(network), _recorded(layers) as record:
         pixels = scale_pixels(photograph, network.mean, network.std).to(network.dtype)
         maps = feature_maps(network.backbone, pixels, None)
         assert isinstance(maps, Tensor)
@@ -63,7 +64,7 @@ def _of_one(network: Network, photograph: Tensor, targets: Sequence[Target], lay
         for (attention, _), of_attention in zip(record[::-1], slopes[::-1], strict=True):
             carried = (attention * of_attention).clamp(min=0).mean(1).float()
             relevance = relevance + (relevance[:, None] @ carried)[:, 0]
-        relevances.append(relevance[:, first:].unflatten(1, (side, side)))
+        relevances.append(relevance[:, first:].reshape(-1, side, side))
     return torch.stack(relevances, dim=1)
 
 
@@ -100,15 +101,10 @@ def _recorded(layers: Sequence[nn.Module]) -> Iterator[list[tuple[Tensor, Tensor
         record.append((output.detach(), zero))
         return output + zero
 
-    fused = [layer.fused_attn for layer in layers]
     dropouts = [layer.get_submodule("attn_drop") for layer in layers]
     hooks = [dropout.register_forward_hook(note) for dropout in dropouts]
     try:
-        for layer in layers:
-            layer.fused_attn = False  # type: ignore[assignment]  # the fused kernel returns no attention
         yield record
     finally:
-        for layer, was_fused in zip(layers, fused, strict=True):
-            layer.fused_attn = was_fused
         for hook in hooks:
             hook.remove()

@@ -41,7 +41,8 @@ def as_maps(output: Any, backbone: nn.Module) -> Tensor:
         raise ExperimentError(f"the output has no feature maps: it is {shape}")
     first = tokens_without_a_place(output.shape[1], backbone)
     side = isqrt(output.shape[1] - first)
-    return output[:, first:].transpose(1, 2).unflatten(2, (side, side))
+    # With len(), an exported graph would have batches of one size only.
+    return output[:, first:].transpose(1, 2).reshape(output.shape[0], -1, side, side)
 
 
 def with_maps(output: Tensor, maps: Tensor, backbone: nn.Module) -> Tensor:

@@ -23,6 +23,7 @@ import timm
 import torch
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError, safe_open
+from timm.layers.patch_embed import PatchEmbed
 from timm.models import PretrainedCfg
 from timm.models.vgg import VGG
 from torch import Tensor, nn
@@ -171,8 +172,9 @@ def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn
 
 def _require_whole_patches(model: nn.Module, name: str, image_size: int) -> None:
     """Refuses photographs whose last pixels would belong to no patch: maps would then not cover the photograph."""
-    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
-    if isinstance(patch, tuple) and image_size % patch[0]:
+    embedding = getattr(model, "patch_embed", None)
+    patch = embedding.patch_size if isinstance(embedding, PatchEmbed) else (1, 1)  # patches of others may overlap
+    if image_size % patch[0]:
         lower = image_size - image_size % patch[0]
         raise ExperimentError(
             f"network.image_size: {name} divides a photograph into patches of {patch[0]} px, and {image_size} px is no "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.optim import param_groups_layer_decay
+from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
 from torch import nn
 
 from retinagrade.errors import ExperimentError
@@ -56,7 +56,7 @@ def _by_layer(model: nn.Module, name: str, rate: float, decay: float, layer_deca
             f"training.layer_decay: the layers of {type(model).__name__} have no known order: set it to null, and "
             "training.backbone_learning_rate to a lower rate"
         )
-    without_decay = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()
+    without_decay: Any = getattr(model, "no_weight_decay", tuple)()
     groups = param_groups_layer_decay(
         model, weight_decay=decay, no_weight_decay_list=without_decay, layer_decay=layer_decay
     )
