@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.datasets.copies import find_pairs, group_pairs
@@ -211,9 +210,8 @@ def _unreadable(file: str) -> ExaminedFile:
 
 def _with_one_side(table: pd.DataFrame) -> pd.DataFrame:
     """Returns the table with each group of photographs on one side of the split at most."""
-    splits = table["split"].to_numpy(dtype=object, na_value=None)
-    groups: NDArray[Any] = photograph_groups(table)
+    splits, groups = table["split"], photograph_groups(table)
     for place, side in enumerate(_SIDES):
-        here = groups[splits == side]
-        splits[np.isin(groups, here) & np.isin(splits, _SIDES[place + 1 :])] = EXCLUDED
-    return table.assign(split=pd.array(splits, dtype="string"))
+        here = np.isin(groups, groups[splits.eq(side).fillna(False).to_numpy(dtype=bool)])
+        splits = splits.mask(here & splits.isin(_SIDES[place + 1 :]), EXCLUDED)
+    return table.assign(split=splits)
