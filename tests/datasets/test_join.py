@@ -123,6 +123,9 @@ def test_the_command_joins_named_sets(sets: dict[str, Path], tmp_path: Path) -> 
     assert "excluded" in printed
     origin = json.loads((tmp_path / "joined" / "prepare.json").read_text())["origin"]
     assert origin["command"] == "data join"
+    assert "both have the name synthetic" in command("data", "join", *sets.values(), "--out", tmp_path / "x", code=2)
+    twice = [f"one={folder}" for folder in sets.values()]
+    assert "two sets have one name" in command("data", "join", *twice, "--out", tmp_path / "x", code=2)
     assert "for all sets, or for none" in command(
         "data", "join", named[0], sets["south"], "--out", tmp_path / "x", code=2
     )

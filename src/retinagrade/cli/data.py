@@ -216,16 +216,7 @@ def join(
     """
     from retinagrade.datasets.join import join as join_sets
 
-    named = [each.partition("=") if not Path(each).exists() else ("", "", each) for each in sets]
-    parts = [(name if separator else "", folder if separator else name) for name, separator, folder in named]
-    if all(name for name, _ in parts):
-        chosen: dict[str, str] | list[str] = dict(parts)
-        if len(chosen) < len(parts):
-            raise UsageError("two sets have one name: give each its own")
-    elif any(name for name, _ in parts):
-        raise UsageError("write NAME=FOLDER for all sets, or for none")
-    else:
-        chosen = [folder for _, folder in parts]
+    chosen = _named_sets(sets)
     with terminal_progress() as progress:
         joined = join_sets(
             chosen,
@@ -237,6 +228,19 @@ def join(
         )
     print_joined(joined)
     console().print(f"next: retinagrade train {out} EXPERIMENT --out runs/joined")
+
+
+def _named_sets(sets: list[str]) -> dict[str, str] | list[str]:
+    """Reads the arguments of ``data join``: folders, or folders by the names of their data sets."""
+    parts = [("", "", each) if Path(each).exists() or "=" not in each else each.partition("=") for each in sets]
+    if not any(name for name, _, _ in parts):
+        return [folder for _, _, folder in parts]
+    if not all(name for name, _, _ in parts):
+        raise UsageError("write NAME=FOLDER for all sets, or for none")
+    named = {name: folder for name, _, folder in parts}
+    if len(named) < len(parts):
+        raise UsageError("two sets have one name: give each its own")
+    return named
 
 
 def prepare(

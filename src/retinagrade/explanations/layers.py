@@ -121,7 +121,7 @@ def _maps_of_layer(
         try:
             maps = as_maps(output, network.backbone)
         except ExperimentError as error:
-            raise ExperimentError(f"of this layer, {error}: choose a layer of the backbone") from error
+            raise ExperimentError(f"this layer can't be explained, because {error}: choose another one") from error
         leaves.append(maps.detach().requires_grad_())
         return with_maps(output, leaves[-1], network.backbone).clone()  # later layers may change it in place
 

@@ -13,7 +13,6 @@ from retinagrade.explanations.cam import hirescam
 from retinagrade.explanations.scores import Target, scores
 from retinagrade.models.attention import explicit_attention
 from retinagrade.models.network import Network, feature_maps, scale_pixels
-from retinagrade.models.token_maps import tokens_without_a_place
 
 
 def attention_rollout(network: Network, photographs: Tensor, targets: Sequence[Target]) -> Tensor:
@@ -54,7 +53,6 @@ def _of_one(network: Network, photograph: Tensor, targets: Sequence[Target], lay
     first = tokens - side * side
     if len(record) != len(layers) or any(each.shape[-2:] != (tokens, tokens) for each, _ in record) or first < 0:
         raise ExperimentError(_refusal(network))
-    assert first == tokens_without_a_place(tokens, network.backbone)
     relevances = []
     for value in values.unbind(1):
         slope, *slopes = torch.autograd.grad(value.sum(), [maps, *(leaf for _, leaf in record)], retain_graph=True)

@@ -12,8 +12,8 @@ from torch import nn
 def explicit_attention(network: nn.Module) -> Iterator[None]:
     """Makes timm's attention layers multiply, scale and normalise step by step within a ``with`` block.
 
-    The fused kernel returns no attention weights, and the layout of its output depends on the device, which the export
-    to ONNX can't follow for all architectures. The results are the same except for rounding.
+    The fused kernel returns no attention weights, and PyTorch can't export it to ONNX for all architectures. The
+    results are the same except for rounding.
     """
     layers = [module for module in network.modules() if isinstance(getattr(module, "fused_attn", None), bool)]
     fused = [layer.fused_attn for layer in layers]
