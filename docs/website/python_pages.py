@@ -11,11 +11,11 @@ from docstring_roles import to_markdown
 import retinagrade
 
 _STEPS = {
-    "data": ("Data", "check prepare split synthesize run_demo"),
+    "data": ("Data", "check prepare split join synthesize run_demo"),
     "training": (
         "Training",
-        "experiment_names load_experiment new_experiment train cross_validate sweep find_learning_rate tune predict "
-        "ensemble",
+        "experiment_names load_experiment new_experiment train cross_validate leave_one_data_set_out sweep "
+        "find_learning_rate tune predict ensemble",
     ),
     "lesions": ("Lesions and gate", "outline fit_grades evaluate_lesions train_gate export_gate calibrate_gate"),
     "evaluation": (

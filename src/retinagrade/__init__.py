@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from retinagrade.datasets.check import check
     from retinagrade.datasets.data_check import DataCheck
+    from retinagrade.datasets.join import join
     from retinagrade.datasets.prepare import prepare
     from retinagrade.datasets.prepared_set import PreparedSet
     from retinagrade.datasets.split import GroupBy, split
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from retinagrade.runs.evaluate import evaluate
     from retinagrade.runs.evaluate_lesions import evaluate_lesions
     from retinagrade.runs.fit_grades import fit_grades
+    from retinagrade.runs.leave_one_out import LeaveOneOut
     from retinagrade.runs.lesion_maps import LesionMaps
     from retinagrade.runs.predictions import Predictions
     from retinagrade.runs.run import Run
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from retinagrade.training.gate.run import GateRun
     from retinagrade.training.gate.train import train_gate
     from retinagrade.training.learning_rate import RateSearch, find_learning_rate
+    from retinagrade.training.leave_one_out import leave_one_data_set_out
     from retinagrade.training.lesions.outline import outline
     from retinagrade.training.predict import predict
     from retinagrade.training.sweep import Sweep, sweep
@@ -127,8 +130,8 @@ _MODULES: Final = {
     "ExportedGate": "exporting.gate_export",
     "ExportedGrader": "exporting.export",
     "GateCalibration": "grader.calibrate_gate",
-    "GateSettings": "gate.settings",
     "GateRun": "training.gate.run",
+    "GateSettings": "gate.settings",
     "Grade": "grades",
     "Grader": "grader.runtime",
     "GraderFileError": "errors",
@@ -138,6 +141,7 @@ _MODULES: Final = {
     "ImageError": "errors",
     "JoinError": "errors",
     "LayoutError": "errors",
+    "LeaveOneOut": "runs.leave_one_out",
     "LesionComparison": "explanations.lesions.summary",
     "LesionEvaluation": "evaluation.lesion_evaluation",
     "LesionMaps": "runs.lesion_maps",
@@ -186,9 +190,11 @@ _MODULES: Final = {
     "find_learning_rate": "training.learning_rate",
     "fit_grades": "runs.fit_grades",
     "grade": "grader.grade",
+    "join": "datasets.join",
+    "leave_one_data_set_out": "training.leave_one_out",
     "listen": "node.listen",
-    "localize": "sites.localize",
     "load_experiment": "experiments.experiment",
+    "localize": "sites.localize",
     "measure_lesion_agreement": "explanations.lesions.measure",
     "monitor": "sites.monitor",
     "new_experiment": "experiments.new",
@@ -242,6 +248,7 @@ __all__ = [
     "ImageError",
     "JoinError",
     "LayoutError",
+    "LeaveOneOut",
     "LesionComparison",
     "LesionEvaluation",
     "LesionMaps",
@@ -291,6 +298,8 @@ __all__ = [
     "find_learning_rate",
     "fit_grades",
     "grade",
+    "join",
+    "leave_one_data_set_out",
     "listen",
     "load_experiment",
     "localize",

@@ -21,6 +21,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "inceptionv3": {"backbone": "inception_v3", "pooling": "gap"},
     "efficientnet": {"backbone": "efficientnet_b0", "pooling": "gap", "output": "ordinal"},
     "lite0": {"backbone": "tf_efficientnet_lite0", "pooling": "gap", "output": "regression"},
+    "vit": {"backbone": "test_vit"},
+    "swin": {"backbone": "swin_tiny_patch4_window7_224", "arguments": {"embed_dim": 24}},
+    "convnext": {"backbone": "test_convnext", "output": "ordinal"},
+    "hybrid": {"backbone": "test_coatnet", "dense": (16,)},
     "stages": {"backbone": "tf_efficientnet_lite0", "pooling": "gap", "stages": (2, 3), "trained_from": "none"},
 }
 

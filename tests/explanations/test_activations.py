@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,9 +25,22 @@ def test_every_convolution_and_pooling_layer_of_every_family_has_maps(family: st
     left_out = set(convolutions) - set(names)
     assert all(".se." in name for name in left_out) or family == "inceptionv3"  # of one pixel in 96 px
     assert len(set(names)) == len(names)
-    pools = {"scratch": 2, "vgg16": 5, "resnet50": 1, "inceptionv3": 13}.get(family, 0)
+    pools = {"scratch": 2, "vgg16": 5, "resnet50": 1, "inceptionv3": 13, "hybrid": 8}.get(family, 0)
     assert sum(layer.kind == "pooling" for layer in layers) <= pools
     assert (sum(layer.kind == "pooling" for layer in layers) > 0) == (pools > 0)
+
+
+def test_blocks_of_transformers_have_the_maps_of_their_patches() -> None:
+    explained = network(**FAMILIES["vit"])
+    layers = {layer.name: layer for layer in layer_maps(explained, photographs(1))}
+    assert [name for name, layer in layers.items() if layer.kind == "block"] == [f"blocks.{n}" for n in range(6)]
+    model: Any = explained.backbone
+    with torch.no_grad():
+        last = model.forward_intermediates(
+            (photographs(1) - explained.mean) / explained.std, indices=[5], intermediates_only=True
+        )[0]
+    layer = layers["blocks.5"]
+    torch.testing.assert_close(torch.from_numpy(layer.maps), last[0, layer.order.tolist()], rtol=1e-4, atol=1e-5)
 
 
 def test_maps_equal_captum_and_are_ordered_by_activity() -> None:

@@ -22,7 +22,7 @@ from tests.explanations.networks import FAMILIES, SIDE, network, photographs
 
 SIDES = {
     "scratch": 45, "vgg16": 6, "mobilenetv2": 3, "resnet50": 3, "inceptionv3": 1, "efficientnet": 3, "lite0": 3,
-    "stages": 12,
+    "vit": 6, "swin": 3, "convnext": 3, "hybrid": 3, "stages": 12,
 }  # fmt: skip
 
 
@@ -184,8 +184,8 @@ def test_unknown_methods_and_layers_are_refused() -> None:
         find_layer(explained, settings, "Conv_2")
     with pytest.raises(UsageError, match=r"unknown method 'saliency': choose one of gradcam, .*occlusion"):
         saliency_maps(explained, photographs(), "saliency", TARGETS)
-    with pytest.raises(UsageError, match="occlusion uses pixels"):
+    with pytest.raises(UsageError, match="occlusion uses no single layer"):
         saliency_maps(explained, photographs(), "occlusion", TARGETS, explained.backbone)
-    with pytest.raises(ExperimentError, match="not feature maps"):
+    with pytest.raises(ExperimentError, match="no feature maps"):
         saliency_maps(explained, photographs(), "gradcam", TARGETS, explained.head)
-    assert len(METHODS) == 6
+    assert len(METHODS) == 7

@@ -126,12 +126,6 @@ def test_photographs_too_small_for_the_network_say_so() -> None:
         build_network(settings)
 
 
-def test_backbones_without_feature_maps_are_refused() -> None:
-    settings = NetworkSettings(backbone="vit_tiny_patch16_224", weights="none", image_size=224, pooling="gap")
-    with pytest.raises(ExperimentError, match="no feature maps"):
-        build_network(settings)
-
-
 def test_stages_are_averaged_and_joined_and_later_layers_are_removed() -> None:
     whole = build_network(LITE).eval()
     network = build_network(LITE.model_copy(update={"stages": (2, 3), "trained_from": "blocks.3"})).eval()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, terminal_progress
-from retinagrade.cli.data_tables import print_check, print_prepared, print_split
+from retinagrade.cli.data_tables import print_check, print_joined, print_prepared, print_split
 from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption, OverwriteOption, WorkersOption
 from retinagrade.cli.plain_help import GroupedCommands, PlainCommand
 from retinagrade.errors import UsageError
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from retinagrade.images.prepare import Contrast
 
 data = typer.Typer(
-    cls=GroupedCommands, no_args_is_help=True, rich_markup_mode=None, help="Check data sets, or draw a synthetic one."
+    cls=GroupedCommands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Check data sets, join prepared ones, or draw a synthetic one.",
 )
 
 LayoutOption = Annotated[
@@ -185,6 +188,59 @@ def check(
             console().print(f"wrote {page}")
     if result.findings:
         raise typer.Exit(ATTENTION)
+
+
+@data.command("join", cls=PlainCommand)
+def join(
+    sets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]PREPARED…",
+            help="Folders of prepared sets, at least two, prepared with the same settings. A name before = is that of "
+            "the data set. [default name: the set's own name of its data set, else that of its folder]",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the joined set.")],
+    workers: WorkersOption = None,
+    engine: EngineOption = EngineChoice.LOCAL,
+    address: AddressOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Join prepared sets, to train on several data sets at once.
+
+    The joined set is a prepared set, whose photographs have the name of their data set before their ids. Each keeps its
+    split. The command compares all photographs: where a copy or the same eye stands on two sides of the split, the
+    photographs in train (beside val or test) and in val (beside test) are excluded.
+
+    Exit code 0: done; 2: the sets can't be joined.
+    """
+    from retinagrade.datasets.join import join as join_sets
+
+    chosen = _named_sets(sets)
+    with terminal_progress() as progress:
+        joined = join_sets(
+            chosen,
+            out,
+            workers=workers,
+            engine=choose_engine(engine.value, [out], address),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    print_joined(joined)
+    console().print(f"next: retinagrade train {out} EXPERIMENT --out runs/joined")
+
+
+def _named_sets(sets: list[str]) -> dict[str, str] | list[str]:
+    """Reads the arguments of ``data join``: folders, or folders by the names of their data sets."""
+    parts = [("", "", each) if Path(each).exists() or "=" not in each else each.partition("=") for each in sets]
+    if not any(name for name, _, _ in parts):
+        return [folder for _, _, folder in parts]
+    if not all(name for name, _, _ in parts):
+        raise UsageError("write NAME=FOLDER for all sets, or for none")
+    named = {name: folder for name, _, folder in parts}
+    if len(named) < len(parts):
+        raise UsageError("two sets have one name: give each its own")
+    return named
 
 
 def prepare(

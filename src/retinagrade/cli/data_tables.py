@@ -93,3 +93,18 @@ def print_split(prepared: PreparedSet) -> None:
     for name, row in counts.iterrows():
         table.add_row(str(name), *map(str, row), str(row.sum()))
     console().print(table)
+
+
+def print_joined(joined: PreparedSet) -> None:
+    """Prints the numbers of photographs by data set and split."""
+    table = joined.manifest.table
+    splits = table["split"].fillna("no split")
+    names = sorted(splits.unique())
+    printed = Table("data set", *names, "all")
+    for name, own in splits.groupby(table["dataset"]):
+        printed.add_row(str(name), *(str((own == split).sum()) for split in names), str(len(own)))
+    console().print(printed)
+    if excluded := int((splits == "excluded").sum()):
+        console().print(
+            f"{counted(excluded, 'photograph')} excluded, most often as copies of photographs on another side"
+        )

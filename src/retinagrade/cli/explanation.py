@@ -50,8 +50,9 @@ def explain(
         str,
         typer.Option(
             metavar="METHOD",
-            help="gradcam, gradcam++, hirescam, layercam, integrated-gradients and occlusion draw a saliency map of "
-            "each grade. activations draws the feature maps of all convolution and pooling layers.",
+            help="gradcam, gradcam++, hirescam, layercam, attention-rollout (vision transformers only), "
+            "integrated-gradients and occlusion draw a saliency map of each grade. activations draws the feature maps "
+            "of all convolutions, pooling layers and blocks of transformers.",
         ),
     ] = "gradcam",
     layer: Annotated[

@@ -41,8 +41,9 @@ def lesion_agreement(
         list[str] | None,
         typer.Option(
             metavar="METHOD",
-            help="Method of the saliency maps: gradcam, gradcam++, hirescam, layercam, integrated-gradients or "
-            f"occlusion. Repeat the option for further methods. [default: {', '.join(_METHODS)}]",
+            help="Method of the saliency maps: gradcam, gradcam++, hirescam, layercam, attention-rollout (vision "
+            "transformers only), integrated-gradients or occlusion. Repeat the option for further methods. "
+            f"[default: {', '.join(_METHODS)}]",
             show_default=False,
         ),
     ] = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
@@ -170,13 +170,23 @@ _Start = Annotated[
         show_default=False,
     ),
 ]
+_BY_DATA_SET: Final = "data-set"
+
+
+def _parse_folds(text: str) -> str:
+    if text != _BY_DATA_SET and not (text.isdecimal() and int(text) >= 2):
+        raise typer.BadParameter(f"{text!r} is neither a whole number of at least 2 nor {_BY_DATA_SET}")
+    return text
+
+
 _Folds = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        min=2,
+        parser=_parse_folds,
         metavar="NUMBER",
         help="Cross-validate with this number of folds: train each experiment once for each fold, in the runs fold-0, "
-        "fold-1 … of its folder. [default: no cross-validation]",
+        "fold-1 … of its folder. With data-set: train one experiment once for each data set of a joined set, without "
+        "it, and measure the network on it. [default: no cross-validation]",
         show_default=False,
     ),
 ]
@@ -233,6 +243,10 @@ def train(
     several = chosen != experiments or len(chosen) > 1
     if folds is not None and find_rate:
         raise UsageError("--folds and --find-rate: choose one of them")
+    by_data_set = folds == _BY_DATA_SET
+    number = None if folds is None or by_data_set else int(folds)
+    if by_data_set and several:
+        raise UsageError(f"--folds {_BY_DATA_SET} is for the training of one experiment: name one")
     if devices * nodes > 1 and (several or folds is not None or find_rate):
         raise UsageError("--devices and --nodes are for the training of one experiment, without --folds")
     if several and (start is not None or find_rate):
@@ -240,11 +254,13 @@ def train(
     changes = settings or []
     try:
         if several:
-            _train_several(prepared, chosen, out, changes, folds)
+            _train_several(prepared, chosen, out, changes, number)
         elif find_rate:
             _find_rate(prepared, chosen[0], out, changes, start)
-        elif folds is not None:
-            _cross_validate(prepared, chosen[0], out, changes, start, folds)
+        elif by_data_set:
+            _leave_one_out(prepared, chosen[0], out, changes, start)
+        elif number is not None:
+            _cross_validate(prepared, chosen[0], out, changes, start, number)
         else:
             _train_one(prepared, chosen[0], out, changes, start, Devices(devices, nodes))
     except KeyboardInterrupt:
@@ -333,6 +349,23 @@ def _cross_validate(
     outlines = result.lesion_counts_file.is_file()
     next_file = result.lesion_counts_file if outlines else result.predictions_file
     printed.print(f"next: retinagrade evaluate {next_file}")
+
+
+def _leave_one_out(prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None) -> None:
+    from retinagrade.pages.page import format_metric
+    from retinagrade.runs.leave_one_out import MEASURED
+    from retinagrade.training.leave_one_out import leave_one_data_set_out
+
+    with terminal_progress() as progress:
+        result = leave_one_data_set_out(prepared, experiment, out, settings=settings, start=start, progress=progress)
+    printed = console()
+    table = Table("data set left out", "photographs", "macro AUC", "AUC of pairs", "accuracy", "macro F1", "QWK")
+    for row in result.metrics().to_dict("records"):
+        values = [format_metric(row.get(name)) for name in MEASURED]
+        table.add_row(str(row["data_set"]), str(row["photographs"]), *values)
+    printed.print(table)
+    printed.print(f"wrote {result.table_file}, with 95 % intervals")
+    printed.print(f"next: retinagrade evaluate {result.predictions_file}")
 
 
 def _find_rate(prepared: Path, experiment: str, out: Path, settings: list[str], start: Path | None) -> None:

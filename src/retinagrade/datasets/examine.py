@@ -90,6 +90,31 @@ def examine_file(file: str, root: Path) -> ExaminedFile:
         return replace(examined, reason=str(error).removeprefix(f"{path}: "))
 
 
+def fingerprint_file(file: str, root: Path) -> ExaminedFile:
+    """Reads one file and measures only what the search for copies needs, which takes a fraction of the time.
+
+    Args:
+        file: The file's path from ``root``, or an absolute path.
+        root: The folder that is searched.
+
+    Returns:
+        The digest, the perceptual hash and the descriptor. Any problem of the file is a reason, never an error.
+    """
+    path = join_path(root, file)
+    examined = ExaminedFile(file)
+    try:
+        data = read_file_bytes(path)
+        examined = replace(examined, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        pixels = read_photograph(InMemory(str(path), data), _DECODED_SIDE)
+        with as_photograph_errors(path):
+            fov = find_field_of_view(pixels)
+            return replace(
+                examined, decoded=True, perceptual_hash=perceptual_hash(pixels, fov), descriptor=descriptor(pixels, fov)
+            )
+    except ImageError as error:
+        return replace(examined, reason=str(error).removeprefix(f"{path}: "))
+
+
 def _measure(photograph: NDArray[np.uint8], examined: ExaminedFile) -> ExaminedFile:
     """Adds the measurements of a decoded photograph (H, W, 3), uint8."""
     fov = find_field_of_view(photograph)

@@ -121,7 +121,7 @@ def _prepare_masks_of(
             return replace(outcome, reason=str(error))
         covered = prepare_mask(mask, outcome.crop, (crop["decoded_height"], crop["decoded_width"]), settings)
         png = cv2.imencode(".png", np.round(255 * covered).astype(np.uint8))[1].tobytes()
-        write_bytes(_mask_path(out, kind, outcome.image_id), png)
+        write_bytes(mask_path(out, kind, outcome.image_id), png)
         digests[kind] = hashlib.sha256(png).hexdigest()
     return replace(outcome, mask_sha256=digests)
 
@@ -130,9 +130,15 @@ def _crashed(item: tuple[PreparedFile, MaskedPhotograph]) -> PreparedFile:
     return replace(item[0], reason=f"{item[1].photograph}: decoding its masks killed the process")
 
 
-def _mask_path(prepared: Path, kind: str, image_id: str) -> Path:
+def mask_path(prepared: Path, kind: str, image_id: str) -> Path:
     """Returns the file of a mask in a prepared set."""
     return prepared / _MASKS / kind / f"{image_id}.png"
+
+
+def delete_masks(prepared: Path) -> None:
+    """Deletes the masks of a prepared set."""
+    for mask in (prepared / _MASKS).glob("*/**/*.png"):
+        mask.unlink()
 
 
 def mask_digests(prepared: Path) -> dict[str, dict[str, str]]:
@@ -165,7 +171,7 @@ def read_masks(
     """
     masks = np.zeros((len(kinds), size, size), np.uint8)
     for index, kind in enumerate(kinds):
-        path = _mask_path(prepared, kind, image_id)
+        path = mask_path(prepared, kind, image_id)
         if kind not in digests:
             if path.exists():
                 raise ImageError(

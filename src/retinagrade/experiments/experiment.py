@@ -91,6 +91,10 @@ class TrainingSettings(_Settings):
     """Sampling of the training photographs in each epoch. A number draws that many photographs of each grade,
     ``inverse-frequency`` draws equally many of each grade, and ``square-root`` draws in proportion to the square roots
     of the grades' frequencies. Photographs are repeated where a grade has fewer. Null takes each photograph once."""
+    sources: dict[str, PositiveFloat] | None = None
+    """Weights of the data sets of a joined set, such as ``{aptos: 1, ddr: 2}``: shares of the photographs that an epoch
+    draws, whose number stays the same. ``balance`` applies within each data set. Every data set with training
+    photographs needs a weight. Null draws by the numbers of photographs."""
     class_weights: Literal["none", "inverse-frequency"] = "none"
     """Weights of the grades in the loss. ``inverse-frequency`` multiplies the loss of a photograph by N / (5 n), where
     n of the N training photographs have its grade (with fewer than five grades, their number replaces 5, so that the
@@ -111,6 +115,10 @@ class TrainingSettings(_Settings):
     """Learning rate: constant, or the peak of ``one-cycle``. ``retinagrade train --find-rate`` suggests one."""
     backbone_learning_rate: PositiveFloat | None = None
     """Learning rate of the backbone; null for that of the head."""
+    layer_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Factor, such as 0.65, of the backbone's learning rate for its last layer; each earlier layer has the factor once
+    more. Early layers, which hold the most general knowledge, then change least. Weight decay leaves out biases, norms
+    and embeddings. Null for one rate and one weight decay."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Momentum of ``sgd``."""
     weight_decay: NonNegativeFloat = 0.0
@@ -184,8 +192,9 @@ class Experiment(_Settings):
             raise ValueError(
                 "crops are turned, mirrored and zoomed by themselves: set augmentation.camera and camera_share only"
             )
-        if self.outlines_lesions and (self.training.balance is not None or self.training.class_weights != "none"):
-            raise ValueError("crops balance the kinds of lesions: leave balance and class_weights out")
+        training = self.training
+        if self.outlines_lesions and (training.balance or training.sources or training.class_weights != "none"):
+            raise ValueError("crops balance the kinds of lesions: leave balance, sources and class_weights out")
         return self
 
     @model_validator(mode="after")
@@ -198,6 +207,12 @@ class Experiment(_Settings):
                 f"training.epochs ({training.epochs}) must be a multiple of validate_every "
                 f"({training.validate_every}), so that the last epoch is validated"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _orders_layers(self) -> Self:
+        if self.training.layer_decay is not None and self.network.backbone == "scratch":
+            raise ValueError("training.layer_decay is for pretrained backbones: set it to null")
         return self
 
     @property

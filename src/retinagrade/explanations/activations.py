@@ -1,8 +1,9 @@
-"""Activations: the feature maps of every convolution and pooling layer for one photograph, the most active first."""
+"""Activations: the feature maps of every convolution, pooling layer and block of tokens, the most active first."""
 
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from retinagrade.errors import ExperimentError
 from retinagrade.explanations.layers import evaluation_mode
 from retinagrade.images.own_pictures import mark_png
 from retinagrade.models.network import Network
+from retinagrade.models.token_maps import as_maps
 
 SHOWN: Final = 32
 """Largest number of channels in a picture."""
@@ -24,6 +27,7 @@ _COLUMNS: Final = 8
 _TILE: Final = 96
 _GAP: Final = 22
 """Pixels between tiles, for the channel's number."""
+_BLOCK: Final = re.compile(r"(^|\.)blocks\.\d+$")
 _POOLING: Final = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
 
 
@@ -33,7 +37,7 @@ class LayerMaps:
 
     Attributes:
         name: Name of the layer in the backbone.
-        kind: ``convolution`` or ``pooling``.
+        kind: ``convolution``, ``pooling``, or ``block`` of a transformer.
         channels: Number of its channels.
         order: Numbers (k,) of the channels with the largest mean absolute value, counted from 0, in that order.
         maps: Feature maps (k, h, w) of these channels.
@@ -48,7 +52,7 @@ class LayerMaps:
 
 @torch.no_grad()
 def layer_maps(network: Network, photograph: Tensor) -> list[LayerMaps]:
-    """Computes the feature maps of every convolution and pooling layer, in the order of computation.
+    """Computes the feature maps of every convolution, pooling layer and block of a transformer, as they are computed.
 
     Maps of a single pixel, as within squeeze-and-excitation and after global pooling, are left out.
 
@@ -62,13 +66,15 @@ def layer_maps(network: Network, photograph: Tensor) -> list[LayerMaps]:
     layers: list[LayerMaps] = []
     hooks = []
     for name, module in network.backbone.named_modules():
-        if isinstance(module, (nn.Conv2d, *_POOLING)):
+        if (kind := _kind(name, module)) is not None:
 
-            def record(module: nn.Module, _: object, output: Tensor, name: str = name) -> None:
-                if output.shape[2:].numel() > 1:
-                    layers.append(
-                        _most_active(name, "pooling" if isinstance(module, _POOLING) else "convolution", output)
-                    )
+            def record(_: nn.Module, __: object, output: Tensor, name: str = name, kind: str = kind) -> None:
+                try:
+                    maps = as_maps(output, network.backbone) if kind == "block" else output
+                except ExperimentError:
+                    return  # the block's output has no places
+                if maps.shape[2:].numel() > 1:
+                    layers.append(_most_active(name, kind, maps))
 
             hooks.append(module.register_forward_hook(record))
     try:
@@ -78,6 +84,16 @@ def layer_maps(network: Network, photograph: Tensor) -> list[LayerMaps]:
         for hook in hooks:
             hook.remove()
     return layers
+
+
+def _kind(name: str, module: nn.Module) -> str | None:
+    if isinstance(module, _POOLING):
+        return "pooling"
+    if isinstance(module, nn.Conv2d):
+        return "convolution"
+    # A block of tokens consists of attention, or another mixture of tokens, and has no convolution.
+    without = any(module.children()) and not any(isinstance(part, nn.Conv2d) for part in module.modules())
+    return "block" if without and _BLOCK.search(name) else None
 
 
 def _most_active(name: str, kind: str, output: Tensor) -> LayerMaps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from retinagrade.models.network import Network, feature_maps, scale_pixels
 from retinagrade.models.scratch import ScratchCNN
 from retinagrade.models.settings import NetworkSettings
 from retinagrade.models.summary import backbone_layers
+from retinagrade.models.token_maps import as_maps, with_maps
 
 
 @contextmanager
@@ -33,8 +35,9 @@ def maps_and_scores(
     """Computes feature maps, and scores that depend on them, by a network in evaluation mode.
 
     By default, the maps are the last ones with positions: the input of the global pooling or flattening, one per stage
-    if ``network.stages`` are set. If a chain of convolutions ends with max-pooling (VGG16, the CNNs from scratch), they
-    are the input of that pooling after its ReLU, as fine as the last convolution, as is usual.
+    if ``network.stages`` are set. Those of a vision transformer are the last tokens of its patches. If a chain of
+    convolutions ends with max-pooling (VGG16, the CNNs from scratch), they are the input of that pooling after its
+    ReLU, as fine as the last convolution, as is usual.
 
     The backbone runs once and without gradients. Each target only needs a backward pass through the head.
 
@@ -42,7 +45,7 @@ def maps_and_scores(
         network: A network.
         photographs: RGB pixels (N, 3, S, S), uint8.
         targets: T targets.
-        layer: A module of the backbone whose output (N, C, h, w) is used instead.
+        layer: A module of the backbone whose output is used instead: feature maps, or the tokens of patches.
 
     Returns:
         Feature maps (N, C, h, w), one or one per stage, with ``requires_grad``; and scores (N, T), float64, that depend
@@ -114,11 +117,13 @@ def _maps_of_layer(
 ) -> tuple[list[Tensor], Tensor]:
     leaves: list[Tensor] = []
 
-    def cut(_: nn.Module, __: object, output: Tensor) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
-            raise ExperimentError("the output of this layer is not feature maps: choose a layer of the backbone")
-        leaves.append(output.detach().requires_grad_())
-        return leaves[-1].clone()  # later layers may change it in place
+    def cut(_: nn.Module, __: object, output: Any) -> Tensor:
+        try:
+            maps = as_maps(output, network.backbone)
+        except ExperimentError as error:
+            raise ExperimentError(f"this layer can't be explained, because {error}: choose another one") from error
+        leaves.append(maps.detach().requires_grad_())
+        return with_maps(output, leaves[-1], network.backbone).clone()  # later layers may change it in place
 
     hook = layer.register_forward_hook(cut)
     try:

@@ -12,12 +12,18 @@ from retinagrade.errors import UsageError
 from retinagrade.explanations.attribution import integrated_gradients, occlusion
 from retinagrade.explanations.cam import CAMS, combine_layers
 from retinagrade.explanations.layers import evaluation_mode, gradients, maps_and_scores
+from retinagrade.explanations.rollout import attention_rollout
 from retinagrade.explanations.scores import Target
 from retinagrade.models.network import Network
 
-_PIXEL_METHODS: Final = {"integrated-gradients": integrated_gradients, "occlusion": occlusion}
+_WHOLE_METHODS: Final = {
+    "attention-rollout": attention_rollout,
+    "integrated-gradients": integrated_gradients,
+    "occlusion": occlusion,
+}
+"""Methods that look at the whole network, by name."""
 
-METHODS: Final = (*CAMS, *_PIXEL_METHODS)
+METHODS: Final = (*CAMS, *_WHOLE_METHODS)
 """Names of the methods of :func:`saliency_maps`."""
 
 
@@ -42,21 +48,22 @@ def saliency_maps(
             maps, see :func:`~retinagrade.explanations.layers.maps_and_scores`.
 
     Returns:
-        Saliency maps (N, T, h, w), float32, at least 0. Class activation maps have the size of the layer and cover the
-        whole photograph; all other maps have h = w = S.
+        Saliency maps (N, T, h, w), float32, at least 0, which cover the whole photograph. Class activation maps have
+        the size of the layer, and ``attention-rollout`` has a value for each patch; all other maps have h = w = S.
 
     Raises:
         UsageError: The method is unknown, or a layer was given for a method without one.
-        ExperimentError: The output of the layer is not feature maps.
+        ExperimentError: The output of the layer is not feature maps, or the method is ``attention-rollout`` and the
+            backbone no plain vision transformer.
     """
     if method not in METHODS:
         raise UsageError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
     if layer is not None and method not in CAMS:
-        raise UsageError(f"{method} uses pixels, not a layer; methods with a layer: {', '.join(CAMS)}")
+        raise UsageError(f"{method} uses no single layer; methods with a layer: {', '.join(CAMS)}")
     photographs = photographs.to(network.mean.device, memory_format=torch.channels_last)
     with evaluation_mode(network), torch.inference_mode(mode=False), torch.enable_grad():
-        if method in _PIXEL_METHODS:
-            saliency = _PIXEL_METHODS[method](network, photographs, targets)
+        if method in _WHOLE_METHODS:
+            saliency = _WHOLE_METHODS[method](network, photographs, targets)
         else:
             maps, values = maps_and_scores(network, photographs, targets, layer)
             slopes, cam = gradients(maps, values), CAMS[method]

@@ -15,6 +15,8 @@ NONE: Final = "none"
 _VGG16_BLOCKS: Final = (2, 2, 3, 3, 3)
 _VGG16_CONVOLUTIONS: Final = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 _MOBILENETV2_STAGES: Final = (1, 2, 3, 4, 3, 3, 1)
+_CHAINS: Final = frozenset({"blocks", "layers", "stages"})
+"""Names of chains of blocks or stages in timm: of EfficientNets and vision transformers, of Swin, and of ConvNeXt."""
 
 
 def _vgg16() -> dict[str, tuple[str, ...]]:
@@ -41,7 +43,7 @@ def backbone_layer_modules(backbone: nn.Module, name: str) -> dict[str, tuple[st
         backbone: The backbone; layers of a :class:`~retinagrade.models.multi_backbone.MultiBackbone` begin with the
             name of their architecture.
         name: Its architecture. Layers of an architecture without an entry in :data:`LAYERS` are its children with
-            weights, and the stages of EfficientNets (``layer4``, ``blocks.6``).
+            weights (``layer4``), and the members of a chain that is called one of :data:`_CHAINS` (``blocks.6``).
     """
     if isinstance(backbone, MultiBackbone):
         return {
@@ -55,7 +57,7 @@ def backbone_layer_modules(backbone: nn.Module, name: str) -> dict[str, tuple[st
     for child, module in backbone.named_children():
         if not any(True for _ in module.parameters()):
             continue
-        if isinstance(module, nn.Sequential) and child == "blocks":
+        if isinstance(module, nn.Sequential | nn.ModuleList) and child in _CHAINS:
             layers |= {f"{child}.{index}": (f"{child}.{index}",) for index, _ in module.named_children()}
         else:
             layers[child] = (child,)
@@ -79,6 +81,8 @@ def frozen_modules(backbone: nn.Module, name: str, trained_from: str) -> list[nn
     if trained_from == NONE:
         return [backbone]
     layers = backbone_layer_modules(backbone, name)
+    if trained_from in _CHAINS:  # earlier releases took a chain for one layer
+        trained_from = next((layer for layer in layers if layer.startswith(f"{trained_from}.")), trained_from)
     if trained_from not in layers:
         raise ExperimentError(
             f"network.trained_from: {name} has no layer {trained_from!r}: {ALL}, {NONE}, or one of {', '.join(layers)}"

@@ -109,9 +109,12 @@ def _channels(backbone: nn.Module, settings: NetworkSettings) -> list[int]:
     side = 2 ** (len(settings.stages) + 1)
     backbone.eval()  # so that the trial doesn't change batch-norm's running statistics
     model: Any = backbone
-    maps: list[Tensor] = model.forward_intermediates(
-        torch.zeros(1, 3, side, side), indices=list(settings.stages), intermediates_only=True
-    )
+    try:
+        maps: list[Tensor] = model.forward_intermediates(
+            torch.zeros(1, 3, side, side), indices=list(settings.stages), intermediates_only=True
+        )
+    except (RuntimeError, AssertionError, ValueError):  # a vision transformer takes photographs of one size only
+        maps = []
     if [each.shape[-1] for each in maps] != [side // 2 ** (stage + 1) for stage in settings.stages]:
         raise ExperimentError(
             f"{settings.backbone}: the maps of its stages don't halve from stage to stage, as a U-Net needs them: "

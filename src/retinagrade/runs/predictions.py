@@ -38,6 +38,7 @@ from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from retinagrade.messages import counted
 from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.leave_one_out import LeaveOneOut
 from retinagrade.runs.photographs import RunPhotographs, add_manifest_columns, read_run_photographs
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import scratch_folder
@@ -277,7 +278,8 @@ def _find_origin(file: Path, run: Run | None) -> _Origin:
     manifest = Manifest.read(manifest_file) if manifest_file.is_file() else None
     if run is not None:
         return _Origin(run, manifest)
-    if CrossValidation(folder).is_cross_validation:  # each fold predicts photographs that it wasn't trained on
+    # Each fold, or run without a data set, predicts photographs that it wasn't trained on.
+    if CrossValidation(folder).is_cross_validation or LeaveOneOut(folder).is_leave_one_out:
         return _Origin(None, manifest)
     if not Run(folder).record_file.is_file():
         return _Origin(None, manifest, missing_run_finding(str(file), str(folder)))

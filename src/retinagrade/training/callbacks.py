@@ -50,7 +50,7 @@ class History(pl.Callback):
         row: dict[str, float] = {
             "epoch": trainer.current_epoch,
             **_epoch_metrics(trainer),
-            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "learning_rate": max(float(group["lr"]) for group in trainer.optimizers[0].param_groups),
             "seconds": round(time.monotonic() - self._started, 1),
         }
         self._started = time.monotonic()

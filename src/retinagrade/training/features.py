@@ -33,7 +33,15 @@ from retinagrade.storage.environment import environment_number
 from retinagrade.storage.files import naming
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.distributed import ONE_DEVICE, Devices, wait_for_all
-from retinagrade.training.loading import Batch, Draw, EpochSampler, PhotographDataset, collate_photographs, fill_batch
+from retinagrade.training.loading import (
+    Batch,
+    Draw,
+    EpochSampler,
+    PhotographDataset,
+    collate_photographs,
+    epoch_sampler,
+    fill_batch,
+)
 
 LIMIT: Final = environment_number("RETINAGRADE_CACHE_GB", 20) * 1e9
 """Bytes that the features of one prepared set may take; the least recently used ones are removed first."""
@@ -269,7 +277,7 @@ def feature_loaders(
         store = _open(cache, key, (len(photographs), views, width))
         return FeatureDataset(photographs, network, experiment, store, workers=workers, progress=progress)
 
-    order = EpochSampler(augmented.grades, settings.balance, settings.seed)
+    order = epoch_sampler(training, experiment)
     training_order = FeatureSampler(features(augmented, training, views), order, devices)
     validation_order = FeatureSampler(features(plain, validation, 1), range(len(plain)), devices)
     return (

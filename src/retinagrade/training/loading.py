@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from retinagrade.datasets.balance import Balance, balance
+from retinagrade.datasets.balance import Balance, balance, draw_by_source
 from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
-from retinagrade.errors import ImageError
+from retinagrade.errors import ExperimentError, ImageError
 from retinagrade.experiments.experiment import AugmentationSettings, Experiment
 from retinagrade.images.camera import CameraChange, apply_camera, camera_of, lit_region
 from retinagrade.images.prepare import resize_to_input
@@ -128,9 +128,22 @@ class PhotographDataset(Dataset[tuple[NDArray[np.uint8], int, str]]):
 class EpochSampler(Sampler[Draw]):
     """The order of one epoch, shuffled and optionally balanced. Lightning calls ``set_epoch`` before each epoch."""
 
-    def __init__(self, grades: NDArray[np.int64], balancing: Balance | None, seed: int) -> None:
-        """Args: ``grades`` (N,); ``balancing`` of the grades (report §2.5), ``None`` for all photographs; ``seed``."""
-        self.grades, self.balancing, self.seed = grades, balancing, seed
+    def __init__(
+        self,
+        grades: NDArray[np.int64],
+        balancing: Balance | None,
+        seed: int,
+        sources: tuple[NDArray[np.str_], Mapping[str, float]] | None = None,
+    ) -> None:
+        """Prepares the draws.
+
+        Args:
+            grades: Grades (N,).
+            balancing: Balancing of the grades (report §2.5); ``None`` for all photographs.
+            seed: Seed of the draws.
+            sources: Data set (N,) of each photograph, and the weights of the data sets; ``None`` for no shares.
+        """
+        self.grades, self.balancing, self.seed, self.sources = grades, balancing, seed, sources
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -151,10 +164,33 @@ class EpochSampler(Sampler[Draw]):
 
     def _rows(self) -> NDArray[np.int64]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        rows = np.arange(len(self.grades))
-        if self.balancing is not None:
-            rows = balance(self.grades, self.balancing, rng)
-        return rng.permutation(rows)
+        if self.sources is None:
+            return rng.permutation(self._balanced(np.arange(len(self.grades)), rng))
+        names, weights = self.sources
+        each = [self._balanced(np.flatnonzero(names == name), rng) for name in np.unique(names)]
+        return rng.permutation(draw_by_source(names, weights, np.concatenate(each), rng))
+
+    def _balanced(self, rows: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+        return rows if self.balancing is None else rows[balance(self.grades[rows], self.balancing, rng)]
+
+
+def epoch_sampler(manifest: Manifest, experiment: Experiment) -> EpochSampler:
+    """Makes the order of the training photographs of a manifest.
+
+    Raises:
+        ExperimentError: ``training.sources`` has no weight for a data set with photographs.
+    """
+    settings, table = experiment.training, manifest.table
+    grades = table["grade"].fillna(-1).to_numpy(dtype=np.int64)
+    if settings.sources is None:
+        return EpochSampler(grades, settings.balance, settings.seed)
+    names = table["dataset"].fillna("").to_numpy(dtype=str)
+    if missing := sorted(set(names) - set(settings.sources)):
+        known = ", ".join(name or "(no data set)" for name in missing)
+        raise ExperimentError(
+            f"training.sources: no weight for {known}: name every data set of {manifest.root}, or set it to null"
+        )
+    return EpochSampler(grades, settings.balance, settings.seed, (names, settings.sources))
 
 
 def collate_photographs(items: list[tuple[NDArray[np.uint8], int, str]]) -> Batch:
@@ -196,7 +232,7 @@ def training_loader(
     """
     settings = experiment.training
     photographs = PhotographDataset(manifest, experiment.network.image_size, experiment.augmentation, settings.seed)
-    sampler = EpochSampler(photographs.grades, settings.balance, settings.seed)
+    sampler = epoch_sampler(manifest, experiment)
     return DataLoader[Batch](
         photographs,  # type: ignore[arg-type]  # the stubs know no collate_fn that changes the type
         **devices.training_batches(sampler, settings.batch_size),

@@ -23,6 +23,7 @@ from retinagrade.training.batch_norm import SynchronisedBatchNorm
 from retinagrade.training.devices import lightning_precision
 from retinagrade.training.distributed import gather, is_shared
 from retinagrade.training.loading import Batch, fill_batch
+from retinagrade.training.parameter_groups import parameter_groups
 
 WARM_UP = 0.15
 """Share of the steps in which the learning rate of a one-cycle schedule rises to its peak."""
@@ -72,14 +73,7 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Makes the experiment's optimiser over all parameters that are not frozen, and its schedule by step."""
         settings = self.experiment.training
-        rates = {
-            "backbone": settings.backbone_learning_rate or settings.learning_rate,
-            "head": settings.learning_rate,
-        }
-        groups: list[dict[str, Any]] = []
-        for name, rate in rates.items():
-            trained = [p for p in self.network.get_submodule(name).parameters() if p.requires_grad]
-            groups += [{"params": trained, "lr": rate, "name": name}] if trained else []
+        groups = parameter_groups(self.network, settings)
         # Lightning can't clip gradients for a fused optimiser.
         fused = settings.gradient_clip is None
         optimizer: torch.optim.Optimizer

@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 import numpy as np
 
 from retinagrade.arguments import NOT_NEGATIVE, check_arguments
-from retinagrade.datasets.balance import describe_repetition
+from retinagrade.datasets.balance import describe_repetition, describe_source_repetition
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.experiments.experiment import Experiment, load_experiment
 from retinagrade.manifest import Manifest
@@ -24,6 +24,7 @@ from retinagrade.training.devices import loader_workers
 from retinagrade.training.distributed import ONE_DEVICE, Devices, disconnect
 from retinagrade.training.finish import finish_run
 from retinagrade.training.fit import fit_run
+from retinagrade.training.loading import epoch_sampler
 from retinagrade.training.loggers import require_logger
 from retinagrade.training.start import begin_run, complete_experiment, find_start_run, training_inputs
 
@@ -127,12 +128,18 @@ def _train(
 
 def _report_repetition(experiment: Experiment, data: TrainingData, progress: Progress | None) -> None:
     """Says before the training that balancing asks for more photographs than there are."""
-    if experiment.training.balance is None:
+    settings, table = experiment.training, data.training.table
+    if settings.sources is not None:
+        drawn = [draw.row for draw in epoch_sampler(data.training, experiment)]
+        text = describe_source_repetition(table["dataset"].fillna("").to_numpy(dtype=str), drawn)
+        remedy = "weights nearer to the numbers of photographs repeat fewer"
+    else:
+        grades = table["grade"].to_numpy(dtype=np.int64)
+        text = None if settings.balance is None else describe_repetition(grades, settings.balance)
+        remedy = "a smaller number, square-root or null repeats fewer"
+    if text is None:
         return
-    grades = data.training.table["grade"].to_numpy(dtype=np.int64)
-    if (text := describe_repetition(grades, experiment.training.balance)) is None:
-        return
-    advice = f"{text}: a smaller number, square-root or null repeats fewer"
+    advice = f"{text}: {remedy}"
     if progress is None:
         warnings.warn(advice, stacklevel=2)
     else:

@@ -55,6 +55,7 @@ from retinagrade.evaluation.metrics.probability import (
 from retinagrade.evaluation.metrics.ranking import (
     disease_scores,
     macro_auc,
+    pairwise_auc,
     probability_from_grade,
     referable_auc,
     referable_average_precision,
@@ -92,6 +93,7 @@ __all__ = [
     "npv",
     "npv_at_prevalence",
     "off_by_two_or_more",
+    "pairwise_auc",
     "ppv",
     "ppv_at_prevalence",
     "precision",

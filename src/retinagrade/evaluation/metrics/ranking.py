@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,33 @@ def macro_auc(grades: NDArray[Any], probabilities: NDArray[np.float64]) -> float
     if len(present) < 2:
         raise Undefined("fewer than two grades are present")
     return float(np.mean([roc_auc_score(grades == grade, probabilities[:, grade]) for grade in present]))
+
+
+def pairwise_auc(grades: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
+    """Computes the mean AUC over all pairs of grades that are present, each pair among its own photographs.
+
+    It is the M measure, scikit-learn's ``roc_auc_score(multi_class="ovo")``, and GDRBench's AUC if all grades are
+    present. Unlike :func:`macro_auc`, it doesn't depend on the numbers of photographs of the grades.
+
+    Source: D. J. Hand and R. J. Till, "A simple generalisation of the area under the ROC curve for multiple class
+    classification problems", Machine Learning 45, 2001.
+
+    Args:
+        grades: Grades (N,), int.
+        probabilities: Probabilities (N, 5) of the same photographs.
+
+    Raises:
+        Undefined: Fewer than two grades are present.
+    """
+    present = np.unique(grades)
+    if len(present) < 2:
+        raise Undefined("fewer than two grades are present")
+    areas = []
+    for first, second in combinations(present, 2):
+        pair = np.isin(grades, (first, second))
+        for one in (first, second):
+            areas.append(roc_auc_score(grades[pair] == one, probabilities[pair, one]))
+    return float(np.mean(areas))
 
 
 def probability_from_grade(probabilities: NDArray[np.float64], grade: int) -> NDArray[np.float64]:
