@@ -45,9 +45,9 @@ docs-serve: docs
 report-matrices: .venv/installed
 	$(BIN)/python docs/report/page.py
 
-# Runs the tutorials, and writes their outputs into the notebooks: docs/tutorials/run.py.
+# Runs the tutorials, and writes their outputs into the notebooks: docs/tutorials/run_notebooks.py.
 tutorials: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python docs/tutorials/run.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/tutorials/run_notebooks.py
 
 # Makes the bundled grader from IDRiD: `make default-grader SOURCE=IDRID`. The same command continues where it was cut off. See
 # docs/default-grader.md. LEFT_OUT: 118 is also in the official test half; the others are copies. The thresholds are chosen on photographs that

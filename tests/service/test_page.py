@@ -379,8 +379,8 @@ def test_photographs_of_several_patients_in_a_study_need_a_person(page: Page, ey
         write_ophthalmic(tmp_path / f"{side}.dcm", read_photograph(eyes[0]), side, PatientID=patient)
     upload(page, sorted(tmp_path.iterdir()))
     expect(page.locator("#patients button")).to_have_count(2)
-    for patient in page.locator("#patients button").all():
-        patient.click()
+    for button in page.locator("#patients button").all():
+        button.click()
         expect(page.locator("article .verdict .why")).to_contain_text("several patients")
         expect(page.locator("#overall")).not_to_have_attribute("data-kind", "routine")
     page.get_by_role("button", name="DICOM report").click()
