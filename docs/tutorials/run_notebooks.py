@@ -1,8 +1,8 @@
 """Runs the tutorials, and writes their outputs into them.
 
 ``make tutorials``, or ``python docs/tutorials/run_notebooks.py [NOTEBOOK…]``, runs each notebook in a temporary folder,
-without a network, and replaces the outputs in the notebook. A reader of the site, which runs nothing, then sees what the
-notebook printed and drew. Photographs are drawn by programs, so that no output shows a person.
+without a network, and replaces the outputs in the notebook. A reader of the site, which runs nothing, then sees what
+the notebook printed and drew. Photographs are drawn by programs, so that no output shows a person.
 """
 
 from __future__ import annotations
