@@ -315,11 +315,11 @@ def _date(text: str) -> str:
     """Writes a date of DICOM for people; another text stays as it is.
 
     Example:
-        >>> _date("19600102"), _date("1960")
-        ('2 January 1960', '1960')
+        >>> _date("19600102"), _date("196012")
+        ('2 January 1960', '196012')
     """
     try:
-        return _day(datetime.strptime(text, "%Y%m%d"))
+        return _day(datetime.strptime(text, "%Y%m%d")) if len(text) == 8 else text
     except ValueError:
         return text
 
