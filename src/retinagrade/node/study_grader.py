@@ -68,6 +68,7 @@ class StudyGrader:
             StudyError: The study could not be graded. If it is given up, its photographs go to quarantine.
             OSError: The disk is at fault, not the study.
             sqlite3.DatabaseError: Same.
+            ImageError: Same: it doesn't give a photograph.
         """
         photographs = self._queue.photographs(study.study)
         kept = [each for each in photographs if self._queue.path(each.file).exists()]  # old files are deleted
@@ -107,10 +108,10 @@ class StudyGrader:
             reason = f"an error of the program, {type(error).__name__}: report it with the traceback in the log"
         is_final = isinstance(error, ImageError) or study.tries + 1 >= MOST_TRIES
         if is_final:
-            self._queue.give_up_study(study)
             for each in photographs:
                 if self._queue.path(each.file).exists():
                     self._quarantine(each, f"its study could not be graded: {reason}")
+            self._queue.give_up_study(study)
         else:
             self._queue.postpone_study(study, self._clock() + next_study_wait(study.tries + 1))
         return StudyError(reason, is_final)
