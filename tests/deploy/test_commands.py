@@ -27,7 +27,7 @@ def test_the_commands_work(grader_file: Path, eyes: list[Path], tmp_path: Path) 
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m retinagrade "$@" --model {grader_file}\n')
     program.chmod(0o755)
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     script = PLACES.sub(rf"{tmp_path}/\1/", "".join(blocks)).replace("--directory / ", f"--directory {tmp_path} ")
     done = subprocess.run(
         ["bash", "-ec", script],

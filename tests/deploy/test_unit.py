@@ -37,6 +37,17 @@ def test_the_exposure_is_the_documented_one(name: str) -> None:
     assert f"| `{name}` | {found} |" in PAGE.read_text(encoding="utf-8")
 
 
+def test_the_example_of_settings_has_the_names_of_the_unit() -> None:
+    unit = (DEPLOY / "retinagrade-node.service").read_text()
+    example = (DEPLOY / "retinagrade-node.conf").read_text()
+    names = re.findall(r"(?m)^([A-Z]+)=", example)
+    (line,) = re.findall(r"(?m)^ExecStart=(.*)$", unit)
+    assert set(names) == {*re.findall(r"\$\{?([A-Z]+)", line)}
+    assert all(f"Environment={name}=" in unit and f"| `{name}` |" in PAGE.read_text() for name in names)
+    shown = CliRunner().invoke(app, ["listen", "--help"], env={"COLUMNS": "200"}).output
+    assert all(option in shown for option in re.findall(r"(?m)(?<=[= ])--[a-z-]+", example.split("OPTIONS=")[1]))
+
+
 @pytest.mark.parametrize(("name", "command"), UNITS.items())
 def test_the_command_has_only_options_that_exist(name: str, command: str) -> None:
     (line,) = re.findall(r"(?m)^ExecStart=(.*)$", (DEPLOY / name).read_text())

@@ -39,13 +39,14 @@ def test_uncertain_lesions_have_no_outline() -> None:
     assert outline_lesions(lesion_map, find_regions(lesion_map), 0.8) == []
 
 
+@pytest.mark.parametrize("width", [1, 2, 5])
 @pytest.mark.parametrize("kind", COLOURS)
-def test_a_drawn_outline_does_not_cover_its_lesion(kind: str) -> None:
+def test_a_drawn_outline_does_not_cover_its_lesion(kind: str, width: int) -> None:
     lesion_map = draw_maps([("haemorrhages", 100, 120, 1.5, 0.9)])[1]
     grey = np.full((256, 256, 3), 90, np.uint8)
-    picture = draw_outlines(grey, {kind: outline_lesions(lesion_map, find_regions(lesion_map))})
+    picture = draw_outlines(grey, {kind: outline_lesions(lesion_map, find_regions(lesion_map))}, width)
     changed = (picture != grey).any(axis=2)
     assert changed.any()
     assert not changed[lesion_map > 127].any()
     rows, columns = np.nonzero(changed)
-    assert np.hypot(rows - 120, columns - 100).max() < 8
+    assert np.hypot(rows - 120, columns - 100).max() < 7 + width

@@ -46,5 +46,11 @@ def test_wrong_settings_are_refused_before_anything_starts(
 
 
 def test_a_queue_has_one_node(tmp_path: Path, grader_file: Path) -> None:
-    with locked(tmp_path / "queue.sqlite"), pytest.raises(UsageError, match="another"):
+    with locked(tmp_path / "queue.sqlite"), pytest.raises(UsageError, match="another node uses this folder"):
         retinagrade.listen(grader_file, send_to="A@host:1", queue=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no system folder that takes no files")
+def test_a_folder_that_takes_no_files_is_no_queue(grader_file: Path) -> None:
+    with pytest.raises(UsageError, match="nothing can be written"):
+        retinagrade.listen(grader_file, send_to="A@host:1", queue="/proc/queue")

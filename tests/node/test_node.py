@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,13 +12,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pynetdicom import AE, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from starlette.testclient import TestClient
 
 from retinagrade import Grader
 from retinagrade.node.node import Node
+from retinagrade.node.policy import MOST_TRIES
+from retinagrade.node.results import make_results
 from retinagrade.node.settings import NodeSettings, Peer, Tls, WebPeer
 from retinagrade.node.tls import client_context, server_context
 from retinagrade.node.web_app import WebAccess, make_app
+from retinagrade.service.logs import LOGGER, JsonFormatter
 from tests.grader.ophthalmic import write_ophthalmic
 from tests.node.certificates import make_certificates
 from tests.node.here import decode_here
@@ -43,6 +51,26 @@ def _decoder_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def store() -> Iterator[NotingArchive]:
     with archive() as noting:
         yield noting
+
+
+@contextmanager
+def noted_log() -> Iterator[list[dict[str, Any]]]:
+    """Collects the lines of the log while the block lasts."""
+    lines = list[dict[str, Any]]()
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(json.loads(JsonFormatter().format(record)))
+
+    handler = Noting()
+    LOGGER.addHandler(handler)
+    level = LOGGER.level
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield lines
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)
 
 
 def counts(running: Node, name: str) -> int:
@@ -103,6 +131,76 @@ def test_an_unreadable_photograph_is_quarantined_and_reported(
         wait_until(lambda: counts(running, "quarantined") == 1)
     (report,) = store.of_modality("SR")
     assert "UNREADABLE" in str(report)
+
+
+def test_a_photograph_of_another_patient_changes_nothing_for_its_study(
+    tmp_path: Path, grader_file: Path, store: NotingArchive
+) -> None:
+    files = [write_eye(tmp_path, side, side, "1", PatientID="P2") for side in "LR"]
+    later = write_eye(tmp_path, "later", "L", "1", PatientID="P2")
+    wrong = write_eye(tmp_path, "wrong", "R", "1", PatientID="P9")
+    with node(grader_file, tmp_path / "queue", store.port) as running:
+        assert send(running.port, files) == [0, 0]
+        wait_until(lambda: len(store.of_modality("SR")) == 1)
+        assert send(running.port, [wrong, later]) == [0xC002, 0]
+        wait_until(lambda: len(store.of_modality("SR")) == 2)
+        corrected = write_eye(tmp_path, "wrong", "R", "1", PatientID="P2")
+        assert send(running.port, [corrected]) == [0]
+        wait_until(lambda: len(store.of_modality("SR")) == 3)
+        assert (counts(running, "given_up"), counts(running, "quarantined")) == (0, 1)
+    assert {each.PatientID for each in store.objects.values()} == {"P2"}
+
+
+def test_a_study_that_fails_delays_no_other_one_and_is_told(
+    tmp_path: Path, grader_file: Path, store: NotingArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(study: str, graded: Any, *rest: Any) -> Any:
+        if study == broken_uid:
+            raise ValueError("SECRET-7")
+        return make_results(study, graded, *rest)
+
+    monkeypatch.setattr("retinagrade.node.study_grader.make_results", make)
+    monkeypatch.setattr("retinagrade.node.study_grader.next_study_wait", lambda _: 0.3)
+    monkeypatch.setattr("retinagrade.node.node.FAULTS", 1)
+    broken = write_eye(tmp_path, "L", "L", "broken")
+    broken_uid = str(dcmread(broken).StudyInstanceUID)
+    with node(grader_file, tmp_path / "queue", store.port) as running, noted_log() as lines:
+        send(running.port, [broken])
+        wait_until(lambda: any(line["event"] == "study failed" for line in lines))
+        send(running.port, [write_eye(tmp_path, "L", "L", "good")])
+        wait_until(lambda: len(store.of_modality("SR")) == 1)
+        wait_until(lambda: any(line.get("given_up") for line in lines))
+        assert counts(running, "given_up") == 1
+        assert running.is_well
+        failed = [line for line in lines if line["event"] == "study failed"]
+    assert len(failed) == MOST_TRIES
+    assert [line["given_up"] for line in failed] == [False] * (MOST_TRIES - 1) + [True]
+    for line in failed:
+        assert (line["level"], line["number"]) == ("error", 1)
+        assert "ValueError" in line["reason"]
+        assert not any(secret in json.dumps(line) for secret in ("SECRET-7", broken_uid))
+
+
+def test_a_rejected_caller_is_logged_and_counted(tmp_path: Path, grader_file: Path, store: NotingArchive) -> None:
+    photograph = write_eye(tmp_path, "L", "L", "1")
+    with (
+        node(grader_file, tmp_path / "queue", store.port, callers={"CAMERA": None}) as running,
+        noted_log() as lines,
+    ):
+        assert send(running.port, [photograph], "STRANGER") == [-1]
+        assert (
+            not AE("CAMERA")
+            .associate("127.0.0.1", running.port, [build_context(Verification)], ae_title="OTHER")
+            .is_established
+        )
+        wait_until(lambda: len([line for line in lines if line["event"] == "connection rejected"]) == 2)
+        first, second = (line for line in lines if line["event"] == "connection rejected")
+        for reason in ("caller", "called title"):
+            name = ("retinagrade_node_rejected_total", {"reason": reason})
+            assert running.metrics.registry.get_sample_value(*name) == 1
+    assert first["level"] == "warning"
+    assert (first["reason"], first["address"], first["title"]) == ("caller", "127.0.0.1", "STRANGER")
+    assert (second["reason"], second["title"]) == ("called title", "CAMERA")
 
 
 def test_results_wait_for_the_archive_and_for_its_consent(tmp_path: Path, grader_file: Path) -> None:

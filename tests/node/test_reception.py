@@ -51,6 +51,27 @@ def test_other_bytes_under_one_uid_go_to_quarantine(queue: Queue, tmp_path: Path
     assert queue.counts().photographs == 1
 
 
+def test_a_photograph_of_another_patient_is_refused_and_accepted_when_it_is_corrected(
+    queue: Queue, tmp_path: Path
+) -> None:
+    first = write_eye(tmp_path, "a", "L", "1", PatientID="P2")
+    assert receive(queue, first).status is Status.SUCCESS
+    wrong = receive(queue, write_eye(tmp_path, "b", "R", "1", PatientID="P9"))
+    assert (wrong.status, wrong.outcome) == (Status.OTHER_PATIENT, "quarantined")
+    assert "PatientID" in wrong.comment
+    assert len(wrong.comment) <= 64
+    ((_, reason),) = queue.quarantined()
+    assert "send it again" in reason
+    assert "P2" not in reason + wrong.comment
+    assert "P9" not in reason + wrong.comment
+    assert receive(queue, write_eye(tmp_path, "b", "R", "1", PatientID="P2")).outcome == "stored"
+    assert receive(queue, write_eye(tmp_path, "c", "R", "1", PatientID="")).outcome == "stored"
+    assert {each.patient for each in queue.photographs(str(dcmread(first).StudyInstanceUID))} == {
+        queue.photographs(str(dcmread(first).StudyInstanceUID))[0].patient,
+        "",
+    }
+
+
 @pytest.mark.filterwarnings("ignore:Invalid value")
 @pytest.mark.parametrize("elements", [{"StudyInstanceUID": None}, {"StudyInstanceUID": "../../etc"}])
 def test_what_no_result_can_refer_to_goes_to_quarantine(queue: Queue, tmp_path: Path, elements: dict[str, Any]) -> None:

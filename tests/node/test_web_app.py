@@ -130,6 +130,19 @@ def test_each_photograph_has_its_own_status(grader_file: Path, tmp_path: Path) -
     assert (counts.photographs, counts.quarantined) == (1, 2)
 
 
+def test_a_photograph_of_another_patient_fails(grader_file: Path, tmp_path: Path) -> None:
+    first, wrong = (
+        write_eye(tmp_path, patient, side, "1", PatientID=patient) for patient, side in (("P2", "L"), ("P9", "R"))
+    )
+    with web_node(grader_file, tmp_path / "queue") as running:
+        status, answer = running.post([first.read_bytes(), wrong.read_bytes()])
+        assert (status, reasons(answer)) == (202, {uid(wrong): 0xC002})
+        assert running.post([wrong.read_bytes()])[0] == 409
+        corrected = write_eye(tmp_path, "P9", "R", "1", PatientID="P2")
+        assert uid(corrected) == uid(wrong)
+        assert running.post([corrected.read_bytes()])[0] == 200
+
+
 def test_nothing_stored_is_a_conflict(grader_file: Path, tmp_path: Path) -> None:
     photograph = write_eye(tmp_path, "L", "L", "1")
     first = photograph.read_bytes()

@@ -106,7 +106,7 @@ def structured_report(
     content[0].ContentSequence += [_comment(text) for text in comments]
     with silence_patient_names(photographs[0]):
         return EnhancedSR(
-            [*sources, *named],
+            [*sorted(sources, key=lambda each: not each.PatientID), *named],  # the first one names the patient
             content,
             series_instance_uid=series,
             series_number=_SERIES,
@@ -141,12 +141,15 @@ def _reported(grading: Grading) -> Grading:
 
 
 def _require_one_patient(sources: Sequence[Dataset], files: Sequence[File]) -> None:
-    """Requires that the photographs of a study have one patient: a report would file one's result under another."""
-    first = sources[0].PatientID
-    for source, file in zip(sources, files, strict=True):
-        if source.PatientID != first:
+    """Requires that the photographs of a study have one patient: a report would file one's result under another.
+
+    One without a ``PatientID`` has the patient of its study, whose UID no other study has.
+    """
+    named = [(source, file) for source, file in zip(sources, files, strict=True) if source.PatientID]
+    for source, file in named:
+        if source.PatientID != named[0][0].PatientID:
             raise ImageError(
-                f"{file}: its study has photographs of several patients (PatientID), as {files[0]} has another one: "
+                f"{file}: its study has photographs of several patients (PatientID), as {named[0][1]} has another one: "
                 "correct the PatientID or the StudyInstanceUID at the camera or in the archive, and send them again"
             )
 

@@ -22,7 +22,7 @@ COLOURS: Final[dict[str, tuple[int, int, int]]] = {
 OTHER_COLOUR: Final = (255, 255, 255)
 """Colour of the outlines of all other kinds, RGB."""
 _GAP: Final = 5
-"""Side of the square, in pixels, by which a drawn outline is wider than its lesion, so that it doesn't cover it."""
+"""Pixels by which a drawn outline of one pixel is wider than its lesion, so that it doesn't cover it."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,29 @@ def mask_lesions(lesion_map: NDArray[np.uint8], regions: Regions, counted_from: 
     return np.asarray(certain & (lesion_map > OUTLINED_ABOVE), np.bool_)
 
 
-def draw_outlines(photograph: NDArray[np.uint8], outlines: Mapping[str, Sequence[Outline]]) -> NDArray[np.uint8]:
+def draw_outlines(
+    photograph: NDArray[np.uint8], outlines: Mapping[str, Sequence[Outline]], width: int = 1
+) -> NDArray[np.uint8]:
     """Draws outlines over a photograph, a little outside the lesions.
 
     Args:
         photograph: RGB pixels (S, S, 3), uint8.
         outlines: Outlines by kind, in pixels of the photograph.
+        width: Width of a line, in pixels.
 
     Returns:
         RGB pixels (S, S, 3), uint8.
     """
-    picture = np.ascontiguousarray(photograph).copy()
+    picture, gap = np.ascontiguousarray(photograph).copy(), _GAP + width // 2 * 2
     for kind, of_kind in outlines.items():
         filled = np.zeros(picture.shape[:2], np.uint8)
         for outline in of_kind:
             cv2.fillPoly(filled, [np.round(outline.polygon).astype(np.int32)], 1)
-        wider = cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP, _GAP)))
+        wider = cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap, gap)))
         found, _ = cv2.findContours(wider, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, found, -1, COLOURS.get(kind, OTHER_COLOUR), 1, cv2.LINE_AA)
+        without = picture.copy()
+        cv2.drawContours(picture, found, -1, COLOURS.get(kind, OTHER_COLOUR), width, cv2.LINE_AA)
+        np.copyto(picture, without, where=filled[..., None] == 1)  # a wide line may cover a small lesion
     return picture
 
 

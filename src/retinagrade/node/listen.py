@@ -19,9 +19,13 @@ from retinagrade.service.hosts import LOOPBACK, serves_others
 from retinagrade.service.logs import configure_logging, log_event
 from retinagrade.service.server import open_socket
 from retinagrade.service.tokens import choose_token
-from retinagrade.storage.locking import locked
+from retinagrade.storage.locking import locked, make_folder
 
 _PORT = NumberRange(at_least=0, up_to=65_535)
+_IN_USE = (
+    "{folder}: another node uses this folder: stop that node (as a service: systemctl stop retinagrade-node), "
+    "or choose another folder with --queue"
+)
 
 
 @check_arguments(
@@ -122,8 +126,8 @@ def listen(
     )
     grader = Grader.load(model)
     folder = Path(queue)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # patients' data are nobody else's
-    with locked(folder / "queue.sqlite"):
+    make_folder(folder, mode=0o700)  # patients' data are nobody else's
+    with locked(folder / "queue.sqlite", _IN_USE.format(folder=folder)):
         configure_logging()
         node = Node(grader, settings, folder)
         listener = open_socket(http_host, http_port)

@@ -15,6 +15,8 @@ from retinagrade.node.rows import QueueCounts
 
 _SENT: Final = ("delivered", "refused")
 _STUDIES: Final = ("graded", "failed")
+REJECTIONS: Final = ("caller", "called title", "too many")
+"""Why a connection was rejected: its title is not among the callers, it calls another node, or there are too many."""
 
 
 class NodeMetrics:
@@ -23,6 +25,7 @@ class NodeMetrics:
     Attributes:
         registry: All metrics.
         received: Photographs that arrived, by outcome.
+        rejected: Connections over DICOM that were rejected, by reason.
         studies: Gradings of studies, by outcome.
         sent: Results that were sent, by outcome.
         away: Calls of the archive that failed.
@@ -39,10 +42,18 @@ class NodeMetrics:
         self.received = Counter(
             "retinagrade_node_received", "Photographs that arrived", ("outcome",), registry=registry
         )
+        self.rejected = Counter(
+            "retinagrade_node_rejected", "Connections over DICOM that were rejected", ("reason",), registry=registry
+        )
         self.studies = Counter("retinagrade_node_studies", "Gradings of studies", ("outcome",), registry=registry)
         self.sent = Counter("retinagrade_node_sent", "Results that were sent", ("outcome",), registry=registry)
         self.away = Counter("retinagrade_node_archive_away", "Calls of the archive that failed", registry=registry)
-        for counter, labels in ((self.received, OUTCOMES), (self.studies, _STUDIES), (self.sent, _SENT)):
+        for counter, labels in (
+            (self.received, OUTCOMES),
+            (self.rejected, REJECTIONS),
+            (self.studies, _STUDIES),
+            (self.sent, _SENT),
+        ):
             for label in labels:
                 counter.labels(label)  # it begins at 0
         Gauge("retinagrade_model", "The grader file, as a label", ("model",), registry=registry).labels(model).set(1)

@@ -23,12 +23,13 @@ from retinagrade.node.reception import Answer, Reception
 from retinagrade.node.rows import Commitment
 from retinagrade.node.sender import Archive, AwayError, Connect, associate, send_due
 from retinagrade.node.settings import NodeSettings, WebPeer
-from retinagrade.node.study_grader import StudyGrader
+from retinagrade.node.study_grader import StudyError, StudyGrader
 from retinagrade.node.tls import client_context, server_context
 from retinagrade.node.web_sender import WebArchive
 from retinagrade.service.decoding import start_decoder
 from retinagrade.service.logs import LOGGER, log_event
 from retinagrade.service.settings import ServiceSettings
+from retinagrade.storage.system_errors import reason_and_remedy
 
 _LOOK: Final = 0.2
 """Seconds between two looks into the queue."""
@@ -68,7 +69,9 @@ class Node:
         self._decoder = start_decoder(grader.metadata, limits)
         self._grader = StudyGrader(self._queue, grader, self._decoder)
         self._reception = Reception(self._queue, settings)
-        self._receiver = Receiver(self._reception, settings, self._note_answer, self._take_commitment)
+        self._receiver = Receiver(
+            self._reception, settings, self._note_answer, self._take_commitment, self._note_rejection
+        )
         self._stopping = threading.Event()
         self._next_deletion = 0.0
         self._faults: Counter[str] = Counter({"grading": 0, "sending": 0, "upkeep": 0})
@@ -104,7 +107,7 @@ class Node:
 
     @property
     def is_well(self) -> bool:
-        """Whether every thread works. An archive that is away is no fault of the node."""
+        """Whether every thread works. An archive that is away and a study that fails are no faults of the node."""
         return all(thread.is_alive() for thread in self._threads) and max(self._faults.values()) < FAULTS
 
     def _make_connect(self) -> Connect:
@@ -128,7 +131,8 @@ class Node:
                     log_event("archive away", tries=failures, reason=str(error))
                 else:
                     self._faults[name] += 1
-                    LOGGER.exception("failed", extra={"fields": {"thread": name}})
+                    why = {"reason": reason_and_remedy(error)[0]} if isinstance(error, OSError) else {}
+                    LOGGER.exception("failed", extra={"fields": {"thread": name, **why}})
             if not found:
                 self._stopping.wait(next_wait(failures, LONGEST_AWAY) if failures else _LOOK)
 
@@ -139,10 +143,16 @@ class Node:
         begin = time.monotonic()
         try:
             graded = self._grader.grade(study)
-        except Exception:
+        except StudyError as error:
             self.metrics.studies.labels("failed").inc()
-            log_event("study failed", number=study.number, tries=study.tries + 1)
-            raise
+            fields = {
+                "number": study.number,
+                "tries": study.tries + 1,
+                "given_up": error.is_final,
+                "reason": str(error),
+            }
+            LOGGER.error("study failed", exc_info=error.__cause__, extra={"fields": fields})
+            return True
         self.metrics.studies.labels("graded").inc()
         log_event(
             "study graded", number=study.number, photographs=len(graded), seconds=round(time.monotonic() - begin, 3)
@@ -169,7 +179,13 @@ class Node:
     def _note_answer(self, answer: Answer) -> None:
         self.metrics.received.labels(answer.outcome).inc()
         if answer.comment:
-            log_event("photograph refused", outcome=answer.outcome, status=f"{answer.status:04X}")
+            fields = {"outcome": answer.outcome, "status": f"{answer.status:04X}"}  # the comment may quote the file
+            LOGGER.warning("photograph refused", extra={"fields": fields})
+
+    def _note_rejection(self, reason: str, address: str, title: str) -> None:
+        self.metrics.rejected.labels(reason).inc()
+        fields = {"reason": reason, "address": address, "title": title}
+        LOGGER.warning("connection rejected", extra={"fields": fields})
 
     def _take_commitment(self, commitment: Commitment, association: Any) -> None:
         """Answers over a connection of its own where the caller's address is known, else over the one that is open."""

@@ -6,6 +6,7 @@ import io
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,10 +27,21 @@ if TYPE_CHECKING:
 _INCHES: Final = (8.27, 11.69)
 _DPI: Final = 100
 _LEFT: Final = 0.08
-_LINE: Final = 78
-"""Characters in a line of the page."""
+_LINE: Final = 86
+"""Characters of 10 points in a line of the page."""
+_PICTURE: Final = 0.41
+"""Width of an eye's picture, as a share of the page."""
+PICTURE_SIDE: Final = round(_PICTURE * _INCHES[0] * _DPI)
+"""Side of an eye's picture, in pixels."""
 _ROW: Final = 0.0155
 """Height of a line beside an eye, as a share of the page."""
+_ABOVE_PICTURE: Final = 0.025
+"""Height of the title over an eye's picture, as a share of the page."""
+_BELOW_PICTURE: Final = 0.022
+"""Height between an eye's picture and the first line below it."""
+_READER: Final = 0.18
+"""Height of the part for the reader, at the bottom of the page."""
+_SEXES: Final = {"F": "female", "M": "male", "O": "other"}
 _SHOWN: Final = 48
 """Characters of a name or an id that the page shows."""
 
@@ -41,14 +53,16 @@ class PageFacts:
     Attributes:
         name: Name of the patient.
         patient_id: Id of the patient.
-        born: Date of birth, as ``YYYY-MM-DD``; empty where it is unknown.
-        examined: Date of the study; the same form.
+        born: Date of birth, such as ``2 January 1960``; empty where it is unknown.
+        sex: ``female``, ``male`` or ``other``; empty where it is unknown.
+        examined: Date of the study; in the form of ``born``.
         accession: Accession number.
     """
 
     name: str
     patient_id: str
     born: str
+    sex: str
     examined: str
     accession: str
 
@@ -59,6 +73,7 @@ class PageFacts:
             _shown(str(source.PatientName or "").split("=")[0].replace("^", " ")),
             _shown(str(source.PatientID or "")),
             _date(str(source.PatientBirthDate or "")),
+            _SEXES.get(str(source.PatientSex or ""), ""),
             _date(str(source.StudyDate or "")),
             _shown(str(source.AccessionNumber or "")),
         )
@@ -121,7 +136,32 @@ def advise(study: StudyGrading) -> str:
         advice = "No referral by these photographs: continue with screening."
     if study.vision_threatening:
         advice += " The retinopathy may threaten vision: do not delay."
-    return advice + (" A person should review this result." if study.needs_review else "")
+    if study.needs_review and study.referable is not None:
+        advice += " A person should review this result."
+    return advice
+
+
+def summarise_grades(study: StudyGrading) -> str:
+    """Says which grade a study has, and which eye has it.
+
+    Example:
+        >>> from retinagrade.gradings.studies import grade_study
+        >>> eyes = [Grading(side, None, "7", side, predicted_grade=grade) for side, grade in (("R", 1), ("L", 2))]
+        >>> summarise_grades(grade_study("7", eyes))
+        'The worse eye: grade 2, moderate non-proliferative diabetic retinopathy.'
+        >>> summarise_grades(grade_study("7", eyes[:1]))
+        'The right eye: grade 1, mild non-proliferative diabetic retinopathy. The left eye has no grade.'
+    """
+    if study.predicted_grade is None:
+        return "No eye has a grade."
+    sides = {name: grade for name, grade in (("right", study.right), ("left", study.left)) if grade is not None}
+    grade = f"{describe_grade(study.predicted_grade)}."
+    if study.predicted_grade not in sides.values():
+        return f"The highest grade is that of an eye not stated: {grade}"
+    if len(sides) == 1:
+        (side,) = sides
+        return f"The {side} eye: {grade} The {'left' if side == 'right' else 'right'} eye has no grade."
+    return f"The worse eye: {grade}"
 
 
 def draw_page(
@@ -146,29 +186,34 @@ def draw_page(
     _write(figure, 0.955, "Diabetic retinopathy: result of a program", size=16, weight="bold")
     _write(figure, 0.935, NOTICE, size=9, colour="#a00000")
     rows = (
-        f"Patient: {facts.name or '(no name)'}    Id: {facts.patient_id or '(none)'}    "
-        f"Born: {facts.born or '(unknown)'}",
+        f"Patient: {facts.name or '(no name)'}    Id: {facts.patient_id or '(none)'}",
+        f"Born: {facts.born or '(unknown)'}    Sex: {facts.sex or '(unknown)'}",
         f"Examined: {facts.examined or '(unknown)'}    Accession number: {facts.accession or '(none)'}    "
         f"Photographs: {len(study.photographs)}",
     )
-    for y, row in zip((0.905, 0.885), rows, strict=True):
-        _write(figure, y, row, size=10)
-    below = [
-        _draw_eye(figure, column, name, grading, None if grading is None else pictures.get(grading.image_id))
-        for column, (grading, name) in enumerate(zip(eyes, title_eyes(eyes), strict=True))
-    ]
-    grade = "no grade" if study.predicted_grade is None else describe_grade(study.predicted_grade)
-    y = _paragraph(figure, min(below) - 0.012, f"The worse eye: {grade}.", size=12, weight="bold")
-    y = _paragraph(figure, y, advise(study), size=12, weight="bold")
+    y = 0.905
+    for row in rows:
+        y = _paragraph(figure, y, row, size=10)
+    y = _paragraph(figure, y - 0.010, advise(study), size=13, weight="bold")
+    y = _paragraph(figure, y, summarise_grades(study), size=11, weight="bold")
     for reason in study.undecided:
         y = _paragraph(figure, y, f"{reason[:1].upper()}{reason[1:]}.", size=10)
-    _write(figure, 0.135, "Decision of the reader:  ☐ agrees   ☐ another grade: ____   ☐ not gradable", size=10)
-    _write(figure, 0.095, "Date, name and signature: ____________________________________________________", size=10)
-    graded_at = study.graded_at or "an unknown time"
+    titles = title_eyes(eyes)
+    lines = max(len(_describe_eye(each)) + len(_count_lesions(each)) for each in eyes)
+    height = min(_PICTURE * _INCHES[0] / _INCHES[1], y - _ABOVE_PICTURE - _BELOW_PICTURE - lines * _ROW - _READER)
+    for column, (grading, name) in enumerate(zip(eyes, titles, strict=True)):
+        picture = None if grading is None else pictures.get(grading.image_id)
+        _draw_eye(figure, column, (y, height), name, grading, picture)
+    _write(figure, 0.160, "Decision of the reader", size=10, weight="bold")
+    for y, name in zip((0.138, 0.116), titles, strict=True):
+        _write(figure, y, f"{name}:", size=10)
+        choices = "☐ agrees     ☐ another grade: ____     ☐ not gradable"
+        _write(figure, y, choices, size=10, x=_LEFT + 0.16)
+    _write(figure, 0.080, "Date, name and signature: ____________________________________________________", size=10)
     _write(
         figure,
         0.045,
-        f"retinagrade {__version__}, grader file {_shown(study.model)}, graded at {graded_at}",
+        f"retinagrade {__version__}, grader file {_shown(study.model)}, graded on {_time(study.graded_at)}",
         size=8,
     )
     canvas.draw()  # type: ignore[no-untyped-call]
@@ -179,18 +224,24 @@ def draw_page(
 
 
 def _draw_eye(
-    figure: Figure, column: int, name: str, grading: Grading | None, picture: NDArray[np.uint8] | None
-) -> float:
-    """Draws an eye into a column; returns the height below it."""
-    x = _LEFT + column * 0.43
-    axes = figure.add_axes((x, 0.555, 0.41, 0.29))
+    figure: Figure,
+    column: int,
+    place: tuple[float, float],
+    name: str,
+    grading: Grading | None,
+    picture: NDArray[np.uint8] | None,
+) -> None:
+    """Draws an eye into a column; its place is the height on the page from which on it stands, and its picture's."""
+    x, (top, height) = _LEFT + column * 0.43, place
+    axes = figure.add_axes((x, top - _ABOVE_PICTURE - height, _PICTURE, height))
     axes.set_axis_off()
+    axes.set_anchor("NW")
     if picture is not None:
         axes.imshow(picture)
     else:
         axes.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=10, transform=axes.transAxes)
-    figure.text(x, 0.855, name, fontsize=11, fontweight="bold", parse_math=False)
-    y = 0.533
+    figure.text(x, top - 0.018, name, fontsize=11, fontweight="bold", parse_math=False)
+    y = top - _ABOVE_PICTURE - height - _BELOW_PICTURE
     for line in _describe_eye(grading):
         figure.text(x, y, line, fontsize=9, parse_math=False)
         y -= _ROW
@@ -198,7 +249,6 @@ def _draw_eye(
         figure.text(x, y, "■", fontsize=9, color=[value / 255 for value in colour])
         figure.text(x + 0.022, y, line, fontsize=9)
         y -= _ROW
-    return y
 
 
 def _describe_eye(grading: Grading | None) -> list[str]:
@@ -247,12 +297,14 @@ def _paragraph(figure: Figure, y: float, text: str, size: int, weight: str = "no
     """Writes a paragraph from a height on; returns the height below it."""
     for line in _wrapped(text, _LINE * 10 // size):
         _write(figure, y, line, size=size, weight=weight)
-        y -= 0.0021 * size
-    return y - 0.004
+        y -= 0.0018 * size
+    return y - 0.003
 
 
-def _write(figure: Figure, y: float, text: str, size: int, weight: str = "normal", colour: str = "black") -> None:
-    figure.text(_LEFT, y, text, fontsize=size, fontweight=weight, color=colour, parse_math=False)
+def _write(
+    figure: Figure, y: float, text: str, size: int, weight: str = "normal", colour: str = "black", x: float = _LEFT
+) -> None:
+    figure.text(x, y, text, fontsize=size, fontweight=weight, color=colour, parse_math=False)
 
 
 def _by_grade(gradings: Iterable[Grading]) -> list[Grading]:
@@ -260,13 +312,33 @@ def _by_grade(gradings: Iterable[Grading]) -> list[Grading]:
 
 
 def _date(text: str) -> str:
-    """Writes a date of DICOM as ``YYYY-MM-DD``.
+    """Writes a date of DICOM for people; another text stays as it is.
 
     Example:
-        >>> _date("19600102")
-        '1960-01-02'
+        >>> _date("19600102"), _date("196012")
+        ('2 January 1960', '196012')
     """
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 else text
+    try:
+        return _day(datetime.strptime(text, "%Y%m%d")) if len(text) == 8 else text
+    except ValueError:
+        return text
+
+
+def _time(text: str | None) -> str:
+    """Writes a time of a grading (ISO 8601) for people.
+
+    Example:
+        >>> _time("2026-11-27T20:15:09+00:00")
+        '27 November 2026, 20:15 UTC'
+    """
+    if text is None:
+        return "an unknown day"
+    time = datetime.fromisoformat(text).astimezone(UTC)
+    return f"{_day(time)}, {time:%H:%M} UTC"
+
+
+def _day(time: datetime) -> str:
+    return f"{time.day} {time:%B %Y}"
 
 
 def _shown(text: str) -> str:

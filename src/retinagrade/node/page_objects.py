@@ -50,7 +50,7 @@ def page_capture(pixels: NDArray[np.uint8], source: Dataset, study: StudyGrading
         uid=generate_uid(entropy_srcs=[report, "page"]),
         number=number,
     )
-    image.Laterality = ""
+    image.ImageLaterality = "B"  # both eyes; the standard then leaves Laterality out
     image.PatientOrientation = []
     image.BurnedInAnnotation = "YES"
     image.ImageComments = NOTICE

@@ -8,6 +8,8 @@ from retinagrade.node.rows import WaitingStudy
 
 LONGEST: Final = 3600.0
 """Longest time between two tries, in seconds."""
+_FIRST_STUDY_WAIT: Final = 15.0
+"""Seconds until a study that failed is tried again for the first time."""
 LONGEST_AWAY: Final = 60.0
 """Longest time between two calls of an archive that doesn't answer, in seconds."""
 MOST_TRIES: Final = 5
@@ -40,3 +42,13 @@ def next_wait(tries: int, longest: float = LONGEST) -> float:
         [1.0, 2.0, 4.0, 3600.0]
     """
     return min(longest, 2.0 ** min(tries - 1, 30))
+
+
+def next_study_wait(tries: int) -> float:
+    """Returns the seconds until a study is graded again, after so many gradings that failed.
+
+    Example:
+        >>> [next_study_wait(tries) for tries in (1, 2, 3, 4)]
+        [15.0, 30.0, 60.0, 120.0]
+    """
+    return min(LONGEST, _FIRST_STUDY_WAIT * next_wait(tries))

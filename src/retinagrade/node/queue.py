@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from retinagrade.errors import UsageError
-from retinagrade.node.policy import MOST_TRIES, is_due
+from retinagrade.node.policy import LONGEST, MOST_TRIES, is_due
 from retinagrade.node.rows import (
+    QUARANTINE,
     Arrival,
     Commitment,
     QueueCounts,
@@ -24,21 +25,23 @@ from retinagrade.node.rows import (
     StoredPhotograph,
     StudyResult,
     WaitingStudy,
+    quarantine_file,
 )
+from retinagrade.node.upgrade import upgrade_first_version
 from retinagrade.storage.files import write_bytes
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _PHOTOGRAPHS: Final = "photographs"
 _RESULTS: Final = "results"
-_QUARANTINE: Final = "quarantine"
 _SCHEMA: Final = """
 CREATE TABLE photographs (
-    uid TEXT PRIMARY KEY, sop_class TEXT NOT NULL, study TEXT NOT NULL, digest TEXT NOT NULL, file TEXT NOT NULL
+    uid TEXT PRIMARY KEY, sop_class TEXT NOT NULL, study TEXT NOT NULL, digest TEXT NOT NULL, file TEXT NOT NULL,
+    patient TEXT NOT NULL
 ) STRICT;
 CREATE INDEX photographs_of_study ON photographs (study);
 CREATE TABLE studies (
     number INTEGER PRIMARY KEY, study TEXT NOT NULL UNIQUE, photographs INTEGER NOT NULL, graded INTEGER NOT NULL,
-    last_arrival REAL NOT NULL, tries INTEGER NOT NULL, rounds INTEGER NOT NULL
+    last_arrival REAL NOT NULL, tries INTEGER NOT NULL, rounds INTEGER NOT NULL, next_try REAL NOT NULL
 ) STRICT;
 CREATE INDEX waiting_studies ON studies (last_arrival) WHERE photographs > graded;
 CREATE TABLE results (
@@ -77,7 +80,7 @@ class Queue:
         """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in (_PHOTOGRAPHS, _RESULTS, _QUARANTINE):
+        for name in (_PHOTOGRAPHS, _RESULTS, QUARANTINE):
             (folder / name).mkdir(exist_ok=True)
         self._lock = threading.RLock()
         try:
@@ -100,8 +103,13 @@ class Queue:
         """Returns the path of a file in the queue."""
         return self.folder / file
 
-    def add_photograph(self, uid: str, sop_class: str, study: str, digest: str, data: bytes, now: float) -> Arrival:
+    def add_photograph(
+        self, uid: str, sop_class: str, study: str, digest: str, data: bytes, now: float, patient: str = ""
+    ) -> Arrival:
         """Puts a photograph on the disk; when this returns, it survives a power cut.
+
+        The photographs of a study belong to the patient of the first one that names a patient. One of another patient
+        is not kept.
 
         Args:
             uid: SOP Instance UID; valid, so that it may be a file name.
@@ -110,6 +118,7 @@ class Queue:
             digest: Digest of its bytes.
             data: The file.
             now: The time, in seconds.
+            patient: Pseudonym of its patient; empty without an id, which contradicts no patient.
 
         Returns:
             What became of it. Nothing is changed unless it is new.
@@ -121,35 +130,37 @@ class Queue:
             write_bytes(self.path(file), data)
             with self._transaction() as connection:
                 known = self.find_photograph(uid)
-                if known is None:
+                contradicts = patient and self._patient(study) not in ("", patient)
+                if known is None and not contradicts:
+                    row = (uid, sop_class, study, digest, file, patient)
+                    connection.execute("INSERT INTO photographs VALUES (?, ?, ?, ?, ?, ?)", row)
                     connection.execute(
-                        "INSERT INTO photographs VALUES (?, ?, ?, ?, ?)", (uid, sop_class, study, digest, file)
-                    )
-                    connection.execute(
-                        "INSERT INTO studies (study, photographs, graded, last_arrival, tries, rounds)"
-                        " VALUES (?, 1, 0, ?, 0, 0) ON CONFLICT (study) DO UPDATE SET"
-                        " photographs = photographs + 1, last_arrival = excluded.last_arrival, tries = 0",
+                        "INSERT INTO studies (study, photographs, graded, last_arrival, tries, rounds, next_try)"
+                        " VALUES (?, 1, 0, ?, 0, 0, 0) ON CONFLICT (study) DO UPDATE SET"
+                        " photographs = photographs + 1, last_arrival = excluded.last_arrival, tries = 0, next_try = 0",
                         (study, now),
                     )
                     return Arrival.NEW
-            if known.file != file:
+            if known is None or known.file != file:
                 self.path(file).unlink(missing_ok=True)
+            if known is None:
+                return Arrival.OTHER_PATIENT
         return Arrival.SAME if known.digest == digest else Arrival.OTHER
 
     def find_photograph(self, uid: str) -> StoredPhotograph | None:
         """Returns the photograph of a UID."""
-        rows = self._rows("SELECT uid, sop_class, study, digest, file FROM photographs WHERE uid = ?", uid)
+        rows = self._rows("SELECT uid, sop_class, study, digest, file, patient FROM photographs WHERE uid = ?", uid)
         return StoredPhotograph(*rows[0]) if rows else None
 
     def photographs(self, study: str) -> list[StoredPhotograph]:
         """Returns the photographs of a study, in the order of their arrival."""
         rows = self._rows(
-            "SELECT uid, sop_class, study, digest, file FROM photographs WHERE study = ? ORDER BY rowid", study
+            "SELECT uid, sop_class, study, digest, file, patient FROM photographs WHERE study = ? ORDER BY rowid", study
         )
         return [StoredPhotograph(*row) for row in rows]
 
     def quarantine(self, uid: str, digest: str, reason: str, data: bytes, now: float) -> bool:
-        """Keeps a file that can't be used, for a person to look at; the same file once.
+        """Keeps a file that can't be used, for a person to look at; the same file once, with the newest reason.
 
         Args:
             uid: SOP Instance UID, as the sender named it.
@@ -161,13 +172,24 @@ class Queue:
         Returns:
             Whether it is new.
         """
-        file = f"{_QUARANTINE}/{digest}.dcm"
-        if self._rows("SELECT 1 FROM quarantine WHERE uid = ? AND digest = ?", uid, digest):
-            return False
-        write_bytes(self.path(file), data)
-        with self._transaction() as connection:
-            row = (uid, digest, reason, file, now)
-            return connection.execute("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?)", row).rowcount > 0
+        file = quarantine_file(digest)
+        with self._lock:  # so that no file goes that another thread releases
+            if not self.path(file).exists():
+                write_bytes(self.path(file), data)
+            with self._transaction() as connection:
+                known = self._rows("SELECT 1 FROM quarantine WHERE uid = ? AND digest = ?", uid, digest)
+                row = (uid, digest, reason, file, now)
+                connection.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?)", row)
+        return not known
+
+    def release(self, photograph: StoredPhotograph) -> None:
+        """Takes a photograph out of quarantine, which its study has and which could be graded after all."""
+        with self._lock:
+            with self._transaction() as connection:
+                row = (photograph.uid, photograph.digest)
+                connection.execute("DELETE FROM quarantine WHERE uid = ? AND digest = ?", row)
+            if not self._rows("SELECT 1 FROM quarantine WHERE digest = ?", photograph.digest):
+                self.path(quarantine_file(photograph.digest)).unlink(missing_ok=True)
 
     def quarantined(self) -> list[tuple[str, str]]:
         """Returns UID and reason of each file in quarantine."""
@@ -176,13 +198,17 @@ class Queue:
     def next_study(self, now: float, wait: float) -> WaitingStudy | None:
         """Returns the study that has waited longest, if it is due; ``None`` for none.
 
-        Where the clock was set back, that is the last study.
+        A study that failed waits for its next try, and keeps no other one waiting. Where the clock was set back, the
+        study is the last one, and nothing is known about the next try.
         """
         for order in ("ASC", "DESC"):
             rows = self._rows(
                 "SELECT number, study, photographs, graded, last_arrival, tries, rounds FROM studies"
-                f" WHERE photographs > graded AND tries < ? ORDER BY last_arrival {order} LIMIT 1",
+                " WHERE photographs > graded AND tries < ? AND (next_try <= ? OR next_try > ?)"
+                f" ORDER BY last_arrival {order} LIMIT 1",
                 MOST_TRIES,
+                now,
+                now + LONGEST,
             )
             if rows and is_due(study := WaitingStudy(*rows[0]), now, wait):
                 return study
@@ -219,7 +245,8 @@ class Queue:
             )
             # A photograph that arrived in the meantime has set tries to 0, which stays.
             connection.execute(
-                "UPDATE studies SET graded = ?, tries = 0, rounds = rounds + 1 WHERE study = ?", (graded, study.study)
+                "UPDATE studies SET graded = ?, tries = 0, next_try = 0, rounds = rounds + 1 WHERE study = ?",
+                (graded, study.study),
             )
         return [result for result, _ in new]
 
@@ -227,6 +254,22 @@ class Queue:
         """Takes back what :meth:`begin_study` noted, where the study was not at fault."""
         with self._transaction() as connection:
             connection.execute("UPDATE studies SET tries = ? WHERE study = ?", (study.tries, study.study))
+
+    def postpone_study(self, study: WaitingStudy, next_try: float) -> None:
+        """Notes when a study that failed is graded again, unless a photograph has come in the meantime."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE studies SET next_try = ? WHERE study = ? AND photographs = ?",
+                (next_try, study.study, study.photographs),
+            )
+
+    def give_up_study(self, study: WaitingStudy) -> None:
+        """Notes that a study is not graded again, unless a photograph has come in the meantime, or comes later."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE studies SET tries = ? WHERE study = ? AND photographs = ?",
+                (MOST_TRIES, study.study, study.photographs),
+            )
 
     def reports(self, study: str) -> list[StudyResult]:
         """Returns the reports of a study, oldest first."""
@@ -340,19 +383,29 @@ class Queue:
                 deleted += 1
         return deleted
 
+    def _patient(self, study: str) -> str:
+        """Returns the pseudonym of the patient of a study; empty where none of its photographs names one."""
+        rows = self._rows(
+            "SELECT patient FROM photographs WHERE study = ? AND patient <> '' ORDER BY rowid LIMIT 1", study
+        )
+        return str(rows[0][0]) if rows else ""
+
     def _has_result(self, uid: str) -> bool:
         return bool(self._rows("SELECT 1 FROM results WHERE uid = ?", uid))
 
     def _require_version(self) -> None:
         (version,) = self._rows("PRAGMA user_version")[0]
-        if version not in (0, _VERSION):
+        if version not in (0, 1, _VERSION):
             raise UsageError(f"{self.folder}: the queue of another version of retinagrade: choose another folder")
         if version == 0:
             with self._lock:
                 self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        if version == 1:
+            with self._transaction() as connection:
+                upgrade_first_version(connection, self.folder)
 
     def _delete_unknown_files(self) -> None:
-        for folder, table in ((_PHOTOGRAPHS, "photographs"), (_RESULTS, "results"), (_QUARANTINE, "quarantine")):
+        for folder, table in ((_PHOTOGRAPHS, "photographs"), (_RESULTS, "results"), (QUARANTINE, "quarantine")):
             known = {file for (file,) in self._rows(f"SELECT file FROM {table}")}
             for path in (self.folder / folder).iterdir():
                 if f"{folder}/{path.name}" not in known:

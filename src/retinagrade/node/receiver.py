@@ -39,13 +39,20 @@ OnPhotograph = Callable[[Answer], None]
 """Called with the answer to each photograph."""
 OnCommitment = Callable[[Commitment, Any], None]
 """Called with a request, and the association over which it came."""
+OnRejection = Callable[[str, str, str], None]
+"""Called with the reason why a connection was rejected, the address of its machine, and its title."""
 
 
 class Receiver:
     """The running server."""
 
     def __init__(
-        self, reception: Reception, settings: NodeSettings, on_photograph: OnPhotograph, on_commitment: OnCommitment
+        self,
+        reception: Reception,
+        settings: NodeSettings,
+        on_photograph: OnPhotograph,
+        on_commitment: OnCommitment,
+        on_rejection: OnRejection,
     ) -> None:
         """Sets it up; :meth:`start` starts it.
 
@@ -54,9 +61,10 @@ class Receiver:
             settings: Title, callers, limits and TLS.
             on_photograph: Called with the answer to each photograph.
             on_commitment: Called with each request for storage commitment.
+            on_rejection: Called with each connection that is rejected.
         """
         self._reception, self._settings = reception, settings
-        self._on_photograph, self._on_commitment = on_photograph, on_commitment
+        self._on_photograph, self._on_commitment, self._on_rejection = on_photograph, on_commitment, on_rejection
         self._server: ThreadedAssociationServer | None = None
         self._sizes: dict[threading.Thread, int] = {}
 
@@ -86,6 +94,7 @@ class Receiver:
                     (evt.EVT_C_ECHO, lambda _: Status.SUCCESS.value),
                     (evt.EVT_C_STORE, self._store),
                     (evt.EVT_N_ACTION, self._commit),
+                    (evt.EVT_REJECTED, self._reject),
                     (evt.EVT_CONN_OPEN, _limit_units),
                     (evt.EVT_DATA_RECV, self._count),
                     (evt.EVT_CONN_CLOSE, self._forget),
@@ -128,6 +137,17 @@ class Receiver:
             return _INVALID_ARGUMENT, None
         self._on_commitment(commitment, event.assoc)
         return Status.SUCCESS.value, None
+
+    def _reject(self, event: Event) -> None:
+        caller = event.assoc.requestor
+        title, request = str(caller.ae_title).strip(), caller.primitive
+        if request is not None and str(request.called_ae_title).strip() != self._settings.aet:
+            reason = "called title"
+        elif self._settings.callers and title not in self._settings.callers:
+            reason = "caller"
+        else:
+            reason = "too many"
+        self._on_rejection(reason, str(caller.address), title)
 
     def _count(self, event: Event) -> None:
         """Cuts a message off that is far larger than any photograph may be, before it fills the memory."""

@@ -25,10 +25,10 @@ from pydicom.uid import (
 from retinagrade.errors import ImageError
 from retinagrade.grader.dicom_source import read_source_elements
 from retinagrade.images.decoding import InMemory
-from retinagrade.images.dicom import MAKER, read_elements, readable_syntaxes
+from retinagrade.images.dicom import MAKER, read_dicom_facts, read_elements, readable_syntaxes
 from retinagrade.node.part10 import FileHeader, read_header
 from retinagrade.node.queue import Queue
-from retinagrade.node.rows import Arrival
+from retinagrade.node.rows import OTHER_PATIENT, Arrival
 from retinagrade.node.settings import NodeSettings
 
 PHOTOGRAPHS: Final = tuple(
@@ -44,6 +44,9 @@ PHOTOGRAPHS: Final = tuple(
 """SOP classes that the node takes."""
 _OTHER_UIDS: Final = "its UIDs differ from those of the message"
 _NO_HEADER: Final = "no DICOM file, or its file header is damaged"
+_OTHER_PATIENT: Final = "its PatientID is not that of its study: correct ID or study UID"
+_COMMENT: Final = 64
+"""Longest comment of the standard, in characters."""
 _NAME: Final = "photograph"
 """Name of a photograph in reasons, which must not quote anything about a patient."""
 
@@ -59,6 +62,8 @@ class Status(IntEnum):
     SYNTAX_NOT_SUPPORTED = 0xC122
     OTHER_PHOTOGRAPH = 0xC001
     """Another photograph with this UID was received before."""
+    OTHER_PATIENT = 0xC002
+    """The photographs of its study belong to another patient."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,7 @@ class Reception:
         try:
             source = read_source_elements(file)
             maker = read_elements(file, ("Manufacturer",)).get("Manufacturer")
+            patient = read_dicom_facts(file).patient_key or ""
         except ImageError as error:
             return self._quarantine(uid, digest, Status.CANNOT_UNDERSTAND, str(error), data)
         named = (sop_class, uid, study or source.StudyInstanceUID)
@@ -162,7 +168,10 @@ class Reception:
             return self._quarantine(uid, digest, Status.DOES_NOT_MATCH, _OTHER_UIDS, data)
         if str(maker or "") == MAKER:  # an archive may send back everything that belongs to a study
             return OWN
-        arrival = self._queue.add_photograph(uid, sop_class, source.StudyInstanceUID, digest, data, self._clock())
+        study = str(source.StudyInstanceUID)
+        arrival = self._queue.add_photograph(uid, sop_class, study, digest, data, self._clock(), patient)
+        if arrival is Arrival.OTHER_PATIENT:
+            return self._quarantine(uid, digest, Status.OTHER_PATIENT, OTHER_PATIENT, data, _OTHER_PATIENT)
         if arrival is Arrival.OTHER:
             reason = "another photograph with this UID was received before"
             return self._quarantine(uid, digest, Status.OTHER_PHOTOGRAPH, reason, data)
@@ -171,9 +180,11 @@ class Reception:
     def _too_large(self) -> Answer:
         return Answer(Status.OUT_OF_RESOURCES, "too large", f"larger than {self._settings.max_megabytes:g} MB")
 
-    def _quarantine(self, uid: str, digest: str, status: Status, reason: str, data: bytes) -> Answer:
+    def _quarantine(
+        self, uid: str, digest: str, status: Status, reason: str, data: bytes, comment: str | None = None
+    ) -> Answer:
         self._queue.quarantine(uid, digest, reason, data, self._clock())
-        return Answer(status, "quarantined", reason.removeprefix(f"{_NAME}: ")[:64])
+        return Answer(status, "quarantined", comment or reason.removeprefix(f"{_NAME}: ")[:_COMMENT])
 
     def _has_room(self, size: int) -> bool:
         free = shutil.disk_usage(self._queue.folder).free

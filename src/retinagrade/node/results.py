@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from retinagrade.grader.structured_report import structured_report
 from retinagrade.gradings.studies import grade_study
 from retinagrade.images.decoding import InMemory
 from retinagrade.lesion_maps.outlines import draw_outlines
-from retinagrade.node.page import PageFacts, choose_eyes, draw_page
+from retinagrade.node.page import PICTURE_SIDE, PageFacts, choose_eyes, draw_page
 from retinagrade.node.page_objects import page_capture, page_document
 from retinagrade.node.queue import result_file
 from retinagrade.node.rows import ResultKind, StudyResult
@@ -28,6 +28,8 @@ from retinagrade.storage.paths import to_path
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_SHOWN_WIDTH: Final = 1.5
+"""Width of an outline on the page, in pixels of the page."""
 Result = tuple[StudyResult, bytes]
 """A result and its file."""
 
@@ -58,11 +60,17 @@ def make_results(
         for each, overlay in zip(photographs, overlays, strict=True)
         if overlay is not None
     ]
-    whole = grade_study(study, gradings)
+    whole, eyes = grade_study(study, gradings), choose_eyes(gradings)
     report = structured_report(whole, gradings, metadata, segmentations, predecessors)
-    pictures = {grading.image_id: overlay for grading, overlay in zip(gradings, overlays, strict=True)}
-    source = read_source_elements(to_path(gradings[0].path or ""))
-    page = draw_page(PageFacts.of(source), whole, choose_eyes(gradings), pictures)
+    shown = {each.image_id for each in eyes if each is not None}
+    pictures = {
+        each.grading.image_id: _draw_overlay(each, PICTURE_SIDE)
+        for each in photographs
+        if each.grading.image_id in shown
+    }
+    sources = [read_source_elements(to_path(each.path or "")) for each in gradings]
+    source = next((each for each in sources if each.PatientID), sources[0])
+    page = draw_page(PageFacts.of(source), whole, eyes, pictures)
     number = len(predecessors) + 1
     return [
         *(_result(each, ResultKind.SEGMENTATION) for each in segmentations.values()),
@@ -73,13 +81,20 @@ def make_results(
     ]
 
 
-def _draw_overlay(graded: GradedPhotograph) -> NDArray[np.uint8] | None:
-    """Draws the lesions or the saliency map over a photograph; ``None`` where there is neither."""
+def _draw_overlay(graded: GradedPhotograph, side: int | None = None) -> NDArray[np.uint8] | None:
+    """Draws the lesions or the saliency map over a photograph; ``None`` where there is neither.
+
+    Args:
+        graded: The photograph.
+        side: Side of the picture where it will be shown, in pixels, in which outlines must be seen; ``None`` for its
+            own.
+    """
     grade = graded.grading.predicted_grade
     if graded.photograph is None or grade is None:
         return None
     if graded.lesions is not None:
-        return draw_outlines(graded.photograph, find_outlines(graded.lesions))
+        width = 1 if side is None else max(1, round(_SHOWN_WIDTH * graded.photograph.shape[0] / side))
+        return draw_outlines(graded.photograph, find_outlines(graded.lesions), width)
     if graded.saliency is None:
         return None
     return saliency_overlay(graded.photograph, graded.saliency[grade])

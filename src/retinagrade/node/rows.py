@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+QUARANTINE: Final = "quarantine"
+"""Folder of the files in quarantine, within the queue."""
+OTHER_PATIENT: Final = (
+    "its PatientID differs from that of the photographs that its study has: correct the PatientID or the "
+    "StudyInstanceUID, and send it again"
+)
+"""Reason why a photograph goes to quarantine."""
 
 
 class Arrival(StrEnum):
@@ -13,6 +22,8 @@ class Arrival(StrEnum):
     SAME = "same"
     OTHER = "other"
     """Another photograph has its UID."""
+    OTHER_PATIENT = "other patient"
+    """The photographs of its study belong to another patient."""
 
 
 class ResultKind(StrEnum):
@@ -35,6 +46,7 @@ class StoredPhotograph:
         study: Its Study Instance UID.
         digest: SHA-256 digest of its encoding and its data set, without the file's own header.
         file: Its file, relative to the queue.
+        patient: Pseudonym of its patient, see :class:`~retinagrade.images.dicom.DicomFacts`; empty without an id.
     """
 
     uid: str
@@ -42,6 +54,7 @@ class StoredPhotograph:
     study: str
     digest: str
     file: str
+    patient: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class WaitingStudy:
         photographs: Number of its photographs.
         graded: Number of those that the last grading knew.
         last_arrival: Time of the last new photograph, in seconds.
-        tries: Gradings that began since then, and didn't end.
+        tries: Gradings that began since then, and didn't end, or failed.
         rounds: Gradings that ended.
     """
 
@@ -130,3 +143,8 @@ class QueueCounts:
     delivered_results: int
     quarantined: int
     waiting_commitments: int
+
+
+def quarantine_file(digest: str) -> str:
+    """Returns the file in quarantine of a photograph with this digest, relative to the queue."""
+    return f"{QUARANTINE}/{digest}.dcm"
