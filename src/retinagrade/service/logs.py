@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line, and nothing that a client sent: no names, no ids, no pixels."""
+"""Structured logs: one JSON object per line, and nothing of patients: no names, no ids, no pixels."""
 
 from __future__ import annotations
 
