@@ -24,7 +24,7 @@ ALL: Final = [pytest.param(*parameter.values, id=parameter.id) for parameter in 
 
 @pytest.fixture(scope="module")
 def runner() -> dict[str, Any]:
-    return runpy.run_path(str(FOLDER / "run.py"))
+    return runpy.run_path(str(FOLDER / "run_notebooks.py"))
 
 
 @pytest.fixture(autouse=True)
