@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-lowest check docs docs-serve tutorials report-matrices default-grader default-gate lock sbom image-steps image-base release-check clean
+.PHONY: demo test test-slow test-tutorials test-lowest check docs docs-serve tutorials report-matrices default-grader default-gate lock sbom image-steps image-base release-check clean
 
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
@@ -13,6 +13,10 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
+
+# Runs all tutorials, some minutes on two cores.
+test-tutorials: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/test_tutorials.py
 
 # The tests with exactly the lower bounds of pyproject.toml, in an environment of its own. uv solves for them.
 LOWEST := .venv-lowest/bin

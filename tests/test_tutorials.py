@@ -13,13 +13,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "tutorials"
-FAST: Final = ("02-your-own-data-set", "03-the-reports-experiments")
-"""Tutorials that the fast tests run: the two that take the least time."""
-NOTEBOOKS: Final = [
-    pytest.param(path, id=path.stem, marks=[] if path.stem in FAST else pytest.mark.slow)
-    for path in sorted(FOLDER.glob("*.ipynb"))
-]
-ALL: Final = [pytest.param(*parameter.values, id=parameter.id) for parameter in NOTEBOOKS]
+NOTEBOOKS: Final = [pytest.param(path, id=path.stem) for path in sorted(FOLDER.glob("*.ipynb"))]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +30,7 @@ def _unreachable_hubs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "127.0.0.1,localhost")
 
 
+@pytest.mark.slow  # `make test-tutorials`
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_a_tutorial_runs(runner: dict[str, Any], notebook: Path, tmp_path: Path) -> None:
     before = notebook.read_bytes()
@@ -49,7 +44,7 @@ def test_a_tutorial_runs(runner: dict[str, Any], notebook: Path, tmp_path: Path)
     ]
 
 
-@pytest.mark.parametrize("notebook", ALL)
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_a_committed_tutorial_shows_what_it_printed_and_drew(notebook: Path) -> None:
     content = nbformat.read(notebook, as_version=4)
     nbformat.validate(content)
@@ -63,7 +58,7 @@ def test_a_committed_tutorial_shows_what_it_printed_and_drew(notebook: Path) -> 
     assert notebook.stat().st_size < 300_000
 
 
-@pytest.mark.parametrize("notebook", ALL)
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_links_of_a_tutorial_lead_to_files(notebook: Path) -> None:
     cells = nbformat.read(notebook, as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
