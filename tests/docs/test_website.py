@@ -9,6 +9,7 @@ from typing import Any, get_args
 import command_pages
 import experiment_page
 import format_pages
+import griffe
 import hooks
 import nbformat
 import notebook_pages
@@ -16,9 +17,9 @@ import pytest
 import python_pages
 import typer
 from diagrams import draw_diagrams
-from docstring_roles import to_markdown
+from docstring_roles import DocstringRoles, to_markdown
 from mkdocs.exceptions import PluginError
-from repository_links import DOCS, ROOT, resolve_links
+from repository_links import DOCS, ROOT, link_pages, resolve_links
 from schema_words import describe_values, schema_of
 
 import retinagrade
@@ -131,6 +132,21 @@ def test_links_of_files_in_the_root_hold_on_the_site() -> None:
 def test_a_link_to_a_missing_file_of_the_repository_is_an_error() -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.py"):
         resolve_links("[a](../src/gone.py)", DOCS / "node.md", DOCS / "node.md", ADDRESS)
+
+
+def test_pages_that_a_docstring_names_become_links() -> None:
+    linked = link_pages("See ``docs/gate.md`` (docs/gate.md).", "../")
+    assert linked == "See [The gate](../gate.md) ([The gate](../gate.md))."
+    assert link_pages("`docs/gate.md`", "../../") == "[The gate](../../gate.md)"
+    assert link_pages("[a](docs/gate.md) mydocs/gate.md", "../") == "[a](docs/gate.md) mydocs/gate.md"
+    with pytest.raises(FileNotFoundError):
+        link_pages("docs/gone.md", "../")
+
+
+def test_defaults_of_the_reference_are_values() -> None:
+    extensions = griffe.load_extensions(DocstringRoles)
+    loaded = griffe.load("retinagrade.runs.compare", search_paths=[ROOT / "src"], extensions=extensions)
+    assert str(loaded["compare"].parameters["resamples"].default) == "2000"
 
 
 def test_diagrams_become_pictures() -> None:
