@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import is_dataclass
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +16,8 @@ _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|uuid):`~?([^`]+)`")
 
 _TO_DOCS = "../../"
 """The way to ``docs`` from the folder of a page with docstrings, such as ``reference/python/data.md``."""
+_LONGEST_DEFAULT = 40
+"""Characters of the value of a constant that stands in a signature; a longer one has its name there."""
 _EXAMPLE = re.compile(r"^( *)Example:$", re.MULTILINE)
 """Heading of a doctest. Griffe's name for the section has an s."""
 
@@ -49,6 +52,8 @@ class DocstringRoles(griffe.Extension):
 
 
 def _value(module: str, name: griffe.ExprName) -> griffe.Expr | str:
-    """Returns the value of a constant that is a default, if it is a plain one, else its name."""
+    """Returns the value of a constant that is a default, if it is plain or a short object, else its name."""
     value = getattr(import_module(module), name.name, None)
-    return repr(value) if isinstance(value, bool | int | float | str | tuple) else name
+    if isinstance(value, bool | int | float | str | tuple) or is_dataclass(value):
+        return text if len(text := repr(value)) <= _LONGEST_DEFAULT else name
+    return name

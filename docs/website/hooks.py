@@ -27,9 +27,10 @@ _FROM_ROOT = {
 _BOOSTS = {
     "project/changelog.md": 0.1,
     "decisions/": 0.2,
-    "start.md": 2.0,
-    "citing.md": 4.0,
-    "upgrading.md": 4.0,
+    "start.md": 3.0,
+    "data-sets.md": 1.5,
+    "networks.md": 1.5,
+    "upgrading.md": 2.0,
 }
 """Places of pages in the results of a search, by the beginning of their path: 1 for a page that isn't named here.
 

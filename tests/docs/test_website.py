@@ -161,6 +161,7 @@ def test_a_notebook_becomes_a_page_with_its_results(tmp_path: Path, monkeypatch:
     cell.outputs = [
         nbformat.v4.new_output("stream", text="42\n"),
         nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="}),
+        nbformat.v4.new_output("display_data", {"text/html": '<a href="work/page.html">the page</a>'}),
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# First\n\nText."), cell])
     nbformat.write(notebook, tmp_path / "01-first.ipynb")
@@ -169,6 +170,8 @@ def test_a_notebook_becomes_a_page_with_its_results(tmp_path: Path, monkeypatch:
     page = str(files.pop("tutorials/01-first.md"))
     assert page.startswith("# First\n")
     assert all(part in page for part in ("print(6 * 7)", "42", "(01-first.ipynb)", "Text."))
+    assert "the page" in page
+    assert "work/page.html" not in page
     ((picture, content),) = files.items()
     assert isinstance(content, bytes)
     assert f"({picture.removeprefix('tutorials/')})" in page
