@@ -28,8 +28,9 @@ _BOOSTS = {
     "project/changelog.md": 0.1,
     "decisions/": 0.2,
     "start.md": 3.0,
-    "data-sets.md": 1.5,
-    "networks.md": 1.5,
+    "citing.md": 2.0,
+    "data-sets.md": 1.2,
+    "networks.md": 1.8,
     "upgrading.md": 2.0,
 }
 """Places of pages in the results of a search, by the beginning of their path: 1 for a page that isn't named here.
