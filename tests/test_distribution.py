@@ -84,6 +84,7 @@ def test_every_file_names_one_version_and_one_address() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert citation["version"] == retinagrade.__version__
+    assert f"version = {{{retinagrade.__version__}}}" in (ROOT / "docs" / "citing.md").read_text(encoding="utf-8")
     assert (citation["license"], citation["title"]) == (project["license"], project["name"])
     assert citation["repository-code"] == project["urls"]["Repository"]
     assert citation["url"] == project["urls"]["Documentation"]

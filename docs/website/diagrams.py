@@ -13,7 +13,7 @@ _COLOURS = (
     '%%{init: {"theme": "base", "themeVariables": {"primaryColor": "#f9e6dc", "primaryBorderColor": "#b4532f", '
     '"lineColor": "#6b4a40", "edgeLabelBackground": "#fdfaf8"}}}%%\n'
 )
-_WIDEST = 900
+_WIDEST = 600
 """Width in pixels from which a diagram may shrink; below it, the page scrolls, so that its words stay legible."""
 
 

@@ -48,5 +48,5 @@ def experiment_schema() -> Schema:
 
 def _shipped() -> str:
     experiments = [load_experiment(name) for name in experiment_names()]
-    rows = [f"| `{each.name}` | {each.description} | {each.source.replace('docs/', '')} |" for each in experiments]
+    rows = [f"| `{each.name}` | {each.description} | {each.source} |" for each in experiments]
     return "\n".join(["| name | what it trains | source |", "|---|---|---|", *rows])

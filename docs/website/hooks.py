@@ -16,7 +16,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from repository_links import DOCS, ROOT, resolve_links
+from repository_links import DOCS, ROOT, link_pages, resolve_links
 
 _FROM_ROOT = {
     f"project/{name.lower()}.md": ROOT / f"{name}.md"
@@ -24,8 +24,19 @@ _FROM_ROOT = {
     if (ROOT / f"{name}.md").is_file()
 }
 """Pages whose text stands in the root of the repository."""
-_FOUND_LAST = "---\nsearch:\n  boost: 0.1\n---\n"
-"""Puts a page behind all others in the results of a search: the changelog names everything once."""
+_BOOSTS = {
+    "project/changelog.md": 0.1,
+    "decisions/": 0.2,
+    "start.md": 3.0,
+    "citing.md": 2.0,
+    "data-sets.md": 1.2,
+    "networks.md": 1.8,
+    "upgrading.md": 2.0,
+}
+"""Places of pages in the results of a search, by the beginning of their path: 1 for a page that isn't named here.
+
+The changelog and the decisions name everything once, and a search for a task should find its guide first.
+"""
 _LOADS = re.compile(
     r"<(?:script|link|img|iframe|source|video|audio|object)\b[^>]*(?:src|href|data)=[\"']?(?:https?:)?//[^>]*>"
 )
@@ -42,7 +53,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     _generated.update(format_pages.format_pages() | format_pages.format_schemas())
     _generated.update(python_pages.python_pages())
     _generated.update(notebook_pages.notebook_pages())
-    _generated.update({page: _FOUND_LAST + path.read_text(encoding="utf-8") for page, path in _FROM_ROOT.items()})
+    _generated.update({page: path.read_text(encoding="utf-8") for page, path in _FROM_ROOT.items()})
     entries = {
         "TUTORIALS": _tutorials(),
         "REFERENCE": _reference(),
@@ -65,7 +76,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
-    """Rewrites links and draws diagrams."""
+    """Rewrites links, draws diagrams and sets the page's place in the results of a search."""
+    boosts = [boost for path, boost in _BOOSTS.items() if page.file.src_uri.startswith(path)]
+    page.meta.setdefault("search", {"boost": boosts[0]} if boosts else {})
+    if page.file.src_uri.startswith("reference/"):
+        markdown = link_pages(markdown, "../" * page.file.src_uri.count("/"))
     place = DOCS / page.file.src_uri
     source = _FROM_ROOT.get(page.file.src_uri, place)
     try:

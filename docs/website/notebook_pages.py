@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ from nbconvert import MarkdownExporter
 from repository_links import DOCS
 
 FOLDER = DOCS / "tutorials"
+_LINK = re.compile(r'<a href="(?![a-z]+:|#)([^"]+)">(.*?)</a>', re.DOTALL)
 
 
 def notebook_pages() -> dict[str, str | bytes]:
@@ -31,7 +33,12 @@ def _convert(path: Path) -> dict[str, str | bytes]:
     )
     note = f"\n\n[:material-notebook-outline: Get the notebook]({path.name}){{ .md-button download }}\n"
     pictures = {f"tutorials/{name}": content for name, content in resources["outputs"].items()}
-    return {f"tutorials/{path.stem}.md": _after_title(markdown, note)} | pictures
+    return {f"tutorials/{path.stem}.md": _after_title(_without_lost_links(markdown), note)} | pictures
+
+
+def _without_lost_links(markdown: str) -> str:
+    """Replaces links in outputs to files that the notebook wrote, which the site doesn't have, by their text."""
+    return _LINK.sub(lambda link: link[0] if (FOLDER / link[1]).is_file() else link[2], markdown)
 
 
 def _after_title(markdown: str, note: str) -> str:

@@ -33,9 +33,13 @@ _ROOMS = {
     "lesion_maps": "From lesion maps to lesions, numbers, outlines and a grade.",
     "gate": "Whether a photograph can be graded.",
     "models": "Networks: backbones, heads, outputs, weights.",
+    "datasets": "The decorator that adds a reader, and what readers call.",
     "datasets.readers": "One reader for each layout of a data set.",
+    "grader": "What a grader returns: gradings with lesions and their outlines, and the metadata of its file.",
 }
 """Rooms whose modules other programs may want to call."""
+_SHOWN = {"datasets": {"reader", "labels"}, "grader": {"runtime", "lesions", "lesion_files", "metadata", "eyes"}}
+"""Modules of the rooms that don't show all of theirs."""
 _ROOM_NOTE = "The interface is `import retinagrade`. Names of a room may change from one version to the next.\n"
 
 
@@ -93,7 +97,7 @@ def _room_page(room: str, text: str) -> str:
     modules = [
         f"retinagrade.{room}.{each.name}"
         for each in pkgutil.iter_modules(package.__path__)
-        if not each.ispkg and not each.name.startswith("_")
+        if not each.ispkg and not each.name.startswith("_") and each.name in _SHOWN.get(room, {each.name})
     ]
     options = "    options:\n      show_root_heading: false"
     entries = "\n\n".join(f"## {name}\n\n::: {name}\n{options}" for name in modules)

@@ -12,7 +12,27 @@ DOCS = ROOT / "docs"
 INTROS = DOCS / "website" / "intros"
 """Beginnings of generated pages."""
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/|<)([^)\s#]+)(#[^)\s]*)?(?=\))")
+_PAGE = re.compile(r"(?<![\w/\[])(?<!\]\()(`{0,2})docs/([\w/-]+)\.md\1(?!\w)")
+"""A page that the help or the docstring of a program names, such as ``docs/gate.md``."""
 _CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
+
+
+def link_pages(text: str, way: str) -> str:
+    """Turns the names of pages, such as ``docs/gate.md``, into links with their titles.
+
+    Args:
+        text: Markdown of a generated page.
+        way: The way from its folder to the folder ``docs``, such as ``../../``.
+
+    Raises:
+        FileNotFoundError: There is no such page.
+    """
+    return _PAGE.sub(lambda match: f"[{_title(DOCS / f'{match[2]}.md')}]({way}{match[2]}.md)", text)
+
+
+def _title(page: Path) -> str:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return next(line.removeprefix("# ").partition(":")[0] for line in lines if line.startswith("# "))
 
 
 def resolve_links(markdown: str, source: Path, page: Path, repository: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -47,15 +47,17 @@ class GraderFileError(RetinagradeError):
     """A grader file is unreadable, has an unknown version, or failed its verification."""
 
 
-def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
+def describe_validation_error(error: ValidationError, model: type[BaseModel], further: Iterable[str] = ()) -> str:
     """Returns the problems that pydantic found in a file: one line for each key, indented except for the first.
 
     Args:
         error: The error.
         model: The model of the file, whose keys an unknown key may mean.
+        further: Keys that the file may have beside those of the model, at its top.
     """
+    keys = {*_keys(model), *((name,) for name in further)}
     return "\n  ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {_describe_problem(problem, model)}"
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {_describe_problem(problem, keys)}"
         for problem in error.errors()
     )
 
@@ -78,10 +80,11 @@ _PROBLEMS: Final = {
 """Problems in words, by the beginning of pydantic's type."""
 
 
-def _describe_problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
+def _describe_problem(problem: ErrorDetails, keys: set[tuple[str, ...]]) -> str:
     kind, message = problem["type"], problem["msg"]
     if kind == "extra_forbidden":
-        meant = _meant_keys([str(part) for part in problem["loc"] if not isinstance(part, int)], set(_keys(model)))
+        unknown = [str(part) for part in problem["loc"] if not isinstance(part, int)]
+        meant = [] if tuple(unknown) in keys else _meant_keys(unknown, keys)
         return f"{_PROBLEMS[kind]}: did you mean {' or '.join(map(repr, meant))}?" if meant else _PROBLEMS[kind]
     if kind.endswith(("_type", "_parsing", "_from_float", "_number")) or kind in _PROBLEMS:
         known = _PROBLEMS.get(kind) or _PROBLEMS.get(kind.partition("_")[0])

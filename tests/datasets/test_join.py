@@ -99,6 +99,18 @@ def test_a_joined_set_is_made_again_after_a_change_and_never_overwrites(sets: di
         join(folders, folders["north"], workers=1)
 
 
+def test_a_joined_set_keeps_its_names(sets: dict[str, Path], tmp_path: Path) -> None:
+    joined = join(sets, tmp_path / "joined", workers=1)
+    before = joined.manifest.table["image_id"].tolist()
+    for names in (["nord", "south"], ["south", "north"]):
+        renamed = dict(zip(names, sets.values(), strict=True))
+        with pytest.raises(UsageError, match="north, south"):
+            join(renamed, joined.folder, workers=1)
+        assert PreparedSet(joined.folder).manifest.table["image_id"].tolist() == before
+    after = join({"a": sets["north"], "b": sets["south"]}, joined.folder, workers=1, overwrite=True)
+    assert after.manifest.table["dataset"].unique().tolist() == ["a", "b"]
+
+
 def test_sets_that_do_not_fit_are_refused(sets: dict[str, Path], prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
         join([sets["north"]], tmp_path / "joined")

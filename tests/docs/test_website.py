@@ -9,6 +9,7 @@ from typing import Any, get_args
 import command_pages
 import experiment_page
 import format_pages
+import griffe
 import hooks
 import nbformat
 import notebook_pages
@@ -16,9 +17,9 @@ import pytest
 import python_pages
 import typer
 from diagrams import draw_diagrams
-from docstring_roles import to_markdown
+from docstring_roles import DocstringRoles, to_markdown
 from mkdocs.exceptions import PluginError
-from repository_links import DOCS, ROOT, resolve_links
+from repository_links import DOCS, ROOT, link_pages, resolve_links
 from schema_words import describe_values, schema_of
 
 import retinagrade
@@ -133,6 +134,21 @@ def test_a_link_to_a_missing_file_of_the_repository_is_an_error() -> None:
         resolve_links("[a](../src/gone.py)", DOCS / "node.md", DOCS / "node.md", ADDRESS)
 
 
+def test_pages_that_a_docstring_names_become_links() -> None:
+    linked = link_pages("See ``docs/gate.md`` (docs/gate.md).", "../")
+    assert linked == "See [The gate](../gate.md) ([The gate](../gate.md))."
+    assert link_pages("`docs/gate.md`", "../../") == "[The gate](../../gate.md)"
+    assert link_pages("[a](docs/gate.md) mydocs/gate.md", "../") == "[a](docs/gate.md) mydocs/gate.md"
+    with pytest.raises(FileNotFoundError):
+        link_pages("docs/gone.md", "../")
+
+
+def test_defaults_of_the_reference_are_values() -> None:
+    extensions = griffe.load_extensions(DocstringRoles)
+    loaded = griffe.load("retinagrade.runs.compare", search_paths=[ROOT / "src"], extensions=extensions)
+    assert str(loaded["compare"].parameters["resamples"].default) == "2000"
+
+
 def test_diagrams_become_pictures() -> None:
     drawn = draw_diagrams("Before\n\n```mermaid\nflowchart LR\n    a[one box] --> b[another]\n```\n\nAfter\n")
     assert drawn.startswith('Before\n\n<div class="diagram"><svg')
@@ -145,6 +161,7 @@ def test_a_notebook_becomes_a_page_with_its_results(tmp_path: Path, monkeypatch:
     cell.outputs = [
         nbformat.v4.new_output("stream", text="42\n"),
         nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="}),
+        nbformat.v4.new_output("display_data", {"text/html": '<a href="work/page.html">the page</a>'}),
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# First\n\nText."), cell])
     nbformat.write(notebook, tmp_path / "01-first.ipynb")
@@ -153,6 +170,8 @@ def test_a_notebook_becomes_a_page_with_its_results(tmp_path: Path, monkeypatch:
     page = str(files.pop("tutorials/01-first.md"))
     assert page.startswith("# First\n")
     assert all(part in page for part in ("print(6 * 7)", "42", "(01-first.ipynb)", "Text."))
+    assert "the page" in page
+    assert "work/page.html" not in page
     ((picture, content),) = files.items()
     assert isinstance(content, bytes)
     assert f"({picture.removeprefix('tutorials/')})" in page

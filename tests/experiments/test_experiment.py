@@ -115,6 +115,15 @@ def test_experiments_of_outputs_differ_from_the_plain_one_in_nothing_else(output
     assert ours.model_copy(update={"name": plain.name, "description": plain.description}) == plain
 
 
+def test_a_misspelt_base_names_the_key_that_is_meant(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("bse: efficientnet-lite0\n", encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"bse: unknown key: did you mean 'base'\?"):
+        load_experiment(file)
+    with pytest.raises(ExperimentError, match=r"base: unknown key$"):
+        load_experiment("efficientnet-lite0", ["base=scratch-2"])
+
+
 def test_unknown_experiments_list_the_known_ones_or_the_one_that_is_meant() -> None:
     with pytest.raises(ExperimentError, match=r"efficientnet-lite0, .*scratch-2"):
         load_experiment("convnext")

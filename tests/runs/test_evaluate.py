@@ -12,8 +12,10 @@ from retinagrade.evaluation.predictions import write_predictions
 from retinagrade.manifest import Manifest
 from retinagrade.runs.calibrate import calibrate
 from retinagrade.runs.compare import compare
+from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.evaluate import evaluate
 from retinagrade.runs.predictions import Predictions
+from retinagrade.runs.records import FinishedFolds
 from retinagrade.runs.run import Run
 from tests.evaluation.tables import predictions, some_grades
 from tests.runs.trainings import finished_training
@@ -61,6 +63,18 @@ def test_networks_are_compared_by_name_or_in_a_list(tmp_path: Path) -> None:
     assert named.differences["fair"] == listed.differences["table 2"]
     with pytest.raises(UsageError, match="two or more"):
         compare([good])
+
+
+def test_cross_validations_have_the_names_of_their_folders(tmp_path: Path) -> None:
+    grades = some_grades(80)
+    for seed, name in enumerate(("mine", "yours")):
+        table = predictions(grades, skill=2, seed=seed)
+        file = CrossValidation(tmp_path / name).predictions_file
+        file.parent.mkdir(parents=True)
+        write_predictions(table, file)
+        record = FinishedFolds(experiment=name, folds=2, seed=0, kept=(), over_folds={})
+        CrossValidation(tmp_path / name).write_record(record)
+    assert list(compare([tmp_path / "mine", tmp_path / "yours"], resamples=5).evaluations) == ["mine", "yours"]
 
 
 def test_a_run_is_calibrated_in_its_folder_and_a_table_where_it_is_asked_for(prepared: Path, tmp_path: Path) -> None:

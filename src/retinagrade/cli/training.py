@@ -364,7 +364,7 @@ def _leave_one_out(prepared: Path, experiment: str, out: Path, settings: list[st
         values = [format_metric(row.get(name)) for name in MEASURED]
         table.add_row(str(row["data_set"]), str(row["photographs"]), *values)
     printed.print(table)
-    printed.print(f"wrote {result.table_file}, with 95 % intervals")
+    printed.print(f"wrote {result.table_file}, with 95 % intervals of the data sets' metrics (none for pairwise_auc)")
     printed.print(f"next: retinagrade evaluate {result.predictions_file}")
 
 

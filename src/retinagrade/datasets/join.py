@@ -75,7 +75,7 @@ def join(
         out: The folder of the joined set.
         workers: Number of worker processes; ``None`` takes one per processor.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
-        overwrite: Whether to replace a joined set of other sets in ``out``.
+        overwrite: Whether to replace a joined set of other sets, or under other names, in ``out``.
         progress: Receives the progress of the comparison.
 
     Returns:
@@ -84,11 +84,14 @@ def join(
     Raises:
         LayoutError: A folder is no prepared set.
         UsageError: Fewer than two sets; two have one name; they were prepared with different settings; some have a
-            split and some have none; or ``out`` is, holds or lies in one of them, or holds other files.
+            split and some have none; ``out`` is, holds or lies in one of them, or holds other files; or it
+            holds these sets under other names.
     """
     parts = _read_parts(sets)
     folder, folders = Path(out), [part.folder for part in parts]
     guard_outputs([folder_output(folder, COMMAND, folders, PREPARATION_RECORD)], folders, overwrite)
+    if not overwrite:
+        _require_same_names(folder, parts)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / PREPARATION_RECORD):
         if (folder / PREPARATION_RECORD).is_file():
@@ -149,6 +152,21 @@ def _require_joinable(parts: Sequence[_Part]) -> None:
     if len(split) == 2:
         raise UsageError(
             f"{split[True]} has a split, and {split[False]} has none: run `retinagrade split {split[False]}` first"
+        )
+
+
+def _require_same_names(folder: Path, parts: Sequence[_Part]) -> None:
+    """Requires that a set that was joined here before has the same names, which all its ids contain."""
+    if not (folder / PREPARATION_RECORD).is_file():
+        return
+    joined = PreparationRecord.read(folder).photographs
+    earlier = list(dict.fromkeys(each.image_id.partition("/")[0] for each in joined))
+    names = [part.name for part in parts if part.record.photographs]
+    if earlier and earlier != names:  # a join that was cut off has no photographs yet
+        raise UsageError(
+            f"{folder} holds these sets under the names {', '.join(earlier)}, and they are now {', '.join(names)}, so "
+            "all ids would change: give the earlier names (NAME=FOLDER), choose another place, or replace the joined "
+            "set with --overwrite"
         )
 
 

@@ -90,7 +90,8 @@ class TrainingSettings(_Settings):
     balance: PositiveInt | Literal["square-root", "inverse-frequency"] | None = None
     """Sampling of the training photographs in each epoch. A number draws that many photographs of each grade,
     ``inverse-frequency`` draws equally many of each grade, and ``square-root`` draws in proportion to the square roots
-    of the grades' frequencies. Photographs are repeated where a grade has fewer. Null takes each photograph once."""
+    of the grades' frequencies. Photographs are repeated where a grade has fewer. Null takes each photograph once.
+    An incomplete last batch is left out of the epoch, see ``batch_size``."""
     sources: dict[str, PositiveFloat] | None = None
     """Weights of the data sets of a joined set, such as ``{aptos: 1, ddr: 2}``: shares of the photographs that an epoch
     draws, whose number stays the same. ``balance`` applies within each data set. Every data set with training
@@ -104,7 +105,9 @@ class TrainingSettings(_Settings):
     epochs: PositiveInt = 12
     """Largest number of epochs."""
     batch_size: PositiveInt = 16
-    """Number of photographs in a batch, on all devices together."""
+    """Number of photographs in a batch, on all devices together. The photographs that remain after the last whole batch
+    of an epoch are left out of this epoch; the next one draws anew. On one device, an epoch of at most ``batch_size``
+    photographs is one batch with all of them."""
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are averaged for one step of the optimiser. It has the effect of a batch of
     ``accumulate × batch_size`` photographs with the memory of one batch, except for batch-norm, which uses single
@@ -369,7 +372,7 @@ def _validated(values: dict[str, Any], settings: Sequence[str], source: str) -> 
         return Experiment.model_validate(_merge(values, settings) if settings else values)
     except ValidationError as error:
         raise ExperimentError(
-            f"{source} is not a valid experiment:\n  {describe_validation_error(error, Experiment)}"
+            f"{source} is not a valid experiment:\n  {describe_validation_error(error, Experiment, ['base'])}"
         ) from None
 
 

@@ -40,7 +40,8 @@ def new_experiment(
 
     Args:
         name: Name of the experiment.
-        backbone: The backbone: ``scratch``, or the name of a timm architecture that returns feature maps.
+        backbone: The backbone: ``scratch``, or the name of a timm architecture that returns feature maps, or a token
+            for each patch (vision transformers).
         out: YAML file to write; by default ``NAME.yaml`` in the current folder.
         overwrite: Whether to replace an existing file.
 

@@ -12,6 +12,8 @@ from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.errors import UsageError
 from retinagrade.evaluation.comparison import NetworkComparison, compare_predictions
 from retinagrade.evaluation.resampling import RESAMPLES
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.runs.leave_one_out import LeaveOneOut
 from retinagrade.runs.predictions import Predictions
 from retinagrade.runs.run import Run
 from retinagrade.storage.files import file_digests, short_names
@@ -98,12 +100,19 @@ def _table_of(path: Path, split: str) -> Path:
 
 
 def _names(predictions: Sequence[Predictions]) -> list[str]:
-    """Returns the names of the runs, or else of the files, with as much of their paths as distinguishes them."""
+    """Returns the names of the folders, or else of the files, with as much of their paths as distinguishes them."""
     paths = []
     for number, part in enumerate(predictions, start=1):
         if part.run is not None:
             paths.append(part.run.folder)
         else:
             file = part.source_file
-            paths.append(Path(f"table {number}") if file is None else file.with_suffix(""))
+            paths.append(Path(f"table {number}") if file is None else _named_place(file))
     return short_names(paths)
+
+
+def _named_place(file: Path) -> Path:
+    """Returns the folder of a cross-validation or of data sets left out, for its predictions, or else the file."""
+    folder = file.absolute().parent.parent
+    is_whole = CrossValidation(folder).is_cross_validation or LeaveOneOut(folder).is_leave_one_out
+    return folder if is_whole and file.parent.name == "predictions" else file.with_suffix("")
