@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -31,13 +30,6 @@ _CELLS: Final = 8
 _BRANCH: Final = 32
 _HIDDEN: Final = 96
 _CLIPPED: Final = 0.96 * 255
-_DARK: Final = 0.02
-"""What is added to a colour before its logarithm."""
-_COLOURS: Final = slice(7, 10)
-"""Detail features: mean colours. Their logarithms follow, and then the shares of clipped pixels."""
-_SHARES: Final = slice(13, 16)
-_BRIGHT: Final = 0.55
-"""Mean of a channel, 0 to 1, from which on a retina that is brighter is no clearer."""
 
 
 class GateFeatures(NamedTuple):
@@ -127,7 +119,7 @@ class FrozenFeatures(nn.Module):
             signal = _cell_means(low, low.shape[-1] // 2)
         colour = _cell_means(half)
         clipped = _cell_means((square > _CLIPPED).float())
-        return torch.cat([*parts, colour, torch.log(colour + _DARK), clipped], 1)
+        return torch.cat([*parts, colour, torch.log(colour + 0.02), clipped], 1)
 
     def _blur_rows(self, maps: Tensor) -> Tensor:
         """Blurs along the rows of maps (N, 1, S, S). Strips as channels make it four times as fast in ONNX Runtime."""
@@ -171,75 +163,30 @@ class Tower(nn.Module):
         return logits
 
 
-class Clipping(nn.Module):
-    """Evidence against a photograph from its clipped pixels: more of them never make it better.
-
-    In pictures of faults that are seldom clipped, brighter means clearer. A free network takes this further than it
-    holds, and likes over-exposed photographs that it has never seen.
-    """
-
-    def __init__(self) -> None:
-        """Builds the untrained evidence."""
-        super().__init__()
-        self.steepness = nn.Parameter(torch.ones(3))
-        self.weights = nn.Parameter(torch.zeros(OUTPUT_SIZES["quality"], 3))
-
-    def forward(self, shares: Tensor) -> Tensor:
-        """Computes what is added to the logits of quality (N, 2).
-
-        Args:
-            shares: Shares of clipped pixels (N, 3, cells, cells) of red, green and blue. A red channel alone is clipped
-                in good photographs as well.
-        """
-        means = shares.mean((2, 3))
-        all_three = shares.amin(1).mean((1, 2))
-        measured = torch.stack([means[:, 1], means[:, 2], all_three], 1)
-        return torch.log1p(20 * F.softplus(self.steepness) * measured) @ F.softplus(self.weights).T
-
-
-class GateMember(nn.Module):
-    """One of the heads that learn.
+class GateHeads(nn.Module):
+    """The part of the network that learns.
 
     Only the modality is read from the whole picture: what surrounds the field of view, such as text or a coloured
     background, says nothing about the quality of the photograph.
     """
 
     def __init__(self, dropout: float = 0.3) -> None:
-        """Builds an untrained member, which drops that share of its values in training."""
+        """Builds untrained heads, which drop that share of their values in training."""
         super().__init__()
         fine, detail = 3 * sum(_FINE), 3 * _DETAIL
-        square, judged = (_COARSE, 8), _SHARES.start
-        whole = {"frame": (_COARSE, 6), "square": square, "detail": (_DETAIL, 8)}
-        self.content = Tower(2 * fine + detail, whole, OUTPUT_SIZES["modality"], dropout)
+        field = {"square": (_COARSE, 8), "detail": (_DETAIL, 8)}
+        self.content = Tower(2 * fine + detail, {"frame": (_COARSE, 6), **field}, OUTPUT_SIZES["modality"], dropout)
         self.answers = [name for name in OUTPUT_SIZES if name != "modality"]
-        outputs = sum(OUTPUT_SIZES[name] for name in self.answers)
-        self.condition = Tower(fine + 3 * judged, {"square": square, "detail": (judged, 8)}, outputs, dropout)
-        self.clipping = Clipping()
+        self.condition = Tower(fine + detail, field, sum(OUTPUT_SIZES[name] for name in self.answers), dropout)
 
     def forward(self, features: GateFeatures) -> GateLogits:
         """Computes the logits of all questions."""
+        detail = _pool(features.detail)
         maps = {"frame": features.frame, "square": features.square, "detail": features.detail}
-        whole = torch.cat([features.frame_statistics, features.square_statistics, _pool(features.detail)], 1)
+        whole = torch.cat([features.frame_statistics, features.square_statistics, detail], 1)
         modality = self.content(whole, maps)
-        judged = _without_brightness(features.detail)
-        statistics = torch.cat([features.square_statistics, _pool(judged)], 1)
-        condition = self.condition(statistics, {"square": features.square, "detail": judged})
-        quality, *others = condition.split([OUTPUT_SIZES[name] for name in self.answers], dim=1)
-        return GateLogits(modality, quality + self.clipping(features.detail[:, _SHARES]), *others)
-
-
-class GateHeads(nn.Module):
-    """The part of the network that learns: members that began with different weights, and answer together."""
-
-    def __init__(self, members: Sequence[GateMember]) -> None:
-        """Joins trained members."""
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, features: GateFeatures) -> tuple[Tensor, ...]:
-        """Computes the means of the members' probabilities for all questions, in the order of ``OUTPUT_SIZES``."""
-        answers = [to_probabilities(member(features)) for member in self.members]
-        return tuple(torch.stack(each).mean(0) for each in zip(*answers, strict=True))
+        condition = self.condition(torch.cat([features.square_statistics, detail], 1), maps)
+        return GateLogits(modality, *condition.split([OUTPUT_SIZES[name] for name in self.answers], dim=1))
 
 
 class GateGraph(nn.Module):
@@ -257,20 +204,13 @@ class GateGraph(nn.Module):
             frame: Whole pictures (N, 96, 96, 3), uint8.
             square: Fields of view (N, 256, 256, 3), uint8.
         """
-        answers: tuple[Tensor, ...] = self.heads(self.features(frame, square))
-        return answers
+        return to_probabilities(self.heads(self.features(frame, square)))
 
 
 def to_probabilities(logits: GateLogits) -> tuple[Tensor, ...]:
     """Turns logits into probabilities: one answer of several for modality and centre, yes or no for the others."""
     exclusive = {"modality", "centre"}
     return tuple(each.softmax(1) if name in exclusive else each.sigmoid() for name, each in logits._asdict().items())
-
-
-def _without_brightness(detail: Tensor) -> Tensor:
-    """Returns detail features (N, 13, cells, cells) in which a bright retina looks like one that is brighter still."""
-    colours = detail[:, _COLOURS].clamp(max=_BRIGHT)
-    return torch.cat([detail[:, : _COLOURS.start], colours, torch.log(colours + _DARK)], 1)
 
 
 def _branch(channels: int) -> nn.Sequential:

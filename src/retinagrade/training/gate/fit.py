@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Final
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from retinagrade.errors import ExperimentError
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.models.gate_network import GateHeads, GateLogits, GateMember
+from retinagrade.models.gate_network import GateHeads, GateLogits, to_probabilities
 from retinagrade.training.gate.features import FeatureSet
 from retinagrade.training.gate.picture import Targets, make_targets
 from retinagrade.training.gate.settings import GateTrainingSettings
@@ -27,12 +26,12 @@ _JUDGED: Final = 256
 
 
 def fit_heads(pictures: FeatureSet, settings: GateTrainingSettings, progress: Progress | None = None) -> GateHeads:
-    """Trains the members of the heads from random initial values; the same call gives the same heads.
+    """Trains heads from random initial values; the same call gives the same heads.
 
     Args:
         pictures: Features and labels.
         settings: Settings of the training.
-        progress: Receives the number of epochs of all members.
+        progress: Receives the number of epochs.
 
     Returns:
         The heads, in evaluation mode.
@@ -42,37 +41,29 @@ def fit_heads(pictures: FeatureSet, settings: GateTrainingSettings, progress: Pr
     """
     if len(pictures) < 2:
         raise ExperimentError(f"{len(pictures)} pictures are too few to learn from: raise the number of pictures")
-    targets = make_targets(pictures.labels)
-    step = begin_stage(progress, "training the heads", settings.members * settings.epochs)
-    seeds = range(settings.seed * settings.members, (settings.seed + 1) * settings.members)
-    return GateHeads([_fit_member(pictures, targets, settings, seed, step) for seed in seeds]).eval()
-
-
-def _fit_member(
-    pictures: FeatureSet, targets: Targets, settings: GateTrainingSettings, seed: int, step: Callable[[], None]
-) -> GateMember:
     steps = max(1, len(pictures) // settings.batch_size)
-    rng = np.random.default_rng(seed)
+    targets = make_targets(pictures.labels)
+    rng = np.random.default_rng(settings.seed)
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        member = GateMember(settings.dropout).train()
-        weights = [*member.parameters()]
-        optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        torch.manual_seed(settings.seed)
+        heads = GateHeads(settings.dropout).train()
+        optimizer = torch.optim.AdamW(heads.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, settings.learning_rate, total_steps=settings.epochs * steps
         )
+        step = begin_stage(progress, "training the heads", settings.epochs)
         for _ in range(settings.epochs):
             for rows in np.array_split(rng.permutation(len(pictures)), steps):
-                loss = gate_loss(member(pictures.batch(rows)), _batch_targets(targets, rows), settings.label_smoothing)
+                loss = gate_loss(heads(pictures.batch(rows)), _batch_targets(targets, rows), settings.label_smoothing)
                 if not torch.isfinite(loss):
                     raise ExperimentError("the loss is no longer finite: train with another seed")
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(weights, _GRADIENT_CLIP)
+                torch.nn.utils.clip_grad_norm_(heads.parameters(), _GRADIENT_CLIP)
                 optimizer.step()
                 schedule.step()
             step()
-    return member
+    return heads.eval()
 
 
 @torch.no_grad()
@@ -81,7 +72,7 @@ def judge_pictures(heads: GateHeads, pictures: FeatureSet) -> dict[str, NDArray[
     parts = []
     for start in range(0, len(pictures), _JUDGED):
         rows = np.arange(start, min(start + _JUDGED, len(pictures)))
-        parts.append(heads(pictures.batch(rows)))
+        parts.append(to_probabilities(heads(pictures.batch(rows))))
     joined = (torch.cat(each).numpy() for each in zip(*parts, strict=True))
     return dict(zip(GateLogits._fields, joined, strict=True))
 

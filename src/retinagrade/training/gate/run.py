@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from retinagrade.errors import ExperimentError
-from retinagrade.models.gate_network import GateHeads, GateMember
+from retinagrade.models.gate_network import GateHeads
 from retinagrade.runs.records import Provenance
 from retinagrade.storage.files import atomic_path, read_json_model, sha256, write_json
 from retinagrade.storage.paths import read_bytes
@@ -138,7 +138,7 @@ class GateRun:
             raise ExperimentError(f"{self.heads_file} can't be read ({error}): train the gate again") from error
         if digest != self.record().heads_sha256:
             raise ExperimentError(f"{self.heads_file} has changed since the training: train the gate again")
-        heads = GateHeads([GateMember() for _ in range(self.record().settings.members)])
+        heads = GateHeads()
         heads.load_state_dict(torch.load(self.heads_file, map_location="cpu", weights_only=True))
         return heads.eval()
 

@@ -12,8 +12,7 @@ class GateTrainingSettings(BaseModel):
         pictures: Pictures to learn from.
         leave_out: Families of looks, degradations and pictures that the heads don't learn from, for a test of how they
             judge what they never saw.
-        members: Heads that are trained from different initial weights; the gate's answer is the mean of theirs.
-        epochs: Times that each of them learns from every picture.
+        epochs: Times that every picture is learnt from.
         batch_size: Pictures in a batch.
         learning_rate: Highest learning rate.
         weight_decay: Weight decay of AdamW.
@@ -26,8 +25,7 @@ class GateTrainingSettings(BaseModel):
 
     pictures: PositiveInt = 14336
     leave_out: tuple[str, ...] = ()
-    members: PositiveInt = 3
-    epochs: PositiveInt = 6
+    epochs: PositiveInt = 16
     batch_size: PositiveInt = Field(96, ge=2)
     learning_rate: PositiveFloat = 3e-3
     weight_decay: PositiveFloat = 1e-2
