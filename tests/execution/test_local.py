@@ -135,7 +135,7 @@ def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=180)  # returns when the last process has closed its output
+    _, errors = process.communicate(timeout=60)  # returns when the last process has closed its output
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
 

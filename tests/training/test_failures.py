@@ -157,7 +157,7 @@ def test_a_full_disk_is_an_error_before_training_with_the_space_needed(tmp_path:
 
 
 def test_ctrl_c_and_the_same_command_again_give_the_same_history(prepared: Path, tmp_path: Path) -> None:
-    longer = [*TINY, "training.epochs=16"]
+    longer = [*TINY, "training.epochs=8"]
     stopped, command, code, said = interrupted(tmp_path / "stopped", prepared, longer, signal.SIGINT)
     assert code == 130, said
     assert said.splitlines()[-1] == f"stopped: the same command continues {stopped.folder} after its last whole epoch"
