@@ -131,11 +131,8 @@ def grade_study(study: str, gradings: Sequence[Grading]) -> StudyGrading:
     """
     first, of_one_patient = gradings[0], [] if has_several_patients(gradings) else gradings
     eyes = {side: [grading for grading in of_one_patient if grading.laterality == side] for side in SIDES}
-    undecided = tuple(
-        reason for side, name in SIDES.items() if (reason := _unknown(name, eyes[side], gradings)) is not None
-    )
-    if not of_one_patient:
-        undecided = (_MIXED,)
+    unknown = [_unknown(name, eyes[side], gradings) for side, name in SIDES.items()] if of_one_patient else [_MIXED]
+    undecided = tuple(reason for reason in unknown if reason is not None)
     grade = _highest(of_one_patient)
     return StudyGrading(
         study,
