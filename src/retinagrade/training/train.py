@@ -133,10 +133,11 @@ def _report_repetition(experiment: Experiment, data: TrainingData, progress: Pro
         drawn = [draw.row for draw in epoch_sampler(data.training, experiment)]
         text = describe_source_repetition(table["dataset"].fillna("").to_numpy(dtype=str), drawn)
         remedy = "weights nearer to the numbers of photographs repeat fewer"
-    else:
-        grades = table["grade"].to_numpy(dtype=np.int64)
-        text = None if settings.balance is None else describe_repetition(grades, settings.balance)
+    elif settings.balance is not None:
+        text = describe_repetition(table["grade"].to_numpy(dtype=np.int64), settings.balance)
         remedy = "a smaller number, square-root or null repeats fewer"
+    else:
+        return
     if text is None:
         return
     advice = f"{text}: {remedy}"

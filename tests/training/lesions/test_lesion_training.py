@@ -28,7 +28,13 @@ from tests.training.lesions.lesion_sets import tiny_lesions, write_lesion_set
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_lesion_set(tmp_path_factory.mktemp("lesion-training"))
+    """A set in which one photograph has masks and no grade, as 12 of IDRiD's have."""
+    folder = write_lesion_set(tmp_path_factory.mktemp("lesion-training"))
+    table = pd.read_csv(folder / "manifest.csv")
+    outlined = table.index[table["outlined"].notna() & (table["split"] == "train")]
+    table.loc[outlined[0], "grade"] = np.nan
+    table.assign(grade=table["grade"].astype("Int64")).to_csv(folder / "manifest.csv", index=False)
+    return folder
 
 
 @pytest.fixture(scope="module")
