@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from retinagrade.models.inference import inference_copy
+from retinagrade.models.inference import _PairMaximum, inference_copy
 from retinagrade.models.network import Network, build_network
-from retinagrade.models.settings import NetworkSettings, Scaling
+from retinagrade.models.settings import NetworkSettings, Scaling, ScratchSettings
 
 SIZE = 96
 FAMILIES = ["vgg16", "mobilenetv2_100", "resnet50", "inception_v3", "tf_efficientnet_b0", "tf_efficientnet_lite0"]
@@ -121,6 +123,28 @@ def test_an_activation_stays_where_it_reads_more_than_one_convolution(again: boo
     ready = inference_copy(network, torch.float32, SIZE)
     assert difference(network, ready) < 1e-5
     assert sum(isinstance(module, nn.ReLU | nn.ReLU6) for module in ready.backbone.modules()) == left
+
+
+@given(height=st.integers(2, 9), width=st.integers(2, 9), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
+def test_pairs_are_pooled_to_the_bit(height: int, width: int, dtype: torch.dtype) -> None:
+    maps = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(height * width)).to(dtype)
+    maps[0, 0, 0, 0] = torch.nan
+    maps = maps.to(memory_format=torch.channels_last)
+    pooled = _PairMaximum()(maps)
+    torch.testing.assert_close(pooled, nn.functional.max_pool2d(maps, 2), rtol=0, atol=0, equal_nan=True)
+    assert pooled.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_copy_pools_pairs_without_their_places_and_other_windows_as_before() -> None:
+    scratch = ScratchSettings(filters=(4, 8, 8), kernel=2, pools=(2, 3, 2))
+    network = build_network(
+        NetworkSettings(backbone="scratch", scratch=scratch, weights="none", image_size=SIZE, pooling="flatten")
+    ).eval()
+    copy = inference_copy(network, torch.float32, SIZE)
+    left = [module.kernel_size for module in copy.modules() if isinstance(module, nn.MaxPool2d)]
+    assert left == [3]
+    with torch.inference_mode():
+        torch.testing.assert_close(copy(photographs(3)), network(photographs(3)), rtol=1e-5, atol=1e-6)
 
 
 def test_a_network_with_nan_weights_predicts_nan() -> None:

@@ -38,7 +38,8 @@ def inference_copy(
     """Makes a copy of a network that only predicts.
 
     Batch-norm is folded into the convolution before it. On a processor, each activation is computed together with the
-    convolution before it. The backbone computes in ``dtype``; pooling and head compute in float32.
+    convolution before it, and max-pooling of two by two pixels leaves out the places of the maxima. The backbone
+    computes in ``dtype``; pooling and head compute in float32.
     ``docs/benchmarks.md`` has the gain in speed.
 
     Args:
@@ -57,6 +58,7 @@ def inference_copy(
     ready = _merge_followers(ready, photograph, _BATCH_NORMS, _fold)
     if ready.mean.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         ready = _merge_followers(ready, photograph, tuple(_FUSED), _fuse)
+        _pool_pairs(ready)
     if dtype != torch.float32:
         ready.backbone.to(dtype)
         ready.dtype = dtype
@@ -118,6 +120,22 @@ class _ActivatedConvolution(nn.Conv2d):
             maps, self.weight, self.bias, *geometry, name, numbers, ""
         )
         return activated
+
+
+def _pool_pairs(network: Network) -> None:
+    for name, module in [*network.backbone.named_modules()]:
+        if type(module) is nn.MaxPool2d and repr(module) == repr(nn.MaxPool2d(2)) and not module.return_indices:
+            network.backbone.set_submodule(name, _PairMaximum())
+
+
+class _PairMaximum(nn.Module):
+    """Max-pooling of two by two pixels, the same to the bit; it leaves out the places, which only training needs."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Halves feature maps (N, C, H, W); an odd last row or column is left out."""
+        height, width = (side // 2 * 2 for side in maps.shape[-2:])
+        rows = torch.maximum(maps[..., 0:height:2, :], maps[..., 1:height:2, :])
+        return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
 
 
 def _find_followers(
