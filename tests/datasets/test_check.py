@@ -180,6 +180,23 @@ def test_the_result_describes_itself(broken: Path) -> None:
     assert FINDING_KINDS["conflict"] in result._repr_html_()
 
 
+@pytest.mark.parametrize(("extra", "found"), [(["0/IMG 17"], [["IMG 17"]]), ([], []), (["0/a", "0/b", "1/c"], [])])
+def test_a_few_names_without_an_eye_take_all_patients_away(
+    clean_set: Path, tmp_path: Path, extra: list[str], found: list[list[str]]
+) -> None:
+    """With as many other names, names like 00000_left are chance."""
+    photographs = sorted((clean_set / "photographs").iterdir())
+    names = ["0/7_left", "1/7_right", "1/8_left", *extra]
+    for grade in "01":
+        (tmp_path / grade).mkdir()
+    for photograph, name in zip(photographs, names, strict=False):
+        shutil.copy(photograph, tmp_path / f"{name}.jpg")
+    result = check(tmp_path, workers=1)
+    assert files_of(result, "patient") == found
+    assert result.manifest is not None
+    assert result.manifest.table["patient_id"].notna().all() == (not extra)
+
+
 def test_an_archive_is_checked_with_its_photographs(tmp_path: Path) -> None:
     grades = {"train": [0, 1, 2], "val": [3]}
     archive = write_retinamnist(tmp_path / "retinamnist.npz", retinamnist_arrays(grades, size=64))

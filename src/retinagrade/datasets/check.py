@@ -30,6 +30,7 @@ from retinagrade.datasets.findings import (
     poor_photographs,
     split_leaks,
     unlabelled_files,
+    unnamed_eyes,
     unread_files,
     unusable_files,
 )
@@ -137,6 +138,7 @@ def _check_files(
         *copied_files(pairs, labelled),
         *conflicting_grades(pairs, labelled),
         *split_leaks(pairs, labelled),
+        *unnamed_eyes(labelled),
         *doubtful_crops(judged),
         *poor_photographs(judged, threshold),
     ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import PurePath
 from typing import Final
 
 from retinagrade.cells import parse_side
+from retinagrade.images.formats import without_photograph_suffix
 
 NAMED_EYE: Final = re.compile(r"(?P<patient>.*[^_\-. ])[_\-. ]+(?P<side>left|right|od|os|l|r)", re.IGNORECASE)
 """Names that end in the eye: ``10_left`` in EyePACS, ``P1_OD``, ``P2-L`` and ``P3 os`` from cameras and clinics."""
@@ -31,3 +33,13 @@ def parse_eye_name(name: str) -> tuple[str, str] | None:
     name = unicodedata.normalize("NFC", name)
     match = NAMED_EYE.fullmatch(name) or DEEPDRID_NAME.fullmatch(name)
     return match and (match["patient"], parse_side(match["side"]))
+
+
+def eye_of_path(path: str) -> tuple[str, str] | None:
+    """Reads patient and eye from the name of a photograph's file, as :func:`parse_eye_name` does.
+
+    Example:
+        >>> eye_of_path("train/10_left.jpeg")
+        ('10', 'L')
+    """
+    return parse_eye_name(without_photograph_suffix(PurePath(path)).name)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from retinagrade.datasets.copies import CopyPair, group_pairs
 from retinagrade.datasets.examine import ExaminedFile
+from retinagrade.datasets.eye_names import eye_of_path
 from retinagrade.errors import UsageError
 from retinagrade.images.field_of_view import LOW_CONFIDENCE
 from retinagrade.images.listing import LeftOutFile
@@ -27,6 +28,7 @@ FINDING_KINDS: Final = {
     "identical": "copies, identical to the byte",
     "copy": "copies, encoded or resized differently",
     "same-eye": "two photographs of one eye without a common patient_id",
+    "patient": "photographs whose names keep all others from having a patient",
     "crop": "doubtful fields of view",
     "quality": "photographs that can't be graded",
     "orphan": "folders with unlabelled files",
@@ -176,6 +178,22 @@ def split_leaks(pairs: Sequence[CopyPair], labelled: LabelRows) -> list[DataFind
             listed = ", ".join(f"{labelled[file]['image_id']} in {split}" for file, split in known.items())
             findings.append(DataFinding("leak", tuple(known), f"{description} are in more than one split: {listed}"))
     return findings
+
+
+def unnamed_eyes(labelled: LabelRows) -> list[DataFinding]:
+    """Finds the few names that tell no patient in a data set whose patients only the names can tell.
+
+    A reader takes patients from names where every name tells one. If some don't, no photograph has a patient, and a
+    split may separate both eyes of one.
+    """
+    if any(not pd.isna(row[key]) for row in labelled.values() for key in ("patient_id", "laterality")):
+        return []
+    unnamed = [file for file in sorted(labelled) if eye_of_path(file) is None]
+    if not 0 < len(unnamed) < len(labelled) / 2:
+        return []
+    told = f"{len(labelled) - len(unnamed)} of {len(labelled)} names tell patient and eye, and these don't"
+    remedy = "name them like 10_left, or give a table with patient_id; until then no photograph has a patient"
+    return [DataFinding("patient", tuple(unnamed), f"{told}: {remedy}")]
 
 
 def doubtful_crops(examined: Iterable[ExaminedFile]) -> list[DataFinding]:

@@ -6,11 +6,10 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final, ParamSpec
 
-from retinagrade.datasets.eye_names import parse_eye_name
-from retinagrade.images.formats import without_photograph_suffix
+from retinagrade.datasets.eye_names import eye_of_path
 from retinagrade.manifest import Manifest
 
 Parameters = ParamSpec("Parameters")
@@ -85,7 +84,7 @@ def _with_eyes(manifest: Manifest) -> Manifest:
     table = manifest.table
     if table[["patient_id", "laterality"]].notna().to_numpy().any():
         return manifest
-    eyes = [parse_eye_name(without_photograph_suffix(PurePath(path)).name) for path in table["path"]]
+    eyes = [eye_of_path(path) for path in table["path"]]
     if not all(eyes):
         return manifest
     patients, sides = zip(*(eye for eye in eyes if eye), strict=True)
