@@ -27,7 +27,11 @@ def settings(experiment: Experiment) -> Experiment:
         (
             "swin_tiny_patch4_window7_224",
             "efficientnet-lite0",
-            ["network.backbone=swin_tiny_patch4_window7_224", "network.image_size=224"],
+            [
+                "network.backbone=swin_tiny_patch4_window7_224",
+                "network.image_size=224",
+                "training.learning_rate=2e-4",
+            ],
         ),
         ("scratch", "scratch-2", []),
     ],

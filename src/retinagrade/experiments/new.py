@@ -22,6 +22,8 @@ _BASE: Final = "efficientnet-lite0"
 _SCRATCH_BASE: Final = "scratch-2"
 _ACTIVE: Final = ("epochs", "batch_size", "learning_rate")
 """Settings of the training that most people change."""
+_RATE_WITH_POSITIONS: Final = 2e-4
+"""Learning rate of transformers with positions, as in the recipes; that of the base is too high for them."""
 _WIDTH: Final = 100
 
 
@@ -36,7 +38,8 @@ def new_experiment(
     """Writes the file of a new experiment, which ``train`` takes at once.
 
     The file names its base, ``efficientnet-lite0`` (``scratch-2`` for the backbone ``scratch``), and the settings that
-    most people change. Each further setting stands in a comment, with its value and its meaning.
+    most people change. Each further setting stands in a comment, with its value and its meaning. The learning rate of a
+    transformer with positions is that of the recipes.
 
     Args:
         name: Name of the experiment.
@@ -78,6 +81,8 @@ def _text(name: str, backbone: str, file: Path) -> str:
         "change a further setting, remove the '# ' before it."
     )
     training: dict[str, Any] = {key: getattr(experiment.training, key) for key in _ACTIVE}
+    if "image_size" in changes:
+        training["learning_rate"] = _RATE_WITH_POSITIONS
     lines = [
         *_comment(introduction, ""),
         f"# Train it: retinagrade train PREPARED {file.name} --out runs/{name}",
