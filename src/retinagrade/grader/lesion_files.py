@@ -138,7 +138,7 @@ def describe_outlines(
         model=grading.model,
         optic_disc=None
         if disc is None
-        else DiscRecord(*_rounded((disc.x, disc.y), placement), round(disc.diameter * scale, 1)),
+        else DiscRecord(*_rounded((disc.x, disc.y), placement), diameter=round(disc.diameter * scale, 1)),
         fovea=None if fovea is None else PositionRecord(*_rounded(fovea, placement)),
         laterality=lesions.anatomy.laterality,
         lesions=[
