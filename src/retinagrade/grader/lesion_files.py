@@ -71,8 +71,8 @@ class OutlinesRecord:
 
     Attributes:
         image_id: Id of the photograph.
-        path: File of the photograph.
-        digest: SHA-256 digest of this file, as in the table of results.
+        path: File of the photograph; ``None`` for an array.
+        digest: SHA-256 digest of this file, as in the table of results; ``None`` for an array.
         model: Name and version of the grader file.
         optic_disc: The optic disc; ``None`` where it was not found.
         fovea: Centre of the fovea; ``None`` where it was not found.

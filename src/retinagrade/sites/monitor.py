@@ -58,14 +58,14 @@ class Alarm:
     Attributes:
         period: Name of the period.
         number: Name of the number.
-        test: ``share``, ``mean``, ``distribution`` or ``slow``.
+        test: How the period was judged, as in its chart.
         sentence: What has moved, from what to what, and in how many photographs.
         advice: What to look at.
     """
 
     period: str
     number: str
-    test: str
+    test: Test
     sentence: str
     advice: str
 

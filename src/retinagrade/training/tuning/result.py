@@ -79,7 +79,8 @@ class TuningSummary(BaseModel):
     Attributes:
         metric: Name of the metric of the validation photographs that was optimised.
         winner: The best trial.
-        difference: The metric of the winner less that of the unchanged experiment; ``None`` where that is the winner.
+        difference: The metric of the winner (``first``) less that of the unchanged experiment (``second``); ``None``
+            where the unchanged experiment is the winner.
         trials: All trials, by number.
     """
 
