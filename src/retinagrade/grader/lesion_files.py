@@ -16,7 +16,7 @@ from retinagrade.grader.runtime import GradedPhotograph
 from retinagrade.gradings.grading import Grading
 from retinagrade.images.own_pictures import mark_png
 from retinagrade.images.placement import Placement
-from retinagrade.lesion_maps.anatomy import Laterality
+from retinagrade.lesion_maps.anatomy import Laterality, OpticDisc
 from retinagrade.lesion_maps.numbers import RED
 from retinagrade.lesion_maps.outlines import Outline, draw_outlines, outline_lesions
 from retinagrade.lesion_maps.regions import CERTAIN
@@ -136,9 +136,7 @@ def describe_outlines(
         path=grading.path,
         digest=grading.digest,
         model=grading.model,
-        optic_disc=None
-        if disc is None
-        else DiscRecord(*_rounded((disc.x, disc.y), placement), diameter=round(disc.diameter * scale, 1)),
+        optic_disc=None if disc is None else _describe_disc(disc, placement),
         fovea=None if fovea is None else PositionRecord(*_rounded(fovea, placement)),
         laterality=lesions.anatomy.laterality,
         lesions=[
@@ -161,6 +159,11 @@ def outlined_digest(polygons: Path) -> str | None:
         return str(document["digest"]) if "lesions" in document else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _describe_disc(disc: OpticDisc, placement: Placement) -> DiscRecord:
+    x, y = _rounded((disc.x, disc.y), placement)
+    return DiscRecord(x, y, round(disc.diameter * (placement.width / placement.side), 1))
 
 
 def _rounded(points: ArrayLike, placement: Placement) -> Any:
