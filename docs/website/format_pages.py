@@ -9,19 +9,32 @@ from typing import Any
 from repository_links import DOCS, INTROS
 from schema_words import Schema, field_table, schema_of, without_titles
 
+from retinagrade.datasets.data_check import CheckRecord
 from retinagrade.datasets.prepared_set import PreparationRecord
+from retinagrade.datasets.split import SplitRecord
+from retinagrade.datasets.synthetic.patients import SyntheticRecord
 from retinagrade.ensembles.combination import FittedCombination
+from retinagrade.evaluation.comparison import ComparisonRecord
 from retinagrade.evaluation.fitting.calibration import Calibration
+from retinagrade.evaluation.lesion_evaluation import LesionEvaluationRecord
+from retinagrade.explanations.lesions.summary import LesionComparison
+from retinagrade.explanations.saliency_record import ExplanationRecord
 from retinagrade.gate.settings import GateSettings
+from retinagrade.grader.lesion_files import OutlinesRecord
 from retinagrade.grader.metadata import Metadata
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import StudyGrading
 from retinagrade.lesion_maps.grade_model import GradeModel
 from retinagrade.models.cut_points import CutPoints
+from retinagrade.runs.leave_one_out import LeaveOneOutRecord
 from retinagrade.runs.lesion_maps import MapsRecord
 from retinagrade.runs.records import EnsembleRecord, FinishedFolds, FinishedTraining, GradeModelRecord
 from retinagrade.service.problems import Problem
 from retinagrade.service.schemas import GradeResponse
+from retinagrade.sites.monitor import MonitoringRecord
+from retinagrade.training.gate.metrics_record import GateMetrics
+from retinagrade.training.gate.run import GateRecord
+from retinagrade.training.tuning.result import TuningRecord
 from retinagrade.training.tuning.search_space import SearchSpace
 
 
@@ -45,19 +58,32 @@ FORMATS = (
     Format("study", "a row of the tables of `grade --studies`, and `studies[]` over HTTP", StudyGrading),
     Format("grader", "the metadata of a grader file, `FILE.onnx`", "grader.schema.json"),
     Format("metrics", "`metrics.json` of `evaluate`", "metrics.schema.json"),
+    Format("comparison", "`comparison.json` of `compare`", ComparisonRecord),
     Format("validation", "`validation.json` of `validate`", "validation.schema.json"),
     Format("calibration", "`calibration.json` of `calibrate` and `validate`", Calibration),
     Format("gate", "the file of `calibrate --quality`, for `grade --gate`", GateSettings),
+    Format("synthetic-set", "`synthesize.json` of `data synthesize`", SyntheticRecord),
+    Format("data-check", "`check.json` of `data check`", CheckRecord),
     Format("preparation", "`prepare.json` of a prepared set", PreparationRecord),
+    Format("split", "`split.json` of a prepared set", SplitRecord),
+    Format("lesion-evaluation", "`lesions.json` of `evaluate`, for lesion maps", LesionEvaluationRecord),
+    Format("lesion-agreement", "`lesions.json` of `lesion-agreement`", LesionComparison),
+    Format("explanation", "`explanation.json` of `explain`", ExplanationRecord),
+    Format("outlines", "`ID.json` of `grade --lesions`", OutlinesRecord),
+    Format("monitoring", "the output of `monitor --json`", MonitoringRecord),
     Format("training", "`run.json` of a finished training", FinishedTraining),
     Format("folds", "`folds.json` of a finished cross-validation", FinishedFolds),
+    Format("data-sets-left-out", "`data-sets.json` of `train --folds data-set`", LeaveOneOutRecord),
     Format("cut-points", "`output.json` of a run with the output `regression`", CutPoints),
     Format("ensemble-run", "`run.json` of an ensemble", EnsembleRecord),
     Format("ensemble", "`ensemble.json`: how the members are combined", FittedCombination),
     Format("lesion-maps", "`maps.json` of lesion maps", MapsRecord),
     Format("grade-model-run", "`run.json` of a grade model", GradeModelRecord),
     Format("grade-model", "`grade_model.json`: the weights", GradeModel),
+    Format("gate-run", "`run.json` of `train-gate`", GateRecord),
+    Format("gate-metrics", "`metrics.json` of `train-gate`", GateMetrics),
     Format("search-space", "the file of `tune --space`", SearchSpace),
+    Format("tuning", "`tuning.json` of `tune`", TuningRecord),
     Format("response", "the answer of the service to `POST /v1/grade`", GradeResponse),
     Format("problem", "an error of the service", Problem),
 )

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from retinagrade import __version__
 
 _PACKAGES = (
@@ -22,6 +24,24 @@ _PACKAGES = (
     "timm",
     "lightning",
 )
+
+
+class Provenance(BaseModel):
+    """The circumstances of a result, as :func:`provenance_record` describes them.
+
+    Attributes:
+        versions: Versions of the packages that can change a result.
+        platform: The operating system.
+        command: The command line.
+        finished: The time in UTC, ISO 8601.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    versions: dict[str, str]
+    platform: str
+    command: tuple[str, ...]
+    finished: str
 
 
 def installed_versions() -> dict[str, str]:

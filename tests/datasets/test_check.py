@@ -16,7 +16,7 @@ from markupsafe import escape
 
 from retinagrade.datasets.check import check
 from retinagrade.datasets.clean import clean_manifest
-from retinagrade.datasets.data_check import DataCheck
+from retinagrade.datasets.data_check import CheckRecord, DataCheck
 from retinagrade.datasets.findings import FINDING_KINDS
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.synthetic.patients import synthesize
@@ -24,6 +24,7 @@ from retinagrade.errors import UsageError
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 from tests.datasets.public_trees import retinamnist_arrays, write_retinamnist
+from tests.schemas import require_schema
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +223,8 @@ def test_the_page_shows_every_finding(broken: Path, tmp_path: Path) -> None:
         assert (str(escape(meaning)) in page) == bool(result.of_kind(kind))
     answer = json.loads((tmp_path / "out" / "check.json").read_text())
     assert answer == json.loads(json.dumps(result.to_json()))
+    require_schema(CheckRecord, answer)
+    assert set(answer["counts"]) == set(FINDING_KINDS)
     findings = pd.read_csv(tmp_path / "out" / "findings.csv")
     assert set(findings["kind"]) == {finding.kind for finding in result.findings}
     files = pd.read_csv(tmp_path / "out" / "files.csv")

@@ -16,6 +16,7 @@ from retinagrade.datasets.grade_counts import count_grades_by_split
 from retinagrade.datasets.split import (
     EXCLUDED,
     UNGRADED,
+    SplitRecord,
     SplitSettings,
     fold_splits,
     missing_grades,
@@ -26,6 +27,7 @@ from retinagrade.datasets.split import (
 from retinagrade.datasets.stratification import photograph_groups
 from retinagrade.errors import UsageError
 from retinagrade.manifest import Manifest
+from tests.schemas import require_schema
 
 
 def manifest(rows: pd.DataFrame) -> Manifest:
@@ -170,6 +172,7 @@ def test_splits_that_lack_a_grade_are_named() -> None:
 
 def test_a_split_is_written_with_its_record(prepared: Path) -> None:
     record = json.loads((prepared / "split.json").read_text())
+    require_schema(SplitRecord, record)
     assert record["settings"] == {"val": 0.2, "test": 0.2, "group_by": "patient", "seed": 0, "folds": None, "fold": 0}
     table = Manifest.read(prepared / "manifest.csv").table
     assert (table.groupby("patient_id")["split"].nunique() == 1).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -78,6 +80,18 @@ def test_every_field_of_a_format_has_a_meaning(each: format_pages.Format) -> Non
     parts = [schema, *schema.get("$defs", {}).values()]
     fields = [field for part in parts for field in part.get("properties", {}).items()]
     assert not [name for name, field in fields if not field.get("description")]
+
+
+def test_every_json_file_that_the_program_names_has_a_format_or_is_listed_as_its_own() -> None:
+    index = format_pages.format_pages()["reference/formats/index.md"]
+    listed = re.findall(r"`([\w.-]+\.json)`", index)
+    for module in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            name = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if re.fullmatch(r"[\w-]+\.json", name):
+                assert name in listed, f"{module.name}: {name} is neither in FORMATS nor in the list of internal files"
+            if further := re.fullmatch(r"[\w.-]*(\.\w+\.json)", name):  # such as NAME.origin.json
+                assert any(each.endswith(further[1]) for each in listed), (module.name, name)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from retinagrade.errors import JoinError
-from retinagrade.evaluation.comparison import compare_predictions, comparison_tables
+from retinagrade.evaluation.comparison import ComparisonRecord, compare_predictions, comparison_tables
 from retinagrade.evaluation.evaluate import evaluate_predictions
 from tests.evaluation.tables import predictions, some_grades
+from tests.schemas import require_schema
 
 GRADES = some_grades(150)
 GOOD, WEAK = predictions(GRADES, skill=3), predictions(GRADES, skill=0.5, seed=1)
@@ -55,6 +56,9 @@ def test_the_page_holds_everything(tmp_path: Path) -> None:
     for table in comparison_tables(networks):
         assert all(len(row) == len(table.head) for row in table.rows)
     answer = json.loads((tmp_path / "comparison.json").read_text())
+    require_schema(ComparisonRecord, answer)
+    for evaluation in answer["evaluations"].values():
+        require_schema("metrics.schema.json", evaluation)
     assert set(answer["differences"]) == {"good", "again"}
     assert {path.name for path in tmp_path.iterdir()} >= {"differences.png", "differences.svg", "run.json"}
     assert pd.Series(answer["evaluations"]["good"]["support"]).sum() == 150

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from retinagrade.errors import JoinError, UsageError
 from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
-from retinagrade.evaluation.lesion_evaluation import evaluate_lesion_counts
+from retinagrade.evaluation.lesion_evaluation import LesionEvaluationRecord, evaluate_lesion_counts
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
 from retinagrade.storage.files import write_bytes
+from tests.schemas import require_schema
 
 SIDE = 48
 
@@ -116,6 +117,9 @@ def test_every_kind_is_measured_with_intervals_or_a_reason(tmp_path: Path) -> No
         evaluation.write(tmp_path / "out")
     evaluation.write(tmp_path / "out", overwrite=True)
     written = json.loads((tmp_path / "out" / "lesions.json").read_text())
+    require_schema(LesionEvaluationRecord, written)
+    assert "reason" in written["kinds"]["soft_exudates"]["average_precision"]
+    assert "reason" not in written["kinds"]["haemorrhages"]["average_precision"]
     assert written["kinds"]["haemorrhages"]["average_precision"]["value"] == value
     assert (tmp_path / "out" / "lesions.png").stat().st_size > 10_000
     assert "haemorrhages" in repr(evaluation)

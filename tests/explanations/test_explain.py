@@ -18,6 +18,7 @@ from retinagrade.explanations.explain import explain
 from retinagrade.explanations.inputs import RunInputs, list_photographs, unique_names
 from retinagrade.explanations.runs import name_runs
 from retinagrade.explanations.saliency import saliency_maps
+from retinagrade.explanations.saliency_record import ExplanationRecord
 from retinagrade.explanations.scores import TARGETS
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.images.read import read_photograph
@@ -26,6 +27,7 @@ from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
 from retinagrade.training.predict import predict
 from retinagrade.training.train import train
+from tests.schemas import require_schema
 from tests.training.tiny_experiments import tiny
 
 NAMES = ("grade-0", "grade-1", "grade-2", "grade-3", "grade-4", "referable")
@@ -91,6 +93,7 @@ def test_page_record_overlays_and_maps_are_written(
     assert "http" not in page.replace("http://www.w3.org", "")
     assert (out / "networks.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads((out / "explanation.json").read_text())
+    require_schema(ExplanationRecord, record)
     predictions = read_predictions(predict(prepared, runs[1], split="test").file).set_index("image_id")
     networks = record["photographs"][ids[1]]["networks"]
     expected = predictions.loc[ids[1], list(PROBABILITY_COLUMNS)].astype(float)

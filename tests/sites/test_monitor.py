@@ -18,6 +18,8 @@ from retinagrade.errors import ManifestError, UsageError
 from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import StudyGrading
 from retinagrade.gradings.table import write_results
+from retinagrade.sites.monitor import MonitoringRecord
+from tests.schemas import require_schema
 
 NAMES = [f"month {number}" for number in range(1, 8)]
 
@@ -92,7 +94,9 @@ def test_a_change_is_found_in_its_month_only(made: Monitoring) -> None:
     assert f"{100 * share:.1f} %" in sentence
     assert "120 photographs" in sentence
     assert made.periods[0].patients == 60
-    assert json.loads(json.dumps(made.to_json(), allow_nan=False))["needs_attention"] is True
+    document = json.loads(json.dumps(made.to_json(), allow_nan=False))
+    assert document["needs_attention"] is True
+    require_schema(MonitoringRecord, document)
 
 
 def test_the_page_needs_no_other_file_and_shows_alarms_first(made: Monitoring, year: Path) -> None:

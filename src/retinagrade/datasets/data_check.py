@@ -35,6 +35,42 @@ _THUMBNAILS: Final = 6
 _THUMBNAIL_WIDTH: Final = 200
 
 
+@dataclass(frozen=True)
+class CheckRecord:
+    """``check.json``: the files of a data set, and what is wrong with them.
+
+    Attributes:
+        root: The folder that was checked; for an archive, a temporary folder.
+        files: Number of examined files.
+        usable: Number of them that are usable photographs.
+        left_out: The files that were found and are no photographs, or can't be read as photographs.
+        labelled: Number of photographs with a label; 0 where no layout fits and only the files were checked.
+        grades: Number of labelled photographs by grade, ``0`` to ``4``, and ``ungraded``; empty without labels.
+        majority_baseline: Accuracy of always predicting the most frequent grade, 0 to 1; ``None`` without grades.
+        sizes: Number of usable photographs by width and height in pixels, the most frequent size first.
+        cameras: Number of usable photographs by the shape of their field of view, the most frequent shape first.
+        qualities: Number of usable photographs by the level of their quality (``good``, ``usable`` or ``reject``), the
+            most frequent level first.
+        doubt: Warning where so many photographs are refused for one reason that the gate may be wrong, else ``None``.
+        counts: Number of findings of each kind, the gravest kind first.
+        findings: All findings, in the order of their kinds, which are the names of ``counts``.
+    """
+
+    root: str
+    files: int
+    usable: int
+    left_out: tuple[LeftOutFile, ...]
+    labelled: int
+    grades: dict[str, int]
+    majority_baseline: float | None
+    sizes: dict[str, int]
+    cameras: dict[str, int]
+    qualities: dict[str, int]
+    doubt: str | None
+    counts: dict[str, int]
+    findings: list[DataFinding]
+
+
 @dataclass(frozen=True, repr=False)
 class DataCheck:
     """The result of a check.
@@ -120,25 +156,23 @@ class DataCheck:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the result for programs."""
-        return {
-            "root": str(self.root),
-            "files": len(self.examined),
-            "usable": sum(each.reason is None for each in self.examined),
-            "left_out": [asdict(each) for each in self.left_out],
-            "labelled": 0 if self.manifest is None else len(self.manifest),
-            "grades": self.grades(),
-            "majority_baseline": self.majority_baseline(),
-            "sizes": self.sizes(),
-            "cameras": self.cameras(),
-            "qualities": self.qualities(),
-            "doubt": self.doubt,
-            "counts": {kind: len(self.of_kind(kind)) for kind in FINDING_KINDS},
-            "findings": [
-                {"kind": finding.kind, "files": list(finding.files), "message": finding.message}
-                for finding in self.findings
-            ],
-        }
+        """Returns the content of ``check.json``."""
+        record = CheckRecord(
+            root=str(self.root),
+            files=len(self.examined),
+            usable=sum(each.reason is None for each in self.examined),
+            left_out=self.left_out,
+            labelled=0 if self.manifest is None else len(self.manifest),
+            grades=self.grades(),
+            majority_baseline=self.majority_baseline(),
+            sizes=self.sizes(),
+            cameras=self.cameras(),
+            qualities=self.qualities(),
+            doubt=self.doubt,
+            counts={kind: len(self.of_kind(kind)) for kind in FINDING_KINDS},
+            findings=self.findings,
+        )
+        return asdict(record)
 
     def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes ``check.html``, ``check.json``, ``findings.csv``, ``files.csv`` and ``run.json``.

@@ -111,16 +111,14 @@ def split(
     path = source.folder / PREPARED_MANIFEST
     manifest = split_manifest(source.manifest, settings)
     manifest.write(path)
-    write_json(
-        source.folder / "split.json",
-        {
-            "settings": asdict(settings),
-            "counts": count_grades_by_split(manifest.table),
-            "shares": {name: asdict(share) for name, share in split_shares(manifest, settings).items()},
-            "manifest_sha256": sha256(path),
-            "versions": provenance.installed_versions(),
-        },
+    record = SplitRecord(
+        settings,
+        count_grades_by_split(manifest.table),
+        split_shares(manifest, settings),
+        sha256(path),
+        provenance.installed_versions(),
     )
+    write_json(source.folder / "split.json", asdict(record))
     return PreparedSet(source.folder)
 
 
@@ -140,6 +138,25 @@ class SplitShare:
     def is_far(self) -> bool:
         """Whether the shares differ so much that a person should look: few photographs, or large groups."""
         return abs(self.obtained - self.asked) > _FAR
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """``split.json`` of a prepared set: how its photographs were divided.
+
+    Attributes:
+        settings: The settings of the split.
+        counts: Number of photographs by split and grade, ``0`` to ``4`` and ``ungraded``.
+        shares: The shares of ``val`` and ``test``, as far as the settings ask for one.
+        manifest_sha256: SHA-256 digest of ``manifest.csv`` with this split, in hexadecimal.
+        versions: Versions of the packages that can change a result.
+    """
+
+    settings: SplitSettings
+    counts: dict[str, dict[str, int]]
+    shares: dict[str, SplitShare]
+    manifest_sha256: str
+    versions: dict[str, str]
 
 
 def split_shares(manifest: Manifest, settings: SplitSettings) -> dict[str, SplitShare]:

@@ -36,6 +36,26 @@ from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, fol
 _COMMAND: Final = "compare"
 
 
+@dataclass(frozen=True)
+class ComparisonRecord:
+    """``comparison.json``: networks on the same photographs.
+
+    Attributes:
+        first: Name of the network that all others are compared with.
+        evaluations: The evaluation of each network, by its name, with the fields of ``metrics.json``.
+        differences: Differences of each other network from the first, by the names of network and metric; ``first`` is
+            the metric of the other network, and ``second`` that of the first one.
+        delong: DeLong's tests of differences between areas under ROC curves, by the names of network and task
+            (``referable`` or ``vision_threatening``). A network has none where patients have several photographs. A
+            task is left out where its test is undefined.
+    """
+
+    first: str
+    evaluations: dict[str, dict[str, Any]]
+    differences: dict[str, dict[str, Difference]]
+    delong: dict[str, dict[str, DeLongTest]]
+
+
 @dataclass(frozen=True, repr=False)
 class NetworkComparison:
     """Networks on the same photographs.
@@ -89,17 +109,8 @@ class NetworkComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of ``comparison.json``."""
-        return {
-            "first": self.first,
-            "evaluations": {name: evaluation.to_json() for name, evaluation in self.evaluations.items()},
-            "differences": {
-                network: {name: asdict(difference) for name, difference in differences.items()}
-                for network, differences in self.differences.items()
-            },
-            "delong": {
-                network: {task: asdict(test) for task, test in tests.items()} for network, tests in self.delong.items()
-            },
-        }
+        evaluations = {name: evaluation.to_json() for name, evaluation in self.evaluations.items()}
+        return asdict(ComparisonRecord(self.first, evaluations, self.differences, self.delong))
 
     def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes ``comparison.html``, ``comparison.json``, the picture as PNG and SVG, and ``run.json``.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from retinagrade.evaluation.lesion_counts import PhotographCounts
 from retinagrade.evaluation.lesion_metrics import (
@@ -21,7 +22,7 @@ from retinagrade.evaluation.lesion_metrics import (
     resample_photographs,
 )
 from retinagrade.evaluation.metrics import Undefined
-from retinagrade.provenance import provenance_record
+from retinagrade.provenance import Provenance, provenance_record
 from retinagrade.storage.files import write_bytes, write_json
 from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 
@@ -31,6 +32,57 @@ if TYPE_CHECKING:
 _COMMAND: Final = "evaluate"
 LESION_METRICS_FILE: Final = "lesions.json"
 LESION_CURVES_FILE: Final = "lesions.png"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LesionMetricRecord(_Record):
+    """A metric of one kind of lesion.
+
+    Attributes:
+        value: The metric, 0 to 1; ``None`` where it is undefined.
+        interval: Lower and upper end of the 95 % interval, by groups of photographs; ``None`` where it is undefined.
+        reason: The reason why the metric is undefined; absent where it is defined.
+    """
+
+    value: float | None
+    interval: tuple[float, float] | None
+    reason: str = ""
+
+
+class KindRecord(_Record):
+    """The metrics of one kind of lesion.
+
+    Attributes:
+        photographs: Number of photographs in which people looked for this kind.
+        lesions: Number of outlined lesions.
+        average_precision: Area under the precision-recall curve over all pixels.
+        dice: Dice coefficient over all pixels, at a probability of 0.5.
+        sensitivity_by_false_lesions: Sensitivity by lesion, by the mean number of false lesions in a photograph, such
+            as ``0.5``.
+    """
+
+    photographs: int
+    lesions: int
+    average_precision: LesionMetricRecord
+    dice: LesionMetricRecord
+    sensitivity_by_false_lesions: dict[str, LesionMetricRecord]
+
+
+class LesionEvaluationRecord(_Record):
+    """``lesions.json`` of an evaluation of lesion maps.
+
+    Attributes:
+        photographs: Number of photographs.
+        kinds: The metrics of each kind of lesion, by its name.
+        provenance: The circumstances of the evaluation.
+    """
+
+    photographs: int
+    kinds: dict[str, KindRecord]
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -46,6 +98,12 @@ class LesionMetric:
     value: float | None
     interval: tuple[float, float] | None = None
     reason: str | None = None
+
+    def record(self) -> LesionMetricRecord:
+        """Returns the metric as ``lesions.json`` has it."""
+        if not self.reason:
+            return LesionMetricRecord(value=self.value, interval=self.interval)
+        return LesionMetricRecord(value=self.value, interval=self.interval, reason=self.reason)
 
     def __str__(self) -> str:
         """Returns value and interval, such as ``0.512 (0.430 to 0.590)``."""
@@ -71,6 +129,16 @@ class KindEvaluation:
     average_precision: LesionMetric
     dice: LesionMetric
     sensitivity: dict[float, LesionMetric]
+
+    def record(self) -> KindRecord:
+        """Returns the metrics as ``lesions.json`` has them."""
+        return KindRecord(
+            photographs=self.photographs,
+            lesions=self.lesions,
+            average_precision=self.average_precision.record(),
+            dice=self.dice.record(),
+            sensitivity_by_false_lesions={f"{number:g}": each.record() for number, each in self.sensitivity.items()},
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,28 +176,13 @@ class LesionEvaluation:
         return lesion_curves({kind: _of_kind(self.counts, kind) for kind in self.kinds})
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all metrics for programs."""
-
-        def value(metric: LesionMetric) -> dict[str, Any]:
-            interval = None if metric.interval is None else list(metric.interval)
-            return {"value": metric.value, "interval": interval, **({"reason": metric.reason} if metric.reason else {})}
-
-        return {
-            "photographs": len(self.counts),
-            "kinds": {
-                kind: {
-                    "photographs": of_kind.photographs,
-                    "lesions": of_kind.lesions,
-                    "average_precision": value(of_kind.average_precision),
-                    "dice": value(of_kind.dice),
-                    "sensitivity_by_false_lesions": {
-                        f"{number:g}": value(metric) for number, metric in of_kind.sensitivity.items()
-                    },
-                }
-                for kind, of_kind in self.kinds.items()
-            },
-            "provenance": provenance_record(),
-        }
+        """Returns the content of ``lesions.json``."""
+        record = LesionEvaluationRecord(
+            photographs=len(self.counts),
+            kinds={kind: of_kind.record() for kind, of_kind in self.kinds.items()},
+            provenance=Provenance(**provenance_record()),
+        )
+        return record.model_dump(mode="json", exclude_unset=True)
 
     def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Writes ``lesions.json``, ``lesions.png`` and ``run.json``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,12 @@ from retinagrade.evaluation.report.plots import figure_png
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.explanations.explanations import PhotographExplanation
 from retinagrade.explanations.overlay import add_colour_scale, encode_jpeg, grey_png, page_thumbnail
+from retinagrade.explanations.saliency_record import (
+    ExplanationRecord,
+    NetworkRecord,
+    PhotographRecord,
+    SquareRecord,
+)
 from retinagrade.explanations.scores import TARGETS, Target, target_name
 from retinagrade.explanations.style import DrawingStyle
 from retinagrade.images.read import read_photograph
@@ -50,7 +55,8 @@ def write_saliency(
     Returns:
         The page.
     """
-    records, sections = {}, []
+    records: dict[str, PhotographRecord] = {}
+    sections = []
     step = begin_stage(progress, "drawing saliency maps", len(explanations))
     for name, by_run in explanations.items():
         records[name] = _write_photograph(out / name, by_run, method, style)
@@ -61,8 +67,15 @@ def write_saliency(
     if figure is not None:
         suffix, encoded = style.encode_figure(figure)
         write_bytes(out / f"networks{suffix}", encoded)
-    record = {"method": method, "layer": layer, "style": asdict(style), "photographs": records, "failures": failures}
-    write_json(out / "explanation.json", {**record, **provenance_record()})
+    record = ExplanationRecord(
+        method=method,
+        layer=layer,
+        style=style,
+        photographs=records,
+        failures=dict(failures),
+        **provenance_record(),
+    )
+    write_json(out / "explanation.json", record.model_dump(mode="json"))
     count = len(explanations)
     page = render_page(
         "explanations/explanation.html.j2",
@@ -112,7 +125,7 @@ def _file_name(target: Target) -> str:
 
 def _write_photograph(
     folder: Path, explanations: Sequence[PhotographExplanation], method: str, style: DrawingStyle
-) -> dict[str, Any]:
+) -> PhotographRecord:
     """Writes the files of one photograph, and returns its entry in ``explanation.json``."""
     networks = {}
     for explanation in explanations:
@@ -130,14 +143,14 @@ def _write_photograph(
             np.save(stream, explanation.map_of(target))
             write_bytes(path.with_suffix(".npy"), stream.getvalue())
         place = explanation.photograph.placement.enlarged(photograph.shape[1] / explanation.photograph.width)
-        networks[explanation.network] = {
-            "probabilities": explanation.probabilities.tolist(),
-            "predicted_grade": explanation.predicted.value,
-            "square": {"left": place.left, "top": place.top, "width": place.width, "height": place.height},
-            "scale_maxima": scale_maxima,
-        }
+        networks[explanation.network] = NetworkRecord(
+            probabilities=tuple(explanation.probabilities.tolist()),
+            predicted_grade=explanation.predicted.value,
+            square=SquareRecord(left=place.left, top=place.top, width=place.width, height=place.height),
+            scale_maxima=scale_maxima,
+        )
     file, grade = explanations[0].photograph.file, explanations[0].photograph.grade
-    return {"file": str(file), "grade": None if grade is None else grade.value, "networks": networks}
+    return PhotographRecord(file=str(file), grade=None if grade is None else grade.value, networks=networks)
 
 
 def _section(name: str, explanations: Sequence[PhotographExplanation], style: DrawingStyle) -> dict[str, Any]:

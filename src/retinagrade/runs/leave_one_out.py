@@ -27,8 +27,10 @@ class MeasuredDataSet(BaseModel):
     Attributes:
         name: Name of the data set.
         photographs: Number of its photographs with a grade.
-        metrics: The metrics of :data:`MEASURED`; ``None`` where one is undefined.
-        intervals: 95 % intervals, by patient where patients are known; ``None`` where there is none.
+        metrics: Macro AUC, pairwise AUC, accuracy and macro F1 (0 to 1), and quadratic weighted kappa (-1 to 1), by the
+            names of :data:`MEASURED`; ``None`` where one is undefined.
+        intervals: Lower and upper end of the 95 % interval of each metric, by patient where patients are known;
+            ``None`` where there is none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,14 +42,15 @@ class MeasuredDataSet(BaseModel):
 
 
 class LeaveOneOutRecord(BaseModel):
-    """``data-sets.json``.
+    """``data-sets.json``: the metrics of each data set, by the network that was not trained on it.
 
     Attributes:
         status: The state of the work.
         experiment: Name of the experiment.
         names: Names of the data sets, each of which is held out once.
         measured: The data sets with their metrics; empty until all runs are trained.
-        mean: Mean of each metric over the data sets; ``None`` where it is undefined for one of them.
+        mean: Mean of each metric over the data sets; ``None`` where it is undefined for one of them. Empty until all
+            runs are trained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, RootModel, Tag
 
 from retinagrade.errors import ExperimentError
 from retinagrade.images.prepare import PreparationSettings
+from retinagrade.provenance import Provenance
 from retinagrade.storage.files import read_json_model, write_json
 
 
@@ -39,22 +40,6 @@ class TrainingDataRecord(_Model):
     preparation: PreparationSettings
     photographs: dict[str, int]
     folds: tuple[str, ...] = ()
-
-
-class Provenance(_Model):
-    """The circumstances of a result, as :func:`~retinagrade.provenance.provenance_record` describes them.
-
-    Attributes:
-        versions: Versions of the packages that can change a result.
-        platform: The operating system.
-        command: The command line.
-        finished: The time in UTC, ISO 8601.
-    """
-
-    versions: dict[str, str]
-    platform: str
-    command: tuple[str, ...]
-    finished: str
 
 
 class ParameterCounts(_Model):

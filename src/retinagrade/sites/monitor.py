@@ -20,6 +20,7 @@ from retinagrade.sites.control_charts import (
     Chart,
     Point,
     Sample,
+    Test,
     draw_charts,
 )
 from retinagrade.sites.periods import Period, PeriodBy, choose_reference, describe_change, read_periods
@@ -57,16 +58,103 @@ class Alarm:
     Attributes:
         period: Name of the period.
         number: Name of the number.
-        test: ``share``, ``mean``, ``distribution`` or ``slow``.
+        test: How the period was judged, as in its chart.
         sentence: What has moved, from what to what, and in how many photographs.
         advice: What to look at.
     """
 
     period: str
     number: str
-    test: str
+    test: Test
     sentence: str
     advice: str
+
+
+@dataclass(frozen=True)
+class ReferenceRecord:
+    """The quiet periods that all later ones are compared with.
+
+    Attributes:
+        periods: Their names.
+        photographs: Number of their photographs.
+        patients: Number of their patients; a photograph without a study counts as one.
+    """
+
+    periods: tuple[str, ...]
+    photographs: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class FalseAlarmRate:
+    """How often quiet periods have an alarm.
+
+    Attributes:
+        probability: Highest probability of an alarm in any chart, 0 to 1, within so many quiet periods.
+        periods: Number of these periods.
+    """
+
+    probability: float = FALSE_ALARMS
+    periods: int = PERIODS
+
+
+@dataclass(frozen=True)
+class PointRecord(Point):
+    """A judged period in a chart. Means of skewed numbers are typical numbers, not means of logarithms.
+
+    Attributes:
+        period: Name of the period.
+        alarm: Whether the value lies beyond a limit.
+    """
+
+    period: str
+    alarm: bool
+
+
+@dataclass(frozen=True)
+class ChartRecord:
+    """The control chart of one number.
+
+    Attributes:
+        number: Name of the number.
+        label: Its name for people.
+        test: How its periods are judged: by a ``share`` of photographs (0 to 1), a ``mean``, the distance of two
+            distributions (``distribution``, 0 to 1), or a moving average that finds ``slow`` changes.
+        reference: Share or mean in the reference; 0 for a distance.
+        points: One point for each judged period, in their order.
+    """
+
+    number: str
+    label: str
+    test: Test
+    reference: float
+    points: list[PointRecord]
+
+
+@dataclass(frozen=True)
+class MonitoringRecord:
+    """The output of ``monitor --json``: the comparison of all periods with the reference.
+
+    Attributes:
+        summary: The result in a few words.
+        needs_attention: Whether a person should look: something has moved, the grader was changed, or the newest period
+            is not judged.
+        reference: The quiet periods that all later ones are compared with.
+        false_alarms: How often quiet periods have an alarm.
+        periods: The periods after the reference.
+        alarms: What has moved, by period.
+        notes: What a reader should know, such as photographs that are in two tables.
+        charts: The charts.
+    """
+
+    summary: str
+    needs_attention: bool
+    reference: ReferenceRecord
+    false_alarms: FalseAlarmRate
+    periods: tuple[MonitoredPeriod, ...]
+    alarms: tuple[Alarm, ...]
+    notes: tuple[str, ...]
+    charts: list[ChartRecord]
 
 
 @dataclass(frozen=True)
@@ -125,34 +213,25 @@ class Monitoring:
         return f"A person should look: something has moved in {', '.join(moved)}.{missing}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns everything as values of JSON; charts by the names of their numbers and tests."""
-        charts = [
-            {
-                "number": chart.name,
-                "label": _BY_NAME[chart.name].label,
-                "test": chart.test,
-                "reference": _shown(chart, chart.reference),
-                "points": [
-                    asdict(shown_point(chart, point)) | {"period": period.name, "alarm": point.is_alarm}
-                    for period, point in zip(self.judged, chart.points, strict=True)
-                ],
-            }
-            for chart in self.charts
+        """Returns everything as values of JSON, as ``monitor --json`` prints it."""
+        record = MonitoringRecord(
+            summary=self.summary,
+            needs_attention=self.needs_attention,
+            reference=ReferenceRecord(self.reference, self.reference_photographs, self.reference_patients),
+            false_alarms=FalseAlarmRate(),
+            periods=self.periods,
+            alarms=self.alarms,
+            notes=self.notes,
+            charts=[self._chart_record(chart) for chart in self.charts],
+        )
+        return asdict(record)
+
+    def _chart_record(self, chart: Chart) -> ChartRecord:
+        points = [
+            PointRecord(**asdict(shown_point(chart, point)), period=period.name, alarm=point.is_alarm)
+            for period, point in zip(self.judged, chart.points, strict=True)
         ]
-        return {
-            "summary": self.summary,
-            "needs_attention": self.needs_attention,
-            "reference": {
-                "periods": list(self.reference),
-                "photographs": self.reference_photographs,
-                "patients": self.reference_patients,
-            },
-            "false_alarms": {"probability": FALSE_ALARMS, "periods": PERIODS},
-            "periods": [asdict(period) for period in self.periods],
-            "alarms": [asdict(alarm) for alarm in self.alarms],
-            "notes": list(self.notes),
-            "charts": charts,
-        }
+        return ChartRecord(chart.name, _BY_NAME[chart.name].label, chart.test, _shown(chart, chart.reference), points)
 
 
 def shown_point(chart: Chart, point: Point) -> Point:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from PIL import Image
 
 from retinagrade.datasets.layouts import read_dataset
 from retinagrade.datasets.masks import LESIONS
-from retinagrade.datasets.synthetic.patients import eye_grade, synthesize
+from retinagrade.datasets.synthetic.patients import SyntheticRecord, eye_grade, synthesize
 from retinagrade.datasets.synthetic.photograph import (
     ASPECT,
     CameraModel,
@@ -23,6 +24,7 @@ from retinagrade.datasets.synthetic.photograph import (
 from retinagrade.errors import UsageError
 from retinagrade.grades import Grade
 from retinagrade.images.read import read_photograph
+from tests.schemas import require_schema
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -42,6 +44,7 @@ def test_a_synthetic_set_is_a_complete_data_set(tmp_path: Path) -> None:
     manifest = synthesize(tmp_path, 11, size=80, progress=lambda stage, done, total: reports.append((done, total)))
     assert reports == [(done, 11) for done in range(12)]
     assert len(manifest) == 11
+    require_schema(SyntheticRecord, json.loads((tmp_path / "synthesize.json").read_text()))
     assert set(manifest.table["grade"]) == {0, 1, 2, 3, 4}
     assert manifest.table["patient_id"].nunique() == 6
     assert read_dataset(tmp_path).table.equals(manifest.table)

@@ -12,8 +12,10 @@ from retinagrade.datasets.masks import read_masked_photographs
 from retinagrade.errors import UsageError
 from retinagrade.explanations.lesions.measure import measure_lesion_agreement
 from retinagrade.explanations.lesions.measurements import ALL, OTHER, OWN, RANDOM, SHUFFLED
+from retinagrade.explanations.lesions.summary import LesionComparison
 from retinagrade.runs.run import Run
 from tests.cli.command_line import run as command
+from tests.schemas import require_schema
 
 
 def test_page_record_tables_and_figures_are_written(trained: Run, prepared: Path, tmp_path: Path) -> None:
@@ -28,6 +30,7 @@ def test_page_record_tables_and_figures_are_written(trained: Run, prepared: Path
     assert record["photographs"] == len(masked)
     assert {row["map_source"] for row in record["rows"]} == {OWN, OTHER, SHUFFLED}
     assert json.loads((out / "lesions.json").read_text()) == record
+    require_schema(LesionComparison, record)
     page = (out / "lesions.html").read_text(encoding="utf-8")
     assert "no evidence of reasoning" in page
     assert "not a medical device" in page

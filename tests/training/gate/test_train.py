@@ -20,8 +20,10 @@ from retinagrade.manifest import Manifest
 from retinagrade.models.gate_network import OUTPUT_SIZES
 from retinagrade.storage.files import write_json
 from retinagrade.training.gate import features
-from retinagrade.training.gate.run import GateRun
+from retinagrade.training.gate.metrics_record import GateMetrics
+from retinagrade.training.gate.run import GateRecord, GateRun
 from retinagrade.training.gate.train import train_gate
+from tests.schemas import require_schema
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,8 @@ def test_a_run_has_figures_a_page_and_a_record(trained: GateRun) -> None:
     record, figures = trained.record(), trained.metrics()
     assert trained.is_gate
     assert not set(record.data.photographs) & set(record.data.held_out)
+    require_schema(GateMetrics, figures)
+    require_schema(GateRecord, json.loads(trained.record_file.read_text()))
     assert figures["learnt_from"]["pictures"] == 24
     assert figures["held_out_pictures"]["pictures"] == 12
     assert figures["held_out_photographs"]["photographs"] == len(record.data.held_out)

@@ -16,6 +16,7 @@ from retinagrade.cli import app
 from retinagrade.errors import ExperimentError, GraderFileError, JoinError, UsageError
 from retinagrade.evaluation.lesion_counts import encode_counts, read_counts
 from retinagrade.evaluation.predictions import read_predictions
+from retinagrade.grader.lesion_files import OutlinesRecord
 from retinagrade.images.own_pictures import is_own_picture
 from retinagrade.images.read import read_photograph
 from retinagrade.lesion_maps.grade_model import GradeModel
@@ -30,6 +31,7 @@ from retinagrade.training.lesions.outline import outline
 from retinagrade.training.train import train
 from tests.folder_contents import file_digests
 from tests.grader.graders import write_grader
+from tests.schemas import require_schema
 from tests.training.lesions.lesion_sets import SIDE, tiny_lesions, write_lesion_set
 
 QUICK = ("training.epochs=1", "crops.an_epoch=8", "training.keep=last")
@@ -256,6 +258,7 @@ def test_outlines_are_files_beside_the_table(grader_file: Path, prepared: Path, 
         assert is_own_picture(picture)
         assert read_photograph(picture).shape == (SIDE, SIDE, 3)
         document = json.loads(picture.with_suffix(".json").read_text())
+        require_schema(OutlinesRecord, document)
         row = table.set_index("image_id").loc[picture.stem]
         assert document["digest"] == row["digest"]
         kinds = [each["kind"] for each in document["lesions"]]

@@ -26,11 +26,12 @@ from retinagrade.experiments.experiment import load_experiment, override_setting
 from retinagrade.manifest import Manifest
 from retinagrade.runs.run import Run
 from retinagrade.training.train import train
-from retinagrade.training.tuning.result import TuningResult
+from retinagrade.training.tuning.result import TuningRecord, TuningResult
 from retinagrade.training.tuning.search import SearchPlan, open_search, worker_trials
 from retinagrade.training.tuning.search_space import SearchSpace
 from retinagrade.training.tuning.trial import run_trial
 from retinagrade.training.tuning.tune import tune
+from tests.schemas import require_schema
 from tests.training.tiny_experiments import TINY, comparable
 
 SPACE = {
@@ -160,6 +161,8 @@ def test_training_the_winner_repeats_its_trial(finished_search: Path, prepared: 
 
 def test_the_report_says_whether_the_winner_is_better(finished_search: Path, prepared: Path) -> None:
     record = json.loads((finished_search / "tuning.json").read_text())
+    require_schema(TuningRecord, record)
+    assert all(list(row)[-1] == "reason" and set(SPACE) <= set(row) for row in record["trials"])
     manifest = Manifest.read(prepared / "manifest.csv").table[["image_id", "patient_id"]]
     winner, first = (
         graded_predictions(

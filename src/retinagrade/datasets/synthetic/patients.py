@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import simplejpeg
+from pydantic import BaseModel, ConfigDict
 
 from retinagrade.arguments import AT_LEAST_ONE, NOT_NEGATIVE, NumberRange, check_arguments
 from retinagrade.datasets.synthetic.photograph import CameraModel, Complexion, draw_photograph
@@ -20,7 +21,7 @@ from retinagrade.execution.local import map_unordered
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.grades import N_GRADES, Grade
 from retinagrade.manifest import Manifest
-from retinagrade.provenance import provenance_record
+from retinagrade.provenance import Provenance, provenance_record
 from retinagrade.storage.files import is_temporary, write_bytes, write_json
 from retinagrade.storage.output_guard import Output, guard_outputs
 
@@ -33,6 +34,34 @@ _SAME_GRADE: Final = 0.75
 _QUALITY: Final = 92
 # Third number of a seed: draws that must not depend on each other.
 _PATIENT, _GRADES = 2, 3
+
+
+class SyntheticSettings(BaseModel):
+    """What a synthetic data set was drawn with.
+
+    Attributes:
+        count: Number of photographs.
+        size: Height of a photograph, in pixels.
+        seed: Seed of all draws.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    size: int
+    seed: int
+
+
+class _Settings(BaseModel):
+    settings: SyntheticSettings
+
+
+class SyntheticRecord(Provenance, _Settings):
+    """``synthesize.json`` of a synthetic data set.
+
+    Attributes:
+        settings: What the data set was drawn with; the same settings draw the same photographs.
+    """
 
 
 @check_arguments(
@@ -70,10 +99,10 @@ def synthesize(
         UsageError: An argument is out of range, or the folder holds other files, or a set of other arguments.
     """
     folder = Path(out)
-    settings = {"count": count, "size": size, "seed": seed}
+    settings = SyntheticSettings(count=count, size=size, seed=seed)
     record = folder / "synthesize.json"
-    guard_outputs([Output(folder, True, lambda: _settings_of(record) == settings)], [], overwrite)
-    write_json(record, {"settings": settings, **provenance_record()})
+    guard_outputs([Output(folder, True, lambda: _settings_of(record) == settings.model_dump())], [], overwrite)
+    write_json(record, SyntheticRecord(settings=settings, **provenance_record()).model_dump(mode="json"))
     _delete_earlier(folder)
     step = begin_stage(progress, "drawing photographs", count)
     rows = []

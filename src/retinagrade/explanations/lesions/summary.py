@@ -23,10 +23,10 @@ _KEYS: Final = ["network", "method", "map_source", "region"]
 
 @dataclass(frozen=True)
 class MeanWithInterval:
-    """A mean over photographs.
+    """A mean over photographs, or a ratio of two sums over them.
 
     Attributes:
-        value: The mean; ``None`` if it is undefined for all photographs.
+        value: The mean or ratio; ``None`` if it is undefined for all photographs.
         interval: 95 % interval; ``None`` if undefined.
         photographs: Number of photographs with a value.
     """
@@ -42,14 +42,17 @@ class AgreementMetrics:
 
     Attributes:
         network: Name of the network.
-        method: The method, or :data:`~retinagrade.explanations.lesions.measurements.RANDOM`.
-        map_source: The source of the maps, :data:`~retinagrade.explanations.lesions.measurements.OWN` or a baseline.
-        region: A kind of lesion, all lesions, or the optic disc.
-        metrics: Metrics by name: ``ratio`` (share of saliency divided by share of area), ``hit`` (pointing game) and
-            ``chance`` (hit of a random point), for the region and as ``near_…`` for the region with its neighbourhood.
-            For all lesions and the photographs' own maps also the columns of
-            :attr:`~retinagrade.explanations.lesions.measurements.LesionMeasurements.maps`, and ``deletion_gain`` and
-            ``insertion_gain`` over random maps; for both gains, higher is better.
+        method: The method, or ``random`` for random maps.
+        map_source: The source of the maps: ``own`` for the photograph itself, or one of the baselines
+            ``another photograph`` and ``shuffled weights``.
+        region: A kind of lesion, ``all_lesions``, or ``optic_disc``.
+        metrics: Metrics by name: ``ratio`` (share of saliency divided by share of area, at least 0), ``hit`` (pointing
+            game, 0 to 1) and ``chance`` (hit of a random point, 0 to 1), for the region and as ``near_…`` for the
+            region with its neighbourhood. For all lesions and the photographs' own maps also ``deletion`` and
+            ``insertion`` (areas under curves of a probability, 0 to 1), ``correlation_shuffled`` and
+            ``correlation_other`` (rank correlations with baselines, -1 to 1), and ``deletion_gain`` and
+            ``insertion_gain`` over random maps (-1 to 1, higher is better). Random maps have neither correlations nor
+            gains.
     """
 
     network: str
@@ -61,7 +64,7 @@ class AgreementMetrics:
 
 @dataclass(frozen=True, repr=False)
 class LesionComparison:
-    """Agreement of saliency maps with lesions, by network and method.
+    """Agreement of saliency maps with lesions, by network and method. ``lesions.json`` has the same fields.
 
     Attributes:
         rows: All metrics.
@@ -69,12 +72,16 @@ class LesionComparison:
             whose prepared set is gone or was split again.
         photographs: Number of photographs.
         warnings: Reasons not to trust some of the maps.
+        neighbourhood: Distance up to which a point is near a lesion, as a share of the diameter of the field of view.
+        unchanged_correlation: Rank correlation (-1 to 1) from which maps of shuffled weights count as unchanged.
     """
 
     rows: list[AgreementMetrics]
     copies: dict[str, dict[str, int] | None]
     photographs: int
     warnings: list[str]
+    neighbourhood: float = NEIGHBOURHOOD
+    unchanged_correlation: float = UNCHANGED_CORRELATION
 
     def select(self, map_source: str, region: str = ALL) -> dict[tuple[str, str], dict[str, MeanWithInterval]]:
         """Returns metrics by network and method.
@@ -112,8 +119,8 @@ class LesionComparison:
         return table
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all fields and the constants behind them, for JSON."""
-        return {**asdict(self), "neighbourhood": NEIGHBOURHOOD, "unchanged_correlation": UNCHANGED_CORRELATION}
+        """Returns the content of ``lesions.json``."""
+        return asdict(self)
 
 
 def mean_with_interval(values: NDArray[np.float64], divisors: NDArray[np.float64] | None = None) -> MeanWithInterval:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from retinagrade.errors import ExperimentError
 from retinagrade.models.gate_network import GateHeads
-from retinagrade.runs.records import Provenance
+from retinagrade.provenance import Provenance
 from retinagrade.storage.files import atomic_path, read_json_model, sha256, write_json
 from retinagrade.storage.paths import read_bytes
 from retinagrade.training.gate.settings import GateTrainingSettings

@@ -44,6 +44,7 @@ from retinagrade.training.gate.fundus import LOOKS
 from retinagrade.training.gate.judge import judge, judge_photographs
 from retinagrade.training.gate.landmarks import find_landmarks
 from retinagrade.training.gate.looks import PARTS
+from retinagrade.training.gate.metrics_record import GateMetrics
 from retinagrade.training.gate.page import draw_page
 from retinagrade.training.gate.picture import Label
 from retinagrade.training.gate.picture_folder import FolderPicture, hold_out_origins, list_pictures
@@ -183,7 +184,7 @@ def _train(
     page = draw_page(sources["held-out"], sets["held-out"], answers)
     if not settings.leave_out:
         heads = fit_heads(join_sets(list(sets.values())), settings, progress)
-    write_json(run.metrics_file, figures)
+    write_json(run.metrics_file, GateMetrics.model_validate(figures).model_dump(mode="json"))
     write_bytes(run.page_file, mark_png(cv2.imencode(".png", page[..., ::-1])[1].tobytes(), _PAGE_SOURCE))
     heads_digest = run.write_heads(heads)
     data = GateDataRecord(

@@ -16,7 +16,7 @@ from retinagrade.pages.page import format_metric, render_page
 from retinagrade.provenance import provenance_record
 from retinagrade.storage.files import write_json, write_text
 from retinagrade.training.tuning.plots import importance_plot, parallel_plot, trials_plot
-from retinagrade.training.tuning.result import TuningResult, summarise_search, trial_predictions
+from retinagrade.training.tuning.result import TuningRecord, TuningResult, summarise_search, trial_predictions
 from retinagrade.training.tuning.search import SearchPlan, trial_run
 
 _TRIAL_COLUMNS: Final = ("trial", "state", "value", "epochs", "seconds", "reason")
@@ -54,7 +54,8 @@ def write_tuning_report(study: optuna.Study, plan: SearchPlan, folder: Path) -> 
     )
     write_text(result.winner_file, result.experiment.to_yaml())
     write_text(folder / "trials.csv", result.trials.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-    write_json(folder / "tuning.json", {**result.to_json(), **provenance_record()})
+    record = TuningRecord.model_validate({**result.to_json(), **provenance_record()})
+    write_json(folder / "tuning.json", record.model_dump(mode="json"))
     write_text(result.report, page)
     return result
 

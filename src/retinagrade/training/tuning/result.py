@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from retinagrade.errors import ExperimentError
 from retinagrade.evaluation.paired import Difference, paired_differences
@@ -16,6 +17,7 @@ from retinagrade.evaluation.predictions import graded_predictions
 from retinagrade.evaluation.report.tables import interval_text
 from retinagrade.experiments.experiment import Experiment, override_settings
 from retinagrade.pages.page import format_metric
+from retinagrade.provenance import Provenance
 from retinagrade.runs.predictions import Predictions
 from retinagrade.training.tuning.search import SearchPlan, trial_run
 
@@ -26,6 +28,72 @@ _STATES: Final = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+
+
+class TrialRecord(BaseModel):
+    """A trial of a search. Its value of each searched setting stands under the name of the setting.
+
+    Attributes:
+        trial: Its number; 0 is the unchanged experiment.
+        state: What became of it.
+        value: The metric of the validation photographs; ``None`` where the trial isn't finished.
+        epochs: Number of epochs that were trained.
+        seconds: Duration of their training, in seconds.
+        reason: Reason of a failure; empty without one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    trial: int
+    state: Literal["finished", "stopped early", "failed", "running", "waiting"]
+    value: float | None
+    epochs: int
+    seconds: float
+    reason: str
+
+    @model_serializer(mode="wrap")
+    def _reason_last(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Puts the settings before the reason, as in ``trials.csv``."""
+        row: dict[str, Any] = serialise(self)
+        reason = row.pop("reason")
+        return {**row, "reason": reason}
+
+
+class WinnerRecord(BaseModel):
+    """The best trial.
+
+    Attributes:
+        trial: Its number; 0 is the unchanged experiment.
+        settings: Its values of the searched settings, as ``section.key=value``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trial: int
+    settings: tuple[str, ...]
+
+
+class TuningSummary(BaseModel):
+    """The result of a search, for programs.
+
+    Attributes:
+        metric: Name of the metric of the validation photographs that was optimised.
+        winner: The best trial.
+        difference: The metric of the winner (``first``) less that of the unchanged experiment (``second``); ``None``
+            where the unchanged experiment is the winner.
+        trials: All trials, by number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    winner: WinnerRecord
+    difference: Difference | None
+    trials: tuple[TrialRecord, ...]
+
+
+class TuningRecord(Provenance, TuningSummary):
+    """``tuning.json``: the result of a search, and how it was made."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,13 +139,15 @@ class TuningResult:
         return self.trials.to_html(index=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the content of ``tuning.json``."""
-        return {
-            "metric": self.metric,
-            "winner": {"trial": self.winner, "settings": self.settings},
-            "difference": None if self.difference is None else asdict(self.difference),
-            "trials": self.trials.astype(object).where(self.trials.notna(), None).to_dict("records"),
-        }
+        """Returns the result for programs: the content of ``tuning.json`` without its provenance."""
+        rows = self.trials.astype(object).where(self.trials.notna(), None).to_dict("records")
+        summary = TuningSummary(
+            metric=self.metric,
+            winner=WinnerRecord(trial=self.winner, settings=tuple(self.settings)),
+            difference=self.difference,
+            trials=tuple(TrialRecord.model_validate(row) for row in rows),
+        )
+        return summary.model_dump(mode="json")
 
     def verdict(self) -> str:
         """Returns in one or two sentences whether the winner is better than the unchanged experiment."""
