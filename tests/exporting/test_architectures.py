@@ -90,8 +90,8 @@ def test_features_of_a_frozen_transformer_are_cached(prepared: Path, tmp_path: P
     settings = ["network.trained_from=none", "training.layer_decay=null", "training.logger=none"]
     run = train(prepared, str(file), tmp_path / "run", settings=settings, workers=0)
     network = load_network(run)
-    stored = [path for path in cache_folder(prepared, run.folder).iterdir() if path.is_dir()]
-    widths = {np.load(path / "features.npy", mmap_mode="r").shape[-1] for path in stored}
+    stored = cache_folder(prepared, run.folder).glob("*/features.npy")  # the gate's features lie beside them
+    widths = {np.load(path, mmap_mode="r").shape[-1] for path in stored}
     assert 64 in widths
     photographs = PhotographDataset(Manifest.read(prepared / "manifest.csv"), 64)
     batch = collate_photographs([photographs[0]])["photographs"]
