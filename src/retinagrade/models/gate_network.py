@@ -30,6 +30,15 @@ _CELLS: Final = 8
 _BRANCH: Final = 32
 _HIDDEN: Final = 96
 _CLIPPED: Final = 0.96 * 255
+_COLOURS: Final = slice(7, 10)
+"""Detail features that are mean colours, 0 to 1."""
+_LUMINANCE: Final = (0.3, 0.59, 0.11)
+_LIT: Final = 0.55
+"""Luminance, 0 to 1, of a brightly lit retina."""
+_ALLOWED: Final = 0.08
+"""Mean luminance beyond it, over all cells, that hardly any good photograph has."""
+_STEEPNESS: Final = 100.0
+"""What luminance beyond that adds to the logits of quality: with 0.05 more, no photograph is good."""
 
 
 class GateFeatures(NamedTuple):
@@ -204,7 +213,21 @@ class GateGraph(nn.Module):
             frame: Whole pictures (N, 96, 96, 3), uint8.
             square: Fields of view (N, 256, 256, 3), uint8.
         """
-        return to_probabilities(self.heads(self.features(frame, square)))
+        return answer(self.heads, self.features(frame, square))
+
+
+def answer(heads: GateHeads, features: GateFeatures) -> tuple[Tensor, ...]:
+    """Computes the probabilities of all questions, in the order of ``OUTPUT_SIZES``.
+
+    More light than hardly any good photograph has speaks against a photograph, whatever the heads say. In pictures of
+    most faults, brighter means clearer. Heads take this further than it holds: they like an over-exposed photograph if
+    they have seen none. Training is without this rule, so that heads learn nothing to balance it.
+    """
+    logits = heads(features)
+    colours = features.detail[:, _COLOURS]
+    luminance = (colours * colours.new_tensor(_LUMINANCE)[:, None, None]).sum(1)
+    excess = F.relu(F.relu(luminance - _LIT).mean((1, 2)) - _ALLOWED)
+    return to_probabilities(logits._replace(quality=logits.quality + _STEEPNESS * excess[:, None]))
 
 
 def to_probabilities(logits: GateLogits) -> tuple[Tensor, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from retinagrade.errors import ExperimentError
 from retinagrade.execution.progress import Progress, begin_stage
-from retinagrade.models.gate_network import GateHeads, GateLogits, to_probabilities
+from retinagrade.models.gate_network import GateHeads, GateLogits, answer
 from retinagrade.training.gate.features import FeatureSet
 from retinagrade.training.gate.picture import Targets, make_targets
 from retinagrade.training.gate.settings import GateTrainingSettings
@@ -72,7 +72,7 @@ def judge_pictures(heads: GateHeads, pictures: FeatureSet) -> dict[str, NDArray[
     parts = []
     for start in range(0, len(pictures), _JUDGED):
         rows = np.arange(start, min(start + _JUDGED, len(pictures)))
-        parts.append(to_probabilities(heads(pictures.batch(rows))))
+        parts.append(answer(heads, pictures.batch(rows)))
     joined = (torch.cat(each).numpy() for each in zip(*parts, strict=True))
     return dict(zip(GateLogits._fields, joined, strict=True))
 
