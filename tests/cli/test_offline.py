@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from retinagrade.cli import app
+from retinagrade.datasets.synthetic.patients import synthesize
 from tests.training.tiny_experiments import TINY
 from tests.watched_network import refused, watched_environment
 
@@ -68,7 +69,8 @@ def test_no_command_leaves_this_machine(prepared: Path, tmp_path: Path) -> None:
     (work / "photograph").mkdir(parents=True)
     (work / "prepared").symlink_to(prepared)
     (work / "space.yaml").write_text("training.learning_rate: {low: 1.0e-4, high: 1.0e-2}\n")
-    photograph = min((prepared / "photographs").iterdir())
+    synthesize(tmp_path / "drawn", count=1, size=320, seed=5)  # the gate refuses photographs of 64 px by chance
+    photograph = min((tmp_path / "drawn" / "photographs").iterdir())
     (work / "photograph" / photograph.name).write_bytes(photograph.read_bytes())
     (work / "labels.csv").write_text(f"image_id,grade\n{photograph.stem},2\n")
     (work / "months").mkdir()
