@@ -38,7 +38,7 @@ _LIT: Final = 0.55
 _ALLOWED: Final = 0.08
 """Mean luminance beyond it, over all cells, that hardly any good photograph has."""
 _STEEPNESS: Final = 100.0
-"""What luminance beyond that adds to the logits of quality: with 0.05 more, no photograph is good."""
+"""What each unit of luminance beyond both adds to the logits of quality."""
 
 
 class GateFeatures(NamedTuple):
@@ -217,11 +217,18 @@ class GateGraph(nn.Module):
 
 
 def answer(heads: GateHeads, features: GateFeatures) -> tuple[Tensor, ...]:
-    """Computes the probabilities of all questions, in the order of ``OUTPUT_SIZES``.
+    """Computes the probabilities of all questions.
 
     More light than hardly any good photograph has speaks against a photograph, whatever the heads say. In pictures of
     most faults, brighter means clearer. Heads take this further than it holds: they like an over-exposed photograph if
     they have seen none. Training is without this rule, so that heads learn nothing to balance it.
+
+    Args:
+        heads: Trained heads.
+        features: Features of N pictures.
+
+    Returns:
+        Probabilities (N, K), 0 to 1, of each question, in the order of ``OUTPUT_SIZES``, which has the K.
     """
     logits = heads(features)
     colours = features.detail[:, _COLOURS]

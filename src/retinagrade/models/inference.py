@@ -124,8 +124,13 @@ class _ActivatedConvolution(nn.Conv2d):
 
 def _pool_pairs(network: Network) -> None:
     for name, module in [*network.backbone.named_modules()]:
-        if type(module) is nn.MaxPool2d and repr(module) == repr(nn.MaxPool2d(2)) and not module.return_indices:
+        if type(module) is nn.MaxPool2d and _takes_pairs(module):
             network.backbone.set_submodule(name, _PairMaximum())
+
+
+def _takes_pairs(pooling: nn.MaxPool2d) -> bool:
+    window = (pooling.kernel_size, pooling.stride, pooling.padding, pooling.dilation)
+    return window == (2, 2, 0, 1) and not (pooling.ceil_mode or pooling.return_indices)
 
 
 class _PairMaximum(nn.Module):
