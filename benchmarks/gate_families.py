@@ -1,10 +1,13 @@
 """How the gate judges what it has never seen, one family of each sort at a time.
 
-python benchmarks/gate_families.py PREPARED OTHERS GATE OUT
+python benchmarks/gate_families.py PREPARED OTHERS GATE OUT [--further]
 
 Fourteen trainings each leave out one look, one degradation and one kind of pictures without a fundus. Every picture
 that shows one of them is missing in that training, and only such pictures count in its row. GATE is a run of
 `retinagrade train-gate PREPARED --others OTHERS`, whose landmarks and pictures are used again. A second call continues.
+
+With --further, the same heads judge as many further pictures of the held-out photographs: pictures that nobody has seen
+when the gate and its rule were made.
 """
 
 from __future__ import annotations
@@ -17,11 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from retinagrade import train_gate
+from retinagrade.datasets.prepared_set import PreparedSet
 from retinagrade.images.degradation import DEGRADATION_KINDS
+from retinagrade.models.gate_network import FrozenFeatures
+from retinagrade.training.features import cache_folder
+from retinagrade.training.gate.features import FeatureSet, compute_features
+from retinagrade.training.gate.fit import judge_pictures
 from retinagrade.training.gate.fundus import LOOKS
+from retinagrade.training.gate.judge import judge
 from retinagrade.training.gate.looks import PARTS
 from retinagrade.training.gate.no_fundus import SHARES
 from retinagrade.training.gate.run import GateRun
+from retinagrade.training.gate.train import collect_material
 
 
 def main() -> None:
@@ -32,8 +42,11 @@ def main() -> None:
     parser.add_argument("gate", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--pictures", type=int, default=14336)
+    parser.add_argument("--further", action="store_true")
     arguments = parser.parse_args()
-    print(f"{date.today():%-d %B %Y}, seed 0, {arguments.pictures} pictures\n")
+    judged = "further held-out pictures" if arguments.further else "held-out pictures"
+    print(f"{date.today():%-d %B %Y}, seed 0, {arguments.pictures} pictures to learn from, judged on {judged}\n")
+    further = None
     print(
         "| look left out | clean: refused | degradation left out | AUC | to reject: refused | kind left out | refused |"
     )
@@ -52,7 +65,12 @@ def main() -> None:
             leave_out=[look, degradation, kind],
             pictures=arguments.pictures,
         )
-        figures = json.loads(run.metrics_file.read_text())["held_out_pictures"]
+        if arguments.further:
+            if further is None:
+                further = _draw_further(run, arguments.prepared, arguments.others)
+            figures: dict[str, Any] = judge(further.labels, judge_pictures(run.heads(), further))
+        else:
+            figures = json.loads(run.metrics_file.read_text())["held_out_pictures"]
         rows = {
             "clean": figures["clean_photographs_of_made_up_cameras"]["by_look"].get(look),
             "reject": figures["quality"]["reject_by_degradation"][degradation],
@@ -68,6 +86,16 @@ def main() -> None:
         print(f"| {look} | {clean} | {degradation} | {area:.3f} | {reject} | {kind} | {none} |", flush=True)
     clean, reject, none = (f"{refused / count:.1%} of {count}" for refused, count in sums.values())
     print(f"| all | {clean} | all | mean {sum(areas) / len(areas):.3f} | {reject} | all | {none} |")
+
+
+def _draw_further(run: GateRun, prepared: Path, others: Path) -> FeatureSet:
+    """Draws the pictures after those that the run was judged on, as many again."""
+    settings, judged = run.record().settings, json.loads(run.metrics_file.read_text())["held_out_pictures"]["pictures"]
+    material = collect_material(run, PreparedSet(prepared), others, settings, None)
+    cache = cache_folder(prepared, run.folder) / f"gate-{material.digest(prepared, settings)[:16]}"
+    source = material.source("held-out", settings.seed)
+    pictures = compute_features(source, 2 * judged, cache, FrozenFeatures())
+    return pictures.select(pictures.indices >= judged)
 
 
 def _share(figures: dict[str, Any] | None) -> str:

@@ -121,8 +121,8 @@ FAMILIES: Final = tuple(sorted({*PARTS, *LOOKS, *DEGRADATION_KINDS, *no_fundus.S
 
 
 @dataclass(frozen=True)
-class _Material:
-    """Everything that pictures are drawn from.
+class Material:
+    """Everything that pictures are drawn from; see :func:`collect_material`.
 
     Attributes:
         retinas: The photographs.
@@ -135,6 +135,7 @@ class _Material:
     pictures: dict[Part, list[FolderPicture]]
 
     def source(self, part: Part, seed: int) -> PictureSource:
+        """Returns the source of a part's pictures."""
         return PictureSource(part, self.retinas, self.image_ids[part], self.pictures[part], seed)
 
     def digest(self, prepared: Path, settings: GateTrainingSettings) -> str:
@@ -159,7 +160,7 @@ def _train(
     workers: int,
     progress: Progress | None,
 ) -> None:
-    material = _collect(run, prepared, others, settings, progress)
+    material = collect_material(run, prepared, others, settings, progress)
     digest = material.digest(prepared.folder, settings)
     if run.is_gate and (record := run.record()).settings == settings and record.data.source == digest:
         return
@@ -199,10 +200,22 @@ def _train(
     run.write_record(GateRecord(settings=settings, data=data, heads_sha256=heads_digest, **provenance_record()))
 
 
-def _collect(
+def collect_material(
     run: GateRun, prepared: PreparedSet, others: Path | None, settings: GateTrainingSettings, progress: Progress | None
-) -> _Material:
-    """Collects photographs and other pictures, and divides them into those to learn from and those to judge with."""
+) -> Material:
+    """Collects photographs and other pictures, and divides them into those to learn from and those to judge with.
+
+    Args:
+        run: The run, which keeps the landmarks.
+        prepared: The prepared set.
+        others: Folder of pictures without a fundus, if any.
+        settings: Settings of the training; only the seed matters.
+        progress: Receives the steps.
+
+    Raises:
+        ExperimentError: There are too few photographs or pictures.
+        LayoutError: ``others`` holds no pictures.
+    """
     table = prepared.manifest.table
     table = table[table["split"].isna() | table["split"].isin(_USABLE_SPLITS)].sort_values(
         "image_id", ignore_index=True
@@ -223,11 +236,11 @@ def _collect(
         "train": [each for each in pictures if each.origin not in held_out],
         "held-out": [each for each in pictures if each.origin in held_out],
     }
-    return _Material(RetinaSource(files, {each: landmarks[each] for each in files}), image_ids, by_part)
+    return Material(RetinaSource(files, {each: landmarks[each] for each in files}), image_ids, by_part)
 
 
 @torch.no_grad()
-def _photographs(material: _Material, network: FrozenFeatures) -> FeatureSet:
+def _photographs(material: Material, network: FrozenFeatures) -> FeatureSet:
     """Computes the features of held-out photographs as they were prepared, without labels."""
     parts = []
     for image_id in material.image_ids["held-out"]:
