@@ -6,8 +6,7 @@ Fourteen trainings each leave out one look, one degradation and one kind of pict
 that shows one of them is missing in that training, and only such pictures count in its row. GATE is a run of
 `retinagrade train-gate PREPARED --others OTHERS`, whose landmarks and pictures are used again. A second call continues.
 
-With --further, the same heads judge as many further pictures of the held-out photographs: pictures that nobody has seen
-when the gate and its rule were made.
+With --further, the same heads judge as many further pictures of the held-out photographs, on which nothing was chosen.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def main() -> None:
     print(f"{date.today():%-d %B %Y}, one core of {platform.processor() or platform.machine()}\n")
     print("| photograph | inputs, ms | network, ms | gate | whole grading, ms | share |")
     print("|---|---|---|---|---|---|")
-    for height in (712, 1424):
+    for height in (712, 1068, 1424, 2848):
         photograph = _draw(height)
         field = find_field_of_view(photograph)
         inputs = gate_inputs(photograph, field)

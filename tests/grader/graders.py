@@ -44,7 +44,7 @@ by_colour (uint8[N,64,64,3] photographs) => (float[N,5] probabilities, float[N,5
 """
 _GATE = """
 <ir_version: 8, opset_import: ["" : 17]>
-by_brightness (uint8[N,96,96,3] frame, uint8[N,256,256,3] square)
+by_brightness (uint8[N,64,64,3] frame, uint8[N,256,256,3] square)
 => (float[N,5] modality, float[N,2] quality, float[N,8] reasons, float[N,2] visible, float[N,3] centre)
 <float[1] middle = {20}, float[1,5] no_modality = {0,0,0,0,0}, float[5] colour = {0,1,0,0,0},
  float[1,2] both = {1,1}, float[1,8] dark = {1,0,0,0,0,0,0,0},

@@ -25,7 +25,7 @@ def test_the_network_answers_every_question_in_probabilities_and_only_its_heads_
     torch.manual_seed(0)
     features = FrozenFeatures().eval()
     graph = GateGraph(features, GateHeads()).eval()
-    frame = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
+    frame = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     square = torch.randint(0, 256, (2, 256, 256, 3), dtype=torch.uint8)
     answers = dict(zip(OUTPUT_SIZES, graph(frame, square), strict=True))
     for name, size in OUTPUT_SIZES.items():
@@ -46,7 +46,7 @@ def test_too_much_light_speaks_against_a_photograph_and_changes_no_other_answer(
     heads = GateHeads().eval()
     features = GateFeatures(
         torch.randn(1, 192),
-        torch.randn(1, 112, 6, 6),
+        torch.randn(1, 80, 4, 4),
         torch.randn(1, 192),
         torch.randn(1, 112, 8, 8),
         torch.rand(1, 16, 8, 8),

@@ -26,7 +26,7 @@ from retinagrade.training.gate.picture import Label
 
 CHUNK: Final = 256
 """Pictures in a chunk."""
-RECIPE: Final = 3
+RECIPE: Final = 5
 """Number that is raised whenever the same source would give other pictures or features."""
 _BATCH: Final = 32
 _BETWEEN: Final = "|"
