@@ -121,7 +121,7 @@ FAMILIES: Final = tuple(sorted({*PARTS, *LOOKS, *DEGRADATION_KINDS, *no_fundus.S
 
 
 @dataclass(frozen=True)
-class Material:
+class GateMaterial:
     """Everything that pictures are drawn from; see :func:`collect_material`.
 
     Attributes:
@@ -202,7 +202,7 @@ def _train(
 
 def collect_material(
     run: GateRun, prepared: PreparedSet, others: Path | None, settings: GateTrainingSettings, progress: Progress | None
-) -> Material:
+) -> GateMaterial:
     """Collects photographs and other pictures, and divides them into those to learn from and those to judge with.
 
     Args:
@@ -236,11 +236,11 @@ def collect_material(
         "train": [each for each in pictures if each.origin not in held_out],
         "held-out": [each for each in pictures if each.origin in held_out],
     }
-    return Material(RetinaSource(files, {each: landmarks[each] for each in files}), image_ids, by_part)
+    return GateMaterial(RetinaSource(files, {each: landmarks[each] for each in files}), image_ids, by_part)
 
 
 @torch.no_grad()
-def _photographs(material: Material, network: FrozenFeatures) -> FeatureSet:
+def _photographs(material: GateMaterial, network: FrozenFeatures) -> FeatureSet:
     """Computes the features of held-out photographs as they were prepared, without labels."""
     parts = []
     for image_id in material.image_ids["held-out"]:
