@@ -22,7 +22,6 @@ from retinagrade import train_gate
 from retinagrade.datasets.prepared_set import PreparedSet
 from retinagrade.images.degradation import DEGRADATION_KINDS
 from retinagrade.models.gate_network import FrozenFeatures
-from retinagrade.training.features import cache_folder
 from retinagrade.training.gate.features import FeatureSet, compute_features
 from retinagrade.training.gate.fit import judge_pictures
 from retinagrade.training.gate.fundus import LOOKS
@@ -30,7 +29,7 @@ from retinagrade.training.gate.judge import judge
 from retinagrade.training.gate.looks import PARTS
 from retinagrade.training.gate.no_fundus import SHARES
 from retinagrade.training.gate.run import GateRun
-from retinagrade.training.gate.train import collect_material
+from retinagrade.training.gate.train import collect_material, gate_cache
 
 
 def main() -> None:
@@ -91,9 +90,8 @@ def _draw_further(run: GateRun, prepared: Path, others: Path) -> FeatureSet:
     """Draws the pictures after those that the run was judged on, as many again."""
     settings, judged = run.record().settings, json.loads(run.metrics_file.read_text())["held_out_pictures"]["pictures"]
     material = collect_material(run, PreparedSet(prepared), others, settings, None)
-    cache = cache_folder(prepared, run.folder) / f"gate-{material.digest(prepared, settings)[:16]}"
-    source = material.source("held-out", settings.seed)
-    pictures = compute_features(source, 2 * judged, cache, FrozenFeatures())
+    cache = gate_cache(prepared, run, material.digest(prepared, settings))
+    pictures = compute_features(material.source("held-out", settings.seed), 2 * judged, cache, FrozenFeatures())
     return pictures.select(pictures.indices >= judged)
 
 

@@ -165,7 +165,7 @@ def _train(
     if run.is_gate and (record := run.record()).settings == settings and record.data.source == digest:
         return
     network = FrozenFeatures().eval()
-    cache = cache_folder(prepared.folder, run.folder) / f"gate-{digest[:16]}"
+    cache = gate_cache(prepared.folder, run, digest)
     counts: dict[Part, int] = {"train": settings.pictures, "held-out": max(1, round(_JUDGED * settings.pictures))}
     sources = {part: material.source(part, settings.seed) for part in counts}
     sets = {
@@ -237,6 +237,11 @@ def collect_material(
         "held-out": [each for each in pictures if each.origin in held_out],
     }
     return GateMaterial(RetinaSource(files, {each: landmarks[each] for each in files}), image_ids, by_part)
+
+
+def gate_cache(prepared: Path, run: GateRun, digest: str) -> Path:
+    """Returns the folder of a run's features, which runs with the same :meth:`GateMaterial.digest` share."""
+    return cache_folder(prepared, run.folder) / f"gate-{digest[:16]}"
 
 
 @torch.no_grad()
