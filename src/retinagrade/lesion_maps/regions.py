@@ -50,17 +50,21 @@ def find_regions(lesion_map: NDArray[np.uint8]) -> Regions:
         The regions above :data:`LEAST`, in no particular order.
     """
     lit_pixels = lesion_map > LEAST
-    count, labels, boxes, centres = cv2.connectedComponentsWithStats(lit_pixels.view(np.uint8))
+    # OpenCV's statistics visit every pixel, and take ten times as long as the labels; few pixels are lit.
+    count, labels = cv2.connectedComponents(lit_pixels.view(np.uint8))
     highest = np.zeros(count, np.uint8)
     lit = np.flatnonzero(lit_pixels)
     owners, values = labels.reshape(-1)[lit].astype(np.intp), lesion_map.reshape(-1)[lit]
     np.maximum.at(highest, owners, values)
+    areas = np.bincount(owners, minlength=count)[1:]
+    rows, columns = np.divmod(lit, lesion_map.shape[1])
+    sums = [np.bincount(owners, weights=each, minlength=count)[1:] for each in (columns, rows)]
     return Regions(
         np.asarray(labels, np.int32) - 1,
         highest[1:] / 255,
-        boxes[1:, cv2.CC_STAT_AREA].astype(np.int64),
+        areas,
         np.bincount(owners[values > OUTLINED_ABOVE], minlength=count)[1:],
-        np.asarray(centres[1:], np.float64),
+        np.stack(sums, axis=1) / areas[:, None],
     )
 
 
