@@ -27,7 +27,7 @@ from retinagrade.training.lesions.crops import WholePhotographs
 from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.predict import with_split_of
 
-MIRRORS = (slice(None), slice(None, None, -1))
+SAME, MIRRORED = slice(None), slice(None, None, -1)
 ALL = "all, mean of the networks and mirror images"
 
 
@@ -68,8 +68,8 @@ def judge_fold(
         for name, network in networks.items():
             maps[name] = compute_maps(network, pixels)
             mirrored = [
-                compute_maps(network, pixels, MIRRORS[1]),
-                compute_maps(network, pixels, MIRRORS[0], MIRRORS[1]),
+                compute_maps(network, pixels, rows=MIRRORED),
+                compute_maps(network, pixels, columns=MIRRORED),
             ]
             maps[f"{name}, mean with two mirror images"] = np.mean([maps[name], *mirrored], axis=0)
         if len(networks) > 1:
@@ -86,7 +86,7 @@ def judge_fold(
 
 
 def compute_maps(
-    network: LesionNetwork, pixels: NDArray[np.uint8], rows: slice = MIRRORS[0], columns: slice = MIRRORS[0]
+    network: LesionNetwork, pixels: NDArray[np.uint8], rows: slice = SAME, columns: slice = SAME
 ) -> NDArray[np.float64]:
     """Computes the maps (kinds, H, W) of a photograph that is mirrored first, mirrored back."""
     logits = lesion_logits(network, np.ascontiguousarray(pixels[rows, columns])[None])[0]

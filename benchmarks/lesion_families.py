@@ -68,9 +68,8 @@ def main() -> None:
     own = outline(arguments.prepared, full, maps / "own")
     seen: list[Judgement] = []
     unseen: list[Judgement] = []
-    print(
-        f"{date.today():%-d %B %Y}; average precision at the network's resolution, of {', '.join(own.record().kinds)}\n"
-    )
+    kinds = ", ".join(kind for kind in own.record().kinds if kind != OPTIC_DISC)
+    print(f"{date.today():%-d %B %Y}; average precision at the network's resolution, of {kinds}\n")
     print("| family, fold | seen: average precision | AUC, QWK | not seen: average precision | AUC, QWK |")
     print("|---|---|---|---|---|")
     for number in range(len(CAMERA_CHANGES)):
