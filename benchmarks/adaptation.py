@@ -36,7 +36,6 @@ from retinagrade.lesion_maps.anatomy import find_anatomy
 from retinagrade.lesion_maps.numbers import lesion_numbers, read_maps
 from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.runs.cross_validation import CrossValidation
-from retinagrade.runs.fit_grades import STRENGTH
 from retinagrade.runs.lesion_maps import LesionMaps
 from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbers
 
@@ -49,6 +48,8 @@ STYLES: Final = {
     "dark": Camera(mean=(95.0, 38.0, 8.0), gamma=(1.0, 1.15, 1.2), rim=0.7, noise=2.5, blur=0.5),
 }
 """Cameras that change all photographs alike, as that of one clinic does."""
+STRENGTHS: Final = (0.3, 0.3, 0.3, 0.3)
+"""scikit-learn's ``C`` of each level of the old model."""
 LOCAL_WEIGHT: Final = 3.0
 """Weight of a local photograph in the fit that has the original numbers as well; an original one has 1."""
 
@@ -83,7 +84,7 @@ def judge(own: pd.DataFrame, style: pd.DataFrame, labels: pd.DataFrame, draw: in
     order = generator.permutation(np.unique(groups))
     is_base = np.isin(groups, order[: len(order) // 2])
     original, local_numbers = own.to_numpy(np.float64), style.to_numpy(np.float64)
-    old = fit_ordinal(list(own.columns), original[is_base], grades[is_base], 4, STRENGTH)
+    old = fit_ordinal(list(own.columns), original[is_base], grades[is_base], 4, STRENGTHS)
     others = list(generator.permutation(order[len(order) // 2 :]))
     counts = np.cumsum([np.sum(groups == number) for number in others])
     is_local = np.isin(groups, others[: int(np.searchsorted(counts, size)) + 1])
@@ -127,7 +128,7 @@ def judge(own: pd.DataFrame, style: pd.DataFrame, labels: pd.DataFrame, draw: in
     weights = np.concatenate([np.ones(is_base.sum()), np.full(is_local.sum(), LOCAL_WEIGHT)])
     both = np.vstack([original[is_base], local_numbers[is_local]])
     together = fit_ordinal(
-        list(own.columns), both, np.concatenate([grades[is_base], grades[is_local]]), 4, STRENGTH, weights
+        list(own.columns), both, np.concatenate([grades[is_base], grades[is_local]]), 4, STRENGTHS, weights
     )
     yield row("fit with the original numbers", together.probabilities(local_numbers[is_judge]))
 

@@ -25,14 +25,13 @@ from retinagrade import LesionMaps, Run, outline, train
 from retinagrade.datasets.lesion_set import OUTLINED, mask_digests, read_masks
 from retinagrade.datasets.masks import OPTIC_DISC
 from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
-from retinagrade.evaluation.fitting.ordinal import fit_ordinal
+from retinagrade.evaluation.fitting.ordinal import choose_strengths, fit_ordinal
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix, quadratic_weighted_kappa, referable_auc
 from retinagrade.grades import N_GRADES
 from retinagrade.images.camera import CAMERA_CHANGES, CameraChange, apply_camera, camera_of, lit_region
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
-from retinagrade.runs.fit_grades import STRENGTH
 from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbers
 from retinagrade.training.predict import with_split_of
 
@@ -105,14 +104,9 @@ def judge(maps: LesionMaps, fitted_on: pd.DataFrame, fold: int) -> Judgement:
     others = fitted_on[fitted_on["fold"] != fold]
     # Each photograph counts once, whatever the number of its maps.
     weights = 1 / others.groupby(level=0)["grade"].transform("count").to_numpy(np.float64)
-    model = fit_ordinal(
-        names,
-        others[names].to_numpy(np.float64),
-        others["grade"].to_numpy(np.int64),
-        N_GRADES - 1,
-        STRENGTH,
-        weights,
-    )
+    values, grades = others[names].to_numpy(np.float64), others["grade"].to_numpy(np.int64)
+    strengths = choose_strengths(values, grades, N_GRADES - 1, others["fold"].to_numpy(np.int64), weights)
+    model = fit_ordinal(names, values, grades, N_GRADES - 1, strengths, weights)
     probabilities = model.probabilities(numbers[names].to_numpy(np.float64))
     return Judgement(numbers["grade"].to_numpy(np.int64), probabilities, _count(maps))
 

@@ -153,7 +153,6 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("export", {"precision": "float64"}),
     ("export", {"tta": "no"}),
     ("find_learning_rate", {"steps": 0}),
-    ("fit_grades", {"strength": 0}),
     ("fit_grades", {"judge": "maps"}),
     ("grade", {"workers": 0}),
     ("grade", {"fast": 1}),

@@ -36,4 +36,4 @@ def draw(
 def fit(seed: int = 0) -> OrdinalModel:
     """Fits the old model on 400 photographs."""
     numbers, grades, _ = draw(400, seed)
-    return fit_ordinal(NAMES, numbers, grades, 4, 0.3)
+    return fit_ordinal(NAMES, numbers, grades, 4, [0.3] * 4)

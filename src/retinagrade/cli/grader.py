@@ -149,8 +149,10 @@ def grade(
     `prepare`. A photograph that isn't gradable gets no grade, but "needs review by a person".
     The command warns where so many are refused for one reason that the gate may be wrong.
 
-    Exit code 0: all photographs are graded; 1: some are unreadable, not gradable or left out; 2: grading was not
-    possible.
+    Where many photographs have a dark lesion at the same place, the camera has dust, and the command says so.
+
+    Exit code 0: all photographs are graded; 1: some are unreadable, not gradable or left out, or the camera has dust;
+    2: grading was not possible.
     """
     from retinagrade.grader.grade import grade as grade_photographs
 
@@ -203,7 +205,7 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
             output.print(f"study {names[study.study]}: {describe_study(study)}")
     print_left_out(results.left_out)
     output.print(results.summary)
-    for attention in filter(None, (results.mixed, results.unchecked, results.doubt)):
+    for attention in filter(None, (results.mixed, results.unchecked, results.doubt, results.dust)):
         output.print(f"attention: {attention}", style="bold red")
     for failure in results.failures:
         output.print(failure)

@@ -9,6 +9,7 @@ import typer
 
 from retinagrade.cli.console import console, terminal_progress
 from retinagrade.cli.options import CameraOption, OverwriteOption, SameSettingsArgument, WorkersOption
+from retinagrade.messages import counted
 
 
 def outline(
@@ -88,6 +89,9 @@ def fit_grades(
     where the data set has labels for it, the probability of macular oedema. The command grades each photograph by a
     model that was fitted on the photographs of the other folds, so that `evaluate` measures it honestly.
 
+    Dust on a camera looks like small lesions. Where many photographs have a dark lesion at the same place, the command
+    fits the grades with and without the lesions there.
+
     Exit code 0: done; 2: no model could be fitted.
     """
     from retinagrade.runs.fit_grades import fit_grades as fit
@@ -95,5 +99,11 @@ def fit_grades(
     with terminal_progress() as progress:
         run = fit(maps, out, judge=judge or [], overwrite=overwrite, workers=workers, progress=progress)
     printed = console()
-    for name in run.grade_model_record().predictions:
+    record = run.grade_model_record()
+    if record.marks:
+        printed.print(
+            f"{counted(record.marks, 'mark')} of the camera, such as dust: many photographs have a dark lesion at the "
+            f"same place ({run.marks_file}). The grades are fitted with and without the lesions there."
+        )
+    for name in record.predictions:
         printed.print(f"next: retinagrade evaluate {run.predictions_file(name)}")

@@ -14,6 +14,7 @@ from retinagrade.errors import ImageError
 from retinagrade.grader.eyes import EyeIdentity
 from retinagrade.grader.inputs import PhotographFile
 from retinagrade.grader.lesion_files import write_outlines
+from retinagrade.grader.lesions import PhotographLesions
 from retinagrade.grader.metadata import Metadata
 from retinagrade.grader.numbers_file import NumbersFile
 from retinagrade.grader.outputs import picture_path
@@ -24,6 +25,8 @@ from retinagrade.gradings.grading import Grading
 from retinagrade.gradings.studies import grade_study, group_by_study
 from retinagrade.images.dicom import holds_dicom
 from retinagrade.images.own_pictures import mark_jpeg
+from retinagrade.lesion_maps.marks import MarkFinder
+from retinagrade.lesion_maps.numbers import RED_KINDS
 from retinagrade.messages import count_and_first_few
 from retinagrade.storage.files import write_bytes
 from retinagrade.storage.paths import to_path
@@ -59,6 +62,7 @@ def grade_files(
     photographs: Sequence[PhotographFile],
     outputs: SideOutputs,
     on_done: Callable[[], None] = lambda: None,
+    marks: MarkFinder | None = None,
 ) -> list[Grading]:
     """Grades files and writes the outputs of each as soon as it is graded.
 
@@ -68,12 +72,14 @@ def grade_files(
         outputs: Outputs to write. The pictures of a photograph are written before its row, so that a call which is
             killed and repeated misses none.
         on_done: Called after each photograph.
+        marks: Receives the dark lesions of each photograph; a copy counts once.
 
     Returns:
         One grading per photograph, in their order.
     """
     gradings = []
     by_id = {each.image_id: each for each in photographs}
+    seen_digests: set[str | None] = set()
     for graded in stream([each.path for each in photographs], by_id):
         seen = EyeIdentity(graded.grading.study, graded.grading.laterality, graded.grading.patient)
         eye = by_id[graded.grading.image_id].complete_eye(seen)
@@ -84,6 +90,9 @@ def grade_files(
             write_outlines(graded, grading, picture_path(outputs.lesions, grading.image_id, ".png"))
         if outputs.dicom is not None and graded.lesions is not None:
             _write_segmentation(graded, grading, outputs)
+        if marks is not None and graded.lesions is not None and grading.digest not in seen_digests:
+            seen_digests.add(grading.digest)
+            _add_dark_lesions(marks, graded.lesions)
         if outputs.numbers is not None:
             outputs.numbers.add(graded)
         if outputs.table is not None:
@@ -91,6 +100,12 @@ def grade_files(
         on_done()
     order = {image_id: index for index, image_id in enumerate(by_id)}
     return sorted(gradings, key=lambda grading: order[grading.image_id])
+
+
+def _add_dark_lesions(marks: MarkFinder, lesions: PhotographLesions) -> None:
+    dark = [lesions.read.maps[kind] for kind in RED_KINDS if kind in lesions.read.maps]
+    if dark:
+        marks.add(np.asarray(np.max(dark, axis=0), np.uint8))
 
 
 def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: SideOutputs) -> None:

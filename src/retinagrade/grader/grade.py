@@ -25,6 +25,7 @@ from retinagrade.grader.results_table import ResultsTable, delete_table
 from retinagrade.grader.runtime import Grader
 from retinagrade.gradings.studies import StudyGrading, grade_studies, mark_mixed_studies
 from retinagrade.gradings.table import require_format, write_results
+from retinagrade.lesion_maps.marks import MarkFinder, count_marks
 from retinagrade.storage.locking import locked
 from retinagrade.storage.paths import user_path
 
@@ -157,7 +158,8 @@ def grade(
         ]
         for _ in new:
             on_done()
-        new += grade_files(stream, [file for file in new_files if file.problem is None], outputs, on_done)
+        marks = MarkFinder()
+        new += grade_files(stream, [file for file in new_files if file.problem is None], outputs, on_done, marks)
         by_id = {grading.image_id: grading for grading in new}
         rows = earlier.rows | {file.image_id: by_id[file.image_id] for file in new_files}
         every = mark_mixed_studies([*rows.values()])
@@ -179,6 +181,7 @@ def grade(
         failures=outputs.failures,
         by_study=studies_path is not None,
         left_out=found.left_out,
+        marks=count_marks(marks.marks()),
     )
 
 

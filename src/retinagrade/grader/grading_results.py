@@ -30,6 +30,7 @@ class GradingResults(Sequence[Grading]):
         others: Gradings of further photographs, which earlier calls wrote to the same table.
         failures: Reasons why some DICOM results could not be written, one line each.
         left_out: Files in the named folders that were not graded, with reasons.
+        marks: Number of places where many of the photographs that this call graded have a dark lesion, such as dust.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class GradingResults(Sequence[Grading]):
         failures: Iterable[str] = (),
         by_study: bool = False,
         left_out: Iterable[LeftOutFile] = (),
+        marks: int = 0,
     ) -> None:
         """Collects results.
 
@@ -53,6 +55,7 @@ class GradingResults(Sequence[Grading]):
             failures: Reasons why some DICOM results could not be written.
             by_study: True if the studies are a result of their own, so that every photograph should be in one.
             left_out: Files in the named folders that were not graded.
+            marks: Number of places where many of the photographs have a dark lesion.
         """
         self._gradings = tuple(gradings)
         self._taken_over = frozenset(taken_over)
@@ -61,6 +64,7 @@ class GradingResults(Sequence[Grading]):
         self.failures = tuple(failures)
         self._by_study = by_study
         self.left_out = tuple(left_out)
+        self.marks = marks
 
     @overload
     def __getitem__(self, index: int) -> Grading: ...
@@ -103,6 +107,17 @@ class GradingResults(Sequence[Grading]):
         return f"the gate was off for {counted(len(graded), 'photograph')}, and would refuse {found}"
 
     @property
+    def dust(self) -> str | None:
+        """Warning where many photographs have a dark lesion at the same place."""
+        if not self.marks:
+            return None
+        return (
+            f"at {counted(self.marks, 'place')}, many photographs have the same dark lesion. This is dust on the "
+            "camera, or one eye in many photographs. Dust makes grades higher: look at outlines (--lesions), and clean "
+            "the camera"
+        )
+
+    @property
     def errors(self) -> list[Grading]:
         """Gradings of photographs that could not be used."""
         return [each for each in self if each.error is not None]
@@ -138,14 +153,14 @@ class GradingResults(Sequence[Grading]):
     def needs_attention(self) -> bool:
         """True if a photograph of the whole table has no grade, or should have none, or a result or study is missing.
 
-        A photograph should have none where the gate would refuse it and is off.
+        A photograph should have none where the gate would refuse it and is off. Dust on the camera counts, too.
         """
         ungraded = any(
             each.predicted_grade is None or GATE_WOULD_REFUSE in each.review_reasons for each in (*self, *self.others)
         )
         without_study = self._by_study and bool(self.without_study)
         may_be_photographs = any(each.may_be_photograph for each in self.left_out)
-        return any((ungraded, self.failures, without_study, may_be_photographs, self.mixed))
+        return any((ungraded, self.failures, without_study, may_be_photographs, self.mixed, self.dust))
 
     @property
     def summary(self) -> str:

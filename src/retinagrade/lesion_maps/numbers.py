@@ -16,7 +16,8 @@ from retinagrade.lesion_maps.regions import CERTAIN, Regions, find_regions, quad
 RED: Final = "red_lesions"
 """Microaneurysms and haemorrhages together. A different camera moves small lesions from one to the other, and not out
 of their sum."""
-_RED_KINDS: Final = ("microaneurysms", "haemorrhages")
+RED_KINDS: Final = ("microaneurysms", "haemorrhages")
+"""The kinds of dark lesions."""
 _COUNTED_FROM: Final = (0.3, 0.5, 0.7, 0.85)
 """Highest probabilities that a lesion must reach to be counted."""
 _SOFTNESS: Final = 0.1
@@ -65,8 +66,8 @@ def read_maps(maps: NDArray[np.uint8], kinds: Sequence[str], inside: NDArray[np.
         for kind, each in zip(kinds, maps, strict=True)
         if kind != "optic_disc"
     }
-    if all(kind in of_kind for kind in _RED_KINDS):
-        of_kind[RED] = np.maximum(of_kind[_RED_KINDS[0]], of_kind[_RED_KINDS[1]])
+    if all(kind in of_kind for kind in RED_KINDS):
+        of_kind[RED] = np.maximum(of_kind[RED_KINDS[0]], of_kind[RED_KINDS[1]])
     return ReadMaps(of_kind, {kind: find_regions(each) for kind, each in of_kind.items()}, inner)
 
 

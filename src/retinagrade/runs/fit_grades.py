@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
+from retinagrade.arguments import AT_LEAST_ONE, check_arguments
 from retinagrade.errors import ExperimentError, UsageError
-from retinagrade.evaluation.fitting.ordinal import fit_ordinal
+from retinagrade.evaluation.fitting.ordinal import choose_strengths, fit_ordinal
 from retinagrade.evaluation.metrics import Undefined
 from retinagrade.evaluation.oedema import OEDEMA_PROBABILITY
 from retinagrade.evaluation.predictions import write_predictions
@@ -22,22 +23,23 @@ from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.grade_model import GradeModel, OrdinalModel
+from retinagrade.lesion_maps.marks import count_marks
 from retinagrade.lesion_maps.regions import CERTAIN
 from retinagrade.manifest import OEDEMA_RISK, Manifest
 from retinagrade.provenance import provenance_record
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.lesion_maps import LesionMaps, MapsRecord
-from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbers
+from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbers, read_marks
 from retinagrade.runs.records import GradeModelRecord, TrainingDataRecord
 from retinagrade.runs.run import Run
-from retinagrade.storage.files import read_json_model, write_json, write_text
+from retinagrade.storage.files import read_json_model, write_bytes, write_json, write_text
 from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import Output, guard_outputs, path_from_folder, relative_to_folder
 
-STRENGTH: Final = 0.3
-"""Default of scikit-learn's ``C``."""
 FALSE_ALARMS: Final = 0.1
 """Share of the healthy photographs in which a lesion of one kind is counted."""
+WITHOUT_MARKS: Final = "-without-marks"
+"""End of the names of predictions of maps without lesions at the camera's marks."""
 _HIGHEST_RISK: Final = 2
 _OUT_OF_FOLD: Final = "out of fold: each photograph by a model that was fitted on the photographs of the other folds"
 
@@ -59,13 +61,12 @@ class _Rows:
     labels: pd.DataFrame
 
 
-@check_arguments(strength=NumberRange(above=0), workers=AT_LEAST_ONE)
+@check_arguments(workers=AT_LEAST_ONE)
 def fit_grades(
     maps: str | os.PathLike[str] | LesionMaps | Sequence[str | os.PathLike[str] | LesionMaps],
     out: str | os.PathLike[str],
     *,
     judge: Sequence[str | os.PathLike[str] | LesionMaps] = (),
-    strength: float = STRENGTH,
     overwrite: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -74,21 +75,26 @@ def fit_grades(
 
     The maps are those of a cross-validation, so that no network has seen the photographs of its maps. The predictions
     are out of fold as well: each photograph is graded by a model that was fitted on the photographs of the other folds.
-    The model in ``grade_model.json`` is fitted on all photographs.
+    The folds that a model is fitted on choose, for each level, how small its weights are kept. The model in
+    ``grade_model.json`` is fitted on all photographs.
+
+    Dust on a camera looks like small lesions. Where many photographs of the first folder have a lesion at the same
+    place, the model is fitted on maps with and without the lesions there. It so learns from a camera with dust and from
+    a clean one.
 
     Args:
         maps: One or several folders of maps by the same cross-validation, for example of the photographs as they are
             and as a different camera would have taken them. Each photograph counts once, whatever their number.
         out: Folder of the grade model. It is a run: ``evaluate`` and ``calibrate`` take it like one.
         judge: Further folders of maps by the same cross-validation, which are predicted and not fitted on.
-        strength: Inverse of the strength of regularisation: smaller values keep the weights smaller.
         overwrite: Whether to replace a folder that is no earlier result of the same maps.
         workers: Number of worker processes; by default one per processor.
         progress: Receives the number of photographs.
 
     Returns:
         The run. ``predictions/val.csv`` holds the predictions of the first folder, and
-        ``predictions/val-camera-CHANGES.csv`` those of maps with changes of the camera. With known risks of macular
+        ``predictions/val-camera-CHANGES.csv`` those of maps with changes of the camera. Where the camera has marks,
+        ``marks.png`` shows them, and each table has a second one, ``…-without-marks.csv``. With known risks of macular
         oedema, they have the column ``oedema_probability``.
 
     Raises:
@@ -106,16 +112,22 @@ def fit_grades(
     guard_outputs([output], inputs, overwrite)
     with locked(run.record_file):
         cross_validation = _require_common(folders)
-        rows = [
-            _read_rows(each, workers, prefix_stages(progress, f"maps {number} of {len(folders)}"))
+        marks = read_marks(folders[0], prepared_manifest(folders[0], folders[0].prepared), progress)
+        by_folder = [
+            _read_rows(each, workers, prefix_stages(progress, f"maps {number} of {len(folders)}"), marks)
             for number, each in enumerate(folders, 1)
         ]
         calibration = folders[0].finished_record().calibration
-        fit_on = rows[: len(fitted)]
-        model = _fit(fit_on, calibration, strength)
-        tables = [_predict_out_of_fold(fit_on, each, calibration, strength) for each in rows]
+        rows = [each for of_folder in by_folder for each in of_folder]
+        fit_on = [each for of_folder in by_folder[: len(fitted)] for each in of_folder]
+        model = _fit(fit_on, calibration)
+        of_folds = {
+            int(fold): _fit(fit_on, calibration, without_fold=int(fold))
+            for fold in sorted(rows[0].labels["fold"].unique())
+        }
+        tables = [_predict_out_of_fold(of_folds, each) for each in rows]
         manifest = _validated(cross_validation)
-        run.write_record(_record(run, folders, len(fitted), cross_validation, strength, rows, manifest))
+        run.write_record(_record(run, folders, len(fitted), cross_validation, rows, manifest, count_marks(marks)))
         manifest.write(run.manifest_file)
         for each, table in zip(rows, tables, strict=True):
             write_predictions(
@@ -123,6 +135,7 @@ def fit_grades(
             )
         numbers = pd.concat({each.name: each.numbers for each in rows}, names=["predictions", "image_id"])
         write_text(run.folder / "lesion_numbers.csv", numbers.to_csv(lineterminator="\n", float_format="%.6g"))
+        _write_marks(run, marks, [of_folder[0].name for of_folder in by_folder])
         write_json(run.grade_model_file, model.model_dump(mode="json"))
     return run
 
@@ -188,12 +201,15 @@ def _source(record: MapsRecord) -> tuple[object, ...]:
     return record.networks, record.calibration, record.photographs
 
 
-def _read_rows(maps: LesionMaps, workers: int | None, progress: Progress | None) -> _Rows:
+def _read_rows(
+    maps: LesionMaps, workers: int | None, progress: Progress | None, marks: NDArray[np.bool_] | None
+) -> list[_Rows]:
+    """Reads the photographs of a folder of maps, and where the camera has marks, once more without them."""
     record = maps.finished_record()
     graded = prepared_manifest(maps, maps.prepared).graded()
     if not len(graded):
         raise ExperimentError(f"{maps.folder}: no photograph of {maps.prepared} has a grade")
-    read = read_lesion_numbers(maps, graded, workers, progress)
+    read = read_lesion_numbers(maps, graded, workers, progress, marks)
     numbers = read.table
     table = graded.table.set_index("image_id").loc[numbers.index]
     labels = pd.DataFrame({"grade": table["grade"].astype(int)})
@@ -201,12 +217,23 @@ def _read_rows(maps: LesionMaps, workers: int | None, progress: Progress | None)
     if OEDEMA_RISK in table:
         labels[OEDEMA_RISK] = pd.to_numeric(table[OEDEMA_RISK])
     name = f"val-camera-{'-'.join(record.camera)}" if record.camera else "val"
-    return _Rows(name, numbers, read.peaks, labels)
+    rows = [_Rows(name, numbers, read.peaks, labels)]
+    if read.without_marks is not None:
+        rows.append(_Rows(f"{name}{WITHOUT_MARKS}", read.without_marks.table, read.without_marks.peaks, labels))
+    return rows
 
 
-def _fit(
-    rows: Sequence[_Rows], calibration: MapCalibration, strength: float, without_fold: int | None = None
-) -> GradeModel:
+def _write_marks(run: Run, marks: NDArray[np.bool_] | None, names: Sequence[str]) -> None:
+    """Writes marks as a picture, 255 at marks; without marks, deletes what an earlier fit wrote about them."""
+    if marks is not None:
+        write_bytes(run.marks_file, cv2.imencode(".png", marks.astype(np.uint8) * 255)[1].tobytes())
+        return
+    run.marks_file.unlink(missing_ok=True)
+    for name in names:
+        run.predictions_file(f"{name}{WITHOUT_MARKS}").unlink(missing_ok=True)
+
+
+def _fit(rows: Sequence[_Rows], calibration: MapCalibration, without_fold: int | None = None) -> GradeModel:
     """Fits the models on all photographs but those of one fold."""
     kept = [each.labels["fold"] != without_fold for each in rows]
     labels = pd.concat([each.labels[keep] for each, keep in zip(rows, kept, strict=True)])
@@ -220,35 +247,30 @@ def _fit(
     return GradeModel(
         maps=calibration,
         counted_from=find_limits(healthy),
-        grade=_fit_labels(numbers, labels["grade"], N_GRADES - 1, strength, len(rows)),
-        oedema=_fit_labels(numbers, labels[OEDEMA_RISK], _HIGHEST_RISK, strength, len(rows))
+        grade=_fit_labels(numbers, labels["grade"], labels["fold"], N_GRADES - 1, len(rows)),
+        oedema=_fit_labels(numbers, labels[OEDEMA_RISK], labels["fold"], _HIGHEST_RISK, len(rows))
         if OEDEMA_RISK in labels and labels[OEDEMA_RISK].notna().any()
         else None,
     )
 
 
-def _fit_labels(numbers: pd.DataFrame, labels: pd.Series, highest: int, strength: float, copies: int) -> OrdinalModel:
+def _fit_labels(numbers: pd.DataFrame, labels: pd.Series, folds: pd.Series, highest: int, copies: int) -> OrdinalModel:
+    """Fits a model of levels; the folds choose the strength of each level."""
     known = labels.notna().to_numpy()
+    values, levels = numbers[known].to_numpy(np.float64), labels[known].to_numpy(np.int64)
+    weights = np.full(len(levels), 1 / copies)
+    strengths = choose_strengths(values, levels, highest, folds[known].to_numpy(np.int64), weights)
     try:
-        return fit_ordinal(
-            list(numbers.columns),
-            numbers[known].to_numpy(np.float64),
-            labels[known].to_numpy(np.int64),
-            highest,
-            strength,
-            np.full(int(known.sum()), 1 / copies),
-        )
+        return fit_ordinal(list(numbers.columns), values, levels, highest, strengths, weights)
     except Undefined as error:
         raise ExperimentError(f"the model of {labels.name} can't be fitted: {error}") from error
 
 
-def _predict_out_of_fold(
-    fit_on: Sequence[_Rows], rows: _Rows, calibration: MapCalibration, strength: float
-) -> pd.DataFrame:
+def _predict_out_of_fold(models: Mapping[int, GradeModel], rows: _Rows) -> pd.DataFrame:
+    """Grades each photograph by the model that was fitted without its fold."""
     parts = []
-    for fold in sorted(rows.labels["fold"].unique()):
+    for fold, model in models.items():
         own = rows.labels["fold"] == fold
-        model = _fit(fit_on, calibration, strength, without_fold=int(fold))
         parts.append(_predict(model, rows.numbers[own], rows.labels[own]))
     return pd.concat(parts).sort_values("image_id", ignore_index=True)
 
@@ -284,9 +306,9 @@ def _record(
     folders: Sequence[LesionMaps],
     fitted: int,
     cross_validation: CrossValidation,
-    strength: float,
     rows: Sequence[_Rows],
     manifest: Manifest,
+    marks: int,
 ) -> GradeModelRecord:
     trainings = [each.record().data for each in cross_validation.runs()]
     data = TrainingDataRecord(
@@ -304,7 +326,7 @@ def _record(
         maps=tuple(relative_to_folder(each.folder, run.folder) for each in folders),
         fitted=fitted,
         networks=first.networks,
-        strength=strength,
+        marks=marks,
         predictions={each.name: _OUT_OF_FOLD for each in rows},
         **provenance_record(),
     )

@@ -186,7 +186,7 @@ class GradeModelRecord(Provenance, _Begun):
         maps: Paths of the folders of maps from the folder of the run; the model was fitted on the first ``fitted``.
         fitted: Number of folders that the model was fitted on.
         networks: SHA-256 digests of the networks that made the maps, one for each fold.
-        strength: Inverse of the strength of regularisation.
+        marks: Number of marks of the camera, such as dust.
         predictions: How the predictions of each table were made.
     """
 
@@ -194,7 +194,7 @@ class GradeModelRecord(Provenance, _Begun):
     maps: tuple[str, ...]
     fitted: int
     networks: tuple[str, ...]
-    strength: float
+    marks: int
     predictions: dict[str, str]
 
 

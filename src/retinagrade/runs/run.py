@@ -118,6 +118,11 @@ class Run:
         return self.folder / "grade_model.json"
 
     @property
+    def marks_file(self) -> Path:
+        """The marks of the camera; only grade models whose camera has some have it."""
+        return self.folder / "marks.png"
+
+    @property
     def is_grade_model(self) -> bool:
         """Whether the run is a grade model."""
         return self.grade_model_file.is_file()

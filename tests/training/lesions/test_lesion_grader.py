@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,6 +137,40 @@ def test_predictions_are_out_of_fold(grades: Run, maps: LesionMaps, prepared: Pa
     own_rows = table["image_id"].map(fold) == 0
     np.testing.assert_allclose(again.loc[own_rows, probabilities], table.loc[own_rows, probabilities])
     assert not np.allclose(again.loc[~own_rows, probabilities], table.loc[~own_rows, probabilities])
+
+
+def test_grades_are_fitted_with_and_without_the_dust_of_a_camera(maps: LesionMaps, tmp_path: Path) -> None:
+    dusty = LesionMaps(shutil.copytree(maps.folder, maps.folder.parent / "dusty"))
+    record = dusty.record()
+    place = (slice(SIDE // 2, SIDE // 2 + 4), slice(SIDE // 3, SIDE // 3 + 4))
+    for image_id in record.photographs:
+        of_photograph = maps.read(image_id, record.kinds).copy()
+        of_photograph[record.kinds.index("haemorrhages")][place] = 250
+        dusty.write(image_id, of_photograph, record.kinds)
+    arguments = ["fit-grades", str(dusty.folder), "--out", str(tmp_path / "grades"), "--workers", "1"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    run = Run(tmp_path / "grades")
+    assert run.grade_model_record().marks == 1
+    assert "1 mark of the camera" in result.output
+    marks = cv2.imread(str(run.marks_file), cv2.IMREAD_GRAYSCALE)
+    assert marks is not None
+    assert (marks[place] == 255).all()
+    assert (marks > 0).mean() < 0.01
+    numbers = pd.read_csv(run.folder / "lesion_numbers.csv")
+    with_dust = numbers[numbers["predictions"] == "val"].set_index("image_id")
+    without = numbers[numbers["predictions"] == "val-without-marks"].set_index("image_id")
+    dark = "haemorrhages_area_above_0.8"
+    assert (with_dust[dark] > without[dark]).all()
+    other = [str(name) for name in numbers if str(name).startswith(("hard_", "soft_"))]
+    pd.testing.assert_frame_equal(with_dust[other], without[other])
+    assert len(read_predictions(run.predictions_file("val-without-marks"))) == 30
+    for image_id in record.photographs:
+        dusty.write(image_id, maps.read(image_id, record.kinds), record.kinds)
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert run.grade_model_record().marks == 0
+    assert not run.marks_file.exists()
+    assert not run.predictions_file("val-without-marks").exists()
 
 
 def test_a_grade_model_is_evaluated_and_calibrated_like_a_run(grades: Run) -> None:

@@ -1,0 +1,59 @@
+"""Dust on a camera: `grade` finds it where many photographs have the same dark lesion, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import retinagrade
+from tests.cli.command_line import run as command
+from tests.grader.lesion_graders import MARKS, RETINA, write_lesion_grader
+
+SIDE = 256
+
+
+def draw(folder: Path, number: int, dust: bool) -> Path:
+    """Draws an eye with three haemorrhages anywhere, and dust at one place."""
+    rng = np.random.default_rng(number)
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    cv2.circle(picture, (SIDE // 2, SIDE // 2), SIDE // 2 - 4, RETINA, -1)
+    places = [(int(x), int(y)) for x, y in rng.integers(70, SIDE - 70, (3, 2))]
+    for place in [*places, (80, 90)] if dust else places:
+        cv2.circle(picture, place, 5, MARKS["haemorrhages"], -1)
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{number}.png"
+    cv2.imwrite(str(path), picture[..., ::-1])
+    return path
+
+
+@pytest.fixture(scope="module")
+def grader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lesion_grader(tmp_path_factory.mktemp("grader") / "grader.onnx")
+
+
+@pytest.mark.parametrize(("dusty", "marks"), [(16, 1), (12, 1), (5, 0), (0, 0)])
+def test_dust_is_counted(grader: Path, tmp_path: Path, dusty: int, marks: int) -> None:
+    photographs = [draw(tmp_path / "eyes", number, number < dusty) for number in range(16)]
+    results = retinagrade.grade(photographs, model=grader)
+    assert all(each.haemorrhages for each in results)
+    assert results.marks == marks
+    assert (results.dust is not None) == results.needs_attention == bool(marks)
+
+
+def test_copies_of_a_photograph_are_no_dust(grader: Path, tmp_path: Path) -> None:
+    first = draw(tmp_path / "eyes", 0, dust=True)
+    for number in range(1, 16):
+        first.with_name(f"{number}.png").write_bytes(first.read_bytes())
+    assert retinagrade.grade(tmp_path / "eyes", model=grader).marks == 0
+
+
+def test_the_command_says_so(grader: Path, tmp_path: Path) -> None:
+    for number in range(16):
+        draw(tmp_path / "eyes", number, dust=True)
+    printed = command("grade", tmp_path / "eyes", "--model", grader, "--out", tmp_path / "r.csv", code=1)
+    assert "dust" in printed
+    again = command("grade", tmp_path / "eyes", "--model", grader, "--out", tmp_path / "r.csv", code=0)
+    assert "dust" not in again  # nothing new was graded
