@@ -55,7 +55,7 @@ tutorials: .venv/installed
 
 # Makes the bundled grader from IDRiD: `make default-grader SOURCE=IDRID`. The same command continues where it was cut off. See
 # docs/default-grader.md. LEFT_OUT: 118 is also in the official test half; the others are copies. The thresholds are chosen on photographs that
-# other cameras would have taken. `evaluate` exits with 1 if it finds something.
+# other cameras would have taken, without the dust of IDRiD's camera. `evaluate` exits with 1 if it finds something.
 WORK ?= default-grader
 LEFT_OUT := 021|028|118|279|327|333|375|391
 OTHER_CAMERA := --camera colour --camera light --camera resolution --camera sharpness
@@ -66,7 +66,7 @@ default-grader: .venv/installed $(WORK)/chosen.csv
 	$(BIN)/retinagrade fit-grades $(WORK)/maps/own $(WORK)/maps/camera --out $(WORK)/grades
 	$(BIN)/retinagrade evaluate $(WORK)/grades/predictions/val.csv || test $$? -eq 1
 	$(BIN)/retinagrade evaluate $(WORK)/maps/own --masks-from "$(SOURCE)" --out $(WORK)/outlines || test $$? -eq 1
-	$(BIN)/retinagrade calibrate $(WORK)/grades/predictions/val-camera-colour-light-resolution-sharpness.csv \
+	$(BIN)/retinagrade calibrate $(WORK)/grades/predictions/val-camera-colour-light-resolution-sharpness-without-marks.csv \
 		--out $(WORK)/grades/calibration.json --overwrite
 	$(BIN)/retinagrade train $(WORK)/prepared lesions --out $(WORK)/run
 	$(BIN)/retinagrade export $(WORK)/run --cross-validation $(WORK)/grades $(if $(wildcard $(WORK)/gate.onnx),--gate $(WORK)/gate.onnx) --statements docs/default-grader.yaml \
