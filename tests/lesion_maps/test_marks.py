@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from retinagrade.lesion_maps.marks import count_marks, erase_marks, find_marks
+from retinagrade.lesion_maps.marks import erase_marks, find_marks
 
 KINDS = ("haemorrhages", "hard_exudates", "microaneurysms")
 SIDE = 256
@@ -35,10 +35,14 @@ def draw(seed: int, dust: list[tuple[int, int]], share: float, kind: int = 0) ->
     st.integers(0, 1000),
 )
 def test_dust_is_found_where_it_is(dust: list[tuple[int, int]], kind: int, seed: int) -> None:
-    marks = find_marks((draw(seed + number, dust, 0.5, kind) for number in range(80)), KINDS)
+    finder = find_marks((draw(seed + number, dust, 0.5, kind) for number in range(80)), KINDS)
+    marks = finder.mask()
     assert marks is not None
     assert all(marks[y, x] for x, y in dust)
-    assert 1 <= count_marks(marks) <= len(dust)
+    assert 1 <= len(finder.marks()) <= len(dust)
+    for mark in finder.marks():
+        assert min(np.hypot(mark.x * SIDE - x, mark.y * SIDE - y) for x, y in dust) < 12
+        assert 20 < mark.photographs <= finder.photographs == 80
     away = np.ones((SIDE, SIDE), np.uint8)
     for place in dust:
         cv2.circle(away, place, 10, 0, -1)
@@ -55,16 +59,16 @@ def test_dust_is_found_where_it_is(dust: list[tuple[int, int]], kind: int, seed:
     ],
 )
 def test_nothing_else_is_a_mark(photographs: int, share: float, kind: int) -> None:
-    marks = find_marks((draw(number, [(60, 90)], share, kind) for number in range(photographs)), KINDS)
-    assert marks is None
-    assert count_marks(marks) == 0
+    finder = find_marks((draw(number, [(60, 90)], share, kind) for number in range(photographs)), KINDS)
+    assert finder.mask() is None
+    assert finder.marks() == []
 
 
 def test_a_vessel_that_is_outlined_everywhere_is_no_mark() -> None:
     """A wide band that many networks outline is not a spot."""
     maps = np.zeros((len(KINDS), SIDE, SIDE), np.uint8)
     maps[0, 60:200] = 255
-    assert find_marks([maps] * 40, KINDS) is None
+    assert find_marks([maps] * 40, KINDS).marks() == []
 
 
 def test_erased_marks_leave_all_other_lesions() -> None:

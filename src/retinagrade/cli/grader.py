@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retinagrade.cli.console import ATTENTION, JsonOption, console, print_json, print_left_out, terminal_progress
+from retinagrade.cli.console import (
+    ATTENTION,
+    JsonOption,
+    console,
+    error_console,
+    print_json,
+    print_left_out,
+    terminal_progress,
+)
 from retinagrade.cli.options import AddressOption, EngineChoice, EngineOption, OverwriteOption
 from retinagrade.storage.files import short_names
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from retinagrade.grader.grading_results import GradingResults
 
 
@@ -149,10 +159,11 @@ def grade(
     `prepare`. A photograph that isn't gradable gets no grade, but "needs review by a person".
     The command warns where so many are refused for one reason that the gate may be wrong.
 
-    Where many photographs have a dark lesion at the same place, the camera has dust, and the command says so.
+    Dust on the camera looks like small lesions. The command warns where many of the photographs that it grades have a
+    dark spot at the same place.
 
-    Exit code 0: all photographs are graded; 1: some are unreadable, not gradable or left out, or the camera has dust;
-    2: grading was not possible.
+    Exit code 0: all photographs are graded; 1: some are unreadable, not gradable or left out; 2: grading was not
+    possible.
     """
     from retinagrade.grader.grade import grade as grade_photographs
 
@@ -178,10 +189,16 @@ def grade(
     if json:
         print_json(results.to_json())
         print_left_out(results.left_out, stderr=True)
+        _print_attentions(error_console(), results)
     else:
         _print_results(results, only_attention=out is not None)
     if results.needs_attention:
         raise typer.Exit(ATTENTION)
+
+
+def _print_attentions(output: Console, results: GradingResults) -> None:
+    for attention in results.attentions:
+        output.print(f"attention: {attention}", style="bold red")
 
 
 def _short_studies(studies: list[str]) -> dict[str, str]:
@@ -205,8 +222,7 @@ def _print_results(results: GradingResults, *, only_attention: bool) -> None:
             output.print(f"study {names[study.study]}: {describe_study(study)}")
     print_left_out(results.left_out)
     output.print(results.summary)
-    for attention in filter(None, (results.mixed, results.unchecked, results.doubt, results.dust)):
-        output.print(f"attention: {attention}", style="bold red")
+    _print_attentions(output, results)
     for failure in results.failures:
         output.print(failure)
     output.print("Research software, not a medical device.")

@@ -89,8 +89,9 @@ def fit_grades(
     where the data set has labels for it, the probability of macular oedema. The command grades each photograph by a
     model that was fitted on the photographs of the other folds, so that `evaluate` measures it honestly.
 
-    Dust on a camera looks like small lesions. Where many photographs have a dark lesion at the same place, the command
-    fits the grades with and without the lesions there.
+    Dust on a camera looks like small lesions. Where ten or more of the photographs, at least 5 % of them, have a red
+    lesion at the same place, and far fewer around it, the command fits the grades with and without the lesions there.
+    The folder then holds marks.png, and a second table of each predictions, such as val-without-marks.csv.
 
     Exit code 0: done; 2: no model could be fitted.
     """
@@ -102,7 +103,7 @@ def fit_grades(
     record = run.grade_model_record()
     if record.marks:
         printed.print(
-            f"{counted(record.marks, 'mark')} of the camera, such as dust: many photographs have a dark lesion at the "
+            f"{counted(record.marks, 'mark')} of the camera, such as dust: many photographs have a red lesion at the "
             f"same place ({run.marks_file}). The grades are fitted with and without the lesions there."
         )
     for name in record.predictions:

@@ -72,7 +72,7 @@ def grade_files(
         outputs: Outputs to write. The pictures of a photograph are written before its row, so that a call which is
             killed and repeated misses none.
         on_done: Called after each photograph.
-        marks: Receives the dark lesions of each photograph; a copy counts once.
+        marks: Receives the red lesions of each photograph; copies with the same bytes count once.
 
     Returns:
         One grading per photograph, in their order.
@@ -92,7 +92,7 @@ def grade_files(
             _write_segmentation(graded, grading, outputs)
         if marks is not None and graded.lesions is not None and grading.digest not in seen_digests:
             seen_digests.add(grading.digest)
-            _add_dark_lesions(marks, graded.lesions)
+            _add_red_lesions(marks, graded.lesions)
         if outputs.numbers is not None:
             outputs.numbers.add(graded)
         if outputs.table is not None:
@@ -102,10 +102,10 @@ def grade_files(
     return sorted(gradings, key=lambda grading: order[grading.image_id])
 
 
-def _add_dark_lesions(marks: MarkFinder, lesions: PhotographLesions) -> None:
-    dark = [lesions.read.maps[kind] for kind in RED_KINDS if kind in lesions.read.maps]
-    if dark:
-        marks.add(np.asarray(np.max(dark, axis=0), np.uint8))
+def _add_red_lesions(marks: MarkFinder, lesions: PhotographLesions) -> None:
+    red = [lesions.read.maps[kind] for kind in RED_KINDS if kind in lesions.read.maps]
+    if red:
+        marks.add(np.asarray(np.max(red, axis=0), np.uint8))
 
 
 def write_reports(gradings: Sequence[Grading], metadata: Metadata, outputs: SideOutputs) -> None:

@@ -25,7 +25,7 @@ from retinagrade.grader.results_table import ResultsTable, delete_table
 from retinagrade.grader.runtime import Grader
 from retinagrade.gradings.studies import StudyGrading, grade_studies, mark_mixed_studies
 from retinagrade.gradings.table import require_format, write_results
-from retinagrade.lesion_maps.marks import MarkFinder, count_marks
+from retinagrade.lesion_maps.marks import MarkFinder
 from retinagrade.storage.locking import locked
 from retinagrade.storage.paths import user_path
 
@@ -181,7 +181,8 @@ def grade(
         failures=outputs.failures,
         by_study=studies_path is not None,
         left_out=found.left_out,
-        marks=count_marks(marks.marks()),
+        marks=marks.marks(),
+        searched=marks.photographs,
     )
 
 

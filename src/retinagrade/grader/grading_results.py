@@ -13,6 +13,7 @@ from retinagrade.gradings.grading import GATE_WOULD_REFUSE, Grading, describe_gr
 from retinagrade.gradings.studies import StudyGrading, group_by_study, has_several_patients
 from retinagrade.gradings.table import COLUMNS, grading_row
 from retinagrade.images.listing import LeftOutFile
+from retinagrade.lesion_maps.marks import Mark
 from retinagrade.messages import counted, first_few
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 10
 """Rows of the short displays."""
+_PLACES: Final = 3
+"""Marks that a warning names."""
 
 
 class GradingResults(Sequence[Grading]):
@@ -30,7 +33,7 @@ class GradingResults(Sequence[Grading]):
         others: Gradings of further photographs, which earlier calls wrote to the same table.
         failures: Reasons why some DICOM results could not be written, one line each.
         left_out: Files in the named folders that were not graded, with reasons.
-        marks: Number of places where many of the photographs that this call graded have a dark lesion, such as dust.
+        marks: Places where many of the photographs that this call graded have a red lesion, such as dust.
     """
 
     def __init__(
@@ -43,7 +46,8 @@ class GradingResults(Sequence[Grading]):
         failures: Iterable[str] = (),
         by_study: bool = False,
         left_out: Iterable[LeftOutFile] = (),
-        marks: int = 0,
+        marks: Iterable[Mark] = (),
+        searched: int = 0,
     ) -> None:
         """Collects results.
 
@@ -55,7 +59,8 @@ class GradingResults(Sequence[Grading]):
             failures: Reasons why some DICOM results could not be written.
             by_study: True if the studies are a result of their own, so that every photograph should be in one.
             left_out: Files in the named folders that were not graded.
-            marks: Number of places where many of the photographs have a dark lesion.
+            marks: Places where many of the photographs have a red lesion.
+            searched: Number of photographs in which this call looked for marks.
         """
         self._gradings = tuple(gradings)
         self._taken_over = frozenset(taken_over)
@@ -64,7 +69,8 @@ class GradingResults(Sequence[Grading]):
         self.failures = tuple(failures)
         self._by_study = by_study
         self.left_out = tuple(left_out)
-        self.marks = marks
+        self.marks = tuple(marks)
+        self._searched = searched
 
     @overload
     def __getitem__(self, index: int) -> Grading: ...
@@ -108,14 +114,24 @@ class GradingResults(Sequence[Grading]):
 
     @property
     def dust(self) -> str | None:
-        """Warning where many photographs have a dark lesion at the same place."""
+        """Warning where many photographs have a red lesion at the same place."""
         if not self.marks:
             return None
+        places = [
+            f"{each.x:.0%} from the left and {each.y:.0%} from the top (in {each.photographs} photographs)"
+            for each in self.marks[:_PLACES]
+        ]
+        more = f", and {counted(len(self.marks) - _PLACES, 'more place')}" if len(self.marks) > _PLACES else ""
         return (
-            f"at {counted(self.marks, 'place')}, many photographs have the same dark lesion. This is dust on the "
-            "camera, or one eye in many photographs. Dust makes grades higher: look at outlines (--lesions), and clean "
-            "the camera"
+            f"of {counted(self._searched, 'photograph')}, many have a dark spot at the same place, which counts as a "
+            f"lesion: {', '.join(places)}{more}. This is dust on the camera, unless the photographs show one eye. Have "
+            "the camera cleaned. Until then, grades that stand on few lesions may be too high: a person should look"
         )
+
+    @property
+    def attentions(self) -> list[str]:
+        """Warnings about all photographs together, one line each."""
+        return [each for each in (self.mixed, self.unchecked, self.doubt, self.dust) if each is not None]
 
     @property
     def errors(self) -> list[Grading]:
@@ -153,14 +169,14 @@ class GradingResults(Sequence[Grading]):
     def needs_attention(self) -> bool:
         """True if a photograph of the whole table has no grade, or should have none, or a result or study is missing.
 
-        A photograph should have none where the gate would refuse it and is off. Dust on the camera counts, too.
+        A photograph should have none where the gate would refuse it and is off.
         """
         ungraded = any(
             each.predicted_grade is None or GATE_WOULD_REFUSE in each.review_reasons for each in (*self, *self.others)
         )
         without_study = self._by_study and bool(self.without_study)
         may_be_photographs = any(each.may_be_photograph for each in self.left_out)
-        return any((ungraded, self.failures, without_study, may_be_photographs, self.mixed, self.dust))
+        return any((ungraded, self.failures, without_study, may_be_photographs, self.mixed))
 
     @property
     def summary(self) -> str:

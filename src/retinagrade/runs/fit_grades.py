@@ -23,7 +23,6 @@ from retinagrade.execution.progress import Progress, prefix_stages
 from retinagrade.grades import N_GRADES, PROBABILITY_COLUMNS
 from retinagrade.lesion_maps.calibration import MapCalibration
 from retinagrade.lesion_maps.grade_model import GradeModel, OrdinalModel
-from retinagrade.lesion_maps.marks import count_marks
 from retinagrade.lesion_maps.regions import CERTAIN
 from retinagrade.manifest import OEDEMA_RISK, Manifest
 from retinagrade.provenance import provenance_record
@@ -78,9 +77,9 @@ def fit_grades(
     The folds that a model is fitted on choose, for each level, how small its weights are kept. The model in
     ``grade_model.json`` is fitted on all photographs.
 
-    Dust on a camera looks like small lesions. Where many photographs of the first folder have a lesion at the same
-    place, the model is fitted on maps with and without the lesions there. It so learns from a camera with dust and from
-    a clean one.
+    Dust on a camera looks like small lesions. Where many photographs of the first folder have a red lesion at the
+    same place, the model is fitted on maps with and without the lesions there: it learns from a camera with dust, and
+    from a clean one.
 
     Args:
         maps: One or several folders of maps by the same cross-validation, for example of the photographs as they are
@@ -112,7 +111,8 @@ def fit_grades(
     guard_outputs([output], inputs, overwrite)
     with locked(run.record_file):
         cross_validation = _require_common(folders)
-        marks = read_marks(folders[0], prepared_manifest(folders[0], folders[0].prepared), progress)
+        found = read_marks(folders[0], prepared_manifest(folders[0], folders[0].prepared), progress)
+        marks = found.mask()
         by_folder = [
             _read_rows(each, workers, prefix_stages(progress, f"maps {number} of {len(folders)}"), marks)
             for number, each in enumerate(folders, 1)
@@ -127,7 +127,7 @@ def fit_grades(
         }
         tables = [_predict_out_of_fold(of_folds, each) for each in rows]
         manifest = _validated(cross_validation)
-        run.write_record(_record(run, folders, len(fitted), cross_validation, rows, manifest, count_marks(marks)))
+        run.write_record(_record(run, folders, len(fitted), cross_validation, rows, manifest, len(found.marks())))
         manifest.write(run.manifest_file)
         for each, table in zip(rows, tables, strict=True):
             write_predictions(

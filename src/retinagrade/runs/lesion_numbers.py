@@ -19,7 +19,7 @@ from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.camera import apply_camera, camera_of, lit_region
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy
-from retinagrade.lesion_maps.marks import erase_marks, find_marks
+from retinagrade.lesion_maps.marks import MarkFinder, erase_marks, find_marks
 from retinagrade.lesion_maps.numbers import RED, lesion_numbers, read_maps
 from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.manifest import Manifest
@@ -74,7 +74,7 @@ def read_lesion_numbers(
         manifest: Photographs of the prepared set that the maps were made of; each has maps.
         workers: Number of worker processes; ``None`` takes one per processor.
         progress: Receives the number of photographs.
-        marks: Marks (S, S) of the camera, from :func:`read_marks`.
+        marks: True (S, S) at marks of the camera, from :func:`read_marks`.
 
     Returns:
         The numbers, and the peaks that they summarise.
@@ -98,8 +98,8 @@ def read_lesion_numbers(
     return replace(whole, without_marks=erased[0] if erased else None)
 
 
-def read_marks(maps: LesionMaps, manifest: Manifest, progress: Progress | None = None) -> NDArray[np.bool_] | None:
-    """Finds the marks (S, S) of the camera in the maps of all photographs of a manifest; ``None`` without marks.
+def read_marks(maps: LesionMaps, manifest: Manifest, progress: Progress | None = None) -> MarkFinder:
+    """Looks for marks of the camera in the maps of all photographs of a manifest.
 
     Raises:
         ExperimentError: A map can't be read.
