@@ -91,7 +91,7 @@ def fit_grades(
 
     Dust on a camera looks like small lesions. Where ten or more of the photographs, at least 5 % of them, have a red
     lesion at the same place, and far fewer around it, the command fits the grades with and without the lesions there.
-    The folder then holds marks.png, and a second table of each predictions, such as val-without-marks.csv.
+    The folder then holds marks.png, and each table of predictions has a second one, such as val-without-marks.csv.
 
     Exit code 0: done; 2: no model could be fitted.
     """

@@ -17,7 +17,7 @@ RED: Final = "red_lesions"
 """Microaneurysms and haemorrhages together. A different camera moves small lesions from one to the other, and not out
 of their sum."""
 RED_KINDS: Final = ("microaneurysms", "haemorrhages")
-"""The kinds of dark lesions."""
+"""The kinds of red lesions."""
 _COUNTED_FROM: Final = (0.3, 0.5, 0.7, 0.85)
 """Highest probabilities that a lesion must reach to be counted."""
 _SOFTNESS: Final = 0.1
