@@ -70,7 +70,7 @@ class MarkFinder:
             return None
         side = self._count.shape[0]
         window, rim = (2 * round(share * side / 2) + 1 for share in (_SURROUNDINGS, 2 * _RIM))
-        around = np.maximum(cv2.blur(self._count, (window, window)), 0)
+        around = np.maximum(cv2.blur(self._count, (window, window)), 0)  # rounding may leave it just below 0
         enough = max(_PHOTOGRAPHS, _SHARE * self.photographs)
         expected = np.maximum(_CONTRAST * around, around + _DEVIATIONS * np.sqrt(around))
         found = (self._count >= enough) & (self._count >= expected)
@@ -99,6 +99,9 @@ def find_marks(maps: Iterable[NDArray[np.uint8]], kinds: Sequence[str]) -> MarkF
     Args:
         maps: Probabilities (K, S, S) of each photograph, 0 to 255, all with the same frame.
         kinds: The kinds of lesions, in the order of the maps. Only the red ones count.
+
+    Returns:
+        The finder, with all photographs added: it knows the marks.
     """
     red = [number for number, kind in enumerate(kinds) if kind in RED_KINDS]
     finder = MarkFinder()
@@ -109,7 +112,7 @@ def find_marks(maps: Iterable[NDArray[np.uint8]], kinds: Sequence[str]) -> MarkF
 
 
 def erase_marks(maps: NDArray[np.uint8], kinds: Sequence[str], marks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Returns maps (K, S, S) without red lesions at marks (S, S).
+    """Returns maps (K, S, S), 0 to 255, uint8, without red lesions where marks (S, S) are true.
 
     Example:
         >>> maps = np.full((2, 1, 2), 200, np.uint8)

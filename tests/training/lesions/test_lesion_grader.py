@@ -160,8 +160,8 @@ def test_grades_are_fitted_with_and_without_the_dust_of_a_camera(maps: LesionMap
     numbers = pd.read_csv(run.folder / "lesion_numbers.csv")
     with_dust = numbers[numbers["predictions"] == "val"].set_index("image_id")
     without = numbers[numbers["predictions"] == "val-without-marks"].set_index("image_id")
-    dark = "haemorrhages_area_above_0.8"
-    assert (with_dust[dark] > without[dark]).all()
+    area = "haemorrhages_area_above_0.8"
+    assert (with_dust[area] > without[area]).all()
     other = [str(name) for name in numbers if str(name).startswith(("hard_", "soft_"))]
     pd.testing.assert_frame_equal(with_dust[other], without[other])
     assert len(read_predictions(run.predictions_file("val-without-marks"))) == 30
