@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import retinagrade
+from retinagrade import Validation
 from retinagrade.cli import app
 from tests.grader.lesion_graders import MARKS, RETINA, write_lesion_grader
 
@@ -63,3 +64,24 @@ def test_the_command_says_so(grader: Path, tmp_path: Path, as_json: bool) -> Non
     assert result.exit_code == 0, result.output
     assert "dust" in (result.stderr if as_json else result.stdout)
     assert not as_json or len(json.loads(result.stdout)) == 16
+
+
+def test_a_validation_says_so_and_remembers_it(grader: Path, tmp_path: Path) -> None:
+    ids = [draw(tmp_path / "eyes", number, dust=True).stem for number in range(20)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image_id,grade\n" + "".join(f"{each},{int(each) % 5}\n" for each in ids))
+
+    def validated(*, overwrite: bool = False) -> Validation:
+        out = tmp_path / "report"
+        return retinagrade.validate(
+            tmp_path / "eyes", labels=labels, out=out, model=grader, resamples=200, overwrite=overwrite
+        )
+
+    first = validated()
+    assert first.dust is not None
+    assert first.dust in first.attention
+    assert first.dust[1:] in first.page.read_text("utf-8")
+    assert validated().dust == first.dust  # although that call graded nothing
+    for number in range(20):
+        draw(tmp_path / "eyes", number, dust=False)
+    assert validated(overwrite=True).dust is None

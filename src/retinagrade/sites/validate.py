@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from retinagrade.arguments import AT_LEAST_ONE, SHARE, NumberRange, check_arguments
 from retinagrade.errors import JoinError, UsageError
@@ -32,10 +34,10 @@ from retinagrade.sites.adaptation_proposal import AdaptationProposal, propose_ad
 from retinagrade.sites.card_comparison import compare_with_card
 from retinagrade.sites.gate_counts import count_gate
 from retinagrade.sites.local_decisions import REFITS, DecisionName, judge_local_decisions
-from retinagrade.sites.validation import CALIBRATION, NUMBERS, RESULTS, Validation
+from retinagrade.sites.validation import CALIBRATION, NUMBERS, RESULTS, VALIDATION, Validation
 from retinagrade.sites.validation_page import render_validation
 from retinagrade.sites.verdict import judge, weigh_evidence
-from retinagrade.storage.files import write_json, write_text
+from retinagrade.storage.files import read_json_model, write_json, write_text
 from retinagrade.storage.locking import locked
 from retinagrade.storage.output_guard import FOLDER_RECORD, describe_origin, folder_output, guard_outputs
 from retinagrade.storage.paths import user_path
@@ -43,6 +45,14 @@ from retinagrade.storage.paths import user_path
 _COMMAND: Final = "validate"
 _CAMERA: Final = "camera"
 """Column of the labels that names cameras."""
+
+
+class _Earlier(BaseModel):
+    """What a call that continues keeps of the record of an earlier one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dust: str | None = None
 
 
 @check_arguments(
@@ -101,10 +111,11 @@ def validate(
     known = read_grades(labels)
     _require_labels(texts, list_path, labels, known)
     metadata = Grader.load(model).metadata
-    with locked(folder / "validation.json"):
+    with locked(folder / VALIDATION):
         record = describe_origin(_COMMAND, inputs, folder) | provenance_record()
         if not (folder / FOLDER_RECORD).exists():  # so that the same call may continue after an interruption
             write_json(folder / FOLDER_RECORD, record)
+        known_dust = None if overwrite else _read_dust(folder / VALIDATION)
         if overwrite:
             (folder / NUMBERS).unlink(missing_ok=True)  # it may hold those of another grader file
         results = grade(
@@ -120,9 +131,18 @@ def validate(
         _require_no_others(results, folder / RESULTS)
         write_json(folder / FOLDER_RECORD, record)
         validation = _measure(results, folder, labels, known, model, metadata, target, prevalence, resamples, progress)
-        write_json(folder / "validation.json", validation.to_json())
+        # A call that continues looks for dust in the photographs that it grades itself.
+        validation = replace(validation, dust=results.dust or known_dust)
+        write_json(folder / VALIDATION, validation.to_json())
         write_text(validation.page, render_validation(validation))
     return validation
+
+
+def _read_dust(file: Path) -> str | None:
+    """Reads the warning of dust of an earlier call."""
+    if not file.is_file():
+        return None
+    return read_json_model(file, _Earlier, "the record of a validation", UsageError, "Delete it.").dust
 
 
 def _measure(

@@ -27,6 +27,7 @@ VALIDATION_SCHEMA_VERSION: Final = 1
 RESULTS: Final = "results.csv"
 CALIBRATION: Final = "calibration.json"
 NUMBERS: Final = "lesion_numbers.jsonl"
+VALIDATION: Final = "validation.json"
 _TOLD_ELSEWHERE: Final = "without-grade"
 """Code of the finding that photographs have no grade, which the counts of the gate tell in full."""
 
@@ -66,6 +67,7 @@ class Validation:
         gate: The judgements of the gate.
         adaptation: What adapting the grader to these photographs would give.
         left_out: Files in the named folders that were not graded, with reasons.
+        dust: Warning where many photographs have a red lesion at the same place; ``None`` where nothing was seen.
     """
 
     folder: Path
@@ -81,6 +83,7 @@ class Validation:
     gate: GateCounts
     adaptation: AdaptationProposal
     left_out: Sequence[LeftOutFile] = ()
+    dust: str | None = None
 
     @property
     def page(self) -> Path:
@@ -110,6 +113,7 @@ class Validation:
         if self.gate.errors:
             reasons.append(f"{counted(self.gate.errors, 'photograph')} could not be used.")
         reasons += [] if self.gate.doubt is None else [self.gate.doubt]
+        reasons += [] if self.dust is None else [self.dust]
         if unread := sum(each.may_be_photograph for each in self.left_out):
             reasons.append(f"{counted(unread, 'file')} that may be photographs were left out.")
         return reasons
@@ -248,6 +252,7 @@ class Validation:
             "local": self.local.to_json(),
             "gate": self.gate.to_json(),
             "adaptation": self.adaptation.to_json(),
+            "dust": self.dust,
             "left_out": [asdict(each) for each in self.left_out],
             "next_steps": [step.to_json() for step in self.next_steps],
             "evaluation": self.evaluation.to_json(),

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinagrade.evaluation.fitting.adaptation import STRENGTHS, adapt_model, change_scale, change_weights, sharpen
+from retinagrade.evaluation.fitting.adaptation import (
+    ADAPTATION_STRENGTHS,
+    adapt_model,
+    change_scale,
+    change_weights,
+    sharpen,
+)
 from retinagrade.lesion_maps.grade_model import OrdinalModel
 from tests.evaluation.lesion_numbers import draw, fit
 
@@ -22,8 +28,8 @@ def _loss(model: OrdinalModel, photographs: tuple[np.ndarray, np.ndarray, list[s
 def test_every_change_is_a_model_that_suits_the_photographs_better(shift: float, seed: int, count: int) -> None:
     model, photographs = fit(), draw(count, seed, shift)
     scaled = change_scale(model, *photographs[:2])
-    refitted = change_weights(model, *photographs[:2], STRENGTHS)
-    assert len(refitted) == len(STRENGTHS)
+    refitted = change_weights(model, *photographs[:2], ADAPTATION_STRENGTHS)
+    assert len(refitted) == len(ADAPTATION_STRENGTHS)
     logits = [each.logits(photographs[0]) for each in (model, scaled)]
     before, after = (np.argsort(each[:, 0], kind="stable") for each in logits)
     assert np.array_equal(before, after)  # a change of the scale keeps the order of the photographs
@@ -39,7 +45,7 @@ def test_many_photographs_in_another_order_need_new_weights() -> None:
     groups = np.unique(patients, return_inverse=True)[1]
     adapted = adapt_model(model, numbers, grades, groups)
     assert adapted.method == "new-fit"
-    assert adapted.strength in STRENGTHS
+    assert adapted.strength in ADAPTATION_STRENGTHS
     new = draw(300, 8, order=order)
     assert _loss(adapted.model, new) < _loss(change_scale(model, numbers, grades), new) < _loss(model, new)
 

@@ -22,7 +22,7 @@ from retinagrade.evaluation.fitting.out_of_fold import patient_folds
 from retinagrade.lesion_maps.grade_model import OrdinalModel
 
 AdaptationMethod = Literal["unchanged", "grade-scale", "new-fit"]
-STRENGTHS: Final = (0.001, 0.003, 0.01, 0.03, 0.1)
+ADAPTATION_STRENGTHS: Final = (0.001, 0.003, 0.01, 0.03, 0.1)
 """Variances that the change of a weight may have, before the photographs are seen; larger ones allow more change."""
 _STRETCH: Final = 0.3
 _SHIFT: Final = 2.0
@@ -45,7 +45,7 @@ class AdaptedModel:
     Attributes:
         method: The chosen kind of change.
         model: The model; for ``unchanged`` the old one.
-        strength: One of :data:`STRENGTHS`, for a new fit.
+        strength: One of :data:`ADAPTATION_STRENGTHS`, for a new fit.
     """
 
     method: AdaptationMethod
@@ -77,7 +77,7 @@ def adapt_model(
     """
     if len(np.unique(patients)) < 2:
         return AdaptedModel("unchanged", model)
-    losses = np.zeros((len(levels), 2 + len(STRENGTHS)))
+    losses = np.zeros((len(levels), 2 + len(ADAPTATION_STRENGTHS)))
     for others, own in patient_folds(patients, seed):
         candidates = _fit_candidates(model, numbers[others], levels[others])
         losses[own] = np.stack([_losses(each, numbers[own], levels[own]) for each in candidates], axis=1)
@@ -86,7 +86,7 @@ def adapt_model(
         return AdaptedModel("unchanged", model)
     if chosen == 1:
         return AdaptedModel("grade-scale", change_scale(model, numbers, levels))
-    strength = STRENGTHS[chosen - 2]
+    strength = ADAPTATION_STRENGTHS[chosen - 2]
     return AdaptedModel("new-fit", change_weights(model, numbers, levels, (strength,))[0], strength)
 
 
@@ -208,7 +208,7 @@ def _penalised_logistic(
 
 def _fit_candidates(model: OrdinalModel, numbers: NDArray[np.float64], levels: NDArray[np.int64]) -> list[OrdinalModel]:
     """Returns the old model, the one with the changed scale, and one for each strength: from simple to rich."""
-    return [model, change_scale(model, numbers, levels), *change_weights(model, numbers, levels, STRENGTHS)]
+    return [model, change_scale(model, numbers, levels), *change_weights(model, numbers, levels, ADAPTATION_STRENGTHS)]
 
 
 def _losses(model: OrdinalModel, numbers: NDArray[np.float64], levels: NDArray[np.int64]) -> NDArray[np.float64]:
