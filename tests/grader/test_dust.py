@@ -82,6 +82,8 @@ def test_a_validation_says_so_and_remembers_it(grader: Path, tmp_path: Path) -> 
     assert first.dust in first.attention
     assert first.dust[1:] in first.page.read_text("utf-8")
     assert validated().dust == first.dust  # although that call graded nothing
+    (first.folder / "validation.json").write_text("{cut off", "utf-8")
+    assert validated().dust is None  # nothing is left that knows
     for number in range(20):
         draw(tmp_path / "eyes", number, dust=False)
     assert validated(overwrite=True).dust is None

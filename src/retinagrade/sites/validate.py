@@ -139,10 +139,11 @@ def validate(
 
 
 def _read_dust(file: Path) -> str | None:
-    """Reads the warning of dust of an earlier call."""
-    if not file.is_file():
+    """Reads the warning of dust of an earlier call; ``None`` where its record is missing or damaged."""
+    try:
+        return read_json_model(file, _Earlier, "the record of a validation", UsageError).dust
+    except UsageError:  # this call writes the whole record anew
         return None
-    return read_json_model(file, _Earlier, "the record of a validation", UsageError, "Delete it.").dust
 
 
 def _measure(
