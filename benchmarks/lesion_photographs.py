@@ -33,10 +33,8 @@ def main() -> None:
     print("| kind | average precision | without one photograph | its share of the pixels |\n|---|---|---|---|")
     for kind in sorted(kinds):
         counts = {image_id: each[kind] for image_id, each in by_photograph.items() if kind in each}
-        whole, pixels = (
-            average_precision(list(counts.values())),
-            sum(int(each.inside.sum()) for each in counts.values()),
-        )
+        whole = average_precision(list(counts.values()))
+        pixels = sum(int(each.inside.sum()) for each in counts.values())
         without = {
             image_id: average_precision([each for other, each in counts.items() if other != image_id])
             for image_id in counts

@@ -2,11 +2,11 @@
 
 python benchmarks/photograph_features.py PREPARED MAPS JUDGED
 
-MAPS are maps of the folds of a cross-validation, and JUDGED is a folder of `fit-grades` that judged unchanged
-photographs and each family of camera changes alone. The features are those of EfficientNet-Lite0 with the weights of
-ImageNet, frozen, at 448 px. Logistic models of the features are fitted on unchanged photographs and on all families but
-one, and judged on this one, over the same folds. Their logits are averaged with those of the lesions. The table gives
-the AUC of referable retinopathy and the QWK by the weight of the features.
+MAPS are maps of the folds of a cross-validation, and JUDGED is a folder of `fit-grades` that judged each family of
+camera changes alone. The features are those of EfficientNet-Lite0 with the weights of ImageNet, frozen, at 448 px.
+Logistic models of the features are fitted on unchanged photographs and on all families but one, and judged on this one,
+over the same folds. Their logits are averaged with those of the lesions. The table gives the AUC of referable
+retinopathy and the QWK by the weight of the features.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from retinagrade import LesionMaps
 from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
+from retinagrade.evaluation.fitting.ordinal import fit_ordinal
 from retinagrade.evaluation.metrics import confusion_matrix, quadratic_weighted_kappa, referable_auc
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import N_GRADES
 from retinagrade.images.camera import CAMERA_CHANGES, CameraChange, apply_camera, camera_of, lit_region
+from retinagrade.lesion_maps.grade_model import OrdinalModel
 from retinagrade.manifest import Manifest
+from retinagrade.models.network import scale_pixels
 from retinagrade.models.settings import NetworkSettings
 from retinagrade.models.weights import complete_settings, timm_backbone
 
@@ -38,7 +40,6 @@ _SIDE: Final = 448
 _STRENGTH: Final = 1e-3
 """scikit-learn's C of the models of the features."""
 _WEIGHTS: Final = (0.0, 0.1, 0.3)
-_LEVELS: Final = range(1, N_GRADES)
 
 
 def main() -> None:
@@ -70,10 +71,13 @@ def _predictions(judged: Path, family: CameraChange) -> pd.DataFrame:
 
 @torch.inference_mode()
 def _features(prepared: Path, image_ids: Sequence[str], family: CameraChange | None) -> NDArray[np.float64]:
-    """Computes the features (N, 1280) of photographs as a made-up camera of a family took them."""
-    backbone = timm_backbone(
-        complete_settings(NetworkSettings(backbone="tf_efficientnet_lite0", weights="imagenet", image_size=_SIDE))
-    ).eval()
+    """Computes the features (N, 1280) of photographs as a made-up camera took them; without a family, as they are."""
+    settings = complete_settings(
+        NetworkSettings(backbone="tf_efficientnet_lite0", weights="imagenet", image_size=_SIDE)
+    )
+    assert settings.scaling is not None
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (settings.scaling.mean, settings.scaling.std))
+    backbone = timm_backbone(settings).eval()
     paths = Manifest.read(prepared / "manifest.csv").table.set_index("image_id")["path"]
     digests, rows = prepared_digests(prepared), []
     for image_id in image_ids:
@@ -81,7 +85,7 @@ def _features(prepared: Path, image_ids: Sequence[str], family: CameraChange | N
         if family is not None:
             pixels = apply_camera(camera_of(image_id, [family]), pixels, lit_region(pixels))
         small = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        scaled = (torch.from_numpy(np.asarray(small)).permute(2, 0, 1)[None].float() - 127) / 128
+        scaled = scale_pixels(torch.from_numpy(np.asarray(small, np.uint8)).permute(2, 0, 1)[None], mean, std)
         rows.append(backbone.forward_features(scaled).mean((2, 3))[0].double().numpy())  # type: ignore[operator]
     return np.stack(rows)
 
@@ -93,16 +97,14 @@ def _out_of_fold(
     folds: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Fits models of the features on the other folds; returns the logits (N, 4) of *grade 1 or more* and so on."""
-    logits = np.zeros((len(grades), len(_LEVELS)))
+    logits = np.zeros((len(grades), N_GRADES - 1))
+    names = [str(number) for number in range(judged.shape[1])]
     for fold in np.unique(folds):
         others = folds != fold
         values, labels = np.concatenate([each[others] for each in seen]), np.tile(grades[others], len(seen))
-        mean, deviation = values.mean(axis=0), values.std(axis=0) + 1e-6
         weights = np.full(len(labels), 1 / len(seen))  # each photograph counts once
-        for level in _LEVELS:
-            model = LogisticRegression(C=_STRENGTH, max_iter=1000)
-            model.fit((values - mean) / deviation, labels >= level, weights)
-            logits[~others, level - 1] = model.decision_function((judged[~others] - mean) / deviation)
+        model = fit_ordinal(names, values, labels, N_GRADES - 1, [_STRENGTH] * (N_GRADES - 1), weights)
+        logits[~others] = model.logits(judged[~others])
     return logits
 
 
@@ -114,9 +116,15 @@ def _logits(predictions: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _cell(grades: NDArray[np.int64], logits: NDArray[np.float64]) -> str:
-    reached = np.minimum.accumulate(1 / (1 + np.exp(-logits)), axis=1)
-    ones = np.ones((len(reached), 1))
-    probabilities = np.hstack([ones, reached]) - np.hstack([reached, 0 * ones])
+    levels = range(N_GRADES - 1)
+    unchanged = OrdinalModel(
+        names=tuple(str(level) for level in levels),
+        means=(0.0,) * len(levels),
+        deviations=(1.0,) * len(levels),
+        weights=tuple(tuple(float(row == column) for column in levels) for row in levels),
+        biases=(0.0,) * len(levels),
+    )
+    probabilities = unchanged.probabilities(logits)
     kappa = quadratic_weighted_kappa(confusion_matrix(grades, probabilities.argmax(axis=1)))
     return f"{referable_auc(grades, probabilities):.3f}, {kappa:.3f}"
 
