@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from retinagrade.datasets.masks import OPTIC_DISC
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
+from retinagrade.lesion_maps.outline import enlarge_maps
 from retinagrade.manifest import Manifest
 from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.runs.cross_validation import CrossValidation
@@ -87,10 +88,11 @@ def judge_fold(
 
 def compute_maps(
     network: LesionNetwork, pixels: NDArray[np.uint8], rows: slice = SAME, columns: slice = SAME
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Computes the maps (kinds, H, W) of a photograph that is mirrored first, mirrored back."""
     logits = lesion_logits(network, np.ascontiguousarray(pixels[rows, columns])[None])[0]
-    return np.asarray(1 / (1 + np.exp(-logits[:, rows, columns].astype(np.float64))))
+    maps = 1 / (1 + np.exp(-logits[:, rows, columns]))
+    return enlarge_maps(np.ascontiguousarray(maps), pixels.shape[0])
 
 
 if __name__ == "__main__":

@@ -23,14 +23,17 @@ SETTINGS = NetworkSettings(
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "decoder"), [(64, 64, (32, 16, 8)), (48, 80, (32, 16, 8)), (48, 80, (32,))]
+    ("height", "width", "decoder", "factor"),
+    [(64, 64, (32, 16, 8), 1), (48, 80, (32, 16, 8), 1), (48, 80, (32, 16), 2), (48, 80, (32,), 4)],
 )
-def test_maps_have_the_size_of_the_photograph(height: int, width: int, decoder: tuple[int, ...]) -> None:
+def test_maps_halve_with_each_block_that_the_decoder_lacks(
+    height: int, width: int, decoder: tuple[int, ...], factor: int
+) -> None:
     network = build_lesion_network(SETTINGS.model_copy(update={"decoder": decoder})).eval()
     photographs = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
     with torch.no_grad():
         maps = network(photographs)
-    assert maps.shape == (2, 2, height, width)
+    assert maps.shape == (2, 2, height // factor, width // factor)
     assert maps.dtype == torch.float32
     assert maps.sigmoid().mean() < 0.1  # lesions are rare
     assert network.stride == 8

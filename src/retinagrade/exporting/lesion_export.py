@@ -21,7 +21,7 @@ from retinagrade.grader.metadata import LesionMetadata, Verification
 from retinagrade.grader.sessions import LESIONS
 from retinagrade.images.camera import lit_region
 from retinagrade.lesion_maps.calibration import MapCalibration
-from retinagrade.lesion_maps.outline import blacken_outside
+from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.loading import PhotographDataset
@@ -46,7 +46,7 @@ class LesionGraph(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, photographs: Tensor) -> Tensor:
-        """Computes maps (N, K, S, S), uint8, of photographs (N, S, S, 3), uint8."""
+        """Computes maps (N, K, S / F, S / F), uint8, of photographs (N, S, S, 3), uint8; F as in the network."""
         logits = self.network(photographs.permute(0, 3, 1, 2).float())
         maps = (logits * self.scales + self.biases).sigmoid()
         bytes_of_maps: Tensor = (maps * 255).round().to(torch.uint8)
@@ -101,7 +101,8 @@ def _measure(
     for photograph, first, second in zip(photographs, of_file, of_network, strict=True):
         differences.append(float(np.abs(first.astype(int) - second.astype(int)).max()) / 255)
         inside = lit_region(photograph)
-        read = [read_lesions(photograph, inside, maps, lesions, temperature)[0] for maps in (first, second)]
+        enlarged = [enlarge_maps(maps, photograph.shape[0]) for maps in (first, second)]
+        read = [read_lesions(photograph, inside, maps, lesions, temperature)[0] for maps in enlarged]
         probabilities.append(float(np.abs(read[0] - read[1]).max()))
     return Verification(
         photographs=len(photographs),

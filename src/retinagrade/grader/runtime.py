@@ -52,7 +52,7 @@ from retinagrade.images.placement import Placement, find_reduction, place_square
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
 from retinagrade.images.read import photograph_size
 from retinagrade.lesion_maps.grade_model import temper
-from retinagrade.lesion_maps.outline import blacken_outside
+from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 from retinagrade.storage.paths import store_tag, to_path
 
 BATCH: Final = 8
@@ -129,7 +129,8 @@ def _read_maps(
     lesions: LesionMetadata,
     temperature: float,
 ) -> _Reading:
-    probabilities, found = read_lesions(photograph, inside, maps, lesions, temperature)
+    enlarged = enlarge_maps(maps, photograph.shape[0])
+    probabilities, found = read_lesions(photograph, inside, enlarged, lesions, temperature)
     return _Reading(probabilities, lesions=found)
 
 
@@ -272,7 +273,7 @@ class Grader:
 
         Returns:
             Outputs by name: calibrated ``probabilities`` (N, 5) and ``saliency`` maps (N, 5, h, w), float32; or maps of
-            ``lesions`` (N, K, S, S), uint8.
+            ``lesions`` (N, K, s, s), uint8, which :func:`~retinagrade.lesion_maps.outline.enlarge_maps` enlarges.
         """
         return self._session.network(squares)
 

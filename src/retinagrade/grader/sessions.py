@@ -30,7 +30,7 @@ class Session:
 
     Attributes:
         network: Maps photographs (N, S, S, 3), uint8, to the outputs by name: ``probabilities`` (N, 5) and ``saliency``
-            (N, 5, h, w), float32; or ``lesions`` (N, K, S, S), uint8.
+            (N, 5, h, w), float32; or ``lesions`` (N, K, s, s), uint8, with s that divides S.
         properties: Metadata properties of the file.
         side: S; ``None`` where the graph has other inputs or outputs.
         kinds: K, the number of lesion maps; 0 for a graph that computes probabilities.
@@ -79,7 +79,7 @@ def onnx_runtime(model: bytes, file: Path) -> Session:
         ("photographs", "tensor(uint8)", [side, side, 3])
     ]
     shapes = [(each.name, each.shape[1:2]) for each in outputs]
-    kinds = outputs[0].shape[1] if names == [LESIONS] and outputs[0].shape[2:] == [side, side] else 0
+    kinds = outputs[0].shape[1] if names == [LESIONS] and _divides(outputs[0].shape[2:], side) else 0
     is_grader = kinds or shapes == [("probabilities", [N_GRADES]), ("saliency", [N_GRADES])]
     properties = session.get_modelmeta().custom_metadata_map
     return Session(network, properties, side if takes_photographs and is_grader else None, kinds)
@@ -117,6 +117,13 @@ def openvino(model: bytes, exact: Session) -> Session:
         return {each.get_any_name(): np.array(outputs[each]) for each in compiled.outputs}
 
     return Session(network, exact.properties, exact.side, exact.kinds)
+
+
+def _divides(sides: list[int | str], side: int | None) -> bool:
+    """Whether maps with these sides can be enlarged to the side of a photograph, by a whole number."""
+    if side is None or len({*sides}) != 1 or not isinstance(sides[0], int):
+        return False
+    return sides[0] > 0 and side % sides[0] == 0
 
 
 def _threads() -> int:

@@ -28,6 +28,8 @@ _SEARCHED: Final = 0.9
 """Distance, in diameters of the disc, from the expected place within which the fovea is searched."""
 _SIDE: Final = 256
 """Side of the reduced photograph in which the fovea is searched."""
+_WIDE_SIDE: Final = 64
+"""Side of the one in which the surroundings are measured, whose width hides all details."""
 _CERTAIN_SIDE: Final = 0.08
 """Distance of the disc from the middle, as a share of the width, from which its side alone tells the eye."""
 
@@ -133,17 +135,23 @@ def _diameters(regions: Regions) -> NDArray[np.float64]:
 
 def _darkness(photograph: NDArray[np.uint8], inside: NDArray[np.bool_], disc: OpticDisc) -> NDArray[np.float32]:
     """Measures how much darker each place of a reduced photograph is than its surroundings, in grey levels."""
-    scale = _SIDE / photograph.shape[0]
+    share = disc.diameter / photograph.shape[0]
     small = np.asarray(cv2.resize(photograph, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
-    lit = np.asarray(cv2.resize(inside.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
+    lit = _reduce(inside.astype(np.float32), _SIDE)
     grey = np.asarray((small[..., 0] + 2 * small[..., 1]) / 3, np.float32)
-    narrow, wide = (_blur_inside(grey, lit, share * disc.diameter * scale) for share in (0.2, 0.9))
+    narrow = _blur(grey * lit, 0.2 * share) / np.maximum(_blur(lit, 0.2 * share), 1e-3)
+    seen, bright = (_blur(_reduce(each, _WIDE_SIDE), 0.9 * share) for each in (lit, grey * lit))
+    wide = cv2.resize(bright / np.maximum(seen, 1e-3), (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.where(lit > 0.9, wide - narrow, -np.inf), np.float32)
 
 
-def _blur_inside(grey: NDArray[np.float32], lit: NDArray[np.float32], width: float) -> NDArray[np.float32]:
-    weight = cv2.GaussianBlur(lit, (0, 0), width)
-    return np.asarray(cv2.GaussianBlur(grey * lit, (0, 0), width) / np.maximum(weight, 1e-3), np.float32)
+def _reduce(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _blur(values: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+    """Blurs a picture; the width is a share of its side."""
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), width * values.shape[0]), np.float32)
 
 
 def _search_fovea(

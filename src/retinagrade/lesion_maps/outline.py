@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.images.camera import lit_region
+
+Value = TypeVar("Value", np.uint8, np.float32)
 
 
 def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -20,3 +24,26 @@ def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], N
     """
     inside = lit_region(photograph)
     return np.asarray(cv2.bitwise_and(photograph, photograph, mask=inside.astype(np.uint8)), np.uint8), inside
+
+
+def enlarge_maps(maps: NDArray[Value], side: int) -> NDArray[Value]:
+    """Enlarges maps to the pixels of their photograph, by linear interpolation.
+
+    A network whose decoder has fewer blocks than its backbone has stages makes smaller maps. OpenCV enlarges these in a
+    tenth of the time that a graph needs.
+
+    Args:
+        maps: Probabilities (K, H, W): float32, or uint8 from 0 to 255. H and W are at most ``side``.
+        side: Side of the photograph, in pixels.
+
+    Returns:
+        Probabilities (K, side, side); the maps themselves where they have that side.
+
+    Example:
+        >>> enlarge_maps(np.full((5, 2, 2), 7, np.uint8), 4).shape
+        (5, 4, 4)
+    """
+    if maps.shape[1:] == (side, side):
+        return maps
+    enlarged = [cv2.resize(each, (side, side), interpolation=cv2.INTER_LINEAR) for each in maps]
+    return np.stack(enlarged).astype(maps.dtype, copy=False)

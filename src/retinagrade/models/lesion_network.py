@@ -52,7 +52,8 @@ class LesionNetwork(nn.Module):
             photographs: RGB pixels (N, 3, H, W), 0 to 255, uint8 or floating; H and W are multiples of ``stride``.
 
         Returns:
-            Logits (N, kinds, H, W), float32.
+            Logits (N, kinds, H / F, W / F), float32. F is 1 for a decoder with one block for each stage of the
+            backbone, and doubles with each block that it lacks.
         """
         pixels = scale_pixels(photographs, self.mean, self.std)
         model: Any = self.backbone  # timm's own method
@@ -74,11 +75,11 @@ class UnetHead(nn.Module):
         """
         super().__init__()
         self.decoder = UnetDecoder((3, *channels), tuple(decoder), n_blocks=len(decoder))
-        self.last = SegmentationHead(decoder[-1], kinds, upsampling=2 ** (len(channels) - len(decoder)))
+        self.last = SegmentationHead(decoder[-1], kinds)
         nn.init.constant_(self.last[0].bias, _RARE)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Computes logits (N, kinds, H, W) from the pixels (N, 3, H, W) and the maps of each stage."""
+        """Computes logits, see :meth:`LesionNetwork.forward`, from pixels (N, 3, H, W) and the maps of each stage."""
         logits: Tensor = self.last(self.decoder(maps))
         return logits
 

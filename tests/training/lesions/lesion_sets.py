@@ -30,7 +30,7 @@ def tiny_lesions(*settings: str) -> Experiment:
             f"network.image_size={SIDE}",
             "network.lesions=[microaneurysms,haemorrhages,hard_exudates,soft_exudates]",
             "network.stages=[0,1,2]",
-            "network.decoder=[24,16,8]",
+            "network.decoder=[24,16]",
             "crops.side=64",
             "crops.an_epoch=16",
             "training.batch_size=4",

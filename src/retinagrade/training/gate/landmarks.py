@@ -15,7 +15,7 @@ from retinagrade.grader.sessions import LESIONS
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.lesion_maps.anatomy import find_anatomy
-from retinagrade.lesion_maps.outline import blacken_outside
+from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 from retinagrade.storage.files import read_json_model, write_json
 
 _DISC: Final = "optic_disc"
@@ -70,7 +70,7 @@ def _find(grader: Grader, file: Path) -> Landmarks:
     assert grader.metadata.lesions is not None
     square = resize_to_input(read_photograph(file), grader.metadata.image_size)
     photograph, inside = blacken_outside(square)
-    maps = grader.network(photograph[None])[LESIONS][0]
+    maps = enlarge_maps(grader.network(photograph[None])[LESIONS][0], len(photograph))
     found = find_anatomy(photograph, maps[grader.metadata.lesions.kinds.index(_DISC)], inside)
     disc = None if found.disc is None else (found.disc.x, found.disc.y)
     return Landmarks(disc=_in_radii(disc, len(square)), fovea=_in_radii(found.fovea, len(square)))

@@ -72,8 +72,9 @@ class LesionModule(TrainingModule):
         self.log("val_average_precision", mean_average_precision(self.validated))
 
     def _loss(self, logits: Tensor, batch: LesionBatch) -> Tensor:
-        weights = self.pixel_weights
-        return lesion_loss(logits.float(), batch["masks"].float() / 255, batch["known"].float(), weights)
+        masks = batch["masks"].float() / 255
+        enlarged = F.interpolate(logits.float(), size=masks.shape[2:], mode="bilinear", align_corners=False)
+        return lesion_loss(enlarged, masks, batch["known"].float(), self.pixel_weights)
 
 
 def lesion_loss(logits: Tensor, masks: Tensor, known: Tensor, weights: Tensor) -> Tensor:

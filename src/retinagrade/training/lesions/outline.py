@@ -17,7 +17,7 @@ from retinagrade.evaluation.fitting.map_calibration import fit_map_calibration
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.camera import CameraChange
 from retinagrade.lesion_maps.calibration import MapCalibration
-from retinagrade.lesion_maps.outline import blacken_outside
+from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.evaluate_lesions import read_run_counts
@@ -166,5 +166,6 @@ def _outline_with(
     for batch in loader:
         for image_id, pixels in zip(batch["image_ids"], batch["photographs"], strict=True):
             photograph, _ = blacken_outside(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
-            maps.write(image_id, calibration.maps(lesion_logits(network, photograph[None])[0]), network.lesions)
+            found = calibration.maps(lesion_logits(network, photograph[None])[0])
+            maps.write(image_id, enlarge_maps(found, photograph.shape[0]), network.lesions)
             yield image_id

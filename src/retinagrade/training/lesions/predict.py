@@ -26,7 +26,7 @@ def lesion_logits(network: LesionNetwork, photographs: NDArray[np.uint8]) -> NDA
             of the network's stride.
 
     Returns:
-        Logits (N, kinds, H, W), float32.
+        Logits (N, kinds, h, w), float32, see :meth:`LesionNetwork.forward`.
     """
     device = network.mean.device
     pixels = torch.from_numpy(photographs).permute(0, 3, 1, 2).to(device)

@@ -1,0 +1,225 @@
+"""What each part of the training of lesion networks is worth: the network of one fold, trained again without it.
+
+python benchmarks/lesion_ablations.py PREPARED FOLDS OUT [--fold N] [--rows NAME…] [--larger SET] [--made-up CHECKPOINT]
+
+FOLDS is a cross-validation of the experiment `lesions` on the prepared set PREPARED. Each row is one training on the
+split of its fold N, with one setting changed. The row `larger` needs the same photographs prepared at 1,440 px, and
+`made-up` the checkpoint of a network that was trained on synthetic photographs. Two rows have no setting:
+`instances` trains the network of the fold further on whole photographs that nobody outlined, by their grades, and
+`longer` trains it as long without these. A second call continues.
+
+The table gives, over the outlined photographs of the fold, the average precision of each kind at the resolution of
+PREPARED, for IDRiD's look and for a made-up camera of each photograph (all of colour, light, resolution and sharpness
+changed).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from retinagrade import Run, train
+from retinagrade.datasets.lesion_set import OUTLINED
+from retinagrade.datasets.masks import OPTIC_DISC
+from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
+from retinagrade.experiments.experiment import override_settings
+from retinagrade.images.camera import CameraChange, apply_camera, camera_of
+from retinagrade.lesion_maps.outline import enlarge_maps
+from retinagrade.manifest import Manifest
+from retinagrade.models.lesion_network import LesionNetwork
+from retinagrade.runs.cross_validation import CrossValidation
+from retinagrade.training.checkpoints import load_lesion_network
+from retinagrade.training.lesions.crops import WholePhotographs, crop_loader
+from retinagrade.training.lesions.module import PIXEL_WEIGHTS, lesion_loss
+from retinagrade.training.lesions.predict import lesion_logits
+from retinagrade.training.loading import PreparedPhotographs
+from retinagrade.training.predict import with_split_of
+
+SETTINGS: Final[dict[str, tuple[str, ...]]] = {
+    "seed": ("training.seed=1",),
+    "no-average": ("training.ema=null",),
+    "no-healthy": ("crops.healthy=0",),
+    "one-look": ("augmentation.camera=[]",),
+    "larger": ("network.image_size=1440",),
+    "made-up": (),
+}
+"""Settings that each row changes."""
+FURTHER: Final = {"longer": 0.0, "instances": 0.1}
+"""Rows that train the network of the fold further: the weight of the loss of whole photographs."""
+CHANGED: Final[tuple[CameraChange, ...]] = ("colour", "light", "resolution", "sharpness")
+STEPS, RATE = 300, 3e-4
+"""Steps of a further training, each on one batch of crops, and its learning rate."""
+RED: Final = ("microaneurysms", "haemorrhages")
+ANY, MANY = 5, 250
+"""Pixels of a map that show red lesions: at least so many in a photograph of grade 1 or worse, and of grade 3 or 4."""
+
+
+def main() -> None:
+    """Trains, judges and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prepared", type=Path)
+    parser.add_argument("folds", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--fold", type=int, default=4)
+    parser.add_argument("--rows", nargs="*", default=[*SETTINGS, *FURTHER], choices=[*SETTINGS, *FURTHER])
+    parser.add_argument("--larger", type=Path)
+    parser.add_argument("--made-up", type=Path)
+    arguments = parser.parse_args()
+    fold = CrossValidation(arguments.folds).fold(arguments.fold)
+    kinds = [kind for kind in fold.experiment().network.lesions if kind != OPTIC_DISC]
+    print(f"{date.today():%-d %B %Y}, fold {arguments.fold}: {', '.join(kinds)}; mean\n")
+    print("| training | own look | a made-up camera |\n|---|---|---|", flush=True)
+    for row in ["default", *arguments.rows]:
+        out, prepared = arguments.out / f"{row}-{arguments.fold}", arguments.prepared
+        if row == "default":
+            network = load_lesion_network(fold)
+        elif row in FURTHER:
+            network = train_further(fold, prepared, out.with_suffix(".pt"), FURTHER[row])
+        else:
+            prepared = arguments.larger if row == "larger" else prepared
+            changed = [*SETTINGS[row]]
+            if row == "made-up":
+                changed.append(f"network.weights={arguments.made_up}")
+            network = load_lesion_network(train_changed(fold, changed, prepared, out))
+        looks = [judge(network, fold, prepared, arguments.prepared, camera) for camera in ((), CHANGED)]
+        print(f"| {row} | {' | '.join(_precisions(look, kinds) for look in looks)} |", flush=True)
+
+
+def train_changed(fold: Run, settings: Sequence[str], prepared: Path, out: Path) -> Run:
+    """Trains the experiment of a fold on its split, with other settings."""
+    manifest = with_split_of(fold, Manifest.read(prepared / "manifest.csv"))
+    return train(prepared, override_settings(fold.experiment(), settings), out, manifest=manifest)
+
+
+def train_further(fold: Run, prepared: Path, file: Path, weight: float) -> LesionNetwork:
+    """Trains the network of a fold further, or reads it from a file where that was done before.
+
+    Args:
+        fold: A trained run.
+        prepared: Its prepared set.
+        file: The file of the weights.
+        weight: Weight of the loss of whole photographs, whose lesions nobody outlined. Without it, no such photograph
+            is read.
+    """
+    network = load_lesion_network(fold)
+    if file.is_file():
+        network.load_state_dict(torch.load(file, weights_only=True))
+        return network
+    experiment, manifest = fold.experiment(), with_split_of(fold, Manifest.read(prepared / "manifest.csv"))
+    training = manifest.split("train")
+    weights = torch.tensor([PIXEL_WEIGHTS.get(kind, 1.0) for kind in network.lesions])
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=experiment.training.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    loader, graded, average = crop_loader(training, experiment, 0), _graded(training), deepcopy(network)
+    step = 0
+    for epoch in range(STEPS):
+        loader.sampler.set_epoch(epoch + experiment.training.epochs)  # type: ignore[attr-defined]
+        for batch in loader:
+            masks = batch["masks"].float() / 255
+            logits = F.interpolate(network.train()(batch["photographs"]), masks.shape[2:], mode="bilinear")
+            loss = lesion_loss(logits, masks, batch["known"].float(), weights)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if weight:
+                pixels, grade = next(graded)
+                # In evaluation mode, because one photograph has other statistics than a batch of crops.
+                (weight * instance_loss(network.eval()(pixels), network.lesions, grade)).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            optimiser.zero_grad()
+            _average(average, network)
+            step += 1
+            if step == STEPS:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                torch.save(average.state_dict(), file)
+                return average.eval()
+    raise AssertionError("the loader is empty")
+
+
+def instance_loss(logits: Tensor, kinds: Sequence[str], grade: int) -> Tensor:
+    """Computes the loss of one photograph of which only the grade is known (multiple-instance learning).
+
+    A photograph of grade 1 or worse has a red lesion somewhere, one of grade 3 or 4 has many or large ones, and one of
+    grade 0 has none.
+
+    Args:
+        logits: Logits (1, kinds, H, W).
+        kinds: Names of the kinds.
+        grade: The grade.
+    """
+    red = logits[0, [kinds.index(kind) for kind in RED]].amax(0).flatten()
+    largest = red.topk(MANY).values
+    loss = F.binary_cross_entropy_with_logits(largest[:ANY].mean(), torch.tensor(float(grade >= 1)))
+    if grade in (0, 3, 4):
+        loss = loss + F.binary_cross_entropy_with_logits(largest.mean(), torch.tensor(float(grade >= 3)))
+    return loss
+
+
+def _graded(manifest: Manifest) -> Iterator[tuple[Tensor, int]]:
+    """Yields graded photographs (1, 3, S, S) without outlines, with their grades, in a random order without end."""
+    table = manifest.table
+    chosen = table[table[OUTLINED].isna() & table["grade"].notna()].reset_index(drop=True)
+    photographs, rng = PreparedPhotographs(Manifest(chosen, manifest.root)), np.random.default_rng(0)
+    while True:
+        for row in rng.permutation(len(chosen)):
+            pixels = torch.from_numpy(photographs.read(int(row))).permute(2, 0, 1)[None]
+            yield pixels, int(chosen.loc[row, "grade"])
+
+
+@torch.no_grad()
+def _average(average: LesionNetwork, network: LesionNetwork, decay: float = 0.99) -> None:
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def judge(
+    network: LesionNetwork, fold: Run, prepared: Path, judged_at: Path, camera: Sequence[CameraChange]
+) -> dict[str, list[LesionCounts]]:
+    """Counts the pixels and lesions of the outlined validation photographs of a fold.
+
+    Args:
+        network: The network.
+        fold: The run whose split names the photographs.
+        prepared: The prepared set that the network takes.
+        judged_at: The prepared set with the masks, at the resolution of the comparison.
+        camera: Changes of the camera.
+    """
+    counts: dict[str, list[LesionCounts]] = {}
+    taken, masked = (
+        WholePhotographs(with_split_of(fold, Manifest.read(each / "manifest.csv")).split("val"), network.lesions)
+        for each in (prepared, judged_at)
+    )
+    for index in range(len(masked)):
+        pixels, _, _, inside, image_id = taken[index]
+        _, masks, known, field, same_id = masked[index]
+        assert image_id == same_id
+        if camera:
+            pixels = apply_camera(camera_of(image_id, camera), pixels, inside)
+        maps = enlarge_maps(1 / (1 + np.exp(-lesion_logits(network, pixels[None])[0])), pixels.shape[0])
+        for channel, kind in enumerate(network.lesions):
+            if known[channel]:
+                smaller = cv2.resize(maps[channel], field.shape[::-1], interpolation=cv2.INTER_AREA)
+                count = count_lesions(np.asarray(smaller, np.float32), masks[channel] > 127, field)
+                counts.setdefault(kind, []).append(count)
+    return counts
+
+
+def _precisions(counts: dict[str, list[LesionCounts]], kinds: Sequence[str]) -> str:
+    values = [average_precision(counts[kind]) for kind in kinds]
+    return f"{', '.join(f'{each:.3f}' for each in values)}; {np.mean(values):.3f}"
+
+
+if __name__ == "__main__":
+    main()
