@@ -139,10 +139,10 @@ def _exudates_near_fovea(lesion_map: NDArray[np.uint8], anatomy: Anatomy) -> dic
     top, left = max(0, int(y - farthest)), max(0, int(x - farthest))
     part = lesion_map[top : max(0, int(y + farthest) + 2), left : max(0, int(x + farthest) + 2)]
     rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
-    distance = np.hypot(rows - y, columns - x) / diameter
+    squared = (rows - y) ** 2 + (columns - x) ** 2
     numbers = {}
     for reach in _NEAR_FOVEA:
-        near = part[distance < reach]
+        near = part[squared < (reach * diameter) ** 2]
         numbers[f"peak_within_{reach:g}"] = _logit(float(near.max(initial=0)) / 255)
         numbers[f"area_within_{reach:g}"] = _log(1e4 * float((near > 127).sum()) / lesion_map.size)
     return numbers

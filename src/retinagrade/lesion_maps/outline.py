@@ -45,5 +45,7 @@ def enlarge_maps(maps: NDArray[Value], side: int) -> NDArray[Value]:
     """
     if maps.shape[1:] == (side, side):
         return maps
-    enlarged = [cv2.resize(each, (side, side), interpolation=cv2.INTER_LINEAR) for each in maps]
-    return np.stack(enlarged).astype(maps.dtype, copy=False)
+    enlarged = np.empty((len(maps), side, side), maps.dtype)
+    for small, large in zip(maps, enlarged, strict=True):
+        cv2.resize(small, (side, side), dst=large, interpolation=cv2.INTER_LINEAR)
+    return enlarged

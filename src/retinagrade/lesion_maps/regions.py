@@ -51,7 +51,8 @@ def find_regions(lesion_map: NDArray[np.uint8]) -> Regions:
     """
     lit_pixels = lesion_map > LEAST
     # OpenCV's statistics visit every pixel, and take ten times as long as the labels; few pixels are lit.
-    count, labels = cv2.connectedComponents(lit_pixels.view(np.uint8))
+    count, found = cv2.connectedComponents(lit_pixels.view(np.uint8))
+    labels = np.asarray(found, np.int32)
     highest = np.zeros(count, np.uint8)
     lit = np.flatnonzero(lit_pixels)
     owners, values = labels.reshape(-1)[lit].astype(np.intp), lesion_map.reshape(-1)[lit]
@@ -60,7 +61,7 @@ def find_regions(lesion_map: NDArray[np.uint8]) -> Regions:
     rows, columns = np.divmod(lit, lesion_map.shape[1])
     sums = [np.bincount(owners, weights=each, minlength=count)[1:] for each in (columns, rows)]
     return Regions(
-        np.asarray(labels, np.int32) - 1,
+        np.subtract(labels, 1, out=labels),
         highest[1:] / 255,
         areas,
         np.bincount(owners[values > OUTLINED_ABOVE], minlength=count)[1:],
