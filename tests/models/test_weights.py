@@ -65,6 +65,18 @@ def test_arguments_and_scaling_come_with_the_file(file: Path, source: Network) -
     assert len(about["sha256"]) == 64
 
 
+def test_a_file_needs_only_the_layers_up_to_the_last_stage(source: Network, tmp_path: Path) -> None:
+    cut = build_network(settings(stages=(0, 1)))
+    needed = {name: source.backbone.state_dict()[name].contiguous() for name in cut.backbone.state_dict()}
+    assert len(needed) < len(source.backbone.state_dict())
+    save_file(needed, tmp_path / "cut.safetensors", ABOUT)
+    loaded = build_network(settings(tmp_path / "cut.safetensors", stages=(0, 1))).backbone.state_dict()
+    for name, tensor in needed.items():
+        torch.testing.assert_close(loaded[name], tensor)
+    with pytest.raises(ExperimentError, match="no tensor"):
+        build_network(settings(tmp_path / "cut.safetensors", stages=(0, 1, 2)))
+
+
 def test_half_precision_is_loaded_as_float32(file: Path, source: Network, tmp_path: Path) -> None:
     state = source.backbone.state_dict()
     halved = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in state.items()}

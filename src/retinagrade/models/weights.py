@@ -164,10 +164,12 @@ def _one_backbone(settings: NetworkSettings, name: str, path: Path | None) -> nn
     assert isinstance(backbone, nn.Module)
     if settings.weights == "imagenet" and package is not None:
         _load_in_order(backbone, _package_state(package), package)
-    elif path is not None:
+    if settings.stages is not None:
+        backbone = _cut(backbone, name, settings.stages[-1])
+    if path is not None:  # after the cut: the checkpoint of a run has only the layers that its network needs
         prefix = "features." if isinstance(model, VGG) else ""
         _load_by_name(backbone, read_weights(path).tensors, prefix, path)
-    return backbone if settings.stages is None else _cut(backbone, name, settings.stages[-1])
+    return backbone
 
 
 def _require_whole_patches(model: nn.Module, name: str, image_size: int) -> None:
