@@ -29,8 +29,8 @@ def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], N
 def enlarge_maps(maps: NDArray[Value], side: int) -> NDArray[Value]:
     """Enlarges maps to the pixels of their photograph, by linear interpolation.
 
-    A network whose decoder has fewer blocks than its backbone has stages makes smaller maps. OpenCV enlarges these in a
-    tenth of the time that a graph needs.
+    A network whose decoder has fewer blocks than its backbone has stages makes smaller maps. OpenCV enlarges these in
+    less time than the engines of graphs need for it.
 
     Args:
         maps: Probabilities (K, H, W): float32, or uint8 from 0 to 255. H and W are at most ``side``.
