@@ -9,8 +9,8 @@ split of its fold N, with one setting changed. The row `larger` needs the same p
 `longer` trains it as long without these. A second call continues.
 
 The table gives, over the outlined photographs of the fold, the average precision of each kind at the resolution of
-PREPARED, for IDRiD's look and for a made-up camera of each photograph (all of colour, light, resolution and sharpness
-changed).
+PREPARED and their mean, and this mean over the photographs of grade 0 as well, in which every lesion is false; for
+IDRiD's look, and for a made-up camera of each photograph (all of colour, light, resolution and sharpness changed).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from retinagrade.datasets.masks import OPTIC_DISC
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
 from retinagrade.experiments.experiment import override_settings
 from retinagrade.images.camera import CameraChange, apply_camera, camera_of
-from retinagrade.lesion_maps.outline import enlarge_maps
+from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 from retinagrade.manifest import Manifest
 from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.training.checkpoints import load_lesion_network
-from retinagrade.training.lesions.crops import WholePhotographs, crop_loader
+from retinagrade.training.lesions.crops import LesionPhotographs, crop_loader
 from retinagrade.training.lesions.module import PIXEL_WEIGHTS, lesion_loss
 from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.loading import PreparedPhotographs
@@ -78,7 +78,7 @@ def main() -> None:
     fold = CrossValidation(arguments.folds).fold(arguments.fold)
     kinds = [kind for kind in fold.experiment().network.lesions if kind != OPTIC_DISC]
     print(f"{date.today():%-d %B %Y}, fold {arguments.fold}: {', '.join(kinds)}; mean\n")
-    print("| training | own look | a made-up camera |\n|---|---|---|", flush=True)
+    print("| training | own look | with grade 0 | a made-up camera | with grade 0 |\n|---|---|---|---|---|", flush=True)
     for row in ["default", *arguments.rows]:
         out, prepared = arguments.out / f"{row}-{arguments.fold}", arguments.prepared
         if row == "default":
@@ -186,8 +186,8 @@ def _average(average: LesionNetwork, network: LesionNetwork, decay: float = 0.99
 
 def judge(
     network: LesionNetwork, fold: Run, prepared: Path, judged_at: Path, camera: Sequence[CameraChange]
-) -> dict[str, list[LesionCounts]]:
-    """Counts the pixels and lesions of the outlined validation photographs of a fold.
+) -> dict[str, tuple[list[LesionCounts], list[LesionCounts]]]:
+    """Counts the pixels and lesions of the validation photographs of a fold.
 
     Args:
         network: The network.
@@ -195,30 +195,34 @@ def judge(
         prepared: The prepared set that the network takes.
         judged_at: The prepared set with the masks, at the resolution of the comparison.
         camera: Changes of the camera.
+
+    Returns:
+        By kind: the counts of the outlined photographs, and those of the photographs of grade 0.
     """
-    counts: dict[str, list[LesionCounts]] = {}
     taken, masked = (
-        WholePhotographs(with_split_of(fold, Manifest.read(each / "manifest.csv")).split("val"), network.lesions)
+        LesionPhotographs(with_split_of(fold, Manifest.read(each / "manifest.csv")).split("val"), network.lesions)
         for each in (prepared, judged_at)
     )
-    for index in range(len(masked)):
-        pixels, _, _, inside, image_id = taken[index]
-        _, masks, known, field, same_id = masked[index]
-        assert image_id == same_id
+    assert taken.image_ids == masked.image_ids
+    counts: dict[str, tuple[list[LesionCounts], list[LesionCounts]]] = {kind: ([], []) for kind in network.lesions}
+    for row, image_id in enumerate(masked.image_ids):
+        pixels, inside = blacken_outside(taken.photograph(row)[0])
+        _, masks, field = masked.photograph(row)
         if camera:
             pixels = apply_camera(camera_of(image_id, camera), pixels, inside)
         maps = enlarge_maps(1 / (1 + np.exp(-lesion_logits(network, pixels[None])[0])), pixels.shape[0])
         for channel, kind in enumerate(network.lesions):
-            if known[channel]:
+            if masked.known[row, channel]:
                 smaller = cv2.resize(maps[channel], field.shape[::-1], interpolation=cv2.INTER_AREA)
                 count = count_lesions(np.asarray(smaller, np.float32), masks[channel] > 127, field)
-                counts.setdefault(kind, []).append(count)
+                counts[kind][int(row in masked.healthy)].append(count)
     return counts
 
 
-def _precisions(counts: dict[str, list[LesionCounts]], kinds: Sequence[str]) -> str:
-    values = [average_precision(counts[kind]) for kind in kinds]
-    return f"{', '.join(f'{each:.3f}' for each in values)}; {np.mean(values):.3f}"
+def _precisions(counts: dict[str, tuple[list[LesionCounts], list[LesionCounts]]], kinds: Sequence[str]) -> str:
+    outlined = [average_precision(counts[kind][0]) for kind in kinds]
+    both = [average_precision([*counts[kind][0], *counts[kind][1]]) for kind in kinds]
+    return f"{', '.join(f'{each:.3f}' for each in outlined)}; {np.mean(outlined):.3f} | {np.mean(both):.3f}"
 
 
 if __name__ == "__main__":
