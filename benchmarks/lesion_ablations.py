@@ -4,9 +4,9 @@ python benchmarks/lesion_ablations.py PREPARED FOLDS OUT [--fold N] [--rows NAME
 
 FOLDS is a cross-validation of the experiment `lesions` on the prepared set PREPARED. Each row is one training on the
 split of its fold N, with one setting changed. The row `larger` needs the same photographs prepared at 1,440 px, and
-`made-up` the checkpoint of a network that was trained on synthetic photographs. Two rows have no setting:
-`instances` trains the network of the fold further on whole photographs that nobody outlined, by their grades, and
-`longer` trains it as long without these. A second call continues.
+`made-up` the checkpoint of a network that was trained on synthetic photographs; without these, the rows are left out.
+Two rows have no setting: `instances` trains the network of the fold further on whole photographs that nobody outlined,
+by their grades, and `longer` trains it as long without these. A second call continues.
 
 The table gives, over the outlined photographs of the fold, the average precision of each kind at the resolution of
 PREPARED and their mean, and this mean over the photographs of grade 0 as well, in which every lesion is false; for
@@ -71,15 +71,21 @@ def main() -> None:
     parser.add_argument("folds", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--fold", type=int, default=4)
-    parser.add_argument("--rows", nargs="*", default=[*SETTINGS, *FURTHER], choices=[*SETTINGS, *FURTHER])
+    parser.add_argument("--rows", nargs="*", choices=[*SETTINGS, *FURTHER])
     parser.add_argument("--larger", type=Path)
     parser.add_argument("--made-up", type=Path)
     arguments = parser.parse_args()
+    lacking = {row for row in ("larger", "made-up") if getattr(arguments, row.replace("-", "_")) is None}
+    if asked := lacking & {*(arguments.rows or ())}:
+        parser.error(f"the rows {', '.join(sorted(asked))} need their option")
+    rows = arguments.rows or [row for row in (*SETTINGS, *FURTHER) if row not in lacking]
+    if arguments.fold >= CrossValidation(arguments.folds).record().folds:
+        parser.error(f"{arguments.folds} has no fold {arguments.fold}")
     fold = CrossValidation(arguments.folds).fold(arguments.fold)
     kinds = [kind for kind in fold.experiment().network.lesions if kind != OPTIC_DISC]
     print(f"{date.today():%-d %B %Y}, fold {arguments.fold}: {', '.join(kinds)}; mean\n")
     print("| training | own look | with grade 0 | a made-up camera | with grade 0 |\n|---|---|---|---|---|", flush=True)
-    for row in ["default", *arguments.rows]:
+    for row in ["default", *rows]:
         out, prepared = arguments.out / f"{row}-{arguments.fold}", arguments.prepared
         if row == "default":
             network = load_lesion_network(fold)

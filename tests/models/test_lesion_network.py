@@ -54,13 +54,14 @@ def test_every_part_learns() -> None:
         {"decoder": ()},
         {"stages": (1, 2, 3)},
         {"stages": None},
+        {"image_size": 60},
         {"dense": (8,)},
         {"lesions": ("optic_disc", "optic_disc")},
         {"output": "softmax"},
     ],
 )
 def test_inconsistent_settings_are_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"lesions|decoder|stages|dense"):
+    with pytest.raises(ValueError, match=r"lesions|decoder|stages|dense|image_size"):
         NetworkSettings.model_validate(SETTINGS.model_dump() | change)
 
 

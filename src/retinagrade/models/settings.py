@@ -185,6 +185,8 @@ class NetworkSettings(_Settings):
             raise ValueError("the output 'lesions' needs the kinds of lesions, each once")
         if len(self.backbones) > 1 or self.stages is None or list(self.stages) != list(range(len(self.stages))):
             raise ValueError("the output 'lesions' needs one backbone and its first stages, such as [0, 1, 2, 3]")
+        if self.image_size % (stride := 2 ** len(self.stages)):
+            raise ValueError(f"image_size: with {len(self.stages)} stages, it must be a multiple of {stride}")
         if not 0 < len(self.decoder) <= len(self.stages):
             raise ValueError("decoder: give the channels of one block for each of the stages, or of fewer blocks")
         if self.dense or self.feature_dropout or self.dense_dropout or self.trained_from != "all":

@@ -47,6 +47,9 @@ class TrainingData:
 def read_training_data(prepared: Path, experiment: Experiment, own_split: Manifest | None = None) -> TrainingData:
     """Reads the photographs that an experiment trains on.
 
+    An experiment that keeps its last epoch needs no validation photographs. Of a set that nobody has split, it takes
+    all photographs for training.
+
     Args:
         prepared: Folder of a prepared set.
         experiment: The experiment.
@@ -59,6 +62,8 @@ def read_training_data(prepared: Path, experiment: Experiment, own_split: Manife
     """
     file = prepared / "manifest.csv"
     manifest = Manifest.read(file) if own_split is None else own_split
+    if own_split is None and experiment.training.keep == "last" and manifest.table["split"].isna().all():
+        manifest = own_split = Manifest(manifest.table.assign(split="train"), manifest.root)
     usable = manifest if experiment.outlines_lesions else manifest.graded()
     training, validation = usable.split("train"), _validation(usable, experiment)
     require_prepared_bytes(prepared, [*training.table["image_id"], *validation.table["image_id"]])

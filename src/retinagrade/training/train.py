@@ -50,7 +50,8 @@ def train(
 
     Args:
         prepared: Folder of a prepared set with splits ``train`` and ``val``. An experiment that keeps its last epoch
-            can do without ``val``, and then predicts nothing.
+            can do without ``val``, and then predicts nothing; of a set that nobody has split, it takes all photographs
+            for training.
         experiment: The experiment: its name, a YAML file, or an object.
         out: Folder of the run.
         settings: Settings to change, as ``section.key=value``.

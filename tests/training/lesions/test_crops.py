@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from retinagrade.errors import ManifestError
+from retinagrade.errors import ExperimentError, ManifestError
 from retinagrade.manifest import Manifest
 from retinagrade.training.lesions.crops import CropDataset, LesionPhotographs, WholePhotographs, crop_loader
 from retinagrade.training.loading import Draw
@@ -44,6 +44,11 @@ def test_masks_move_with_their_photographs(manifest: Manifest) -> None:
             contrasts.append(float(pixels[near][:, 1].mean() - pixels[lesion][:, 1].mean()))
     assert len(contrasts) > 3
     assert np.mean(np.array(contrasts) > 0) > 0.9
+
+
+def test_crops_that_the_network_can_not_halve_are_refused() -> None:
+    with pytest.raises(ExperimentError, match="multiple of 8"):
+        tiny_lesions("crops.side=60")
 
 
 def test_most_crops_show_a_lesion_and_healthy_ones_none(manifest: Manifest) -> None:

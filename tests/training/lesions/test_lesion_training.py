@@ -11,7 +11,9 @@ import torch
 from typer.testing import CliRunner
 
 from retinagrade.cli import app
-from retinagrade.errors import ExperimentError
+from retinagrade.datasets.prepare import prepare
+from retinagrade.datasets.synthetic.patients import synthesize
+from retinagrade.errors import ExperimentError, ManifestError
 from retinagrade.evaluation.lesion_counts import read_counts
 from retinagrade.evaluation.lesion_metrics import average_precision
 from retinagrade.manifest import Manifest
@@ -23,7 +25,7 @@ from retinagrade.training.lesions.crops import WholePhotographs
 from retinagrade.training.lesions.module import lesion_loss
 from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.train import train
-from tests.training.lesions.lesion_sets import tiny_lesions, write_lesion_set
+from tests.training.lesions.lesion_sets import SIDE, tiny_lesions, write_lesion_set
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,19 @@ def test_a_run_has_history_record_and_counts_of_its_validation_photographs(run: 
     assert of_haemorrhages.inside.sum() == ((masks[0] > 127) & inside).sum()
     assert of_haemorrhages.inside.sum() + of_haemorrhages.outside.sum() == inside.sum()
     assert 0 <= average_precision([each["haemorrhages"] for each in counts.values()]) <= 1
+
+
+def test_all_photographs_of_a_set_that_nobody_has_split_are_for_training(tmp_path: Path) -> None:
+    synthesize(tmp_path / "source", 4, size=128, seed=0, workers=1)
+    unsplit = prepare(tmp_path / "source", tmp_path / "prepared", size=SIDE, masks=True, workers=1).folder
+    experiment = tiny_lesions("training.epochs=1", "crops.an_epoch=4")
+    run = train(unsplit, experiment, tmp_path / "run", workers=0)
+    assert Manifest.read(run.manifest_file).table["split"].tolist() == ["train"] * 4
+    assert Manifest.read(unsplit / "manifest.csv").table["split"].isna().all()
+    again = train(unsplit, experiment, tmp_path / "run", workers=0)
+    assert again.record() == run.record()
+    with pytest.raises(ManifestError, match="split"):
+        train(unsplit, tiny_lesions("training.keep=best"), tmp_path / "best", workers=0)
 
 
 def test_a_network_that_outlines_lesions_grades_nothing(run: Run) -> None:
