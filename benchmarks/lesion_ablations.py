@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -27,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from retinagrade import Run, train
 from retinagrade.datasets.lesion_set import OUTLINED
@@ -57,8 +57,8 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
 FURTHER: Final = {"longer": 0.0, "instances": 0.1}
 """Rows that train the network of the fold further: the weight of the loss of whole photographs."""
 CHANGED: Final[tuple[CameraChange, ...]] = ("colour", "light", "resolution", "sharpness")
-STEPS, RATE = 300, 3e-4
-"""Steps of a further training, each on one batch of crops, and its learning rate."""
+STEPS, RATE, EMA = 300, 3e-4, 0.99
+"""Steps of a further training, each on one batch of crops, its learning rate, and the decay of the averaged weights."""
 RED: Final = ("microaneurysms", "haemorrhages")
 ANY, MANY = 5, 250
 """Pixels of a map that show red lesions: at least so many in a photograph of grade 1 or worse, and of grade 3 or 4."""
@@ -79,9 +79,10 @@ def main() -> None:
     if asked := lacking & {*(arguments.rows or ())}:
         parser.error(f"the rows {', '.join(sorted(asked))} need their option")
     rows = arguments.rows or [row for row in (*SETTINGS, *FURTHER) if row not in lacking]
-    if arguments.fold >= CrossValidation(arguments.folds).record().folds:
+    folds = CrossValidation(arguments.folds)
+    if arguments.fold not in range(folds.record().folds):
         parser.error(f"{arguments.folds} has no fold {arguments.fold}")
-    fold = CrossValidation(arguments.folds).fold(arguments.fold)
+    fold = folds.fold(arguments.fold)
     kinds = [kind for kind in fold.experiment().network.lesions if kind != OPTIC_DISC]
     print(f"{date.today():%-d %B %Y}, fold {arguments.fold}: {', '.join(kinds)}; mean\n")
     print("| training | own look | with grade 0 | a made-up camera | with grade 0 |\n|---|---|---|---|---|", flush=True)
@@ -126,7 +127,10 @@ def train_further(fold: Run, prepared: Path, file: Path, weight: float) -> Lesio
     weights = torch.tensor([PIXEL_WEIGHTS.get(kind, 1.0) for kind in network.lesions])
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=experiment.training.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
-    loader, graded, average = crop_loader(training, experiment, 0), _graded(training), deepcopy(network)
+    loader, graded = crop_loader(training, experiment, 0), _graded(training)
+    rule = get_ema_multi_avg_fn(EMA)  # type: ignore[no-untyped-call]
+    average = AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
+    average.update_parameters(network)  # the first update copies the weights
     step = 0
     for epoch in range(STEPS):
         loader.sampler.set_epoch(epoch + experiment.training.epochs)  # type: ignore[attr-defined]
@@ -142,12 +146,13 @@ def train_further(fold: Run, prepared: Path, file: Path, weight: float) -> Lesio
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
-            _average(average, network)
+            average.update_parameters(network)
             step += 1
             if step == STEPS:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                torch.save(average.state_dict(), file)
-                return average.eval()
+                torch.save(average.module.state_dict(), file)
+                network.load_state_dict(average.module.state_dict())
+                return network.eval()
     raise AssertionError("the loader is empty")
 
 
@@ -179,15 +184,6 @@ def _graded(manifest: Manifest) -> Iterator[tuple[Tensor, int]]:
         for row in rng.permutation(len(chosen)):
             pixels = torch.from_numpy(photographs.read(int(row))).permute(2, 0, 1)[None]
             yield pixels, int(chosen.loc[row, "grade"])
-
-
-@torch.no_grad()
-def _average(average: LesionNetwork, network: LesionNetwork, decay: float = 0.99) -> None:
-    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
 
 
 def judge(

@@ -4,7 +4,7 @@ python benchmarks/lesion_speed.py PHOTOGRAPHS MODEL.onnx [MODEL.onnx…]
 
 PHOTOGRAPHS is a folder of full-size photographs. All models take turns, in float32 and in bfloat16 (`--fast`). The best
 rate of each counts; its ratio is to the first model in float32. A fresh process grades one photograph, and another one
-the whole folder; its memory is the most that it held.
+the whole folder; its memory is the most that it held. It needs OpenVINO and a processor with bfloat16.
 """
 
 from __future__ import annotations

@@ -141,7 +141,9 @@ def write_new_experiment(
 _Prepared = Annotated[
     Path,
     typer.Argument(
-        metavar="PREPARED", help="Folder of a prepared set with a split: `retinagrade prepare` and `split` make it."
+        metavar="PREPARED",
+        help="Folder of a prepared set with a split: `retinagrade prepare` and `split` make it. Without a split, "
+        "experiments that keep their last epoch take all photographs for training.",
     ),
 ]
 _Experiments = Annotated[

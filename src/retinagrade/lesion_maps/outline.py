@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retinagrade.images.camera import lit_region
 
-Value = TypeVar("Value", np.uint8, np.float32)
+_Value = TypeVar("_Value", np.uint8, np.float32)
 
 
 def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -26,7 +26,7 @@ def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], N
     return np.asarray(cv2.bitwise_and(photograph, photograph, mask=inside.astype(np.uint8)), np.uint8), inside
 
 
-def enlarge_maps(maps: NDArray[Value], side: int) -> NDArray[Value]:
+def enlarge_maps(maps: NDArray[_Value], side: int) -> NDArray[_Value]:
     """Enlarges maps to the pixels of their photograph, by linear interpolation.
 
     A network whose decoder has fewer blocks than its backbone has stages makes smaller maps. OpenCV enlarges these in
