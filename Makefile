@@ -16,7 +16,7 @@ test-slow: .venv/installed
 
 # Runs all tutorials, some minutes on two cores.
 test-tutorials: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/test_tutorials.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/test_tutorials.py tests/test_first_grader.py
 
 # The tests with exactly the lower bounds of pyproject.toml, in an environment of its own. uv solves for them.
 LOWEST := .venv-lowest/bin

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "first_grader.py"
 
 
+@pytest.mark.slow  # `make test-tutorials`
 def test_the_tutorial_goes_from_a_folder_to_a_grader_file(tmp_path: Path) -> None:
     for _ in range(2):  # every function continues, or returns the finished result
         done = subprocess.run(

@@ -113,7 +113,8 @@ def test_where_there_is_no_difference_p_is_rarely_small() -> None:
     p_values = []
     for seed in range(200):
         base = some_photographs(150, seed, skill=2)
-        found = paired_differences(worse(base, seed, 0.3), worse(base, seed + 1000, 0.3), resamples=100, seed=seed)
+        first, second = worse(base, seed, 0.3), worse(base, seed + 1000, 0.3)
+        found = paired_differences(first, second, ["accuracy"], resamples=100, seed=seed)
         p_values.append(found["accuracy"].p_value)
     small = np.mean([p is not None and p < 0.05 for p in p_values])
     assert small < 0.1  # 0.05, and three standard errors of 200 repetitions
