@@ -23,12 +23,12 @@ from torch.utils.data import DataLoader
 from retinagrade.experiments.experiment import Experiment
 from retinagrade.grades import N_GRADES
 from retinagrade.manifest import Manifest
-from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
-from retinagrade.training.devices import keep_freed_memory, weights_dtype
+from retinagrade.training.devices import keep_freed_memory
 from retinagrade.training.fit import make_trainer
 from retinagrade.training.loading import Batch, training_loader
 from retinagrade.training.module import GradingModule
+from retinagrade.training.predict import MANY, predicting_copy
 
 Job = dict[str, Any]
 WARM_UP = 3
@@ -79,10 +79,11 @@ def train(job: Job) -> Job:
 def predict(job: Job) -> Job:
     """Measures a batch in seconds, from photographs to lists of probabilities."""
     experiment = Experiment.model_validate(job["experiment"])
+    training = experiment.training.model_copy(update={"batch_size": job["batch"]})
+    experiment = experiment.model_copy(update={"training": training})
     keep_freed_memory()
-    size = experiment.network.image_size
-    network = inference_copy(build_network(experiment.network), weights_dtype(job["precision"]), size)
-    batch = batch_of(job["batch"], size)
+    network = predicting_copy(build_network(experiment.network), experiment, MANY, fast=job["fast"])
+    batch = batch_of(job["batch"], experiment.network.image_size)
     seconds: list[float] = []
     while len(seconds) < WARM_UP + 4 or sum(seconds[WARM_UP:]) < job["seconds"]:
         start = time.perf_counter()

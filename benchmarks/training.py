@@ -114,9 +114,9 @@ def sides(keras: Path, keras_bfloat16: bool) -> Iterator[tuple[str, Path, str, J
     ours = Path(sys.executable)
     yield "train ours", ours, "our_side.py", {"task": "train"}
     yield "train keras", keras, "keras_side.py", {"task": "train", "policy": "float32"}
-    yield "predict fast", ours, "our_side.py", {"task": "predict", "precision": "auto"}
+    yield "predict fast", ours, "our_side.py", {"task": "predict", "fast": True}
     yield "predict keras", keras, "keras_side.py", {"task": "predict", "policy": "float32"}
-    yield "predict ours", ours, "our_side.py", {"task": "predict", "precision": "32"}
+    yield "predict ours", ours, "our_side.py", {"task": "predict", "fast": False}
     if keras_bfloat16:
         yield "train keras bf16", keras, "keras_side.py", {"task": "train", "policy": "mixed_bfloat16"}
         yield "predict keras bf16", keras, "keras_side.py", {"task": "predict", "policy": "mixed_bfloat16"}

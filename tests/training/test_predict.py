@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,11 @@ from retinagrade.errors import ExperimentError, UsageError
 from retinagrade.evaluation.predictions import read_predictions
 from retinagrade.grades import PROBABILITY_COLUMNS
 from retinagrade.manifest import Manifest
+from retinagrade.models.network import Network
 from retinagrade.runs.photographs import require_split_of_training
 from retinagrade.runs.run import Run
 from retinagrade.training.checkpoints import load_network
+from retinagrade.training.compiled import compiled_copy
 from retinagrade.training.cross_validate import cross_validate
 from retinagrade.training.devices import weights_dtype
 from retinagrade.training.loading import PhotographDataset
@@ -66,6 +69,29 @@ def test_fast_predictions_are_near_and_written_beside_the_plain_ones(run: Run, p
     np.testing.assert_allclose(near.loc[exact.index], exact, atol=0.01)
     assert near.equals(exact) == (weights_dtype("auto") == torch.float32)
     assert predict(prepared, run, split="test", tta=True, fast=True).file.name == "test-tta-fast.csv"
+
+
+def test_many_photographs_are_predicted_by_openvino(run: Run, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    manifest, columns = Manifest.read(prepared / "manifest.csv"), list(PROBABILITY_COLUMNS)
+    network, experiment = load_network(run), run.experiment()
+    made: list[Network | None] = []
+
+    def record(*arguments: Any) -> Network | None:
+        made.append(compiled_copy(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("retinagrade.training.predict.compiled_copy", record)
+    exact = predict_network(network, experiment, manifest)[columns]
+    predict_network(network, experiment, manifest, fast=True)
+    assert not made
+    monkeypatch.setattr("retinagrade.training.predict.MANY", len(manifest))
+    compiled = predict_network(network, experiment, manifest, fast=True)[columns]
+    np.testing.assert_allclose(compiled, exact, atol=0.01)
+    assert predict_network(network, experiment, manifest)[columns].equals(exact)
+    if weights_dtype("auto") == torch.bfloat16 and not torch.cuda.is_available():
+        assert len(made) == 1
+        assert made[0] is not None
 
 
 def test_photographs_of_another_camera_are_predicted_beside_the_plain_ones(run: Run, prepared: Path) -> None:

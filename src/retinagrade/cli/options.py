@@ -50,7 +50,11 @@ SettingsOption = Annotated[
 ]
 FastOption = Annotated[
     bool,
-    typer.Option("--fast", help="Compute in half precision (bfloat16): faster, but some grades may change."),
+    typer.Option(
+        "--fast",
+        help="Compute in half precision (bfloat16): faster, but some grades may change. On a processor, pip install "
+        "'retinagrade[openvino]' makes thousands of photographs faster still.",
+    ),
 ]
 TtaOption = Annotated[
     bool,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from retinagrade.errors import GraderFileError, UsageError
+from retinagrade.execution.half_precision import compile_graph, import_openvino, openvino_core
 from retinagrade.execution.local import processors
 from retinagrade.grades import N_GRADES
 from retinagrade.storage.environment import environment_number
@@ -95,22 +95,13 @@ def openvino(model: bytes, exact: Session) -> Session:
     Raises:
         UsageError: OpenVINO isn't installed, or the processor has no bfloat16.
     """
-    # Without this module, OpenVINO reports nothing; with it, the import looks up a server of its makers and writes an
-    # identifier into the home folder.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
-        import openvino as ov
+        import_openvino()
     except ModuleNotFoundError as error:
         raise UsageError("fast grading needs OpenVINO: pip install 'retinagrade[openvino]'") from error
-    core = ov.Core()
-    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    compiled = compile_graph(openvino_core().read_model(io.BytesIO(model)), _threads())
+    if compiled is None:
         raise UsageError("fast grading computes in bfloat16, which this processor lacks: grade without it")
-    settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16",
-        "INFERENCE_NUM_THREADS": _threads(),
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    compiled = core.compile_model(core.read_model(io.BytesIO(model)), "CPU", settings)
 
     def network(photographs: NDArray[np.uint8]) -> Outputs:
         outputs = compiled([photographs])

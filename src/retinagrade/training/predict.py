@@ -31,11 +31,15 @@ from retinagrade.runs.run import Run
 from retinagrade.storage.files import sha256
 from retinagrade.storage.output_guard import file_output, guard_outputs, write_origin
 from retinagrade.training.checkpoints import load_network
+from retinagrade.training.compiled import compiled_copy
 from retinagrade.training.devices import keep_freed_memory, loader_workers, weights_dtype
 from retinagrade.training.loading import Batch, evaluation_loader, fill_batch
 
 FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
 """Axes of (N, 3, S, S) that are mirrored for each of a photograph's four views in test-time augmentation."""
+
+MANY: Final = 2000
+"""Photographs from which OpenVINO computes them in half precision: its preparation takes seconds."""
 
 RawBatch = tuple[list[str], list[Tensor]]
 """Ids of a batch of N photographs, and its raw outputs (N, units), float, one tensor for each view."""
@@ -206,9 +210,10 @@ def predict_network(
             machine up.
         tta: Average the probabilities of four views of each photograph: unchanged, mirrored left-right, up-down, and
             both. It takes four times as long.
-        fast: Compute the backbone in half precision (bfloat16 or float16) where the machine has it. Probabilities then
-            differ, by 0.05 on average for some networks (``docs/benchmarks.md``). In float32 they are the same on
-            every machine except for rounding.
+        fast: Compute the backbone in half precision (bfloat16 or float16) where the machine has it; on a processor by
+            OpenVINO, if it is installed and there are many photographs (:data:`MANY`). Probabilities then differ, by
+            0.05 on average for some networks (``docs/benchmarks.md``). In float32 they are the same on every machine
+            except for rounding.
         camera: Changes that another camera would make to the photographs.
         progress: Receives the number of photographs predicted.
 
@@ -258,15 +263,24 @@ def predict_photographs(
 ) -> Iterator[RawBatch]:
     """Computes a network's raw outputs of the photographs of a manifest; arguments as in :func:`predict_network`."""
     keep_freed_memory()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = weights_dtype("auto" if fast else "32")
-    ready = inference_copy(network, dtype, experiment.network.image_size, device)
+    ready = predicting_copy(network, experiment, len(manifest), fast=fast)
     loader = evaluation_loader(manifest, experiment, loader_workers() if workers is None else workers, camera=camera)
     step = begin_stage(progress, "predicting photographs", len(manifest))
     for image_ids, views in predict_batches(ready, loader, experiment.training.batch_size, FLIPS if tta else FLIPS[:1]):
         yield image_ids, views
         for _ in image_ids:
             step()
+
+
+def predicting_copy(network: Network, experiment: Experiment, photographs: int, *, fast: bool) -> Network:
+    """Makes the copy of a network that predicts a number of photographs; arguments as in :func:`predict_network`."""
+    side, batch_size = experiment.network.image_size, experiment.training.batch_size
+    dtype = weights_dtype("auto" if fast else "32")
+    if torch.cuda.is_available():
+        return inference_copy(network, dtype, side, torch.device("cuda"))
+    many = dtype == torch.bfloat16 and photographs >= MANY
+    compiled = compiled_copy(network, side, batch_size) if many else None
+    return compiled or inference_copy(network, dtype, side, torch.device("cpu"))
 
 
 @torch.inference_mode()
