@@ -42,7 +42,7 @@ def compiled_copy(network: Network, image_size: int, batch_size: int) -> Network
     shape = openvino.PartialShape([batch_size, image_size, image_size, 3])
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of PyTorch, on what a trace can't record: the check below finds errors
+            warnings.simplefilter("ignore")  # PyTorch warns of what a trace may miss; the check below would find it
             graph = openvino.convert_model(_FeaturesOfPixels(ready), example_input=pixels, input=[shape])
         compiled = compile_graph(graph, torch.get_num_threads())
     except Exception:  # the exceptions of OpenVINO have no common base
