@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from our_side import batch_of
 from torch import Tensor, nn
 
+from retinagrade.execution.half_precision import import_openvino
 from retinagrade.experiments.experiment import load_experiment
 from retinagrade.models.inference import inference_copy
 from retinagrade.models.network import Network, build_network
@@ -74,9 +75,7 @@ def by_onnx_runtime(network: Network, batch: Batch) -> Compute:
 
 def by_openvino(network: Network, precision: str, batch: Batch) -> Compute:
     """Returns the network as OpenVINO computes it, in ``f32`` or ``bf16``."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would look up a server
-    import openvino as ov
-
+    ov = import_openvino()
     shape = ov.PartialShape(batch.shape)
     graph = ov.convert_model(OfPixels(network), example_input=torch.from_numpy(batch[:2]), input=[shape])
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
