@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from retinagrade.models.inference import _PairMaximum, inference_copy
 from retinagrade.models.network import Network, build_network
 from retinagrade.models.settings import NetworkSettings, Scaling, ScratchSettings
+from retinagrade.models.winograd import WinogradConvolution
 
 SIZE = 96
 FAMILIES = ["vgg16", "mobilenetv2_100", "resnet50", "inception_v3", "tf_efficientnet_b0", "tf_efficientnet_lite0"]
@@ -93,8 +94,16 @@ def test_activations_are_computed_with_their_convolutions() -> None:
     settings = NetworkSettings(backbone="vgg16", weights="none", image_size=SIZE, pooling="gap")
     network = settle(build_network(settings))
     ready = inference_copy(network, torch.float32, SIZE)
-    assert not any(isinstance(module, nn.ReLU) for module in ready.backbone.modules())
-    assert difference(network, ready) < 1e-5
+    alone = [module for module in ready.backbone.children() if isinstance(module, nn.ReLU)]
+    assert not alone
+    assert difference(network, ready) < 1e-4
+
+
+@pytest.mark.parametrize(("dtype", "some"), [(torch.float32, True), (torch.bfloat16, False)])
+def test_only_float32_multiplies_less(dtype: torch.dtype, some: bool) -> None:
+    network = build_network(NetworkSettings(backbone="vgg16", weights="none", image_size=SIZE, pooling="gap"))
+    ready = inference_copy(network, dtype, SIZE)
+    assert any(isinstance(module, WinogradConvolution) for module in ready.modules()) == some
 
 
 class Adding(nn.Module):
@@ -136,15 +145,31 @@ def test_pairs_are_pooled_to_the_bit(height: int, width: int, dtype: torch.dtype
 
 
 def test_a_copy_pools_pairs_without_their_places_and_other_windows_as_before() -> None:
+    pools = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MaxPool2d(2), nn.MaxPool2d(3))
+    pooling = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = Network(pools, pooling, nn.Linear(8, 5), Scaling(mean=(0.0,) * 3, std=(255.0,) * 3)).eval()
+    copy = inference_copy(network, torch.float32, SIZE)
+    left = [module.kernel_size for module in copy.modules() if isinstance(module, nn.MaxPool2d)]
+    assert left == [3]
+    assert difference(network, copy) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_the_cnn_from_scratch_predicts_the_same_in_groups(dtype: torch.dtype, count: int) -> None:
+    torch.manual_seed(0)
     scratch = ScratchSettings(filters=(4, 8, 8), kernel=2, pools=(2, 3, 2))
     network = build_network(
         NetworkSettings(backbone="scratch", scratch=scratch, weights="none", image_size=SIZE, pooling="flatten")
     ).eval()
-    copy = inference_copy(network, torch.float32, SIZE)
-    left = [module.kernel_size for module in copy.modules() if isinstance(module, nn.MaxPool2d)]
-    assert left == [3]
+    copy = inference_copy(network, dtype, SIZE)
+    assert type(copy.backbone) is not type(network.backbone)
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
     with torch.inference_mode():
-        torch.testing.assert_close(copy(photographs(3)), network(photographs(3)), rtol=1e-5, atol=1e-6)
+        expected, given = network(photographs(count)), copy(photographs(count))
+        torch.testing.assert_close(given, expected, rtol=tolerance, atol=tolerance)
+        nn.init.constant_(next(network.backbone.parameters()), float("nan"))
+        assert inference_copy(network, dtype, SIZE)(photographs(1)).isnan().all()
 
 
 def test_a_network_with_nan_weights_predicts_nan() -> None:

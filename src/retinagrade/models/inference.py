@@ -14,9 +14,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.network import Network
+from retinagrade.models.scratch import ScratchCNN
+from retinagrade.models.winograd import WinogradConvolution, suits_winograd
 
 _TOLERANCE: Final = 1e-3
 """Largest allowed change of a feature, relative to the largest feature; rounding changes them by about 1e-6."""
+
+_GROUP: Final = 4
+"""Photographs that the CNN from scratch computes at a time."""
 
 _BATCH_NORMS: Final = (nn.BatchNorm2d, BatchNormAct2d, nn.SyncBatchNorm, SyncBatchNormAct)
 """Layers that are folded; the synchronised ones are those of a training on several GPUs."""
@@ -38,7 +43,8 @@ def inference_copy(
     """Makes a copy of a network that only predicts.
 
     Batch-norm is folded into the convolution before it. On a processor, each activation is computed together with the
-    convolution before it, and max-pooling of two by two pixels leaves out the places of the maxima. The backbone
+    convolution before it, in float32 by Winograd's algorithm where that is faster. Max-pooling of two by two pixels
+    leaves out the places of the maxima, and the CNN from scratch computes a few photographs at a time. The backbone
     computes in ``dtype``; pooling and head compute in float32.
     ``docs/benchmarks.md`` has the gain in speed.
 
@@ -57,7 +63,11 @@ def inference_copy(
     photograph = photograph.to(ready.mean.device, memory_format=torch.channels_last)
     ready = _merge_followers(ready, photograph, _BATCH_NORMS, _fold)
     if ready.mean.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        if dtype == torch.float32:
+            ready = _merge_followers(ready, photograph, tuple(_FUSED), _multiply_less)
         ready = _merge_followers(ready, photograph, tuple(_FUSED), _fuse)
+        if dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+            ready = _group_photographs(ready, photograph)
         _pool_pairs(ready)
     if dtype != torch.float32:
         ready.backbone.to(dtype)
@@ -86,8 +96,13 @@ def _merge_followers(
         merged, rest = change(convolution, follower)
         changed.set_submodule(convolution_name, merged)
         changed.set_submodule(name, rest)
-    difference = (changed.features(photograph) - features).abs().max()
-    return changed if difference <= _TOLERANCE * features.abs().max() else network
+    return changed if _gives(changed, photograph, features) else network
+
+
+def _gives(network: Network, photograph: Tensor, features: Tensor) -> bool:
+    """Returns True where a network computes finite features of a photograph, the same except for rounding."""
+    difference = (network.features(photograph) - features).abs().max()
+    return bool(difference <= _TOLERANCE * features.abs().max())
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -97,9 +112,20 @@ def _fold(convolution: nn.Conv2d, norm: nn.Module) -> tuple[nn.Module, nn.Module
     return fuse_conv_bn_eval(convolution, cast(nn.BatchNorm2d, norm)), after
 
 
+def _multiply_less(convolution: nn.Conv2d, activation: nn.Module) -> tuple[nn.Module, nn.Module]:
+    if not _is_plain(convolution) or not suits_winograd(convolution):
+        return convolution, activation
+    return WinogradConvolution(convolution, activation), nn.Identity()
+
+
+def _is_plain(convolution: nn.Conv2d) -> bool:
+    """Returns True for a convolution without own padding or scaling."""
+    own = type(convolution) is not nn.Conv2d or convolution.padding_mode != "zeros"
+    return not own and not isinstance(convolution.padding, str)
+
+
 def _fuse(convolution: nn.Conv2d, activation: nn.Module) -> tuple[nn.Module, nn.Module]:
-    special = type(convolution) is not nn.Conv2d or convolution.padding_mode != "zeros"  # own padding or scaling
-    if special or isinstance(convolution.padding, str):
+    if not _is_plain(convolution):
         return convolution, activation
     fused = copy(convolution)
     fused.__class__ = _ActivatedConvolution
@@ -141,6 +167,40 @@ class _PairMaximum(nn.Module):
         height, width = (side // 2 * 2 for side in maps.shape[-2:])
         rows = torch.maximum(maps[..., 0:height:2, :], maps[..., 1:height:2, :])
         return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
+
+
+def _group_photographs(network: Network, photograph: Tensor) -> Network:
+    """Lets the CNN from scratch compute a few photographs at a time; any other network is returned unchanged."""
+    if not isinstance(network.backbone, ScratchCNN):
+        return network
+    changed = deepcopy(network)
+    changed.backbone = _GroupedScratch(network.backbone)
+    return changed if _gives(changed, photograph, network.features(photograph)) else network
+
+
+class _GroupedScratch(nn.Module):
+    """The CNN from scratch, a few photographs at a time and in oneDNN's layout of memory.
+
+    The feature maps of a group stay in the processor's cache. Deeper networks have smaller maps, and groups would slow
+    them down.
+    """
+
+    def __init__(self, backbone: ScratchCNN) -> None:
+        super().__init__()
+        self.convolutions = backbone.blocks[::3]
+        self.windows = [cast(int, pooling.kernel_size) for pooling in backbone.blocks[1::3]]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        weights = [weight.to_mkldnn() for weight in self.convolutions.parameters()]
+        layers = [*zip(weights[::2], weights[1::2], self.windows, strict=True)]
+        groups = []
+        for group in torch.split(pixels, _GROUP):
+            maps = group.to_mkldnn()
+            for weight, bias, window in layers:
+                maps = torch.mkldnn_convolution(maps, weight, bias, (0, 0), (1, 1), (1, 1), 1)
+                maps = torch.relu(torch.mkldnn_max_pool2d(maps, [window, window], [window, window]))
+            groups.append(maps.to_dense())
+        return torch.cat(groups)
 
 
 def _find_followers(

@@ -47,7 +47,7 @@ LIMIT: Final = environment_number("RETINAGRADE_CACHE_GB", 20) * 1e9
 """Bytes that the features of one prepared set may take; the least recently used ones are removed first."""
 
 _FOLDER: Final = ".features"
-_RECIPE: Final = 3
+_RECIPE: Final = 4
 """Number that is raised whenever the same settings would give other features."""
 _WORTH_REPORTING: Final = 500
 """Features whose computation takes long enough to report its progress."""

@@ -20,7 +20,7 @@ from retinagrade.models.network import Network
 from retinagrade.models.outputs import training_loss
 from retinagrade.models.weights import SETTINGS_KEY
 from retinagrade.training.batch_norm import SynchronisedBatchNorm
-from retinagrade.training.devices import lightning_precision
+from retinagrade.training.devices import lightning_precision, weights_dtype
 from retinagrade.training.distributed import gather, is_shared
 from retinagrade.training.loading import Batch, fill_batch
 from retinagrade.training.parameter_groups import parameter_groups
@@ -115,6 +115,7 @@ class GradingModule(TrainingModule):
         self._rows: dict[str, tuple[int, list[float], float]] = {}
         self.validated: GradedPredictions | None = None
         self._inference: list[Network] = []  # in a list, it is no submodule, so checkpoints leave it out
+        self._frozen: list[Network] = []
 
     def forward(self, photographs: Tensor) -> Tensor:
         """Computes raw outputs (N, units) of photographs (N, 3, S, S), 0 to 255."""
@@ -125,12 +126,29 @@ class GradingModule(TrainingModule):
         """Computes the mean loss of a batch, with the experiment's grade weights and label smoothing."""
         # On GPUs, the layers themselves are synchronised; see training/batch_norm.py.
         with SynchronisedBatchNorm() if is_shared() and self.device.type == "cpu" else nullcontext():
-            raw: Tensor = self.network.head(batch["features"]) if "features" in batch else self(batch["photographs"])
+            raw = self._raw_outputs(batch)
         raw = raw.float()
         smoothing = self.experiment.training.label_smoothing
         loss = training_loss(self.network.output, raw, batch["grades"], self.grade_weights, smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["grades"]), sync_dist=True)
         return loss
+
+    def _raw_outputs(self, batch: Batch) -> Tensor:
+        if "features" not in batch and not self.network.has_frozen_backbone:
+            raw: Tensor = self(batch["photographs"])
+        else:
+            stored = batch.get("features")
+            raw = self.network.head(self._frozen_features(batch["photographs"]) if stored is None else stored)
+        return raw
+
+    @torch.no_grad()
+    def _frozen_features(self, photographs: Tensor) -> Tensor:
+        """Computes features as :class:`~retinagrade.training.features.FeatureDataset` does, which keeps them."""
+        with torch.autocast(self.device.type, enabled=False):
+            if not self._frozen:
+                dtype = weights_dtype(self.experiment.training.precision)
+                self._frozen.append(inference_copy(self.network, dtype, self.experiment.network.image_size))
+            return self._frozen[0].features(photographs)
 
     def on_validation_epoch_start(self) -> None:
         """Discards the predictions of the last epoch."""
