@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -178,6 +182,26 @@ def test_a_network_with_nan_weights_predicts_nan() -> None:
     nn.init.constant_(next(network.backbone.parameters()), float("nan"))
     with torch.inference_mode():  # oneDNN's ReLU makes 0 of not-a-number
         assert inference_copy(network, torch.float32, SIZE)(photographs(1)).isnan().all()
+
+
+OLD_PROCESSOR = """
+import torch
+from retinagrade.models.inference import inference_copy
+from retinagrade.models.network import build_network
+from retinagrade.models.settings import NetworkSettings
+for name in ("vgg16", "mobilenetv2_100"):
+    network = build_network(NetworkSettings(backbone=name, weights="none", image_size=64, pooling="gap"))
+    for dtype in (torch.float32, torch.bfloat16):
+        with torch.inference_mode():
+            raw = inference_copy(network, dtype, 64)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+        assert raw.isfinite().all()
+"""
+
+
+def test_an_old_processor_computes_half_precision_too() -> None:
+    old = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", OLD_PROCESSOR], env=old, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 class Skipping(nn.Module):

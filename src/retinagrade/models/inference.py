@@ -18,7 +18,7 @@ from retinagrade.models.scratch import ScratchCNN
 from retinagrade.models.winograd import WinogradConvolution, suits_winograd
 
 _TOLERANCE: Final = 1e-3
-"""Largest allowed change of a feature, relative to the largest feature; rounding changes them by about 1e-6."""
+"""Largest allowed change of a feature, relative to the largest feature; rounding changes them by up to 1e-5."""
 
 _GROUP: Final = 4
 """Photographs that the CNN from scratch computes at a time."""
@@ -43,9 +43,9 @@ def inference_copy(
     """Makes a copy of a network that only predicts.
 
     Batch-norm is folded into the convolution before it. On a processor, each activation is computed together with the
-    convolution before it, in float32 by Winograd's algorithm where that is faster. Max-pooling of two by two pixels
-    leaves out the places of the maxima, and the CNN from scratch computes a few photographs at a time. The backbone
-    computes in ``dtype``; pooling and head compute in float32.
+    convolution before it: in float32 by Winograd's algorithm, where the convolution suits it. Max-pooling of two by two
+    pixels leaves out the places of the maxima, and the CNN from scratch computes a few photographs at a time. The
+    backbone computes in ``dtype``; pooling and head compute in float32.
     ``docs/benchmarks.md`` has the gain in speed.
 
     Args:
@@ -63,10 +63,9 @@ def inference_copy(
     photograph = photograph.to(ready.mean.device, memory_format=torch.channels_last)
     ready = _merge_followers(ready, photograph, _BATCH_NORMS, _fold)
     if ready.mean.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        if dtype == torch.float32:
-            ready = _merge_followers(ready, photograph, tuple(_FUSED), _multiply_less)
-        ready = _merge_followers(ready, photograph, tuple(_FUSED), _fuse)
-        if dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        if _onednn_computes(dtype):
+            fuse = _multiply_less if dtype == torch.float32 else _fuse
+            ready = _merge_followers(ready, photograph, tuple(_FUSED), fuse)
             ready = _group_photographs(ready, photograph)
         _pool_pairs(ready)
     if dtype != torch.float32:
@@ -112,9 +111,16 @@ def _fold(convolution: nn.Conv2d, norm: nn.Module) -> tuple[nn.Module, nn.Module
     return fuse_conv_bn_eval(convolution, cast(nn.BatchNorm2d, norm)), after
 
 
+def _onednn_computes(dtype: torch.dtype) -> bool:
+    """Returns True where the processor has the instructions that oneDNN needs for a type."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+
+
 def _multiply_less(convolution: nn.Conv2d, activation: nn.Module) -> tuple[nn.Module, nn.Module]:
     if not _is_plain(convolution) or not suits_winograd(convolution):
-        return convolution, activation
+        return _fuse(convolution, activation)
     return WinogradConvolution(convolution, activation), nn.Identity()
 
 
@@ -179,10 +185,9 @@ def _group_photographs(network: Network, photograph: Tensor) -> Network:
 
 
 class _GroupedScratch(nn.Module):
-    """The CNN from scratch, a few photographs at a time and in oneDNN's layout of memory.
+    """The CNN from scratch in oneDNN's layout of memory, and a few photographs at a time.
 
-    The feature maps of a group stay in the processor's cache. Deeper networks have smaller maps, and groups would slow
-    them down.
+    It has large maps and few multiplications, so most of its time goes to memory. Groups slow deeper networks down.
     """
 
     def __init__(self, backbone: ScratchCNN) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 _LEAST_CHANNELS: Final = 128
 """Channels below which the transforms take longer than the multiplications that they save."""
 _ROWS: Final = 256
-"""Tiles that are computed together: enough for the product of matrices, and few enough to stay in the cache."""
+"""Tiles that are computed together, or those of one photograph: enough for a fast product of matrices."""
 _TILE, _WINDOW = 4, 6
 """Sides of the square of results that one tile computes, and of the square of pixels that it reads."""
 
@@ -35,7 +36,7 @@ _RESULT: Final = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), 
 
 
 def suits_winograd(convolution: nn.Conv2d) -> bool:
-    """Returns True where :class:`WinogradConvolution` computes a convolution, and is faster."""
+    """Returns True where :class:`WinogradConvolution` computes a convolution, and is faster for batches."""
     geometry = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation)
     dense = convolution.groups == 1 and min(convolution.in_channels, convolution.out_channels) >= _LEAST_CHANNELS
     return dense and geometry == ((3, 3), (1, 1), (1, 1), (1, 1))
@@ -45,7 +46,8 @@ class WinogradConvolution(nn.Module):
     """A convolution of 3 × 3 pixels and an activation, by Winograd's algorithm F(4 × 4, 3 × 3).
 
     Sixteen results of one channel take 36 multiplications instead of 144. Rounding changes them by about 1e-5 of the
-    largest result. It computes no gradients.
+    largest result. The kernels take four times the memory. The module only predicts: its weights have no gradients,
+    and it computes in float32, without autocast.
 
     Source: A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
     """
@@ -63,13 +65,12 @@ class WinogradConvolution(nn.Module):
             activation: A function of each number by itself.
         """
         super().__init__()
-        kernel = torch.tensor(_KERNEL, dtype=torch.float64)
-        kernels = torch.einsum("ia,ocab,jb->ijco", kernel, convolution.weight.detach().double(), kernel)
-        self.register_buffer("kernels", kernels.flatten(0, 1).float().contiguous())
+        weight = convolution.weight.detach().permute(2, 3, 1, 0).double()
+        kernels = _both_axes(_KERNEL) @ weight.reshape(9, -1)
+        self.register_buffer("kernels", kernels.float().view(_WINDOW**2, *weight.shape[2:]))
         self.register_buffer("bias", None if convolution.bias is None else convolution.bias.detach().clone())
-        for name, matrix in (("to_input", _INPUT), ("to_result", _RESULT)):
-            one_axis = torch.tensor(matrix, dtype=torch.float32)
-            self.register_buffer(name, torch.kron(one_axis, one_axis))  # both axes of a tile in one product
+        self.register_buffer("to_input", _both_axes(_INPUT).float())
+        self.register_buffer("to_result", _both_axes(_RESULT).float())
         self.activation = activation
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -103,6 +104,12 @@ class WinogradConvolution(nn.Module):
             cut += self.bias
         activated: Tensor = self.activation(cut)
         return activated
+
+
+def _both_axes(matrix: Sequence[Sequence[float]]) -> Tensor:
+    """Returns the matrix that applies another one to the rows and the columns of a square, float64."""
+    one_axis = torch.tensor(matrix, dtype=torch.float64)
+    return torch.kron(one_axis, one_axis)
 
 
 def _tiles(side: int) -> int:

@@ -43,10 +43,11 @@ def lightning_precision(precision: Literal["auto", "32", "bf16", "16"]) -> Train
     """Returns Lightning's name of a precision; ``auto`` selects the fastest that the machine has.
 
     A processor that emulates bfloat16 reached a tenth of the speed of float32, so a processor must have the
-    instructions (AMX or AVX512-BF16).
+    instructions (AMX or AVX512-BF16). Without a GPU, ``16`` is bfloat16, because few processors compute float16.
     """
     if precision != "auto":
-        names: dict[str, TrainingPrecision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+        half: TrainingPrecision = "16-mixed" if torch.cuda.is_available() else "bf16-mixed"
+        names: dict[str, TrainingPrecision] = {"32": "32-true", "bf16": "bf16-mixed", "16": half}
         return names[precision]
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"

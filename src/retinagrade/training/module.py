@@ -141,6 +141,10 @@ class GradingModule(TrainingModule):
             raw = self.network.head(self._frozen_features(batch["photographs"]) if stored is None else stored)
         return raw
 
+    def on_fit_start(self) -> None:
+        """Discards the copy of a frozen backbone, whose weights may have changed since the last training."""
+        self._frozen = []
+
     @torch.no_grad()
     def _frozen_features(self, photographs: Tensor) -> Tensor:
         """Computes features as :class:`~retinagrade.training.features.FeatureDataset` does, which keeps them."""
