@@ -95,10 +95,10 @@ def _merge_followers(
         merged, rest = change(convolution, follower)
         changed.set_submodule(convolution_name, merged)
         changed.set_submodule(name, rest)
-    return changed if _gives(changed, photograph, features) else network
+    return changed if _keeps_features(changed, photograph, features) else network
 
 
-def _gives(network: Network, photograph: Tensor, features: Tensor) -> bool:
+def _keeps_features(network: Network, photograph: Tensor, features: Tensor) -> bool:
     """Returns True where a network computes finite features of a photograph, the same except for rounding."""
     difference = (network.features(photograph) - features).abs().max()
     return bool(difference <= _TOLERANCE * features.abs().max())
@@ -181,7 +181,7 @@ def _group_photographs(network: Network, photograph: Tensor) -> Network:
         return network
     changed = deepcopy(network)
     changed.backbone = _GroupedScratch(network.backbone)
-    return changed if _gives(changed, photograph, network.features(photograph)) else network
+    return changed if _keeps_features(changed, photograph, network.features(photograph)) else network
 
 
 class _GroupedScratch(nn.Module):

@@ -115,7 +115,7 @@ class GradingModule(TrainingModule):
         self._rows: dict[str, tuple[int, list[float], float]] = {}
         self.validated: GradedPredictions | None = None
         self._inference: list[Network] = []  # in a list, it is no submodule, so checkpoints leave it out
-        self._frozen: list[Network] = []
+        self._frozen_copies: list[Network] = []
 
     def forward(self, photographs: Tensor) -> Tensor:
         """Computes raw outputs (N, units) of photographs (N, 3, S, S), 0 to 255."""
@@ -134,25 +134,24 @@ class GradingModule(TrainingModule):
         return loss
 
     def _raw_outputs(self, batch: Batch) -> Tensor:
-        if "features" not in batch and not self.network.has_frozen_backbone:
-            raw: Tensor = self(batch["photographs"])
-        else:
-            stored = batch.get("features")
-            raw = self.network.head(self._frozen_features(batch["photographs"]) if stored is None else stored)
+        features = batch.get("features")
+        if features is None and self.network.has_frozen_backbone:
+            features = self._frozen_features(batch["photographs"])
+        raw: Tensor = self(batch["photographs"]) if features is None else self.network.head(features)
         return raw
 
     def on_fit_start(self) -> None:
         """Discards the copy of a frozen backbone, whose weights may have changed since the last training."""
-        self._frozen = []
+        self._frozen_copies = []
 
     @torch.no_grad()
     def _frozen_features(self, photographs: Tensor) -> Tensor:
         """Computes features as :class:`~retinagrade.training.features.FeatureDataset` does, which keeps them."""
         with torch.autocast(self.device.type, enabled=False):
-            if not self._frozen:
+            if not self._frozen_copies:
                 dtype = weights_dtype(self.experiment.training.precision)
-                self._frozen.append(inference_copy(self.network, dtype, self.experiment.network.image_size))
-            return self._frozen[0].features(photographs)
+                self._frozen_copies.append(inference_copy(self.network, dtype, self.experiment.network.image_size))
+            return self._frozen_copies[0].features(photographs)
 
     def on_validation_epoch_start(self) -> None:
         """Discards the predictions of the last epoch."""
