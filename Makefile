@@ -7,9 +7,10 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/retinagrade demo --out demo
 
-# One thread per process: if several threads share the cores, they wait for each other most of the time.
+# One thread per process: if several threads share the cores, they wait for each other most of the time. Files run in
+# their own order: xdist would run the longest ones last, because each of them has one test, and leave a core idle.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow

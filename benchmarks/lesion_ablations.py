@@ -50,6 +50,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "no-average": ("training.ema=null",),
     "no-healthy": ("crops.healthy=0",),
     "one-look": ("augmentation.camera=[]",),
+    "backbone": ("network.backbone=tf_efficientnet_lite2",),
     "larger": ("network.image_size=1440",),
     "made-up": (),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ pytest_plugins = ["tests.ray_cluster"]
 # no build; new examples are drawn on developers' machines, a few in each of many runs.
 settings.register_profile("retinagrade", deadline=None, derandomize="CI" in os.environ, max_examples=25)
 settings.load_profile("retinagrade")
+
+# A shell without job control makes the commands that it starts in the background ignore Ctrl-C, and all programs that
+# they start as well; the tests of interrupted programs need its default.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_DATA = Path(os.environ.get("RETINAGRADE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
