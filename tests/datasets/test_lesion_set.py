@@ -16,11 +16,12 @@ from retinagrade.datasets.prepare import prepare
 from retinagrade.datasets.prepared_set import PreparedSet
 from retinagrade.datasets.split import split
 from retinagrade.datasets.synthetic.patients import synthesize
-from retinagrade.errors import ImageError, UsageError
+from retinagrade.errors import ImageError, LayoutError, UsageError
 from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 
 SIDE = 128
+IDRID_FOLDERS = ("1. Original Images", "2. All Segmentation Groundtruths")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,30 @@ def test_a_photograph_with_an_unreadable_mask_is_left_out(source: Path, tmp_path
     assert image_id not in set(prepared.manifest.table["image_id"])
     shutil.copy(source / "masks" / "hard_exudates" / f"{image_id}.png", broken / "masks" / "hard_exudates")
     assert prepare(broken, tmp_path / "prepared", size=SIDE, masks=True, workers=1).failed == []
+
+
+def test_a_download_of_outlined_photographs_alone_is_prepared(source: Path, tmp_path: Path) -> None:
+    part = tmp_path / "IDRiD" / "A. Segmentation"
+    photographs, masks = (part / name / "a. Training Set" for name in IDRID_FOLDERS)
+    photographs.mkdir(parents=True)
+    kinds = ("microaneurysms", "haemorrhages")
+    drawn = [{file.name for file in (source / "masks" / kind).iterdir()} for kind in kinds]
+    for number, mask in enumerate(sorted(set.intersection(*drawn))[:3], 1):
+        photograph = source / "photographs" / Path(mask).with_suffix(".jpg")
+        shutil.copy(photograph, photographs / f"IDRiD_{number:02}.jpg")
+        for kind, folder, suffix in zip(kinds, ("1. Microaneurysms", "2. Haemorrhages"), ("MA", "HE"), strict=True):
+            (masks / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / "masks" / kind / mask, masks / folder / f"IDRiD_{number:02}_{suffix}.png")
+    (photographs / "IDRiD_09.jpg").write_bytes(b"nobody outlined this one")
+    for root in (part, part.parent):
+        prepared = prepare(root, tmp_path / "prepared" / root.name, size=SIDE, masks=True, workers=1)
+        table = prepared.manifest.table.set_index("image_id")
+        assert list(table.index) == [f"outlined-train-IDRiD_{number:02}" for number in (1, 2, 3)]
+        assert table["grade"].isna().all()
+        assert set(mask_digests(prepared.folder)[table.index[0]]) == set(kinds)
+        assert [other.may_be_photograph for other in prepared.other_files if "IDRiD_09" in other.file] == [True]
+    with pytest.raises(LayoutError):
+        prepare(part.parent, tmp_path / "without", size=SIDE)
 
 
 def test_copies_stay_in_one_fold(source: Path, tmp_path: Path) -> None:

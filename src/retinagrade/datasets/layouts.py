@@ -60,9 +60,14 @@ def choose_reader(source: Path, layout: str | None = None, grade_names: Mapping[
     return LAYOUTS[layout]
 
 
-def _detect(source: Path) -> Reader:
+def fitting_readers(source: Path) -> list[Reader]:
+    """Returns the readers whose layout a source has; a layout of last resort counts only where no other one fits."""
     fitting = [reader for reader in LAYOUTS.values() if not reader.last_resort and reader.fits(source)]
-    fitting = fitting or [reader for reader in LAYOUTS.values() if reader.last_resort and reader.fits(source)]
+    return fitting or [reader for reader in LAYOUTS.values() if reader.last_resort and reader.fits(source)]
+
+
+def _detect(source: Path) -> Reader:
+    fitting = fitting_readers(source)
     if source.is_file() or fitting in ([], [LAYOUTS[_FOLDERS]]):
         refuse_messidor1(source)
     if not fitting:

@@ -63,6 +63,11 @@ def is_mask(file: str) -> bool:
     return _MASKS in folders or (len(folders) == 2 and folders[0] == "masks" and folders[1] in (*LESIONS, OPTIC_DISC))
 
 
+def has_masks(source: Path) -> bool:
+    """Whether a folder is in a known layout with lesion masks."""
+    return (_root(source) / _MASKS).is_dir() or _is_synthetic(source)
+
+
 def read_masked_photographs(source: Path) -> list[MaskedPhotograph]:
     """Reads a data set with lesion masks, downloaded or synthetic.
 
@@ -75,10 +80,10 @@ def read_masked_photographs(source: Path) -> list[MaskedPhotograph]:
     Raises:
         LayoutError: Neither layout fits, a mask has no photograph, or there is no mask.
     """
-    root = source / _PART if (source / _PART).is_dir() else source
+    root = _root(source)
     if (root / _MASKS).is_dir():
         photographs = [each for split, half in _HALVES.items() for each in _read_idrid_half(root, split, half)]
-    elif (source / "masks").is_dir() and (source / "photographs").is_dir():
+    elif _is_synthetic(source):
         masks = {kind: index_by_name(_list_files(source / "masks" / kind)) for kind in (*LESIONS, OPTIC_DISC)}
         photographs = _join("", index_by_name(photographs_in(source / "photographs")), masks, source / "masks")
     else:
@@ -90,6 +95,14 @@ def read_masked_photographs(source: Path) -> list[MaskedPhotograph]:
     if not with_lesions:
         raise LayoutError(f"{source}: no photograph has the mask of a lesion")
     return with_lesions
+
+
+def _root(source: Path) -> Path:
+    return source / _PART if (source / _PART).is_dir() else source
+
+
+def _is_synthetic(source: Path) -> bool:
+    return (source / "masks").is_dir() and (source / "photographs").is_dir()
 
 
 def _read_idrid_half(root: Path, split: str, half: str) -> list[MaskedPhotograph]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
-from retinagrade.datasets.layouts import choose_reader, read_dataset
+from retinagrade.datasets.layouts import choose_reader, fitting_readers, read_dataset
 from retinagrade.datasets.left_out import left_out_files
 from retinagrade.datasets.lesion_set import add_outlined, mark_same_eyes, prepare_masks
-from retinagrade.datasets.masks import MaskedPhotograph, read_masked_photographs
+from retinagrade.datasets.masks import MaskedPhotograph, has_masks, read_masked_photographs
 from retinagrade.datasets.prepare_file import PreparedFile, crashed_file, prepare_file
 from retinagrade.datasets.prepared_set import PREPARATION_RECORD, PreparationRecord, PreparedSet
-from retinagrade.datasets.reader import Reader
 from retinagrade.datasets.reusable import reusable_outcomes
 from retinagrade.datasets.write_prepared import JOURNAL, UNPACKED, delete_prepared_set, write_prepared_set
 from retinagrade.errors import ImageError, UsageError
@@ -73,9 +72,9 @@ def prepare(
             ``frame``, for photographs that were cropped before.
         layout: The layout of the source; ``None`` detects it.
         grade_names: For a source with a folder for each grade: folder names and their grades.
-        masks: Whether to prepare photographs with lesion masks as well, and their masks. The manifest gets the columns
-            ``outlined`` (the kinds of lesions that people outlined) and ``same_eye`` (a number that copies and
-            photographs of one eye share, so that no split separates them).
+        masks: Whether to prepare photographs with lesion masks as well, and their masks; a folder may hold nothing
+            else. The manifest gets the columns ``outlined`` (the kinds of lesions that people outlined) and
+            ``same_eye`` (a number that copies and photographs of one eye share, so that no split separates them).
         workers: Number of worker processes; ``None`` takes one per processor.
         engine: ``local`` for processes of this machine, ``ray`` for a Ray cluster, or an engine.
         overwrite: Whether to delete a prepared set in ``out`` that has another source or other settings, and to
@@ -103,16 +102,20 @@ def prepare(
         root = user_path(source)
         inputs = [root]
     guard_outputs([folder_output(folder, COMMAND, [root], PREPARATION_RECORD)], inputs, overwrite)
-    reader: Reader | None = None
+    masked = []
+    labelled: bool | None = None
     if isinstance(source, Manifest):
         manifest = source
+    elif masks and layout is None and grade_names is None and has_masks(root) and not fitting_readers(root):
+        masked, labelled = read_masked_photographs(root), True
+        manifest = add_outlined(None, masked, str(source))
     else:
         reader = choose_reader(root, layout, grade_names)
-        manifest = read_dataset(root, reader.layout, grade_names, unpack=folder / UNPACKED)
-    masked = read_masked_photographs(root) if masks else []
-    if masked:
-        manifest = add_outlined(manifest, masked, str(source))
-    left_out = _left_out(root, manifest, masked, reader)
+        manifest, labelled = read_dataset(root, reader.layout, grade_names, unpack=folder / UNPACKED), reader.labelled
+        if masks:
+            masked = read_masked_photographs(root)
+            manifest = add_outlined(manifest, masked, str(source))
+    left_out = _left_out(root, manifest, masked, labelled)
     with locked(folder / PREPARATION_RECORD):
         started = _begin_set(folder, settings, root, overwrite)
         chosen_engine = choose_engine(engine, [root, folder])
@@ -127,14 +130,14 @@ def prepare(
 
 
 def _left_out(
-    source: Path, manifest: Manifest, masked: Sequence[MaskedPhotograph], reader: Reader | None
+    source: Path, manifest: Manifest, masked: Sequence[MaskedPhotograph], labelled: bool | None
 ) -> tuple[LeftOutFile, ...]:
     """Returns the files of a source folder that aren't prepared; a table or an archive names all that belongs to it."""
-    if reader is None or not source.is_dir():
+    if labelled is None or not source.is_dir():
         return ()
     photographs = [manifest.file(str(path)) for path in manifest.table["path"]]
     masks = [path for each in masked for path in each.masks.values()]
-    return left_out_files(list_folder(source), source, photographs, masks, labelled=reader.labelled)
+    return left_out_files(list_folder(source), source, photographs, masks, labelled=labelled)
 
 
 def _prepare_photographs(
