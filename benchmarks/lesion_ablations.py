@@ -5,8 +5,10 @@ python benchmarks/lesion_ablations.py PREPARED FOLDS OUT [--fold N] [--rows NAME
 FOLDS is a cross-validation of the experiment `lesions` on the prepared set PREPARED. Each row is one training on the
 split of its fold N, with one setting changed. The row `larger` needs the same photographs prepared at 1,440 px, and
 `made-up` the checkpoint of a network that was trained on synthetic photographs; without these, the rows are left out.
-Two rows have no setting: `instances` trains the network of the fold further on whole photographs that nobody outlined,
-by their grades, and `longer` trains it as long without these. A second call continues.
+Three rows have no setting, and train the network of the fold further: `longer` as before, `instances` also on whole
+photographs that nobody outlined, by their grades, and `distilled` also on the maps that a teacher, the mean of this
+network, of that of the row `seed` and of their maps of mirror images, makes of such photographs and of the crops. A
+second call continues.
 
 The table gives, over the outlined photographs of the fold, the average precision of each kind at the resolution of
 PREPARED and their mean, and this mean over the photographs of grade 0 as well, in which every lesion is false; for
@@ -55,8 +57,10 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "made-up": (),
 }
 """Settings that each row changes."""
-FURTHER: Final = {"longer": 0.0, "instances": 0.1}
+FURTHER: Final = {"longer": 0.0, "instances": 0.1, "distilled": 0.5}
 """Rows that train the network of the fold further: the weight of the loss of whole photographs."""
+TAUGHT: Final = 0.5
+"""Share of the teacher's maps in what a student learns of an outlined crop; people's outlines are the rest."""
 CHANGED: Final[tuple[CameraChange, ...]] = ("colour", "light", "resolution", "sharpness")
 STEPS, RATE, EMA = 300, 3e-4, 0.99
 """Steps of a further training, each on one batch of crops, its learning rate, and the decay of the averaged weights."""
@@ -92,7 +96,11 @@ def main() -> None:
         if row == "default":
             network = load_lesion_network(fold)
         elif row in FURTHER:
-            network = train_further(fold, prepared, out.with_suffix(".pt"), FURTHER[row])
+            teachers = []
+            if row == "distilled":
+                other = train_changed(fold, SETTINGS["seed"], prepared, arguments.out / f"seed-{arguments.fold}")
+                teachers = [load_lesion_network(each) for each in (fold, other)]
+            network = train_further(fold, prepared, out.with_suffix(".pt"), FURTHER[row], teachers)
         else:
             prepared = arguments.larger if row == "larger" else prepared
             changed = [*SETTINGS[row]]
@@ -109,7 +117,9 @@ def train_changed(fold: Run, settings: Sequence[str], prepared: Path, out: Path)
     return train(prepared, override_settings(fold.experiment(), settings), out, manifest=manifest)
 
 
-def train_further(fold: Run, prepared: Path, file: Path, weight: float) -> LesionNetwork:
+def train_further(
+    fold: Run, prepared: Path, file: Path, weight: float, teachers: Sequence[LesionNetwork] = ()
+) -> LesionNetwork:
     """Trains the network of a fold further, or reads it from a file where that was done before.
 
     Args:
@@ -118,6 +128,8 @@ def train_further(fold: Run, prepared: Path, file: Path, weight: float) -> Lesio
         file: The file of the weights.
         weight: Weight of the loss of whole photographs, whose lesions nobody outlined. Without it, no such photograph
             is read.
+        teachers: Networks whose mean map is learnt: of outlined crops beside people's outlines, of whole photographs
+            of grade 1 or worse instead of their grades.
     """
     network = load_lesion_network(fold)
     if file.is_file():
@@ -136,14 +148,25 @@ def train_further(fold: Run, prepared: Path, file: Path, weight: float) -> Lesio
     for epoch in range(STEPS):
         loader.sampler.set_epoch(epoch + experiment.training.epochs)  # type: ignore[attr-defined]
         for batch in loader:
-            masks = batch["masks"].float() / 255
+            masks, known = batch["masks"].float() / 255, batch["known"].float()
             logits = F.interpolate(network.train()(batch["photographs"]), masks.shape[2:], mode="bilinear")
-            loss = lesion_loss(logits, masks, batch["known"].float(), weights)
+            if teachers:
+                taught = F.interpolate(mean_map(teachers, batch["photographs"]), masks.shape[2:], mode="bilinear")
+                outlined = known.amin(1)[:, None, None, None]  # a healthy photograph has no outline of its optic disc
+                masks = torch.lerp(masks, taught, TAUGHT * outlined)
+            loss = lesion_loss(logits, masks, known, weights)
             loss.backward()  # type: ignore[no-untyped-call]
             if weight:
                 pixels, grade = next(graded)
                 # In evaluation mode, because one photograph has other statistics than a batch of crops.
-                (weight * instance_loss(network.eval()(pixels), network.lesions, grade)).backward()  # type: ignore[no-untyped-call]
+                whole = network.eval()(pixels)
+                if teachers:
+                    taught = mean_map(teachers, pixels)
+                    taught[:, [kind != OPTIC_DISC for kind in network.lesions]] *= float(grade > 0)
+                    further = lesion_loss(whole, taught, torch.ones(whole.shape[:2]), weights)
+                else:
+                    further = instance_loss(whole, network.lesions, grade)
+                (weight * further).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             optimiser.zero_grad()
@@ -155,6 +178,15 @@ def train_further(fold: Run, prepared: Path, file: Path, weight: float) -> Lesio
                 network.load_state_dict(average.module.state_dict())
                 return network.eval()
     raise AssertionError("the loader is empty")
+
+
+@torch.no_grad()
+def mean_map(networks: Sequence[LesionNetwork], photographs: Tensor) -> Tensor:
+    """Computes the mean of the probabilities (N, kinds, H, W) of networks, each with and without mirror images."""
+    maps = []
+    for network in networks:
+        maps += [network(photographs).sigmoid(), network(photographs.flip(3)).sigmoid().flip(3)]
+    return torch.stack(maps).mean(0)
 
 
 def instance_loss(logits: Tensor, kinds: Sequence[str], grade: int) -> Tensor:
