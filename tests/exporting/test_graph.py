@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -87,8 +88,11 @@ def test_a_file_gives_the_outputs_of_its_network(family: str, tmp_path: Path) ->
     trained, pixels = network(**ALL[family]), photographs(3)
     squares = pixels.permute(0, 2, 3, 1).contiguous()
     model = to_onnx(NetworkGraph(trained).eval(), squares[:2].numpy()).SerializeToString()
-    outputs = onnx_runtime(model, tmp_path / "g.onnx").network(squares.numpy())
+    one_by_one = onnx_runtime(model, tmp_path / "g.onnx").network(squares.numpy())
+    together = onnxruntime.InferenceSession(model).run(["probabilities", "saliency"], {"photographs": squares.numpy()})
     expected_saliency = saliency_maps(trained, pixels, "gradcam", GRADES)
     with torch.no_grad():
-        np.testing.assert_allclose(outputs["probabilities"], trained.output.probabilities(trained(pixels)), atol=1e-4)
-    np.testing.assert_allclose(outputs["saliency"], expected_saliency, atol=1e-3 * float(expected_saliency.max()))
+        expected = trained.output.probabilities(trained(pixels))
+    for probabilities, saliency in ((one_by_one["probabilities"], one_by_one["saliency"]), together):
+        np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+        np.testing.assert_allclose(saliency, expected_saliency, atol=1e-3 * float(expected_saliency.max()))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from retinagrade.errors import UsageError
@@ -22,6 +23,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     example = photographs(2).permute(0, 2, 3, 1).contiguous().numpy()
     onnx.save(to_onnx(NetworkGraph(network(**FAMILIES["scratch"])).eval(), example), path)
     return path
+
+
+def test_photographs_that_are_computed_one_by_one_give_what_a_batch_gives(file: Path) -> None:
+    squares = photographs(5).permute(0, 2, 3, 1).contiguous().numpy()
+    whole = onnxruntime.InferenceSession(file.read_bytes())
+    together = dict(
+        zip([each.name for each in whole.get_outputs()], whole.run(None, {"photographs": squares}), strict=True)
+    )
+    one_by_one = onnx_runtime(file.read_bytes(), file).network(squares)
+    assert one_by_one.keys() == together.keys()
+    for name, expected in together.items():
+        np.testing.assert_allclose(one_by_one[name], expected, atol=1e-5 * float(np.abs(expected).max()))
 
 
 def test_bfloat16_is_close_to_float32(file: Path) -> None:

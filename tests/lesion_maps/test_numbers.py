@@ -68,6 +68,10 @@ def test_regions_agree_with_scipy(spots: list[Spot]) -> None:
     assert sorted(regions.areas) == sorted(ndimage.sum_labels(np.ones_like(labels), labels, index))
     assert sorted(regions.cores) == sorted(ndimage.sum_labels(lesion_map > 127, labels, index))
     np.testing.assert_allclose(np.sort(regions.peaks), np.sort(ndimage.maximum(lesion_map, labels, index)) / 255)
+    for label, (y, x) in zip(index, ndimage.center_of_mass(labels > 0, labels, index), strict=True):
+        region = regions.region_at(*(int(each) for each in np.argwhere(labels == label)[-1]))
+        np.testing.assert_array_equal(regions.mask(np.arange(count) == region), labels == label)
+        np.testing.assert_allclose(regions.centres[region], (x, y))
 
 
 def test_the_rim_counts_nothing() -> None:

@@ -17,7 +17,7 @@ from retinagrade.errors import GraderFileError
 from retinagrade.gate.session import NETWORK_KEY, bundled_network, encode_network
 from retinagrade.grader.metadata import KEY, Metadata, with_digest
 from retinagrade.grader.seal import sealed
-from retinagrade.grader.sessions import Outputs, onnx_runtime
+from retinagrade.grader.sessions import BATCH_DIMENSION, Outputs, onnx_runtime
 from retinagrade.models.attention import explicit_attention
 from retinagrade.storage.files import write_bytes
 
@@ -41,7 +41,7 @@ def to_onnx(
     examples = example if isinstance(example, Mapping) else {"photographs": example}
     # With a batch of one, the exporter would make the batch size a constant.
     batches = tuple(torch.from_numpy(np.concatenate([each, each])[:2]) for each in examples.values())
-    size = torch.export.Dim("N", min=1, max=4096)
+    size = torch.export.Dim(BATCH_DIMENSION, min=1, max=4096)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it reports each operator that it leaves as it is
     with warnings.catch_warnings(), explicit_attention(graph):
         warnings.simplefilter("ignore")  # onnxscript warns about operators that the graph doesn't use

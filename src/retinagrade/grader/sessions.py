@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ Outputs = dict[str, NDArray[Any]]
 """Outputs of a graph by name."""
 LESIONS: Final = "lesions"
 """Output of a graph that outlines lesions."""
+BATCH_DIMENSION: Final = "N"
+"""Name that exported graphs give to the number of photographs."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,19 @@ def onnx_runtime(model: bytes, file: Path) -> Session:
     options.log_severity_level = 3
     # A plan of all memory, beside the memory itself: 340 MB more for lesion maps of 1,024 px, and no faster.
     options.enable_mem_pattern = False
+    options.add_free_dimension_override_by_name(BATCH_DIMENSION, 1)
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the exceptions of ONNX Runtime have no common base
         raise GraderFileError(f"{file} is not a readable ONNX file: {' '.join(str(error).split())}") from error
 
-    def network(photographs: NDArray[np.uint8]) -> Outputs:
+    def compute(photograph: NDArray[np.uint8]) -> Outputs:
         try:
-            results = dict(zip(names, session.run(None, {"photographs": photographs}), strict=True))
+            results = dict(zip(names, session.run(None, {"photographs": photograph}), strict=True))
         except Exception as error:
             reason = " ".join(str(error).split())
             raise GraderFileError(f"{file}: its graph can't be computed ({reason}): export the run again") from error
-        if any(len(result) != len(photographs) for result in results.values()):
+        if any(len(result) != 1 for result in results.values()):
             raise GraderFileError(f"{file}: its graph does not give one result per photograph: export the run again")
         return results
 
@@ -82,7 +86,7 @@ def onnx_runtime(model: bytes, file: Path) -> Session:
     kinds = outputs[0].shape[1] if names == [LESIONS] and _divides(outputs[0].shape[2:], side) else 0
     is_grader = kinds or shapes == [("probabilities", [N_GRADES]), ("saliency", [N_GRADES])]
     properties = session.get_modelmeta().custom_metadata_map
-    return Session(network, properties, side if takes_photographs and is_grader else None, kinds)
+    return Session(partial(_one_by_one, compute), properties, side if takes_photographs and is_grader else None, kinds)
 
 
 def openvino(model: bytes, exact: Session) -> Session:
@@ -99,15 +103,32 @@ def openvino(model: bytes, exact: Session) -> Session:
         import_openvino()
     except ModuleNotFoundError as error:
         raise UsageError("fast grading needs OpenVINO: pip install 'retinagrade[openvino]'") from error
-    compiled = compile_graph(openvino_core().read_model(io.BytesIO(model)), _threads())
+    graph = openvino_core().read_model(io.BytesIO(model))
+    shape = graph.input(0).get_partial_shape()
+    shape[0] = 1
+    graph.reshape(shape)
+    compiled = compile_graph(graph, _threads())
     if compiled is None:
         raise UsageError("fast grading computes in bfloat16, which this processor lacks: grade without it")
 
-    def network(photographs: NDArray[np.uint8]) -> Outputs:
-        outputs = compiled([photographs])
+    def compute(photograph: NDArray[np.uint8]) -> Outputs:
+        outputs = compiled([photograph])
         return {each.get_any_name(): np.array(outputs[each]) for each in compiled.outputs}
 
-    return Session(network, exact.properties, exact.side, exact.kinds)
+    return Session(partial(_one_by_one, compute), exact.properties, exact.side, exact.kinds)
+
+
+def _one_by_one(compute: Callable[[NDArray[np.uint8]], Outputs], photographs: NDArray[np.uint8]) -> Outputs:
+    """Computes one photograph at a time: engines plan a graph of a fixed size better, and no result depends on another.
+
+    Args:
+        compute: Maps one photograph (1, S, S, 3) to outputs by name.
+        photographs: Photographs (N, S, S, 3), at least one.
+    """
+    outputs = [compute(photographs[row : row + 1]) for row in range(len(photographs))]
+    if len(outputs) == 1:  # without a copy
+        return outputs[0]
+    return {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
 
 
 def _divides(sides: list[int | str], side: int | None) -> bool:

@@ -119,12 +119,12 @@ def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
         float(y),
         float(_diameters(regions)[best]),
         float(regions.peaks[best]),
-        np.asarray((regions.labels == best) & (disc_map > OUTLINED_ABOVE), np.bool_),
+        np.asarray(regions.mask(np.arange(len(regions)) == best) & (disc_map > OUTLINED_ABOVE), np.bool_),
     )
 
 
 def _choose_disc(regions: Regions) -> int | None:
-    side, diameters = max(regions.labels.shape), _diameters(regions)
+    side, diameters = max(regions.shape), _diameters(regions)
     plausible = (diameters > _DIAMETERS[0] * side) & (diameters < _DIAMETERS[1] * side) & (regions.peaks > _LEAST_PEAK)
     return int(np.argmax(np.where(plausible, regions.areas * regions.peaks, 0))) if plausible.any() else None
 

@@ -64,7 +64,7 @@ def measure_lesions(read: ReadMaps, counted_from: Mapping[str, float] = NO_LIMIT
     Returns:
         Numbers and areas by kind. A lesion belongs to the quadrant of its centre.
     """
-    inside = max(1, int(read.inside.sum()))
+    inside = max(1, int(np.count_nonzero(read.inside)))
     by_kind = {}
     for kind, regions in read.regions.items():
         if kind == RED:

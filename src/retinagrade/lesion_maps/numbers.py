@@ -95,8 +95,9 @@ def lesion_numbers(read: ReadMaps, anatomy: Anatomy) -> dict[str, float]:
         Numbers by name, always the same names in the same order for the same kinds.
     """
     numbers: dict[str, float] = {}
+    pixels = int(np.count_nonzero(read.inside))
     for kind, lesion_map in read.maps.items():
-        of_kind = _describe(lesion_map, read.regions[kind], int(read.inside.sum()))
+        of_kind = _describe(lesion_map, read.regions[kind], pixels)
         numbers |= {f"{kind}_{name}": value for name, value in of_kind.items()}
     if "hard_exudates" in read.maps:
         near = _exudates_near_fovea(read.maps["hard_exudates"], anatomy)

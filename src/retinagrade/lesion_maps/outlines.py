@@ -61,15 +61,14 @@ def outline_lesions(lesion_map: NDArray[np.uint8], regions: Regions, counted_fro
         left, top, width, height, area = (int(value) for value in boxes[part])
         box = parts[top : top + height, left : left + width] == part
         row, column = np.argwhere(box)[0]
-        peak = float(regions.peaks[regions.labels[top + row, left + column]])
+        peak = float(regions.peaks[regions.region_at(top + int(row), left + int(column))])
         outlines.append(Outline(_trace(box) + np.array([left, top]), peak, area))
     return sorted(outlines, key=lambda outline: -outline.area)
 
 
 def mask_lesions(lesion_map: NDArray[np.uint8], regions: Regions, counted_from: float = CERTAIN) -> NDArray[np.bool_]:
     """Returns the pixels (H, W) within the outlines of :func:`outline_lesions`; same arguments."""
-    certain = np.append(regions.peaks >= counted_from, False)[regions.labels]  # the label -1 selects the last value
-    return np.asarray(certain & (lesion_map > OUTLINED_ABOVE), np.bool_)
+    return np.asarray(regions.mask(regions.peaks >= counted_from) & (lesion_map > OUTLINED_ABOVE), np.bool_)
 
 
 def draw_outlines(

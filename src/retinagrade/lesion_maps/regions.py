@@ -19,17 +19,21 @@ OUTLINED_ABOVE: Final = 127
 
 @dataclass(frozen=True)
 class Regions:
-    """The connected regions of one map.
+    """The connected regions of one map: R regions, of P pixels together, which are few of the map's pixels.
 
     Attributes:
-        labels: Number of the region of each pixel (H, W), int32; -1 outside all regions.
+        shape: Height and width of the map.
+        pixels: Positions of all pixels (P,) in the map, row by row, in rising order.
+        owners: Number of the region of each pixel (P,).
         peaks: Highest probability in each region (R,), 0 to 1.
         areas: Pixels of each region (R,).
         cores: Pixels of each region (R,) that are more probable than not: the area of its outline.
         centres: Centre of each region (R, 2), as x and y in pixels.
     """
 
-    labels: NDArray[np.int32]
+    shape: tuple[int, int]
+    pixels: NDArray[np.int64]
+    owners: NDArray[np.int64]
     peaks: NDArray[np.float64]
     areas: NDArray[np.int64]
     cores: NDArray[np.int64]
@@ -38,6 +42,16 @@ class Regions:
     def __len__(self) -> int:
         """Returns the number of regions."""
         return len(self.peaks)
+
+    def mask(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Returns the pixels (H, W) of chosen regions (R,)."""
+        mask = np.zeros(self.shape, np.bool_)
+        mask.reshape(-1)[self.pixels[chosen[self.owners]]] = True
+        return mask
+
+    def region_at(self, row: int, column: int) -> int:
+        """Returns the number of the region of a pixel, which must belong to one."""
+        return int(self.owners[np.searchsorted(self.pixels, row * self.shape[1] + column)])
 
 
 def find_regions(lesion_map: NDArray[np.uint8]) -> Regions:
@@ -49,19 +63,23 @@ def find_regions(lesion_map: NDArray[np.uint8]) -> Regions:
     Returns:
         The regions above :data:`LEAST`, in no particular order.
     """
-    lit_pixels = lesion_map > LEAST
+    lit = (lesion_map > LEAST).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(lit)
+    box = np.s_[top : top + height, left : left + width]
     # OpenCV's statistics visit every pixel, and take ten times as long as the labels; few pixels are lit.
-    count, found = cv2.connectedComponents(lit_pixels.view(np.uint8))
-    labels = np.asarray(found, np.int32)
+    count, labels = cv2.connectedComponents(lit[box]) if width else (1, np.zeros((0, 0), np.int32))
+    places = np.flatnonzero(labels)
+    rows, columns = np.divmod(places, max(1, width))
+    owners, values = labels.reshape(-1)[places].astype(np.int64), lesion_map[box].reshape(-1)[places]
+    rows, columns = rows + top, columns + left
     highest = np.zeros(count, np.uint8)
-    lit = np.flatnonzero(lit_pixels)
-    owners, values = labels.reshape(-1)[lit].astype(np.intp), lesion_map.reshape(-1)[lit]
     np.maximum.at(highest, owners, values)
     areas = np.bincount(owners, minlength=count)[1:]
-    rows, columns = np.divmod(lit, lesion_map.shape[1])
     sums = [np.bincount(owners, weights=each, minlength=count)[1:] for each in (columns, rows)]
     return Regions(
-        np.subtract(labels, 1, out=labels),
+        lesion_map.shape[:2],
+        rows * lesion_map.shape[1] + columns,
+        owners - 1,
         highest[1:] / 255,
         areas,
         np.bincount(owners[values > OUTLINED_ABOVE], minlength=count)[1:],
