@@ -81,6 +81,16 @@ def test_a_clean_set_has_no_problems(clean_set: Path) -> None:
     assert "<table" not in result._repr_html_()
 
 
+def test_masks_are_no_photographs_in_a_set_without_grades_either(clean_set: Path, tmp_path: Path) -> None:
+    for folder in ("photographs", "masks"):
+        shutil.copytree(clean_set / folder, tmp_path / "source" / folder)
+    mask = next((tmp_path / "source" / "masks").rglob("*.png"))
+    mask.write_bytes(mask.read_bytes()[:40])
+    result = run(tmp_path / "source")
+    assert len(result.examined) == 12
+    assert files_of(result, "unusable") == [[mask.stem]]
+
+
 def test_a_folder_without_photographs_needs_attention(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert [finding.kind for finding in result.findings] == ["empty"]

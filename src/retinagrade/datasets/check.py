@@ -122,12 +122,13 @@ def _check_files(
     for each in engine(partial(examine_file, root=root), files, workers, _crashed):
         by_file[each.file] = each
         step()
-    masks = [file for file in files if file not in labelled and is_mask(file)]
-    left_out += [LeftOutFile(file, "a lesion mask", False) for file in masks]
-    examined = [by_file[file] for file in files if file not in set(masks)]
+    masks = {file for file in files if file not in labelled and is_mask(file)}
+    left_out += [LeftOutFile(file, "a lesion mask", False) for file in files if file in masks]
+    examined = [by_file[file] for file in files if file not in masks]
     # Unlabelled files beside labelled ones may be anything, such as lesion masks: only broken ones are findings.
     judged = [each for each in examined if each.file in labelled or manifest is None]
-    broken = [by_file[file] for file in files if file in labelled or manifest is None or not by_file[file].decoded]
+    photographs = labelled if manifest is not None else {each.file for each in examined}
+    broken = [by_file[file] for file in files if file in photographs or not by_file[file].decoded]
     pairs = find_pairs(examined, root)
     findings = [
         *absent_photographs(examined),
