@@ -38,9 +38,11 @@ from retinagrade.experiments.experiment import override_settings
 from retinagrade.images.camera import CameraChange, apply_camera, camera_of
 from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 from retinagrade.manifest import Manifest
+from retinagrade.models.bfloat16 import avoid_slow_kernels
 from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.training.checkpoints import load_lesion_network
+from retinagrade.training.devices import keep_freed_memory, weights_dtype
 from retinagrade.training.lesions.crops import LesionPhotographs, crop_loader
 from retinagrade.training.lesions.module import PIXEL_WEIGHTS, lesion_loss
 from retinagrade.training.lesions.predict import lesion_logits
@@ -138,6 +140,10 @@ def train_further(
     experiment, manifest = fold.experiment(), with_split_of(fold, Manifest.read(prepared / "manifest.csv"))
     training = manifest.split("train")
     weights = torch.tensor([PIXEL_WEIGHTS.get(kind, 1.0) for kind in network.lesions])
+    half = weights_dtype(experiment.training.precision) == torch.bfloat16  # as `train` computes
+    if half:
+        avoid_slow_kernels(network)
+    keep_freed_memory()
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=experiment.training.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     loader, graded = crop_loader(training, experiment, 0), _graded(training)
@@ -149,19 +155,23 @@ def train_further(
         loader.sampler.set_epoch(epoch + experiment.training.epochs)  # type: ignore[attr-defined]
         for batch in loader:
             masks, known = batch["masks"].float() / 255, batch["known"].float()
-            logits = F.interpolate(network.train()(batch["photographs"]), masks.shape[2:], mode="bilinear")
-            if teachers:
-                taught = F.interpolate(mean_map(teachers, batch["photographs"]), masks.shape[2:], mode="bilinear")
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                maps = network.train()(batch["photographs"])
+                taught = mean_map(teachers, batch["photographs"]) if teachers else None
+            logits = F.interpolate(maps, masks.shape[2:], mode="bilinear")
+            if taught is not None:
+                taught = F.interpolate(taught, masks.shape[2:], mode="bilinear")
                 outlined = known.amin(1)[:, None, None, None]  # a healthy photograph has no outline of its optic disc
                 masks = torch.lerp(masks, taught, TAUGHT * outlined)
             loss = lesion_loss(logits, masks, known, weights)
             loss.backward()  # type: ignore[no-untyped-call]
             if weight:
                 pixels, grade = next(graded)
-                # In evaluation mode, because one photograph has other statistics than a batch of crops.
-                whole = network.eval()(pixels)
-                if teachers:
-                    taught = mean_map(teachers, pixels)
+                with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                    # In evaluation mode, because one photograph has other statistics than a batch of crops.
+                    whole = network.eval()(pixels)
+                    taught = mean_map(teachers, pixels) if teachers else None
+                if taught is not None:
                     taught[:, [kind != OPTIC_DISC for kind in network.lesions]] *= float(grade > 0)
                     further = lesion_loss(whole, taught, torch.ones(whole.shape[:2]), weights)
                 else:

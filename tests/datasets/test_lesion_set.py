@@ -21,6 +21,7 @@ from retinagrade.images.read import read_photograph
 from retinagrade.manifest import Manifest
 
 SIDE = 128
+DRAWN = {"microaneurysms": ("1. Microaneurysms", "MA"), "haemorrhages": ("2. Haemorrhages", "HE")}
 IDRID_FOLDERS = ("1. Original Images", "2. All Segmentation Groundtruths")
 
 
@@ -116,28 +117,60 @@ def test_a_photograph_with_an_unreadable_mask_is_left_out(source: Path, tmp_path
     assert prepare(broken, tmp_path / "prepared", size=SIDE, masks=True, workers=1).failed == []
 
 
-def test_a_download_of_outlined_photographs_alone_is_prepared(source: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def part(source: Path, tmp_path: Path) -> Path:
+    """IDRiD's segmentation task alone: three photographs with masks of two kinds, and one that nobody outlined."""
     part = tmp_path / "IDRiD" / "A. Segmentation"
     photographs, masks = (part / name / "a. Training Set" for name in IDRID_FOLDERS)
     photographs.mkdir(parents=True)
-    kinds = ("microaneurysms", "haemorrhages")
-    drawn = [{file.name for file in (source / "masks" / kind).iterdir()} for kind in kinds]
+    drawn = [{file.name for file in (source / "masks" / kind).iterdir()} for kind in DRAWN]
     for number, mask in enumerate(sorted(set.intersection(*drawn))[:3], 1):
         photograph = source / "photographs" / Path(mask).with_suffix(".jpg")
         shutil.copy(photograph, photographs / f"IDRiD_{number:02}.jpg")
-        for kind, folder, suffix in zip(kinds, ("1. Microaneurysms", "2. Haemorrhages"), ("MA", "HE"), strict=True):
+        for kind, (folder, suffix) in DRAWN.items():
             (masks / folder).mkdir(parents=True, exist_ok=True)
             shutil.copy(source / "masks" / kind / mask, masks / folder / f"IDRiD_{number:02}_{suffix}.png")
     (photographs / "IDRiD_09.jpg").write_bytes(b"nobody outlined this one")
+    return part
+
+
+def test_a_download_of_outlined_photographs_alone_is_prepared(part: Path, tmp_path: Path) -> None:
+    other_half = part / IDRID_FOLDERS[0] / "b. Testing Set"
+    other_half.mkdir()
+    shutil.copy(part / IDRID_FOLDERS[0] / "a. Training Set" / "IDRiD_01.jpg", other_half / "IDRiD_55.jpg")
     for root in (part, part.parent):
         prepared = prepare(root, tmp_path / "prepared" / root.name, size=SIDE, masks=True, workers=1)
         table = prepared.manifest.table.set_index("image_id")
         assert list(table.index) == [f"outlined-train-IDRiD_{number:02}" for number in (1, 2, 3)]
         assert table["grade"].isna().all()
-        assert set(mask_digests(prepared.folder)[table.index[0]]) == set(kinds)
-        assert [other.may_be_photograph for other in prepared.other_files if "IDRiD_09" in other.file] == [True]
-    with pytest.raises(LayoutError):
+        assert set(table["outlined"]) == {" ".join(DRAWN)}  # nobody knows about kinds without a folder
+        assert set(mask_digests(prepared.folder)[table.index[0]]) == set(DRAWN)
+        doubtful = {Path(other.file).stem for other in prepared.other_files if other.may_be_photograph}
+        assert doubtful == {"IDRiD_09", "IDRiD_55"}
+    with pytest.raises(LayoutError, match="--masks"):
         prepare(part.parent, tmp_path / "without", size=SIDE)
+
+
+@pytest.mark.parametrize("inner", ["B. Disease Grading/1. Original Images", "B. Disease Grading/B. Disease Grading"])
+def test_grades_that_cannot_be_read_are_not_left_out(part: Path, tmp_path: Path, inner: str) -> None:
+    (part.parent / inner).mkdir(parents=True)
+    with pytest.raises(LayoutError):
+        prepare(part.parent, tmp_path / "prepared", size=SIDE, masks=True)
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_a_mask_that_the_source_has_no_more_leaves_the_set(part: Path, tmp_path: Path) -> None:
+    prepared = prepare(part, tmp_path / "prepared", size=SIDE, masks=True, workers=1)
+    (image_id, *_) = prepared.manifest.table["image_id"]
+    masks = part / IDRID_FOLDERS[1] / "a. Training Set"
+    (masks / DRAWN["microaneurysms"][0] / "IDRiD_01_MA.png").unlink()
+    (masks / DRAWN["haemorrhages"][0] / "IDRiD_02_HE.png").write_bytes(b"no picture")
+    again = prepare(part, tmp_path / "prepared", size=SIDE, masks=True, workers=1)
+    assert (again.prepared, again.reused) == (0, 2)
+    assert [failed.image_id for failed in again.failed] == ["outlined-train-IDRiD_02"]
+    digests = mask_digests(again.folder)[image_id]
+    (left,) = read_masks(again.folder, image_id, ["microaneurysms"], SIDE, digests)
+    assert left.max() == 0
 
 
 def test_copies_stay_in_one_fold(source: Path, tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def prepare(
         typer.Option(
             "--masks",
             help="Prepare photographs with lesion masks as well, and their masks: for the training of networks that "
-            "outline lesions.",
+            "outline lesions. The folder may hold no others.",
         ),
     ] = False,
     workers: WorkersOption = None,

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from retinagrade.datasets.masks import has_masks
 from retinagrade.datasets.reader import REGISTRY, Reader
+from retinagrade.datasets.readers.idrid import IDRID_FOLDER
 from retinagrade.datasets.readers.messidor2 import refuse_messidor1
 from retinagrade.errors import LayoutError, UsageError
 from retinagrade.manifest import Manifest
@@ -60,14 +62,14 @@ def choose_reader(source: Path, layout: str | None = None, grade_names: Mapping[
     return LAYOUTS[layout]
 
 
-def fitting_readers(source: Path) -> list[Reader]:
-    """Returns the readers whose layout a source has; a layout of last resort counts only where no other one fits."""
-    fitting = [reader for reader in LAYOUTS.values() if not reader.last_resort and reader.fits(source)]
-    return fitting or [reader for reader in LAYOUTS.values() if reader.last_resort and reader.fits(source)]
+def has_only_masks(source: Path) -> bool:
+    """Whether a folder has photographs with lesion masks, and nothing in or below it that may hold grades."""
+    may_have_grades = (source / IDRID_FOLDER).is_dir() or _fitting_readers(source) or _fitting_folders(source)
+    return has_masks(source) and not may_have_grades
 
 
 def _detect(source: Path) -> Reader:
-    fitting = fitting_readers(source)
+    fitting = _fitting_readers(source)
     if source.is_file() or fitting in ([], [LAYOUTS[_FOLDERS]]):
         refuse_messidor1(source)
     if not fitting:
@@ -76,6 +78,8 @@ def _detect(source: Path) -> Reader:
                 f"{source} is in no known layout, but {' and '.join(map(str, inner))} below it "
                 f"{'is' if len(inner) == 1 else 'are'}: name {'that' if len(inner) == 1 else 'one'} folder instead"
             )
+        if has_only_masks(source):
+            raise LayoutError(f"{source} has photographs with lesion masks, but no grades: prepare it with --masks")
         expected = "\n".join(f"  {reader.layout}: {reader.expected}" for reader in LAYOUTS.values())
         raise LayoutError(
             f"{source} is in no known layout. Looked for:\n{expected}\n"
@@ -85,6 +89,12 @@ def _detect(source: Path) -> Reader:
         choices = " or ".join(f"--layout {reader.layout}" for reader in fitting)
         raise LayoutError(f"{source} fits several layouts: choose one with {choices}")
     return fitting[0]
+
+
+def _fitting_readers(source: Path) -> list[Reader]:
+    """Returns the readers whose layout a source has; a layout of last resort counts only where no other one fits."""
+    fitting = [reader for reader in LAYOUTS.values() if not reader.last_resort and reader.fits(source)]
+    return fitting or [reader for reader in LAYOUTS.values() if reader.last_resort and reader.fits(source)]
 
 
 def _fitting_folders(source: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from retinagrade.datasets.copies import find_pairs, group_pairs
 from retinagrade.datasets.examine import ExaminedFile, examine_file
+from retinagrade.datasets.left_out import real_place
 from retinagrade.datasets.masks import MaskedPhotograph, read_mask
 from retinagrade.datasets.prepare_file import PreparedFile, prepared_path
 from retinagrade.datasets.prepared_set import PreparationRecord
@@ -60,7 +61,7 @@ def add_outlined(graded: Manifest | None, masked: Sequence[MaskedPhotograph], so
         further.append(
             {
                 "image_id": f"outlined-{each.image_id}",
-                "path": str(each.photograph.resolve()),
+                "path": str(real_place(each.photograph)),
                 "split": each.split,
                 OUTLINED: kinds,
             }
@@ -133,6 +134,14 @@ def _crashed(item: tuple[PreparedFile, MaskedPhotograph]) -> PreparedFile:
 def mask_path(prepared: Path, kind: str, image_id: str) -> Path:
     """Returns the file of a mask in a prepared set."""
     return prepared / _MASKS / kind / f"{image_id}.png"
+
+
+def delete_unknown_masks(prepared: Path, outcomes: Sequence[PreparedFile]) -> None:
+    """Deletes masks of earlier calls that belong to no photograph any more, or that the source no longer has."""
+    known = {mask_path(prepared, kind, each.image_id) for each in outcomes for kind in each.mask_sha256}
+    for mask in (prepared / _MASKS).glob("*/**/*.png"):
+        if mask not in known:
+            mask.unlink()
 
 
 def delete_masks(prepared: Path) -> None:

@@ -108,10 +108,12 @@ def _is_synthetic(source: Path) -> bool:
 def _read_idrid_half(root: Path, split: str, half: str) -> list[MaskedPhotograph]:
     masks = {}
     for kind, (folder, suffix) in _IDRID_KINDS.items():
+        if not (root / _MASKS / half / folder).is_dir():
+            continue  # an incomplete download says nothing about this kind
         files = index_by_name(_list_files(root / _MASKS / half / folder))
         masks[kind] = {name.removesuffix(f"_{suffix}"): path for name, path in files.items()}
     joined = _join(f"{split}-", index_by_name(_list_files(root / _IMAGES / half)), masks, root / _MASKS / half)
-    return [replace(each, outlined=tuple(_IDRID_KINDS), split=split) for each in joined]
+    return [replace(each, outlined=tuple(masks), split=split) for each in joined]
 
 
 def _join(

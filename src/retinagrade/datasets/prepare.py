@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from retinagrade.arguments import AT_LEAST_ONE, NumberRange, check_arguments
-from retinagrade.datasets.layouts import choose_reader, fitting_readers, read_dataset
+from retinagrade.datasets.layouts import choose_reader, has_only_masks, read_dataset
 from retinagrade.datasets.left_out import left_out_files
-from retinagrade.datasets.lesion_set import add_outlined, mark_same_eyes, prepare_masks
-from retinagrade.datasets.masks import MaskedPhotograph, has_masks, read_masked_photographs
+from retinagrade.datasets.lesion_set import add_outlined, delete_unknown_masks, mark_same_eyes, prepare_masks
+from retinagrade.datasets.masks import MaskedPhotograph, read_masked_photographs
 from retinagrade.datasets.prepare_file import PreparedFile, crashed_file, prepare_file
 from retinagrade.datasets.prepared_set import PREPARATION_RECORD, PreparationRecord, PreparedSet
 from retinagrade.datasets.reusable import reusable_outcomes
@@ -106,8 +106,8 @@ def prepare(
     labelled: bool | None = None
     if isinstance(source, Manifest):
         manifest = source
-    elif masks and layout is None and grade_names is None and has_masks(root) and not fitting_readers(root):
-        masked, labelled = read_masked_photographs(root), True
+    elif masks and layout is None and grade_names is None and has_only_masks(root):
+        masked, labelled = read_masked_photographs(root), False
         manifest = add_outlined(None, masked, str(source))
     else:
         reader = choose_reader(root, layout, grade_names)
@@ -119,14 +119,15 @@ def prepare(
     with locked(folder / PREPARATION_RECORD):
         started = _begin_set(folder, settings, root, overwrite)
         chosen_engine = choose_engine(engine, [root, folder])
-        outcomes, prepared = _prepare_photographs(manifest, folder, started, chosen_engine, workers, progress)
+        outcomes, new = _prepare_photographs(manifest, folder, started, chosen_engine, workers, progress)
         if masked:
             outcomes = prepare_masks(masked, manifest, outcomes, folder, settings, chosen_engine, workers, progress)
+            delete_unknown_masks(folder, outcomes)
             manifest = mark_same_eyes(manifest, outcomes, folder, chosen_engine, workers, progress)
         write_prepared_set(manifest, folder, started, outcomes, left_out)
     if all(outcome.reason is not None for outcome in outcomes):
         raise ImageError(f"no photograph (of {len(outcomes)}) could be used; the first: {outcomes[0].reason}")
-    return PreparedSet(folder, prepared)
+    return PreparedSet(folder, sum(outcome.reason is None and outcome.image_id in new for outcome in outcomes))
 
 
 def _left_out(
@@ -147,11 +148,11 @@ def _prepare_photographs(
     engine: Engine,
     workers: int | None,
     progress: Progress | None,
-) -> tuple[list[PreparedFile], int]:
+) -> tuple[list[PreparedFile], set[str]]:
     """Prepares the photographs that no earlier call has prepared.
 
     Returns:
-        The outcome of every photograph in the order of the manifest, and the number of newly prepared photographs.
+        The outcome of every photograph in the order of the manifest, and the ids of those that this call has tried.
     """
     journal = Journal(out / JOURNAL)
     items = [
@@ -166,16 +167,14 @@ def _prepare_photographs(
     step = begin_stage(progress, "preparing photographs", len(items))
     for _ in outcomes:
         step()
-    prepared = 0
     prepare_item = partial(prepare_file, settings=started.settings, out=out)
     with journal:
         for outcome in engine(prepare_item, remaining, workers, crashed_file):
             outcome = replace(outcome, etag=tags.get(files[outcome.image_id]))
             journal.add(json.dumps(asdict(outcome)))
             outcomes[outcome.image_id] = outcome
-            prepared += outcome.reason is None
             step()
-    return [outcomes[image_id] for image_id, _, _ in items], prepared
+    return [outcomes[image_id] for image_id, _, _ in items], {image_id for image_id, _, _ in remaining}
 
 
 def _noted_outcome(line: str) -> PreparedFile | None:

@@ -269,7 +269,7 @@ class Grader:
         """Computes the graph.
 
         Args:
-            squares: Prepared photographs (N, S, S, 3), uint8.
+            squares: Prepared photographs (N, S, S, 3), uint8, at least one.
 
         Returns:
             Outputs by name: calibrated ``probabilities`` (N, 5) and ``saliency`` maps (N, 5, h, w), float32; or maps of

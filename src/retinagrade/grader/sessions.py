@@ -98,16 +98,21 @@ def openvino(model: bytes, exact: Session) -> Session:
 
     Raises:
         UsageError: OpenVINO isn't installed, or the processor has no bfloat16.
+        GraderFileError: OpenVINO can't compute the graph for one photograph.
     """
     try:
         import_openvino()
     except ModuleNotFoundError as error:
         raise UsageError("fast grading needs OpenVINO: pip install 'retinagrade[openvino]'") from error
-    graph = openvino_core().read_model(io.BytesIO(model))
-    shape = graph.input(0).get_partial_shape()
-    shape[0] = 1
-    graph.reshape(shape)
-    compiled = compile_graph(graph, _threads())
+    try:
+        graph = openvino_core().read_model(io.BytesIO(model))
+        shape = graph.input(0).get_partial_shape()
+        shape[0] = 1
+        graph.reshape(shape)
+        compiled = compile_graph(graph, _threads())
+    except Exception as error:  # the exceptions of OpenVINO have no common base
+        reason = " ".join(str(error).split())
+        raise GraderFileError(f"OpenVINO can't compute this graph ({reason}): grade without fast") from error
     if compiled is None:
         raise UsageError("fast grading computes in bfloat16, which this processor lacks: grade without it")
 
