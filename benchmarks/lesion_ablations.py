@@ -1,14 +1,15 @@
 """What each part of the training of lesion networks is worth: the network of one fold, trained again without it.
 
-python benchmarks/lesion_ablations.py PREPARED FOLDS OUT [--fold N] [--rows NAME…] [--larger SET] [--made-up CHECKPOINT]
+python benchmarks/lesion_ablations.py PREPARED FOLDS OUT [--fold N] [--rows NAME…] [--smaller SET] [--larger SET]
+    [--made-up CHECKPOINT]
 
 FOLDS is a cross-validation of the experiment `lesions` on the prepared set PREPARED. Each row is one training on the
-split of its fold N, with one setting changed. The row `larger` needs the same photographs prepared at 1,440 px, and
-`made-up` the checkpoint of a network that was trained on synthetic photographs; without these, the rows are left out.
-Three rows have no setting, and train the network of the fold further: `longer` as before, `instances` also on whole
-photographs that nobody outlined, by their grades, and `distilled` also on the maps that a teacher, the mean of this
-network, of that of the row `seed` and of their maps of mirror images, makes of such photographs and of the crops. A
-second call continues.
+split of its fold N, with one setting changed. The rows `smaller` and `larger` need the same photographs prepared at 768
+and 1,440 px, and `made-up` the checkpoint of a network that was trained on synthetic photographs; without these, the
+rows are left out. Three rows have no setting, and train the network of the fold further: `longer` as before,
+`instances` also on whole photographs that nobody outlined, by their grades, and `distilled` also on the maps that a
+teacher, the mean of this network, of that of the row `seed` and of their maps of mirror images, makes of such
+photographs and of the crops. A second call continues.
 
 The table gives, over the outlined photographs of the fold, the average precision of each kind at the resolution of
 PREPARED and their mean, and this mean over the photographs of grade 0 as well, in which every lesion is false; for
@@ -55,6 +56,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "no-healthy": ("crops.healthy=0",),
     "one-look": ("augmentation.camera=[]",),
     "backbone": ("network.backbone=tf_efficientnet_lite2",),
+    "smaller": ("network.image_size=768",),
     "larger": ("network.image_size=1440",),
     "made-up": (),
 }
@@ -79,10 +81,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--fold", type=int, default=4)
     parser.add_argument("--rows", nargs="*", choices=[*SETTINGS, *FURTHER])
+    parser.add_argument("--smaller", type=Path)
     parser.add_argument("--larger", type=Path)
     parser.add_argument("--made-up", type=Path)
     arguments = parser.parse_args()
-    lacking = {row for row in ("larger", "made-up") if getattr(arguments, row.replace("-", "_")) is None}
+    needed = {"smaller": arguments.smaller, "larger": arguments.larger, "made-up": arguments.made_up}
+    lacking = {row for row, given in needed.items() if given is None}
     if asked := lacking & {*(arguments.rows or ())}:
         parser.error(f"the rows {', '.join(sorted(asked))} need their option")
     rows = arguments.rows or [row for row in (*SETTINGS, *FURTHER) if row not in lacking]
@@ -104,7 +108,8 @@ def main() -> None:
                 teachers = [load_lesion_network(each) for each in (fold, other)]
             network = train_further(fold, prepared, out.with_suffix(".pt"), FURTHER[row], teachers)
         else:
-            prepared = arguments.larger if row == "larger" else prepared
+            if row in ("smaller", "larger"):
+                prepared = needed[row]
             changed = [*SETTINGS[row]]
             if row == "made-up":
                 changed.append(f"network.weights={arguments.made_up}")
@@ -255,7 +260,8 @@ def judge(
         _, masks, field = masked.photograph(row)
         if camera:
             pixels = apply_camera(camera_of(image_id, camera), pixels, inside)
-        maps = enlarge_maps(1 / (1 + np.exp(-lesion_logits(network, pixels[None])[0])), pixels.shape[0])
+        size = max(pixels.shape[0], field.shape[0])
+        maps = enlarge_maps(1 / (1 + np.exp(-lesion_logits(network, pixels[None])[0])), size)
         for channel, kind in enumerate(network.lesions):
             if masked.known[row, channel]:
                 smaller = cv2.resize(maps[channel], field.shape[::-1], interpolation=cv2.INTER_AREA)

@@ -1,12 +1,12 @@
 """How lesion networks, and the grades that read their maps, hold on a family of cameras that no training has seen.
 
-python benchmarks/lesion_families.py PREPARED FOLDS OUT [--turn N]
+python benchmarks/lesion_families.py PREPARED FOLDS OUT [--families NAME…]
 
 FOLDS is a cross-validation with five folds of an experiment that outlines lesions. Each of its folds is trained once
-more, without one family of camera changes: fold 0 without the first, fold 1 without the second, and so on; --turn N
-begins with family N. The photographs of a fold are judged as a made-up camera of the family that its network has never
-seen took them; the grades are fitted without that family, too. Beside it stands the same judgement of FOLDS, whose
-networks have seen every family. A second call continues.
+more, without one family of camera changes: fold 0 without the first, fold 1 without the second, and so on. The
+photographs of a fold are judged as a made-up camera of the family that its network has never seen took them; the grades
+are fitted without that family, too. Beside it stands the same judgement of FOLDS, whose networks have seen every
+family. A second call continues.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("prepared", type=Path)
     parser.add_argument("folds", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--turn", type=int, default=0)
+    parser.add_argument("--families", nargs="+", choices=CAMERA_CHANGES, default=CAMERA_CHANGES)
     arguments = parser.parse_args()
     full = CrossValidation(arguments.folds)
     maps = arguments.out / "maps"
@@ -71,8 +71,9 @@ def main() -> None:
     print(f"{date.today():%-d %B %Y}; average precision at the network's resolution, of {kinds}\n")
     print("| family, fold | seen: average precision | AUC, QWK | not seen: average precision | AUC, QWK |")
     print("|---|---|---|---|---|")
-    for number in range(len(CAMERA_CHANGES)):
-        family = CAMERA_CHANGES[(number + arguments.turn) % len(CAMERA_CHANGES)]
+    for number, family in enumerate(CAMERA_CHANGES):
+        if family not in arguments.families:
+            continue
         rest = tuple(each for each in FITTED_ON if each != family)
         fitted = [own, outline(arguments.prepared, full, maps / f"fit-without-{family}", camera=rest)]
         train_on = _numbers(fitted)
@@ -81,7 +82,8 @@ def main() -> None:
             of_fold = outline(arguments.prepared, network, maps / f"{family}-{number}-{into}", camera=[family])
             judged.append(judge(of_fold, train_on, number))
         print(f"| {family}, {number} | {' | '.join(_row(each[-1]) for each in (seen, unseen))} |", flush=True)
-    print(f"| all | {' | '.join(_row(_together(each)) for each in (seen, unseen))} |")
+    if len(seen) > 1:
+        print(f"| all | {' | '.join(_row(_together(each)) for each in (seen, unseen))} |")
 
 
 def train_without(family: CameraChange, fold: Run, prepared: Path, out: Path) -> Run:

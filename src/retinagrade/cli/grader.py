@@ -90,8 +90,9 @@ _Dicom = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Folder to write: results in DICOM for photographs in DICOM, a Structured Report for each study and "
-        "saliency overlays. Needs pip install 'retinagrade[dicom]'.",
+        help="Folder to write: results in DICOM for photographs in DICOM, a Structured Report for each study, and "
+        "Segmentations of lesions or, from a grader file that outlines none, saliency overlays. Needs "
+        "pip install 'retinagrade[dicom]'.",
     ),
 ]
 _Fhir = Annotated[
