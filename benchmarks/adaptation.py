@@ -33,8 +33,9 @@ from retinagrade.evaluation.predictions import GradedPredictions
 from retinagrade.images.camera import Camera, Haze, apply_camera, lit_region
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.lesion_maps.anatomy import find_anatomy
+from retinagrade.lesion_maps.mapped import map_photograph
 from retinagrade.lesion_maps.numbers import lesion_numbers, read_maps
-from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.lesion_maps import LesionMaps
 from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbers
@@ -69,11 +70,10 @@ def write_numbers(maps: LesionMaps, folds: CrossValidation, style: str, out: Pat
             pixels = read_prepared(manifest.file(paths[image_id]), digests[image_id])
             pixels = resize_to_input(pixels, run.experiment().network.image_size)
             styled = apply_camera(STYLES[style], pixels, lit_region(pixels))
-            photograph, inside = blacken_outside(styled)
-            found = record.calibration.maps(lesion_logits(network, photograph[None])[0])
-            found = enlarge_maps(found, len(photograph))
-            anatomy = find_anatomy(photograph, found[record.kinds.index("optic_disc")], inside)
-            rows[image_id] = lesion_numbers(read_maps(found, record.kinds, inside), anatomy)
+            found = record.calibration.maps(lesion_logits(network, blacken_outside(styled)[0][None])[0])
+            mapped = map_photograph(styled, found, record.kinds)
+            anatomy = find_anatomy(mapped.photograph, mapped.maps[record.kinds.index("optic_disc")], mapped.inside)
+            rows[image_id] = lesion_numbers(read_maps(mapped.maps, record.kinds, mapped.inside), anatomy)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("image_id").sort_index()
     table.to_csv(out, float_format="%.6g")
 

@@ -19,9 +19,9 @@ from retinagrade.exporting.onnx_file import open_model, to_onnx
 from retinagrade.grader.lesions import read_lesions
 from retinagrade.grader.metadata import LesionMetadata, Verification
 from retinagrade.grader.sessions import LESIONS
-from retinagrade.images.camera import lit_region
 from retinagrade.lesion_maps.calibration import MapCalibration
-from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
+from retinagrade.lesion_maps.mapped import map_photograph
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.models.lesion_network import LesionNetwork
 from retinagrade.training.lesions.predict import lesion_logits
 from retinagrade.training.loading import PhotographDataset
@@ -100,9 +100,8 @@ def _measure(
     differences, probabilities = [], []
     for photograph, first, second in zip(photographs, of_file, of_network, strict=True):
         differences.append(float(np.abs(first.astype(int) - second.astype(int)).max()) / 255)
-        inside = lit_region(photograph)
-        enlarged = [enlarge_maps(maps, photograph.shape[0]) for maps in (first, second)]
-        read = [read_lesions(photograph, inside, maps, lesions, temperature)[0] for maps in enlarged]
+        mapped = [map_photograph(photograph, maps, lesions.kinds) for maps in (first, second)]
+        read = [read_lesions(each, lesions, temperature)[0] for each in mapped]
         probabilities.append(float(np.abs(read[0] - read[1]).max()))
     return Verification(
         photographs=len(photographs),

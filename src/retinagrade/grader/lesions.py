@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from retinagrade.grader.metadata import LesionMetadata
 from retinagrade.lesion_maps.anatomy import Anatomy, find_anatomy
 from retinagrade.lesion_maps.grade_model import temper
+from retinagrade.lesion_maps.mapped import MappedPhotograph
 from retinagrade.lesion_maps.measurements import CountedLesions, measure_lesions
 from retinagrade.lesion_maps.numbers import ReadMaps, lesion_numbers, number_row, read_maps
 from retinagrade.lesion_maps.outlines import mask_lesions
@@ -49,27 +50,21 @@ class PhotographLesions:
 
 
 def read_lesions(
-    photograph: NDArray[np.uint8],
-    inside: NDArray[np.bool_],
-    maps: NDArray[np.uint8],
-    lesions: LesionMetadata,
-    temperature: float,
+    mapped: MappedPhotograph, lesions: LesionMetadata, temperature: float
 ) -> tuple[NDArray[np.float64], PhotographLesions]:
     """Reads the lesion maps of a photograph.
 
     Args:
-        photograph: RGB pixels (S, S, 3), uint8, the input of the network.
-        inside: True (S, S) inside the field of view.
-        maps: Probabilities (K, S, S), 0 to 255.
+        mapped: The photograph and its maps.
         lesions: The part of the grader file that reads them.
         temperature: Softmax temperature of the calibration.
 
     Returns:
         Calibrated probabilities (5,) of the grades, and the lesions.
     """
-    read = read_maps(maps, lesions.kinds, inside)
-    disc = maps[lesions.kinds.index(_OPTIC_DISC)] if _OPTIC_DISC in lesions.kinds else None
-    anatomy = find_anatomy(photograph, disc, inside)
+    read = read_maps(mapped.maps, lesions.kinds, mapped.inside)
+    disc = mapped.maps[lesions.kinds.index(_OPTIC_DISC)] if _OPTIC_DISC in lesions.kinds else None
+    anatomy = find_anatomy(mapped.photograph, disc, mapped.inside)
     numbers = lesion_numbers(read, anatomy)
     model = lesions.model
     row = number_row(numbers, model.grade.names)[None]

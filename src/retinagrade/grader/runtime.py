@@ -52,7 +52,8 @@ from retinagrade.images.placement import Placement, find_reduction, place_square
 from retinagrade.images.prepare import PreparationSettings, fit_photograph, open_photograph, resize_to_input
 from retinagrade.images.read import photograph_size
 from retinagrade.lesion_maps.grade_model import temper
-from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
+from retinagrade.lesion_maps.mapped import map_photograph
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.storage.paths import store_tag, to_path
 
 BATCH: Final = 8
@@ -99,7 +100,8 @@ class GradedPhotograph:
 
     Attributes:
         grading: The grading.
-        photograph: RGB pixels (S, S, 3), uint8, the input of the network; ``None`` after an error.
+        photograph: RGB pixels (S, S, 3), uint8, prepared: the input of the network, or with its lesion maps' side;
+            ``None`` after an error.
         saliency: Grad-CAM saliency map of every grade (5, h, w), float32, not negative; ``None`` after an error, and
             for a grader file that outlines lesions.
         lesions: The lesions; ``None`` after an error, and for a grader file that doesn't outline them.
@@ -118,20 +120,17 @@ class _Reading:
     """The outputs of a graph for one photograph; attributes as in :class:`GradedPhotograph`."""
 
     probabilities: NDArray[np.floating]
+    photograph: NDArray[np.uint8]
     saliency: NDArray[np.float32] | None = None
     lesions: PhotographLesions | None = None
 
 
 def _read_maps(
-    photograph: NDArray[np.uint8],
-    inside: NDArray[np.bool_],
-    maps: NDArray[np.uint8],
-    lesions: LesionMetadata,
-    temperature: float,
+    square: NDArray[np.uint8], maps: NDArray[np.uint8], lesions: LesionMetadata, temperature: float
 ) -> _Reading:
-    enlarged = enlarge_maps(maps, photograph.shape[0])
-    probabilities, found = read_lesions(photograph, inside, enlarged, lesions, temperature)
-    return _Reading(probabilities, lesions=found)
+    mapped = map_photograph(square, maps, lesions.kinds)
+    probabilities, found = read_lesions(mapped, lesions, temperature)
+    return _Reading(probabilities, mapped.square, lesions=found)
 
 
 class Grader:
@@ -273,7 +272,7 @@ class Grader:
 
         Returns:
             Outputs by name: calibrated ``probabilities`` (N, 5) and ``saliency`` maps (N, 5, h, w), float32; or maps of
-            ``lesions`` (N, K, s, s), uint8, which :func:`~retinagrade.lesion_maps.outline.enlarge_maps` enlarges.
+            ``lesions`` (N, K, s, s), uint8, which :func:`~retinagrade.lesion_maps.mapped.map_photograph` completes.
         """
         return self._session.network(squares)
 
@@ -310,7 +309,8 @@ class Grader:
             )
             seen = seen_before(self.metadata, each.digest)
             grading = replace(grading, digest=each.digest, seen_before=seen)
-            yield GradedPhotograph(grading, each.square, reading.saliency, reading.lesions, each.placement)
+            placement = None if each.placement is None else each.placement.resized(len(reading.photograph))
+            yield GradedPhotograph(grading, reading.photograph, reading.saliency, reading.lesions, placement)
 
     def _read_outputs(self, squares: Sequence[NDArray[np.uint8]]) -> Iterator[_Reading]:
         """Computes the graph, and reads its outputs for each photograph."""
@@ -319,16 +319,15 @@ class Grader:
         if lesions is None:
             for square in squares:
                 outputs = self.network(square[None])
-                yield _Reading(outputs["probabilities"][0], outputs["saliency"][0])
+                yield _Reading(outputs["probabilities"][0], square, outputs["saliency"][0])
             return
         with ThreadPoolExecutor(1) as pool:  # which reads maps while the graph computes the next ones
             reading: Future[_Reading] | None = None
             for square in squares:
-                photograph, inside = blacken_outside(square)
-                maps = self.network(photograph[None])[LESIONS][0]
+                maps = self.network(blacken_outside(square)[0][None])[LESIONS][0]
                 if reading is not None:
                     yield reading.result()
-                reading = pool.submit(_read_maps, photograph, inside, maps, lesions, temperature)
+                reading = pool.submit(_read_maps, square, maps, lesions, temperature)
             if reading is not None:
                 yield reading.result()
 

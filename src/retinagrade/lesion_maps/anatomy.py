@@ -22,6 +22,8 @@ TYPICAL_DIAMETER: Final = 0.155
 _DIAMETERS: Final = (0.07, 0.26)
 """Smallest and largest plausible diameter, as shares of the field of view's."""
 _LEAST_PEAK: Final = 0.6
+_LEAST_ROUND: Final = 0.25
+"""Roundness times probability that a disc has. Half a disc at the rim has 0.5, a reflex along the rim less than 0.2."""
 _TEMPORAL: Final = 2.5
 _BELOW: Final = 0.33
 _SEARCHED: Final = 0.9
@@ -108,29 +110,51 @@ def find_anatomy(
 
 
 def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
-    """Returns the region with the largest area and probability that is as large as an optic disc."""
     regions = find_regions(disc_map)
-    best = _choose_disc(regions)
+    best = choose_disc(regions)
     if best is None:
         return None
     x, y = regions.centres[best]
     return OpticDisc(
         float(x),
         float(y),
-        float(_diameters(regions)[best]),
+        float(region_diameters(regions)[best]),
         float(regions.peaks[best]),
         np.asarray(regions.mask(np.arange(len(regions)) == best) & (disc_map > OUTLINED_ABOVE), np.bool_),
     )
 
 
-def _choose_disc(regions: Regions) -> int | None:
-    side, diameters = max(regions.shape), _diameters(regions)
+def choose_disc(regions: Regions) -> int | None:
+    """Chooses the optic disc among the places that look like one: the roundest and most probable one of its size.
+
+    Plaques of hard exudates and reflexes at the rim can look as much like a disc, and be larger, but they are less
+    round.
+
+    Args:
+        regions: The regions of a map of the optic disc.
+
+    Returns:
+        The number of the region; ``None`` where none can be a disc.
+    """
+    side, diameters = max(regions.shape), region_diameters(regions)
     plausible = (diameters > _DIAMETERS[0] * side) & (diameters < _DIAMETERS[1] * side) & (regions.peaks > _LEAST_PEAK)
-    return int(np.argmax(np.where(plausible, regions.areas * regions.peaks, 0))) if plausible.any() else None
+    scores = {
+        int(region): roundness(regions, int(region)) * regions.peaks[region] for region in np.flatnonzero(plausible)
+    }
+    best = max(scores, key=lambda region: scores[region], default=None)
+    return best if best is not None and scores[best] > _LEAST_ROUND else None
 
 
-def _diameters(regions: Regions) -> NDArray[np.float64]:
+def region_diameters(regions: Regions) -> NDArray[np.float64]:
+    """Returns the diameters (R,) of discs with the areas of the regions, in pixels."""
     return np.asarray(2 * np.sqrt(regions.areas / np.pi), np.float64)
+
+
+def roundness(regions: Regions, region: int) -> float:
+    """Returns the share of the smallest circle around one of the regions that it fills, 0 to 1."""
+    rows, columns = np.divmod(regions.pixels[regions.owners == region], regions.shape[1])
+    _, radius = cv2.minEnclosingCircle(np.stack([columns, rows], axis=1).astype(np.float32))
+    return float(len(rows) / (np.pi * max(radius, 0.5) ** 2))
 
 
 def _darkness(photograph: NDArray[np.uint8], inside: NDArray[np.bool_], disc: OpticDisc) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ from retinagrade.grader.sessions import LESIONS
 from retinagrade.images.prepare import resize_to_input
 from retinagrade.images.read import read_photograph
 from retinagrade.lesion_maps.anatomy import find_anatomy
-from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
+from retinagrade.lesion_maps.mapped import map_photograph
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.storage.files import read_json_model, write_json
 
 _DISC: Final = "optic_disc"
@@ -69,11 +70,11 @@ def find_landmarks(photographs: dict[str, Path], file: Path, progress: Progress 
 def _find(grader: Grader, file: Path) -> Landmarks:
     assert grader.metadata.lesions is not None
     square = resize_to_input(read_photograph(file), grader.metadata.image_size)
-    photograph, inside = blacken_outside(square)
-    maps = enlarge_maps(grader.network(photograph[None])[LESIONS][0], len(photograph))
-    found = find_anatomy(photograph, maps[grader.metadata.lesions.kinds.index(_DISC)], inside)
+    kinds = grader.metadata.lesions.kinds
+    mapped = map_photograph(square, grader.network(blacken_outside(square)[0][None])[LESIONS][0], kinds)
+    found = find_anatomy(mapped.photograph, mapped.maps[kinds.index(_DISC)], mapped.inside)
     disc = None if found.disc is None else (found.disc.x, found.disc.y)
-    return Landmarks(disc=_in_radii(disc, len(square)), fovea=_in_radii(found.fovea, len(square)))
+    return Landmarks(disc=_in_radii(disc, len(mapped.square)), fovea=_in_radii(found.fovea, len(mapped.square)))
 
 
 def _in_radii(position: Iterable[float] | None, side: int) -> tuple[float, float] | None:

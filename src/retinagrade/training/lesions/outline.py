@@ -17,7 +17,8 @@ from retinagrade.evaluation.fitting.map_calibration import fit_map_calibration
 from retinagrade.execution.progress import Progress, begin_stage
 from retinagrade.images.camera import CameraChange
 from retinagrade.lesion_maps.calibration import MapCalibration
-from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
+from retinagrade.lesion_maps.mapped import map_photograph
+from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.evaluate_lesions import read_run_counts
@@ -165,7 +166,7 @@ def _outline_with(
     )
     for batch in loader:
         for image_id, pixels in zip(batch["image_ids"], batch["photographs"], strict=True):
-            photograph, _ = blacken_outside(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
-            found = calibration.maps(lesion_logits(network, photograph[None])[0])
-            maps.write(image_id, enlarge_maps(found, photograph.shape[0]), network.lesions)
+            square = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+            found = calibration.maps(lesion_logits(network, blacken_outside(square)[0][None])[0])
+            maps.write(image_id, map_photograph(square, found, network.lesions).maps, network.lesions)
             yield image_id
