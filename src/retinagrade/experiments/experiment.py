@@ -188,8 +188,8 @@ class Experiment(_Settings):
     def _crops_lesions(self) -> Self:
         if self.outlines_lesions != (self.crops is not None):
             raise ValueError("the section 'crops' is required for network.output: lesions, and only for it")
-        if self.crops is not None and self.crops.side % (stride := 2 ** len(self.network.stages or ())):
-            raise ValueError(f"crops.side: with these stages of the network, it must be a multiple of {stride}")
+        if self.crops is not None and self.crops.side % self.network.stride:
+            raise ValueError(f"crops.side: for this network, it must be a multiple of {self.network.stride}")
         own = self.augmentation.model_dump(exclude={"camera", "camera_share"}) != AugmentationSettings().model_dump(
             exclude={"camera", "camera_share"}
         )

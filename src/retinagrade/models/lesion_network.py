@@ -9,8 +9,10 @@ import torch
 from segmentation_models_pytorch.base import SegmentationHead
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
 
 from retinagrade.errors import ExperimentError
+from retinagrade.models.fine_stem import refine_stem, strided_convolution
 from retinagrade.models.network import scale_pixels
 from retinagrade.models.settings import NetworkSettings, Scaling
 from retinagrade.models.weights import complete_settings, timm_backbone
@@ -41,7 +43,7 @@ class LesionNetwork(nn.Module):
         self.head = head
         self.lesions: tuple[str, ...] = settings.lesions
         self.stages = settings.stages
-        self.stride = 2 ** len(settings.stages)
+        self.stride = settings.stride
         for name, values in (("mean", scaling.mean), ("std", scaling.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
@@ -53,7 +55,7 @@ class LesionNetwork(nn.Module):
 
         Returns:
             Logits (N, kinds, H / F, W / F), float32. F is 1 for a decoder with one block for each stage of the
-            backbone, and doubles with each block that it lacks.
+            backbone, and doubles with each block that it lacks. With a fine stem, F is its stride divided by its split.
         """
         pixels = scale_pixels(photographs, self.mean, self.std)
         model: Any = self.backbone  # timm's own method
@@ -65,23 +67,34 @@ class LesionNetwork(nn.Module):
 class UnetHead(nn.Module):
     """The decoder of a U-Net, and its last convolution."""
 
-    def __init__(self, channels: Sequence[int], decoder: Sequence[int], kinds: int) -> None:
+    def __init__(self, channels: Sequence[int], settings: NetworkSettings) -> None:
         """Builds the decoder.
 
         Args:
             channels: Channels of each stage of the backbone, first to last.
-            decoder: Channels of each block, deepest first.
-            kinds: Number of maps.
+            settings: The channels of the decoder's blocks, the kinds of lesions, and the fine stem.
         """
         super().__init__()
-        self.decoder = UnetDecoder((3, *channels), tuple(decoder), n_blocks=len(decoder))
-        self.last = SegmentationHead(decoder[-1], kinds)
+        fine, decoder = settings.fine_stem, settings.decoder
+        self.split = 1 if fine is None else fine.split
+        self.pixels: nn.Module | None = None
+        if fine is not None:
+            self.pixels = nn.Sequential(
+                *strided_convolution(3, fine.features, 2 * fine.stride - 1, fine.stride),
+                nn.BatchNorm2d(fine.features),
+                nn.ReLU6(),
+            )
+            channels = (channels[0] + fine.features, *channels[1:])
+        self.decoder = UnetDecoder((3, *channels), decoder, n_blocks=len(decoder))
+        self.last = SegmentationHead(decoder[-1], len(settings.lesions) * self.split**2)
         nn.init.constant_(self.last[0].bias, _RARE)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Computes logits, see :meth:`LesionNetwork.forward`, from pixels (N, 3, H, W) and the maps of each stage."""
+        if self.pixels is not None:
+            maps = [maps[0], torch.cat([maps[1], self.pixels(maps[0])], dim=1), *maps[2:]]
         logits: Tensor = self.last(self.decoder(maps))
-        return logits
+        return logits if self.split == 1 else pixel_shuffle(logits, self.split)
 
 
 def build_lesion_network(settings: NetworkSettings) -> LesionNetwork:
@@ -94,12 +107,16 @@ def build_lesion_network(settings: NetworkSettings) -> LesionNetwork:
         The network on the CPU in channels-last layout, in training mode.
 
     Raises:
-        ExperimentError: The backbone is unknown, has no such stages, or its weights can't be read or downloaded.
+        ExperimentError: The backbone is unknown, has no such stages or no stem that can be finer, or its weights can't
+            be read or downloaded.
     """
     settings = complete_settings(settings)
     assert settings.scaling is not None
     backbone = timm_backbone(settings)
-    head = UnetHead(_channels(backbone, settings), settings.decoder, len(settings.lesions))
+    channels = _channels(backbone, settings)
+    if settings.fine_stem is not None:
+        refine_stem(backbone, settings.fine_stem.stride)
+    head = UnetHead(channels, settings)
     return LesionNetwork(backbone, head, settings.scaling, settings).to(memory_format=torch.channels_last).train()
 
 

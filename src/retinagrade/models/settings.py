@@ -94,6 +94,19 @@ class ScratchSettings(_Settings):
         return self
 
 
+class FineStemSettings(_Settings):
+    """A first convolution for finer photographs, see :mod:`retinagrade.models.fine_stem`."""
+
+    stride: int = Field(default=3, ge=2, le=8)
+    """Stride of the backbone's first convolution, instead of 2: with 3, photographs have 1.5 times the side for maps of
+    the same size."""
+    features: PositiveInt = 16
+    """Channels of a further convolution of the photograph, with the same stride, for the last block of the decoder."""
+    split: PositiveInt = 2
+    """Pixels that each pixel of the last maps is split into, in each direction (W. Shi et al., "Real-Time Single Image
+    and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016)."""
+
+
 class NetworkSettings(_Settings):
     """A network: backbone, pooling, dense layers and dropout, and the meaning of its outputs."""
 
@@ -139,6 +152,9 @@ class NetworkSettings(_Settings):
     decoder: tuple[PositiveInt, ...] = ()
     """Channels of the U-Net decoder's blocks for the output ``lesions``, deepest first: one for each of ``stages``, or
     fewer. Each missing block halves the maps, which are then enlarged."""
+    fine_stem: FineStemSettings | None = None
+    """A first convolution for finer photographs, for the output ``lesions``; null for the backbone's own. The decoder
+    has one block fewer than ``stages`` then."""
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -150,6 +166,12 @@ class NetworkSettings(_Settings):
         """The output of a network that grades."""
         assert self.output != "lesions", "a network that outlines lesions grades nothing"
         return self.output
+
+    @property
+    def stride(self) -> int:
+        """Number that the sides of a photograph must be a multiple of, in pixels, for the output ``lesions``."""
+        first = 2 if self.fine_stem is None else self.fine_stem.stride
+        return first * int(2 ** (len(self.stages or (0,)) - 1))
 
     @property
     def loss(self) -> str:
@@ -178,17 +200,19 @@ class NetworkSettings(_Settings):
     @model_validator(mode="after")
     def _outlines(self) -> Self:
         if self.output != "lesions":
-            if self.lesions or self.decoder:
-                raise ValueError("lesions and decoder are for the output 'lesions': leave them out")
+            if self.lesions or self.decoder or self.fine_stem:
+                raise ValueError("lesions, decoder and fine_stem are for the output 'lesions': leave them out")
             return self
         if not self.lesions or len(set(self.lesions)) < len(self.lesions):
             raise ValueError("the output 'lesions' needs the kinds of lesions, each once")
         if len(self.backbones) > 1 or self.stages is None or list(self.stages) != list(range(len(self.stages))):
             raise ValueError("the output 'lesions' needs one backbone and its first stages, such as [0, 1, 2, 3]")
-        if self.image_size % (stride := 2 ** len(self.stages)):
-            raise ValueError(f"image_size: with {len(self.stages)} stages, it must be a multiple of {stride}")
+        if self.image_size % self.stride:
+            raise ValueError(f"image_size: with {len(self.stages)} stages, it must be a multiple of {self.stride}")
         if not 0 < len(self.decoder) <= len(self.stages):
             raise ValueError("decoder: give the channels of one block for each of the stages, or of fewer blocks")
+        if self.fine_stem is not None and len(self.decoder) != len(self.stages) - 1:
+            raise ValueError("decoder: with fine_stem, give one block fewer than stages")
         if self.dense or self.feature_dropout or self.dense_dropout or self.trained_from != "all":
             raise ValueError(
                 "the output 'lesions' has no dense layers, no dropout and no frozen layers: leave them out"
