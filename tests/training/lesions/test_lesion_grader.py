@@ -35,7 +35,7 @@ from tests.grader.graders import write_grader
 from tests.schemas import require_schema
 from tests.training.lesions.lesion_sets import SIDE, tiny_lesions, write_lesion_set
 
-QUICK = ("training.epochs=1", "crops.an_epoch=8", "training.keep=last")
+QUICK = ("training.epochs=1", "crops.an_epoch=8", "training.keep=last", "network.fine_stem={stride: 4}")
 
 
 @pytest.fixture(scope="module")
