@@ -82,6 +82,10 @@ class CropSettings(_Settings):
     """Share of the other crops that have a lesion near their middle; all kinds are drawn equally often."""
     zoom: float = Field(default=0.4, ge=0, lt=1)
     """Largest relative change of scale: 0.4 draws scales from 1 / 1.4 to 1.4."""
+    detail: PositiveInt | None = None
+    """Diameter of the field of view, in pixels, in the coarsest photographs of the set. Half of the crops then show no
+    more detail. Without it, a network may tell healthy photographs from outlined ones by their detail where one kind
+    has fewer pixels than the other. Null shows all detail."""
 
 
 class TrainingSettings(_Settings):

@@ -46,6 +46,21 @@ def test_masks_move_with_their_photographs(manifest: Manifest) -> None:
     assert np.mean(np.array(contrasts) > 0) > 0.9
 
 
+def test_half_of_the_crops_show_no_more_detail_than_the_coarsest_photographs(manifest: Manifest) -> None:
+    settings = ("augmentation.camera=[]", "crops.zoom=0")
+    all_detail = CropDataset(manifest, tiny_lesions(*settings))
+    coarse = CropDataset(manifest, tiny_lesions(*settings, "crops.detail=32"))
+    ratios = []
+    for position in range(40):
+        detailed, limited = (
+            cv2.Laplacian(crops[Draw(0, 0, position)][0], cv2.CV_32F) for crops in (all_detail, coarse)
+        )
+        ratios.append(float(np.abs(limited).mean() / np.abs(detailed).mean()))
+    changed = np.array(ratios) < 0.6
+    assert 10 <= changed.sum() <= 30
+    np.testing.assert_allclose(np.array(ratios)[~changed], 1)
+
+
 def test_crops_that_the_network_can_not_halve_are_refused() -> None:
     with pytest.raises(ExperimentError, match="multiple of 8"):
         tiny_lesions("crops.side=60")

@@ -17,7 +17,15 @@ from retinagrade.datasets.lesion_set import OUTLINED, mask_digests, read_masks
 from retinagrade.datasets.masks import OPTIC_DISC
 from retinagrade.errors import ManifestError
 from retinagrade.experiments.experiment import Experiment
-from retinagrade.images.camera import Place, apply_camera, channel_histogram, draw_camera, lit_region, visible_part
+from retinagrade.images.camera import (
+    Camera,
+    Place,
+    apply_camera,
+    channel_histogram,
+    draw_camera,
+    lit_region,
+    visible_part,
+)
 from retinagrade.manifest import Manifest
 from retinagrade.training.augment import keeps_look
 from retinagrade.training.distributed import ONE_DEVICE, Devices
@@ -29,6 +37,10 @@ _UNTURNED: Final = 0.3
 """Share of the crops that keep the pixels of their photograph: turning by quarters only, without zoom."""
 _NEAR: Final = 0.35
 """Largest distance of a lesion from the middle of its crop, in sides of the crop."""
+_COARSE: Final = 0.5
+"""Share of the crops that show no more detail than the coarsest photographs, where the experiment names their size."""
+_COARSE_QUALITY: Final = 90
+"""JPEG quality of these crops."""
 _DISC_RADIUS: Final = 0.47
 """Largest distance of the middle of any other crop from that of the photograph, in sides of the photograph."""
 
@@ -128,6 +140,9 @@ class CropDataset(Dataset[LesionItem]):
         inside = cv2.warpAffine(view.astype(np.uint8) * 255, warp, side, flags=flags) > 127
         cover = np.stack([np.asarray(cv2.warpAffine(mask, warp, side, flags=flags), np.uint8) for mask in masks])
         crop[~inside] = 0
+        if self.settings.detail is not None and rng.random() < _COARSE:
+            coarse = Camera(diameter=self.settings.detail, quality=_COARSE_QUALITY)
+            crop = apply_camera(coarse, crop, inside, place)
         if self.augmentation.camera and not keeps_look(rng, self.augmentation):
             camera = draw_camera(rng, self.augmentation.camera)
             crop = apply_camera(camera, crop, inside, place, self._histogram(row))
