@@ -1,19 +1,20 @@
 """What each part of the training of lesion networks is worth: the network of one fold, trained again without it.
 
 python benchmarks/lesion_ablations.py PREPARED FOLDS OUT [--fold N] [--rows NAME…] [--smaller SET] [--larger SET]
-    [--made-up CHECKPOINT]
+    [--fine SET] [--made-up CHECKPOINT] [--judge-at SET]
 
 FOLDS is a cross-validation of the experiment `lesions` on the prepared set PREPARED. Each row is one training on the
-split of its fold N, with one setting changed. The rows `smaller` and `larger` need the same photographs prepared at 768
-and 1,440 px, and `made-up` the checkpoint of a network that was trained on synthetic photographs; without these, the
-rows are left out. Three rows have no setting, and train the network of the fold further: `longer` as before,
-`instances` also on whole photographs that nobody outlined, by their grades, and `distilled` also on the maps that a
-teacher, the mean of this network, of that of the row `seed` and of their maps of mirror images, makes of such
-photographs and of the crops. A second call continues.
+split of its fold N, with one setting changed. The rows `smaller`, `larger` and `fine` need the same photographs
+prepared at 768, 1,440 and 2,048 px, and `made-up` the checkpoint of a network that was trained on synthetic
+photographs; without these, the rows are left out. Three rows have no setting, and train the network of the fold
+further: `longer` as before, `instances` also on whole photographs that nobody outlined, by their grades, and
+`distilled` also on the maps that a teacher, the mean of this network, of that of the row `seed` and of their maps of
+mirror images, makes of such photographs and of the crops. A second call continues.
 
-The table gives, over the outlined photographs of the fold, the average precision of each kind at the resolution of
-PREPARED and their mean, and this mean over the photographs of grade 0 as well, in which every lesion is false; for
-IDRiD's look, and for a made-up camera of each photograph (all of colour, light, resolution and sharpness changed).
+The table gives, over the outlined photographs of the fold, the average precision of each kind and their mean, and this
+mean over the photographs of grade 0 as well, in which every lesion is false; for IDRiD's look, and for a made-up camera
+of each photograph (all of colour, light, resolution and sharpness changed). Maps and masks are compared at the
+resolution of PREPARED, or at that of the set that --judge-at names.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "backbone": ("network.backbone=tf_efficientnet_lite2",),
     "smaller": ("network.image_size=768",),
     "larger": ("network.image_size=1440",),
+    "fine": ("network.image_size=2048", "network.fine_stem.stride=4", "crops.side=576", "crops.detail=1290"),
     "made-up": (),
 }
 """Settings that each row changes."""
@@ -83,9 +85,12 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", choices=[*SETTINGS, *FURTHER])
     parser.add_argument("--smaller", type=Path)
     parser.add_argument("--larger", type=Path)
+    parser.add_argument("--fine", type=Path)
     parser.add_argument("--made-up", type=Path)
+    parser.add_argument("--judge-at", type=Path)
     arguments = parser.parse_args()
-    needed = {"smaller": arguments.smaller, "larger": arguments.larger, "made-up": arguments.made_up}
+    sets = {"smaller": arguments.smaller, "larger": arguments.larger, "fine": arguments.fine}
+    needed = {**sets, "made-up": arguments.made_up}
     lacking = {row for row, given in needed.items() if given is None}
     if asked := lacking & {*(arguments.rows or ())}:
         parser.error(f"the rows {', '.join(sorted(asked))} need their option")
@@ -108,13 +113,14 @@ def main() -> None:
                 teachers = [load_lesion_network(each) for each in (fold, other)]
             network = train_further(fold, prepared, out.with_suffix(".pt"), FURTHER[row], teachers)
         else:
-            if row in ("smaller", "larger"):
-                prepared = needed[row]
+            prepared = sets.get(row, prepared)
             changed = [*SETTINGS[row]]
             if row == "made-up":
                 changed.append(f"network.weights={arguments.made_up}")
             network = load_lesion_network(train_changed(fold, changed, prepared, out))
-        looks = [judge(network, fold, prepared, arguments.prepared, camera) for camera in ((), CHANGED)]
+        looks = [
+            judge(network, fold, prepared, arguments.judge_at or arguments.prepared, camera) for camera in ((), CHANGED)
+        ]
         print(f"| {row} | {' | '.join(_precisions(look, kinds) for look in looks)} |", flush=True)
 
 
