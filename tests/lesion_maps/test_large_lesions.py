@@ -48,6 +48,42 @@ def test_a_second_disc_is_an_exudate_and_the_rounder_one_stays() -> None:
         assert disc.x == pytest.approx(110, abs=1)
 
 
+def disc_of(maps: NDArray[np.uint8]) -> tuple[float, float]:
+    disc = find_anatomy(RETINA, maps[OPTIC], whole_field(SIDE)).disc
+    assert disc is not None
+    return disc.x, disc.y
+
+
+def test_a_small_round_place_is_no_better_disc_than_an_oval_one() -> None:
+    before = draw_maps([("optic_disc", 350, 260, 19, 0.98)], SIDE)
+    before[OPTIC][ellipse(110, 250, (30, 45))] = 240
+    after = complete_large_lesions(before, KINDS, RETINA, whole_field(SIDE))
+    assert disc_of(before) == disc_of(after) == pytest.approx((110, 250), abs=1)
+    assert not after[EXUDATES][ellipse(110, 250, (30, 45))].any()
+
+
+def test_a_disc_with_holes_stays_the_disc() -> None:
+    """Vessels and the cup may be missing from its map."""
+    before = draw_maps([DISC, ("optic_disc", 350, 260, 25, 0.99)], SIDE)
+    before[OPTIC][ellipse(110, 250, (25, 25))] = 0
+    after = complete_large_lesions(before, KINDS, RETINA, whole_field(SIDE))
+    assert disc_of(after)[0] == pytest.approx(110, abs=1)
+
+
+def test_the_edge_of_the_frame_is_a_rim() -> None:
+    """A photograph whose field of view is wider than its frame has no dark corners."""
+    maps = draw_maps([DISC, ("optic_disc", 500, 260, 25, 0.99)], SIDE)
+    everywhere = np.ones((SIDE, SIDE), np.bool_)
+    assert complete_large_lesions(maps, KINDS, RETINA, everywhere) is maps
+    further = draw_maps([DISC, ("optic_disc", 430, 260, 25, 0.9)], SIDE)
+    assert complete_large_lesions(further, KINDS, RETINA, everywhere)[EXUDATES].any()
+
+
+def test_two_places_that_are_alike_both_stay() -> None:
+    before, after = complete([DISC, ("optic_disc", 300, 260, 40, 0.98)])
+    assert after is before
+
+
 @pytest.mark.parametrize(
     "other",
     [

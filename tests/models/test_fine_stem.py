@@ -69,6 +69,8 @@ def test_a_backbone_without_a_halving_first_layer_is_refused() -> None:
         refine_stem(timm.create_model("convnext_atto", num_classes=0), 3)  # its first layer takes patches of 4 × 4
     with pytest.raises(ExperimentError):
         refine_stem(nn.Conv2d(3, 8, 3, 2), 3)
+    with pytest.raises(ExperimentError):
+        refine_stem(timm.create_model("resnetv2_50x1_bit", num_classes=0), 4)  # its convolutions change their weights
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,7 @@ def test_a_backbone_without_a_halving_first_layer_is_refused() -> None:
         {"decoder": (16, 8, 8)},
         {"decoder": (16,)},
         {"fine_stem": {"stride": 1}},
+        {"fine_stem": {"stride": 3, "split": 4}},
         {"output": "softmax"},
     ],
 )

@@ -84,8 +84,8 @@ class CropSettings(_Settings):
     """Largest relative change of scale: 0.4 draws scales from 1 / 1.4 to 1.4."""
     detail: PositiveInt | None = None
     """Diameter of the field of view, in pixels, in the coarsest photographs of the set. Half of the crops then show no
-    more detail. Without it, a network may tell healthy photographs from outlined ones by their detail where one kind
-    has fewer pixels than the other. Null shows all detail."""
+    more detail, compressed as a JPEG of quality 90. Without it, a network may tell healthy photographs from outlined
+    ones by their detail where one kind has fewer pixels than the other. Null shows all detail."""
 
 
 class TrainingSettings(_Settings):

@@ -100,7 +100,7 @@ class GradedPhotograph:
 
     Attributes:
         grading: The grading.
-        photograph: RGB pixels (S, S, 3), uint8, prepared: the input of the network, or with its lesion maps' side;
+        photograph: RGB pixels (S, S, 3), uint8: the input of the network, reduced to the side of the lesion maps;
             ``None`` after an error.
         saliency: Grad-CAM saliency map of every grade (5, h, w), float32, not negative; ``None`` after an error, and
             for a grader file that outlines lesions.
@@ -117,7 +117,7 @@ class GradedPhotograph:
 
 @dataclass(frozen=True)
 class _Reading:
-    """The outputs of a graph for one photograph; attributes as in :class:`GradedPhotograph`."""
+    """What was read from the outputs of a graph for one photograph; attributes as in :class:`GradedPhotograph`."""
 
     probabilities: NDArray[np.floating]
     photograph: NDArray[np.uint8]

@@ -22,8 +22,8 @@ TYPICAL_DIAMETER: Final = 0.155
 _DIAMETERS: Final = (0.07, 0.26)
 """Smallest and largest plausible diameter, as shares of the field of view's."""
 _LEAST_PEAK: Final = 0.6
-_LEAST_ROUND: Final = 0.25
-"""Roundness times probability that a disc has. Half a disc at the rim has 0.5, a reflex along the rim less than 0.2."""
+_LEAST_SCORE: Final = 0.2
+"""Smallest score of a disc. Half a disc at the rim has 0.4, a reflex along the rim less than 0.15."""
 _TEMPORAL: Final = 2.5
 _BELOW: Final = 0.33
 _SEARCHED: Final = 0.9
@@ -125,24 +125,34 @@ def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
 
 
 def choose_disc(regions: Regions) -> int | None:
-    """Chooses the optic disc among the places that look like one: the roundest and most probable one of its size.
+    """Chooses the optic disc among the places that look like one; see :func:`disc_scores`.
 
-    Plaques of hard exudates and reflexes at the rim can look as much like a disc, and be larger, but they are less
-    round.
+    Returns:
+        The number of the region; ``None`` where none can be a disc.
+    """
+    scores = disc_scores(regions)
+    return int(scores.argmax()) if scores.max(initial=0) > _LEAST_SCORE else None
+
+
+def disc_scores(regions: Regions) -> NDArray[np.float64]:
+    """Measures how much each place looks like an optic disc: probability, roundness and size.
+
+    Plaques of hard exudates and reflexes at the rim can be as probable as a disc, and larger, but they are less round.
 
     Args:
         regions: The regions of a map of the optic disc.
 
     Returns:
-        The number of the region; ``None`` where none can be a disc.
+        Products (R,) of three shares: the highest probability, the roundness, and the smaller of diameter and
+        :data:`TYPICAL_DIAMETER` divided by the larger. 0 where diameter or probability are none of a disc.
     """
     side, diameters = max(regions.shape), region_diameters(regions)
     plausible = (diameters > _DIAMETERS[0] * side) & (diameters < _DIAMETERS[1] * side) & (regions.peaks > _LEAST_PEAK)
-    scores = {
-        int(region): roundness(regions, int(region)) * regions.peaks[region] for region in np.flatnonzero(plausible)
-    }
-    best = max(scores, key=lambda region: scores[region], default=None)
-    return best if best is not None and scores[best] > _LEAST_ROUND else None
+    scores = np.zeros(len(regions))
+    for region in np.flatnonzero(plausible):
+        ratio = diameters[region] / (TYPICAL_DIAMETER * side)
+        scores[region] = regions.peaks[region] * roundness(regions, int(region)) * min(ratio, 1 / ratio)
+    return scores
 
 
 def region_diameters(regions: Regions) -> NDArray[np.float64]:
@@ -151,10 +161,15 @@ def region_diameters(regions: Regions) -> NDArray[np.float64]:
 
 
 def roundness(regions: Regions, region: int) -> float:
-    """Returns the share of the smallest circle around one of the regions that it fills, 0 to 1."""
+    """Returns the share of the smallest circle around one of the regions that it fills, its holes included, 0 to 1."""
     rows, columns = np.divmod(regions.pixels[regions.owners == region], regions.shape[1])
-    _, radius = cv2.minEnclosingCircle(np.stack([columns, rows], axis=1).astype(np.float32))
-    return float(len(rows) / (np.pi * max(radius, 0.5) ** 2))
+    left, top = columns.min(), rows.min()
+    box = np.zeros((rows.max() - top + 1, columns.max() - left + 1), np.uint8)
+    box[rows - top, columns - left] = 1
+    outlines, _ = cv2.findContours(box, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.count_nonzero(cv2.drawContours(box, outlines, -1, 1, cv2.FILLED))
+    _, radius = cv2.minEnclosingCircle(max(outlines, key=len))
+    return min(1.0, filled / (np.pi * (radius + 0.5) ** 2))
 
 
 def _darkness(photograph: NDArray[np.uint8], inside: NDArray[np.bool_], disc: OpticDisc) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from retinagrade.lesion_maps.anatomy import choose_disc, region_diameters, roundness
-from retinagrade.lesion_maps.regions import OUTLINED_ABOVE, find_regions
+from retinagrade.lesion_maps.anatomy import choose_disc, disc_scores, region_diameters, roundness
+from retinagrade.lesion_maps.regions import OUTLINED_ABOVE, distance_to_rim, find_regions
 
 _DISC: Final = "optic_disc"
 _EXUDATES: Final = "hard_exudates"
@@ -28,6 +28,8 @@ _PLAQUE_ROUND: Final = 0.45
 """Share of the smallest circle around a plaque that it fills. A sheen is less round."""
 _RIM: Final = 0.04
 """Distance of a plaque from the rim of the field of view, as a share of the photograph's side."""
+_WORSE: Final = 0.9
+"""Score as a disc that a plaque has at most, as a share of the disc's. If two places are alike, neither is changed."""
 _POOL_SIDE: Final = 256
 """Side of the reduced photograph in which pools are searched."""
 _DARK: Final = 0.6
@@ -41,7 +43,7 @@ _OUTLINED_SHARE: Final = 0.02
 _SHARP: Final = 0.85
 """Green value just inside a pool's edge, as a share of the value just outside. The edge of a shade is less sharp."""
 _POOL_VALUE: Final = 140
-"""Value of a map, 0 to 255, that a pool receives: a probability of 0.55, which just outlines it."""
+"""Value of a map, 0 to 255, that a pool receives: a probability of 0.55, just above that of an outline's rim."""
 
 
 def complete_large_lesions(
@@ -83,18 +85,20 @@ def _find_plaques(disc_map: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDA
     A place next to the disc is a part of it, and a place near the rim is a reflex.
     """
     regions = find_regions(disc_map)
-    disc = choose_disc(regions)
+    disc, scores = choose_disc(regions), disc_scores(regions)
     chosen = np.zeros(len(regions), np.bool_)
     if disc is not None:
         diameters, side = region_diameters(regions), max(disc_map.shape)
         away = np.hypot(*(regions.centres - regions.centres[disc]).T)
         certain = (regions.peaks >= _PLAQUE_PEAK) & (diameters > _PLAQUE_DIAMETER * side)
-        for region in np.flatnonzero(certain & (away > diameters[disc])):
-            alone = regions.mask(np.arange(len(regions)) == region)
-            near_rim = (
-                cv2.dilate(alone.astype(np.uint8), _circle(2 * round(_RIM * side) + 1)).astype(np.bool_) & ~inside
-            )
-            chosen[region] = roundness(regions, int(region)) > _PLAQUE_ROUND and not near_rim.any()
+        worse = scores < _WORSE * scores[disc]
+        for region in np.flatnonzero(certain & worse & (away > diameters[disc])):
+            chosen[region] = roundness(regions, int(region)) > _PLAQUE_ROUND
+    if chosen.any():
+        rim = distance_to_rim(inside).reshape(-1)[regions.pixels]
+        nearest = np.full(len(regions), np.inf)
+        np.minimum.at(nearest, regions.owners, rim)
+        chosen &= nearest > _RIM * side
     return regions.mask(chosen)
 
 

@@ -15,7 +15,7 @@ from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 
 _READ_AT: Final = 1024
 """Side at which maps are read, in pixels, unless the network's own maps are larger or the photograph is smaller.
-Larger maps take longer to read, and show nothing more."""
+Enlarging maps further takes longer, and shows nothing more."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retinagrade.lesion_maps.anatomy import Anatomy
-from retinagrade.lesion_maps.regions import CERTAIN, Regions, find_regions, quadrants
+from retinagrade.lesion_maps.regions import CERTAIN, Regions, distance_to_rim, find_regions, quadrants
 
 RED: Final = "red_lesions"
 """Microaneurysms and haemorrhages together. A different camera moves small lesions from one to the other, and not out
@@ -76,9 +76,7 @@ def without_rim(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     width = round(_RIM * max(inside.shape))
     if width == 0:
         return inside
-    bordered = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    distance = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.asarray(distance > width)
+    return np.asarray(distance_to_rim(inside) > width)
 
 
 def lesion_numbers(read: ReadMaps, anatomy: Anatomy) -> dict[str, float]:

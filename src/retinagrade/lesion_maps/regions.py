@@ -95,3 +95,9 @@ def quadrants(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np
         [2]
     """
     return ((points[:, 0] > shape[1] / 2) + 2 * (points[:, 1] > shape[0] / 2)).astype(np.int64)
+
+
+def distance_to_rim(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Returns the distance (H, W) of each pixel from the rim of the field of view, or from the frame, in pixels."""
+    bordered = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)

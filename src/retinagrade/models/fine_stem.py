@@ -1,4 +1,4 @@
-"""A first convolution that reads a finer photograph, for the same maps at almost the same cost.
+"""A first convolution that reads a finer photograph, for maps of the same size at little more cost.
 
 The first convolution of a backbone usually halves the photograph. A wider one that takes every third or fourth pixel
 makes maps of the same size from a photograph with 1.5 or 2 times the side. All later layers cost the same.
@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any, Final
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from retinagrade.errors import ExperimentError
@@ -34,10 +35,16 @@ def refine_stem(backbone: nn.Module, stride: int) -> None:
     config: Any = getattr(backbone, "pretrained_cfg", None) or {}
     name = config.get("first_conv")
     convolution = backbone.get_submodule(name) if isinstance(name, str) else None
-    if not isinstance(convolution, nn.Conv2d) or convolution.stride != (_USUAL, _USUAL) or convolution.bias is not None:
+    if (
+        not isinstance(convolution, nn.Conv2d)
+        or type(convolution) not in (nn.Conv2d, Conv2dSame)  # further subclasses change their weights
+        or convolution.stride != (_USUAL, _USUAL)
+        or convolution.bias is not None
+    ):
         raise ExperimentError(
-            f"network.fine_stem: the first layer of {type(backbone).__name__} is no convolution that halves the "
-            "photograph: leave fine_stem out, or choose a backbone such as tf_efficientnet_lite0 or resnet34"
+            f"network.fine_stem: the first layer of {type(backbone).__name__} is no plain convolution without bias "
+            "that halves the photograph: leave fine_stem out, or choose a backbone such as tf_efficientnet_lite0 or "
+            "resnet34"
         )
     kernel = convolution.kernel_size[0]
     # timm's convolutions with TensorFlow's padding have none of their own, and pad an even side at its end.

@@ -97,14 +97,21 @@ class ScratchSettings(_Settings):
 class FineStemSettings(_Settings):
     """A first convolution for finer photographs, see :mod:`retinagrade.models.fine_stem`."""
 
-    stride: int = Field(default=3, ge=2, le=8)
-    """Stride of the backbone's first convolution, instead of 2: with 3, photographs have 1.5 times the side for maps of
-    the same size."""
+    stride: int = Field(default=4, ge=2, le=8)
+    """Stride of the backbone's first convolution, instead of 2: with 4, photographs have twice the side for maps of the
+    same size."""
     features: PositiveInt = 16
     """Channels of a further convolution of the photograph, with the same stride, for the last block of the decoder."""
     split: PositiveInt = 2
-    """Pixels that each pixel of the last maps is split into, in each direction (W. Shi et al., "Real-Time Single Image
-    and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016)."""
+    """Pixels that each pixel of the last maps is split into, in each direction, at most ``stride`` (W. Shi et al.,
+    "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR
+    2016)."""
+
+    @model_validator(mode="after")
+    def _not_larger_than_the_photograph(self) -> Self:
+        if self.split > self.stride:
+            raise ValueError("split: the maps would be larger than the photograph: choose at most the stride")
+        return self
 
 
 class NetworkSettings(_Settings):
@@ -208,11 +215,18 @@ class NetworkSettings(_Settings):
         if len(self.backbones) > 1 or self.stages is None or list(self.stages) != list(range(len(self.stages))):
             raise ValueError("the output 'lesions' needs one backbone and its first stages, such as [0, 1, 2, 3]")
         if self.image_size % self.stride:
-            raise ValueError(f"image_size: with {len(self.stages)} stages, it must be a multiple of {self.stride}")
+            stem = "" if self.fine_stem is None else f" and fine_stem.stride {self.fine_stem.stride}"
+            lower = self.image_size // self.stride * self.stride
+            raise ValueError(
+                f"image_size: with {len(self.stages)} stages{stem}, it must be a multiple of {self.stride}, such as "
+                f"{lower or self.stride} or {lower + self.stride}"
+            )
         if not 0 < len(self.decoder) <= len(self.stages):
             raise ValueError("decoder: give the channels of one block for each of the stages, or of fewer blocks")
         if self.fine_stem is not None and len(self.decoder) != len(self.stages) - 1:
-            raise ValueError("decoder: with fine_stem, give one block fewer than stages")
+            raise ValueError(
+                "decoder: with fine_stem, give one block fewer than stages, of which there are two or more"
+            )
         if self.dense or self.feature_dropout or self.dense_dropout or self.trained_from != "all":
             raise ValueError(
                 "the output 'lesions' has no dense layers, no dropout and no frozen layers: leave them out"

@@ -35,7 +35,7 @@ from tests.grader.graders import write_grader
 from tests.schemas import require_schema
 from tests.training.lesions.lesion_sets import SIDE, tiny_lesions, write_lesion_set
 
-QUICK = ("training.epochs=1", "crops.an_epoch=8", "training.keep=last", "network.fine_stem={stride: 4}")
+QUICK = ("training.epochs=1", "crops.an_epoch=8", "training.keep=last")
 
 
 @pytest.fixture(scope="module")
@@ -333,3 +333,23 @@ def test_a_network_that_outlines_lesions_needs_its_grade_model(
         retinagrade.export(other, tmp_path / "g.onnx", cross_validation=grades.folder)
     with pytest.raises(GraderFileError, match="--tta"):
         retinagrade.export(folds.fold(0), tmp_path / "g.onnx", cross_validation=grades.folder, tta=True)
+
+
+def test_a_network_with_a_fine_stem_grades_like_any_other(prepared: Path, tmp_path: Path) -> None:
+    fine = tiny_lesions(*QUICK, "network.fine_stem={stride: 4}")
+    folds = cross_validate(prepared, fine, tmp_path / "folds", 2, workers=0)
+    maps = outline(prepared, folds, tmp_path / "maps", workers=0)
+    grades = fit_grades(maps, tmp_path / "grades", workers=1)
+    run = train(prepared, fine, tmp_path / "run", workers=0)
+    retinagrade.calibrate(grades)
+    file = retinagrade.export(run, tmp_path / "fine.onnx", cross_validation=grades.folder).file
+    grader = retinagrade.Grader.load(file)
+    photographs = sorted((prepared.parent / "source" / "photographs").glob("*.jpg"))[:3]
+    for graded in grader.stream(photographs):
+        assert graded.grading.error is None
+        assert graded.photograph is not None
+        assert graded.photograph.shape == (SIDE, SIDE, 3)
+        assert graded.lesions is not None
+        assert graded.lesions.mask("haemorrhages").shape == (SIDE, SIDE)
+    black = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    assert grader.network(black)["lesions"].shape == (1, 4, SIDE // 2, SIDE // 2)

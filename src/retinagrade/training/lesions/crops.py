@@ -140,8 +140,9 @@ class CropDataset(Dataset[LesionItem]):
         inside = cv2.warpAffine(view.astype(np.uint8) * 255, warp, side, flags=flags) > 127
         cover = np.stack([np.asarray(cv2.warpAffine(mask, warp, side, flags=flags), np.uint8) for mask in masks])
         crop[~inside] = 0
-        if self.settings.detail is not None and rng.random() < _COARSE:
-            coarse = Camera(diameter=self.settings.detail, quality=_COARSE_QUALITY)
+        detail = self.settings.detail
+        if detail is not None and rng.random() < _COARSE and detail < place.diameter:
+            coarse = Camera(diameter=detail, quality=_COARSE_QUALITY)
             crop = apply_camera(coarse, crop, inside, place)
         if self.augmentation.camera and not keeps_look(rng, self.augmentation):
             camera = draw_camera(rng, self.augmentation.camera)
