@@ -23,7 +23,7 @@ _DIAMETERS: Final = (0.07, 0.26)
 """Smallest and largest plausible diameter, as shares of the field of view's."""
 _LEAST_PEAK: Final = 0.6
 _LEAST_SCORE: Final = 0.2
-"""Smallest score of a disc. Half a disc at the rim has 0.4, a reflex along the rim less than 0.15."""
+"""Smallest score of a disc. Half a disc at the rim has 0.35, a reflex along the rim less than 0.15."""
 _TEMPORAL: Final = 2.5
 _BELOW: Final = 0.33
 _SEARCHED: Final = 0.9

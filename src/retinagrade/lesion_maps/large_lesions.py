@@ -51,7 +51,7 @@ def complete_large_lesions(
 ) -> NDArray[np.uint8]:
     """Adds lesions to maps that only the whole photograph shows.
 
-    * A second optic disc becomes a hard exudate. The disc is the roundest of the places that look like one.
+    * A second optic disc becomes a hard exudate, see :func:`~retinagrade.lesion_maps.anatomy.choose_disc`.
     * A large dark place becomes a haemorrhage where the network has outlined a part of it.
 
     Args:
@@ -108,7 +108,7 @@ def _find_pools(
     """Finds the pixels (S, S) of large dark places that are partly outlined as haemorrhages."""
     none = np.zeros(blood_map.shape, np.bool_)
     outlined = blood_map > OUTLINED_ABOVE
-    if np.count_nonzero(outlined) < _OUTLINED_SHARE * _POOL_AREA * np.count_nonzero(inside):
+    if np.count_nonzero(outlined) <= _OUTLINED_SHARE * _POOL_AREA * np.count_nonzero(inside):
         return none
     green, known = _reduce(photograph[..., 1]), _reduce(outlined)
     field = _reduce(inside) > 0.5
