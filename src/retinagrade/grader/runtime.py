@@ -126,9 +126,13 @@ class _Reading:
 
 
 def _read_maps(
-    square: NDArray[np.uint8], maps: NDArray[np.uint8], lesions: LesionMetadata, temperature: float
+    square: NDArray[np.uint8],
+    blackened: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+    maps: NDArray[np.uint8],
+    lesions: LesionMetadata,
+    temperature: float,
 ) -> _Reading:
-    mapped = map_photograph(square, maps, lesions.kinds)
+    mapped = map_photograph(square, maps, lesions.kinds, blackened)
     probabilities, found = read_lesions(mapped, lesions, temperature)
     return _Reading(probabilities, mapped.square, lesions=found)
 
@@ -324,10 +328,11 @@ class Grader:
         with ThreadPoolExecutor(1) as pool:  # which reads maps while the graph computes the next ones
             reading: Future[_Reading] | None = None
             for square in squares:
-                maps = self.network(blacken_outside(square)[0][None])[LESIONS][0]
+                blackened = blacken_outside(square)
+                maps = self.network(blackened[0][None])[LESIONS][0]
                 if reading is not None:
                     yield reading.result()
-                reading = pool.submit(_read_maps, square, maps, lesions, temperature)
+                reading = pool.submit(_read_maps, square, blackened, maps, lesions, temperature)
             if reading is not None:
                 yield reading.result()
 

@@ -111,7 +111,7 @@ def find_anatomy(
 
 def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
     regions = find_regions(disc_map)
-    best = choose_disc(regions)
+    best = choose_disc(disc_scores(regions))
     if best is None:
         return None
     x, y = regions.centres[best]
@@ -124,13 +124,15 @@ def _find_disc(disc_map: NDArray[np.uint8]) -> OpticDisc | None:
     )
 
 
-def choose_disc(regions: Regions) -> int | None:
-    """Chooses the optic disc among the places that look like one; see :func:`disc_scores`.
+def choose_disc(scores: NDArray[np.float64]) -> int | None:
+    """Chooses the optic disc among the places that look like one.
+
+    Args:
+        scores: :func:`disc_scores` (R,) of the places.
 
     Returns:
         The number of the region; ``None`` where none can be a disc.
     """
-    scores = disc_scores(regions)
     return int(scores.argmax()) if scores.max(initial=0) > _LEAST_SCORE else None
 
 

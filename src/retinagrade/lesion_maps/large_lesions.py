@@ -85,7 +85,8 @@ def _find_plaques(disc_map: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDA
     A place next to the disc is a part of it, and a place near the rim is a reflex.
     """
     regions = find_regions(disc_map)
-    disc, scores = choose_disc(regions), disc_scores(regions)
+    scores = disc_scores(regions)
+    disc = choose_disc(scores)
     chosen = np.zeros(len(regions), np.bool_)
     if disc is not None:
         diameters, side = region_diameters(regions), max(disc_map.shape)

@@ -49,16 +49,22 @@ def read_side(maps_side: int, side: int) -> int:
     return min(side, max(maps_side, _READ_AT))
 
 
-def map_photograph(square: NDArray[np.uint8], maps: NDArray[np.uint8], kinds: Sequence[str]) -> MappedPhotograph:
+def map_photograph(
+    square: NDArray[np.uint8],
+    maps: NDArray[np.uint8],
+    kinds: Sequence[str],
+    blackened: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
+) -> MappedPhotograph:
     """Brings a photograph and its maps to one side, and adds the lesions that only the whole photograph shows.
 
     Args:
         square: RGB pixels (S, S, 3), uint8, prepared.
         maps: Probabilities (K, s, s), 0 to 255, as a network returns them.
         kinds: The kinds of lesions, in the order of the maps.
+        blackened: :func:`~retinagrade.lesion_maps.outline.blacken_outside` of the square, if it is known already.
     """
     side = read_side(maps.shape[-1], square.shape[0])
     smaller = resize_to_input(square, side)
-    photograph, inside = blacken_outside(smaller)
+    photograph, inside = blacken_outside(smaller) if blackened is None or smaller is not square else blackened
     completed = complete_large_lesions(enlarge_maps(maps, side), kinds, photograph, inside)
     return MappedPhotograph(smaller, photograph, inside, completed)
