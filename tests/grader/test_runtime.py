@@ -23,6 +23,7 @@ from retinagrade.grader.runtime import GateInputs
 from retinagrade.grader.sessions import Outputs
 from retinagrade.images.placement import Placement
 from retinagrade.images.prepare import PreparationSettings
+from tests.grader.lesion_graders import draw_photograph, write_lesion_grader
 
 Prepared = tuple[NDArray[np.uint8], GateInputs, Placement]
 PATIENCE = 30
@@ -99,6 +100,29 @@ def test_the_network_computes_during_decoding(grader: Grader, monkeypatch: pytes
 def test_the_number_of_workers_does_not_change_results(grader: Grader, eyes: Path, workers: int) -> None:
     paths = sorted(eyes.iterdir())
     assert grader.grade(paths, workers=workers) == grader.grade(paths)
+
+
+@pytest.mark.parametrize("fast_side", [64, 1024])
+def test_fast_grading_reads_fewer_pixels_and_finds_the_same_lesions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_side: int
+) -> None:
+    monkeypatch.setattr(runtime, "openvino", lambda model, exact: exact)  # which not every processor can do
+    monkeypatch.setattr(runtime, "_FAST_SIDE", fast_side)
+    file, picture = write_lesion_grader(tmp_path / "lesions.onnx", 128), draw_photograph(900, 700)[0]
+    graders = [Grader.load(file, fast) for fast in (False, True)]
+    every = [next(each.with_gate(each.metadata.gate.switched_off()).stream([picture])) for each in graders]
+    for graded, side in zip(every, (128, min(128, fast_side)), strict=True):
+        assert graded.photograph is not None
+        assert graded.photograph.shape == (side, side, 3)
+        assert graded.placement is not None
+        assert graded.placement.side == side
+    exact, fast = (graded.lesions for graded in every)
+    assert exact is not None
+    assert fast is not None
+    for kind, found in exact.measurements.by_kind.items():
+        assert fast.measurements.by_kind[kind].counts == found.counts
+        assert fast.measurements.by_kind[kind].areas == pytest.approx(found.areas, rel=0.1)
+    assert every[1].grading.predicted_grade == every[0].grading.predicted_grade
 
 
 _MEASURED = """

@@ -62,6 +62,9 @@ SUM_TOLERANCE: Final = 1e-3
 """Largest distance of a sum of probabilities from 1 in the outputs of a graph."""
 _AHEAD: Final = 2
 """Batches that are decoded ahead; the number bounds memory."""
+_FAST_SIDE: Final = 1024
+"""Largest side at which fast grading prepares a photograph, in pixels. One of 2,048 px takes three times as long
+as one of 1,024 px."""
 
 PhotographSource = str | os.PathLike[str] | NDArray[np.uint8]
 """A photograph: a path, a URL, or RGB pixels (H, W, 3)."""
@@ -144,21 +147,24 @@ class Grader:
         metadata: Metadata of the file.
     """
 
-    def __init__(self, session: Session, gate: Gate, metadata: Metadata) -> None:
+    def __init__(self, session: Session, gate: Gate, metadata: Metadata, fast: bool = False) -> None:
         """Makes a grader; use :meth:`load` to open a file.
 
         Args:
             session: The session that computes the graph.
             gate: The gate.
             metadata: Metadata of the file.
+            fast: See :meth:`load`.
         """
         self._session = session
         self._gate = gate
+        self._fast = fast
         self.metadata = metadata
 
     def with_gate(self, settings: GateSettings) -> Self:
         """Returns the same grader with other cut points of the gate."""
-        return type(self)(self._session, replace(self._gate, settings=settings), with_gate(self.metadata, settings))
+        gate, metadata = replace(self._gate, settings=settings), with_gate(self.metadata, settings)
+        return type(self)(self._session, gate, metadata, self._fast)
 
     def __repr__(self) -> str:
         """Returns name and version."""
@@ -171,8 +177,9 @@ class Grader:
 
         Args:
             path: The file; ``default`` is the grader file that comes with the package.
-            fast: Compute in half precision (bfloat16) with OpenVINO: faster, but may change some grades, depending on
-                network and processor. Without it, a file gives the same grades on every machine.
+            fast: Compute in half precision (bfloat16) with OpenVINO, and read photographs at 1,024 px at most: faster,
+                but may change some grades, depending on network and processor. Without it, a file gives the same grades
+                on every machine.
 
         Raises:
             GraderFileError: The file is missing or damaged, not ONNX, or not a grader file that this version reads.
@@ -195,7 +202,7 @@ class Grader:
         if not fast:
             return cls(session, gate, metadata)
         metadata = metadata.model_copy(update={"version": f"{metadata.version}-bfloat16"})
-        return cls(openvino(content, session), gate, metadata)
+        return cls(openvino(content, session), gate, metadata, fast)
 
     def grade(
         self,
@@ -272,17 +279,23 @@ class Grader:
         """Computes the graph.
 
         Args:
-            squares: Prepared photographs (N, S, S, 3), uint8, at least one.
+            squares: Prepared photographs (N, S, S, 3), uint8, at least one; S may differ from the network's.
 
         Returns:
             Outputs by name: calibrated ``probabilities`` (N, 5) and ``saliency`` maps (N, 5, h, w), float32; or maps of
             ``lesions`` (N, K, s, s), uint8, which :func:`~retinagrade.lesion_maps.mapped.map_photograph` completes.
         """
+        side = self.metadata.image_size
+        if squares.shape[1] != side:
+            squares = np.stack([resize_to_input(square, side) for square in squares])
         return self._session.network(squares)
 
     def prepare(self, item: File | NDArray[np.uint8], image_id: str) -> PreparedPhotograph:
         """Reads one photograph and prepares it for the network; several threads may call this at once."""
-        return prepare_for_grading(item, image_id, self.metadata.preparation.settings(), self.metadata.image_size)
+        settings, side = self.metadata.preparation.settings(), self.metadata.image_size
+        if self._fast:
+            settings, side = replace(settings, size=min(settings.size, _FAST_SIDE)), min(side, _FAST_SIDE)
+        return prepare_for_grading(item, image_id, settings, side)
 
     def grade_prepared(self, batch: Sequence[PreparedPhotograph]) -> Iterator[GradedPhotograph]:
         """Grades a batch of prepared photographs; yields one result for each, in their order."""
