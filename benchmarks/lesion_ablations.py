@@ -165,13 +165,12 @@ def train_further(
     for epoch in range(STEPS):
         loader.sampler.set_epoch(epoch + experiment.training.epochs)  # type: ignore[attr-defined]
         for batch in loader:
-            masks, known = batch["masks"].float() / 255, batch["known"].float()
+            masks, known = batch["masks"].float(), batch["known"].float()
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                maps = network.train()(batch["photographs"])
+                logits = network.train()(batch["photographs"])
                 taught = mean_map(teachers, batch["photographs"]) if teachers else None
-            logits = F.interpolate(maps, masks.shape[2:], mode="bilinear")
             if taught is not None:
-                taught = F.interpolate(taught, masks.shape[2:], mode="bilinear")
+                taught = F.interpolate(255 * taught, masks.shape[2:], mode="bilinear")
                 outlined = known.amin(1)[:, None, None, None]  # a healthy photograph has no outline of its optic disc
                 masks = torch.lerp(masks, taught, TAUGHT * outlined)
             loss = lesion_loss(logits, masks, known, weights)
@@ -184,7 +183,7 @@ def train_further(
                     taught = mean_map(teachers, pixels) if teachers else None
                 if taught is not None:
                     taught[:, [kind != OPTIC_DISC for kind in network.lesions]] *= float(grade > 0)
-                    further = lesion_loss(whole, taught, torch.ones(whole.shape[:2]), weights)
+                    further = lesion_loss(whole, 255 * taught, torch.ones(whole.shape[:2]), weights)
                 else:
                     further = instance_loss(whole, network.lesions, grade)
                 (weight * further).backward()  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,16 +99,31 @@ def test_an_interrupted_training_continues_to_the_same_history(run: Run, prepare
 
 def test_the_loss_falls_for_better_maps_and_ignores_unknown_kinds() -> None:
     rng = np.random.default_rng(0)
-    masks = torch.tensor((rng.random((2, 2, 32, 32)) < 0.05).astype(np.float32))
+    masks = torch.tensor((rng.random((2, 2, 32, 32)) < 0.05).astype(np.uint8) * 255)
     known, weights = torch.tensor([[1.0, 1.0], [1.0, 0.0]]), torch.tensor([4.0, 1.0])
-    losses = [float(lesion_loss(scale * (masks * 2 - 1), masks, known, weights)) for scale in (-2.0, 0.5, 3.0, 9.0)]
+    signs = masks.float() / 127.5 - 1
+    losses = [float(lesion_loss(scale * signs, masks, known, weights)) for scale in (-2.0, 0.5, 3.0, 9.0)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.5
     changed = masks.clone()
-    changed[1, 1] = 1 - changed[1, 1]
+    changed[1, 1] = 255 - changed[1, 1]
     logits = torch.zeros(2, 2, 32, 32)
     assert lesion_loss(logits, masks, known, weights) == lesion_loss(logits, changed, known, weights)
-    assert lesion_loss(logits, masks, known, weights) != lesion_loss(logits, 1 - masks, known, weights)
+    assert lesion_loss(logits, masks, known, weights) != lesion_loss(logits, 255 - masks, known, weights)
+
+
+def test_the_loss_is_the_formula_over_all_photographs_at_once() -> None:
+    rng = np.random.default_rng(1)
+    small = rng.normal(0, 2, (3, 2, 16, 16)).astype(np.float32)
+    covered = rng.random((3, 2, 32, 32)) * (rng.random((3, 2, 32, 32)) < 0.1)
+    masks, known, weights = np.rint(255 * covered), np.array([[1, 1], [1, 0], [0, 1]]), np.array([3.0, 1.0])
+    loss = lesion_loss(*map(torch.tensor, (small, masks.astype(np.uint8), known.astype(np.float32), weights)))
+
+    large = np.array([[cv2.resize(each, (32, 32), interpolation=cv2.INTER_LINEAR) for each in few] for few in small])
+    p, y, k, w = 1 / (1 + np.exp(-large.astype(float))), masks / 255, known[..., None, None], weights[:, None, None]
+    entropy = -(k * (w * y * np.log(p) + (1 - y) * np.log(1 - p))).mean((2, 3)).sum() / known.sum()
+    dice = (2 * (k * p * y).sum((0, 2, 3)) + 100) / ((k * p).sum((0, 2, 3)) + (k * y).sum((0, 2, 3)) + 100)
+    assert float(loss) == pytest.approx(10 * entropy + (1 - dice).mean(), rel=1e-5)
 
 
 @pytest.mark.slow

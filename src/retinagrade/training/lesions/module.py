@@ -72,29 +72,40 @@ class LesionModule(TrainingModule):
         self.log("val_average_precision", mean_average_precision(self.validated))
 
     def _loss(self, logits: Tensor, batch: LesionBatch) -> Tensor:
-        masks = batch["masks"].float() / 255
-        enlarged = F.interpolate(logits.float(), size=masks.shape[2:], mode="bilinear", align_corners=False)
-        return lesion_loss(enlarged, masks, batch["known"].float(), self.pixel_weights)
+        return lesion_loss(logits.float(), batch["masks"], batch["known"].float(), self.pixel_weights)
 
 
 def lesion_loss(logits: Tensor, masks: Tensor, known: Tensor, weights: Tensor) -> Tensor:
     """Computes the weighted cross-entropy by pixel, plus one minus the Dice coefficient of the batch, over the kinds.
 
     Args:
-        logits: Logits (N, kinds, H, W).
-        masks: Share of each pixel that a lesion covers (N, kinds, H, W), 0 to 1.
+        logits: Logits (N, kinds, h, w), which are enlarged to the size of the masks.
+        masks: Share of each pixel that a lesion covers (N, kinds, H, W), 0 to 255, uint8 or float32.
         known: 1 (N, kinds) for kinds that people looked for in the photograph; the others count nothing.
         weights: Weight (kinds,) of a pixel with a lesion.
 
     Returns:
         The loss, a scalar.
     """
-    entropy = F.binary_cross_entropy_with_logits(logits, masks, pos_weight=weights[:, None, None], reduction="none")
-    entropy = (entropy.mean((2, 3)) * known).sum() / known.sum().clamp(min=1)
-    likely, seen = logits.sigmoid() * known[..., None, None], masks * known[..., None, None]
-    both = (likely * seen).sum((0, 2, 3))
-    dice = (2 * both + _SMOOTHING) / (likely.sum((0, 2, 3)) + seen.sum((0, 2, 3)) + _SMOOTHING)
-    return _ENTROPY_WEIGHT * entropy + (1 - dice).mean()
+    # One photograph at a time: the values of a whole batch don't fit into a processor's cache.
+    sums = [_pixel_sums(each, mask, weights) for each, mask in zip(logits, masks, strict=True)]
+    entropy, both, likely, seen = (torch.stack(each) * known for each in zip(*sums, strict=True))
+    dice = (2 * both.sum(0) + _SMOOTHING) / (likely.sum(0) + seen.sum(0) + _SMOOTHING)
+    return _ENTROPY_WEIGHT * entropy.sum() / known.sum().clamp(min=1) + (1 - dice).mean()
+
+
+def _pixel_sums(logits: Tensor, mask: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Computes for each kind: the mean cross-entropy, and the sums over all pixels that the Dice coefficient needs.
+
+    Returns:
+        Four times (kinds,): the mean cross-entropy; the sums of probability times mask, of probability, and of mask.
+    """
+    enlarged = F.interpolate(logits[None], size=mask.shape[1:], mode="bilinear", align_corners=False)[0]
+    covered = mask.float() / 255
+    weight = weights[:, None, None]
+    entropy = F.binary_cross_entropy_with_logits(enlarged, covered, pos_weight=weight, reduction="none").mean((1, 2))
+    likely = enlarged.sigmoid()
+    return entropy, (likely * covered).sum((1, 2)), likely.sum((1, 2)), covered.sum((1, 2))
 
 
 def mean_average_precision(counts: dict[str, dict[str, LesionCounts]]) -> float:
