@@ -4,12 +4,12 @@ python benchmarks/lesion_ablations.py PREPARED FOLDS OUT [--fold N] [--rows NAME
     [--fine SET] [--made-up CHECKPOINT] [--judge-at SET]
 
 FOLDS is a cross-validation of the experiment `lesions` on the prepared set PREPARED. Each row is one training on the
-split of its fold N, with one setting changed. The rows `smaller`, `larger` and `fine` need the same photographs
-prepared at 768, 1,440 and 2,048 px, and `made-up` the checkpoint of a network that was trained on synthetic
-photographs; without these, the rows are left out. Three rows have no setting, and train the network of the fold
-further: `longer` as before, `instances` also on whole photographs that nobody outlined, by their grades, and
-`distilled` also on the maps that a teacher, the mean of this network, of that of the row `seed` and of their maps of
-mirror images, makes of such photographs and of the crops. A second call continues.
+split of its fold N, with one setting changed; `fine` is the experiment `lesions-fine`. The rows `smaller`, `larger`
+and `fine` need the same photographs prepared at 768, 1,440 and 2,048 px, and `made-up` the checkpoint of a network
+that was trained on synthetic photographs; without these, the rows are left out. Three rows have no setting, and train
+the network of the fold further: `longer` as before, `instances` also on whole photographs that nobody outlined, by
+their grades, and `distilled` also on the maps that a teacher, the mean of this network, of that of the row `seed` and
+of their maps of mirror images, makes of such photographs and of the crops. A second call continues.
 
 The table gives, over the outlined photographs of the fold, the average precision of each kind and their mean, and this
 mean over the photographs of grade 0 as well, in which every lesion is false; for IDRiD's look, and for a made-up camera
@@ -36,7 +36,7 @@ from retinagrade import Run, train
 from retinagrade.datasets.lesion_set import OUTLINED
 from retinagrade.datasets.masks import OPTIC_DISC
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
-from retinagrade.experiments.experiment import override_settings
+from retinagrade.experiments.experiment import Experiment, load_experiment, override_settings
 from retinagrade.images.camera import CameraChange, apply_camera, camera_of
 from retinagrade.lesion_maps.outline import blacken_outside, enlarge_maps
 from retinagrade.manifest import Manifest
@@ -59,7 +59,7 @@ SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     "backbone": ("network.backbone=tf_efficientnet_lite2",),
     "smaller": ("network.image_size=768",),
     "larger": ("network.image_size=1440",),
-    "fine": ("network.image_size=2048", "network.fine_stem.stride=4", "crops.side=576", "crops.detail=1290"),
+    "fine": (),
     "made-up": (),
 }
 """Settings that each row changes."""
@@ -109,7 +109,9 @@ def main() -> None:
         elif row in FURTHER:
             teachers = []
             if row == "distilled":
-                other = train_changed(fold, SETTINGS["seed"], prepared, arguments.out / f"seed-{arguments.fold}")
+                other = train_changed(
+                    fold, fold.experiment(), SETTINGS["seed"], prepared, arguments.out / f"seed-{arguments.fold}"
+                )
                 teachers = [load_lesion_network(each) for each in (fold, other)]
             network = train_further(fold, prepared, out.with_suffix(".pt"), FURTHER[row], teachers)
         else:
@@ -117,17 +119,18 @@ def main() -> None:
             changed = [*SETTINGS[row]]
             if row == "made-up":
                 changed.append(f"network.weights={arguments.made_up}")
-            network = load_lesion_network(train_changed(fold, changed, prepared, out))
+            experiment = load_experiment("lesions-fine") if row == "fine" else fold.experiment()
+            network = load_lesion_network(train_changed(fold, experiment, changed, prepared, out))
         looks = [
             judge(network, fold, prepared, arguments.judge_at or arguments.prepared, camera) for camera in ((), CHANGED)
         ]
         print(f"| {row} | {' | '.join(_precisions(look, kinds) for look in looks)} |", flush=True)
 
 
-def train_changed(fold: Run, settings: Sequence[str], prepared: Path, out: Path) -> Run:
-    """Trains the experiment of a fold on its split, with other settings."""
+def train_changed(fold: Run, experiment: Experiment, settings: Sequence[str], prepared: Path, out: Path) -> Run:
+    """Trains an experiment on the split of a fold, with other settings."""
     manifest = with_split_of(fold, Manifest.read(prepared / "manifest.csv"))
-    return train(prepared, override_settings(fold.experiment(), settings), out, manifest=manifest)
+    return train(prepared, override_settings(experiment, settings), out, manifest=manifest)
 
 
 def train_further(

@@ -119,8 +119,8 @@ _Fast = Annotated[
     bool,
     typer.Option(
         "--fast",
-        help="Compute in half precision (bfloat16), and read photographs at 1,024 px at most: faster, but some grades "
-        "may change. Needs pip install 'retinagrade[openvino]'.",
+        help="Compute in half precision (bfloat16), and prepare photographs at 1,024 px at most: faster, but some "
+        "grades may change. Needs pip install 'retinagrade[openvino]'.",
     ),
 ]
 DecodingThreadsOption = Annotated[

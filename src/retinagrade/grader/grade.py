@@ -73,7 +73,7 @@ def grade(
         numbers: File for the lesion numbers of each photograph, JSON Lines, from which a grade model can be adapted; a
             local file. If it exists, it is continued, and photographs without numbers there are graded again. Only for
             a grader file that outlines lesions.
-        fast: Compute in half precision (bfloat16), and read photographs at 1,024 px at most: faster, but may change
+        fast: Compute in half precision (bfloat16), and prepare photographs at 1,024 px at most: faster, but may change
             some grades.
         workers: Number of worker processes; with the local engine, number of threads that decode photographs. By
             default, one per processor. The results don't depend on it.

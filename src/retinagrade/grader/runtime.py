@@ -63,8 +63,7 @@ SUM_TOLERANCE: Final = 1e-3
 _AHEAD: Final = 2
 """Batches that are decoded ahead; the number bounds memory."""
 _FAST_SIDE: Final = 1024
-"""Largest side at which fast grading prepares a photograph, in pixels. One of 2,048 px takes three times as long
-as one of 1,024 px."""
+"""Largest side at which fast grading prepares a photograph, in pixels. Larger ones take longer to prepare."""
 
 PhotographSource = str | os.PathLike[str] | NDArray[np.uint8]
 """A photograph: a path, a URL, or RGB pixels (H, W, 3)."""
@@ -177,9 +176,9 @@ class Grader:
 
         Args:
             path: The file; ``default`` is the grader file that comes with the package.
-            fast: Compute in half precision (bfloat16) with OpenVINO, and read photographs at 1,024 px at most: faster,
-                but may change some grades, depending on network and processor. Without it, a file gives the same grades
-                on every machine.
+            fast: Compute in half precision (bfloat16) with OpenVINO, and prepare photographs at 1,024 px at most:
+                faster, but may change some grades, depending on network and processor. Without it, a file gives the
+                same grades on every machine.
 
         Raises:
             GraderFileError: The file is missing or damaged, not ONNX, or not a grader file that this version reads.

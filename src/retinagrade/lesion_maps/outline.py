@@ -27,13 +27,14 @@ def blacken_outside(photograph: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], N
 
 
 def enlarge_maps(maps: NDArray[_Value], side: int) -> NDArray[_Value]:
-    """Enlarges maps to the pixels of their photograph, by linear interpolation.
+    """Resizes maps to the pixels of their photograph, by linear interpolation.
 
     A network whose decoder has fewer blocks than its backbone has stages makes smaller maps. OpenCV enlarges these in
     less time than the engines of graphs need for it.
 
     Args:
-        maps: Probabilities (K, H, W): float32, or uint8 from 0 to 255. H and W are at most ``side``.
+        maps: Probabilities (K, H, W): float32, or uint8 from 0 to 255. H and W are at most ``side``, or
+            twice as large where fast grading enlarged the photograph for the network.
         side: Side of the photograph, in pixels.
 
     Returns:
