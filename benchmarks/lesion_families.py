@@ -20,16 +20,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from outlined import read_outlined
 
 from retinagrade import LesionMaps, Run, outline, train
-from retinagrade.datasets.lesion_set import OUTLINED, mask_digests, read_masks
 from retinagrade.datasets.masks import OPTIC_DISC
-from retinagrade.datasets.prepared_set import prepared_digests, read_prepared
 from retinagrade.evaluation.fitting.ordinal import choose_strengths, fit_ordinal
 from retinagrade.evaluation.lesion_metrics import LesionCounts, average_precision, count_lesions
 from retinagrade.evaluation.metrics import Undefined, confusion_matrix, quadratic_weighted_kappa, referable_auc
 from retinagrade.grades import N_GRADES
-from retinagrade.images.camera import CAMERA_CHANGES, CameraChange, apply_camera, camera_of, lit_region
+from retinagrade.images.camera import CAMERA_CHANGES, CameraChange
 from retinagrade.manifest import Manifest
 from retinagrade.runs.cross_validation import CrossValidation
 from retinagrade.runs.lesion_numbers import prepared_manifest, read_lesion_numbers
@@ -127,19 +126,12 @@ def _numbers(folders: Sequence[LesionMaps]) -> pd.DataFrame:
 
 
 def _count(maps: LesionMaps) -> dict[str, list[LesionCounts]]:
-    record, manifest = maps.record(), prepared_manifest(maps, maps.prepared)
-    digests, of_photographs = mask_digests(manifest.root), prepared_digests(manifest.root)
-    counts: dict[str, list[LesionCounts]] = {kind: [] for kind in record.kinds if kind != OPTIC_DISC}
-    for _, row in manifest.table[manifest.table[OUTLINED].notna()].iterrows():
-        image_id, known = row["image_id"], set(str(row[OUTLINED]).split())
-        of_photograph = maps.read(image_id, record.kinds)
-        masks = read_masks(manifest.root, image_id, record.kinds, of_photograph.shape[-1], digests.get(image_id, {}))
-        pixels = read_prepared(manifest.file(row["path"]), of_photographs[image_id])
-        inside = lit_region(apply_camera(camera_of(image_id, record.camera), pixels, lit_region(pixels)))
-        for channel, kind in enumerate(record.kinds):
-            if kind in counts and kind in known:
-                probabilities = of_photograph[channel].astype(np.float32) / 255
-                counts[kind].append(count_lesions(probabilities, masks[channel] > 127, inside))
+    counts: dict[str, list[LesionCounts]] = {kind: [] for kind in maps.record().kinds if kind != OPTIC_DISC}
+    for photograph in read_outlined(maps):
+        for kind in counts.keys() & photograph.known:
+            counts[kind].append(
+                count_lesions(photograph.probabilities[kind], photograph.masks[kind], photograph.inside)
+            )
     return counts
 
 
