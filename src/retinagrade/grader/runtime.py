@@ -57,11 +57,9 @@ from retinagrade.lesion_maps.outline import blacken_outside
 from retinagrade.storage.paths import store_tag, to_path
 
 BATCH: Final = 8
-"""Photographs that are prepared together, and graded one after the other."""
+"""Photographs that are graded one after the other while threads prepare as many further ones; it bounds memory."""
 SUM_TOLERANCE: Final = 1e-3
 """Largest distance of a sum of probabilities from 1 in the outputs of a graph."""
-_AHEAD: Final = 2
-"""Batches that are decoded ahead; the number bounds memory."""
 _FAST_SIDE: Final = 1024
 """Largest side at which fast grading prepares a photograph, in pixels. Larger ones take longer to prepare."""
 
@@ -236,7 +234,7 @@ class Grader:
     ) -> Iterator[GradedPhotograph]:
         """Grades photographs lazily, with saliency maps; see :meth:`grade` for the arguments.
 
-        Threads decode photographs while the network computes. Memory holds at most a few batches.
+        Threads decode photographs while the network computes. Memory holds two batches at most.
 
         Yields:
             One result per photograph, in their order, as soon as its batch is graded.
@@ -261,12 +259,12 @@ class Grader:
     def _prepare_ahead(
         self, items: Iterable[tuple[File | NDArray[np.uint8], str]], workers: int | None
     ) -> Iterator[PreparedPhotograph]:
-        """Prepares photographs with their ids in threads, a few batches ahead; yields them in their order."""
+        """Prepares photographs with their ids in threads, a batch ahead; yields them in their order."""
         with ThreadPoolExecutor(workers or processors()) as pool:
             ahead: deque[Future[PreparedPhotograph]] = deque()
             for item, image_id in items:
                 ahead.append(pool.submit(self.prepare, item, image_id))
-                if len(ahead) >= BATCH * _AHEAD:
+                if len(ahead) >= BATCH:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
