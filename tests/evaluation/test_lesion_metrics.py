@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,6 +92,28 @@ def test_froc_by_hand() -> None:
     assert sorted(np.concatenate([each.false for each in counts]).round(2)) == [0.4, 0.8]
     # No false lesion is allowed: the threshold is .8; one in two photographs: .4; two: all detections count.
     np.testing.assert_allclose(froc(counts, [0, 0.5, 1, 8]), [1 / 3, 2 / 3, 1, 1])
+
+
+@given(
+    found=st.lists(st.sampled_from([0.1, 0.5, 1.0]), min_size=1, max_size=3),
+    false=st.lists(st.sampled_from([0.1, 0.5, 1.0]), max_size=3),
+    allowed=st.integers(0, 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_lesions_of_equal_probability_are_found_in_any_order(
+    found: list[float], false: list[float], allowed: int
+) -> None:
+    nothing = np.zeros(1, np.int64)
+    peaks = [(-value, True) for value in found] + [(-value, False) for value in false]
+    sensitivities = []
+    for order in itertools.permutations(peaks):
+        ranked = sorted(order, key=lambda peak: peak[0])
+        false_before = np.cumsum([not is_lesion for _, is_lesion in ranked])
+        sensitivities.append(
+            np.mean([before <= allowed for before, (_, lesion) in zip(false_before, ranked, strict=True) if lesion])
+        )
+    counts = [LesionCounts(nothing, nothing, np.array(found), np.array(false))]
+    assert froc(counts, [allowed])[0] == pytest.approx(np.mean(sensitivities))
 
 
 def test_a_perfect_map_has_perfect_metrics_and_no_lesion_has_none() -> None:

@@ -119,8 +119,9 @@ def froc(counts: Sequence[LesionCounts], false_lesions: Sequence[float] = FALSE_
         false_lesions: Mean numbers of false lesions in a photograph.
 
     Returns:
-        The sensitivity at each of them, 0 to 1: the share of outlined lesions whose highest probability exceeds the
-        lowest threshold that has no more false lesions.
+        The sensitivity at each of them, 0 to 1: the share of outlined lesions whose highest probability exceeds that of
+        the first false lesion that isn't allowed. If that one shares its probability with others, because maps have
+        256 steps, they are ordered at random: the sensitivity is the mean over all orders.
 
     Raises:
         Undefined: No photograph has a lesion.
@@ -129,9 +130,17 @@ def froc(counts: Sequence[LesionCounts], false_lesions: Sequence[float] = FALSE_
     if not len(found):
         raise Undefined("no photograph has a lesion of this kind")
     false = np.sort(np.concatenate([each.false for each in counts]))[::-1]
-    allowed = [int(np.floor(number * len(counts) + 1e-9)) for number in false_lesions]
-    thresholds = [false[number] if number < len(false) else LEAST_PEAK for number in allowed]
-    return np.array([np.mean(found > threshold) for threshold in thresholds])
+    return np.array([_sensitivity(found, false, int(np.floor(each * len(counts) + 1e-9))) for each in false_lesions])
+
+
+def _sensitivity(found: NDArray[np.float64], false: NDArray[np.float64], allowed: int) -> float:
+    """Computes the share of lesions that are found before one false lesion more than the allowed number."""
+    if allowed >= len(false):
+        return float(np.mean(found >= LEAST_PEAK))
+    peak = false[allowed]
+    # A lesion of the same probability comes before the false lesion that isn't allowed in this share of all orders.
+    before = (allowed - np.sum(false > peak) + 1) / (np.sum(false == peak) + 1)
+    return float(np.mean(found > peak) + np.mean(found == peak) * before)
 
 
 def resample_photographs(
