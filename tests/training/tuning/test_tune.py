@@ -122,6 +122,25 @@ class _Cut(optuna.pruners.BasePruner):
         return True
 
 
+def test_a_trial_that_ends_while_another_worker_looks_for_trials_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (open_search(PLAN, tmp_path, "digest") for _ in range(2))
+    working = worker_trials(first, PLAN, tmp_path, trials=2)
+    ending = next(working)
+    look = second.get_trials
+
+    def look_and_end(*arguments: Any, **options: Any) -> list[optuna.trial.FrozenTrial]:
+        seen = look(*arguments, **options)
+        if ending.number in [trial.number for trial in seen if trial.state == TrialState.RUNNING]:
+            first.tell(ending, 1.0)
+            working.close()  # releases the lock
+        return seen
+
+    monkeypatch.setattr(second, "get_trials", look_and_end)
+    assert next(worker_trials(second, PLAN, tmp_path, trials=2)).number == 1
+
+
 def test_a_trial_that_was_stopped_early_is_a_run_that_can_continue(prepared: Path, tmp_path: Path) -> None:
     folder = tmp_path / "search"
     study = open_search(PLAN, folder, "digest")

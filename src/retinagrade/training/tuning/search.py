@@ -152,14 +152,21 @@ def worker_trials(
 
 def _abandoned_trial(study: optuna.Study, folder: Path) -> tuple[optuna.Trial, BaseFileLock] | None:
     """Returns a trial whose worker has died; it keeps its settings."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+    for trial in _running_trials(study):
         lock = _lock(folder, trial_run(folder, trial).folder.name)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        return optuna.Trial(study, trial._trial_id), lock
+        # The worker of the trial may have finished it, and released the lock, after the first look.
+        if any(each.number == trial.number for each in _running_trials(study)):
+            return optuna.Trial(study, trial._trial_id), lock
+        lock.release()
     return None
+
+
+def _running_trials(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
 
 def _new_trial(study: optuna.Study, folder: Path, trials: int) -> tuple[optuna.Trial, BaseFileLock] | None:
