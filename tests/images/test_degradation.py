@@ -98,7 +98,8 @@ def test_a_stronger_lid_covers_a_larger_share(seed: int) -> None:
         np.mean(np.abs(changed("lid", s, seed).astype(int) - RETINA).max(axis=2)[INSIDE] > 25) for s in (0.3, 0.7, 1)
     ]
     assert shares == sorted(shares)
-    assert shares[0] < 0.3 < shares[2]
+    assert shares[0] < 0.2
+    assert shares[2] > 0.15
 
 
 @given(kind=st.sampled_from(["defocus", "flare", "haze", "lashes", "lid", "motion", "shade"]), seed=seeds)
